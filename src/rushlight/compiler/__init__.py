@@ -1,0 +1,81 @@
+"""The kernel compiler: scalar formulas in, machine code for this CPU out.
+
+What the op layer uses::
+
+    from rushlight.compiler import scalar as s          # functions for formulas: s.exp, s.where ...
+    from rushlight.compiler import (trace, derivative, substitute, evaluate, to_text,
+                                    pointwise_kernel, reduce_kernel, scan_kernel, softmax_kernel)
+
+**Formulas.** A formula is a Python function of scalars.  ``trace(formula, kinds, scalar_kinds)`` runs
+it on symbolic scalars and returns a tuple of ``Expr`` (one an output).  An ``Expr`` has a *kind*:
+``"f"`` (float), ``"i"`` (integer) or ``"b"`` (bool); ``kinds="ff"`` declares two float inputs.
+``s.input(i, kind)`` and ``s.scalar(i, kind)`` are the leaves themselves, should you want to build
+expressions without a function.  Expressions are hash-consed: equal expressions are one object.
+
+    gelu, = trace(lambda x: 0.5 * x * (1 + s.erf(x * 0.7071067811865476)), "f")
+    leaky, = trace(lambda x, slope: s.where(x > 0, x, x * slope), "f", "f")   # 1 input, 1 scalar
+
+**Derivatives.** ``derivative(e, var, saved_output=None)`` is d e / d var as an ``Expr`` (or ``None``
+when it is zero everywhere); occurrences of ``e`` itself in it are replaced by ``saved_output``.
+
+    y = s.input(1, "f")
+    derivative(s.tanh(x), x, saved_output=y)            # 1 - y * y
+
+**NumPy.** ``evaluate(outputs, inputs, scalars=(), dtype=None)`` runs the DAG with NumPy (complex
+dtypes; machines without llvmlite) and returns a tuple of arrays in the compute dtype.
+
+**Pointwise kernels.** ``pointwise_kernel(outputs, in_dtypes, scalar_dtypes, out_dtypes,
+compute_dtype)`` returns a ``Kernel`` (built once a process for equal arguments, and kept on disk).
+Dtypes are names: ``bool uint8 int8 int16 uint16 int32 uint32 int64 uint64 float16 bfloat16 float32
+float64``.  ``compute_dtype`` is what "f" (or "i") expressions are computed in; with a floating
+compute dtype "i" is int64, with an integer one "f" is float32 (float64 for 64-bit integers).
+
+    k = pointwise_kernel(gelu, ["float32"], [], ["float32"], "float32")
+    call = k.call                  # the CPython callable; k(...) works too and is a little slower
+    call(out, x)                   # outputs, inputs, scalars, all positional; returns None
+
+Inputs broadcast against the first output (right-aligned; a dimension of size 1 repeats); all outputs
+have one shape.  Any strides.  An output may be exactly one of the inputs; other overlap is the
+caller's to avoid.  Shapes and dtypes are the caller's promise: a mismatch of rank or shape that does
+not broadcast raises ValueError, dtypes are checked by item size only.  Scalars are Python floats,
+ints or bools.
+
+``k.many([(out.., in..), ...], scalars)`` runs the kernel over many argument tuples in one native
+call.  ``k.address`` is the C entry ``void (ptr* operands, ptr strides, ptr scalars, i64 n)``
+for other native code (see ``pointwise.py``).
+
+**Reductions, scans, softmax.**  See ``reduce_kernel``, ``scan_kernel`` and ``softmax_kernel``.
+
+``available()`` says whether machine code can be made here (llvmlite is installed, CPython with the
+usual object layout); without it the op layer uses ``evaluate``.
+"""
+
+_HOMES = {
+    "Expr": "expr",
+    "trace": "expr",
+    "substitute": "expr",
+    "to_text": "expr",
+    "derivative": "derivative",
+    "evaluate": "interpret",
+    "pointwise_kernel": "pointwise",
+    "reduce_kernel": "reduction",
+    "scan_kernel": "scan",
+    "softmax_kernel": "softmax",
+    "available": "engine",
+}
+
+
+def __getattr__(name):
+    from importlib import import_module
+
+    if name in _HOMES:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
+    if name in ("scalar", "expr"):
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_HOMES, "scalar", "expr"})
