@@ -1,0 +1,407 @@
+"""The backward pass: nodes run in reverse order of recording, each once all its gradients are in.
+
+Iterative throughout, so that a chain of any length works; re-entrant, because all its state is local.
+"""
+
+from heapq import heappop, heappush
+from sys import getrefcount
+
+from .modes import state
+from .node import Node, edge_of
+
+
+def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_grad=True):
+    """Propagate `grads` from the edges `roots`.
+
+    capture: None, or a dict from edge ``(target, index)`` to None that is filled with the gradients
+    that arrive there; then only nodes on the way to those run. accumulate_grad: also add what arrives
+    at leaves to their ``.grad`` (only at captured ones if there are any).
+    """
+    deps, order = _dependencies(roots)
+    needed = None
+    if capture is not None:
+        needed = _needed(order, capture)
+    buffers = {}
+    ready = []
+    prev = state.grad
+    state.grad = create_graph
+    try:
+        for (target, nr), g in zip(roots, grads):
+            _add(buffers, target, nr, g)
+        g = None
+        grads = None
+        for target in list(buffers):
+            if not deps.get(target):
+                if isinstance(target, Node):
+                    heappush(ready, (-target.seq, target))
+                else:
+                    _leaf(target, buffers, create_graph, capture, accumulate_grad)
+        while ready:
+            node = heappop(ready)[1]
+            incoming = buffers.pop(node, None)
+            if incoming is None:
+                outgoing = (None,) * len(node.edges)
+            else:
+                if node.ext is not None:
+                    incoming = _tensor_hooks(node, incoming)
+                if capture is not None:
+                    for nr, g in enumerate(incoming):
+                        if (node, nr) in capture and g is not None:
+                            capture[node, nr] = g
+                if needed is not None and node not in needed:
+                    outgoing = (None,) * len(node.edges)
+                else:
+                    outgoing = _run(node, incoming)
+                    if not keep_graph:
+                        node.release()
+                g = None
+            incoming = None
+            edges = node.edges
+            outgoing = list(outgoing)
+            for i, e in enumerate(edges):
+                if e is None:
+                    continue
+                target, nr = e
+                n = deps[target] = deps[target] - 1
+                g = outgoing[i]
+                if g is not None:
+                    outgoing[i] = None
+                    if isinstance(target, Node):
+                        shape, dtype = target.outs[nr]
+                    else:
+                        shape, dtype = target._a.shape, target.dtype
+                    if g._a.shape != shape or g.dtype is not dtype:
+                        g = conform(g, shape, dtype, node, i)
+                    buf = buffers.get(target)
+                    if buf is None:
+                        if isinstance(target, Node):
+                            buf = [None] * len(target.outs)
+                        else:
+                            buf = [None]
+                        buf[nr] = g
+                        buffers[target] = buf
+                    else:
+                        old = buf[nr]
+                        buf[nr] = g if old is None else old + g
+                        old = None
+                    g = buf = None
+                if n == 0:
+                    if isinstance(target, Node):
+                        heappush(ready, (-target.seq, target))
+                    else:
+                        _leaf(target, buffers, create_graph, capture, accumulate_grad)
+    finally:
+        state.grad = prev
+
+
+def _dependencies(roots):
+    deps, order = {}, []
+    seen = set()
+    stack = []
+    for target, _ in roots:
+        if target not in seen:
+            seen.add(target)
+            if isinstance(target, Node):
+                stack.append(target)
+    while stack:
+        node = stack.pop()
+        order.append(node)
+        for e in node.edges:
+            if e is not None:
+                target = e[0]
+                if target in deps:
+                    deps[target] += 1
+                else:
+                    deps[target] = 1
+                if target not in seen:
+                    seen.add(target)
+                    if isinstance(target, Node):
+                        stack.append(target)
+    return deps, order
+
+
+def _needed(order, capture):
+    """Nodes from which a captured edge can be reached."""
+    users = {}
+    for node in order:
+        for e in node.edges:
+            if e is not None:
+                users.setdefault(e[0], []).append(node)
+    needed = set()
+    stack = [target for target, _ in capture]
+    while stack:
+        for node in users.get(stack.pop(), ()):
+            if node not in needed:
+                needed.add(node)
+                stack.append(node)
+    return needed
+
+
+def _add(buffers, target, nr, g):
+    buf = buffers.get(target)
+    if buf is None:
+        buf = buffers[target] = [None] * (len(target.outs) if isinstance(target, Node) else 1)
+    buf[nr] = g if buf[nr] is None else buf[nr] + g
+
+
+def _tensor_hooks(node, grads):
+    ext = node.ext
+    for nr, hooks in ext.tensor_hooks.items():
+        if grads[nr] is not None:
+            for hook in list(hooks.values()):
+                r = hook(grads[nr])
+                if r is not None:
+                    grads[nr] = _checked(r, grads[nr])
+    for nr, keeper in ext.retain.items():
+        t = keeper()
+        if t is not None and grads[nr] is not None:
+            g = grads[nr]
+            if not state.grad:
+                g = g.clone()
+            t._grad = g if t._grad is None else t._grad + g
+    if ext.pre_hooks:
+        for hook in list(ext.pre_hooks.values()):
+            r = hook(tuple(grads))
+            if r is not None:
+                grads = list(r) if isinstance(r, tuple) else [r]
+    return grads
+
+
+def _checked(new, old):
+    if not hasattr(new, "_a"):
+        raise TypeError(f"expected Variable, but hook returned '{type(new).__name__}'")
+    if new._a.shape != old._a.shape:
+        raise RuntimeError(f"hook has changed the size of value: expected {list(old.shape)}, got "
+                           f"{list(new.shape)}")
+    if new.dtype is not old.dtype:
+        raise RuntimeError("hook has changed the type of value (was "
+                           f"{old.type()} got {new.type()})")
+    return new
+
+
+def _run(node, grads):
+    if state.anomaly:
+        from .anomaly import run_checked
+        out = run_checked(node, grads)
+    else:
+        out = node.apply(grads)
+    if node.ext is not None and node.ext.post_hooks:
+        inputs = tuple(out)
+        for hook in list(node.ext.post_hooks.values()):
+            r = hook(inputs, tuple(grads))
+            if r is not None:
+                inputs = r if isinstance(r, tuple) else (r,)
+        out = inputs
+    return out
+
+
+def conform(g, shape, dtype, node, i):
+    """A gradient in the shape and type of what it is the gradient of: broadcast dimensions summed."""
+    if g._a.shape != shape:
+        from ..tensor.geometry import can_expand
+        if not can_expand(shape, g._a.shape):
+            raise RuntimeError(f"Function {node.name()} returned an invalid gradient at index {i} - got "
+                               f"{list(g.shape)} but expected shape compatible with {list(shape)}")
+        g = sum_to(g, shape)
+    if g.dtype is not dtype:
+        if g.dtype.is_complex and not dtype.is_complex:
+            g = g.real
+        if g.dtype is not dtype:
+            g = g.to(dtype)
+    return g
+
+
+def sum_to(g, shape):
+    """Sum `g` over the dimensions along which `shape` was broadcast to it."""
+    lead = len(g._a.shape) - len(shape)
+    dims = list(range(lead))
+    dims += [lead + i for i, s in enumerate(shape) if s == 1 and g._a.shape[lead + i] != 1]
+    if not dims:
+        return g
+    g = g.sum(dims, True)
+    return g.reshape(shape) if lead else g
+
+
+def _leaf(leaf, buffers, create_graph, capture, accumulate_grad):
+    buf = buffers.pop(leaf, None)
+    if buf is None or buf[0] is None:
+        return
+    g = buf.pop()
+    m = leaf._meta
+    if m is not None and m.hooks:
+        for hook in list(m.hooks.values()):
+            r = hook(g)
+            if r is not None:
+                g = _checked(r, g)
+    captured = capture is not None and (leaf, 0) in capture
+    if captured:
+        capture[leaf, 0] = g
+    if accumulate_grad and (capture is None or captured):
+        if m is not None and m.node_pre_hooks:
+            for hook in list(m.node_pre_hooks.values()):
+                r = hook((g,))
+                if r is not None:
+                    g = r[0] if isinstance(r, tuple) else r
+        accumulate(leaf, g, create_graph, getrefcount(g) <= 2 and not captured)
+        if m is not None:
+            for hook in list(m.node_post_hooks.values()):
+                hook((), (g,))
+
+
+def accumulate(leaf, g, create_graph, fresh=False):
+    """Add `g` to ``leaf.grad``; a gradient that nobody else holds is taken as it is."""
+    old = leaf._grad
+    if old is None:
+        if create_graph:
+            leaf._grad = g.clone() if _shared(g) else g
+        elif fresh and not _shared(g) and g._a.strides == leaf._a.strides:
+            g._grad_fn, g._requires_grad = None, False
+            leaf._grad = g
+        else:
+            leaf._grad = _copy_like(g, leaf)
+    elif create_graph:
+        leaf._grad = old + g
+    else:
+        old.add_(g)
+    m = leaf._meta
+    if m is not None and m.post_hooks:
+        for hook in list(m.post_hooks.values()):
+            hook(leaf)
+
+
+def _shared(g):
+    return g._view is not None or g._offset != 0 or getrefcount(g._storage) > 2 or g._bits
+
+
+def _copy_like(g, leaf):
+    from ..tensor.geometry import is_dense
+    prev, state.grad = state.grad, False
+    try:
+        out = leaf.new_empty_strided(leaf.shape, leaf.stride()) if is_dense(
+            leaf.shape, leaf.stride()) else leaf.new_empty(leaf.shape)
+        out.copy_(g.detach())
+        return out
+    finally:
+        state.grad = prev
+
+
+def root_grad(t, g):
+    """The starting gradient of output `t`: checked, or one for a scalar."""
+    if g is None:
+        if t._a.size != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        if t.dtype.is_complex:
+            raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
+                               f"{t.dtype!r}")
+        return t.new_ones(t._a.shape)
+    if not hasattr(g, "_a"):
+        raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
+    if g._a.shape != t._a.shape:
+        raise RuntimeError(f"Mismatch in shape: grad_output[0] has a shape of {g.shape!r} and output[0] "
+                           f"has a shape of {t.shape!r}.")
+    if g.dtype.is_complex != t.dtype.is_complex:
+        raise RuntimeError("For complex Tensors, both grad_output and output are required to have the "
+                           f"same dtype. Mismatch in dtype: grad_output[0] has a dtype of {g.dtype!r} "
+                           f"and output[0] has a dtype of {t.dtype!r}.")
+    return g
+
+
+def _roots(tensors, grads):
+    roots, out = [], []
+    for i, (t, g) in enumerate(zip(tensors, grads)):
+        edge = edge_of(t)
+        if edge is None:
+            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a "
+                               "grad_fn")
+        roots.append(edge)
+        out.append(root_grad(t, g))
+    return roots, out
+
+
+def _tuple(x, n=None):
+    if x is None:
+        return (None,) * n
+    return (x,) if hasattr(x, "_a") else tuple(x)
+
+
+def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
+             grad_variables=None, inputs=None):
+    """Accumulate d(sum of tensors · grad_tensors)/d leaf into the ``.grad`` of each leaf.
+
+    tensors: outputs to differentiate; grad_tensors: one cotangent each (None for scalars);
+    inputs: only these tensors get a gradient. RuntimeError for outputs without a graph.
+    """
+    tensors = _tuple(tensors)
+    if grad_tensors is not None and hasattr(grad_tensors, "_a"):
+        grad_tensors = (grad_tensors,)
+    grads = _tuple(grad_tensors, len(tensors))
+    if len(grads) != len(tensors):
+        raise RuntimeError(f"got {len(tensors)} tensors and {len(grads)} gradients")
+    capture = None
+    if inputs is not None:
+        inputs = _tuple(inputs)
+        if not inputs:
+            raise RuntimeError("'inputs' argument to backward cannot be empty.")
+        capture = {_input_edge(t): None for t in inputs}
+    roots, grads = _roots(tensors, grads)
+    keep = create_graph if retain_graph is None else retain_graph
+    execute(roots, grads, keep, create_graph, capture)
+    if inputs is not None:
+        for t in inputs:
+            if t._grad_fn is not None:
+                g = capture[edge_of(t)]
+                if g is not None:
+                    t._grad = g if t._grad is None else t._grad + g
+
+
+def _input_edge(t):
+    e = edge_of(t)
+    if e is None:
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+    return e
+
+
+def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=False,
+         only_inputs=True, allow_unused=None, is_grads_batched=False, materialize_grads=False):
+    """The gradients of ``sum(outputs · grad_outputs)`` with respect to `inputs`, as a tuple.
+
+    allow_unused: None instead of an error for inputs the outputs don't depend on;
+    materialize_grads: zeros instead of None; is_grads_batched: grad_outputs have a leading batch
+    dimension and so have the results.
+    """
+    outputs, inputs = _tuple(outputs), _tuple(inputs)
+    if allow_unused is None:
+        allow_unused = materialize_grads
+    elif materialize_grads and not allow_unused:
+        raise ValueError("Expected allow_unused to be True or not passed when materialize_grads=True, "
+                         "but got: allow_unused=False.")
+    if grad_outputs is not None and hasattr(grad_outputs, "_a"):
+        grad_outputs = (grad_outputs,)
+    gouts = _tuple(grad_outputs, len(outputs))
+    keep = create_graph if retain_graph is None else retain_graph
+    if is_grads_batched:
+        return _batched(outputs, inputs, gouts, keep, create_graph, allow_unused, materialize_grads)
+    roots, grads = _roots(outputs, gouts)
+    edges = [_input_edge(t) for t in inputs]
+    capture = dict.fromkeys(edges)
+    execute(roots, grads, keep, create_graph, capture, accumulate_grad=False)
+    result = []
+    for t, e in zip(inputs, edges):
+        g = capture[e]
+        if g is None:
+            if materialize_grads:
+                g = t.new_zeros(t._a.shape)
+            elif not allow_unused:
+                raise RuntimeError("One of the differentiated Tensors appears to not have been used in "
+                                   "the graph. Set allow_unused=True if this is the desired behavior.")
+        result.append(g)
+    return tuple(result)
+
+
+def _batched(outputs, inputs, gouts, keep, create_graph, allow_unused, materialize):
+    n = next(g for g in gouts if g is not None)._a.shape[0]
+    rows = [grad(outputs, inputs, [None if g is None else g[i] for g in gouts], keep or i < n - 1,
+                 create_graph, True, allow_unused, False, materialize) for i in range(n)]
+    from ..ops.registry import function
+    stack = function("stack")
+    return tuple(None if col[0] is None else stack(list(col)) for col in zip(*rows))

@@ -1,0 +1,181 @@
+"""What is switched on in this thread: gradient recording, inference, and rarer special modes.
+
+Every dispatch reads ``state.grad`` and ``state.special``; the latter is a count of active things that
+need the long way round (saved-tensor hooks, anomaly mode, function modes, autocast, capture).
+"""
+
+import functools
+import threading
+
+
+class _State(threading.local):
+    """Per-thread modes; class attributes are the defaults of a new thread."""
+
+    grad = True
+    inference = False
+    special = 0             # number of active modes that dispatch must look into
+    saved_hooks = ()        # stack of (pack, unpack)
+    saved_hooks_off = None  # message, while saved-tensor hooks are forbidden
+    anomaly = False
+    anomaly_nan = True
+    function_modes = ()     # stack of TorchFunctionMode
+    autocast = None         # active autocast settings
+
+
+state = _State()
+
+
+class _Decorator:
+    """A context manager that can decorate functions and generator functions too."""
+
+    def __call__(self, func):
+        import inspect
+        if inspect.isclass(func):
+            raise TypeError(f"{type(self).__name__} decorates functions, not classes")
+        if inspect.isgeneratorfunction(func):
+            return self._wrap_generator(func)
+
+        @functools.wraps(func)
+        def wrapper(*args, **kwargs):
+            with self.clone():
+                return func(*args, **kwargs)
+        return wrapper
+
+    def _wrap_generator(self, func):
+        @functools.wraps(func)
+        def wrapper(*args, **kwargs):
+            gen = func(*args, **kwargs)
+            action, value = gen.send, None
+            try:
+                while True:
+                    with self.clone():
+                        item = action(value)
+                    try:
+                        action, value = gen.send, (yield item)
+                    except GeneratorExit:
+                        raise
+                    except BaseException as e:
+                        action, value = gen.throw, e
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                with self.clone():
+                    gen.close()
+        return wrapper
+
+    def clone(self):
+        """A fresh instance with the same settings (re-entrant use)."""
+        return type(self)()
+
+
+class no_grad(_Decorator):
+    """Context (or decorator) in which results do not require gradients."""
+
+    __slots__ = ("_prev",)
+
+    def __new__(cls, orig_func=None):
+        self = object.__new__(cls)
+        if orig_func is not None:
+            return self(orig_func)
+        return self
+
+    def __init__(self, orig_func=None):
+        pass
+
+    def __enter__(self):
+        self._prev = state.grad
+        state.grad = False
+        return None
+
+    def __exit__(self, *exc):
+        state.grad = self._prev
+
+
+class enable_grad(_Decorator):
+    """Context (or decorator) in which gradients are recorded again, inside `no_grad`."""
+
+    __slots__ = ("_prev",)
+
+    def __new__(cls, orig_func=None):
+        self = object.__new__(cls)
+        if orig_func is not None:
+            return self(orig_func)
+        return self
+
+    def __init__(self, orig_func=None):
+        pass
+
+    def __enter__(self):
+        self._prev = state.grad
+        state.grad = not state.inference
+        return None
+
+    def __exit__(self, *exc):
+        state.grad = self._prev
+
+
+class set_grad_enabled(_Decorator):
+    """Switch gradient recording on or off: as a function at once, as a context until its end."""
+
+    def __init__(self, mode):
+        self.mode = bool(mode)
+        self.prev = state.grad
+        state.grad = self.mode
+
+    def __call__(self, func):
+        state.grad = self.prev
+        return super().__call__(func)
+
+    def __enter__(self):
+        state.grad = self.mode
+
+    def __exit__(self, *exc):
+        state.grad = self.prev
+
+    def clone(self):
+        return set_grad_enabled(self.mode)
+
+    def __repr__(self):
+        return f"set_grad_enabled(mode={self.mode})"
+
+
+class inference_mode(_Decorator):
+    """Like `no_grad`, and tensors made inside can never take part in recording later."""
+
+    def __new__(cls, mode=True):
+        self = object.__new__(cls)
+        if callable(mode) and not isinstance(mode, bool):
+            self.mode = True
+            return self(mode)
+        return self
+
+    def __init__(self, mode=True):
+        self.mode = bool(mode) if not callable(mode) else True
+
+    def __enter__(self):
+        self._prev = state.grad, state.inference
+        state.inference = self.mode
+        state.grad = not self.mode
+        state.special += self.mode
+
+    def __exit__(self, *exc):
+        state.grad, state.inference = self._prev
+        state.special -= self.mode
+
+    def clone(self):
+        return inference_mode(self.mode)
+
+
+def is_grad_enabled():
+    """Whether operations record gradients in this thread."""
+    return state.grad
+
+
+def is_inference_mode_enabled():
+    """Whether inference mode is active in this thread."""
+    return state.inference
+
+
+for _c in (no_grad, enable_grad, set_grad_enabled):
+    _c.__module__ = "torch.autograd.grad_mode"
+inference_mode.__module__ = "torch.autograd.grad_mode"
