@@ -1,0 +1,393 @@
+"""LLVM IR of the thread pool.
+
+The protocol. A caller that gets the job lock writes the job, opens it, bumps the generation (the workers' futex
+word) and works on tiles. Workers that see a new generation announce themselves in ``active`` and *then* look whether
+the job is open; the caller closes the job and *then* waits for ``active`` to be 0. Both are sequentially consistent, so
+either the worker sees the job closed or the caller waits for it; nobody waits for workers that are still asleep.
+"""
+
+from rushlight.runtime import cpu
+
+# Linux system calls and constants, by instruction set.
+_SYS_FUTEX = {"x86_64": 202, "aarch64": 98}
+_FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
+_SIG_SETMASK = 2
+_PR_SET_NAME = 15
+
+
+def pool_ir(threads: bool) -> str:
+    """The module; without ``threads`` it only has the serial path (no futexes, no pthreads)."""
+    x86 = cpu.machine() == "x86_64"
+    arm = cpu.machine() == "aarch64"
+    pause = "call void @llvm.x86.sse2.pause()" if x86 else ""
+    if arm:
+        pause = "call void @llvm.aarch64.hint(i32 1)"
+    save_fp = "call void @llvm.x86.sse.stmxcsr(ptr @job_fp)" if x86 else ""
+    load_fp = "call void @llvm.x86.sse.ldmxcsr(ptr @job_fp)" if x86 else ""
+    number = _SYS_FUTEX.get(cpu.machine(), 0)
+    if threads:
+        futex = f"""
+define internal void @futex_wait(ptr %word, i32 %value) noinline {{
+  %r = call i64 (i64, ...) @syscall(i64 {number}, ptr %word, i32 {_FUTEX_WAIT_PRIVATE}, i32 %value, ptr null)
+  ret void
+}}
+define internal void @futex_wake(ptr %word) noinline {{
+  %r = call i64 (i64, ...) @syscall(i64 {number}, ptr %word, i32 {_FUTEX_WAKE_PRIVATE}, i32 2147483647)
+  ret void
+}}
+declare i64 @syscall(i64, ...)
+declare i32 @pthread_create(ptr, ptr, ptr, ptr)
+declare i32 @pthread_join(i64, ptr)
+declare i32 @pthread_sigmask(i32, ptr, ptr)
+declare i32 @prctl(i32, ...)
+"""
+        start, join = _START, _JOIN
+    else:
+        futex = """
+define internal void @futex_wait(ptr %word, i32 %value) { ret void }
+define internal void @futex_wake(ptr %word) { ret void }
+"""
+        start, join = "", ""
+    return (
+        _STATE
+        + (_X86 if x86 else "")
+        + ("declare void @llvm.aarch64.hint(i32)\n" if arm else "")
+        + futex
+        + _COMMON.replace("@@PAUSE", pause)
+        .replace("@@SAVE_FP", save_fp)
+        .replace("@@LOAD_FP", load_fp)
+        .replace("@@START", "call void @start_workers()" if threads else "")
+        .replace("@@JOIN", "call void @join_workers()" if threads else "")
+        + start.replace("@@SIG", str(_SIG_SETMASK)).replace("@@NAME", str(_PR_SET_NAME))
+        + join
+    )
+
+
+# Words that different threads write often have cache lines (64 bytes; 128 with the neighbour) of their own.
+_STATE = """
+@lock = internal global i32 0, align 128
+@started = internal global i32 0, align 128
+@workers = internal global i32 0
+@threads = internal global i32 1
+@stop = internal global i32 0
+@spins = internal global i64 1000
+@job_task = internal global ptr null, align 128
+@job_ctx = internal global ptr null
+@job_tiles = internal global i64 0
+@job_chunk = internal global i64 1
+@job_fp = internal global i32 0
+@next = internal global i64 0, align 128
+@open = internal global i32 0, align 128
+@active = internal global i32 0, align 128
+@waiting = internal global i32 0
+@generation = internal global i32 0, align 128
+@sleepers = internal global i32 0, align 128
+@ids = internal global [1024 x i64] zeroinitializer, align 128
+@name = internal constant [10 x i8] c"rushlight\\00"
+declare i32 @sched_yield()
+"""
+
+_X86 = """
+declare void @llvm.x86.sse2.pause()
+declare void @llvm.x86.sse.stmxcsr(ptr)
+declare void @llvm.x86.sse.ldmxcsr(ptr)
+"""
+
+_COMMON = """
+define void @rl_pool_spin(i64 %n) noinline {
+entry:
+  br label %loop
+loop:
+  %i = phi i64 [0, %entry], [%i1, %loop]
+  @@PAUSE
+  %i1 = add i64 %i, 1
+  %more = icmp slt i64 %i1, %n
+  br i1 %more, label %loop, label %out
+out:
+  ret void
+}
+
+define internal i1 @try_lock() {
+  %p = cmpxchg ptr @lock, i32 0, i32 1 acquire monotonic
+  %ok = extractvalue {i32, i1} %p, 1
+  ret i1 %ok
+}
+
+define void @rl_pool_lock() {
+entry:
+  br label %try
+try:
+  %ok = call i1 @try_lock()
+  br i1 %ok, label %out, label %wait
+wait:
+  call void @rl_pool_spin(i64 20)
+  %r = call i32 @sched_yield()
+  br label %try
+out:
+  ret void
+}
+
+define void @rl_pool_unlock() {
+  store atomic i32 0, ptr @lock release, align 4
+  ret void
+}
+
+; Tiles of the open job until none is left.
+define internal void @work() {
+entry:
+  %task = load ptr, ptr @job_task
+  %ctx = load ptr, ptr @job_ctx
+  %tiles = load i64, ptr @job_tiles
+  %chunk = load i64, ptr @job_chunk
+  br label %take
+take:
+  %begin = atomicrmw add ptr @next, i64 %chunk monotonic
+  %some = icmp slt i64 %begin, %tiles
+  br i1 %some, label %do, label %out
+do:
+  %e = add i64 %begin, %chunk
+  %over = icmp slt i64 %tiles, %e
+  %end = select i1 %over, i64 %tiles, i64 %e
+  call void %task(ptr %ctx, i64 %begin, i64 %end)
+  br label %take
+out:
+  ret void
+}
+
+define void @rl_parallel_for(ptr %task, ptr %ctx, i64 %tiles) {
+entry:
+  %threads = load atomic i32, ptr @threads monotonic, align 4
+  %one = icmp sle i32 %threads, 1
+  %few = icmp sle i64 %tiles, 1
+  %simple = or i1 %one, %few
+  br i1 %simple, label %serial, label %try
+serial:
+  %none = icmp sle i64 %tiles, 0
+  br i1 %none, label %done, label %run
+run:
+  call void %task(ptr %ctx, i64 0, i64 %tiles)
+  br label %done
+done:
+  ret void
+try:
+  %ok = call i1 @try_lock()
+  br i1 %ok, label %locked, label %serial
+locked:
+  %up = load i32, ptr @started
+  %ready = icmp ne i32 %up, 0
+  br i1 %ready, label %go, label %start
+start:
+  @@START
+  store i32 1, ptr @started
+  br label %go
+go:
+  store ptr %task, ptr @job_task
+  store ptr %ctx, ptr @job_ctx
+  store i64 %tiles, ptr @job_tiles
+  %wide = zext i32 %threads to i64
+  %parts = mul i64 %wide, 32
+  %c = udiv i64 %tiles, %parts
+  %small = icmp eq i64 %c, 0
+  %chunk = select i1 %small, i64 1, i64 %c
+  store i64 %chunk, ptr @job_chunk
+  @@SAVE_FP
+  store i64 0, ptr @next
+  store atomic i32 1, ptr @open seq_cst, align 4
+  %g = atomicrmw add ptr @generation, i32 1 seq_cst
+  %asleep = load atomic i32, ptr @sleepers seq_cst, align 4
+  %any = icmp ne i32 %asleep, 0
+  br i1 %any, label %wake, label %mine
+wake:
+  call void @futex_wake(ptr @generation)
+  br label %mine
+mine:
+  call void @work()
+  %was = atomicrmw xchg ptr @open, i32 0 seq_cst
+  %limit = load i64, ptr @spins
+  br label %check
+check:
+  %i = phi i64 [0, %mine], [%i1, %again]
+  %busy = load atomic i32, ptr @active seq_cst, align 4
+  %idle = icmp eq i32 %busy, 0
+  br i1 %idle, label %finish, label %again
+again:
+  @@PAUSE
+  %i1 = add i64 %i, 1
+  %long = icmp sgt i64 %i1, %limit
+  br i1 %long, label %sleep, label %check
+sleep:
+  %w = atomicrmw xchg ptr @waiting, i32 1 seq_cst
+  br label %look
+look:
+  %left = load atomic i32, ptr @active seq_cst, align 4
+  %over = icmp eq i32 %left, 0
+  br i1 %over, label %awake, label %doze
+doze:
+  call void @futex_wait(ptr @active, i32 %left)
+  br label %look
+awake:
+  store atomic i32 0, ptr @waiting seq_cst, align 4
+  br label %finish
+finish:
+  store atomic i32 0, ptr @lock release, align 4
+  ret void
+}
+
+define internal ptr @worker(ptr %first) {
+entry:
+  %g0 = ptrtoint ptr %first to i64
+  %g1 = trunc i64 %g0 to i32
+  br label %idle
+idle:
+  %last = phi i32 [%g1, %entry], [%now, %leave]
+  %limit = load i64, ptr @spins
+  br label %spin
+spin:
+  %i = phi i64 [0, %idle], [%i1, %pause], [%limit, %woken]
+  %now = load atomic i32, ptr @generation seq_cst, align 4
+  %new = icmp ne i32 %now, %last
+  br i1 %new, label %enter, label %pause0
+pause0:
+  %tired = icmp sge i64 %i, %limit
+  br i1 %tired, label %sleep, label %pause
+pause:
+  @@PAUSE
+  %i1 = add i64 %i, 1
+  br label %spin
+sleep:
+  %a = atomicrmw add ptr @sleepers, i32 1 seq_cst
+  call void @futex_wait(ptr @generation, i32 %last)
+  %b = atomicrmw sub ptr @sleepers, i32 1 seq_cst
+  br label %woken
+woken:
+  br label %spin
+enter:
+  %c = atomicrmw add ptr @active, i32 1 seq_cst
+  %open = load atomic i32, ptr @open seq_cst, align 4
+  %is_open = icmp ne i32 %open, 0
+  br i1 %is_open, label %job, label %leave0
+job:
+  @@LOAD_FP
+  call void @work()
+  br label %leave0
+leave0:
+  %before = atomicrmw sub ptr @active, i32 1 seq_cst
+  %stop = load atomic i32, ptr @stop seq_cst, align 4
+  %stopping = icmp ne i32 %stop, 0
+  %last_out = icmp eq i32 %before, 1
+  br i1 %last_out, label %look, label %leave
+look:
+  %w = load atomic i32, ptr @waiting seq_cst, align 4
+  %someone = icmp ne i32 %w, 0
+  br i1 %someone, label %tell, label %leave
+tell:
+  call void @futex_wake(ptr @active)
+  br label %leave
+leave:
+  br i1 %stopping, label %out, label %idle
+out:
+  ret ptr null
+}
+
+; Stop and join the workers; the next parallel call starts them again, for %n threads.
+define void @rl_pool_stop(i32 %n) {
+  call void @rl_pool_lock()
+  @@JOIN
+  store i32 0, ptr @started
+  store i32 0, ptr @workers
+  store atomic i32 %n, ptr @threads seq_cst, align 4
+  call void @rl_pool_unlock()
+  ret void
+}
+
+define void @rl_pool_setup(i64 %spins, i32 %n) {
+  store i64 %spins, ptr @spins
+  store atomic i32 %n, ptr @threads seq_cst, align 4
+  ret void
+}
+
+define i32 @rl_pool_workers() {
+  %n = load atomic i32, ptr @workers monotonic, align 4
+  ret i32 %n
+}
+
+; In a forked child: the workers are gone, the lock is the forking thread's.
+define void @rl_pool_child() {
+  store i32 0, ptr @started
+  store i32 0, ptr @workers
+  store i32 0, ptr @open
+  store i32 0, ptr @active
+  store i32 0, ptr @waiting
+  store i32 0, ptr @sleepers
+  store i32 0, ptr @stop
+  store atomic i32 0, ptr @lock seq_cst, align 4
+  ret void
+}
+"""
+
+# Signals stay with the Python threads. A worker gets the generation it starts from, so it can't miss the first job.
+_START = """
+define internal void @start_workers() {
+entry:
+  %all = alloca [16 x i64], align 16
+  %old = alloca [16 x i64], align 16
+  call void @llvm.memset.p0.i64(ptr %all, i8 -1, i64 128, i1 false)
+  %m = call i32 @pthread_sigmask(i32 @@SIG, ptr %all, ptr %old)
+  %threads = load i32, ptr @threads
+  %want = sub i32 %threads, 1
+  %g = load i32, ptr @generation
+  %g64 = zext i32 %g to i64
+  %arg = inttoptr i64 %g64 to ptr
+  br label %loop
+loop:
+  %i = phi i32 [0, %entry], [%i1, %made]
+  %more = icmp slt i32 %i, %want
+  br i1 %more, label %make, label %out
+make:
+  %i64 = zext i32 %i to i64
+  %id = getelementptr i64, ptr @ids, i64 %i64
+  %r = call i32 @pthread_create(ptr %id, ptr null, ptr @named_worker, ptr %arg)
+  %ok = icmp eq i32 %r, 0
+  br i1 %ok, label %made, label %out
+made:
+  %i1 = add i32 %i, 1
+  br label %loop
+out:
+  store i32 %i, ptr @workers
+  %m2 = call i32 @pthread_sigmask(i32 @@SIG, ptr %old, ptr null)
+  ret void
+}
+
+define internal ptr @named_worker(ptr %first) {
+  %r = call i32 (i32, ...) @prctl(i32 @@NAME, ptr @name)
+  %p = call ptr @worker(ptr %first)
+  ret ptr %p
+}
+
+declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
+"""
+
+_JOIN = """
+define internal void @join_workers() {
+entry:
+  store atomic i32 1, ptr @stop seq_cst, align 4
+  %g = atomicrmw add ptr @generation, i32 1 seq_cst
+  call void @futex_wake(ptr @generation)
+  %n = load i32, ptr @workers
+  br label %loop
+loop:
+  %i = phi i32 [0, %entry], [%i1, %join]
+  %more = icmp slt i32 %i, %n
+  br i1 %more, label %join, label %out
+join:
+  %i64 = zext i32 %i to i64
+  %p = getelementptr i64, ptr @ids, i64 %i64
+  %id = load i64, ptr %p
+  %r = call i32 @pthread_join(i64 %id, ptr null)
+  %i1 = add i32 %i, 1
+  br label %loop
+out:
+  store atomic i32 0, ptr @stop seq_cst, align 4
+  ret void
+}
+"""
