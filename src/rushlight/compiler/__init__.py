@@ -37,12 +37,14 @@ compute dtype "i" is int64, with an integer one "f" is float32 (float64 for 64-b
 Inputs broadcast against the first output (right-aligned; a dimension of size 1 repeats); all outputs
 have one shape.  Any strides.  An output may be exactly one of the inputs; other overlap is the
 caller's to avoid.  Shapes and dtypes are the caller's promise: a mismatch of rank or shape that does
-not broadcast raises ValueError, dtypes are checked by item size only.  Scalars are Python floats,
+not broadcast raises ValueError, dtypes are checked by item size only.  Operands are exactly
+``numpy.ndarray``.  Scalars are Python floats,
 ints or bools.
 
 ``k.many([(out.., in..), ...], scalars)`` runs the kernel over many argument tuples in one native
-call.  ``k.address`` is the C entry ``void (ptr* operands, ptr strides, ptr scalars, i64 n)``
-for other native code (see ``pointwise.py``).
+call.  ``k.address`` is the C entry ``void (void **operands, i64 *strides, void *scalars, i64 n, i64
+flags)`` for other native code: operands are outputs, then inputs; strides in bytes; scalars are
+8-byte words (double or i64); flags 0.
 
 **Reductions, scans, softmax.**  See ``reduce_kernel``, ``scan_kernel`` and ``softmax_kernel``.
 

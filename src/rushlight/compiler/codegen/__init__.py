@@ -1,0 +1,1 @@
+"""From expressions and loop structure to LLVM IR text."""

@@ -1,0 +1,428 @@
+"""The native entry of pointwise kernels: one function for all of them, called by Python.
+
+A kernel's own code is only its inner loop.  The entry, shared and compiled once, reads the
+``PyArrayObject``s, broadcasts the inputs against the first output, orders the dimensions by stride and
+merges them, and runs the inner loop over fixed tiles, on the thread pool if the work is large.  What
+belongs to one kernel is in its *descriptor*, an array of 64-bit words held by the ``bytes`` object that
+is the ``self`` of the builtin function:
+
+    0 outputs | 1 inputs | 2 scalars | 3 address of the inner loop | 4 elements from which to use threads
+    5 elements a tile | 6 elements from which to write past the cache | 7 operands (0 + 1)
+    8 ... item size of each operand, then kind of each scalar (0 double, 1 integer)
+
+The inner loop is ``void inner(ptr *operands, i64 *strides, ptr scalars, i64 n, i64 flags)``: operands are
+outputs, then inputs; strides are in bytes; scalars are 8-byte words (double or i64); flag 1 asks for
+stores past the cache.
+"""
+
+from rushlight.compiler.codegen.builder import Module
+
+MAX_OPERANDS = 32
+MAX_SCALARS = 32
+MAX_DIMS = 64
+HEADER = 8
+# NumPy's PyArrayObject and PyArray_Descr (NumPy 2), CPython's objects.
+DATA, ND, DIMS, STRIDES, DESCR, FLAGS = 16, 24, 32, 40, 56, 64
+ELSIZE = 40
+TYPE, BYTES_VALUE, FLOAT_VALUE, TUPLE_ITEMS, VAR_SIZE = 8, 32, 16, 24, 16
+
+# What the entry calls: words of its table ``rl_environment``, filled when it is loaded.
+ENVIRONMENT = (
+    "PyErr_SetString", "PyExc_TypeError", "PyExc_ValueError", "Py_None", "Py_IncRef",
+    "PyFloat_Type", "PyFloat_AsDouble", "PyLong_AsUnsignedLongLongMask", "PyErr_Occurred",
+    "PyEval_SaveThread", "PyEval_RestoreThread", "rl_parallel_for", "ndarray",
+)  # fmt: skip
+
+# Words of the call context.
+(DESC, RANK, ROWS, ROW_LENGTH, CHUNKS, TILE_ROWS, TILES, WORK_FLAGS, TOTAL) = range(9)
+POINTERS = 16
+SCALARS = POINTERS + MAX_OPERANDS
+SHAPE = SCALARS + MAX_SCALARS
+STEPS = SHAPE + MAX_DIMS
+CONTEXT_WORDS = STEPS + MAX_DIMS * MAX_OPERANDS
+
+# Below this many elements holding the GIL is cheaper than letting it go.
+RELEASE_GIL_FROM = 100_000
+
+
+class _Words:
+    """64-bit words at a pointer, by index."""
+
+    def __init__(self, f, pointer):
+        self.f, self.pointer = f, pointer
+
+    def at(self, index):
+        return self.pointer + (index * 8 if isinstance(index, int) else index << 3)
+
+    def __getitem__(self, index):
+        return self.f.load("i64", self.at(index))
+
+    def __setitem__(self, index, value):
+        self.f.store(self.f.value(value), self.at(index))
+
+    def pointer_at(self, index):
+        return self.f.load("ptr", self.at(index))
+
+
+def _environment(f, name):
+    table = f.value(0, "ptr")
+    table.name = "@rl_environment"
+    return f.load("ptr", table + 8 * ENVIRONMENT.index(name))
+
+
+def _fail(f, module, exception, message):
+    symbol = module.string(message)
+    text = f.value(0, "ptr")
+    text.name = symbol
+    f.call("void", _environment(f, "PyErr_SetString"), _environment(f, exception), text)
+
+
+def module(triple):
+    """The IR of the entries ``rl_pointwise`` and ``rl_pointwise_many``."""
+    m = Module(triple)
+    m.globals.append(
+        f"@rl_environment = global [{len(ENVIRONMENT)} x ptr] zeroinitializer, align 64"
+    )
+    _read_scalars(m)
+    _read_operands(m)
+    _run_tiles(m)
+    _execute(m)
+    _call(m)
+    _call_many(m)
+    return m.text()
+
+
+def _read_scalars(m):
+    """i64 rl_read_scalars(desc, args, context): 1 with an exception set if one is no number."""
+    f = m.function(
+        "rl_read_scalars", "i64", [("ptr", "desc"), ("ptr", "args"), ("ptr", "context")], "internal"
+    )
+    desc, args, context = _Words(f, f.args[0]), _Words(f, f.args[1]), _Words(f, f.args[2])
+    operands = desc[7]
+    with f.range(desc[2]) as i:
+        item = args.pointer_at(i)
+        with f.if_else(desc[operands + i + HEADER].eq(0)) as (double, integer):
+            with double:
+                exact = f.load("ptr", item + TYPE).eq(_environment(f, "PyFloat_Type"))
+                with f.if_else(exact) as (fast, slow):
+                    with fast:
+                        f.store(f.load("i64", item + FLOAT_VALUE), context.at(i + SCALARS))
+                    with slow:
+                        x = f.call("double", _environment(f, "PyFloat_AsDouble"), item)
+                        f.store(x, context.at(i + SCALARS))
+            with integer:
+                x = f.call("i64", _environment(f, "PyLong_AsUnsignedLongLongMask"), item)
+                f.store(x, context.at(i + SCALARS))
+    with f.if_(desc[2].ne(0)):
+        error = f.call("ptr", _environment(f, "PyErr_Occurred"))
+        with f.if_(error.ne(0)):
+            f.ret(f.value(1))
+    f.ret(f.value(0))
+
+
+def _read_operands(m):
+    """i64 rl_read_operands(desc, args, context): 0 ready, 1 exception set, 2 no elements."""
+    f = m.function(
+        "rl_read_operands", "i64", [("ptr", "desc"), ("ptr", "args"), ("ptr", "context")], "internal"
+    )
+    desc, args, context = _Words(f, f.args[0]), _Words(f, f.args[1]), _Words(f, f.args[2])
+    operands, outputs = desc[7], desc[0]
+    context[DESC] = f.emit("i64", f"ptrtoint ptr {f.args[0].name} to i64")
+    first = args.pointer_at(0)
+    ndarray = _environment(f, "ndarray")
+
+    with f.range(operands) as j:
+        array = args.pointer_at(j)
+        with f.if_(f.load("ptr", array + TYPE).ne(ndarray)):
+            _fail(f, m, "PyExc_TypeError", "kernel: operands must be numpy.ndarray objects")
+            f.ret(f.value(1))
+        size = f.load("i64", f.load("ptr", array + DESCR) + ELSIZE)
+        with f.if_(size.ne(desc[j + HEADER])):
+            _fail(f, m, "PyExc_TypeError", "kernel: an operand has the wrong dtype")
+            f.ret(f.value(1))
+        f.store(f.load("ptr", array + DATA), context.at(j + POINTERS))
+
+    # The common case: everything contiguous and of one shape (or 0-dimensional).
+    rank = f.load("i32", first + ND).cast("sext", "i64")
+    dims = _Words(f, f.load("ptr", first + DIMS))
+    total = f.var("i64", 1)
+    with f.range(rank) as d:
+        total.set(total.get() * dims[d])
+    context[TOTAL] = total
+    with f.if_(total.get().eq(0)):
+        # Empty results still need matching shapes; the op layer has checked those.
+        f.ret(f.value(2))
+    simple = f.var("i1", True)
+    with f.range(operands) as j:
+        array = args.pointer_at(j)
+        own_rank = f.load("i32", array + ND).cast("sext", "i64")
+        contiguous = (f.load("i32", array + FLAGS) & 1).ne(0)
+        with f.if_else(contiguous & own_rank.eq(rank)) as (same, other):
+            with same:
+                own = _Words(f, f.load("ptr", array + DIMS))
+                with f.range(rank) as d:
+                    simple.set(simple.get() & own[d].eq(dims[d]))
+                context[j + STEPS] = desc[j + HEADER]
+            with other:
+                simple.set(simple.get() & own_rank.eq(0) & (j >= outputs))
+                context[j + STEPS] = 0
+    with f.if_(simple.get()):
+        context[RANK] = 1
+        context[SHAPE] = total
+        f.ret(f.value(0))
+
+    _broadcast(f, m, desc, args, context, rank, dims)
+    _order(f, context, operands)
+    _merge(f, context, operands)
+    with f.if_(context[RANK].eq(0)):
+        context[RANK] = 1
+        context[SHAPE] = 1
+        with f.range(operands) as j:
+            context[j + STEPS] = desc[j + HEADER]
+    f.ret(f.value(0))
+
+
+def _broadcast(f, m, desc, args, context, rank, dims):
+    """Shape and steps of all dimensions but those of size 1, innermost first."""
+    operands, outputs = desc[7], desc[0]
+    kept = f.var("i64", 0)
+    with f.range(rank) as d:
+        size = dims[rank - 1 - d]
+        row = kept.get() * operands
+        with f.range(operands) as j:
+            array = args.pointer_at(j)
+            k = f.load("i32", array + ND).cast("sext", "i64") - 1 - d
+            step = f.var("i64", 0)
+            wrong = f.var("i1", False)
+            with f.if_else(k >= 0) as (own, missing):
+                with own:
+                    extent = _Words(f, f.load("ptr", array + DIMS))[k]
+                    with f.if_else(extent.eq(size)) as (equal, different):
+                        with equal:
+                            step.set(_Words(f, f.load("ptr", array + STRIDES))[k])
+                        with different:
+                            wrong.set(extent.ne(1) | (j < outputs))
+                with missing:
+                    wrong.set((j < outputs))
+            with f.if_(wrong.get()):
+                _fail(f, m, "PyExc_ValueError", "kernel: operand shapes do not match")
+                f.ret(f.value(1))
+            context[row + j + STEPS] = step
+        with f.if_(size.ne(1)):
+            context[kept.get() + SHAPE] = size
+            kept.set(kept.get() + 1)
+    with f.range(operands) as j:
+        own_rank = f.load("i32", args.pointer_at(j) + ND).cast("sext", "i64")
+        with f.if_(own_rank > rank):
+            _fail(f, m, "PyExc_ValueError", "kernel: operand has more dimensions than the output")
+            f.ret(f.value(1))
+    context[RANK] = kept
+
+
+def _order(f, context, operands):
+    """Sort dimensions so that the first operand that tells them apart has its short steps inside."""
+    with f.range(1, context[RANK]) as start:
+        t = f.var("i64", start)
+        with f.loop() as bubble:
+            bubble.break_if(t.get() <= 0)
+            outer, inner = t.get() * operands, (t.get() - 1) * operands
+            swap, j = f.var("i1", False), f.var("i64", 0)
+            with f.loop() as look:
+                look.break_if(j.get() >= operands)
+                a = _magnitude(f, context[outer + j.get() + STEPS])
+                b = _magnitude(f, context[inner + j.get() + STEPS])
+                told = a.ne(b) & a.ne(0) & b.ne(0)
+                swap.set(told & (a < b))
+                look.break_if(told)
+                j.set(j.get() + 1)
+            bubble.break_if(~swap.get())
+            _swap(context, t.get() + SHAPE, t.get() + (SHAPE - 1))
+            with f.range(operands) as j:
+                _swap(context, outer + j + STEPS, inner + j + STEPS)
+            t.set(t.get() - 1)
+
+
+def _magnitude(f, x):
+    return f.select(x < 0, f.value(0) - x, x)
+
+
+def _swap(words, a, b):
+    x, y = words[a], words[b]
+    words[a] = y
+    words[b] = x
+
+
+def _merge(f, context, operands):
+    """Join neighbouring dimensions that every operand walks as one."""
+    rank = context[RANK]
+    last = f.var("i64", 0)
+    with f.range(1, rank) as d:
+        joined = f.var("i1", True)
+        size, base, row = context[last.get() + SHAPE], last.get() * operands, d * operands
+        with f.range(operands) as j:
+            joined.set(
+                joined.get() & (context[base + j + STEPS] * size).eq(context[row + j + STEPS])
+            )
+        with f.if_else(joined.get()) as (yes, no):
+            with yes:
+                context[last.get() + SHAPE] = size * context[d + SHAPE]
+            with no:
+                last.set(last.get() + 1)
+                context[last.get() + SHAPE] = context[d + SHAPE]
+                with f.range(operands) as j:
+                    context[last.get() * operands + j + STEPS] = context[row + j + STEPS]
+    with f.if_(rank > 0):
+        context[RANK] = last.get() + 1
+
+
+def _run_tiles(m):
+    """void rl_run_tiles(context, begin, end): the task of the thread pool."""
+    f = m.function("rl_run_tiles", "void", [("ptr", "context"), ("i64", "begin"), ("i64", "end")])
+    context = _Words(f, f.args[0])
+    desc = _Words(f, context.pointer_at(DESC))
+    operands, grain, inner = desc[7], desc[5], desc.pointer_at(3)
+    rank, length = context[RANK], context[ROW_LENGTH]
+    pointers, index = _Words(f, f.buffer(8 * MAX_OPERANDS)), _Words(f, f.buffer(8 * MAX_DIMS))
+    chunks = context[CHUNKS]
+    with f.range(f.args[1], f.args[2]) as tile:
+        whole = chunks.eq(1)
+        row = f.select(whole, tile * context[TILE_ROWS], tile.udiv(chunks))
+        column = f.select(whole, f.value(0), tile.urem(chunks) * grain)
+        count = f.select(
+            whole, f.minimum(context[ROWS] - row, context[TILE_ROWS]), f.value(1)
+        )
+        n = f.select(whole, length, f.minimum(length - column, grain))
+        with f.range(operands) as j:
+            step = context[j + STEPS]
+            f.store(context.pointer_at(j + POINTERS) + column * step, pointers.at(j))
+        left = f.var("i64", row)
+        with f.range(1, rank) as d:
+            size = context[d + SHAPE]
+            at = left.get().urem(size)
+            left.set(left.get().udiv(size))
+            index[d] = at
+            with f.range(operands) as j:
+                moved = pointers.pointer_at(j) + at * context[d * operands + j + STEPS]
+                f.store(moved, pointers.at(j))
+        done = f.var("i64", 0)
+        with f.loop() as rows:
+            f.call("void", inner, pointers.pointer, context.at(STEPS), context.at(SCALARS), n,
+                   context[WORK_FLAGS])
+            done.set(done.get() + 1)
+            rows.break_if(done.get() >= count)
+            d = f.var("i64", 1)
+            with f.loop() as carry:
+                carry.break_if(d.get() >= rank)
+                here = d.get()
+                index[here] = index[here] + 1
+                full = index[here] >= context[here + SHAPE]
+                back = f.select(full, index[here] - 1, f.value(-1))
+                with f.range(operands) as j:
+                    step = context[here * operands + j + STEPS]
+                    moved = pointers.pointer_at(j) + (f.value(0) - back) * step
+                    f.store(moved, pointers.at(j))
+                carry.break_if(~full)
+                index[here] = 0
+                d.set(here + 1)
+    f.ret()
+
+
+def _execute(m):
+    """void rl_execute(desc, context): run what rl_read_operands has laid out."""
+    f = m.function("rl_execute", "void", [("ptr", "desc"), ("ptr", "context")], "internal")
+    desc, context = _Words(f, f.args[0]), _Words(f, f.args[1])
+    total, grain = context[TOTAL], desc[5]
+    length = context[SHAPE]
+    context[ROW_LENGTH] = length
+    past = f.var("i64", 0)
+    with f.if_(total >= desc[6]):
+        past.set(1)
+        outputs = desc[0]
+        with f.range(outputs) as i:
+            with f.range(outputs, desc[7]) as j:
+                same = context[i + POINTERS].eq(context[j + POINTERS])
+                past.set(f.select(same, f.value(0), past.get()))
+    context[WORK_FLAGS] = past
+    with f.if_(context[RANK].eq(1) & (total < desc[4])):
+        f.call("void", desc.pointer_at(3), context.at(POINTERS), context.at(STEPS),
+               context.at(SCALARS), length, past.get())
+        f.ret()
+    rows = total.udiv(length)
+    context[ROWS] = rows
+    with f.if_else(length >= grain) as (long, short):
+        with long:
+            chunks = (length + grain - 1).udiv(grain)
+            context[CHUNKS] = chunks
+            context[TILE_ROWS] = 1
+            context[TILES] = rows * chunks
+        with short:
+            context[CHUNKS] = 1
+            each = grain.udiv(length)
+            context[TILE_ROWS] = each
+            context[TILES] = (rows + each - 1).udiv(each)
+    with f.if_(total < desc[4]):
+        f.call("void", "rl_run_tiles", f.args[1], f.value(0), context[TILES])
+        f.ret()
+    state = f.var("ptr", 0)
+    release = total >= RELEASE_GIL_FROM
+    with f.if_(release):
+        state.set(f.call("ptr", _environment(f, "PyEval_SaveThread")))
+    task = f.value(0, "ptr")
+    task.name = "@rl_run_tiles"
+    f.call("void", _environment(f, "rl_parallel_for"), task, f.args[1], context[TILES])
+    with f.if_(release):
+        f.call("void", _environment(f, "PyEval_RestoreThread"), state.get())
+    f.ret()
+
+
+def _none(f):
+    none = _environment(f, "Py_None")
+    f.call("void", _environment(f, "Py_IncRef"), none)
+    f.ret(none)
+
+
+def _call(m):
+    """PyObject *rl_pointwise(self, args, n): outputs, inputs, scalars."""
+    f = m.function("rl_pointwise", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    pointer = f.args[0] + BYTES_VALUE
+    desc = _Words(f, pointer)
+    context = f.buffer(8 * CONTEXT_WORDS)
+    with f.if_(f.args[2].ne(desc[7] + desc[2])):
+        _fail(f, m, "PyExc_TypeError", "kernel: wrong number of arguments")
+        f.ret(f.value(0, "ptr"))
+    state = f.call("i64", "rl_read_operands", pointer, f.args[1], context)
+    with f.if_(state.eq(1)):
+        f.ret(f.value(0, "ptr"))
+    bad = f.call("i64", "rl_read_scalars", pointer, f.args[1] + (desc[7] << 3), context)
+    with f.if_(bad.ne(0)):
+        f.ret(f.value(0, "ptr"))
+    with f.if_(state.eq(0)):
+        f.call("void", "rl_execute", pointer, context)
+    _none(f)
+
+
+def _call_many(m):
+    """PyObject *rl_pointwise_many(self, args, n): a list of operand tuples, a tuple of scalars."""
+    f = m.function("rl_pointwise_many", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    pointer = f.args[0] + BYTES_VALUE
+    desc, args = _Words(f, pointer), _Words(f, f.args[1])
+    context = f.buffer(8 * CONTEXT_WORDS)
+    sets, scalars = args.pointer_at(0), args.pointer_at(1)
+    with f.if_(f.load("i64", scalars + VAR_SIZE).ne(desc[2])):
+        _fail(f, m, "PyExc_TypeError", "kernel: wrong number of scalars")
+        f.ret(f.value(0, "ptr"))
+    bad = f.call("i64", "rl_read_scalars", pointer, scalars + TUPLE_ITEMS, context)
+    with f.if_(bad.ne(0)):
+        f.ret(f.value(0, "ptr"))
+    items = _Words(f, f.load("ptr", sets + TUPLE_ITEMS))
+    with f.range(f.load("i64", sets + VAR_SIZE)) as i:
+        one = items.pointer_at(i)
+        with f.if_(f.load("i64", one + VAR_SIZE).ne(desc[7])):
+            _fail(f, m, "PyExc_TypeError", "kernel: wrong number of operands")
+            f.ret(f.value(0, "ptr"))
+        state = f.call("i64", "rl_read_operands", pointer, one + TUPLE_ITEMS, context)
+        with f.if_(state.eq(1)):
+            f.ret(f.value(0, "ptr"))
+        with f.if_(state.eq(0)):
+            f.call("void", "rl_execute", pointer, context)
+    _none(f)

@@ -1,0 +1,153 @@
+"""From LLVM IR text to addresses in this process.
+
+``load(key, build, symbols)`` is the whole of it: code for the key comes from memory, from the disk
+cache, or from LLVM (then ``build()`` makes the IR).  Generated code refers to no symbols of the
+process: what it calls, it calls through a table of addresses (see ``entry.py``), apart from the
+functions named in ``imports``.
+"""
+
+import ctypes
+import os
+import sys
+import threading
+from functools import cache
+
+from rushlight.compiler.cache import key_of, open_pack
+from rushlight.compiler.codegen.targets import host
+
+_lock = threading.RLock()
+_loaded = {}
+_forever = []
+statistics = {"compiled": 0, "loaded": 0, "from_disk": 0}
+
+
+@cache
+def available():
+    """Whether machine code can be made and called here."""
+    import importlib.util
+    import sysconfig
+
+    if sys.implementation.name != "cpython" or sysconfig.get_config_var("Py_GIL_DISABLED"):
+        return False
+    if ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little":
+        return False
+    return importlib.util.find_spec("llvmlite") is not None
+
+
+@cache
+def _pack():
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    abi = f"{sys.implementation.cache_tag}|{sys.platform}"
+    return open_pack(f"{host().key()}|{llvm.llvm_version_info}|{llvmlite.__version__}|{abi}")
+
+
+@cache
+def _machine(level):
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    target = host()
+    return llvm.Target.from_triple(target.triple).create_target_machine(
+        cpu=target.cpu, features=target.features, opt=level, reloc="pic", codemodel="small"
+    )
+
+
+@cache
+def _jit():
+    import llvmlite.binding as llvm
+
+    jit = llvm.create_lljit_compiler(_machine(1))
+    # Code stays until the process ends: worker threads may run in it during shutdown.
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(jit))
+    return jit
+
+
+def compile_object(text, level=1, codegen_level=1):
+    """A relocatable object of the module ``text``.
+
+    ``level`` is the pass pipeline's (0 to 3); vectorization is never LLVM's: kernels spell it out.
+    """
+    import llvmlite.binding as llvm
+
+    with _lock:
+        machine = _machine(codegen_level)
+        module = llvm.parse_assembly(text)
+        if level:
+            options = llvm.create_pipeline_tuning_options(speed_level=level)
+            options.loop_vectorization = False
+            options.slp_vectorization = False
+            options.loop_unrolling = False
+            options.loop_interleaving = False
+            builder = llvm.create_pass_builder(machine, options)
+            builder.getModulePassManager().run(module, builder)
+        statistics["compiled"] += 1
+        return machine.emit_object(module)
+
+
+def link_object(code, symbols, imports=None):
+    """Load an object for the rest of the process; returns {symbol: address}."""
+    import llvmlite.binding as llvm
+
+    with _lock:
+        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+        for symbol in symbols:
+            builder.export_symbol(symbol)
+        for symbol, address in (imports or {}).items():
+            builder.import_symbol(symbol, address)
+        library = builder.link(_jit(), f"kernel.{len(_forever)}")
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+        _forever.append(library)
+        statistics["loaded"] += 1
+        return {symbol: library[symbol] for symbol in symbols}
+
+
+def load(key, build, symbols, imports=None, level=1, codegen_level=1):
+    """Addresses of ``symbols`` in the code for ``key``.
+
+    ``key`` is a text that determines the code; ``build()`` returns its LLVM IR and is called only if
+    the code is neither in memory nor on disk.
+    """
+    found = _loaded.get(key)
+    if found is not None:
+        return found
+    with _lock:
+        found = _loaded.get(key)
+        if found is not None:
+            return found
+        digest = key_of(key)
+        code = _pack().get(digest)
+        if code is not None:
+            statistics["from_disk"] += 1
+            found = link_object(code, symbols, imports)
+        else:
+            code = compile_object(build(), level, codegen_level)
+            found = link_object(code, symbols, imports)
+            _pack().put(digest, code)
+        _loaded[key] = found
+        return found
+
+
+def _hold_for_fork():
+    _lock.acquire()
+
+
+def _release_after_fork():
+    _lock.release()
+
+
+def _renew_after_fork():
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    # A child must not inherit a lock that another thread of the parent held, nor LLVM half way
+    # through a module.
+    os.register_at_fork(
+        before=_hold_for_fork,
+        after_in_parent=_release_after_fork,
+        after_in_child=_renew_after_fork,
+    )

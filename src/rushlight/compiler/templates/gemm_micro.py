@@ -1,0 +1,269 @@
+"""Micro-kernels of the matrix product: the loops that hold a tile of C in registers.
+
+``tile_kernel`` makes ``void tile_r(k, a, ars, acs, b, brs, c, crs, n, alpha, bias, beta)`` for r rows and
+``Shape.nr`` columns:
+
+    c[i, j] = alpha * sum_p a[i, p] * b[p, j]  (+ bias[j] when bias is not null)  (+ c[i, j] when beta is 1)
+
+with a at ``a + i*ars + p*acs``, b at ``b + p*brs + j*itemsize``, c at ``c + i*crs + j*itemsize`` (strides in bytes) and
+j < n. Products are summed in the order of p, each by one fused multiply-add, whatever r and n are, so an element's
+bits don't depend on how C is cut into tiles.
+
+``dot_kernel`` makes ``void dot_r(k, a, ars, b, bcs, c, crs, n, alpha, bias, beta)`` for r rows and n <= ``Shape.dots``
+columns where both operands are contiguous along k (``x @ W.T`` with few rows): vectors run along k.
+"""
+
+from rushlight.compiler.codegen.builder import Value, vector
+
+_PARAMS = ("i64", "k"), ("ptr", "a"), ("i64", "ars"), ("i64", "acs"), ("ptr", "b"), ("i64", "brs")
+_DOT_PARAMS = ("i64", "k"), ("ptr", "a"), ("i64", "ars"), ("ptr", "b"), ("i64", "bcs")
+_STORE_PARAMS = ("ptr", "c"), ("i64", "crs"), ("i64", "n"), ("i64", "beta"), ("ptr", "bias")
+
+
+class Shape:
+    """Register tile and vector sizes for an element type on a CPU.
+
+    ``mr`` rows by ``nv`` vectors of ``lanes`` elements fill the register file but for the operands: 14 x 2 of 32
+    registers, 6 x 2 of 16.
+    """
+
+    def __init__(self, element: str, vector_bytes: int, registers: int, fused: bool):
+        self.element, self.fused = element, fused
+        self.item = {"float": 4, "double": 8}[element]
+        self.lanes = vector_bytes // self.item
+        self.vector = vector(element, self.lanes)
+        self.bytes = vector_bytes
+        self.nv = 2
+        self.mr = 14 if registers >= 32 else 6
+        self.nr = self.nv * self.lanes
+        self.dot_rows = 3 if registers >= 32 else 1
+        self.dots = 8
+        # Masked memory operations are free with AVX-512 only; elsewhere full tiles have kernels of their own.
+        self.free_masks = vector_bytes == 64
+
+
+def _masks(f, shape, n, count):
+    """For each of ``count`` vectors the mask of elements below ``n``."""
+    lanes = shape.lanes
+    wide = f"<{lanes} x i64>"
+    limit = f.splat(n, lanes)
+    masks = []
+    for j in range(count):
+        iota = ", ".join(f"i64 {j * lanes + i}" for i in range(lanes))
+        masks.append(f.emit(f"<{lanes} x i1>", f"icmp slt {wide} <{iota}>, {limit.name}"))
+    return masks
+
+
+def masked_load(f, shape, pointer, mask):
+    """Elements of a vector where ``mask`` holds, zero elsewhere; no access outside of it."""
+    suffix = f"v{shape.lanes}{'f32' if shape.item == 4 else 'f64'}.p0"
+    name, mask_type = f"llvm.masked.load.{suffix}", f"<{shape.lanes} x i1>"
+    f.module.declared[name] = f"declare {shape.vector} @{name}(ptr, {mask_type}, {shape.vector})"
+    return f.emit(
+        shape.vector,
+        f"call {shape.vector} @{name}(ptr align 1 {pointer.name}, {mask_type} {mask.name}, "
+        f"{shape.vector} zeroinitializer)",
+    )
+
+
+def masked_store(f, shape, value, pointer, mask):
+    suffix = f"v{shape.lanes}{'f32' if shape.item == 4 else 'f64'}.p0"
+    name, mask_type = f"llvm.masked.store.{suffix}", f"<{shape.lanes} x i1>"
+    f.module.declared[name] = f"declare void @{name}({shape.vector}, ptr, {mask_type})"
+    f.line(
+        f"call void @{name}({shape.vector} {value.name}, ptr align 1 {pointer.name}, "
+        f"{mask_type} {mask.name})"
+    )
+
+
+def multiply_add(f, shape, a, b, c):
+    """a * b + c: one rounding where the CPU has it, two elsewhere (a library call would be far slower)."""
+    return f.fma(a, b, c) if shape.fused else a * b + c
+
+
+def _phi(f, type_, incoming):
+    text = ", ".join(f"[ {value}, %{label} ]" for value, label in incoming)
+    return f.emit(type_, f"phi {type_} {text}")
+
+
+def tile_kernel(module, shape, rows, masked, name):
+    """Write the kernel for ``rows`` rows; ``masked`` ones take n <= nr columns, others exactly nr."""
+    f = module.function(
+        name,
+        "void",
+        [*_PARAMS, *_STORE_PARAMS, (shape.element, "alpha")],
+        "internal",
+        "nounwind",
+    )
+    k, a, ars, acs, b, brs, c, crs, n, beta, bias, alpha = f.args
+    nv, vt = shape.nv, shape.vector
+    masks = _masks(f, shape, n, nv) if masked else None
+    # Three rows to a pointer: [p], [p + s], [p + 2s] need five pointers for 14 rows.
+    starts = [a + ars * (3 * g) for g in range((rows + 2) // 3)]
+    f.branch(k > 0, "loop", "store")
+    f.lines.append("loop:")
+    f.open = True
+    names = {}
+
+    def later(key):
+        names[key] = f"%{f.fresh('next')}"
+        return names[key]
+
+    count = _phi(f, "i64", [(k.name, "entry"), (later("k"), "loop")])
+    pointers = [
+        _phi(f, "ptr", [(p.name, "entry"), (later(("a", g)), "loop")])
+        for g, p in enumerate(starts)
+    ]
+    bp = _phi(f, "ptr", [(b.name, "entry"), (later("b"), "loop")])
+    acc = [
+        [
+            _phi(f, vt, [("zeroinitializer", "entry"), (later((i, j)), "loop")])
+            for j in range(nv)
+        ]
+        for i in range(rows)
+    ]
+    columns = []
+    for j in range(nv):
+        at = bp + j * shape.bytes if j else bp
+        columns.append(
+            masked_load(f, shape, at, masks[j]) if masked else f.load(vt, at, align=shape.item)
+        )
+    for i in range(rows):
+        at = pointers[i // 3]
+        if i % 3:
+            at = at + (ars if i % 3 == 1 else ars + ars)
+        x = f.splat(f.load(shape.element, at, align=1), shape.lanes)
+        for j in range(nv):
+            value = multiply_add(f, shape, x, columns[j], acc[i][j])
+            f.lines[-1] = f.lines[-1].replace(value.name + " =", names[(i, j)] + " =", 1)
+    for g, p in enumerate(pointers):
+        f.line(f"{names[('a', g)]} = getelementptr i8, ptr {p.name}, i64 {acs.name}")
+    f.line(f"{names['b']} = getelementptr i8, ptr {bp.name}, i64 {brs.name}")
+    f.line(f"{names['k']} = sub i64 {count.name}, 1")
+    f.branch(Value(f, names["k"], "i64") > 0, "loop", "store")
+    f.lines.append("store:")
+    f.open = True
+    sums = [
+        [
+            _phi(f, vt, [("zeroinitializer", "entry"), (names[(i, j)], "loop")])
+            for j in range(nv)
+        ]
+        for i in range(rows)
+    ]
+    _store_rows(f, shape, sums, masks, c, crs, alpha, bias, beta)
+    f.ret()
+
+
+def _store_rows(f, shape, sums, masks, c, crs, alpha, bias, beta):
+    lanes, count = shape.lanes, len(sums[0])
+    mask_type = f"<{lanes} x i1>"
+
+    def where(condition, j):
+        every = f.splat(condition, lanes)
+        return every & masks[j] if masks else every
+
+    has_bias, adds = bias.ne(Value(f, "null", "ptr")), beta.ne(0)
+    offsets = [
+        masked_load(f, shape, bias + j * shape.bytes, where(has_bias, j)) for j in range(count)
+    ]
+    olds = [where(adds, j) for j in range(count)]
+    scale = f.splat(alpha, lanes)
+    for i, row in enumerate(sums):
+        for j, total in enumerate(row):
+            at = c + (crs * i + j * shape.bytes)
+            old = masked_load(f, shape, at, olds[j])
+            value = total * scale + offsets[j] + old
+            if masks:
+                masked_store(f, shape, value, at, Value(f, masks[j].name, mask_type))
+            else:
+                f.store(value, at, align=1)
+
+
+def _fold(f, shape, vectors):
+    """One vector whose element i is the sum of ``vectors[i]``'s elements (a fixed tree), i < 8.
+
+    Each level adds halves of two vectors at once, so that eight sums cost little more than one.
+    """
+    lanes = shape.lanes
+    groups = [(v, 1) for v in vectors]  # (vector, sums it carries: each has lanes/sums elements)
+    sums, width = 1, lanes
+    while len(groups) > 1:
+        half = width // 2
+        if half == 0:
+            raise ValueError("vectors too short to fold")
+        low = [s * width + i for s in range(2 * sums) for i in range(half)]
+        high = [x + half for x in low]
+        # Sums of the second vector follow those of the first: indices run over both.
+        groups = [
+            (f.shuffle(x, y, low) + f.shuffle(x, y, high), 2 * sums)
+            for (x, _), (y, _) in zip(groups[::2], groups[1::2], strict=True)
+        ]
+        sums, width = 2 * sums, half
+    total = groups[0][0]
+    while width > 1:
+        half = width // 2
+        low = [s * width + i for s in range(sums) for i in range(half)]
+        rest = [0] * (lanes - len(low))
+        high = [x + half for x in low]
+        total = f.shuffle(total, total, low + rest) + f.shuffle(total, total, high + rest)
+        width = half
+    return total
+
+
+def dot_kernel(module, shape, rows, name):
+    """Write the kernel of dot products for ``rows`` rows."""
+    f = module.function(
+        name,
+        "void",
+        [*_DOT_PARAMS, *_STORE_PARAMS, (shape.element, "alpha")],
+        "internal",
+        "nounwind",
+    )
+    k, a, ars, b, bcs, c, crs, n, beta, bias, alpha = f.args
+    lanes, vt, columns = shape.lanes, shape.vector, shape.dots
+    group = min(columns, lanes)
+    last = n - 1
+    a_rows = [a + ars * i for i in range(rows)]
+    # Columns past the last one repeat it; their results aren't stored.
+    b_columns = [b + bcs * f.minimum(f.value(j), last) for j in range(columns)]
+    whole = k & (-lanes)
+    slots = [[f.var(vt) for _ in range(columns)] for _ in range(rows)]
+    for row in slots:
+        for slot in row:
+            slot.set(Value(f, "zeroinitializer", vt))
+
+    def step(load):
+        xs = [load(p) for p in a_rows]
+        for j in range(columns):
+            y = load(b_columns[j])
+            for i in range(rows):
+                slots[i][j].set(multiply_add(f, shape, xs[i], y, slots[i][j].get()))
+
+    with f.range(0, whole, step=lanes) as p:
+        step(lambda base: f.load(vt, base + p * shape.item, align=1))
+    with f.if_(whole < k):
+        (mask,) = _masks(f, shape, k - whole, 1)
+        step(lambda base: masked_load(f, shape, base + whole * shape.item, mask))
+    chunks = columns // group
+    masks = [_masks(f, shape, n - chunk * group, 1)[0] for chunk in range(chunks)]
+    if group < lanes:
+        (fit,) = _masks(f, shape, f.value(group), 1)
+        masks = [m & fit for m in masks]
+    narrow = _Chunks(shape, group)
+    sums = [
+        [
+            _fold(f, shape, [s.get() for s in row[chunk * group : (chunk + 1) * group]])
+            for chunk in range(chunks)
+        ]
+        for row in slots
+    ]
+    _store_rows(f, narrow, sums, masks, c, crs, alpha, bias, beta)
+    f.ret()
+
+
+class _Chunks:
+    """A ``Shape`` whose consecutive vectors lie ``group`` elements apart."""
+
+    def __init__(self, shape, group):
+        self.__dict__.update(shape.__dict__)
+        self.bytes = group * shape.item

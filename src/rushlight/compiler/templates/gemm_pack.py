@@ -1,0 +1,118 @@
+"""Packing: operands of the matrix product copied into the order in which the micro-kernels read them.
+
+``pack`` makes ``void pack(src, minor, major, k, valid, width, dst)``: a strip of ``valid`` <= ``width`` elements with
+byte stride ``minor`` at each of ``k`` steps of byte stride ``major`` becomes ``dst[p * width + i]``, padded with zeros. A strip
+of A is a panel of rows (minor is the row stride), a strip of B a group of columns.
+"""
+
+from rushlight.compiler.codegen.builder import Value
+from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store
+
+PARAMS = (
+    ("ptr", "src"),
+    ("i64", "minor"),
+    ("i64", "major"),
+    ("i64", "k"),
+    ("i64", "valid"),
+    ("i64", "width"),
+    ("ptr", "dst"),
+)
+
+
+def pack(module, shape, name="pack"):
+    """Write the packing function for elements of ``shape``."""
+    f = module.function(name, "void", PARAMS, "internal", "nounwind")
+    src, minor, major, k, valid, width, dst = f.args
+    lanes, item = shape.lanes, shape.item
+    # A vector's lanes at a time: one for most panels of A, two for the columns of B.
+    with f.range(0, width, step=lanes) as first:
+        left = valid - first
+        here = src + first * minor
+        to = dst + first * item
+        (stored,) = _masks(f, shape, width - first, 1)
+        (loaded,) = _masks(f, shape, left, 1)
+        step = width * item
+        with f.if_else(minor.eq(item)) as (along, across):
+            with along:
+                _copy(f, shape, here, major, k, loaded, stored, to, step)
+            with across, f.if_else(major.eq(item)) as (turned, scattered):
+                with turned:
+                    _transpose(f, shape, here, minor, k, left, stored, to, step)
+                with scattered:
+                    _gather(f, shape, here, minor, major, k, left, width - first, to, step)
+    f.ret()
+
+
+def _copy(f, shape, src, major, k, loaded, stored, dst, step):
+    with f.range(k) as p:
+        value = masked_load(f, shape, src + p * major, loaded)
+        masked_store(f, shape, value, dst + p * step, stored)
+
+
+def _transpose(f, shape, src, minor, k, left, stored, dst, step):
+    """Rows of ``lanes`` consecutive k's for each of ``lanes`` minors, turned in registers."""
+    lanes = shape.lanes
+    zero = f.value(0)
+    rows = []
+    for i in range(lanes):
+        # Rows that aren't there read nothing: their mask is empty.
+        rows.append((src + minor * i, f.select(left > i, f.value(lanes), zero)))
+    whole = k & (-lanes)
+    with f.range(0, whole, step=lanes) as p:
+        _block(f, shape, rows, p, None, stored, dst, step)
+    with f.if_(whole < k):
+        _block(f, shape, rows, whole, k - whole, stored, dst, step)
+
+
+def _block(f, shape, rows, p, count, stored, dst, step):
+    item = shape.item
+    vectors = []
+    for start, present in rows:
+        limit = present if count is None else f.minimum(present, count)
+        (mask,) = _masks(f, shape, limit, 1)
+        vectors.append(masked_load(f, shape, start + p * item, mask))
+    columns = turn(f, vectors)
+    for q, column in enumerate(columns):
+        at = dst + (p + q) * step
+        if count is None:
+            masked_store(f, shape, column, at, stored)
+        else:
+            with f.if_(count > q):
+                masked_store(f, shape, column, at, stored)
+
+
+def turn(f, vectors):
+    """The transpose of a square block of vectors, by log2(lanes) rounds of two-input shuffles."""
+    n = len(vectors)
+    distance = 1
+    while distance < n:
+        low, high = [], []
+        for i in range(n):
+            # Exchange of the bit ``distance`` between the vector's number and the lane's.
+            low.append(i if not i & distance else n + i - distance)
+            high.append(i + distance if not i & distance else n + i)
+        turned = list(vectors)
+        for i in range(n):
+            if not i & distance:
+                a, b = vectors[i], vectors[i + distance]
+                turned[i] = f.shuffle(a, b, low)
+                turned[i + distance] = f.shuffle(a, b, high)
+        vectors = turned
+        distance *= 2
+    return vectors
+
+
+def _gather(f, shape, src, minor, major, k, left, room, dst, step):
+    """Any strides: an element at a time."""
+    item = shape.item
+    count = f.minimum(left, f.value(shape.lanes))
+    slots = f.minimum(room, f.value(shape.lanes))
+    zero = Value(f, "0.0", shape.element)
+    with f.range(k) as p:
+        row, to = src + p * major, dst + p * step
+        with f.range(slots) as i:
+            with f.if_else(i < count) as (there, missing):
+                with there:
+                    f.store(f.load(shape.element, row + i * minor, align=1), to + i * item)
+                with missing:
+                    f.store(zero, to + i * item)
