@@ -1,0 +1,250 @@
+"""Random number generators and PyTorch's CPU random streams.
+
+A `Generator` is PyTorch's CPU generator: mt19937 with the same seeding, the same words, the same transforms, and the
+same 5056-byte state, so seeds and saved states give the same numbers in both frameworks. The numbers themselves are
+made in `rushlight.randomness`.
+"""
+
+from __future__ import annotations
+
+import struct
+from contextlib import contextmanager
+
+import numpy as np
+
+from rushlight.randomness.engine import LEFT, N, NEXT, NORMAL, NORMAL_VALID, STATE_BYTES
+
+__all__ = ["DEFAULT_SEED", "Generator", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed",
+           "seed", "set_rng_state"]
+
+DEFAULT_SEED = 67280421310721
+
+# PyTorch's state: seed, left, seeded, next; 624 words of 8 bytes; three doubles (the second holds the kept
+# normal) and a flag; then a float normal and its flag, which its current kernels leave unused.
+_HEAD, _TAIL = struct.Struct("<QiiQ"), struct.Struct("<dddi4xf?3x")
+RNG_STATE_BYTES = _HEAD.size + 8 * N + _TAIL.size
+_LEGACY_BYTES = RNG_STATE_BYTES - 8
+
+
+class Generator:
+    """A stream of pseudo-random numbers (mt19937).
+
+    Args:
+        device: `"cpu"`. A `device` object or its name.
+
+    Raises:
+        RuntimeError: for a device without a generator.
+    """
+
+    __slots__ = ("_bytes", "_address", "_seed", "_device", "__weakref__")
+
+    def __init__(self, device="cpu"):
+        name = str(device).partition(":")[0]
+        if name != "cpu":
+            raise NotImplementedError(f"Generator: there is no generator for device {str(device)!r}, only for 'cpu'")
+        self._bytes = np.zeros(STATE_BYTES, np.uint8)
+        self._address = self._bytes.ctypes.data
+        self._device = None
+        self.manual_seed(DEFAULT_SEED)
+
+    @property
+    def device(self):
+        """The device the generator makes numbers for."""
+        if self._device is None:
+            from rushlight.devices import device
+
+            self._device = device("cpu")
+        return self._device
+
+    def _field(self, offset, kind):
+        return self._bytes[offset:offset + np.dtype(kind).itemsize].view(kind)
+
+    def _skip(self, words):
+        """Draw `words` words and forget them."""
+        from rushlight.randomness.kernels import kernel
+
+        kernel("skip")(self._address, 0, words, 0.0, 0.0)
+
+    def manual_seed(self, seed):
+        """Start the stream that belongs to `seed`, an integer in [-2^63, 2^64); negative ones count from 2^64.
+
+        The words depend on the lowest 32 bits only. Returns the generator.
+        """
+        if type(seed) is not int:
+            seed = _as_seed(seed)
+        if not -(1 << 63) <= seed < 1 << 64:
+            raise ValueError("Overflow when unpacking long long")
+        self._seed = seed & 0xFFFFFFFFFFFFFFFF
+        self._bytes[:4 * N].view(np.uint32)[:] = _seeded_words(self._seed & 0xFFFFFFFF)
+        self._bytes[LEFT:] = 0
+        self._field(LEFT, np.int32)[0] = 1
+        return self
+
+    def seed(self):
+        """Seed from the operating system's randomness; returns the seed, an integer below 2^64."""
+        import os
+
+        self.manual_seed(int.from_bytes(os.urandom(8), "little"))
+        return self._seed
+
+    def initial_seed(self):
+        """The seed the stream was started with."""
+        return self._seed
+
+    def state_bytes(self):
+        """The state in PyTorch's layout, as a uint8 ndarray of 5056 elements."""
+        left, following = self._bytes[LEFT:NEXT + 4].view(np.int32).tolist()
+        valid = int(self._field(NORMAL_VALID, np.int32)[0])
+        normal = float(self._field(NORMAL, np.float64)[0]) if valid else 0.0
+        state = np.empty(RNG_STATE_BYTES, np.uint8)
+        _HEAD.pack_into(state, 0, self._seed, left, 1, following)
+        end = _HEAD.size + 8 * N
+        state[_HEAD.size:end].view(np.uint64)[:] = self._bytes[:4 * N].view(np.uint32)
+        _TAIL.pack_into(state, end, 0.0, normal, 0.0, valid, 0.0, False)
+        return state
+
+    def set_state_bytes(self, state):
+        """Continue from a state in PyTorch's layout (a uint8 ndarray of 5056 or, the older layout, 5048 bytes)."""
+        if state.size not in (RNG_STATE_BYTES, _LEGACY_BYTES):
+            raise RuntimeError("Expected either a CPUGeneratorImplStateLegacy of size "
+                               f"{_LEGACY_BYTES} or a CPUGeneratorImplState of size {RNG_STATE_BYTES} "
+                               f"but found the input RNG state size to be {state.size}")
+        state = np.ascontiguousarray(state)
+        data = state.tobytes()
+        seed, left, seeded, following = _HEAD.unpack_from(data)
+        end = _HEAD.size + 8 * N
+        x, y, rho, valid = struct.unpack_from("<dddi", data, end)
+        if not (seeded and 0 < left <= N and following <= N):
+            raise RuntimeError("Invalid mt19937 state")
+        if valid and state.size == _LEGACY_BYTES:
+            import math
+
+            y = rho * math.sin(2.0 * math.pi * x)
+        self._seed = seed
+        self._bytes[:4 * N].view(np.uint32)[:] = state[_HEAD.size:end].view(np.uint64)
+        self._bytes[LEFT:NEXT + 4].view(np.int32)[:] = left, following
+        self._field(NORMAL, np.float64)[0] = y if valid else 0.0
+        self._field(NORMAL_VALID, np.int32)[0] = bool(valid)
+
+    def get_state(self):
+        """The state as a uint8 tensor of 5056 elements; PyTorch's `set_state` takes it as well."""
+        return _to_tensor(self.state_bytes())
+
+    def set_state(self, new_state):
+        """Continue from `new_state`, a uint8 tensor from `get_state` of either framework."""
+        self.set_state_bytes(_to_array(new_state))
+        return self
+
+    def clone_state(self):
+        """A new generator in the same state."""
+        other = Generator()
+        other._bytes[:] = self._bytes
+        other._seed = self._seed
+        return other
+
+    graphsafe_get_state = clone_state
+
+    def graphsafe_set_state(self, state):
+        """Continue from the state of the generator `state`."""
+        self._bytes[:] = state._bytes
+        self._seed = state._seed
+        return self
+
+    def __reduce__(self):
+        return _restore, (self.state_bytes().tobytes(),)
+
+    def __repr__(self):
+        return f"<torch.Generator device={self.device} seed={self._seed}>"
+
+
+Generator.__module__ = "torch"
+
+
+def _restore(data):
+    """A generator from the bytes of its state (used by pickle and copy)."""
+    gen = Generator()
+    gen.set_state_bytes(np.frombuffer(data, np.uint8))
+    return gen
+
+
+def _as_seed(seed):
+    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
+        raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
+    return seed.__index__()
+
+
+def _seeded_words(seed):
+    """The 624 words mt19937 starts from: w[i] = 1812433253 (w[i-1] ^ w[i-1] >> 30) + i mod 2^32.
+
+    NumPy's generator of the same family is seeded by the same rule, so it does the serial recurrence.
+    """
+    bits = _seeded_words.legacy
+    if bits is None:
+        bits = _seeded_words.legacy = np.random.MT19937(0)
+    bits._legacy_seeding(seed)
+    return bits.state["state"]["key"]
+
+
+_seeded_words.legacy = None
+
+
+def _to_tensor(array):
+    from rushlight.tensor.tensor import from_numpy
+
+    return from_numpy(array)
+
+
+def _to_array(state):
+    array = state if isinstance(state, np.ndarray) else state.numpy()
+    if array.dtype != np.uint8:
+        raise TypeError("expected a torch.ByteTensor, but got " + type(state).__name__)
+    return array.reshape(-1)
+
+
+default_generator = Generator()
+
+
+def manual_seed(seed):
+    """Seed the default generator of every device; returns the CPU's. See `Generator.manual_seed`."""
+    return default_generator.manual_seed(int(seed))
+
+
+def seed():
+    """Seed the default generators from the operating system's randomness; returns the seed."""
+    return default_generator.seed()
+
+
+def initial_seed():
+    """The seed of the default generator."""
+    return default_generator.initial_seed()
+
+
+def get_rng_state():
+    """The default generator's state, a uint8 tensor of 5056 elements."""
+    return default_generator.get_state()
+
+
+def set_rng_state(new_state):
+    """Continue the default generator from `new_state`."""
+    default_generator.set_state(new_state)
+
+
+@contextmanager
+def fork_rng(devices=None, enabled=True, _caller="fork_rng", _devices_kw="devices", device_type="cuda"):
+    """Context manager: what is drawn inside leaves the default generators as they were.
+
+    Args:
+        devices: accelerator devices whose generators are kept as well; there are none yet, so only an empty
+            sequence or None.
+        enabled: False makes the manager do nothing.
+    """
+    if not enabled:
+        yield
+        return
+    if devices:
+        raise NotImplementedError(f"{_caller}: generators of {device_type} devices")
+    kept = default_generator.clone_state()
+    try:
+        yield
+    finally:
+        default_generator.graphsafe_set_state(kept)
