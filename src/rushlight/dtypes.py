@@ -14,7 +14,7 @@ class dtype:
     """The type of a tensor's elements, e.g. ``torch.float32``."""
 
     __slots__ = ("name", "aliases", "itemsize", "category", "is_floating_point", "is_complex",
-                 "is_signed", "_np", "_np_name", "abbr", "index")
+                 "is_signed", "_np", "_np_name", "abbr", "index", "zero")
 
     def __init__(self, name, itemsize, category, signed, np_name, abbr, aliases=()):
         self.name, self.itemsize, self.category = name, itemsize, category
@@ -24,6 +24,7 @@ class dtype:
         self._np_name, self._np = np_name, None
         self.abbr, self.aliases = abbr, aliases
         self.index = len(ALL)
+        self.zero = "0-dim " + name     # stands for this dtype in dispatch keys of 0-dim operands
         ALL.append(self)
 
     @property

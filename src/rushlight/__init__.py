@@ -1,0 +1,115 @@
+"""Rushlight: PyTorch's API and semantics from scratch in Python, with kernels made by its own compiler.
+
+``import rushlight as torch``. Names are found when they are first used, so that importing costs little.
+"""
+
+from importlib import import_module as _import
+
+from . import devices as _devices
+from . import dtypes as _dtypes
+from .autograd.modes import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .devices import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    device,
+    get_default_device,
+    layout,
+    memory_format,
+    preserve_format,
+    set_default_device,
+    sparse_bsc,
+    sparse_bsr,
+    sparse_coo,
+    sparse_csc,
+    sparse_csr,
+    strided,
+)
+from .dtypes import (
+    dtype,
+    finfo,
+    get_default_dtype,
+    iinfo,
+    promote_types,
+    set_default_dtype,
+)
+from .tensor.geometry import Size
+from .tensor.storage import TypedStorage, UntypedStorage
+from .tensor.tensor import Tensor
+from .version import __version__
+
+for _d in _dtypes.ALL:
+    globals()[_d.name] = _d
+    for _n in _d.aliases:
+        globals()[_n] = _d
+del _d, _n
+
+from math import e, inf, nan, pi  # noqa: E402
+
+newaxis = None
+
+# Submodules and names that live in them; everything else is the op table's.
+_SUBMODULES = frozenset((
+    "nn", "optim", "autograd", "utils", "random", "serialization", "multiprocessing", "linalg", "special",
+    "fft", "cuda", "compiler", "overrides", "testing", "amp", "backends", "func", "types", "version",
+    "distributions", "storage", "_VF", "return_types", "compat", "runtime", "profiler", "jit", "onnx",
+    "quantization", "distributed", "signal", "library", "hub", "cpu"))
+_HOMES = {
+    "manual_seed": "random", "seed": "random", "initial_seed": "random", "get_rng_state": "random",
+    "set_rng_state": "random", "Generator": "random", "default_generator": "random",
+    "save": "serialization", "load": "serialization",
+    "set_printoptions": "tensor.printing",
+    "get_num_threads": "runtime.threadpool", "set_num_threads": "runtime.threadpool",
+    "set_num_interop_threads": "runtime.threadpool", "get_num_interop_threads": "runtime.threadpool",
+    "compile": "compiled", "export": "exported",
+}
+
+
+def __getattr__(name):
+    if name in _SUBMODULES:
+        try:
+            return _import("." + name, __name__)
+        except ModuleNotFoundError as error:
+            if error.name != f"{__name__}.{name}":
+                raise
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    if name in _HOMES:
+        try:
+            value = getattr(_import("." + _HOMES[name], __name__), name)
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith(__name__):
+                raise
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    elif name.startswith("__"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    else:
+        from .ops.registry import FUNCTIONS, load
+        load()
+        value = FUNCTIONS["torch"].get(name)
+        if value is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    from .ops.registry import FUNCTIONS, load
+    load()
+    return sorted({*(n for n in globals() if not n.startswith("_")), *_SUBMODULES, *_HOMES,
+                   *FUNCTIONS["torch"]})
+
+
+__all__ = ["Size", "Tensor", "TypedStorage", "UntypedStorage", "__version__", "channels_last",
+           "channels_last_3d", "contiguous_format", "device", "dtype", "e", "enable_grad", "finfo",
+           "get_default_device", "get_default_dtype", "iinfo", "inf", "inference_mode",
+           "is_grad_enabled", "is_inference_mode_enabled", "layout", "memory_format", "nan", "newaxis",
+           "no_grad", "pi", "preserve_format", "promote_types", "set_default_device",
+           "set_default_dtype", "set_grad_enabled", "sparse_bsc", "sparse_bsr", "sparse_coo",
+           "sparse_csc", "sparse_csr", "strided"]

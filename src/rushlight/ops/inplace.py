@@ -1,0 +1,156 @@
+"""In-place forms, derived: compute, write into the tensor's own memory, rewrite its history.
+
+Note [In-place and history]: the op runs on an alias of the tensor with the old history. Saved inputs
+that are this alias get a copy of the old contents; a saved result is pointed at the memory that holds
+it from now on, so that a later change of it raises at backward, as PyTorch's does.
+"""
+
+import functools
+
+from ..autograd.modes import state
+from ..autograd.node import Node, edge_of, next_seq
+from ..dtypes import can_cast, scalar_name
+from .dispatch import needs_grad
+
+
+def check(t, what="in-place operation"):
+    """Raise if `t` must not be changed in place now (leaf, view of a leaf, no_grad or split view)."""
+    if not state.grad:
+        return
+    v = t._view
+    if v is None:
+        if t._requires_grad and t._grad_fn is None:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place "
+                               "operation.")
+        return
+    base = v.base
+    if base._requires_grad and base._grad_fn is None:
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place "
+                           "operation.")
+    if v.no_grad or v.multi:
+        if v.multi and needs_grad(t):
+            raise RuntimeError(
+                f"Output {t._out_nr} of {t._grad_fn.name() if t._grad_fn else 'a view'} is a view and "
+                "is being modified inplace. This view is the output of a function that returns "
+                "multiple views. Such functions do not allow the output views to be modified inplace. "
+                "You should replace the inplace operation by an out-of-place one.")
+
+
+def derive(name, fn):
+    """The in-place form of the public function `fn`."""
+    @functools.wraps(fn)
+    def inplace(input, *args, **kwargs):
+        return apply(fn, input, args, kwargs, name)
+    inplace.__name__ = inplace.__qualname__ = name + "_"
+    inplace.__doc__ = f"In-place version of :func:`{name}`."
+    return inplace
+
+
+def apply(fn, t, args, kwargs, name="op"):
+    """``t <- fn(t, *args)`` in t's memory, with gradients."""
+    from ..tensor.storage import alias_storage
+    from ..tensor.tensor import shallow
+    check(t)
+    if not state.grad:
+        result = fn(t, *args, **kwargs)
+        store(t, result, name)
+        return t
+    old = shallow(t)
+    old._storage = alias_storage(t._storage)
+    edge = edge_of(t)
+    if edge is not None:
+        old._requires_grad = True
+        if edge[0] is not t and isinstance(edge[0], Node):
+            old._grad_fn, old._out_nr = edge
+    result = fn(old, *args, **kwargs)
+    node = result._grad_fn
+    if node is None or result is old:
+        store(t, result, name)
+        return t
+    _copy_saved(node, old, t)
+    store(t, result, name)
+    _redirect_saved(node, result, t)
+    rebase(t, node, result._out_nr)
+    return t
+
+
+def _copy_saved(node, old, t):
+    """Saved inputs that alias memory about to be overwritten keep a copy of it."""
+    saved = node.saved
+    if not isinstance(saved, list):
+        return
+    for i, e in enumerate(saved):
+        if type(e) is tuple and len(e) == 3 and e[0]._storage is old._storage:
+            from ..tensor.tensor import wrap
+            src = e[0]
+            c = wrap(src._a.copy())
+            c._bits = src._bits
+            c._grad_fn, c._out_nr, c._requires_grad = src._grad_fn, src._out_nr, src._requires_grad
+            saved[i] = (c, 0, c._grad_fn)
+
+
+def _redirect_saved(node, result, t):
+    """Saved results are read from the changed tensor's memory."""
+    saved = node.saved
+    if not isinstance(saved, list) or result.dtype is not t.dtype:
+        return
+    for i, e in enumerate(saved):
+        if type(e) is tuple and len(e) == 6 and e[2] is result._storage:
+            saved[i] = (t._a, t.dtype, t._storage, t._offset, t._storage.version, e[5])
+
+
+def store(t, result, name):
+    """Write `result` into `t`; shape and type must allow it."""
+    if result._a.shape != t._a.shape:
+        raise RuntimeError(f"output with shape {list(t.shape)} doesn't match the broadcast shape "
+                           f"{list(result.shape)}")
+    if result.dtype is not t.dtype and not can_cast(result.dtype, t.dtype):
+        raise RuntimeError(f"result type {scalar_name(result.dtype)} can't be cast to the desired "
+                           f"output type {scalar_name(t.dtype)}")
+    from .copy import write
+    if result._a is not t._a:
+        write(t, result)
+    t._storage.version += 1
+
+
+class CopySlices(Node):
+    """History of a base tensor after one of its views was overwritten.
+
+    Two inputs: the base as it was, whose gradient is zero in the window, and the new contents of the
+    window, whose gradient is the window of the base's.
+    """
+
+    __slots__ = ("geometry",)
+
+    def apply(self, grads):
+        g = grads[0]
+        if g is None:
+            return None, None
+        size, stride, offset, base_stride, base_offset = self.geometry
+        full = g.new_empty_strided(g.shape, base_stride)
+        full = full.copy_(g)
+        inner = full.as_strided(size, stride, offset - base_offset).clone()
+        if self.edges[0] is None:
+            return None, inner
+        full.as_strided(size, stride, offset - base_offset).zero_()
+        return full, inner
+
+    def release(self):
+        pass
+
+
+def rebase(t, node, nr):
+    """Make `node` the history of `t`; of a view, by way of its base."""
+    v = t._view
+    if v is None:
+        t._grad_fn, t._out_nr, t._requires_grad = node, nr, True
+        return
+    base = v.base
+    c = CopySlices()
+    c.edges = (edge_of(base), (node, nr))
+    c.saved, c.ext, c.seq = (), None, next_seq()
+    c.outs = ((base._a.shape, base.dtype),)
+    c.geometry = (t._a.shape, t.stride(), t._offset, base.stride(), base._offset)
+    base._grad_fn, base._out_nr, base._requires_grad = c, 0, True
+    v.version = -1
+    v.refresh(t)

@@ -1,0 +1,53 @@
+"""``out=``: results written into a tensor the caller owns."""
+
+import functools
+import warnings
+
+from ..autograd.modes import state
+from ..dtypes import can_cast, scalar_name
+
+
+def with_out(name, fn):
+    """`fn` with an ``out=`` keyword: a tensor, or a tuple of them for several results."""
+    @functools.wraps(fn)
+    def wrapper(*args, out=None, **kwargs):
+        if out is None:
+            return fn(*args, **kwargs)
+        outs = out if isinstance(out, (tuple, list)) else (out,)
+        if state.grad and (any(o.requires_grad for o in outs) or any(
+                getattr(a, "requires_grad", False) for a in args)):
+            raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic "
+                               "differentiation, but one of the arguments requires grad.")
+        prev, state.grad = state.grad, False
+        try:
+            result = fn(*args, **kwargs)
+            results = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+            if len(results) != len(outs):
+                raise TypeError(f"{name}(): expected {len(results)} tensors in out, got {len(outs)}")
+            for r, o in zip(results, outs):
+                write(name, r, o)
+        finally:
+            state.grad = prev
+        if isinstance(out, (tuple, list)):
+            return type(result)(out) if type(result) is tuple else type(result)(*out) if hasattr(
+                result, "_fields") else type(result)(tuple(out))
+        return out
+    return wrapper
+
+
+def write(name, result, out):
+    """Copy `result` into `out`: shapes are made to agree, types must be castable."""
+    if not hasattr(out, "_a"):
+        raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if not can_cast(result.dtype, out.dtype):
+        raise RuntimeError(f"result type {scalar_name(result.dtype)} can't be cast to the desired "
+                           f"output type {scalar_name(out.dtype)}")
+    if out._a.shape != result._a.shape:
+        if out._a.size:
+            warnings.warn(
+                f"An output with one or more elements was resized since it had shape "
+                f"{list(out.shape)}, which does not match the required output shape "
+                f"{list(result.shape)}. This behavior is deprecated, and in a future PyTorch release "
+                "outputs will not be resized unless they have zero elements.", stacklevel=3)
+        out.resize_(result._a.shape)
+    out.copy_(result)

@@ -1,0 +1,1 @@
+"""Pointwise ops: scalar formulas, from which kernels and derivatives are made."""

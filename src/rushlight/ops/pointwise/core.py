@@ -1,0 +1,398 @@
+"""How a pointwise record runs: promotion, result layout, kernel, history.
+
+One plan is kept for each combination of operand dtypes; Python numbers are runtime scalars of the
+kernel. Complex dtypes run the same formula through NumPy.
+"""
+
+import numpy as np
+
+from ... import dtypes
+from ...autograd.modes import state
+from ...dtypes import BOOL, FLOAT, INT, can_cast, result_type_of, scalar_name
+from ...record import Record
+from ...runtime.allocator import empty
+from ...tensor.geometry import broadcast_shapes, is_dense, permuted_strides
+from ...tensor.storage import MetaArray
+from ...tensor.tensor import Tensor, resolve_bits, wrap
+from ..dispatch import attach, needs_grad
+from ..registry import FUNCTIONS, INPLACE, METHODS
+
+_ndarray = np.ndarray
+_NUMBERS = (bool, int, float, complex)
+
+
+def pointwise(schema, formula, *, promote="default", vjp=None, saves="self", **facts):
+    """Declare a pointwise op; returns ``call(*operands, *params) -> Tensor``.
+
+    formula: the scalar formula over all arguments in the schema's order (tensors first); params are
+    numbers. promote: ``default`` (the operands' common type), ``float`` (integers become the default
+    float), ``compare`` (computed in the common type, result bool), ``test`` (like compare, for one
+    operand or operands seen as bool). vjp: as in ``record``; None derives it from the formula.
+    saves: ``result`` to express derivatives by the saved output.
+    """
+    rec = Record(schema, "pointwise", vjp=vjp, formula=formula, promote=promote, saves=saves, **facts)
+    rec.module = formula.__module__
+    n = len(rec.tensor_args)
+    rec.extra = {}
+
+    if n == len(rec.args):
+        if n == 1:
+            def call(x):
+                return run(rec, (x,), ())
+        else:
+            def call(*operands):
+                return run(rec, operands, ())
+    else:
+        def call(*args):
+            return run(rec, args[:n], args[n:])
+    rec.call = call
+    call.record = rec
+    call.__name__ = call.__qualname__ = rec.name
+    call.__doc__ = rec.doc
+    return call
+
+
+class Launch:
+    """What one combination of operand types leads to: kernel, result type, scalar conversion."""
+
+    __slots__ = ("kernel", "out_np", "compute", "convert", "outputs", "numpy", "out")
+
+
+def run(rec, operands, params, into=None):
+    """Apply the record; `into` (an array of the result's shape) receives the result if given."""
+    key = []
+    arrays = []
+    scalars = None
+    shape = None
+    same = True
+    rg = meta = False
+    for x in operands:
+        if isinstance(x, Tensor):
+            a = x._a
+            if type(a) is not _ndarray:
+                meta = True
+            elif x._bits:
+                a = resolve_bits(x)
+            s = a.shape
+            key.append(x.dtype if s else x.dtype.zero)
+            arrays.append(a)
+            if shape is None:
+                shape = s
+                strides = a.strides
+            elif s != shape or a.strides != strides:
+                same = False
+            if x._requires_grad or (x._view is not None and needs_grad(x)):
+                rg = True
+        else:
+            t = type(x)
+            if t not in _NUMBERS:
+                x, t = number(rec, x)
+            key.append(t)
+            if scalars is None:
+                scalars = [x]
+            else:
+                scalars.append(x)
+    if into is not None:
+        key.append(into.dtype)
+    if params:
+        scalars = [*scalars, *params] if scalars else list(params)
+        for p in params:
+            if type(p) is complex:
+                key.append(complex)
+    key = tuple(key)
+    launch = rec.extra.get(key)
+    if launch is None:
+        if not arrays:
+            raise TypeError(f"{rec.name}(): argument 'input' (position 1) must be Tensor, not "
+                            f"{type(operands[0]).__name__}")
+        launch = plan(rec, key, operands, params, into)
+    if scalars:
+        convert = launch.convert
+        scalars = [convert(v) for v in scalars]
+    else:
+        scalars = ()
+    if meta:
+        return _run_meta(rec, launch, operands, params, arrays, rg)
+    if into is not None:
+        out = into
+    elif same and arrays[0].flags.c_contiguous:
+        out = empty(shape, launch.out_np)
+    else:
+        out = result_array(arrays, launch.out_np)
+    if launch.numpy:
+        _evaluate(launch, out, arrays, scalars)
+    else:
+        launch.kernel(out, *arrays, *scalars)
+    if into is not None:
+        return None
+    r = wrap(out)
+    if rg and state.grad:
+        attach(rec, (*operands, *params), (r,))
+    return r
+
+
+def number(rec, x):
+    """A NumPy scalar (or number-like) operand as a Python number; TypeError otherwise."""
+    if isinstance(x, np.generic) or (isinstance(x, _NUMBERS)):
+        v = x.item() if isinstance(x, np.generic) else complex(x) if isinstance(x, complex) else \
+            float(x) if isinstance(x, float) else bool(x) if isinstance(x, bool) else int(x)
+        return v, type(v)
+    if hasattr(x, "__float__") and not hasattr(x, "shape") and not isinstance(x, str):
+        return float(x), float
+    raise TypeError(f"{rec.name}(): argument 'other' must be Tensor or Number, not {type(x).__name__}")
+
+
+def result_array(arrays, np_dtype):
+    """A fresh array of the broadcast shape, laid out as the operands are (TensorIterator's rule)."""
+    first = arrays[0]
+    if len(arrays) == 1:
+        shape = first.shape
+        if first.flags.c_contiguous:
+            return empty(shape, np_dtype)
+        item = first.itemsize
+        st = tuple([s // item for s in first.strides])
+        if not is_dense(shape, st):
+            st = permuted_strides(shape, st)
+        return strided_array(shape, st, np_dtype)
+    shape = first.shape
+    for a in arrays:
+        if a.shape != shape:
+            shape = broadcast_shapes(*[x.shape for x in arrays])
+            break
+    contiguous = True
+    for a in arrays:
+        if not a.flags.c_contiguous or (a.ndim and a.shape != shape and a.size != 1):
+            contiguous = False
+            break
+    if contiguous or len(shape) < 2:
+        return empty(shape, np_dtype)
+    all_st = []
+    n = len(shape)
+    for a in arrays:
+        item = a.itemsize
+        st = [0] * (n - a.ndim)
+        st += [0 if (d == 1 and shape[n - a.ndim + i] != 1) else s // item
+               for i, (s, d) in enumerate(zip(a.strides, a.shape))]
+        all_st.append(st)
+    if all(a.shape == shape for a in arrays) and all(st == all_st[0] for st in all_st) and \
+            is_dense(shape, all_st[0]):
+        return strided_array(shape, all_st[0], np_dtype)
+    return strided_array(shape, permuted_strides(shape, *all_st), np_dtype)
+
+
+def strided_array(shape, strides, np_dtype):
+    """A fresh dense array with the given element strides."""
+    n = 1
+    for s in shape:
+        n *= s
+    item = np_dtype.itemsize
+    flat = empty((n * item,), _U8)
+    return _ndarray(shape, np_dtype, flat, 0, tuple([s * item for s in strides]))
+
+
+_U8 = np.dtype(np.uint8)
+
+
+def _run_meta(rec, launch, operands, params, arrays, rg):
+    shape = broadcast_shapes(*[a.shape for a in arrays])
+    r = wrap(MetaArray(shape, launch.out_np))
+    if rg and state.grad:
+        attach(rec, (*operands, *params), (r,))
+    return r
+
+
+def compute_types(rec, common):
+    """(type computed in, result type) for operands of the common type."""
+    p = rec.promote
+    if p == "float":
+        if common.category < FLOAT:
+            common = dtypes.default.float
+        return common, common
+    if p == "compare" or p == "test":
+        return common, dtypes.bool_
+    if p == "real" and common.is_complex:
+        return common, common.to_real()
+    return common, common
+
+
+def plan(rec, key, operands, params, into):
+    """Choose types and build the kernel for one combination of operands."""
+    common = result_type_of(operands)
+    compute, out = compute_types(rec, common)
+    if rec.promote in ("default", "float") and any(type(p) is complex for p in params):
+        if not compute.is_complex:
+            compute = out = compute.to_complex() if compute.category == FLOAT else \
+                dtypes.default.complex
+    if into is not None:
+        target = dtypes.from_np(into.dtype)
+        if not can_cast(out, target):
+            raise RuntimeError(f"result type {scalar_name(out)} can't be cast to the desired output "
+                               f"type {scalar_name(target)}")
+        out = target
+    launch = Launch()
+    launch.out, launch.out_np, launch.compute = out, out.np, compute
+    launch.convert = _converter(rec, compute)
+    launch.numpy = compute.is_complex or not _compiler_available()
+    c = dtypes.float32 if compute.is_low_precision else compute
+    exprs, in_dtypes, scalar_dtypes = _trace(rec, operands, params, compute, c)
+    launch.outputs = exprs
+    launch.kernel = None
+    if not launch.numpy:
+        from ...compiler import pointwise_kernel
+        launch.kernel = pointwise_kernel(exprs, in_dtypes, scalar_dtypes, [out.name], c.name).call
+    rec.extra[key] = launch
+    return launch
+
+
+def _trace(rec, operands, params, compute, c):
+    from ...compiler.expr import input_, scalar
+    kind = "f" if compute.category >= FLOAT else "i" if compute.category == INT else "b"
+    args, in_dtypes, scalar_dtypes = [], [], []
+    for x in operands:
+        if isinstance(x, Tensor):
+            args.append(input_(len(in_dtypes), kind))
+            in_dtypes.append(x.dtype.name)
+        else:
+            args.append(scalar(len(scalar_dtypes), kind))
+            scalar_dtypes.append(c.name)
+    for p in params:
+        args.append(scalar(len(scalar_dtypes), kind))
+        scalar_dtypes.append(c.name)
+    r = rec.formula(*args)
+    r = r if isinstance(r, tuple) else (r,)
+    return tuple(_as_expr(e, kind) for e in r), in_dtypes, scalar_dtypes
+
+
+def _as_expr(e, kind):
+    from ...compiler.expr import Expr, constant
+    return e if isinstance(e, Expr) else constant(e, kind)
+
+
+def _converter(rec, compute):
+    if compute.category == FLOAT:
+        return float
+    if compute.is_complex:
+        return complex
+    if compute.category == BOOL:
+        return bool
+    low, high = dtypes.iinfo(compute).min, dtypes.iinfo(compute).max
+    if rec.promote == "compare":
+        return int
+
+    def to_int(v):
+        v = int(v)
+        if not low <= v <= high:
+            if low == 0 and -high - 1 <= v < 0:
+                return v & high
+            raise RuntimeError(f"value cannot be converted to type {_CTYPES[compute.name]} without "
+                               "overflow")
+        return v
+    return to_int
+
+
+_CTYPES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int",
+           "int64": "int64_t", "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t"}
+
+
+def _compiler_available():
+    try:
+        import rushlight.compiler.pointwise  # noqa
+    except ImportError:
+        return False
+    from ...compiler import available
+    return available()
+
+
+def _evaluate(launch, out, arrays, scalars):
+    from ...compiler import evaluate
+    c = launch.compute
+    value, = evaluate(launch.outputs, arrays, scalars, c.np)
+    if value.dtype.kind == "c" and out.dtype.kind != "c":
+        value = value.real if out.dtype.kind != "b" else value != 0
+    with np.errstate(all="ignore"):
+        np.copyto(out, value, casting="unsafe")
+
+
+# ---------------------------------------------------------------- public forms
+
+def publish(call, name=None, *, namespaces=("torch",), method=True, inplace=True, aliases=()):
+    """Publish a pointwise op of one or two operands and no params: function, method, ``name_``, out=."""
+    rec = call.record
+    n = len(rec.tensor_args)
+    name = name or rec.name
+    if n == 1:
+        def function(input, *, out=None):
+            if out is None:
+                return run(rec, (input,), ())
+            return run_out(rec, (input,), (), out)
+    else:
+        def function(input, other, *, out=None):
+            if out is None:
+                return run(rec, (input, other), ())
+            return run_out(rec, (input, other), (), out)
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = rec.doc
+    function.record = rec
+    for ns in namespaces:
+        for a in (name, *aliases):
+            FUNCTIONS.setdefault(ns, {})[a] = function
+    if method:
+        for a in (name, *aliases):
+            METHODS[a] = function
+    if inplace:
+        change = inplace_form(rec, name, function)
+        for a in (name, *aliases):
+            INPLACE[a + "_"] = METHODS[a + "_"] = change
+            FUNCTIONS.setdefault("torch", {})[a + "_"] = change
+    return function
+
+
+def run_out(rec, operands, params, out):
+    """``out=``: straight into the tensor when it fits, through a copy otherwise."""
+    from ..out import with_out
+    return with_out(rec.name, lambda *xs: run(rec, xs[:len(operands)], params))(*operands, out=out)
+
+
+def inplace_form(rec, name, function):
+    """``name_``: the kernel writes over its first operand; history as in ``inplace``."""
+    from ..inplace import apply, check, store
+
+    def change(input, *others):
+        if not isinstance(input, Tensor):
+            raise TypeError(f"{name}_(): argument 'input' (position 1) must be Tensor, not "
+                            f"{type(input).__name__}")
+        if state.grad:
+            check(input)
+            if needs_grad(input) or any(isinstance(x, Tensor) and needs_grad(x) for x in others):
+                return apply(lambda t, *xs: run(rec, (t, *xs), ()), input, others, {}, name)
+        if not direct(input, others):
+            store(input, run(rec, (input, *others), ()), name)
+            return input
+        run(rec, (input, *others), (), input._a)
+        input._storage.version += 1
+        return input
+    change.__name__ = change.__qualname__ = name + "_"
+    change.__doc__ = f"In-place version of :func:`{name}`."
+    change.record = rec
+    return change
+
+
+def direct(t, others):
+    """Whether a kernel may write over `t` while it reads the others (no partial overlap)."""
+    if t._bits & 3 or type(t._a) is not _ndarray:
+        return False
+    shape = t._a.shape
+    for x in others:
+        if isinstance(x, Tensor):
+            if x._storage.block() is t._storage.block() and (
+                    x._a.strides != t._a.strides or x._offset != t._offset or x._a.shape != shape):
+                return False
+            if x._a.shape != shape and broadcast_shapes(shape, x._a.shape) != shape:
+                return False
+    if 0 in t._a.strides and t._a.size > 1:
+        from ...tensor.geometry import has_overlap
+        if has_overlap(shape, t.stride()):
+            raise RuntimeError("unsupported operation: more than one element of the written-to tensor "
+                               "refers to a single memory location. Please clone() the tensor before "
+                               "performing the operation.")
+    return True

@@ -1,0 +1,77 @@
+"""Public names: what users reach as ``torch.name``, ``x.name``, ``x.name_`` and ``out=``.
+
+Families register functions as they are imported; nothing is imported before the first name is asked
+for, and derived forms (in-place, ``out=``) are made when they are first used.
+"""
+
+from importlib import import_module
+
+FUNCTIONS = {}          # namespace -> {name: function}
+METHODS = {}            # name -> function whose first argument is the tensor
+INPLACE = {}            # name_ -> function
+_loaded = False
+
+
+def public(name=None, *, namespaces=("torch",), method=True, out=False, inplace=False, types=None):
+    """Decorator: publish a function.
+
+    namespaces: where it appears, e.g. ``("torch", "torch.nn.functional")``; method: also a Tensor
+    method; out: accepts ``out=``; inplace: derive ``name_`` (method, and function in ``torch``).
+    """
+    def deco(fn):
+        n = name or fn.__name__
+        if inplace:
+            from .inplace import derive
+            g = derive(n, fn)
+            INPLACE[n + "_"] = METHODS[n + "_"] = g
+            FUNCTIONS.setdefault("torch", {})[n + "_"] = g
+        f = fn
+        if out:
+            from .out import with_out
+            f = with_out(n, fn)
+        for ns in namespaces:
+            FUNCTIONS.setdefault(ns, {})[n] = f
+        if method:
+            METHODS[n] = fn
+        return fn
+    return deco
+
+
+def alias(new, old, *, namespaces=("torch",), method=True):
+    """Publish `old` under a second name, with all the forms it has."""
+    f = FUNCTIONS["torch"].get(old)
+    for ns in namespaces:
+        if f is not None:
+            FUNCTIONS.setdefault(ns, {})[new] = f
+    if method and old in METHODS:
+        METHODS[new] = METHODS[old]
+        if old + "_" in METHODS:
+            METHODS[new + "_"] = METHODS[old + "_"]
+            FUNCTIONS["torch"][new + "_"] = METHODS[old + "_"]
+
+
+def load():
+    """Import every family (once)."""
+    global _loaded
+    if not _loaded:
+        _loaded = True
+        from . import FAMILIES
+        for f in FAMILIES:
+            import_module("." + f, __package__)
+        from .operators import install
+        install()
+
+
+def function(name, namespace="torch"):
+    """The public function `name`; AttributeError if there is none."""
+    load()
+    try:
+        return FUNCTIONS[namespace][name]
+    except KeyError:
+        raise AttributeError(f"module '{namespace}' has no attribute '{name}'") from None
+
+
+def method(name):
+    """The function behind the Tensor method `name`, or None."""
+    load()
+    return METHODS.get(name)

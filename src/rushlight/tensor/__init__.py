@@ -1,0 +1,1 @@
+"""Tensors: storage, geometry, the Tensor class, printing."""
