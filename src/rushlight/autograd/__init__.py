@@ -1,0 +1,32 @@
+"""Automatic differentiation: the recorded graph, the backward pass, custom functions, checks."""
+
+from importlib import import_module as _import
+
+_HOMES = {
+    "backward": "engine", "grad": "engine",
+    "no_grad": "modes", "enable_grad": "modes", "set_grad_enabled": "modes", "inference_mode": "modes",
+    "Function": "function", "once_differentiable": "function",
+    "NestedIOFunction": "function", "FunctionCtx": "function",
+    "gradcheck": "gradcheck", "gradgradcheck": "gradcheck",
+    "detect_anomaly": "anomaly", "set_detect_anomaly": "anomaly",
+    "is_anomaly_enabled": "anomaly", "is_anomaly_check_nan_enabled": "anomaly",
+}
+_SUBMODULES = ("function", "functional", "gradcheck", "graph", "grad_mode", "anomaly_mode", "variable",
+               "engine", "profiler", "forward_ad")
+
+
+def __getattr__(name):
+    if name in _HOMES:
+        value = getattr(_import("." + _HOMES[name], __name__), name)
+        globals()[name] = value
+        return value
+    if name in _SUBMODULES:
+        return _import("." + name, __name__)
+    if name == "Variable":
+        from ..tensor.tensor import Tensor
+        return Tensor
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*_HOMES, *_SUBMODULES, "Variable"})

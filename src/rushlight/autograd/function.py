@@ -1,0 +1,269 @@
+"""Custom differentiable functions: forward and backward given by the user."""
+
+import functools
+
+from .modes import state
+from .node import FREED, Node, edge_of, next_seq, pack_input, pack_output, unpack
+
+
+class FunctionCtx:
+    """What ``forward`` and ``backward`` of a custom function share."""
+
+    needs_input_grad = ()
+    _to_save = ()
+    _dirty = ()
+    _non_diff = ()
+    _materialize = True
+
+    def save_for_backward(self, *tensors):
+        """Keep tensors (inputs, outputs or intermediates) for ``ctx.saved_tensors`` in backward."""
+        for t in tensors:
+            if t is not None and not hasattr(t, "_a"):
+                raise TypeError("save_for_backward can only save variables, but argument is of type "
+                                f"{type(t).__name__}")
+        self._to_save = tensors
+
+    def save_for_forward(self, *tensors):
+        """Keep tensors for ``jvp``."""
+        self.saved_for_forward = tensors
+
+    def mark_dirty(self, *args):
+        """Say which inputs ``forward`` changed in place; they must be returned."""
+        self._dirty = args
+
+    def mark_non_differentiable(self, *args):
+        """Say which outputs have no gradient."""
+        self._non_diff = args
+
+    def set_materialize_grads(self, value):
+        """Whether undefined output gradients reach backward as zeros (True) or None."""
+        self._materialize = bool(value)
+
+    def mark_shared_storage(self, *pairs):
+        """Obsolete; does nothing."""
+
+    @property
+    def saved_tensors(self):
+        """The tensors given to `save_for_backward`; RuntimeError once they are freed."""
+        node = self.__dict__.get("_node_ref")
+        node = node() if node is not None else None
+        if node is None or not isinstance(node, FunctionNode):
+            return tuple(self._to_save)
+        if node.saved is None:
+            raise RuntimeError(FREED)
+        return tuple(None if e is None else unpack(e, node) for e in node.saved)
+
+    saved_variables = saved_tensors
+
+    @property
+    def next_functions(self):
+        return self._node_ref().next_functions
+
+    def name(self):
+        return type(self).__name__
+
+
+class FunctionNode(Node):
+    """Node of a custom function; `ctx` is what the user's methods see."""
+
+    __slots__ = ("ctx", "function", "n_inputs", "__dict__")
+
+    def apply(self, grads):
+        ctx = self.ctx
+        if ctx._materialize:
+            from ..ops.dispatch import zeros_for
+            grads = [zeros_for(o) if g is None and o is not None else g
+                     for g, o in zip(grads, self.outs)]
+        fn = self.function
+        if fn.vjp is not Function.vjp:
+            if fn.backward is not Function.backward:
+                raise RuntimeError("Implementing both 'backward' and 'vjp' for a custom Function is not "
+                                   "allowed. You should only implement one of them.")
+            result = fn.vjp(ctx, *grads)
+        else:
+            result = fn.backward(ctx, *grads)
+        if not isinstance(result, tuple):
+            result = (result,)
+        n = len(self.n_inputs)
+        if len(result) > n:
+            if any(r is not None for r in result[n:]):
+                raise RuntimeError(f"function {type(self).__name__} returned an incorrect number of "
+                                   f"gradients (expected {n}, got {len(result)})")
+            result = result[:n]
+        if len(result) != n:
+            raise RuntimeError(f"function {type(self).__name__} returned an incorrect number of "
+                               f"gradients (expected {n}, got {len(result)})")
+        out = []
+        for i, (r, is_tensor) in enumerate(zip(result, self.n_inputs)):
+            if is_tensor:
+                if r is not None and not hasattr(r, "_a"):
+                    raise TypeError(f"function {type(self).__name__} returned gradient {i} of type "
+                                    f"{type(r).__name__}; expected a Tensor or None")
+                out.append(r)
+            elif r is not None:
+                raise RuntimeError(f"function {type(self).__name__} returned a gradient different from "
+                                   f"None at position {i + 1}, but the corresponding forward input was "
+                                   "not a Variable")
+        return out
+
+    @property
+    def saved_tensors(self):
+        return self.ctx.saved_tensors
+
+    def __getattr__(self, name):
+        if name.startswith("__") or name == "ctx":
+            raise AttributeError(name)
+        return getattr(self.ctx, name)
+
+
+class _FunctionMeta(type):
+    """Gives every custom function the node class that carries its name."""
+
+    def __init__(cls, name, bases, namespace):
+        super().__init__(name, bases, namespace)
+        cls._node_type = type(name + "Backward", (FunctionNode,), {"__slots__": ()})
+        cls._ctx_type = type(name + "Backward", (FunctionCtx,), {})
+
+
+class Function(FunctionCtx, metaclass=_FunctionMeta):
+    """Base of custom functions: define static ``forward`` and ``backward``, call ``apply``.
+
+    Old style: ``forward(ctx, *args)``. New style: ``forward(*args)`` with
+    ``setup_context(ctx, inputs, output)``. backward gets one gradient an output and returns one (or
+    None) an input of forward.
+    """
+
+    def __init__(self, *args, **kwargs):
+        raise RuntimeError(f"Legacy autograd function object was called: {type(self)}. Please use "
+                           "new-style autograd function with static forward method: call "
+                           "Function.apply(...).")
+
+    @staticmethod
+    def forward(*args, **kwargs):
+        raise NotImplementedError("You must implement the forward function for custom "
+                                  "autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx, *grad_outputs):
+        raise NotImplementedError("You must implement either the backward or vjp method for your custom "
+                                  "autograd.Function to use it with backward mode AD.")
+
+    vjp = backward
+
+    @staticmethod
+    def jvp(ctx, *grad_inputs):
+        raise NotImplementedError("You must implement the jvp function for custom autograd.Function to "
+                                  "use it with forward mode AD.")
+
+    @classmethod
+    def apply(cls, *args, **kwargs):
+        """Run forward, and record a node whose gradient is backward."""
+        is_tensor = [hasattr(a, "_a") for a in args]
+        ctx = object.__new__(cls._ctx_type)
+        rg = [t and a.requires_grad for t, a in zip(is_tensor, args)]
+        recording = state.grad and any(rg)
+        ctx.needs_input_grad = tuple(r and state.grad for r in rg)
+        edges = [edge_of(a) if r else None for a, r in zip(args, rg)] if recording else None
+        prev, state.grad = state.grad, False
+        try:
+            if cls.setup_context is not Function.setup_context:
+                output = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, output)
+            else:
+                output = cls.forward(ctx, *args, **kwargs)
+        finally:
+            state.grad = prev
+        return cls._record(ctx, args, is_tensor, rg, output, edges, recording)
+
+    @classmethod
+    def _record(cls, ctx, args, is_tensor, rg, output, edges, recording):
+        single = not isinstance(output, tuple)
+        outs = [output] if single else list(output)
+        inputs = {id(a) for a, t in zip(args, is_tensor) if t}
+        dirty = {id(t) for t in ctx._dirty}
+        non_diff = {id(t) for t in ctx._non_diff}
+        for t in ctx._dirty:
+            t._storage.version += 1
+        saved_pos = {id(o): i for i, o in enumerate(outs) if hasattr(o, "_a")}
+        to_save = ctx._to_save
+        for i, o in enumerate(outs):
+            if hasattr(o, "_a") and id(o) in inputs and id(o) not in dirty:
+                outs[i] = o.view_as(o) if not recording else _alias(o)
+        if not recording:
+            return outs[0] if single else tuple(outs)
+        node = cls._node_type()
+        node.edges = tuple(e for e, t in zip(edges, is_tensor) if t)
+        node.n_inputs = is_tensor
+        node.seq, node.ext, node.ctx, node.function = next_seq(), None, ctx, cls
+        node.outs = tuple((o._a.shape, o.dtype) if hasattr(o, "_a") else None for o in outs)
+        from ..ops.inplace import check, rebase
+        for i, o in enumerate(outs):
+            if not hasattr(o, "_a") or id(o) in non_diff or o.dtype.category < 2:
+                continue
+            if id(o) in dirty:
+                check(o)
+                rebase(o, node, i)
+            else:
+                o._grad_fn, o._out_nr, o._requires_grad = node, i, True
+        node.saved = [None if t is None else
+                      pack_output(outs[saved_pos[id(t)]], node, saved_pos[id(t)])
+                      if id(t) in saved_pos and outs[saved_pos[id(t)]]._grad_fn is node
+                      else pack_input(t) for t in to_save]
+        ctx._to_save = ()
+        from weakref import ref
+        ctx._node_ref = ref(node)
+        if state.anomaly:
+            from .anomaly import remember
+            remember(node)
+        return outs[0] if single else tuple(outs)
+
+
+def _alias(t):
+    from ..tensor.tensor import shallow
+    return shallow(t)
+
+
+def once_differentiable(fn):
+    """Mark a backward as not differentiable again: its results raise if differentiated."""
+    @functools.wraps(fn)
+    def wrapper(ctx, *args):
+        prev, state.grad = state.grad, False
+        try:
+            outputs = fn(ctx, *args)
+        finally:
+            state.grad = prev
+        if not prev or not any(hasattr(a, "_a") and a.requires_grad for a in args):
+            return outputs
+        single = not isinstance(outputs, tuple)
+        outs = (outputs,) if single else outputs
+        marked = tuple(_refuse(o) if o is not None else None for o in outs)
+        return marked[0] if single else marked
+    return wrapper
+
+
+class _RefusesGradient(Node):
+    __slots__ = ()
+
+    def apply(self, grads):
+        raise RuntimeError("trying to differentiate twice a function that was marked with "
+                           "@once_differentiable")
+
+
+def _refuse(t):
+    u = t.detach()
+    node = _RefusesGradient()
+    node.edges, node.saved, node.ext, node.seq = (), (), None, next_seq()
+    node.outs = ((u._a.shape, u.dtype),)
+    u._grad_fn, u._requires_grad = node, True
+    return u
+
+
+class NestedIOFunction(Function):
+    """Kept for its name; nested inputs and outputs are not flattened."""
+
+
+Function.__module__ = FunctionCtx.__module__ = "torch.autograd.function"

@@ -1,0 +1,103 @@
+"""Looking at the recorded graph, and intercepting what it saves."""
+
+from .engine import execute  # noqa: F401  (the engine is part of this module's subject)
+from .hooks import RemovableHandle, disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
+from .modes import state
+from .node import Node, as_node, edge_of
+
+
+class GradientEdge(tuple):
+    """Where a gradient flows: ``(node, output_nr)``."""
+
+    __slots__ = ()
+
+    def __new__(cls, node, output_nr, ownership_token=None):
+        return tuple.__new__(cls, (node, output_nr))
+
+    node = property(lambda self: self[0])
+    output_nr = property(lambda self: self[1])
+
+
+def get_gradient_edge(tensor):
+    """The edge that gradients of `tensor` arrive at; RuntimeError when it needs none."""
+    if not tensor.requires_grad:
+        raise RuntimeError("It is not possible to get the gradient edge for a Tensor that does not "
+                           "require gradients")
+    target, nr = edge_of(tensor)
+    return GradientEdge(as_node(target), nr)
+
+
+class _MultiHandle:
+    """Handles of several hooks, removed together."""
+
+    def __init__(self, handles):
+        self.handles = tuple(handles)
+
+    def remove(self):
+        for h in self.handles:
+            h.remove()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.remove()
+
+
+def register_multi_grad_hook(tensors, fn, *, mode="all"):
+    """Call `fn` when the gradients of `tensors` are computed.
+
+    mode "all": once a backward pass, with the tuple of gradients, when all that take part have come;
+    "any": once a backward pass, with the first gradient.
+    """
+    if mode not in ("all", "any"):
+        raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    tensors = list(tensors)
+    grads = [None] * len(tensors)
+    seen = [0]
+
+    def hook_for(i):
+        def hook(g):
+            if mode == "any":
+                if not seen[0]:
+                    seen[0] = 1
+                    fn(g)
+                return
+            grads[i] = g
+            seen[0] += 1
+            if seen[0] == len(tensors):
+                got, seen[0] = list(grads), 0
+                grads[:] = [None] * len(tensors)
+                fn(got)
+        return hook
+    return _MultiHandle(t.register_hook(hook_for(i)) for i, t in enumerate(tensors))
+
+
+class set_warn_on_accumulate_grad_stream_mismatch:
+    """Accepted for compatibility: there are no streams on the CPU."""
+
+    def __init__(self, enabled):
+        self.enabled = enabled
+
+
+class allow_mutation_on_saved_tensors:
+    """Context in which changing saved tensors in place is allowed: they are copied when saved."""
+
+    def __enter__(self):
+        self._hooks = saved_tensors_hooks(lambda t: t.clone(), lambda t: t)
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *exc):
+        self._hooks.__exit__(*exc)
+
+
+def increment_version(tensor):
+    """Count a change made outside the sight of autograd."""
+    for t in (tensor,) if hasattr(tensor, "_a") else tensor:
+        t._storage.version += 1
+
+
+__all__ = ["GradientEdge", "Node", "RemovableHandle", "allow_mutation_on_saved_tensors",
+           "disable_saved_tensors_hooks", "get_gradient_edge", "increment_version",
+           "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks", "state"]
