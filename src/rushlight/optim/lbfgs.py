@@ -327,11 +327,11 @@ class _Memory:
         q = grad.neg()
         for i in reversed(range(len(self.y))):
             al[i] = self.s[i].dot(q) * self.ro[i]
-            q.add_(self.y[i] * -al[i])
+            q.add_(self.y[i], alpha=-al[i].item())
         d = torch.mul(q, self.scale)
         for i in range(len(self.y)):
             beta = self.y[i].dot(d) * self.ro[i]
-            d.add_(self.s[i] * (al[i] - beta))
+            d.add_(self.s[i], alpha=(al[i] - beta).item())
         return d
 
     def save(self, t):

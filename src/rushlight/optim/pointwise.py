@@ -59,6 +59,13 @@ class PointwiseOptimizer(Optimizer):
     def _init_state(self, group, p, state):
         raise NotImplementedError
 
+    def _state_of(self, group, p):
+        """What is remembered of a parameter, made at its first step."""
+        state = self.state[p]
+        if not state:
+            self._init_state(group, p, state)
+        return state
+
     def _tick(self, group, p, state):
         """Advance the step count; what is returned selects the rule."""
         step = state["step"]
@@ -93,9 +100,7 @@ class PointwiseOptimizer(Optimizer):
                 continue
             if g.is_sparse:
                 raise RuntimeError(self._sparse_message or "sparse gradients are not supported")
-            state = self.state[p]
-            if not state:
-                self._init_state(group, p, state)
+            state = self._state_of(group, p)
             rows.setdefault(self._tick(group, p, state), []).append((p, g, state))
         if rows:
             self._check_modes(group)

@@ -21,8 +21,8 @@ def _formula(maximize):
         if maximize:
             g = -g
         agreement = g * previous
-        factor = s.where(agreement > 0, grow, s.where(agreement < 0, shrink, 1.0))
-        size = s.clamp(size * factor, smallest, largest)
+        size = s.where(agreement > 0, size * grow, s.where(agreement < 0, size * shrink, size))
+        size = s.clamp(size, smallest, largest)
         # After a change of sign the step is left out, and the next one counts as a fresh start.
         g = s.where(agreement < 0, 0.0, g)
         return p - s.sign(g) * size, g, size

@@ -103,8 +103,9 @@ class SGD(PointwiseOptimizer):
             group.setdefault("differentiable", False)
             group.setdefault("fused", False)
 
-    def _init_state(self, group, p, state):
-        pass
+    def _state_of(self, group, p):
+        # Without momentum nothing is remembered, and checkpoints have no entry for the parameter.
+        return self.state[p] if group["momentum"] != 0 else {}
 
     def _tick(self, group, p, state):
         """Whether this is the first step with momentum, which fills the buffer."""
