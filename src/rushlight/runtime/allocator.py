@@ -20,7 +20,8 @@ C ABI for generated code (symbols as in ``runtime.native.symbols``; none of them
     PyObject *rl_new_array(PyArray_Descr *descr, int32 nd, const int64 *dims)
         New C-order array of any size, as ``empty``; needs the GIL; borrows ``descr``; NULL with MemoryError set.
     Block *rl_alloc(int64 nbytes)     NULL when the system refuses; first field is the data pointer (64-byte aligned)
-    void rl_free(Block *block)        both thread-safe, no GIL needed
+    Block *rl_scratch(int64 nbytes)   the same for working memory, which ``live_bytes`` doesn't count
+    void rl_free(Block *block)        all three thread-safe, no GIL needed
 
 Without llvmlite, ``empty`` is ``numpy.empty`` and the statistics are zero.
 """
@@ -110,6 +111,11 @@ def alloc_address() -> int:
     return _address("rl_alloc")
 
 
+def scratch_address() -> int:
+    """Address of ``rl_scratch``."""
+    return _address("rl_scratch")
+
+
 def free_address() -> int:
     """Address of ``rl_free``."""
     return _address("rl_free")
@@ -133,7 +139,7 @@ _SIGNATURES = {
     "rl_set_cache_limit": (None, ctypes.c_int64),
     "rl_alloc_child": (None,),
 }
-_EXPORTS = (*_SIGNATURES, "rl_empty", "rl_alloc", "rl_free", "rl_new_array")
+_EXPORTS = (*_SIGNATURES, "rl_empty", "rl_alloc", "rl_scratch", "rl_free", "rl_new_array")
 
 
 def _descr_size_field() -> tuple[int, str]:

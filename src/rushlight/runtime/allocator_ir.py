@@ -268,6 +268,17 @@ define internal void @book(ptr %b, i64 %size) {
 }
 
 define ptr @rl_alloc(i64 %size) {
+  %b = call ptr @obtain(i64 %size, i64 %size)
+  ret ptr %b
+}
+
+define ptr @rl_scratch(i64 %size) {
+  %b = call ptr @obtain(i64 %size, i64 0)
+  ret ptr %b
+}
+
+; A block for %size bytes, of which the statistics count %counted.
+define internal ptr @obtain(i64 %size, i64 %counted) {
 entry:
   %negative = icmp slt i64 %size, 0
   br i1 %negative, label %refused, label %sized
@@ -295,7 +306,7 @@ next1:
   br i1 %hit2, label %found, label %miss
 found:
   %b = phi ptr [%b1, %look], [%b2, %next1]
-  call void @book(ptr %b, i64 %size)
+  call void @book(ptr %b, i64 %counted)
   call void @unlock_lists()
   ret ptr %b
 miss:
@@ -322,7 +333,7 @@ record:
   %kp = getelementptr %Block, ptr %r, i32 0, i32 3
   store i64 %class, ptr %kp
   call void @lock_lists()
-  call void @book(ptr %r, i64 %size)
+  call void @book(ptr %r, i64 %counted)
   call void @count(i64 6, i64 1)
   call void @unlock_lists()
   ret ptr %r

@@ -151,6 +151,7 @@ def symbols() -> dict:
     return {
         "rl_parallel_for": threadpool.parallel_for_address(),
         "rl_alloc": allocator.alloc_address(),
+        "rl_scratch": allocator.scratch_address(),
         "rl_free": allocator.free_address(),
         "rl_new_array": allocator.new_array_address(),
         **numpy_api(),

@@ -111,15 +111,11 @@ def tile_kernel(module, shape, rows, masked, name):
 
     count = _phi(f, "i64", [(k.name, "entry"), (later("k"), "loop")])
     pointers = [
-        _phi(f, "ptr", [(p.name, "entry"), (later(("a", g)), "loop")])
-        for g, p in enumerate(starts)
+        _phi(f, "ptr", [(p.name, "entry"), (later(("a", g)), "loop")]) for g, p in enumerate(starts)
     ]
     bp = _phi(f, "ptr", [(b.name, "entry"), (later("b"), "loop")])
     acc = [
-        [
-            _phi(f, vt, [("zeroinitializer", "entry"), (later((i, j)), "loop")])
-            for j in range(nv)
-        ]
+        [_phi(f, vt, [("zeroinitializer", "entry"), (later((i, j)), "loop")]) for j in range(nv)]
         for i in range(rows)
     ]
     columns = []
@@ -144,10 +140,7 @@ def tile_kernel(module, shape, rows, masked, name):
     f.lines.append("store:")
     f.open = True
     sums = [
-        [
-            _phi(f, vt, [("zeroinitializer", "entry"), (names[(i, j)], "loop")])
-            for j in range(nv)
-        ]
+        [_phi(f, vt, [("zeroinitializer", "entry"), (names[(i, j)], "loop")]) for j in range(nv)]
         for i in range(rows)
     ]
     _store_rows(f, shape, sums, masks, c, crs, alpha, bias, beta)

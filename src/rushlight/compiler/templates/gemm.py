@@ -1,0 +1,89 @@
+"""Matrix products of float32 and float64 arrays by generated code.
+
+    gemm(out, a, b, bias=None, alpha=1.0, accumulate=False) -> None
+
+        out = alpha * a @ b  (+ bias)  (+ out when accumulate)
+
+    ``out`` (m, n) or (batch, m, n): rows of adjacent elements. ``a`` (m, k), ``b`` (k, n), any strides (so ``w.T``
+    is free), or with a leading batch dimension of out's size or 1. ``bias`` (n,), contiguous. All of one dtype. ``out``
+    must not overlap the others. Raises TypeError for dtypes, ValueError for shapes and layouts, MemoryError.
+
+    kernel(dtype) -> builtin function         the same for one dtype, positional arguments only, 0.2 us of overhead
+    gemm_address(dtype) -> int                C ABI ``int32 gemm(int64 *job)``, see ``gemm_driver.FIELDS``; no GIL needed
+    supported(dtype) -> bool
+
+The sums over k run in one fixed order that depends on the sizes and the CPU only: neither on the number of threads nor
+on how C is cut into tiles. Large products release the GIL and use the pool of ``runtime.threadpool``.
+
+After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34 (2008).
+"""
+
+import numpy as np
+
+from rushlight.compiler import engine
+from rushlight.runtime import cpu, native
+
+_ELEMENTS = {"float32": "float", "float64": "double"}
+_kernels = {}
+
+
+def supported(dtype) -> bool:
+    """Whether ``gemm`` takes arrays of ``dtype`` here."""
+    return np.dtype(dtype).name in _ELEMENTS and engine.available()
+
+
+def gemm(out, a, b, bias=None, alpha=1.0, accumulate=False) -> None:
+    """``out = alpha * a @ b (+ bias) (+ out)``; see the module's text."""
+    try:
+        call = _kernels[out.dtype][0]
+    except KeyError:
+        call = kernel(out.dtype)
+    call(out, a, b, bias, alpha, accumulate)
+
+
+def kernel(dtype):
+    """The builtin function ``(out, a, b[, bias[, alpha[, accumulate]]]) -> None`` for arrays of ``dtype``."""
+    return _load(np.dtype(dtype))[0]
+
+
+def gemm_address(dtype) -> int:
+    """Address of ``int32 gemm(int64 *job)`` for ``dtype``."""
+    return _load(np.dtype(dtype))[1]
+
+
+def _load(dtype):
+    found = _kernels.get(dtype)
+    if found is not None:
+        return found
+    if dtype.name not in _ELEMENTS or not dtype.isnative:
+        raise TypeError(f"gemm: no kernel for {dtype.name} (there are {', '.join(_ELEMENTS)})")
+    width, caches = cpu.vector_bytes(), cpu.caches()
+    symbols = native.symbols()
+    imports = ("rl_parallel_for", "rl_scratch", "rl_free", "PyArray_Type")
+    addresses = engine.load(
+        f"gemm|{dtype.name}|{width}|{caches}",
+        lambda: module_text(dtype.name, dtype.num, width, caches),
+        ["rl_gemm", "rl_call"],
+        {name: symbols[name] for name in imports},
+        level=2,
+        codegen_level=3,
+    )
+    call = native.callable_from(addresses["rl_call"], f"gemm_{dtype.name}", kernel.__doc__)
+    found = _kernels[dtype] = call, addresses["rl_gemm"]
+    return found
+
+
+def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
+    """LLVM IR of the kernels, the driver and the CPython entry for one dtype."""
+    from rushlight.compiler.codegen.targets import host
+    from rushlight.compiler.templates.gemm_driver import Driver, Tuning
+    from rushlight.compiler.templates.gemm_entry import write_entry
+    from rushlight.compiler.templates.gemm_micro import Shape
+
+    registers = 32 if vector_bytes == 64 or cpu.machine() == "aarch64" else 16
+    fused = cpu.has("fma") or cpu.machine() == "aarch64"
+    shape = Shape(_ELEMENTS[name], vector_bytes, registers, fused)
+    driver = Driver(shape, Tuning(shape, caches.l1d, caches.l2), host().triple, "rl")
+    module = driver.write()
+    write_entry(module, shape, "rl", type_num)
+    return module.text()

@@ -1,0 +1,382 @@
+"""The matrix product around its micro-kernels: what is packed, how C is cut into tiles, what runs in parallel.
+
+A product is described by an array of int64, ``FIELDS``; the generated ``int32 gemm(int64 *job)`` computes
+
+    C[b] = alpha * A[b] @ B[b] (+ bias) (+ C[b] when beta is 1)      for b < batch
+
+and returns 0, or 1 when memory for packing is refused. Strides are in bytes and arbitrary for A and B (0 broadcasts);
+C's columns are adjacent. ``alpha`` holds the bits of a double, ``bias`` the address of n adjacent elements or 0.
+
+The ways, by shape only (so an element's bits never depend on the number of threads):
+
+* both operands contiguous along k and few rows: dot products, nothing packed;
+* few rows, or all of B small: the tile kernels read A and B where they are, if B's rows are contiguous;
+* otherwise B, and A if it will be read often, are packed once, panels in parallel, and C is cut into tiles of
+  ``panels`` x ``strips`` kernels; a tile runs over k in blocks that keep a panel of A in the first-level cache and the
+  strips of B in the second.
+"""
+
+from rushlight.compiler.codegen.builder import Module, Value
+from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, tile_kernel
+from rushlight.compiler.templates.gemm_pack import pack
+
+# What the caller fills in, then what the driver keeps for its tasks.
+FIELDS = (
+    "batch m n k a a_batch a_row a_col b b_batch b_row b_col c c_batch c_row bias alpha beta "
+    "height panels strips k_block k_blocks pack_a pack_b packed_a packed_b tile_panels tile_strips "
+    "row_tiles col_tiles slab_begin slab_end serial"
+).split()
+INDEX = {name: i for i, name in enumerate(FIELDS)}
+SIZE = 40  # int64 of a job, with room
+
+TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
+
+
+class Tuning:
+    """Sizes that depend on the CPU's caches and the element size."""
+
+    def __init__(self, shape: Shape, l1: int, l2: int):
+        item = shape.item
+        # A panel of A takes at most about two thirds of the first-level cache ...
+        self.k_block = max(128, min(512, (l1 * 2 // 3) // (shape.mr * item) // 16 * 16))
+        # ... and the strips of a tile at most half of the second level.
+        self.tile_strips = max(1, min(8, l2 // 2 // (self.k_block * shape.nr * item)))
+        self.tile_panels = 4
+        self.slab_bytes = 64 << 20
+        # Work (multiply-adds) below which waking another thread costs more than it brings.
+        self.parallel_work = 500_000
+        self.dot_rows = 4
+
+
+class _Job:
+    """A job array in generated code: fields read and written by name."""
+
+    def __init__(self, f, pointer):
+        self.f, self.pointer = f, pointer
+
+    def _at(self, name):
+        return self.pointer + 8 * INDEX[name] if INDEX[name] else self.pointer
+
+    def __getattr__(self, name):
+        type_ = "ptr" if name in ("a", "b", "c", "bias", "packed_a", "packed_b") else "i64"
+        return self.f.load(type_, self._at(name))
+
+    def set(self, **values):
+        for name, value in values.items():
+            self.f.store(self.f.value(value), self._at(name))
+
+
+class Driver:
+    """Writes the module of one element type."""
+
+    def __init__(self, shape: Shape, tuning: Tuning, triple: str, prefix: str):
+        self.shape, self.tuning, self.prefix = shape, tuning, prefix
+        self.module = Module(triple)
+
+    def write(self) -> Module:
+        """All functions: kernels, tasks and ``{prefix}_gemm``."""
+        m, shape = self.module, self.shape
+        for rows in range(1, shape.mr + 1):
+            tile_kernel(m, shape, rows, True, f"edge{rows}")
+            if not shape.free_masks:
+                tile_kernel(m, shape, rows, False, f"full{rows}")
+        for rows in range(1, shape.dot_rows + 1):
+            dot_kernel(m, shape, rows, f"dot{rows}")
+        self._table("edge", shape.mr, "edge")
+        self._table("full", shape.mr, "edge" if shape.free_masks else "full")
+        self._table("dot", shape.dot_rows, "dot")
+        pack(m, shape)
+        self._pack_task()
+        self._tile_task()
+        self._dot_task()
+        self._product()
+        self._batch_task()
+        self._entry()
+        return m
+
+    def _table(self, name, count, kernels):
+        text = ", ".join(f"ptr @{kernels}{i}" for i in range(1, count + 1))
+        self.module.globals.append(
+            f"@{name}_table = internal constant [{count} x ptr] [{text}], align 64"
+        )
+
+    def _kernel(self, f, table, rows):
+        return f.load("ptr", Value(f, f"@{table}_table", "ptr") + (rows - 1) * 8)
+
+    def _alpha(self, f, job):
+        alpha = job.alpha.cast("bitcast", "double")
+        return alpha if self.shape.item == 8 else alpha.cast("fptrunc", "float")
+
+    def _parallel(self, f, task, job, count):
+        """Run a task over ``count`` tiles: on the pool, or here when the job is to stay in this thread."""
+        with f.if_else(job.serial.ne(0)) as (here, pool):
+            with here:
+                f.call("void", task, job.pointer, f.value(0), count)
+            with pool:
+                f.call("void", "rl_parallel_for", Value(f, f"@{task}", "ptr"), job.pointer, count)
+
+    def _pack_task(self):
+        """Tile t: strip t of B, then panel t - strips of A, for the k's of the slab."""
+        f = self.module.function("pack_task", "void", TASK, "internal", "nounwind")
+        job = _Job(f, f.args[0])
+        item, nr = self.shape.item, self.shape.nr
+        begin, end = job.slab_begin, job.slab_end
+        block, height, k = job.k_block, job.height, job.k
+        b_strips = f.select(job.pack_b.ne(0), job.strips, f.value(0))
+        with f.range(f.args[1], f.args[2]) as t:
+            with f.range(begin, end, step=block) as p:
+                depth = f.minimum(block, f.minimum(end, k) - p)
+                with f.if_else(t < b_strips) as (of_b, of_a):
+                    with of_b:
+                        first = t * nr
+                        src = job.b + (first * job.b_col + p * job.b_row)
+                        at = ((p - begin) * job.strips + t * depth) * (nr * item)
+                        f.call(
+                            "void", "pack", src, job.b_col, job.b_row, depth,
+                            f.minimum(f.value(nr), job.n - first), f.value(nr),
+                            job.packed_b + at,
+                        )  # fmt: skip
+                    with of_a:
+                        panel = t - b_strips
+                        first = panel * height
+                        src = job.a + (first * job.a_row + p * job.a_col)
+                        at = ((p - begin) * job.panels + panel * depth) * height * item
+                        f.call(
+                            "void", "pack", src, job.a_row, job.a_col, depth,
+                            f.minimum(height, job.m - first), height, job.packed_a + at,
+                        )  # fmt: skip
+        f.ret()
+
+    def _tile_task(self):
+        """Tile t of C: a block of panels by a block of strips, over the k's of the slab."""
+        f = self.module.function("tile_task", "void", TASK, "internal", "nounwind")
+        job = _Job(f, f.args[0])
+        item, nr = self.shape.item, self.shape.nr
+        begin, end = job.slab_begin, job.slab_end
+        block, height, panels, strips = job.k_block, job.height, job.panels, job.strips
+        m, n, k, row_tiles = job.m, job.n, job.k, job.row_tiles
+        tile_panels, tile_strips = job.tile_panels, job.tile_strips
+        pack_a, pack_b = job.pack_a.ne(0), job.pack_b.ne(0)
+        a_row, a_col = job.a_row, job.a_col
+        kernel_a_row = f.select(pack_a, f.value(item), a_row)
+        kernel_a_col = f.select(pack_a, height * item, a_col)
+        kernel_b_row = f.select(pack_b, f.value(nr * item), job.b_row)
+        c_row, alpha, bias = job.c_row, self._alpha(f, job), job.bias
+        has_bias = bias.ne(Value(f, "null", "ptr"))
+        with f.range(f.args[1], f.args[2]) as t:
+            first_panel = t.urem(row_tiles) * tile_panels
+            last_panel = f.minimum(first_panel + tile_panels, panels)
+            first_strip = t.udiv(row_tiles) * tile_strips
+            last_strip = f.minimum(first_strip + tile_strips, strips)
+            with f.range(begin, end, step=block) as p:
+                depth = f.minimum(block, f.minimum(end, k) - p)
+                start = p.eq(0)
+                beta = f.select(start, job.beta, f.value(1))
+                offset = p - begin
+                with f.range(first_panel, last_panel) as panel:
+                    row = panel * height
+                    rows = f.minimum(height, m - row)
+                    a = f.select(
+                        pack_a,
+                        job.packed_a + (offset * panels + panel * depth) * height * item,
+                        job.a + (row * a_row + p * a_col),
+                    )
+                    c = job.c + row * c_row
+                    full = self._kernel(f, "full", rows)
+                    edge = self._kernel(f, "edge", rows)
+                    with f.range(first_strip, last_strip) as strip:
+                        column = strip * nr
+                        left = n - column
+                        b = f.select(
+                            pack_b,
+                            job.packed_b + (offset * strips + strip * depth) * (nr * item),
+                            job.b + (column * item + p * job.b_row),
+                        )
+                        here = f.select(
+                            start & has_bias, bias + column * item, Value(f, "null", "ptr")
+                        )
+                        kernel = f.select(left >= nr, full, edge)
+                        f.call(
+                            "void", kernel, depth, a, kernel_a_row, kernel_a_col, b, kernel_b_row,
+                            c + column * item, c_row, left, beta, here, alpha,
+                        )  # fmt: skip
+        f.ret()
+
+    def _dot_task(self):
+        """Tile t: ``dots`` columns, all rows."""
+        shape = self.shape
+        f = self.module.function("dot_task", "void", TASK, "internal", "nounwind")
+        job = _Job(f, f.args[0])
+        m, n, k, bias = job.m, job.n, job.k, job.bias
+        a_row, c_row, beta, alpha = job.a_row, job.c_row, job.beta, self._alpha(f, job)
+        has_bias = bias.ne(Value(f, "null", "ptr"))
+        with f.range(f.args[1], f.args[2]) as t:
+            column = t * shape.dots
+            b = job.b + column * job.b_col
+            here = f.select(has_bias, bias + column * shape.item, Value(f, "null", "ptr"))
+            with f.range(0, m, step=shape.dot_rows) as row:
+                rows = f.minimum(f.value(shape.dot_rows), m - row)
+                f.call(
+                    "void", self._kernel(f, "dot", rows), k, job.a + row * a_row, a_row, b,
+                    job.b_col, job.c + (row * c_row + column * shape.item), c_row,
+                    n - column, beta, here, alpha,
+                )  # fmt: skip
+        f.ret()
+
+    def _product(self):
+        """One matrix product: ``i32 product(ptr job)``."""
+        shape, tuning = self.shape, self.tuning
+        item, nr, mr = shape.item, shape.nr, shape.mr
+        f = self.module.function("product", "i32", [("ptr", "job")], "internal", "nounwind")
+        job = _Job(f, f.args[0])
+        empty = job.m.eq(0) | job.n.eq(0)
+        with f.if_(empty):
+            f.ret(f.value(0, "i32"))
+        # One column: the transposed product has one row, where adjacent operands pay off.
+        turnable = (
+            job.n.eq(1)
+            & (job.m > 1)
+            & (job.c_row.eq(item) | job.m.eq(1))
+            & job.bias.eq(Value(f, "null", "ptr"))
+        )
+        with f.if_(turnable):
+            a, a_row, a_col, m = job.a, job.a_row, job.a_col, job.m
+            b, b_row = job.b, job.b_row
+            f.store(b, job._at("a"))
+            f.store(a, job._at("b"))
+            job.set(a_row=job.b_col, a_col=b_row, b_row=a_col, b_col=a_row, m=1, n=m)
+        m, n, k = job.m, job.n, job.k
+        work = m * n * k
+        small = work < tuning.parallel_work
+        job.set(serial=f.emit("i64", f"zext i1 {(small | job.serial.ne(0)).name} to i64"))
+
+        along = job.a_col.eq(item) & job.b_row.eq(item) & (m <= tuning.dot_rows)
+        with f.if_(along & (k >= shape.lanes)):
+            self._parallel(f, "dot_task", job, (n + (shape.dots - 1)).udiv(shape.dots))
+            f.ret(f.value(0, "i32"))
+
+        panels = (m + (mr - 1)).udiv(mr)
+        height = (m + panels - 1).udiv(panels)
+        strips = (n + (nr - 1)).udiv(nr)
+        adjacent = job.b_col.eq(item) | n.eq(1)
+        pack_b = ~adjacent | ((m > 2 * mr) & (k * n > 8192))
+        pack_a = pack_b & (n > 2 * nr) & (m * k > 4096)
+        k_blocks = f.select(pack_b, (k + (tuning.k_block - 1)).udiv(tuning.k_block), f.value(1))
+        # Without any k the tiles still have to write C: one block of depth 0.
+        some_k = f.select(k < 1, f.value(1), k)
+        k_blocks = f.select(k_blocks < 1, f.value(1), k_blocks)
+        k_block = (some_k + k_blocks - 1).udiv(k_blocks)
+        # Tiles: as wide as the cache allows, but at least about 16 of them.
+        tile_strips = f.minimum(f.value(tuning.tile_strips), strips)
+        tile_panels = f.minimum(f.value(tuning.tile_panels), panels)
+        few = panels * strips < 16 * tuning.tile_strips * tuning.tile_panels
+        tile_panels = f.select(few, f.minimum(tile_panels, f.value(2)), tile_panels)
+        tile_strips = f.select(few, f.minimum(tile_strips, f.value(4)), tile_strips)
+        row_tiles = (panels + tile_panels - 1).udiv(tile_panels)
+        col_tiles = (strips + tile_strips - 1).udiv(tile_strips)
+        job.set(
+            height=height, panels=panels, strips=strips, k_block=k_block, k_blocks=k_blocks,
+            pack_a=f.emit("i64", f"zext i1 {pack_a.name} to i64"),
+            pack_b=f.emit("i64", f"zext i1 {pack_b.name} to i64"),
+            tile_panels=tile_panels, tile_strips=tile_strips, row_tiles=row_tiles,
+            slab_begin=0, slab_end=some_k,
+        )  # fmt: skip
+        tiles = row_tiles * col_tiles
+        with f.if_(~pack_b):
+            self._parallel(f, "tile_task", job, tiles)
+            f.ret(f.value(0, "i32"))
+
+        # A slab: as many k's as can be packed in bounded memory.
+        a_columns = f.select(pack_a, panels * height, f.value(0))
+        per_k = (a_columns + strips * nr) * item
+        fit = f.value(tuning.slab_bytes).udiv(per_k * k_block)
+        slab = f.select(fit < 1, f.value(1), fit) * k_block
+        slab = f.minimum(slab, k_blocks * k_block)
+        block = f.call("ptr", "rl_scratch", per_k * slab)
+        with f.if_(block.eq(Value(f, "null", "ptr"))):
+            f.ret(f.value(1, "i32"))
+        base = f.load("ptr", block)
+        f.store(base, job._at("packed_b"))
+        f.store(base + strips * slab * (nr * item), job._at("packed_a"))
+        copies = strips + f.select(pack_a, panels, f.value(0))
+        position = f.var("i64", 0)
+        with f.loop() as loop:
+            now = position.get()
+            after = f.minimum(now + slab, some_k)
+            job.set(slab_begin=now, slab_end=after)
+            self._parallel(f, "pack_task", job, copies)
+            self._parallel(f, "tile_task", job, tiles)
+            position.set(after)
+            loop.break_if(after >= some_k)
+        f.call("void", "rl_free", block)
+        f.ret(f.value(0, "i32"))
+
+    def _batch_task(self):
+        """Tile t: product t of the batch, in this thread."""
+        f = self.module.function("batch_task", "void", TASK, "internal", "nounwind")
+        job = _Job(f, f.args[0])
+        mine = f.buffer(8 * SIZE)
+        own = _Job(f, mine)
+        with f.range(f.args[1], f.args[2]) as t:
+            self._copy_job(f, job, own, t)
+            own.set(serial=1)
+            failed = f.call("i32", "product", mine)
+            with f.if_(failed.ne(0)):
+                # The job's own "serial" tells the caller; any task may set it.
+                job.set(serial=-1)
+        f.ret()
+
+    def _copy_job(self, f, job, own, t):
+        self.module.declared["llvm.memcpy.p0.p0.i64"] = (
+            "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+        )
+        f.line(
+            f"call void @llvm.memcpy.p0.p0.i64(ptr {own.pointer.name}, ptr {job.pointer.name}, "
+            f"i64 {8 * SIZE}, i1 false)"
+        )
+        f.store(job.a + job.a_batch * t, own._at("a"))
+        f.store(job.b + job.b_batch * t, own._at("b"))
+        f.store(job.c + job.c_batch * t, own._at("c"))
+
+    def _entry(self):
+        f = self.module.function(
+            f"{self.prefix}_gemm", "i32", [("ptr", "job")], attributes="nounwind"
+        )
+        job = _Job(f, f.args[0])
+        zero = f.value(0, "i32")
+        # A batch over one B is one taller product where the rows of A and C go on from matrix to matrix.
+        merges = (
+            (job.batch > 1)
+            & job.b_batch.eq(0)
+            & job.a_batch.eq(job.m * job.a_row)
+            & job.c_batch.eq(job.m * job.c_row)
+        )
+        with f.if_(merges):
+            job.set(m=job.m * job.batch, batch=1)
+        job.set(serial=0)
+        with f.if_(job.batch.eq(1)):
+            f.ret(f.call("i32", "product", job.pointer))
+        with f.if_(job.batch <= 0):
+            f.ret(zero)
+        work = job.m * job.n * job.k
+        total = work * job.batch
+        tuning = self.tuning
+        each = work < 8 * tuning.parallel_work
+        with f.if_(each):
+            with f.if_else(total < tuning.parallel_work) as (here, pool):
+                with here:
+                    f.call("void", "batch_task", job.pointer, f.value(0), job.batch)
+                with pool:
+                    f.call(
+                        "void", "rl_parallel_for", Value(f, "@batch_task", "ptr"),
+                        job.pointer, job.batch,
+                    )  # fmt: skip
+            f.ret(f.select(job.serial.eq(-1), f.value(1, "i32"), zero))
+        mine = f.buffer(8 * SIZE)
+        own = _Job(f, mine)
+        with f.range(job.batch) as t:
+            self._copy_job(f, job, own, t)
+            failed = f.call("i32", "product", mine)
+            with f.if_(failed.ne(0)):
+                f.ret(failed)
+        f.ret(zero)

@@ -1,0 +1,163 @@
+"""The matrix product as a CPython function on NumPy arrays: argument checks, the job, the GIL.
+
+``call(out, a, b[, bias[, alpha[, accumulate]]])`` reads ``PyArrayObject`` and ``PyArray_Descr`` fields directly, so that a
+small product costs little more than its arithmetic. Everything unusual raises; nothing is converted.
+"""
+
+from rushlight.compiler.codegen.builder import Value
+from rushlight.compiler.templates.gemm_driver import INDEX, SIZE
+
+# Offsets of CPython's and NumPy's object fields on 64-bit machines.
+OB_TYPE, DATA, ND, DIMS, STRIDES, DESCR, FLAGS = 8, 16, 24, 32, 40, 56, 64
+BYTE_ORDER, TYPE_NUM = 26, 28
+WRITEABLE = 0x400
+
+# Multiply-adds from which other Python threads may run meanwhile (about 10 us).
+RELEASE_WORK = 500_000
+
+_MESSAGES = {
+    "count": ("PyExc_TypeError", "gemm() takes out, a, b, bias, alpha, accumulate"),
+    "type": ("PyExc_TypeError", "gemm: out, a, b and bias must be arrays of the kernel's dtype"),
+    "rank": ("PyExc_ValueError", "gemm: out must be 2-D or 3-D, a and b 2-D or of out's rank"),
+    "shape": ("PyExc_ValueError", "gemm: shapes must be out (m, n), a (m, k), b (k, n), bias (n)"),
+    "layout": (
+        "PyExc_ValueError",
+        "gemm: out must be writeable, with adjacent columns, bias adjacent",
+    ),
+    "memory": ("PyExc_MemoryError", "rushlight: can't allocate memory for packing in gemm"),
+}
+
+
+def write_entry(module, shape, prefix, type_num):
+    """Add ``PyObject *{prefix}_call(PyObject *self, PyObject **args, ssize_t n)`` to the module."""
+    _Entry(module, shape, prefix, type_num).write()
+
+
+class _Entry:
+    def __init__(self, module, shape, prefix, type_num):
+        self.module, self.shape, self.prefix, self.type_num = module, shape, prefix, type_num
+        for kind, (error, message) in _MESSAGES.items():
+            text = message.encode()
+            module.globals.append(
+                f'@text_{kind} = internal constant [{len(text) + 1} x i8] c"{message}\\00"'
+            )
+            line = f"@{error} = external global ptr"
+            if line not in module.globals:
+                module.globals.append(line)
+        module.globals += [
+            "@_Py_NoneStruct = external global i8",
+            "@PyArray_Type = external global i8",
+        ]
+
+    def symbol(self, name):
+        return Value(self.f, f"@{name}", "ptr")
+
+    def field(self, object_, offset, type_="ptr"):
+        return self.f.load(type_, object_ + offset)
+
+    def fail(self, kind):
+        f = self.f
+        error = f.load("ptr", self.symbol(_MESSAGES[kind][0]))
+        f.call("void", "PyErr_SetString", error, self.symbol(f"text_{kind}"))
+        f.ret(Value(f, "null", "ptr"))
+
+    def require(self, condition, kind):
+        with self.f.if_(~condition):
+            self.fail(kind)
+
+    def check_array(self, array):
+        """An ndarray (no subclass) of our dtype in native byte order."""
+        self.require(self.field(array, OB_TYPE).eq(self.symbol("PyArray_Type")), "type")
+        descr = self.field(array, DESCR)
+        ours = self.field(descr, TYPE_NUM, "i32").eq(self.type_num)
+        native = self.field(descr, BYTE_ORDER, "i8").ne(ord(">"))
+        self.require(ours & native, "type")
+
+    def write(self):
+        shape = self.shape
+        f = self.f = self.module.function(
+            f"{self.prefix}_call", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")]
+        )
+        _, args, count = f.args
+        null, none, item = Value(f, "null", "ptr"), self.symbol("_Py_NoneStruct"), shape.item
+        self.require((count >= 3) & (count <= 6), "count")
+        out, a, b = (f.load("ptr", args + 8 * i) for i in range(3))
+        for array in (out, a, b):
+            self.check_array(array)
+        buffer = f.buffer(8 * SIZE)
+
+        def put(value, name):
+            f.store(value, buffer + 8 * INDEX[name])
+
+        rank = self.field(out, ND, "i32")
+        self.require(rank.eq(2) | rank.eq(3), "rank")
+        sizes = {}
+        for name, array in (("c", out), ("a", a), ("b", b)):
+            nd = self.field(array, ND, "i32")
+            self.require(nd.eq(2) | nd.eq(rank), "rank")
+            last = nd.cast("sext", "i64") * 8
+            dims = self.field(array, DIMS) + last
+            strides = self.field(array, STRIDES) + last
+            rows, columns = self.field(dims, -16, "i64"), self.field(dims, -8, "i64")
+            sizes[name] = rows, columns
+            put(self.field(array, DATA), name)
+            put(self.field(strides, -16, "i64"), f"{name}_row")
+            if name == "c":
+                adjacent = self.field(strides, -8, "i64").eq(item) | (columns <= 1) | rows.eq(0)
+                flags = self.field(array, FLAGS, "i32") & WRITEABLE
+                self.require(adjacent & flags.ne(0), "layout")
+            else:
+                put(self.field(strides, -8, "i64"), f"{name}_col")
+            step, size = f.var("i64", 0), f.var("i64", 1)
+            with f.if_(nd.eq(3)):
+                size.set(self.field(dims, -24, "i64"))
+                with f.if_(size.get().ne(1)):
+                    step.set(self.field(strides, -24, "i64"))
+            put(step.get(), f"{name}_batch")
+            if name == "c":
+                batch = size.get()
+                put(batch, "batch")
+            else:
+                self.require(size.get().eq(1) | size.get().eq(batch), "shape")
+        (m, n), (am, k), (bk, bn) = sizes["c"], sizes["a"], sizes["b"]
+        self.require(am.eq(m) & bk.eq(k) & bn.eq(n), "shape")
+        put(m, "m")
+        put(n, "n")
+        put(k, "k")
+
+        bias, alpha, beta = f.var("ptr", null), f.var("double", 1.0), f.var("i64", 0)
+        with f.if_(count > 3):
+            given = f.load("ptr", args + 24)
+            with f.if_(given.ne(none)):
+                self.check_array(given)
+                self.require(self.field(given, ND, "i32").eq(1), "shape")
+                self.require(self.field(self.field(given, DIMS), 0, "i64").eq(n), "shape")
+                stride = self.field(self.field(given, STRIDES), 0, "i64")
+                self.require(stride.eq(item) | n.eq(1), "layout")
+                bias.set(self.field(given, DATA))
+        with f.if_(count > 4):
+            factor = f.call("double", "PyFloat_AsDouble", f.load("ptr", args + 32))
+            with f.if_(factor.eq(-1.0)):
+                with f.if_(f.call("ptr", "PyErr_Occurred").ne(null)):
+                    f.ret(null)
+            alpha.set(factor)
+        with f.if_(count > 5):
+            truth = f.call("i32", "PyObject_IsTrue", f.load("ptr", args + 40))
+            with f.if_(truth < 0):
+                f.ret(null)
+            beta.set(truth.cast("sext", "i64"))
+        put(bias.get(), "bias")
+        put(alpha.get(), "alpha")
+        put(beta.get(), "beta")
+
+        failed, state = f.var("i32", 0), f.var("ptr", null)
+        release = m * n * k * batch >= RELEASE_WORK
+        with f.if_(release):
+            state.set(f.call("ptr", "PyEval_SaveThread"))
+        failed.set(f.call("i32", f"{self.prefix}_gemm", buffer))
+        with f.if_(release):
+            f.call("void", "PyEval_RestoreThread", state.get())
+        with f.if_(failed.get().ne(0)):
+            self.fail("memory")
+        f.call("void", "Py_IncRef", none)
+        f.ret(none)
