@@ -24,6 +24,7 @@ class Builder:
 
     def __init__(self):
         self.lines, self.count, self.lanes = [], 0, 1
+        self.declarations = set()
 
     def name(self):
         self.count += 1
@@ -47,9 +48,7 @@ class Builder:
     def constant(self, element, literal):
         """A constant of every lane; floats are given as Python numbers and written exactly."""
         literal = _literal(element, literal)
-        if self.lanes == 1:
-            return literal
-        return "<" + ", ".join([f"{element} {literal}"] * self.lanes) + ">"
+        return literal if self.lanes == 1 else f"splat ({element} {literal})"
 
     def splat(self, element, scalar):
         """The scalar value `scalar` in every lane."""
@@ -72,7 +71,12 @@ class Builder:
         kind = self.type(element)
         bits = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
         suffix = bits if self.lanes == 1 else f"v{self.lanes}{bits}"
-        return self.value(f"call {kind} @llvm.{name}.{suffix}({', '.join(f'{kind} {a}' for a in args)})")
+        return self.call(kind, f"llvm.{name}.{suffix}", *args)
+
+    def call(self, kind, function, *args):
+        """Call an external function of arguments and result all of type `kind`."""
+        self.declarations.add(f"declare {kind} @{function}({', '.join([kind] * len(args))})")
+        return self.value(f"call {kind} @{function}({', '.join(f'{kind} {a}' for a in args)})")
 
     def cast(self, operation, x, source, target):
         return self.value(f"{operation} {self.type(source)} {x} to {self.type(target)}")
@@ -111,8 +115,10 @@ class Builder:
         self.emit(f"br label %{tag}.head")
         self.label(f"{tag}.done")
 
-    def text(self):
-        return "\n".join(self.lines)
+    def function(self, head):
+        """The whole function `head`, which returns nothing, after the declarations it needs."""
+        lines = sorted(self.declarations)
+        return "\n".join([*lines, head + " {", "entry:", *self.lines, "  ret void", "}", ""])
 
 
 def _literal(element, number):
@@ -167,12 +173,13 @@ def twist_ir():
     last = b.address("%state", N - 1, "i32")
     mixed = _mix(b, b.load("i32", last), b.load("i32", "%state"))
     b.store("i32", b.op("xor", "i32", b.load("i32", b.address("%state", M - 1, "i32")), mixed), last)
-    return f"define internal void @rl_mt_twist(ptr %state) noinline {{\nentry:\n{b.text()}\n  ret void\n}}\n"
+    return b.function("define internal void @rl_mt_twist(ptr %state) noinline")
 
 
 WORDS_IR = """
+declare i64 @llvm.smin.i64(i64, i64)
 ; The next %n tempered words into %out. %out has room for 16 words more than that.
-define internal void @rl_mt_words(ptr %state, ptr %out, i64 %n) noinline {
+define void @rl_mt_words(ptr %state, ptr %out, i64 %n) {
 entry:
   %left.p = getelementptr i8, ptr %state, i64 LEFT
   %next.p = getelementptr i8, ptr %state, i64 NEXT
@@ -216,7 +223,7 @@ end:
 
 
 def words_ir():
-    """`void @rl_mt_words(ptr state, ptr out, i64 n)`: the next `n` words, tempered, in order."""
+    """The engine's module: `void @rl_mt_words(ptr state, ptr out, i64 n)`, the next `n` words, tempered."""
     b = Builder()
 
     def body(i):
@@ -228,5 +235,5 @@ def words_ir():
 
     b.loop(0, "%take", 16, body)
     b.emit("br label %copied")
-    text = WORDS_IR.replace("BODY", b.text()).replace("LEFT", str(LEFT)).replace("NEXT", str(NEXT))
-    return text
+    text = WORDS_IR.replace("BODY", "\n".join(b.lines)).replace("LEFT", str(LEFT)).replace("NEXT", str(NEXT))
+    return twist_ir() + text

@@ -12,6 +12,7 @@ a float on its way to 16 bits) is part of the stream.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from rushlight.randomness.engine import NORMAL, NORMAL_VALID, Builder
 
@@ -38,24 +39,6 @@ def _unit53(b, pair):
 
 # ------------------------------------------------------------------ kernel frames
 
-def _declarations(lanes_used):
-    lines = ["declare i64 @llvm.smin.i64(i64, i64)"]
-    for name, arity in (("fma", 3), ("sqrt", 1), ("floor", 1)):
-        for element, bits in (("float", "f32"), ("double", "f64")):
-            for lanes in lanes_used:
-                kind = element if lanes == 1 else f"<{lanes} x {element}>"
-                suffix = bits if lanes == 1 else f"v{lanes}{bits}"
-                lines.append(f"declare {kind} @llvm.{name}.{suffix}({', '.join([kind] * arity)})")
-    for lanes in lanes_used:
-        kind = "i64" if lanes == 1 else f"<{lanes} x i64>"
-        lines.append(f"declare {kind} @llvm.fshl.{'i64' if lanes == 1 else f'v{lanes}i64'}({kind}, {kind}, {kind})")
-    lines += [f"declare double @{name}(double)" for name in ("log", "log1p", "exp", "sin", "cos", "tan", "ceil")]
-    return "\n".join(lines) + "\n"
-
-
-DECLARATIONS = _declarations((1, 8, 16))
-
-
 def stream_kernel(name, words, out, transform, lanes, prepare=None):
     """A kernel with `words` words a number: `transform(b, word or pair, parameters) -> value` of type `out`.
 
@@ -76,7 +59,7 @@ def stream_kernel(name, words, out, transform, lanes, prepare=None):
 
     def chunk(start):
         rest = b.op("sub", "i64", "%n", start)
-        count = b.value(f"call i64 @llvm.smin.i64(i64 {rest}, i64 {CHUNK})")
+        count = b.call("i64", "llvm.smin.i64", rest, str(CHUNK))
         b.emit(f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {b.op('mul', 'i64', count, words)})")
         target = b.address("%out", start, out)
         whole = "0"
@@ -90,8 +73,8 @@ def stream_kernel(name, words, out, transform, lanes, prepare=None):
 
 
 def _frame(name, b, buffer):
-    return (f"define void @{name}(ptr %state, ptr %out, i64 %n, double %a, double %b) {{\nentry:\n"
-            f"  %buffer = alloca [{buffer} x i32], align 64\n{b.text()}\n  ret void\n}}\n")
+    b.lines.insert(0, f"  %buffer = alloca [{buffer} x i32], align 64")
+    return b.function(f"define void @rl_{name}(ptr %state, ptr %out, i64 %n, double %a, double %b)")
 
 
 # ------------------------------------------------------------------ uniform
@@ -113,7 +96,7 @@ def uniform(out):
         return b.select(b.value(f"fcmp oeq {b.type(wide)} {number}, {high}"), wide, low, number)
 
     words, lanes = (2, 8) if wide == "double" else (1, 16)
-    return stream_kernel(f"rl_uniform_{out}", words, wide, transform, lanes, prepare)
+    return stream_kernel(f"uniform_{out}", words, wide, transform, lanes, prepare)
 
 
 # ------------------------------------------------------------------ bernoulli, integers
@@ -134,7 +117,7 @@ def bernoulli(size):
         hit = b.value(f"icmp ult {b.type('i64')} {number}, {b.splat('i64', parameters[0])}")
         return b.select(hit, out, b.splat(out, parameters[1]), 0)
 
-    return stream_kernel(f"rl_bernoulli_{size}", 2, out, transform, 8, prepare)
+    return stream_kernel(f"bernoulli_{size}", 2, out, transform, 8, prepare)
 
 
 def integers32(size):
@@ -163,7 +146,7 @@ def integers32(size):
         number = b.op("add", "i64", rest, b.splat("i64", base))
         return number if size == 8 else b.cast("trunc", number, "i64", out)
 
-    return stream_kernel(f"rl_integers32_{size}", 1, out, transform, 8, prepare)
+    return stream_kernel(f"integers32_{size}", 1, out, transform, 8, prepare)
 
 
 def integers64():
@@ -181,12 +164,12 @@ def integers64():
         rest = b.op("or", "i64", b.op("urem", "i64", number, divisor), b.op("and", "i64", number, keep))
         return b.op("add", "i64", rest, base)
 
-    return stream_kernel("rl_integers64", 2, "i64", transform, 1, prepare)
+    return stream_kernel("integers64", 2, "i64", transform, 1, prepare)
 
 
 def words():
     """The words themselves, as 32-bit integers."""
-    return stream_kernel("rl_words", 1, "i32", lambda b, word, parameters: word, 16)
+    return stream_kernel("words", 1, "i32", lambda b, word, parameters: word, 16)
 
 
 # ------------------------------------------------------------------ normal, sixteen at a time
@@ -266,7 +249,7 @@ def normal_blocks_float():
 
     def chunk(start):
         rest = b.op("sub", "i64", "%n", start)
-        count = b.value(f"call i64 @llvm.smin.i64(i64 {rest}, i64 {CHUNK})")
+        count = b.call("i64", "llvm.smin.i64", rest, str(CHUNK))
         b.emit(f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {count})")
 
         def body(i):
@@ -282,7 +265,7 @@ def normal_blocks_float():
         b.loop(0, count, 16, body)
 
     b.loop(0, "%n", CHUNK, chunk)
-    return _frame("rl_normal_blocks_float", b, CHUNK + 16)
+    return _frame("normal_blocks_float", b, CHUNK + 16)
 
 
 def normal_blocks_double():
@@ -305,13 +288,13 @@ def normal_blocks_double():
         b.loop(0, 8, 1, body)
 
     b.loop(0, "%n", 16, block)
-    return _frame("rl_normal_blocks_double", b, 32 + 16)
+    return _frame("normal_blocks_double", b, 32 + 16)
 
 
 # ------------------------------------------------------------------ one at a time
 
 def _libm(b, function, x):
-    return b.value(f"call double @{function}(double {x})")
+    return b.call("double", function, x)
 
 
 def normal_pairs():
@@ -343,21 +326,21 @@ def normal_pairs():
         b.store("double", b.fma("double", z, "%b", "%a"), b.address("%out", i, "double"))
 
     b.loop(0, "%n", 1, body)
-    return _frame("rl_normal_pairs", b, 4 + 16)
+    return _frame("normal_pairs", b, 4 + 16)
 
 
 def exponential():
     """-ln(1 - u) / b, doubles; a is -1/b."""
     def transform(b, pair, parameters):
         return b.op("fmul", "double", "%a", _libm(b, "log1p", b.value(f"fneg double {_unit53(b, pair)}")))
-    return stream_kernel("rl_exponential", 2, "double", transform, 1)
+    return stream_kernel("exponential", 2, "double", transform, 1)
 
 
 def geometric():
     """ceil(ln u / a), doubles; a is ln(1 - p)."""
     def transform(b, pair, parameters):
         return _libm(b, "ceil", b.op("fdiv", "double", _libm(b, "log", _unit53(b, pair)), "%a"))
-    return stream_kernel("rl_geometric", 2, "double", transform, 1)
+    return stream_kernel("geometric", 2, "double", transform, 1)
 
 
 def cauchy():
@@ -365,7 +348,7 @@ def cauchy():
     def transform(b, pair, parameters):
         angle = b.op("fmul", "double", b.op("fsub", "double", _unit53(b, pair), 0.5), math.pi)
         return b.fma("double", _libm(b, "tan", angle), "%b", "%a")
-    return stream_kernel("rl_cauchy", 2, "double", transform, 1)
+    return stream_kernel("cauchy", 2, "double", transform, 1)
 
 
 def randperm(size):
@@ -376,7 +359,7 @@ def randperm(size):
 
     def chunk(start):
         rest = b.op("sub", "i64", last, start)
-        count = b.value(f"call i64 @llvm.smin.i64(i64 {rest}, i64 {CHUNK})")
+        count = b.call("i64", "llvm.smin.i64", rest, str(CHUNK))
         b.emit(f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {count})")
 
         def body(i):
@@ -392,7 +375,7 @@ def randperm(size):
         b.loop(0, count, 1, body)
 
     b.loop(0, last, CHUNK, chunk)
-    return _frame(f"rl_randperm_{size}", b, CHUNK + 16)
+    return _frame(f"randperm_{size}", b, CHUNK + 16)
 
 
 def skip():
@@ -401,11 +384,11 @@ def skip():
 
     def chunk(start):
         rest = b.op("sub", "i64", "%n", start)
-        count = b.value(f"call i64 @llvm.smin.i64(i64 {rest}, i64 {CHUNK})")
+        count = b.call("i64", "llvm.smin.i64", rest, str(CHUNK))
         b.emit(f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {count})")
 
     b.loop(0, "%n", CHUNK, chunk)
-    return _frame("rl_skip", b, CHUNK + 16)
+    return _frame("skip", b, CHUNK + 16)
 
 
 def exp():
@@ -417,12 +400,23 @@ def exp():
         b.store("double", _libm(b, "exp", b.load("double", place)), place)
 
     b.loop(0, "%n", 1, body)
-    return _frame("rl_exp", b, 16)
+    return _frame("exp", b, 16)
 
 
-def all_kernels():
-    """The text of every kernel of this module, in a fixed order."""
-    return [uniform("float"), uniform("double"), *(bernoulli(size) for size in (1, 2, 4, 8)),
-            *(integers32(size) for size in (1, 2, 4, 8)), integers64(), words(), normal_blocks_float(),
-            normal_blocks_double(), normal_pairs(), exponential(), geometric(), cauchy(),
-            *(randperm(size) for size in (1, 2, 4, 8)), skip(), exp()]
+KERNELS = {
+    "uniform_float": lambda: uniform("float"),
+    "uniform_double": lambda: uniform("double"),
+    **{f"bernoulli_{size}": partial(bernoulli, size) for size in (1, 2, 4, 8)},
+    **{f"integers32_{size}": partial(integers32, size) for size in (1, 2, 4, 8)},
+    "integers64": integers64,
+    "words": words,
+    "skip": skip,
+    **{f"randperm_{size}": partial(randperm, size) for size in (1, 2, 4, 8)},
+    "normal_blocks_float": normal_blocks_float,
+    "normal_blocks_double": normal_blocks_double,
+    "normal_pairs": normal_pairs,
+    "exponential": exponential,
+    "geometric": geometric,
+    "cauchy": cauchy,
+    "exp": exp,
+}
