@@ -10,6 +10,7 @@ from rushlight.runtime import cpu
 
 # Linux system calls and constants, by instruction set.
 _SYS_FUTEX = {"x86_64": 202, "aarch64": 98}
+_SYS_GETTID = {"x86_64": 186, "aarch64": 178}
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 _SIG_SETMASK = 2
 _PR_SET_NAME = 15
@@ -40,8 +41,11 @@ declare i32 @pthread_create(ptr, ptr, ptr, ptr)
 declare i32 @pthread_join(i64, ptr)
 declare i32 @pthread_sigmask(i32, ptr, ptr)
 declare i32 @prctl(i32, ...)
+declare i32 @sched_getcpu()
+declare i32 @sched_getaffinity(i32, i64, ptr)
+declare i32 @sched_setaffinity(i32, i64, ptr)
 """
-        start, join = _START, _JOIN
+        start, join = _START.replace("@@GETTID", str(_SYS_GETTID[cpu.machine()])), _JOIN
     else:
         futex = """
 define internal void @futex_wait(ptr %word, i32 %value) { ret void }
@@ -56,6 +60,7 @@ define internal void @futex_wake(ptr %word) { ret void }
         + _COMMON.replace("@@PAUSE", pause)
         .replace("@@SAVE_FP", save_fp)
         .replace("@@LOAD_FP", load_fp)
+        .replace("@@SPREAD", "call void @spread()" if threads else "")
         .replace("@@START", "call void @start_workers()" if threads else "")
         .replace("@@JOIN", "call void @join_workers()" if threads else "")
         + start.replace("@@SIG", str(_SIG_SETMASK)).replace("@@NAME", str(_PR_SET_NAME))
@@ -83,6 +88,9 @@ _STATE = """
 @generation = internal global i32 0, align 128
 @sleepers = internal global i32 0, align 128
 @ids = internal global [1024 x i64] zeroinitializer, align 128
+@tids = internal global [1024 x i32] zeroinitializer, align 128
+@cpus = internal global [16 x i64] zeroinitializer, align 64
+@kept_free = internal global i32 -1
 @name = internal constant [10 x i8] c"rushlight\\00"
 declare i32 @sched_yield()
 """
@@ -198,6 +206,7 @@ go:
   %any = icmp ne i32 %asleep, 0
   br i1 %any, label %wake, label %mine
 wake:
+  @@SPREAD
   call void @futex_wake(ptr @generation)
   br label %mine
 mine:
@@ -320,13 +329,69 @@ define void @rl_pool_child() {
   store i32 0, ptr @waiting
   store i32 0, ptr @sleepers
   store i32 0, ptr @stop
+  store i32 -1, ptr @kept_free
   store atomic i32 0, ptr @lock seq_cst, align 4
   ret void
 }
 """
 
+# Linux likes to wake a worker on its waker's CPU, where it gets no time until the waker is through: a two-thread job
+# then takes as long as a serial one. So workers that are woken may run anywhere but on the caller's CPU.
 # Signals stay with the Python threads. A worker gets the generation it starts from, so it can't miss the first job.
 _START = """
+define internal void @spread() noinline {
+entry:
+  %cpu = call i32 @sched_getcpu()
+  %before = load i32, ptr @kept_free
+  %same = icmp eq i32 %cpu, %before
+  %large = icmp ugt i32 %cpu, 1023
+  %skip = or i1 %same, %large
+  br i1 %skip, label %out, label %read
+read:
+  call void @llvm.memset.p0.i64(ptr @cpus, i8 0, i64 128, i1 false)
+  %r = call i32 @sched_getaffinity(i32 0, i64 128, ptr @cpus)
+  %bad = icmp slt i32 %r, 0
+  br i1 %bad, label %out, label %clear
+clear:
+  %wide = zext i32 %cpu to i64
+  %index = lshr i64 %wide, 6
+  %bit = and i64 %wide, 63
+  %one = shl i64 1, %bit
+  %not = xor i64 %one, -1
+  %word_p = getelementptr i64, ptr @cpus, i64 %index
+  %word = load i64, ptr %word_p
+  %rest = and i64 %word, %not
+  store i64 %rest, ptr %word_p
+  %all = load <16 x i64>, ptr @cpus
+  %any = call i64 @llvm.vector.reduce.or.v16i64(<16 x i64> %all)
+  %none = icmp eq i64 %any, 0
+  br i1 %none, label %out, label %tell
+tell:
+  store i32 %cpu, ptr @kept_free
+  %n = load i32, ptr @workers
+  br label %loop
+loop:
+  %i = phi i32 [0, %tell], [%i1, %next]
+  %more = icmp slt i32 %i, %n
+  br i1 %more, label %look, label %out
+look:
+  %i64 = zext i32 %i to i64
+  %p = getelementptr i32, ptr @tids, i64 %i64
+  %tid = load atomic i32, ptr %p monotonic, align 4
+  %known = icmp ne i32 %tid, 0
+  br i1 %known, label %move, label %next
+move:
+  %s = call i32 @sched_setaffinity(i32 %tid, i64 128, ptr @cpus)
+  br label %next
+next:
+  %i1 = add i32 %i, 1
+  br label %loop
+out:
+  ret void
+}
+
+declare i64 @llvm.vector.reduce.or.v16i64(<16 x i64>)
+
 define internal void @start_workers() {
 entry:
   %all = alloca [16 x i64], align 16
@@ -335,9 +400,11 @@ entry:
   %m = call i32 @pthread_sigmask(i32 @@SIG, ptr %all, ptr %old)
   %threads = load i32, ptr @threads
   %want = sub i32 %threads, 1
+  call void @llvm.memset.p0.i64(ptr @tids, i8 0, i64 4096, i1 false)
+  store i32 -1, ptr @kept_free
   %g = load i32, ptr @generation
   %g64 = zext i32 %g to i64
-  %arg = inttoptr i64 %g64 to ptr
+  %g_high = shl i64 %g64, 32
   br label %loop
 loop:
   %i = phi i32 [0, %entry], [%i1, %made]
@@ -346,6 +413,8 @@ loop:
 make:
   %i64 = zext i32 %i to i64
   %id = getelementptr i64, ptr @ids, i64 %i64
+  %packed = or i64 %g_high, %i64
+  %arg = inttoptr i64 %packed to ptr
   %r = call i32 @pthread_create(ptr %id, ptr null, ptr @named_worker, ptr %arg)
   %ok = icmp eq i32 %r, 0
   br i1 %ok, label %made, label %out
@@ -358,9 +427,18 @@ out:
   ret void
 }
 
+; The argument: generation in the high half, index in the low one.
 define internal ptr @named_worker(ptr %first) {
   %r = call i32 (i32, ...) @prctl(i32 @@NAME, ptr @name)
-  %p = call ptr @worker(ptr %first)
+  %packed = ptrtoint ptr %first to i64
+  %index = and i64 %packed, 4294967295
+  %t = call i64 (i64, ...) @syscall(i64 @@GETTID)
+  %tid = trunc i64 %t to i32
+  %slot = getelementptr i32, ptr @tids, i64 %index
+  store atomic i32 %tid, ptr %slot monotonic, align 4
+  %g64 = lshr i64 %packed, 32
+  %g = inttoptr i64 %g64 to ptr
+  %p = call ptr @worker(ptr %g)
   ret ptr %p
 }
 
