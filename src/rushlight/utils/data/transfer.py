@@ -34,7 +34,8 @@ def _aligned(n):
 
 
 def _rebuild_tensor(buffer, dtype, size, stride, requires_grad, parameter):
-    """A tensor on the bytes of `buffer`, which it keeps alive."""
+    """A tensor on the bytes of `buffer`, which it keeps alive; `dtype` by name."""
+    dtype = getattr(torch, dtype)
     if memoryview(buffer).nbytes:
         tensor = torch.frombuffer(buffer, dtype=dtype).as_strided(size, stride)
     else:
@@ -71,7 +72,8 @@ def _reduce_tensor(tensor):
         data = data.contiguous()
         stride = data.stride()
     raw = data.reshape(-1).view(torch.uint8).numpy() if data.numel() else np.empty(0, np.uint8)
-    return _rebuild_tensor, (pickle.PickleBuffer(raw), tensor.dtype, size, stride,
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    return _rebuild_tensor, (pickle.PickleBuffer(raw), dtype, size, stride,
                              tensor.requires_grad, parameter)
 
 

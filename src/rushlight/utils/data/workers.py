@@ -10,7 +10,6 @@ from rushlight.utils.data.channel import ChannelClosed, socket_pair
 from rushlight.utils.data.dataloader import BaseIterator, _DatasetKind
 from rushlight.utils.data.transfer import BlockMap
 from rushlight.utils.data.worker import (
-    DATA,
     EXHAUSTED,
     FAILURE,
     RESULT,
