@@ -104,7 +104,7 @@ class Adadelta(PointwiseOptimizer):
         super()._tick(group, p, state)
 
     def _rule(self, group, _):
-        (lr,) = number_unless(group["differentiable"], group["lr"])
+        lr = number_unless(group["differentiable"], group["lr"])
         weight_decay, rho = group["weight_decay"], group["rho"]
         formula = _formula(weight_decay != 0, group["maximize"])
         return formula, (lr, weight_decay, rho, 1 - rho, group["eps"])

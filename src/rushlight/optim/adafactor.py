@@ -15,15 +15,16 @@ __all__ = ["Adafactor"]
 class Adafactor(Optimizer):
     r"""Adafactor: Adam's second moment of a matrix, kept as its row and column means.
 
-    At step t, with rho = min(lr, 1 / sqrt(t)) and alpha = max(eps2, RMS(p)) rho: the means R of g^2 over
-    rows and C over columns are averaged with the weight t^beta2_decay, V = R C / mean(R),
+    At step t, with rho = min(lr, 1 / sqrt(t)) and alpha = max(eps2, RMS(p)) rho: the means R of
+    g^2 over rows and C over columns are averaged with the weight t^beta2_decay, V = R C / mean(R),
     U = g / max(sqrt(V), eps1) and p <- p - alpha U / max(1, RMS(U) / d).  Vectors keep all of V.
 
     Args:
         params: real parameters, (name, parameter) pairs or parameter groups.
         lr (float or 1-element Tensor): largest relative step size, >= 0.
         beta2_decay (float): see above, <= 0.
-        eps (pair of float or None and float): eps1 (None: the dtype's machine epsilon) and eps2, >= 0.
+        eps (pair of float or None and float): eps1 (None: the dtype's machine epsilon) and eps2,
+            >= 0.
         d (float): largest root mean square of a step before it is scaled down, >= 1.
         weight_decay (float): decoupled, as in AdamW, >= 0.
         foreach (bool, optional): how to run; the results are the same.
@@ -137,5 +138,5 @@ class Adafactor(Optimizer):
 
 
 def _mean_square(g, dim):
-    """The mean of g^2 over a dimension, by way of the norm, which does not overflow in half precision."""
+    """The mean of g^2 over a dimension, by way of the norm."""
     return torch.norm(g, dim=dim, keepdim=True).square_().div_(g.size(dim))

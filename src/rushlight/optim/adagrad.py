@@ -30,7 +30,8 @@ def _formula(decay, maximize):
 class Adagrad(PointwiseOptimizer):
     r"""Adagrad: each gradient is divided by the root of the sum of all its squares so far.
 
-    At step t: s <- s + g^2 and p <- p - lr' g / (sqrt(s) + eps) with lr' = lr / (1 + (t - 1) lr_decay).
+    At step t: s <- s + g^2 and p <- p - lr' g / (sqrt(s) + eps) with
+    lr' = lr / (1 + (t - 1) lr_decay).
 
     Args:
         params: parameters, (name, parameter) pairs or parameter groups.
@@ -45,8 +46,8 @@ class Adagrad(PointwiseOptimizer):
         ValueError: an option out of its range.
         RuntimeError: ``fused`` together with ``foreach`` or ``differentiable``.
 
-    Source: Duchi et al., Adaptive subgradient methods for online learning and stochastic optimization,
-    2011.
+    Source: Duchi et al., Adaptive subgradient methods for online learning and stochastic
+    optimization, 2011.
     """
 
     _sparse_message = "Adagrad does not support sparse gradients yet"
@@ -116,7 +117,7 @@ class Adagrad(PointwiseOptimizer):
         )
 
     def _rule(self, group, t):
-        (lr,) = number_unless(group["differentiable"], group["lr"])
+        lr = number_unless(group["differentiable"], group["lr"])
         weight_decay = group["weight_decay"]
         lr = lr / (1 + (t - 1) * group["lr_decay"])
         formula = _formula(weight_decay != 0, group["maximize"])

@@ -3,7 +3,7 @@
 import functools
 
 import rushlight as torch
-from rushlight.optim.optimizer import _check_at_least_zero, _check_betas, _check_lr
+from rushlight.optim.optimizer import _check_at_least_zero, _check_betas, _check_lr, _number
 from rushlight.optim.pointwise import (
     Formula,
     PointwiseOptimizer,
@@ -21,7 +21,7 @@ def _formula(decay, decoupled, amsgrad, maximize, fast_average):
     def update(s, p, g, m, v, *rest):
         if amsgrad:
             v_max, *rest = rest
-        weight_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, root, eps = rest
+        weight_decay, one_minus_beta1, beta2, one_minus_beta2, step_size, unroot, eps = rest
         if maximize:
             g = -g
         if decay and decoupled:
@@ -32,14 +32,14 @@ def _formula(decay, decoupled, amsgrad, maximize, fast_average):
         v = v * beta2 + one_minus_beta2 * g * g
         if amsgrad:
             v_max = s.maximum(v_max, v)
-        denominator = s.sqrt(v_max if amsgrad else v) / root + eps
+        denominator = s.sqrt(v_max if amsgrad else v) * unroot + eps
         p = p - step_size * (m / denominator)
         return (p, m, v, v_max) if amsgrad else (p, m, v)
 
     return Formula(
         update,
         "exp_avg exp_avg_sq" + (" max_exp_avg_sq" if amsgrad else ""),
-        "weight_decay one_minus_beta1 beta2 one_minus_beta2 step_size root eps",
+        "weight_decay one_minus_beta1 beta2 one_minus_beta2 step_size unroot eps",
     )
 
 
@@ -156,7 +156,11 @@ class Adam(PointwiseOptimizer):
             state["max_exp_avg_sq"] = zeros_like(p)
 
     def _rule(self, group, t):
-        lr, beta1, beta2 = number_unless(group["differentiable"], group["lr"], *group["betas"])
+        differentiable = group["differentiable"]
+        lr = number_unless(differentiable, group["lr"])
+        beta1, beta2 = group["betas"]
+        if type(beta1) is not float and not differentiable:
+            beta1, beta2 = _number(beta1), _number(beta2)
         weight_decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
         formula = _formula(
             weight_decay != 0,
@@ -167,9 +171,9 @@ class Adam(PointwiseOptimizer):
         )
         if decoupled:
             weight_decay = 1 - lr * weight_decay
-        root = (1 - beta2**t) ** 0.5
+        unroot = (1 - beta2**t) ** -0.5
         step_size = lr / (1 - beta1**t)
-        return formula, (weight_decay, 1 - beta1, beta2, 1 - beta2, step_size, root, group["eps"])
+        return formula, (weight_decay, 1 - beta1, beta2, 1 - beta2, step_size, unroot, group["eps"])
 
 
 class AdamW(Adam):

@@ -100,7 +100,7 @@ class Adamax(PointwiseOptimizer):
         state["exp_inf"] = zeros_like(p)
 
     def _rule(self, group, t):
-        (lr,) = number_unless(group["differentiable"], group["lr"])
+        lr = number_unless(group["differentiable"], group["lr"])
         beta1, beta2 = group["betas"]
         weight_decay = group["weight_decay"]
         formula = _formula(weight_decay != 0, group["maximize"], beta1 <= 0.5)

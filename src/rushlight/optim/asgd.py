@@ -37,8 +37,8 @@ def _formula(decay, averaging, maximize):
 class ASGD(PointwiseOptimizer):
     r"""Averaged stochastic gradient descent.
 
-    At step t: p <- p (1 - lambd eta) - eta g with eta = lr / (1 + lambd lr (t - 1))^alpha (at the first
-    step lr), and the average ax <- ax + mu (p - ax) with mu = 1 / max(1, t - 1 - t0).
+    At step t: p <- p (1 - lambd eta) - eta g with eta = lr / (1 + lambd lr (t - 1))^alpha (at the
+    first step lr), and the average ax <- ax + mu (p - ax) with mu = 1 / max(1, t - 1 - t0).
 
     Args:
         params: parameters, (name, parameter) pairs or parameter groups.

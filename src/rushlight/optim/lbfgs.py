@@ -118,8 +118,8 @@ class LBFGS(Optimizer):
     r"""Limited-memory BFGS: a quasi-Newton method with the curvature of the last steps.
 
     The direction is -H g, with H built from the last ``history_size`` changes of parameters and
-    gradients by the two-loop recursion.  One ``step`` makes up to ``max_iter`` iterations, so it needs a
-    closure.  All parameters form one group.
+    gradients by the two-loop recursion.  One ``step`` makes up to ``max_iter`` iterations, so it
+    needs a closure.  All parameters form one group.
 
     Args:
         params: parameters, (name, parameter) pairs or one parameter group.
@@ -300,7 +300,7 @@ class _Memory:
         self.grad = state.get("prev_flat_grad")
 
     def direction(self, grad, t, first):
-        """-H grad, after taking in the change since the last call (a step of t along the last d)."""
+        """-H grad, after taking in what a step of t along the last direction changed."""
         if first:
             self.d = grad.neg()
             self.y, self.s, self.ro, self.scale = [], [], [], 1

@@ -11,8 +11,8 @@ MAX_STEPS = 100
 def orthogonalize(matrix, coefficients, steps, eps):
     """The nearest semi-orthogonal matrix U V^T of a matrix U S V^T, roughly, in bfloat16.
 
-    Each Newton-Schulz iteration maps X to a X + (b X X^T + c (X X^T)^2) X, which pushes all singular
-    values towards 1; with the default coefficients they end between about 0.7 and 1.2.
+    Each Newton-Schulz iteration maps X to a X + (b X X^T + c (X X^T)^2) X, which pushes all
+    singular values towards 1; with the default coefficients they end between about 0.7 and 1.2.
 
     Args:
         matrix (Tensor): shape (rows, columns).
@@ -70,8 +70,8 @@ class Muon(Optimizer):
         ValueError: an option out of its range, or a parameter that is not 2-D.
         RuntimeError: a complex parameter or a sparse gradient, at ``step``.
 
-    Source: Jordan, Muon: an optimizer for hidden layers in neural networks, 2024; Liu et al., Muon is
-    scalable for LLM training, 2025.
+    Source: Jordan, Muon: an optimizer for hidden layers in neural networks, 2024; Liu et al., Muon
+    is scalable for LLM training, 2025.
     """
 
     def __init__(

@@ -51,9 +51,9 @@ def _formula(decay, decoupled, maximize, fast_average):
 class NAdam(PointwiseOptimizer):
     r"""Adam with Nesterov momentum.
 
-    At step t, with mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2) and M_t the product of mu_1 to mu_t:
-    p <- p - lr [(1 - mu_t) / (1 - M_t) g + mu_{t+1} / (1 - M_{t+1}) m] / (sqrt(v') + eps), where m and
-    v' are Adam's.
+    At step t, with mu_t = beta1 (1 - 0.96^(t momentum_decay) / 2) and M_t the product of mu_1 to
+    mu_t: p <- p - lr [(1 - mu_t) / (1 - M_t) g + mu_{t+1} / (1 - M_{t+1}) m] / (sqrt(v') + eps),
+    where m and v' are Adam's.
 
     Args:
         params: parameters, (name, parameter) pairs or parameter groups.
@@ -144,7 +144,7 @@ class NAdam(PointwiseOptimizer):
 
     def _rule(self, group, tick):
         t, product = tick
-        (lr,) = number_unless(group["differentiable"], group["lr"])
+        lr = number_unless(group["differentiable"], group["lr"])
         beta1, beta2 = group["betas"]
         weight_decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
         formula = _formula(weight_decay != 0, decoupled, group["maximize"], beta1 <= 0.5)

@@ -1,7 +1,7 @@
 """The base class of optimizers: parameter groups, state, checkpoints, hooks.
 
-A checkpoint (``state_dict``) holds plain containers, numbers and tensors with PyTorch's keys, so it can be
-exchanged with PyTorch in both directions.
+A checkpoint (``state_dict``) holds plain containers, numbers and tensors with PyTorch's keys, so
+it can be exchanged with PyTorch in both directions.
 """
 
 import functools
@@ -113,7 +113,8 @@ class Optimizer:
         state (dict): parameter -> dict of what the optimizer remembers about it.
 
     Raises:
-        TypeError: ``params`` is a tensor, a group's parameters are a set, or something is no tensor.
+        TypeError: ``params`` is a tensor, a group's parameters are a set, or something is no
+            tensor.
         ValueError: no parameters, a non-leaf tensor, a parameter in two groups, or only some named.
     """
 
@@ -162,7 +163,7 @@ class Optimizer:
     # ----- hooks -----
 
     def register_step_pre_hook(self, hook):
-        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new (args, kwargs)."""
+        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new ones."""
         return _register(self._optimizer_step_pre_hooks, hook)
 
     def register_step_post_hook(self, hook):
@@ -174,7 +175,7 @@ class Optimizer:
         return _register(self._optimizer_state_dict_pre_hooks, hook, prepend)
 
     def register_state_dict_post_hook(self, hook, prepend=False):
-        """Call ``hook(optimizer, state_dict)`` on what ``state_dict`` made; it may return another."""
+        """Call ``hook(optimizer, state_dict)`` after ``state_dict``; it may return another."""
         return _register(self._optimizer_state_dict_post_hooks, hook, prepend)
 
     def register_load_state_dict_pre_hook(self, hook, prepend=False):
@@ -217,8 +218,8 @@ class Optimizer:
     def load_state_dict(self, state_dict):
         """Take over a state made by ``state_dict`` (of this class, here or in PyTorch).
 
-        State tensors are copied to the dtype and device of their parameter (``"step"`` keeps its own
-        dtype); other values are deep-copied.  Parameters themselves are not changed.
+        State tensors are copied to the dtype and device of their parameter (``"step"`` keeps its
+        own dtype); other values are deep-copied.  Parameters themselves are not changed.
 
         Raises:
             ValueError: the number of groups, or of the parameters of one, differs.
@@ -304,8 +305,8 @@ class Optimizer:
             params = [params]
         elif isinstance(params, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering "
-                "of tensors in sets will change between runs. Please use a list instead."
+                "optimizer parameters need to be organized in ordered collections, but the "
+                "ordering of tensors in sets will change between runs. Please use a list instead."
             )
         else:
             params = list(params)
@@ -313,7 +314,8 @@ class Optimizer:
         if any(named):
             if not all(named):
                 raise ValueError(
-                    "all optimizer params should be with/without names. Some param names are missing"
+                    "all optimizer params should be with/without names. "
+                    "Some param names are missing"
                 )
             param_group["param_names"] = [name for name, _ in params]
             params = [p for _, p in params]
@@ -330,7 +332,8 @@ class Optimizer:
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
                 raise ValueError(
-                    f"parameter group didn't specify a value of required optimization parameter {name}"
+                    "parameter group didn't specify a value of required optimization parameter "
+                    + name
                 )
             param_group.setdefault(name, default)
 

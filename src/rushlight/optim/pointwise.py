@@ -1,27 +1,32 @@
 """Optimizers whose update is the same scalar formula at every element of a parameter.
 
-An update is written once, as a Python function of scalars (a ``Formula``).  Called with tensors it *is* the
-readable step, which serves every case (complex, mixed dtypes, differentiable, any device).  Called with
-symbolic scalars it becomes a kernel that updates all parameters of a group in one native call.
+An update is written once, as a Python function of scalars (a ``Formula``).  Called with tensors it
+*is* the readable step, which serves every case (complex, mixed dtypes, differentiable, any
+device).  Called with symbolic scalars it becomes a kernel that updates all parameters of a group
+in one native call.
 """
 
 import rushlight as torch
+from rushlight.optim import fused
 from rushlight.optim.optimizer import Optimizer, _closure_loss, _number, _scalar_dtype
+
+_FUSED_DEVICES = ["mps", "cuda", "xpu", "hpu", "cpu", "mtia", "privateuseone"]
 
 
 class Formula:
     """One variant of an update rule.
 
-    ``update(s, p, g, *slots, *scalars)`` returns the new p and the new slots.  ``s`` has the functions
-    (``s.sqrt``, ``s.maximum`` ...), ``p`` is the parameter, ``g`` its gradient, ``slots`` name the state
-    tensors of the parameter's shape and ``scalars`` the numbers, in the order of the arguments.
+    ``update(s, p, g, *slots, *scalars)`` returns the new p and the new slots.  ``s`` has the
+    functions (``s.sqrt``, ``s.maximum`` ...), ``p`` is the parameter, ``g`` its gradient,
+    ``slots`` name the state tensors of the parameter's shape and ``scalars`` the numbers, in the
+    order of the arguments.
     """
 
     def __init__(self, update, slots, scalars):
         self.update = update
         self.slots = tuple(slots.split())
         self.scalars = tuple(scalars.split())
-        self._kernels = {}
+        self.kernels = {}  # dtype -> native call, made when first needed
 
     def apply(self, p, g, state, scalars, differentiable):
         """One step of one parameter, with tensor operations."""
@@ -46,12 +51,12 @@ class Formula:
 class PointwiseOptimizer(Optimizer):
     """Base of the optimizers with a ``Formula``.
 
-    A subclass says what a new parameter's state is (``_init_state``), what distinguishes the step of
-    one parameter from that of another in the same group (``_tick``: usually the step count) and which
-    formula with which numbers that means (``_rule``).
+    A subclass says what a new parameter's state is (``_init_state``), what distinguishes the step
+    of one parameter from that of another in the same group (``_tick``: usually the step count) and
+    which formula with which numbers that means (``_rule``).
     """
 
-    _sparse_message = None  # what to say about sparse gradients
+    _sparse_message = None  # what to say about a sparse gradient
     _capturable_tensors = "params and state_steps"
     _capturable_devices = ("cuda", "xpu", "hpu", "privateuseone", "xla")
     _foreach_differentiable = False
@@ -68,10 +73,7 @@ class PointwiseOptimizer(Optimizer):
 
     def _tick(self, group, p, state):
         """Advance the step count; what is returned selects the rule."""
-        step = state["step"]
-        with torch.no_grad():
-            step += 1
-        return step.item()
+        return fused.count_up(state["step"])
 
     def _rule(self, group, tick):
         """(formula, scalars) of this group at this tick."""
@@ -92,27 +94,40 @@ class PointwiseOptimizer(Optimizer):
         return loss
 
     def _step_group(self, group):
-        differentiable = group["differentiable"]
-        rows = {}
+        members = {}  # tick -> what steps alike
+        last = same = None
         for p in group["params"]:
             g = p.grad
             if g is None:
                 continue
             if g.is_sparse:
-                raise RuntimeError(self._sparse_message or "sparse gradients are not supported")
+                raise RuntimeError(self._sparse_message)
             state = self._state_of(group, p)
-            rows.setdefault(self._tick(group, p, state), []).append((p, g, state))
-        if rows:
-            self._check_modes(group)
-        for tick, members in rows.items():
+            tick = self._tick(group, p, state)
+            if same is None or tick != last:
+                same, last = members.setdefault(tick, []), tick
+            same.append((p, g, state))
+        if not members:
+            return
+        self._check_modes(group)
+        differentiable = group["differentiable"]
+        for tick, same in members.items():
             formula, scalars = self._rule(group, tick)
-            for p, g, state in members:
+            rest = same if differentiable else fused.update(formula, same, scalars)
+            for p, g, state in rest:
                 formula.apply(p, g, state, scalars, differentiable)
 
     def _check_modes(self, group):
-        """Refuse combinations of options that cannot work."""
-        if group.get("foreach") and group["differentiable"] and not self._foreach_differentiable:
+        """Refuse what cannot work."""
+        if group["differentiable"] and group["foreach"] and not self._foreach_differentiable:
             raise AssertionError("_foreach ops don't support autograd")
+        if group.get("fused"):
+            for p in group["params"]:
+                if p.grad is not None and not p.is_floating_point():
+                    raise RuntimeError(
+                        "`fused=True` requires all the params to be floating point Tensors of "
+                        f"supported devices: {_FUSED_DEVICES} but {p.dtype} and {p.device.type}"
+                    )
         if group.get("capturable"):
             for p in group["params"]:
                 if p.grad is not None and p.device.type not in self._capturable_devices:
@@ -130,9 +145,9 @@ class PointwiseOptimizer(Optimizer):
             self._step_supports_amp_scaling = True
 
 
-def number_unless(differentiable, *options):
-    """Options as Python numbers; in a differentiable step tensors stay, so that gradients flow."""
-    return options if differentiable else tuple(_number(x) for x in options)
+def number_unless(differentiable, option):
+    """An option as a Python number; in a differentiable step a tensor stays one."""
+    return option if differentiable or type(option) is float else _number(option)
 
 
 def new_step(group, device=None):

@@ -44,9 +44,9 @@ def _formula(decay, decoupled, rectified, maximize, fast_average):
 class RAdam(PointwiseOptimizer):
     r"""Adam with a rectified adaptive rate: plain momentum until the variance can be trusted.
 
-    With rho_inf = 2 / (1 - beta2) - 1 and rho_t = rho_inf - 2 t beta2^t / (1 - beta2^t), a step with
-    rho_t > 5 is Adam's times r_t = sqrt((rho_t - 4)(rho_t - 2) rho_inf / ((rho_inf - 4)(rho_inf - 2) rho_t)),
-    any other is p <- p - lr m'.
+    With rho_inf = 2 / (1 - beta2) - 1 and rho_t = rho_inf - 2 t beta2^t / (1 - beta2^t), a step
+    with rho_t > 5 is Adam's times r_t, any other is p <- p - lr m', where r_t^2 is
+    (rho_t - 4)(rho_t - 2) rho_inf / ((rho_inf - 4)(rho_inf - 2) rho_t).
 
     Args:
         params: parameters, (name, parameter) pairs or parameter groups.
@@ -115,7 +115,7 @@ class RAdam(PointwiseOptimizer):
         state["exp_avg_sq"] = zeros_like(p)
 
     def _rule(self, group, t):
-        (lr,) = number_unless(group["differentiable"], group["lr"])
+        lr = number_unless(group["differentiable"], group["lr"])
         beta1, beta2 = group["betas"]
         weight_decay, decoupled = group["weight_decay"], group["decoupled_weight_decay"]
         correction2 = 1 - beta2**t

@@ -54,8 +54,9 @@ def _formula(decay, momentum, centered, maximize):
 class RMSprop(PointwiseOptimizer):
     r"""RMSprop: each gradient is divided by the root of a running mean of its squares.
 
-    v <- alpha v + (1 - alpha) g^2 and p <- p - lr g / (sqrt(v) + eps); ``centered`` takes the variance
-    v - mean(g)^2 instead of v; with ``momentum`` mu the step is along b <- mu b + g / (sqrt(v) + eps).
+    v <- alpha v + (1 - alpha) g^2 and p <- p - lr g / (sqrt(v) + eps); ``centered`` takes the
+    variance v - mean(g)^2 instead of v; with ``momentum`` mu the step is along b <- mu b + g /
+    (sqrt(v) + eps).
 
     Args:
         params: parameters, (name, parameter) pairs or parameter groups.
@@ -133,7 +134,7 @@ class RMSprop(PointwiseOptimizer):
         super()._tick(group, p, state)
 
     def _rule(self, group, _):
-        (lr,) = number_unless(group["differentiable"], group["lr"])
+        lr = number_unless(group["differentiable"], group["lr"])
         weight_decay, alpha, momentum = group["weight_decay"], group["alpha"], group["momentum"]
         formula = _formula(weight_decay != 0, momentum > 0, group["centered"], group["maximize"])
         return formula, (lr, weight_decay, alpha, 1 - alpha, momentum, group["eps"])

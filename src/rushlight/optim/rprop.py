@@ -33,8 +33,8 @@ def _formula(maximize):
 class Rprop(PointwiseOptimizer):
     r"""Resilient backpropagation: only the sign of a gradient counts.
 
-    Each element has its own step size d.  Where the gradient keeps its sign d grows by eta+, where it
-    changes d shrinks by eta- and the element waits; then p <- p - sign(g) d.
+    Each element has its own step size d.  Where the gradient keeps its sign d grows by eta+, where
+    it changes d shrinks by eta- and the element waits; then p <- p - sign(g) d.
 
     Args:
         params: parameters, (name, parameter) pairs or parameter groups.
@@ -46,7 +46,8 @@ class Rprop(PointwiseOptimizer):
     Raises:
         ValueError: an option out of its range.
 
-    Source: Riedmiller and Braun, A direct adaptive method for faster backpropagation learning, 1993.
+    Source: Riedmiller and Braun, A direct adaptive method for faster backpropagation learning,
+    1993.
     """
 
     _sparse_message = "Rprop does not support sparse gradients"

@@ -33,8 +33,8 @@ def _formula(decay, momentum, first, nesterov, maximize):
 class SGD(PointwiseOptimizer):
     r"""Stochastic gradient descent: p <- p - lr g.
 
-    With momentum mu and dampening tau the step is along b <- mu b + (1 - tau) g, where the first b is g
-    itself; with ``nesterov`` along g + mu b.  ``weight_decay`` adds weight_decay * p to g.
+    With momentum mu and dampening tau the step is along b <- mu b + (1 - tau) g, where the first b
+    is g itself; with ``nesterov`` along g + mu b.  ``weight_decay`` adds weight_decay * p to g.
 
     Args:
         params: parameters, (name, parameter) pairs or parameter groups.
@@ -51,7 +51,8 @@ class SGD(PointwiseOptimizer):
         ValueError: an option out of its range.
         RuntimeError: ``fused`` together with ``foreach`` or ``differentiable``.
 
-    Source: Sutskever et al., On the importance of initialization and momentum in deep learning, 2013.
+    Source: Sutskever et al., On the importance of initialization and momentum in deep learning,
+    2013.
     """
 
     _foreach_differentiable = True
@@ -119,10 +120,9 @@ class SGD(PointwiseOptimizer):
         return False
 
     def _rule(self, group, first):
-        lr, weight_decay = number_unless(
-            group["differentiable"], group["lr"], group["weight_decay"]
-        )
-        momentum = group["momentum"]
+        differentiable, momentum = group["differentiable"], group["momentum"]
+        lr = number_unless(differentiable, group["lr"])
+        weight_decay = number_unless(differentiable, group["weight_decay"])
         decay = isinstance(weight_decay, torch.Tensor) or weight_decay != 0
         formula = _formula(decay, momentum != 0, first, group["nesterov"], group["maximize"])
         return formula, (lr, weight_decay, momentum, 1 - group["dampening"])

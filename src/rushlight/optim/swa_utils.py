@@ -31,7 +31,7 @@ def _can_average(x):
 
 
 def get_ema_multi_avg_fn(decay=0.999):
-    """A function (averages, values, count) that sets each average to decay * average + (1 - decay) * value.
+    """A function (averages, values, count): average <- decay * average + (1 - decay) * value.
 
     Raises:
         ValueError: ``decay`` outside [0, 1].
@@ -50,7 +50,7 @@ def get_ema_multi_avg_fn(decay=0.999):
 
 
 def get_swa_multi_avg_fn():
-    """A function (averages, values, count) that takes each value into the mean of ``count`` before it."""
+    """A function (averages, values, count): average <- (count * average + value) / (count + 1)."""
 
     @torch.no_grad()
     def swa_update(averaged_param_list, current_param_list, num_averaged):
@@ -95,9 +95,10 @@ class AveragedModel(Module):
     Args:
         model (Module): what to average.
         device (optional): where the averages are kept.
-        avg_fn (function, optional): (average, value, count) -> new average, tensor by tensor; default
-            the equal mean.
-        multi_avg_fn (function, optional): (averages, values, count), in place, for all tensors at once.
+        avg_fn (function, optional): (average, value, count) -> new average, tensor by tensor;
+            default the equal mean.
+        multi_avg_fn (function, optional): (averages, values, count), in place, for all tensors at
+            once.
         use_buffers (bool): average the buffers too; otherwise they are copied from the model.
 
     Attributes:
@@ -107,7 +108,8 @@ class AveragedModel(Module):
     Raises:
         AssertionError: both functions are given.
 
-    Source: Izmailov et al., Averaging weights leads to wider optima and better generalization, 2018.
+    Source: Izmailov et al., Averaging weights leads to wider optima and better generalization,
+    2018.
     """
 
     def __init__(self, model, device=None, avg_fn=None, multi_avg_fn=None, use_buffers=False):
@@ -158,7 +160,7 @@ class AveragedModel(Module):
 
 @torch.no_grad()
 def update_bn(loader, model, device=None):
-    """Recompute the running statistics of a model's batch normalizations from all batches of a loader.
+    """Recompute the running statistics of batch normalization from all batches of a loader.
 
     Args:
         loader: iterable of batches; of a list or tuple the first element is the input.

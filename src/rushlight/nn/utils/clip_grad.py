@@ -17,7 +17,7 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
 
     Args:
         tensors (Tensor or iterable of Tensor): what to measure.
-        norm_type (float): order of the norm, (sum |x|^order)^(1/order); ``inf`` for the largest |x|.
+        norm_type (float): order of the norm, (sum |x|^order)^(1/order); ``inf``: the largest.
         error_if_nonfinite (bool): refuse NaN and infinity.
         foreach (bool, optional): how to run; the result is the same.
 
@@ -37,9 +37,9 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
         total = torch.linalg.vector_norm(torch.stack(norms), norm_type)
     if error_if_nonfinite and not torch.isfinite(total):
         raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so "
-            "it cannot be clipped. To disable this error and scale the gradients by the non-finite "
-            "norm anyway, set `error_if_nonfinite=False`"
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
+            "so it cannot be clipped. To disable this error and scale the gradients by the "
+            "non-finite norm anyway, set `error_if_nonfinite=False`"
         )
     return total
 

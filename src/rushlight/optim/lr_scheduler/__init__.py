@@ -1,4 +1,4 @@
-"""Learning rate schedules: change the lr (or momentum) of an optimizer's groups from step to step."""
+"""Schedules: change the learning rate (or momentum) of an optimizer's groups step by step."""
 
 from rushlight.optim.lr_scheduler.base import LRScheduler, _LRScheduler
 from rushlight.optim.lr_scheduler.combined import ChainedScheduler, SequentialLR

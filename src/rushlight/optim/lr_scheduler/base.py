@@ -73,9 +73,9 @@ def _notice_steps(optimizer):
 class LRScheduler:
     """Base class of learning rate schedules.
 
-    A subclass gives ``get_lr()``: the lr of each group at ``self.last_epoch``, usually from the group's
-    present lr, so that schedules can be combined; ``_get_closed_form_lr()``, where there is one, gives it
-    from ``self.base_lrs`` alone.
+    A subclass gives ``get_lr()``: the lr of each group at ``self.last_epoch``, usually from the
+    group's present lr, so that schedules can be combined; ``_get_closed_form_lr()``, where there
+    is one, gives it from ``self.base_lrs`` alone.
 
     Args:
         optimizer (Optimizer): whose groups to change.
@@ -101,8 +101,8 @@ class LRScheduler:
                     raise KeyError(
                         f"param 'initial_lr' is not specified in param_groups[{i}] when resuming "
                         f"scheduler with last_epoch >= 0.\n"
-                        "It is set when a schedule starts: load the state of the optimizer first, or "
-                        "leave last_epoch at -1 to start anew."
+                        "It is set when a schedule starts: load the state of the optimizer first, "
+                        "or leave last_epoch at -1 to start anew."
                     )
         self.base_lrs = [copy_of(group["initial_lr"]) for group in optimizer.param_groups]
         self.last_epoch = last_epoch

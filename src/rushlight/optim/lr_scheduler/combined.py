@@ -16,14 +16,14 @@ def _check_schedulers(combination, schedulers, optimizer):
         if isinstance(scheduler, ReduceLROnPlateau):
             raise ValueError(
                 f"{combination} does not support `ReduceLROnPlateau` scheduler as it requires "
-                f"additional kwargs to be specified when calling `step`, but got one at index {i} in "
-                "the given schedulers sequence."
+                f"additional kwargs to be specified when calling `step`, but got one at index {i} "
+                "in the given schedulers sequence."
             )
         if scheduler.optimizer is not optimizer:
             raise ValueError(
                 f"{combination} expects all schedulers to belong to the same optimizer, but got "
-                f"scheduler {type(scheduler).__name__} at index {i} has {scheduler.optimizer}, which "
-                f"is different from {type(optimizer).__name__}."
+                f"scheduler {type(scheduler).__name__} at index {i} has {scheduler.optimizer}, "
+                f"which is different from {type(optimizer).__name__}."
             )
 
 
@@ -31,7 +31,7 @@ class _Combination(LRScheduler):
     """A schedule made of others."""
 
     def state_dict(self):
-        """All attributes but the optimizer, and the states of the schedules under ``"_schedulers"``."""
+        """All attributes but the optimizer, with the states of the schedules."""
         hidden = ("optimizer", "_schedulers")
         state = {key: value for key, value in self.__dict__.items() if key not in hidden}
         state["_schedulers"] = [scheduler.state_dict() for scheduler in self._schedulers]
@@ -46,7 +46,7 @@ class _Combination(LRScheduler):
 
 
 class SequentialLR(_Combination):
-    """One schedule after the other: the i-th until step ``milestones[i]``, counting from its own zero.
+    """One schedule after the other: the i-th until step ``milestones[i]``.
 
     Args:
         optimizer (Optimizer): whose groups to change.
@@ -66,15 +66,16 @@ class SequentialLR(_Combination):
         _check_schedulers("SequentialLR", schedulers, optimizer)
         if len(milestones) != len(schedulers) - 1:
             raise ValueError(
-                "Sequential Schedulers expects number of schedulers provided to be one more than the "
-                f"number of milestone points, but got number of schedulers {len(schedulers)} and the "
-                f"number of milestones to be equal to {len(milestones)}"
+                "Sequential Schedulers expects number of schedulers provided to be one more than "
+                f"the number of milestone points, but got number of schedulers {len(schedulers)} "
+                f"and the number of milestones to be equal to {len(milestones)}"
             )
         self._schedulers = schedulers
         self._milestones = milestones
         self.last_epoch = last_epoch + 1
         self.optimizer = optimizer
-        # Each schedule made its first step when it was made: take that back, except for the first one.
+        # Each schedule made its first step when it was made: take that back, but not the
+        # first one's.
         for group in optimizer.param_groups:
             set_option(group, "lr", group["initial_lr"])
         self.recursive_undo()
@@ -116,7 +117,8 @@ class ChainedScheduler(_Combination):
     def __init__(self, schedulers, optimizer=None):
         if len(schedulers) < 1:
             raise ValueError(
-                "ChainedScheduler expects at least one scheduler to be chained, but got no scheduler."
+                "ChainedScheduler expects at least one scheduler to be chained, but got no "
+                "scheduler."
             )
         optimizer = optimizer or schedulers[0].optimizer
         _check_schedulers("ChainedScheduler", schedulers, optimizer)

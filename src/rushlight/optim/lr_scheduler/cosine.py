@@ -16,8 +16,8 @@ class CosineAnnealingLR(LRScheduler):
         eta_min (float): least learning rate.
         last_epoch (int): index of the last step done, -1 to start.
 
-    Source: Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, 2017 (without
-    the restarts).
+    Source: Loshchilov and Hutter, SGDR: stochastic gradient descent with warm restarts, 2017
+    (without the restarts).
     """
 
     def __init__(self, optimizer, T_max, eta_min=0.0, last_epoch=-1):  # noqa: N803
@@ -49,10 +49,12 @@ class CosineAnnealingLR(LRScheduler):
 
 
 class CosineAnnealingWarmRestarts(LRScheduler):
-    r"""Cosine annealing that starts again: lr = eta_min + (initial lr - eta_min)(1 + cos(pi T_cur / T_i)) / 2.
+    r"""Cosine annealing that starts again and again.
 
-    T_cur counts the steps since the last restart; T_i is the length of the present period, at first T_0
-    and T_mult times as long after each restart.
+    lr = eta_min + (initial lr - eta_min) (1 + cos(pi T_cur / T_i)) / 2.
+
+    T_cur counts the steps since the last restart; T_i is the length of the present period, at
+    first T_0 and T_mult times as long after each restart.
 
     Args:
         optimizer (Optimizer): whose groups to change.

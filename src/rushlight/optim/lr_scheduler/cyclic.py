@@ -45,8 +45,10 @@ class CyclicLR(LRScheduler):
         mode (str): see above; without effect where ``scale_fn`` is given.
         gamma (float): see above.
         scale_fn (function, optional): cycle or step -> scale.
-        scale_mode (str): whether ``scale_fn`` is given the ``"cycle"`` or, with ``"iterations"``, the step.
-        cycle_momentum (bool): also move the momentum, from max_momentum down to base_momentum and back.
+        scale_mode (str): whether ``scale_fn`` is given the ``"cycle"`` or, with ``"iterations"``,
+            the step.
+        cycle_momentum (bool): also move the momentum, from max_momentum down to base_momentum and
+            back.
         base_momentum, max_momentum (float or list of float): its bounds.
         last_epoch (int): index of the last step done, -1 to start.
 
@@ -136,7 +138,7 @@ class CyclicLR(LRScheduler):
         ]
 
     def state_dict(self):
-        """All attributes but the optimizer; of a ``scale_fn`` object its attributes, of a function None."""
+        """All attributes but the optimizer; of a ``scale_fn`` object its own attributes."""
         state = super().state_dict()
         custom = state.pop("_scale_fn_custom")
         plain = custom is None or isinstance(custom, type(_momentum_key))
@@ -156,8 +158,8 @@ class OneCycleLR(LRScheduler):
     r"""One rise and a long fall of the learning rate: the 1cycle policy.
 
     The lr goes from max_lr / div_factor up to max_lr in pct_start of all steps, then down to
-    max_lr / div_factor / final_div_factor; ``three_phase`` first falls as it rose.  Call ``step`` after
-    every batch.
+    max_lr / div_factor / final_div_factor; ``three_phase`` first falls as it rose.  Call ``step``
+    after every batch.
 
     Args:
         optimizer (Optimizer): whose groups to change.
@@ -173,11 +175,11 @@ class OneCycleLR(LRScheduler):
         last_epoch (int): index of the last step done, -1 to start.
 
     Raises:
-        ValueError: an argument out of its range, no number of steps, an optimizer without momentum, or (at
-            ``step``) more steps than there are.
+        ValueError: an argument out of its range, no number of steps, an optimizer without
+            momentum, or (at ``step``) more steps than there are.
 
-    Source: Smith and Topin, Super-convergence: very fast training of neural networks using large learning
-    rates, 2018.
+    Source: Smith and Topin, Super-convergence: very fast training of neural networks using large
+    learning rates, 2018.
     """
 
     def __init__(

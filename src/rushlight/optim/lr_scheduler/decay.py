@@ -21,7 +21,7 @@ class _LambdaScheduler(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def state_dict(self):
-        """All attributes but the optimizer and the functions; of callable objects their attributes."""
+        """All attributes but the optimizer and the functions (of objects, their attributes)."""
         hidden = ("optimizer", "lr_lambdas")
         state = {key: value for key, value in self.__dict__.items() if key not in hidden}
         state["lr_lambdas"] = [
@@ -165,13 +165,13 @@ class ConstantLR(LRScheduler):
 
 
 class LinearLR(LRScheduler):
-    """lr(t) = initial lr * f(t), f going straight from start_factor to end_factor in total_iters steps.
+    """lr(t) = initial lr * f(t), f going straight from start_factor to end_factor.
 
     Args:
         optimizer (Optimizer): whose groups to change.
         start_factor (float): in (0, 1].
         end_factor (float): in [0, 1].
-        total_iters (int): number of steps.
+        total_iters (int): number of steps from one to the other.
         last_epoch (int): index of the last step done, -1 to start.
 
     Raises:
@@ -183,7 +183,8 @@ class LinearLR(LRScheduler):
     ):
         if start_factor > 1.0 or start_factor <= 0:
             raise ValueError(
-                "Starting multiplicative factor expected to be greater than 0 and less or equal to 1."
+                "Starting multiplicative factor expected to be greater than 0 and less or equal "
+                "to 1."
             )
         if end_factor > 1.0 or end_factor < 0:
             raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")

@@ -12,7 +12,7 @@ from rushlight.optim.lr_scheduler.base import (
 
 
 class ReduceLROnPlateau(LRScheduler):
-    """Multiply the learning rate by ``factor`` when a metric has not improved for ``patience`` steps.
+    """Multiply the lr by ``factor`` when a metric has not improved for ``patience`` steps.
 
     Args:
         optimizer (Optimizer): whose groups to change.
@@ -112,9 +112,9 @@ class ReduceLROnPlateau(LRScheduler):
             if self.default_min_lr is None:
                 raise RuntimeError(
                     f"The number of param groups in the `optimizer` ({len(groups)}) differs from "
-                    f"when `ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due to "
-                    "a new param group being added to the optimizer. Please modify the `min_lrs` "
-                    "field to match the length of the `optimizer` param groups."
+                    f"when `ReduceLROnPlateau` was initialized ({len(self.min_lrs)}), usually due "
+                    "to a new param group being added to the optimizer. Please modify the "
+                    "`min_lrs` field to match the length of the `optimizer` param groups."
                 )
             self.min_lrs = [self.default_min_lr] * len(groups)
         for group, least in zip(groups, self.min_lrs, strict=True):
