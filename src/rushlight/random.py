@@ -12,10 +12,19 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from rushlight.randomness.engine import LEFT, N, NEXT, NORMAL, NORMAL_VALID, STATE_BYTES
+from rushlight.randomness.engine import LEFT, NEXT, NORMAL, NORMAL_VALID, STATE_BYTES, N
 
-__all__ = ["DEFAULT_SEED", "Generator", "default_generator", "fork_rng", "get_rng_state", "initial_seed", "manual_seed",
-           "seed", "set_rng_state"]
+__all__ = [
+    "DEFAULT_SEED",
+    "Generator",
+    "default_generator",
+    "fork_rng",
+    "get_rng_state",
+    "initial_seed",
+    "manual_seed",
+    "seed",
+    "set_rng_state",
+]
 
 DEFAULT_SEED = 67280421310721
 
@@ -41,7 +50,9 @@ class Generator:
     def __init__(self, device="cpu"):
         name = str(device).partition(":")[0]
         if name != "cpu":
-            raise NotImplementedError(f"Generator: there is no generator for device {str(device)!r}, only for 'cpu'")
+            raise NotImplementedError(
+                f"Generator: there is no generator for device {str(device)!r}, only for 'cpu'"
+            )
         self._bytes = np.zeros(STATE_BYTES, np.uint8)
         self._address = self._bytes.ctypes.data
         self._device = None
@@ -57,7 +68,7 @@ class Generator:
         return self._device
 
     def _field(self, offset, kind):
-        return self._bytes[offset:offset + np.dtype(kind).itemsize].view(kind)
+        return self._bytes[offset : offset + np.dtype(kind).itemsize].view(kind)
 
     def _skip(self, words):
         """Draw `words` words and forget them."""
@@ -75,7 +86,7 @@ class Generator:
         if not -(1 << 63) <= seed < 1 << 64:
             raise ValueError("Overflow when unpacking long long")
         self._seed = seed & 0xFFFFFFFFFFFFFFFF
-        self._bytes[:4 * N].view(np.uint32)[:] = _seeded_words(self._seed & 0xFFFFFFFF)
+        self._bytes[: 4 * N].view(np.uint32)[:] = _seeded_words(self._seed & 0xFFFFFFFF)
         self._bytes[LEFT:] = 0
         self._field(LEFT, np.int32)[0] = 1
         return self
@@ -93,22 +104,24 @@ class Generator:
 
     def state_bytes(self):
         """The state in PyTorch's layout, as a uint8 ndarray of 5056 elements."""
-        left, following = self._bytes[LEFT:NEXT + 4].view(np.int32).tolist()
+        left, following = self._bytes[LEFT : NEXT + 4].view(np.int32).tolist()
         valid = int(self._field(NORMAL_VALID, np.int32)[0])
         normal = float(self._field(NORMAL, np.float64)[0]) if valid else 0.0
         state = np.empty(RNG_STATE_BYTES, np.uint8)
         _HEAD.pack_into(state, 0, self._seed, left, 1, following)
         end = _HEAD.size + 8 * N
-        state[_HEAD.size:end].view(np.uint64)[:] = self._bytes[:4 * N].view(np.uint32)
+        state[_HEAD.size : end].view(np.uint64)[:] = self._bytes[: 4 * N].view(np.uint32)
         _TAIL.pack_into(state, end, 0.0, normal, 0.0, valid, 0.0, False)
         return state
 
     def set_state_bytes(self, state):
         """Continue from a state in PyTorch's layout (a uint8 ndarray of 5056 or, the older layout, 5048 bytes)."""
         if state.size not in (RNG_STATE_BYTES, _LEGACY_BYTES):
-            raise RuntimeError("Expected either a CPUGeneratorImplStateLegacy of size "
-                               f"{_LEGACY_BYTES} or a CPUGeneratorImplState of size {RNG_STATE_BYTES} "
-                               f"but found the input RNG state size to be {state.size}")
+            raise RuntimeError(
+                "Expected either a CPUGeneratorImplStateLegacy of size "
+                f"{_LEGACY_BYTES} or a CPUGeneratorImplState of size {RNG_STATE_BYTES} "
+                f"but found the input RNG state size to be {state.size}"
+            )
         state = np.ascontiguousarray(state)
         data = state.tobytes()
         seed, left, seeded, following = _HEAD.unpack_from(data)
@@ -121,8 +134,8 @@ class Generator:
 
             y = rho * math.sin(2.0 * math.pi * x)
         self._seed = seed
-        self._bytes[:4 * N].view(np.uint32)[:] = state[_HEAD.size:end].view(np.uint64)
-        self._bytes[LEFT:NEXT + 4].view(np.int32)[:] = left, following
+        self._bytes[: 4 * N].view(np.uint32)[:] = state[_HEAD.size : end].view(np.uint64)
+        self._bytes[LEFT : NEXT + 4].view(np.int32)[:] = left, following
         self._field(NORMAL, np.float64)[0] = y if valid else 0.0
         self._field(NORMAL_VALID, np.int32)[0] = bool(valid)
 
@@ -230,7 +243,9 @@ def set_rng_state(new_state):
 
 
 @contextmanager
-def fork_rng(devices=None, enabled=True, _caller="fork_rng", _devices_kw="devices", device_type="cuda"):
+def fork_rng(
+    devices=None, enabled=True, _caller="fork_rng", _devices_kw="devices", device_type="cuda"
+):
     """Context manager: what is drawn inside leaves the default generators as they were.
 
     Args:

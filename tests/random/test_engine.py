@@ -17,7 +17,9 @@ def words(gen, n):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 42, 2**31, 2**32 - 1])
-@pytest.mark.parametrize("cuts", [[2000], [1, 622, 1, 1, 1375], [624, 624, 752], [623, 2, 1375], [0, 5, 0, 1995]])
+@pytest.mark.parametrize(
+    "cuts", [[2000], [1, 622, 1, 1, 1375], [624, 624, 752], [623, 2, 1375], [0, 5, 0, 1995]]
+)
 def test_words_are_mt19937(seed, cuts):
     gen = Generator().manual_seed(seed)
     drawn = np.concatenate([words(gen, n) for n in cuts])
@@ -32,13 +34,23 @@ def test_default_seed_and_seed():
     assert Generator().seed() != gen.initial_seed()
 
 
-@pytest.mark.parametrize("seed, stored", [(-1, 2**64 - 1), (-2**63, 2**63), (2**64 - 1, 2**64 - 1), (5, 5)])
+@pytest.mark.parametrize(
+    "seed, stored", [(-1, 2**64 - 1), (-(2**63), 2**63), (2**64 - 1, 2**64 - 1), (5, 5)]
+)
 def test_seed_wraps(seed, stored):
     assert Generator().manual_seed(seed).initial_seed() == stored
 
 
-@pytest.mark.parametrize("seed, error", [(2**64, ValueError), (-2**63 - 1, ValueError), (1.5, RuntimeError),
-                                         ("a", RuntimeError), (True, RuntimeError)])
+@pytest.mark.parametrize(
+    "seed, error",
+    [
+        (2**64, ValueError),
+        (-(2**63) - 1, ValueError),
+        (1.5, RuntimeError),
+        ("a", RuntimeError),
+        (True, RuntimeError),
+    ],
+)
 def test_bad_seeds(seed, error):
     with pytest.raises(error):
         Generator().manual_seed(seed)

@@ -56,7 +56,9 @@ class Builder:
             return scalar
         vector = self.type(element)
         first = self.value(f"insertelement {vector} poison, {element} {scalar}, i32 0")
-        return self.value(f"shufflevector {vector} {first}, {vector} poison, <{self.lanes} x i32> zeroinitializer")
+        return self.value(
+            f"shufflevector {vector} {first}, {vector} poison, <{self.lanes} x i32> zeroinitializer"
+        )
 
     def op(self, operation, element, x, y):
         """`x operation y`; numbers become constants."""
@@ -161,8 +163,13 @@ def twist_ir():
             b.lanes = lanes
             following = b.load("i32", b.address("%state", after, "i32"))
             far = b.load("i32", b.address("%state", other, "i32"))
-            b.store("i32", b.op("xor", "i32", far, _mix(b, word, following)), b.address("%state", i, "i32"))
+            b.store(
+                "i32",
+                b.op("xor", "i32", far, _mix(b, word, following)),
+                b.address("%state", i, "i32"),
+            )
             b.lanes = 1
+
         return body
 
     # Reading s[i+1] ahead of writing s[i] is what a vector of words does by itself; M and N - M exceed the width.
@@ -172,7 +179,9 @@ def twist_ir():
     b.loop(N - M + 384, N - 1, 4, step(4, M - N))
     last = b.address("%state", N - 1, "i32")
     mixed = _mix(b, b.load("i32", last), b.load("i32", "%state"))
-    b.store("i32", b.op("xor", "i32", b.load("i32", b.address("%state", M - 1, "i32")), mixed), last)
+    b.store(
+        "i32", b.op("xor", "i32", b.load("i32", b.address("%state", M - 1, "i32")), mixed), last
+    )
     return b.function("define internal void @rl_mt_twist(ptr %state) noinline")
 
 
@@ -235,5 +244,9 @@ def words_ir():
 
     b.loop(0, "%take", 16, body)
     b.emit("br label %copied")
-    text = WORDS_IR.replace("BODY", "\n".join(b.lines)).replace("LEFT", str(LEFT)).replace("NEXT", str(NEXT))
+    text = (
+        WORDS_IR.replace("BODY", "\n".join(b.lines))
+        .replace("LEFT", str(LEFT))
+        .replace("NEXT", str(NEXT))
+    )
     return twist_ir() + text

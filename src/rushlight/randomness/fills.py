@@ -14,8 +14,21 @@ import numpy as np
 
 from rushlight.randomness.kernels import kernel
 
-__all__ = ["bernoulli_mask", "fill_bernoulli", "fill_cauchy", "fill_exponential", "fill_geometric", "fill_integers",
-           "fill_log_normal", "fill_normal", "fill_random", "fill_uniform", "randperm", "unit24", "unit53"]
+__all__ = [
+    "bernoulli_mask",
+    "fill_bernoulli",
+    "fill_cauchy",
+    "fill_exponential",
+    "fill_geometric",
+    "fill_integers",
+    "fill_log_normal",
+    "fill_normal",
+    "fill_random",
+    "fill_uniform",
+    "randperm",
+    "unit24",
+    "unit53",
+]
 
 
 def _bits(number):
@@ -45,13 +58,16 @@ def _assign(array, drawn):
     if drawn.dtype == np.float64 and array.dtype.itemsize < 4 and kind not in "biu":
         drawn = drawn.astype(np.float32)
     elif drawn.dtype.kind == "f" and kind in "iu":
-        drawn = drawn.astype(np.int64)  # defined for every finite double here; narrower types then wrap
+        drawn = drawn.astype(
+            np.int64
+        )  # defined for every finite double here; narrower types then wrap
     target = array if array.flags.c_contiguous else in_memory_order(array)
     target[...] = drawn.reshape(target.shape)
     return array
 
 
 # ------------------------------------------------------------------ uniform
+
 
 def unit24(gen, n):
     """`n` float32 in [0, 1), one word each."""
@@ -74,10 +90,12 @@ def fill_uniform(gen, array, low=0.0, high=1.0):
             narrow = drawn.astype(array.dtype)
             narrow[narrow == array.dtype.type(high)] = array.dtype.type(low)
             return narrow
+
     return _run(gen, "uniform_float", array, np.float32, low, high, convert)
 
 
 # ------------------------------------------------------------------ normal
+
 
 def fill_normal(gen, array, mean=0.0, std=1.0):
     """mean + std z. Contiguous arrays of 16 and more go block by block, others pair by pair: two different streams."""
@@ -103,18 +121,23 @@ def fill_normal(gen, array, mean=0.0, std=1.0):
 
 def fill_log_normal(gen, array, mean=1.0, std=2.0):
     """e^(mean + std z)."""
+
     def exponentiate(drawn):
         kernel("exp")(0, drawn.ctypes.data, drawn.size, 0.0, 0.0)
         return drawn
+
     return _run(gen, "normal_pairs", array, np.float64, mean, std, exponentiate)
 
 
 # ------------------------------------------------------------------ bernoulli
 
+
 def _bernoulli_bits(gen, array, p, one):
     """`array` (contiguous): the bits `one` with probability p, else zero."""
     limit = min(max(math.ceil(p * 2.0**53), 0), 1 << 53)
-    kernel(f"bernoulli_{array.itemsize}")(gen._address, array.ctypes.data, array.size, _bits(limit), _bits(one))
+    kernel(f"bernoulli_{array.itemsize}")(
+        gen._address, array.ctypes.data, array.size, _bits(limit), _bits(one)
+    )
     return array
 
 
@@ -148,13 +171,16 @@ def fill_bernoulli(gen, array, p=0.5):
 
 # ------------------------------------------------------------------ integers
 
+
 def fill_integers(gen, array, low, high):
     """Integers in [low, high), by remainder: one word an element where high - low < 2^28, else two."""
     span = high - low
     if span >= 1 << 28:
         return _run(gen, "integers64", array, np.int64, _bits(span), _bits(low), _view_of(array))
     if array.dtype.kind in "iu":
-        return _run(gen, f"integers32_{array.itemsize}", array, array.dtype, _bits(span), _bits(low))
+        return _run(
+            gen, f"integers32_{array.itemsize}", array, array.dtype, _bits(span), _bits(low)
+        )
     return _run(gen, "integers32_8", array, np.int64, _bits(span), _bits(low), _view_of(array))
 
 
@@ -175,7 +201,9 @@ def fill_random(gen, array):
     """Integers over the range of the type: [0, 2^m] for floats with m significant bits, [0, maximum] for integers."""
     dtype = array.dtype
     if dtype.kind == "b":
-        return _run(gen, "integers32_1", array, np.uint8, _bits(2), 0.0, lambda drawn: drawn.view(bool))
+        return _run(
+            gen, "integers32_1", array, np.uint8, _bits(2), 0.0, lambda drawn: drawn.view(bool)
+        )
     if dtype.kind in "iu":
         span = int(np.iinfo(dtype).max) + 1
     else:
@@ -194,6 +222,7 @@ def randperm(gen, n, dtype=np.int64):
 
 
 # ------------------------------------------------------------------ others
+
 
 def fill_exponential(gen, array, rate=1.0):
     """-ln(1 - u) / rate."""

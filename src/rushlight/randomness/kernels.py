@@ -34,7 +34,9 @@ def _digest():
 def _load(name, symbol, imports):
     from rushlight.compiler import engine
 
-    return engine.load(f"random {name} {_digest()}", lambda: module_ir(name), [symbol], imports)[symbol]
+    return engine.load(f"random {name} {_digest()}", lambda: module_ir(name), [symbol], imports)[
+        symbol
+    ]
 
 
 @cache
@@ -44,6 +46,7 @@ def kernel(name):
     The interpreter lock is held during the call, so a draw from a generator is one indivisible step.
     """
     address = _load(name, "rl_" + name, {"rl_mt_words": _load("engine", "rl_mt_words", None)})
-    signature = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_double,
-                                  ctypes.c_double)
+    signature = ctypes.PYFUNCTYPE(
+        None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_double, ctypes.c_double
+    )
     return signature(address)

@@ -39,6 +39,7 @@ def _unit53(b, pair):
 
 # ------------------------------------------------------------------ kernel frames
 
+
 def stream_kernel(name, words, out, transform, lanes, prepare=None):
     """A kernel with `words` words a number: `transform(b, word or pair, parameters) -> value` of type `out`.
 
@@ -55,12 +56,15 @@ def stream_kernel(name, words, out, transform, lanes, prepare=None):
             word = b.load(element, b.address(base, i, element))
             b.store(out, transform(b, word, parameters), b.address(target, i, out))
             b.lanes = 1
+
         return body
 
     def chunk(start):
         rest = b.op("sub", "i64", "%n", start)
         count = b.call("i64", "llvm.smin.i64", rest, str(CHUNK))
-        b.emit(f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {b.op('mul', 'i64', count, words)})")
+        b.emit(
+            f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {b.op('mul', 'i64', count, words)})"
+        )
         target = b.address("%out", start, out)
         whole = "0"
         if lanes > 1:
@@ -78,6 +82,7 @@ def _frame(name, b, buffer):
 
 
 # ------------------------------------------------------------------ uniform
+
 
 def uniform(out):
     """a + (b - a) u; the upper end, which rounding can reach, is replaced by the lower."""
@@ -100,6 +105,7 @@ def uniform(out):
 
 
 # ------------------------------------------------------------------ bernoulli, integers
+
 
 def bernoulli(size):
     """Bits of b where u53 < p, else zero; `size` bytes a number. a and b are passed as the bits of two integers.
@@ -135,7 +141,9 @@ def integers32(size):
     def transform(b, word, parameters):
         span, base, inverse = parameters
         wide = b.cast("zext", word, "i32", "i64")
-        estimate = b.op("fmul", "double", b.cast("uitofp", word, "i32", "double"), b.splat("double", inverse))
+        estimate = b.op(
+            "fmul", "double", b.cast("uitofp", word, "i32", "double"), b.splat("double", inverse)
+        )
         quotient = b.cast("fptosi", estimate, "double", "i64")
         many = b.splat("i64", span)
         rest = b.op("sub", "i64", wide, b.op("mul", "i64", quotient, many))
@@ -161,7 +169,9 @@ def integers64():
     def transform(b, pair, parameters):
         divisor, keep, base = parameters
         number = _long(b, pair)
-        rest = b.op("or", "i64", b.op("urem", "i64", number, divisor), b.op("and", "i64", number, keep))
+        rest = b.op(
+            "or", "i64", b.op("urem", "i64", number, divisor), b.op("and", "i64", number, keep)
+        )
         return b.op("add", "i64", rest, base)
 
     return stream_kernel("integers64", 2, "i64", transform, 1, prepare)
@@ -175,8 +185,17 @@ def words():
 # ------------------------------------------------------------------ normal, sixteen at a time
 
 # Cephes' polynomials for the natural logarithm on [sqrt(1/2), sqrt(2)) and for sine and cosine on [-pi/4, pi/4].
-LOG = (7.0376836292e-2, -1.1514610310e-1, 1.1676998740e-1, -1.2420140846e-1, 1.4249322787e-1,
-       -1.6668057665e-1, 2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1)
+LOG = (
+    7.0376836292e-2,
+    -1.1514610310e-1,
+    1.1676998740e-1,
+    -1.2420140846e-1,
+    1.4249322787e-1,
+    -1.6668057665e-1,
+    2.0000714765e-1,
+    -2.4999993993e-1,
+    3.3333331174e-1,
+)
 LN2_LOW, LN2_HIGH = -2.12194440e-4, 0.693359375
 COS = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 SIN = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
@@ -227,7 +246,12 @@ def _sincos(b, x):
 
     def signed(value, flag):
         sign = b.op("shl", "i32", b.op("and", "i32", flag, 4), 29)
-        return b.cast("bitcast", b.op("xor", "i32", b.cast("bitcast", value, "float", "i32"), sign), "i32", "float")
+        return b.cast(
+            "bitcast",
+            b.op("xor", "i32", b.cast("bitcast", value, "float", "i32"), sign),
+            "i32",
+            "float",
+        )
 
     flipped = b.op("xor", "i32", b.op("sub", "i32", octant, 2), -1)
     return signed(sine, octant), signed(cosine, flipped)
@@ -239,7 +263,9 @@ def _normal_block(b, first, second, mean, std):
     radius = b.intrinsic("sqrt", "float", b.op("fmul", "float", radius, -2.0))
     angle = b.op("fmul", "float", _unit24(b, second), 2 * math.pi)
     sine, cosine = _sincos(b, angle)
-    return tuple(b.fma("float", b.op("fmul", "float", radius, part), std, mean) for part in (cosine, sine))
+    return tuple(
+        b.fma("float", b.op("fmul", "float", radius, part), std, mean) for part in (cosine, sine)
+    )
 
 
 def normal_blocks_float():
@@ -257,8 +283,10 @@ def normal_blocks_float():
             later, at_later = b.op("add", "i64", i, 8), b.op("add", "i64", at, 8)
             b.lanes = 8
             first, second = (b.load("i32", b.address("%buffer", k, "i32")) for k in (i, later))
-            for value, place in zip(_normal_block(b, first, second, b.splat("float", mean), b.splat("float", std)),
-                                    (at, at_later)):
+            for value, place in zip(
+                _normal_block(b, first, second, b.splat("float", mean), b.splat("float", std)),
+                (at, at_later),
+            ):
                 b.store("float", value, b.address("%out", place, "float"))
             b.lanes = 1
 
@@ -277,12 +305,16 @@ def normal_blocks_double():
 
         def body(i):
             at, later = b.op("add", "i64", start, i), b.op("add", "i64", i, 8)
-            first, second = (_unit53(b, b.load("i64", b.address("%buffer", k, "i64"))) for k in (i, later))
+            first, second = (
+                _unit53(b, b.load("i64", b.address("%buffer", k, "i64"))) for k in (i, later)
+            )
             radius = _libm(b, "log", b.op("fsub", "double", 1.0, first))
             radius = b.intrinsic("sqrt", "double", b.op("fmul", "double", radius, -2.0))
             angle = b.op("fmul", "double", second, 2 * math.pi)
             for function, shift in (("cos", 0), ("sin", 8)):
-                value = b.fma("double", b.op("fmul", "double", radius, _libm(b, function, angle)), "%b", "%a")
+                value = b.fma(
+                    "double", b.op("fmul", "double", radius, _libm(b, function, angle)), "%b", "%a"
+                )
                 b.store("double", value, b.address("%out", b.op("add", "i64", at, shift), "double"))
 
         b.loop(0, 8, 1, body)
@@ -292,6 +324,7 @@ def normal_blocks_double():
 
 
 # ------------------------------------------------------------------ one at a time
+
 
 def _libm(b, function, x):
     return b.call("double", function, x)
@@ -317,7 +350,9 @@ def normal_pairs():
         radius = _libm(b, "log1p", b.value(f"fneg double {second}"))
         radius = b.intrinsic("sqrt", "double", b.op("fmul", "double", radius, -2.0))
         angle = b.op("fmul", "double", first, 2 * math.pi)
-        b.emit(f"store double {b.op('fmul', 'double', radius, _libm(b, 'sin', angle))}, ptr {saved}")
+        b.emit(
+            f"store double {b.op('fmul', 'double', radius, _libm(b, 'sin', angle))}, ptr {saved}"
+        )
         b.emit(f"store i32 1, ptr {valid}")
         drawn = b.op("fmul", "double", radius, _libm(b, "cos", angle))
         b.emit(f"br label %{tag}.done")
@@ -331,23 +366,31 @@ def normal_pairs():
 
 def exponential():
     """-ln(1 - u) / b, doubles; a is -1/b."""
+
     def transform(b, pair, parameters):
-        return b.op("fmul", "double", "%a", _libm(b, "log1p", b.value(f"fneg double {_unit53(b, pair)}")))
+        return b.op(
+            "fmul", "double", "%a", _libm(b, "log1p", b.value(f"fneg double {_unit53(b, pair)}"))
+        )
+
     return stream_kernel("exponential", 2, "double", transform, 1)
 
 
 def geometric():
     """ceil(ln u / a), doubles; a is ln(1 - p)."""
+
     def transform(b, pair, parameters):
         return _libm(b, "ceil", b.op("fdiv", "double", _libm(b, "log", _unit53(b, pair)), "%a"))
+
     return stream_kernel("geometric", 2, "double", transform, 1)
 
 
 def cauchy():
     """a + b tan(pi (u - 1/2)), doubles."""
+
     def transform(b, pair, parameters):
         angle = b.op("fmul", "double", b.op("fsub", "double", _unit53(b, pair), 0.5), math.pi)
         return b.fma("double", _libm(b, "tan", angle), "%b", "%a")
+
     return stream_kernel("cauchy", 2, "double", transform, 1)
 
 
@@ -366,8 +409,12 @@ def randperm(size):
             at = b.op("add", "i64", start, i)
             word = b.load("i32", b.address("%buffer", i, "i32"))
             # n - i may need more than 32 bits, the word never does.
-            other = b.op("urem", "i64", b.cast("zext", word, "i32", "i64"), b.op("sub", "i64", "%n", at))
-            here, there = (b.address("%out", k, element) for k in (at, b.op("add", "i64", at, other)))
+            other = b.op(
+                "urem", "i64", b.cast("zext", word, "i32", "i64"), b.op("sub", "i64", "%n", at)
+            )
+            here, there = (
+                b.address("%out", k, element) for k in (at, b.op("add", "i64", at, other))
+            )
             x, y = b.load(element, here), b.load(element, there)
             b.store(element, y, here)
             b.store(element, x, there)

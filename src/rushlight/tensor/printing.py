@@ -17,11 +17,19 @@ Real and imaginary parts of complex tensors choose their formats independently.
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 
 import numpy as np
 
-__all__ = ["format_array", "format_values", "get_printoptions", "printoptions", "set_printoptions", "tensor_repr"]
+__all__ = [
+    "format_array",
+    "format_values",
+    "get_printoptions",
+    "printoptions",
+    "set_printoptions",
+    "tensor_repr",
+]
 
 _PROFILES = {
     "default": {"precision": 4, "threshold": 1000, "edgeitems": 3, "linewidth": 80},
@@ -32,7 +40,9 @@ _PROFILES = {
 _options = {**_PROFILES["default"], "sci_mode": None}
 
 
-def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None):
+def set_printoptions(
+    precision=None, threshold=None, edgeitems=None, linewidth=None, profile=None, sci_mode=None
+):
     """Set how tensors are printed.
 
     Args:
@@ -45,7 +55,12 @@ def set_printoptions(precision=None, threshold=None, edgeitems=None, linewidth=N
             the others it is set by every call, so leaving it out returns to None.
     """
     _options.update(_PROFILES.get(profile, {}))
-    given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
+    given = {
+        "precision": precision,
+        "threshold": threshold,
+        "edgeitems": edgeitems,
+        "linewidth": linewidth,
+    }
     _options.update({name: value for name, value in given.items() if value is not None})
     _options["sci_mode"] = sci_mode
 
@@ -69,7 +84,7 @@ def printoptions(**kwargs):
 class _NumberFormat:
     """The format chosen for a real array: how a value becomes text, and the column width."""
 
-    __slots__ = ("spec", "dot", "width", "floating")
+    __slots__ = ("dot", "floating", "spec", "width")
 
     def __init__(self, values):
         self.floating = values.dtype.kind == "f"
@@ -99,14 +114,16 @@ class _NumberFormat:
         spec, width = self.spec, self.width
         if not self.dot:
             return [format(value, spec).rjust(width) for value in values.tolist()]
-        return [(format(value, spec) + ("." if finite else "")).rjust(width)
-                for value, finite in zip(values.tolist(), np.isfinite(values).tolist())]
+        return [
+            (format(value, spec) + ("." if finite else "")).rjust(width)
+            for value, finite in zip(values.tolist(), np.isfinite(values).tolist())
+        ]
 
 
 class _ComplexFormat:
     """A pair of number formats: `real+imagj`."""
 
-    __slots__ = ("real", "imag", "width")
+    __slots__ = ("imag", "real", "width")
 
     def __init__(self, values):
         self.real, self.imag = _NumberFormat(values.real), _NumberFormat(values.imag)
@@ -124,7 +141,7 @@ def _edges(values, edgeitems):
     """The corners of `values` that a summary shows, as one smaller array."""
     for axis, size in enumerate(values.shape):
         if size > 2 * edgeitems:
-            shown = np.r_[0:edgeitems, size - edgeitems:size]
+            shown = np.r_[0:edgeitems, size - edgeitems : size]
             values = values.take(shown, axis)
     return values
 
@@ -135,7 +152,7 @@ def _row(texts, skipped, indent, width):
     if skipped:
         half = len(texts) // 2
         texts = [*texts[:half], " ..." if texts else "...", *texts[half:]]
-    lines = [", ".join(texts[i:i + per_line]) for i in range(0, len(texts), per_line)]
+    lines = [", ".join(texts[i : i + per_line]) for i in range(0, len(texts), per_line)]
     return "[" + (",\n" + " " * (indent + 1)).join(lines) + "]"
 
 
@@ -144,8 +161,10 @@ def _nested(texts, shape, skipped, indent, width):
     if len(shape) == 1:
         return _row(texts, skipped[0], indent, width)
     step = len(texts) // shape[0] if shape[0] else 0
-    parts = [_nested(texts[i * step:(i + 1) * step], shape[1:], skipped[1:], indent + 1, width)
-             for i in range(shape[0])]
+    parts = [
+        _nested(texts[i * step : (i + 1) * step], shape[1:], skipped[1:], indent + 1, width)
+        for i in range(shape[0])
+    ]
     if skipped[0]:
         half = len(parts) // 2
         parts = [*parts[:half], "...", *parts[half:]]
@@ -189,8 +208,17 @@ def _append_suffixes(text, suffixes, indent, newline=False):
     return "".join(out) + ")"
 
 
-def format_array(values, *, dtype=None, default_dtypes=("torch.float32", "torch.complex64"), device="cpu", shape=None,
-                 requires_grad=False, grad_fn=None, prefix="tensor("):
+def format_array(
+    values,
+    *,
+    dtype=None,
+    default_dtypes=("torch.float32", "torch.complex64"),
+    device="cpu",
+    shape=None,
+    requires_grad=False,
+    grad_fn=None,
+    prefix="tensor(",
+):
     """The full text of a tensor.
 
     Args:
@@ -223,7 +251,9 @@ def format_array(values, *, dtype=None, default_dtypes=("torch.float32", "torch.
         show_dtype = dtype != default_dtypes[0]
     else:
         body = format_values(values, indent)
-        if not _options["edgeitems"]:  # nothing is left of a summarised dimension, so the shape is told
+        if not _options[
+            "edgeitems"
+        ]:  # nothing is left of a summarised dimension, so the shape is told
             suffixes.append(f"size={shape}")
         show_dtype = dtype not in (*default_dtypes, "torch.int64", "torch.bool")
     if show_dtype:
@@ -233,3 +263,33 @@ def format_array(values, *, dtype=None, default_dtypes=("torch.float32", "torch.
     elif requires_grad:
         suffixes.append("requires_grad=True")
     return _append_suffixes(prefix + body, suffixes, indent)
+
+
+def tensor_repr(tensor, prefix=None):
+    """The text of `tensor`, as `repr` shows it.
+
+    Args:
+        prefix: what stands before the first bracket; by default `tensor(`, or the class name of a subclass.
+    """
+    from rushlight import dtypes
+    from rushlight.tensor.storage import MetaArray
+    from rushlight.tensor.tensor import Tensor, resolve_bits
+
+    kind = type(tensor)
+    if prefix is None:
+        parameter = sys.modules.get("rushlight.nn.parameter")
+        plain = kind is Tensor or parameter is not None and kind is parameter.Parameter
+        prefix = "tensor(" if plain else kind.__name__ + "("
+    values = resolve_bits(tensor)
+    node = tensor.grad_fn
+    default = dtypes.default
+    return format_array(
+        None if type(values) is MetaArray else values,
+        dtype=repr(tensor.dtype),
+        shape=tuple(values.shape),
+        default_dtypes=(repr(default.float), repr(default.complex)),
+        device=str(tensor.device),
+        requires_grad=tensor.requires_grad,
+        grad_fn=None if node is None else type(node).__name__,
+        prefix=prefix,
+    )
