@@ -4,6 +4,7 @@ Arguments are expressions or Python numbers.  Functions of the float family conv
 to float; comparisons and the min/max family promote their arguments to the highest kind.
 """
 
+from rushlight.compiler import expr
 from rushlight.compiler.expr import (
     arith,
     bitwise,
@@ -17,6 +18,8 @@ from rushlight.compiler.expr import (
 
 pow = power
 const = constant
+input = expr.input_
+scalar = expr.scalar
 
 
 def _float_unary(name, doc):
@@ -326,6 +329,3 @@ def quantize(x, dtype):
     if dtype not in ("float16", "bfloat16"):
         raise ValueError(f"quantize: dtype must be 'float16' or 'bfloat16', got {dtype!r}")
     return node("quantize", (cast(x, "f"),), "f", dtype)
-
-
-__all__ = [name for name in globals() if not name.startswith("_")]
