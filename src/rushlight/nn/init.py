@@ -68,21 +68,36 @@ def _no_grad_zero_(tensor):
 
 
 def _no_grad_trunc_normal_(tensor, mean, std, a, b, generator=None):
+    """Draw by rejection: the proposal is the whole distribution where the interval has at least
+    0.3 of it, and uniform elsewhere (Robert, arXiv:0907.4010). All elements are proposed anew in
+    each round, so that the stream does not depend on which are still open."""
+
     def cdf(x):
         return (1.0 + math.erf(x / math.sqrt(2.0))) / 2.0
 
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn("mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The "
                       "distribution of values may be incorrect.", stacklevel=3)
+    inside = cdf((b - mean) / std) - cdf((a - mean) / std)
     with torch.no_grad():
-        # Uniform between the distribution function's values at the bounds, through its inverse.
-        low, high = cdf((a - mean) / std), cdf((b - mean) / std)
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)
-        tensor.erfinv_()
-        tensor.mul_(std * math.sqrt(2.0))
-        tensor.add_(mean)
-        # Rounding may have left the interval.
-        tensor.clamp_(min=a, max=b)
+        if inside >= 0.3:
+            tensor.normal_(mean, std, generator=generator)
+            outside = (tensor < a) | (tensor > b)
+            while outside.any():
+                proposed = torch.empty_like(tensor).normal_(mean, std, generator=generator)
+                tensor.copy_(torch.where(outside, proposed, tensor))
+                outside = (tensor < a) | (tensor > b)
+            return tensor
+        # The density relative to its greatest value in the interval is the acceptance rate.
+        peak = (min(max(mean, a), b) - mean) ** 2
+        open_ = torch.ones_like(tensor, dtype=torch.bool)
+        while open_.any():
+            proposed = torch.empty_like(tensor).uniform_(a, b, generator=generator)
+            rate = torch.exp((peak - (proposed - mean) ** 2) / (2 * std * std))
+            drawn = torch.empty_like(tensor).uniform_(generator=generator)
+            accepted = open_ & (drawn <= rate)
+            tensor.copy_(torch.where(accepted, proposed, tensor))
+            open_ = open_ & ~accepted
         return tensor
 
 

@@ -34,6 +34,9 @@ class Parameter(torch.Tensor, metaclass=_ParameterMeta):
         RuntimeError: where the class of `data` is lost by `detach()`.
     """
 
+    # Operations treat it as a tensor and return tensors.
+    _plain_subclass = True
+
     def __new__(cls, data=None, requires_grad=True):
         if data is None:
             data = torch.empty(0)
@@ -127,8 +130,8 @@ class UninitializedTensorMixin:
         if name in cls._allowed_names or type(func).__name__ == "method-wrapper":
             return super().__torch_function__(func, types, args, kwargs or {})
         raise ValueError(
-            f"Attempted to use an uninitialized parameter in {func}. This error usually happens "
-            "when you are using a `LazyModule` or explicitly manipulating "
+            f"Attempted to use an uninitialized parameter in {func}. This error happens when "
+            "you are using a `LazyModule` or explicitly manipulating "
             f"`torch.nn.parameter.{cls.__name__}` objects. When using LazyModules Call `forward` "
             "with a dummy batch to initialize the parameters before calling torch functions")
 

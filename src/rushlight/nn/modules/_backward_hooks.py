@@ -54,7 +54,7 @@ class BackwardHook:
             result = (result,)
         if len(result) != n_expected:
             raise RuntimeError(
-                f"{what} hook returned an invalid number of grad, got {len(result)}, but "
+                f"{what}, got {len(result)}, but "
                 f"expected {n_expected}")
         return result
 
@@ -104,7 +104,7 @@ class BackwardHook:
         for hook in self.pre_hooks:
             changed = hook(self.module, spread)
             if changed is not None:
-                spread = self._checked(hook, changed, self.n_outputs, "Backward pre")
+                spread = self._checked(hook, changed, self.n_outputs, "Backward pre hook returned an invalid number of grad_output")
         self.grad_outputs = spread
         if self.input_places is None:
             # No input needs a gradient: the hooks run now, there is no later moment.
@@ -127,6 +127,6 @@ class BackwardHook:
         for hook in self.hooks:
             changed = hook(self.module, grad_inputs, self.grad_outputs)
             if changed is not None:
-                grad_inputs = self._checked(hook, changed, self.n_inputs, "Backward")
+                grad_inputs = self._checked(hook, changed, self.n_inputs, "Backward hook returned an invalid number of grad_input")
         self.grad_outputs = None
         return tuple(grad_inputs[i] for i in self.input_places)

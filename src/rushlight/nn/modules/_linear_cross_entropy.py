@@ -30,6 +30,12 @@ class LinearCrossEntropyLoss(_WeightedLoss):
                  dtype=None, reduction="mean", weight=None, ignore_index=None,
                  label_smoothing=0.0, options=None):
         super().__init__(weight=weight, reduction=reduction)
+        if weight is not None and weight.shape != (num_classes,):
+            raise RuntimeError(f"expected weight shape to be {(num_classes,)}, got "
+                               f"{tuple(weight.shape)}")
+        if not 0 <= label_smoothing <= 1:
+            raise RuntimeError(
+                f"expected label_smoothing to be in range [0, 1], got {label_smoothing}")
         self.num_classes = num_classes
         self.out_features = out_features
         self.ignore_index = ignore_index
@@ -39,6 +45,10 @@ class LinearCrossEntropyLoss(_WeightedLoss):
                              device=device, dtype=dtype)
 
     def forward(self, input, target):
+        if input.shape[-1] != self.linear.in_features:
+            raise RuntimeError("expected equal input and linear_weight last dimensions "
+                               f"(in_features), got {input.shape[-1]} and "
+                               f"{self.linear.in_features}, respectively")
         scores = self.linear(input)
         if self.out_features:
             scores = scores.view(*scores.shape[:-1], self.num_classes, *self.out_features)

@@ -17,14 +17,14 @@ def _owned(value):
     return value
 
 
-def _describe(value):
-    """The line `repr` shows for one value."""
+def _describe(value, name):
+    """The line `repr` shows for one value; `name` says how a tensor's type is called."""
     if not isinstance(value, torch.Tensor):
         return "Object of type: " + type(value).__name__
     device = f" ({value.device})" if value.device.type != "cpu" else ""
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
     size = "x".join(str(n) for n in value.size())
-    return f"{kind} containing: [{torch.typename(value)} of size {size}{device}]"
+    return f"{kind} containing: [{name(value)} of size {size}{device}]"
 
 
 class ParameterList(Module):
@@ -82,7 +82,8 @@ class ParameterList(Module):
         return self
 
     def extra_repr(self):
-        return "\n".join(f"  ({i}): {_describe(value)}" for i, value in enumerate(self))
+        return "\n".join(f"  ({i}): {_describe(value, lambda t: t.dtype)}"
+                         for i, value in enumerate(self))
 
     def __call__(self, *args, **kwargs):
         raise RuntimeError("ParameterList should not be called.")
@@ -200,7 +201,8 @@ class ParameterDict(Module):
             self[pair[0]] = pair[1]
 
     def extra_repr(self):
-        return "\n".join(f"  ({key}): {_describe(value)}" for key, value in self.items())
+        return "\n".join(f"  ({key}): {_describe(value, torch.typename)}"
+                         for key, value in self.items())
 
     def __call__(self, input):
         raise RuntimeError("ParameterDict should not be called.")

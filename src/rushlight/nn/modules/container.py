@@ -299,7 +299,7 @@ class ModuleDict(Module):
             return
         for j, pair in enumerate(modules):
             if not isinstance(pair, _abc.Iterable):
-                raise TypeError(f"ModuleDict update sequence element #{j} should be Iterable; is "
+                raise TypeError(f"ModuleDict update sequence element #{j} should be Iterable; is"
                                 + type(pair).__name__)
             pair = list(pair)
             if len(pair) != 2:

@@ -26,31 +26,17 @@ class Unflatten(Module):
     """Splits the dimension `dim` into `unflattened_size`.
 
     Args:
-        dim: an index, or a name where the input has named dimensions.
-        unflattened_size: sizes, one of which may be -1, or pairs of name and size.
+        dim: the dimension's index.
+        unflattened_size: sizes, one of which may be -1.
     """
 
     __constants__ = ["dim", "unflattened_size"]
 
     def __init__(self, dim, unflattened_size):
         super().__init__()
-        if isinstance(dim, int):
-            self._require_tuple_int(unflattened_size)
-        elif isinstance(dim, str):
-            self._require_tuple_tuple(unflattened_size)
-        else:
-            raise TypeError("invalid argument type for dim parameter")
+        self._require_tuple_int(unflattened_size)
         self.dim = dim
         self.unflattened_size = unflattened_size
-
-    def _require_tuple_tuple(self, input):
-        if not isinstance(input, tuple):
-            raise TypeError("unflattened_size must be a tuple of tuples, but found type "
-                            f"{type(input).__name__}")
-        for idx, elem in enumerate(input):
-            if not isinstance(elem, tuple):
-                raise TypeError("unflattened_size must be a tuple of tuples, but found element of "
-                                f"type {type(elem).__name__} at pos {idx}")
 
     def _require_tuple_int(self, input):
         if not isinstance(input, (tuple, list)):

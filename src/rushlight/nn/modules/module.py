@@ -195,7 +195,6 @@ class Module(HookMixin, StateMixin, TreeMixin, ConvertMixin):
             if isinstance(value, Buffer):
                 if buffers is None:
                     raise AttributeError("cannot assign buffer before Module.__init__() call")
-                _forget(own, name, "_parameters", "_modules", "_non_persistent_buffers_set")
                 self.register_buffer(name, value, value.persistent)
                 return
             for hook in _hooks._global_buffer_registration_hooks.values():

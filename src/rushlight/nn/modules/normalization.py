@@ -112,8 +112,6 @@ class GroupNorm(Module):
                  *, bias=True):
         factory = {"device": device, "dtype": dtype}
         super().__init__()
-        if num_groups <= 0:
-            raise ValueError("num_groups must be a positive integer")
         if num_channels % num_groups != 0:
             raise ValueError(f"num_channels ({num_channels}) must be divisible by num_groups "
                              f"({num_groups})")

@@ -1,5 +1,9 @@
 """Helpers for modules and parameters."""
 
+# Functions with the names of their files: imported now, so that the names stay the functions'.
+from .spectral_norm import remove_spectral_norm, spectral_norm  # noqa: F401
+from .weight_norm import remove_weight_norm, weight_norm  # noqa: F401
+
 _HOME = {
     "clip_grad_norm": "clip_grad", "clip_grad_norm_": "clip_grad",
     "clip_grad_value_": "clip_grad", "clip_grads_with_norm_": "clip_grad",
@@ -10,13 +14,12 @@ _HOME = {
     "fuse_linear_bn_eval": "fusion", "fuse_linear_bn_weights": "fusion",
     "parameters_to_vector": "convert_parameters", "vector_to_parameters": "convert_parameters",
     "skip_init": "init",
-    "spectral_norm": "_spectral_norm", "remove_spectral_norm": "_spectral_norm",
-    "weight_norm": "_weight_norm", "remove_weight_norm": "_weight_norm",
 }
 _SUBMODULES = frozenset(("clip_grad", "convert_parameters", "fusion", "init", "memory_format",
                          "parametrizations", "parametrize", "prune", "rnn", "stateless"))
 
-__all__ = sorted([*_HOME, "parametrizations", "parametrize", "rnn", "stateless"])
+__all__ = sorted([*_HOME, "remove_spectral_norm", "remove_weight_norm", "spectral_norm",
+                  "weight_norm", "parametrizations", "parametrize", "rnn", "stateless"])
 
 
 def __getattr__(name):

@@ -158,7 +158,7 @@ def pack_padded_sequence(input, lengths, batch_first=False, enforce_sorted=True)
     if len(sizes) != batch:
         raise RuntimeError(f"Expected `len(lengths)` to be equal to batch_size, but got "
                            f"{len(sizes)} (batch_size={batch})")
-    if sizes and sizes[-1] <= 0 or any(n <= 0 for n in sizes):
+    if sizes[-1] <= 0:
         raise RuntimeError("Length of all samples has to be greater than 0, but found an element "
                            "in 'lengths' that is <= 0")
     if any(a < b for a, b in zip(sizes, sizes[1:])):
