@@ -1,7 +1,6 @@
 """Neural networks: modules, losses, first values and helpers."""
 
-from .parameter import (  # noqa: F401
-    Buffer, Parameter, UninitializedBuffer, UninitializedParameter)
+from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter  # noqa: F401
 
 _SUBMODULES = frozenset(("attention", "common_types", "functional", "grad", "init", "modules",
                          "parallel", "parameter", "utils", "_reduction"))

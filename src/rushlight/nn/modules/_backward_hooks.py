@@ -49,13 +49,14 @@ class BackwardHook:
             spread[place] = value
         return tuple(spread)
 
-    def _checked(self, hook, result, n_expected, what):
+    @staticmethod
+    def _checked(result, n_expected, hook, what):
+        """What a hook returned, as a tuple of the right length."""
         if not isinstance(result, tuple):
             result = (result,)
         if len(result) != n_expected:
-            raise RuntimeError(
-                f"{what}, got {len(result)}, but "
-                f"expected {n_expected}")
+            raise RuntimeError(f"{hook} returned an invalid number of {what}, got {len(result)}, "
+                               f"but expected {n_expected}")
         return result
 
     def _insert(self, values, attach):
@@ -104,7 +105,7 @@ class BackwardHook:
         for hook in self.pre_hooks:
             changed = hook(self.module, spread)
             if changed is not None:
-                spread = self._checked(hook, changed, self.n_outputs, "Backward pre hook returned an invalid number of grad_output")
+                spread = self._checked(changed, self.n_outputs, "Backward pre hook", "grad_output")
         self.grad_outputs = spread
         if self.input_places is None:
             # No input needs a gradient: the hooks run now, there is no later moment.
@@ -127,6 +128,6 @@ class BackwardHook:
         for hook in self.hooks:
             changed = hook(self.module, grad_inputs, self.grad_outputs)
             if changed is not None:
-                grad_inputs = self._checked(hook, changed, self.n_inputs, "Backward hook returned an invalid number of grad_input")
+                grad_inputs = self._checked(changed, self.n_inputs, "Backward hook", "grad_input")
         self.grad_outputs = None
         return tuple(grad_inputs[i] for i in self.input_places)

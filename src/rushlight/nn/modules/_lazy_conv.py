@@ -3,8 +3,7 @@
 import rushlight as torch
 from rushlight.nn.parameter import UninitializedParameter
 
-from .conv import (
-    Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
+from .conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from .lazy import LazyModuleMixin
 
 

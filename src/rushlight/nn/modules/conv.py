@@ -266,5 +266,10 @@ class ConvTranspose3d(_ConvTransposeNd):
 
 # Lazy forms inherit from the classes above.
 from ._lazy_conv import (  # noqa: E402
-    LazyConv1d, LazyConv2d, LazyConv3d, LazyConvTranspose1d, LazyConvTranspose2d,
-    LazyConvTranspose3d)
+    LazyConv1d,
+    LazyConv2d,
+    LazyConv3d,
+    LazyConvTranspose1d,
+    LazyConvTranspose2d,
+    LazyConvTranspose3d,
+)

@@ -8,15 +8,27 @@ from rushlight.nn.parameter import Buffer, Parameter
 from . import _hooks
 from ._convert import ConvertMixin
 from ._hooks import (  # noqa: F401  (people import these from here)
-    HookMixin, _global_backward_hooks, _global_backward_pre_hooks,
-    _global_buffer_registration_hooks, _global_forward_hooks,
-    _global_forward_hooks_always_called, _global_forward_hooks_with_kwargs,
-    _global_forward_pre_hooks, _global_module_registration_hooks,
-    _global_parameter_registration_hooks, _has_any_global_hook, _WrappedHook,
-    register_module_backward_hook, register_module_buffer_registration_hook,
-    register_module_forward_hook, register_module_forward_pre_hook,
-    register_module_full_backward_hook, register_module_full_backward_pre_hook,
-    register_module_module_registration_hook, register_module_parameter_registration_hook)
+    HookMixin,
+    _global_backward_hooks,
+    _global_backward_pre_hooks,
+    _global_buffer_registration_hooks,
+    _global_forward_hooks,
+    _global_forward_hooks_always_called,
+    _global_forward_hooks_with_kwargs,
+    _global_forward_pre_hooks,
+    _global_module_registration_hooks,
+    _global_parameter_registration_hooks,
+    _has_any_global_hook,
+    _WrappedHook,
+    register_module_backward_hook,
+    register_module_buffer_registration_hook,
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+    register_module_full_backward_hook,
+    register_module_full_backward_pre_hook,
+    register_module_module_registration_hook,
+    register_module_parameter_registration_hook,
+)
 from ._state import _EXTRA_STATE_KEY_SUFFIX, StateMixin, _IncompatibleKeys  # noqa: F401
 from ._tree import TreeMixin
 

@@ -9,7 +9,7 @@ import copy
 from contextlib import contextmanager
 
 import rushlight as torch
-from rushlight.nn.modules.container import Module, ModuleDict, ModuleList
+from rushlight.nn.modules.container import ModuleDict, ModuleList
 from rushlight.nn.parameter import Parameter
 
 __all__ = ["cached", "ParametrizationList", "register_parametrization", "is_parametrized",
