@@ -11,6 +11,7 @@ The ways, by shape only (so an element's bits never depend on the number of thre
 
 * both operands contiguous along k and few rows: dot products, nothing packed;
 * few rows, or all of B small: the tile kernels read A and B where they are, if B's rows are contiguous;
+* some rows: each tile packs the strip of B it needs;
 * otherwise B, and A if it will be read often, are packed once, panels in parallel, and C is cut into tiles of
   ``panels`` x ``strips`` kernels; a tile runs over k in blocks that keep a panel of A in the first-level cache and the
   strips of B in the second.
@@ -24,7 +25,7 @@ from rushlight.compiler.templates.gemm_pack import pack
 FIELDS = (
     "batch m n k a a_batch a_row a_col b b_batch b_row b_col c c_batch c_row bias alpha beta "
     "height panels strips k_block k_blocks pack_a pack_b packed_a packed_b tile_panels tile_strips "
-    "row_tiles col_tiles slab_begin slab_end serial"
+    "row_tiles width slab_begin slab_end serial"
 ).split()
 INDEX = {name: i for i, name in enumerate(FIELDS)}
 SIZE = 40  # int64 of a job, with room
@@ -45,7 +46,15 @@ class Tuning:
         self.slab_bytes = 64 << 20
         # Work (multiply-adds) below which waking another thread costs more than it brings.
         self.parallel_work = 500_000
-        self.dot_rows = 4
+        # The least depth of all k's in a tile's kernels.
+        self.tile_depth = 512
+        # Up to so many rows dot products beat packing B; up to so many B is read where it is, and with
+        # more rows if a strip spans at most so many bytes (pages of the translation buffer).
+        self.dot_rows = 24
+        # Up to so many rows tiles pack B for themselves.
+        self.own_rows = 16 * shape.mr
+        self.direct_rows = 4 * shape.mr
+        self.direct_span = 512 << 10
 
 
 class _Job:
@@ -77,17 +86,23 @@ class Driver:
         """All functions: kernels, tasks and ``{prefix}_gemm``."""
         m, shape = self.module, self.shape
         for rows in range(1, shape.mr + 1):
-            tile_kernel(m, shape, rows, True, f"edge{rows}")
+            tile_kernel(m, shape, rows, shape.nv, True, f"edge{rows}")
+            tile_kernel(m, shape, rows, 1, True, f"narrow{rows}")
             if not shape.free_masks:
-                tile_kernel(m, shape, rows, False, f"full{rows}")
+                tile_kernel(m, shape, rows, shape.nv, False, f"full{rows}")
+        for rows in range(1, shape.wide_rows + 1):
+            tile_kernel(m, shape, rows, shape.wide, True, f"wide{rows}")
         for rows in range(1, shape.dot_rows + 1):
             dot_kernel(m, shape, rows, f"dot{rows}")
         self._table("edge", shape.mr, "edge")
         self._table("full", shape.mr, "edge" if shape.free_masks else "full")
+        self._table("narrow", shape.mr, "narrow")
+        self._table("wide", shape.wide_rows, "wide")
         self._table("dot", shape.dot_rows, "dot")
         pack(m, shape)
         self._pack_task()
         self._tile_task()
+        self._strip_task()
         self._dot_task()
         self._product()
         self._batch_task()
@@ -119,7 +134,7 @@ class Driver:
         """Tile t: strip t of B, then panel t - strips of A, for the k's of the slab."""
         f = self.module.function("pack_task", "void", TASK, "internal", "nounwind")
         job = _Job(f, f.args[0])
-        item, nr = self.shape.item, self.shape.nr
+        item, nr = self.shape.item, job.width
         begin, end = job.slab_begin, job.slab_end
         block, height, k = job.k_block, job.height, job.k
         b_strips = f.select(job.pack_b.ne(0), job.strips, f.value(0))
@@ -133,7 +148,7 @@ class Driver:
                         at = ((p - begin) * job.strips + t * depth) * (nr * item)
                         f.call(
                             "void", "pack", src, job.b_col, job.b_row, depth,
-                            f.minimum(f.value(nr), job.n - first), f.value(nr),
+                            f.minimum(nr, job.n - first), nr,
                             job.packed_b + at,
                         )  # fmt: skip
                     with of_a:
@@ -151,7 +166,7 @@ class Driver:
         """Tile t of C: a block of panels by a block of strips, over the k's of the slab."""
         f = self.module.function("tile_task", "void", TASK, "internal", "nounwind")
         job = _Job(f, f.args[0])
-        item, nr = self.shape.item, self.shape.nr
+        shape, item, nr = self.shape, self.shape.item, job.width
         begin, end = job.slab_begin, job.slab_end
         block, height, panels, strips = job.k_block, job.height, job.panels, job.strips
         m, n, k, row_tiles = job.m, job.n, job.k, job.row_tiles
@@ -160,9 +175,10 @@ class Driver:
         a_row, a_col = job.a_row, job.a_col
         kernel_a_row = f.select(pack_a, f.value(item), a_row)
         kernel_a_col = f.select(pack_a, height * item, a_col)
-        kernel_b_row = f.select(pack_b, f.value(nr * item), job.b_row)
+        kernel_b_row = f.select(pack_b, nr * item, job.b_row)
         c_row, alpha, bias = job.c_row, self._alpha(f, job), job.bias
         has_bias = bias.ne(Value(f, "null", "ptr"))
+        wide = f.var("ptr", Value(f, "null", "ptr"))
         with f.range(f.args[1], f.args[2]) as t:
             first_panel = t.urem(row_tiles) * tile_panels
             last_panel = f.minimum(first_panel + tile_panels, panels)
@@ -182,8 +198,11 @@ class Driver:
                         job.a + (row * a_row + p * a_col),
                     )
                     c = job.c + row * c_row
-                    full = self._kernel(f, "full", rows)
-                    edge = self._kernel(f, "edge", rows)
+                    kernels = {
+                        name: self._kernel(f, name, rows) for name in ("full", "edge", "narrow")
+                    }
+                    with f.if_(nr > shape.nr):
+                        wide.set(self._kernel(f, "wide", rows))
                     with f.range(first_strip, last_strip) as strip:
                         column = strip * nr
                         left = n - column
@@ -195,11 +214,58 @@ class Driver:
                         here = f.select(
                             start & has_bias, bias + column * item, Value(f, "null", "ptr")
                         )
-                        kernel = f.select(left >= nr, full, edge)
+                        part = f.select(left > shape.lanes, kernels["edge"], kernels["narrow"])
+                        kernel = f.select(left >= nr, kernels["full"], part)
+                        kernel = f.select(nr > shape.nr, wide.get(), kernel)
                         f.call(
                             "void", kernel, depth, a, kernel_a_row, kernel_a_col, b, kernel_b_row,
                             c + column * item, c_row, left, beta, here, alpha,
                         )  # fmt: skip
+        f.ret()
+
+    def _strip_task(self):
+        """Tile t: one strip of C and a block of panels; packs its part of B for itself, on the stack.
+
+        What another core has packed is slow to read, so products of few rows don't share.
+        """
+        shape, tuning = self.shape, self.tuning
+        item, nr = shape.item, shape.nr
+        f = self.module.function("strip_task", "void", TASK, "internal", "nounwind")
+        job = _Job(f, f.args[0])
+        packed = f.buffer(tuning.k_block * nr * item)
+        height, panels, m, n, k = job.height, job.panels, job.m, job.n, job.k
+        block, row_tiles, tile_panels = job.k_block, job.row_tiles, job.tile_panels
+        a_row, a_col, b_row, b_col, c_row = job.a_row, job.a_col, job.b_row, job.b_col, job.c_row
+        alpha, bias, null = self._alpha(f, job), job.bias, Value(f, "null", "ptr")
+        with f.range(f.args[1], f.args[2]) as t:
+            column = t.udiv(row_tiles) * nr
+            first_panel = t.urem(row_tiles) * tile_panels
+            last_panel = f.minimum(first_panel + tile_panels, panels)
+            left = n - column
+            here_bias = f.select(bias.ne(null), bias + column * item, null)
+            with f.range(0, job.slab_end, step=block) as p:
+                depth = f.minimum(block, k - p)
+                start = p.eq(0)
+                beta = f.select(start, job.beta, f.value(1))
+                here = f.select(start, here_bias, null)
+                f.call(
+                    "void", "pack", job.b + (column * b_col + p * b_row), b_col, b_row, depth,
+                    f.minimum(f.value(nr), left), f.value(nr), packed,
+                )  # fmt: skip
+                with f.range(first_panel, last_panel) as panel:
+                    row = panel * height
+                    rows = f.minimum(height, m - row)
+                    part = f.select(
+                        left > shape.lanes,
+                        self._kernel(f, "edge", rows),
+                        self._kernel(f, "narrow", rows),
+                    )
+                    kernel = f.select(left >= nr, self._kernel(f, "full", rows), part)
+                    f.call(
+                        "void", kernel, depth, job.a + (row * a_row + p * a_col), a_row, a_col,
+                        packed, f.value(nr * item), job.c + (row * c_row + column * item), c_row,
+                        left, beta, here, alpha,
+                    )  # fmt: skip
         f.ret()
 
     def _dot_task(self):
@@ -226,7 +292,7 @@ class Driver:
     def _product(self):
         """One matrix product: ``i32 product(ptr job)``."""
         shape, tuning = self.shape, self.tuning
-        item, nr, mr = shape.item, shape.nr, shape.mr
+        item, mr = shape.item, shape.mr
         f = self.module.function("product", "i32", [("ptr", "job")], "internal", "nounwind")
         job = _Job(f, f.args[0])
         empty = job.m.eq(0) | job.n.eq(0)
@@ -250,38 +316,50 @@ class Driver:
         small = work < tuning.parallel_work
         job.set(serial=f.emit("i64", f"zext i1 {(small | job.serial.ne(0)).name} to i64"))
 
-        along = job.a_col.eq(item) & job.b_row.eq(item) & (m <= tuning.dot_rows)
-        with f.if_(along & (k >= shape.lanes)):
+        along = job.a_col.eq(item) & job.b_row.eq(item)
+        shallow = (m <= 8) & (k >= shape.lanes)
+        deep = (m <= tuning.dot_rows) & (k >= 8 * shape.lanes)
+        deeper = (m <= 2 * tuning.dot_rows) & (k >= 32 * shape.lanes)
+        with f.if_(along & (shallow | deep | deeper)):
             self._parallel(f, "dot_task", job, (n + (shape.dots - 1)).udiv(shape.dots))
             f.ret(f.value(0, "i32"))
 
         panels = (m + (mr - 1)).udiv(mr)
         height = (m + panels - 1).udiv(panels)
-        strips = (n + (nr - 1)).udiv(nr)
+        few_rows = m <= shape.wide_rows
+        nr = f.select(few_rows, f.value(shape.wide * shape.lanes), f.value(shape.nr))
+        strips = (n + nr - 1).udiv(nr)
         adjacent = job.b_col.eq(item) | n.eq(1)
-        pack_b = ~adjacent | ((m > 2 * mr) & (k * n > 8192))
+        pack_b = ~adjacent | ((m > tuning.direct_rows) & (k * job.b_row > tuning.direct_span))
+        own_b = pack_b & (m <= tuning.own_rows) & ~few_rows
         pack_a = pack_b & (n > 2 * nr) & (m * k > 4096)
-        k_blocks = f.select(pack_b, (k + (tuning.k_block - 1)).udiv(tuning.k_block), f.value(1))
         # Without any k the tiles still have to write C: one block of depth 0.
         some_k = f.select(k < 1, f.value(1), k)
-        k_blocks = f.select(k_blocks < 1, f.value(1), k_blocks)
+        k_blocks = (some_k + (tuning.k_block - 1)).udiv(tuning.k_block)
         k_block = (some_k + k_blocks - 1).udiv(k_blocks)
-        # Tiles: as wide as the cache allows, but at least about 16 of them.
-        tile_strips = f.minimum(f.value(tuning.tile_strips), strips)
-        tile_panels = f.minimum(f.value(tuning.tile_panels), panels)
-        few = panels * strips < 16 * tuning.tile_strips * tuning.tile_panels
-        tile_panels = f.select(few, f.minimum(tile_panels, f.value(2)), tile_panels)
-        tile_strips = f.select(few, f.minimum(tile_strips, f.value(4)), tile_strips)
+        # Tiles: about 32 of them, none with less work than handing it out is worth, none beyond the caches.
+        least = f.value(tuning.tile_depth).udiv(some_k) + 1
+        size = (panels * strips).udiv(32)
+        size = f.select(size < least, least, size)
+        tile_strips = f.minimum(f.minimum(f.value(tuning.tile_strips), strips), size)
+        tile_panels = f.minimum(f.value(tuning.tile_panels), size.udiv(tile_strips))
+        tile_panels = f.minimum(tile_panels, panels)
+        split = f.minimum(panels, f.value(4).udiv(strips))
+        split = f.select(split < 1, f.value(1), split)
+        tile_panels = f.select(own_b, (panels + split - 1).udiv(split), tile_panels)
         row_tiles = (panels + tile_panels - 1).udiv(tile_panels)
         col_tiles = (strips + tile_strips - 1).udiv(tile_strips)
         job.set(
             height=height, panels=panels, strips=strips, k_block=k_block, k_blocks=k_blocks,
             pack_a=f.emit("i64", f"zext i1 {pack_a.name} to i64"),
             pack_b=f.emit("i64", f"zext i1 {pack_b.name} to i64"),
-            tile_panels=tile_panels, tile_strips=tile_strips, row_tiles=row_tiles,
+            tile_panels=tile_panels, tile_strips=tile_strips, row_tiles=row_tiles, width=nr,
             slab_begin=0, slab_end=some_k,
         )  # fmt: skip
         tiles = row_tiles * col_tiles
+        with f.if_(own_b):
+            self._parallel(f, "strip_task", job, row_tiles * strips)
+            f.ret(f.value(0, "i32"))
         with f.if_(~pack_b):
             self._parallel(f, "tile_task", job, tiles)
             f.ret(f.value(0, "i32"))
@@ -297,7 +375,7 @@ class Driver:
             f.ret(f.value(1, "i32"))
         base = f.load("ptr", block)
         f.store(base, job._at("packed_b"))
-        f.store(base + strips * slab * (nr * item), job._at("packed_a"))
+        f.store(base + strips * slab * nr * item, job._at("packed_a"))
         copies = strips + f.select(pack_a, panels, f.value(0))
         position = f.var("i64", 0)
         with f.loop() as loop:

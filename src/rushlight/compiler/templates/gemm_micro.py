@@ -19,6 +19,8 @@ _PARAMS = ("i64", "k"), ("ptr", "a"), ("i64", "ars"), ("i64", "acs"), ("ptr", "b
 _DOT_PARAMS = ("i64", "k"), ("ptr", "a"), ("i64", "ars"), ("ptr", "b"), ("i64", "bcs")
 _STORE_PARAMS = ("ptr", "c"), ("i64", "crs"), ("i64", "n"), ("i64", "beta"), ("ptr", "bias")
 
+PREFETCH_ROWS = 8
+
 
 class Shape:
     """Register tile and vector sizes for an element type on a CPU.
@@ -36,6 +38,9 @@ class Shape:
         self.nv = 2
         self.mr = 14 if registers >= 32 else 6
         self.nr = self.nv * self.lanes
+        # One to three rows: kernels of eight vectors, which read B in longer pieces.
+        self.wide = 8
+        self.wide_rows = 3 if registers >= 32 else 1
         self.dot_rows = 3 if registers >= 32 else 1
         self.dots = 8
         # Masked memory operations are free with AVX-512 only; elsewhere full tiles have kernels of their own.
@@ -81,13 +86,21 @@ def multiply_add(f, shape, a, b, c):
     return f.fma(a, b, c) if shape.fused else a * b + c
 
 
+def prefetch(f, pointer):
+    f.module.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+    f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 0, i32 3, i32 1)")
+
+
 def _phi(f, type_, incoming):
     text = ", ".join(f"[ {value}, %{label} ]" for value, label in incoming)
     return f.emit(type_, f"phi {type_} {text}")
 
 
-def tile_kernel(module, shape, rows, masked, name):
-    """Write the kernel for ``rows`` rows; ``masked`` ones take n <= nr columns, others exactly nr."""
+def tile_kernel(module, shape, rows, nv, masked, name):
+    """Write the kernel for ``rows`` rows and ``nv`` vectors of columns.
+
+    ``masked`` kernels take any n up to that width, others exactly that.
+    """
     f = module.function(
         name,
         "void",
@@ -96,7 +109,7 @@ def tile_kernel(module, shape, rows, masked, name):
         "nounwind",
     )
     k, a, ars, acs, b, brs, c, crs, n, beta, bias, alpha = f.args
-    nv, vt = shape.nv, shape.vector
+    vt = shape.vector
     masks = _masks(f, shape, n, nv) if masked else None
     # Three rows to a pointer: [p], [p + s], [p + 2s] need five pointers for 14 rows.
     starts = [a + ars * (3 * g) for g in range((rows + 2) // 3)]
@@ -124,6 +137,11 @@ def tile_kernel(module, shape, rows, masked, name):
         columns.append(
             masked_load(f, shape, at, masks[j]) if masked else f.load(vt, at, align=shape.item)
         )
+    if nv > shape.nv:
+        # B comes from memory here, in short pieces of long rows that no hardware prefetcher follows.
+        ahead = bp + brs * PREFETCH_ROWS
+        for j in range(0, nv * shape.bytes, 64):
+            prefetch(f, ahead + j)
     for i in range(rows):
         at = pointers[i // 3]
         if i % 3:
@@ -149,27 +167,39 @@ def tile_kernel(module, shape, rows, masked, name):
 
 def _store_rows(f, shape, sums, masks, c, crs, alpha, bias, beta):
     lanes, count = shape.lanes, len(sums[0])
-    mask_type = f"<{lanes} x i1>"
+    null = Value(f, "null", "ptr")
+    has_bias, adds = bias.ne(null), beta.ne(0)
 
     def where(condition, j):
         every = f.splat(condition, lanes)
         return every & masks[j] if masks else every
 
-    has_bias, adds = bias.ne(Value(f, "null", "ptr")), beta.ne(0)
-    offsets = [
-        masked_load(f, shape, bias + j * shape.bytes, where(has_bias, j)) for j in range(count)
-    ]
-    olds = [where(adds, j) for j in range(count)]
-    scale = f.splat(alpha, lanes)
-    for i, row in enumerate(sums):
-        for j, total in enumerate(row):
-            at = c + (crs * i + j * shape.bytes)
-            old = masked_load(f, shape, at, olds[j])
-            value = total * scale + offsets[j] + old
-            if masks:
-                masked_store(f, shape, value, at, Value(f, masks[j].name, mask_type))
-            else:
-                f.store(value, at, align=1)
+    def store(value, at, j):
+        if masks:
+            masked_store(f, shape, value, at, masks[j])
+        else:
+            f.store(value, at, align=1)
+
+    def places():
+        for i, row in enumerate(sums):
+            start = c + crs * i
+            for j, total in enumerate(row):
+                yield total, start + j * shape.bytes if j else start, j
+
+    with f.if_else(has_bias | adds | alpha.ne(1.0)) as (general, plain):
+        with general:
+            scale = f.splat(alpha, lanes)
+            offsets = [
+                masked_load(f, shape, bias + j * shape.bytes, where(has_bias, j))
+                for j in range(count)
+            ]
+            olds = [where(adds, j) for j in range(count)]
+            for total, at, j in places():
+                old = masked_load(f, shape, at, olds[j])
+                store(total * scale + offsets[j] + old, at, j)
+        with plain:
+            for total, at, j in places():
+                store(total, at, j)
 
 
 def _fold(f, shape, vectors):

@@ -1,11 +1,10 @@
 """Packing: operands of the matrix product copied into the order in which the micro-kernels read them.
 
 ``pack`` makes ``void pack(src, minor, major, k, valid, width, dst)``: a strip of ``valid`` <= ``width`` elements with
-byte stride ``minor`` at each of ``k`` steps of byte stride ``major`` becomes ``dst[p * width + i]``, padded with zeros. A strip
-of A is a panel of rows (minor is the row stride), a strip of B a group of columns.
+byte stride ``minor`` at each of ``k`` steps of byte stride ``major`` becomes ``dst[p * width + i]``. A strip of A is a panel
+of rows (minor is the row stride), a strip of B a group of columns. Elements from ``valid`` to ``width`` are arbitrary.
 """
 
-from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store
 
 PARAMS = (
@@ -39,7 +38,7 @@ def pack(module, shape, name="pack"):
                 with turned:
                     _transpose(f, shape, here, minor, k, left, stored, to, step)
                 with scattered:
-                    _gather(f, shape, here, minor, major, k, left, width - first, to, step)
+                    _gather(f, shape, here, minor, major, k, left, to, step)
     f.ret()
 
 
@@ -50,35 +49,24 @@ def _copy(f, shape, src, major, k, loaded, stored, dst, step):
 
 
 def _transpose(f, shape, src, minor, k, left, stored, dst, step):
-    """Rows of ``lanes`` consecutive k's for each of ``lanes`` minors, turned in registers."""
+    """Rows of ``lanes`` consecutive k's for each of ``lanes`` minors, turned in registers.
+
+    Minors that aren't there repeat the last one: kernels never store what comes of them.
+    """
     lanes = shape.lanes
-    zero = f.value(0)
-    rows = []
-    for i in range(lanes):
-        # Rows that aren't there read nothing: their mask is empty.
-        rows.append((src + minor * i, f.select(left > i, f.value(lanes), zero)))
+    rows = [src + minor * f.minimum(f.value(i), left - 1) for i in range(lanes)]
     whole = k & (-lanes)
     with f.range(0, whole, step=lanes) as p:
-        _block(f, shape, rows, p, None, stored, dst, step)
+        vectors = [f.load(shape.vector, row + p * shape.item, align=1) for row in rows]
+        for q, column in enumerate(turn(f, vectors)):
+            masked_store(f, shape, column, dst + (p + q) * step, stored)
     with f.if_(whole < k):
-        _block(f, shape, rows, whole, k - whole, stored, dst, step)
-
-
-def _block(f, shape, rows, p, count, stored, dst, step):
-    item = shape.item
-    vectors = []
-    for start, present in rows:
-        limit = present if count is None else f.minimum(present, count)
-        (mask,) = _masks(f, shape, limit, 1)
-        vectors.append(masked_load(f, shape, start + p * item, mask))
-    columns = turn(f, vectors)
-    for q, column in enumerate(columns):
-        at = dst + (p + q) * step
-        if count is None:
-            masked_store(f, shape, column, at, stored)
-        else:
-            with f.if_(count > q):
-                masked_store(f, shape, column, at, stored)
+        rest = k - whole
+        (mask,) = _masks(f, shape, rest, 1)
+        vectors = [masked_load(f, shape, row + whole * shape.item, mask) for row in rows]
+        for q, column in enumerate(turn(f, vectors)):
+            with f.if_(rest > q):
+                masked_store(f, shape, column, dst + (whole + q) * step, stored)
 
 
 def turn(f, vectors):
@@ -102,17 +90,11 @@ def turn(f, vectors):
     return vectors
 
 
-def _gather(f, shape, src, minor, major, k, left, room, dst, step):
+def _gather(f, shape, src, minor, major, k, left, dst, step):
     """Any strides: an element at a time."""
     item = shape.item
     count = f.minimum(left, f.value(shape.lanes))
-    slots = f.minimum(room, f.value(shape.lanes))
-    zero = Value(f, "0.0", shape.element)
     with f.range(k) as p:
         row, to = src + p * major, dst + p * step
-        with f.range(slots) as i:
-            with f.if_else(i < count) as (there, missing):
-                with there:
-                    f.store(f.load(shape.element, row + i * minor, align=1), to + i * item)
-                with missing:
-                    f.store(zero, to + i * item)
+        with f.range(count) as i:
+            f.store(f.load(shape.element, row + i * minor, align=1), to + i * item)
