@@ -61,7 +61,7 @@ define internal void @futex_wake(ptr %word) { ret void }
         .replace("@@SAVE_FP", save_fp)
         .replace("@@LOAD_FP", load_fp)
         .replace("@@SPREAD", "call void @spread()" if threads else "")
-        .replace("@@START", "call void @start_workers()" if threads else "")
+        .replace("@@START", "call void @start_workers()\n  call void @spread()" if threads else "")
         .replace("@@JOIN", "call void @join_workers()" if threads else "")
         + start.replace("@@SIG", str(_SIG_SETMASK)).replace("@@NAME", str(_PR_SET_NAME))
         + join
@@ -367,7 +367,7 @@ clear:
   %none = icmp eq i64 %any, 0
   br i1 %none, label %out, label %tell
 tell:
-  store i32 %cpu, ptr @kept_free
+  store atomic i32 %cpu, ptr @kept_free seq_cst, align 4
   %n = load i32, ptr @workers
   br label %loop
 loop:
@@ -377,7 +377,7 @@ loop:
 look:
   %i64 = zext i32 %i to i64
   %p = getelementptr i32, ptr @tids, i64 %i64
-  %tid = load atomic i32, ptr %p monotonic, align 4
+  %tid = load atomic i32, ptr %p seq_cst, align 4
   %known = icmp ne i32 %tid, 0
   br i1 %known, label %move, label %next
 move:
@@ -429,13 +429,22 @@ out:
 
 ; The argument: generation in the high half, index in the low one.
 define internal ptr @named_worker(ptr %first) {
+entry:
   %r = call i32 (i32, ...) @prctl(i32 @@NAME, ptr @name)
   %packed = ptrtoint ptr %first to i64
   %index = and i64 %packed, 4294967295
   %t = call i64 (i64, ...) @syscall(i64 @@GETTID)
   %tid = trunc i64 %t to i32
   %slot = getelementptr i32, ptr @tids, i64 %index
-  store atomic i32 %tid, ptr %slot monotonic, align 4
+  store atomic i32 %tid, ptr %slot seq_cst, align 4
+  ; Either spread saw our number, or we see its mask.
+  %free = load atomic i32, ptr @kept_free seq_cst, align 4
+  %masked = icmp ne i32 %free, -1
+  br i1 %masked, label %move, label %go
+move:
+  %a = call i32 @sched_setaffinity(i32 0, i64 128, ptr @cpus)
+  br label %go
+go:
   %g64 = lshr i64 %packed, 32
   %g = inttoptr i64 %g64 to ptr
   %p = call ptr @worker(ptr %g)
