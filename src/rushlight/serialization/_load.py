@@ -16,7 +16,7 @@ from rushlight.serialization._allowed import StorageType, rule_for
 from rushlight.serialization._archive import ArchiveReader
 from rushlight.serialization._locations import restorer, stays_off_memory
 from rushlight.serialization._safe_globals import lookup
-from rushlight.serialization._safe_unpickler import SafeUnpickler, list_globals
+from rushlight.serialization._safe_unpickler import SafeUnpickler, UnsupportedGlobal, list_globals
 from rushlight.serialization._save import LEGACY_MAGIC, LEGACY_PROTOCOL
 from rushlight.serialization.rebuild import StorageView
 
@@ -93,8 +93,12 @@ class _Options:
             reader = SafeUnpickler(data, persistent_load, position, self.pickle_args["encoding"])
             try:
                 return reader.load(), reader.position
-            except pickle.UnpicklingError as error:
+            except UnsupportedGlobal as error:
                 raise pickle.UnpicklingError(_ADVICE.format(message=error)) from None
+            except pickle.UnpicklingError as error:
+                raise pickle.UnpicklingError(
+                    f"Weights only load failed. The file is corrupt, or not a checkpoint: {error}"
+                ) from None
         stream = io.BytesIO(data)
         stream.seek(position)
         reader = _trusting_unpickler(self.pickle_module)(stream, **self.pickle_args)
@@ -149,8 +153,8 @@ def _storage_entry(pid, length):
     if type(pid) is not tuple or len(pid) != length or pid[0] != "storage":
         raise pickle.UnpicklingError(f"expected the id of a storage, got {str(pid)[:80]}")
     _, kind, key, location, count = pid[:5]
-    if isinstance(key, bytes):          # files of Python 2
-        key, location = key.decode(), location.decode()
+    if type(key) is bytes and type(location) is bytes:          # files of Python 2
+        key, location = key.decode("latin1"), location.decode("latin1")
     if not isinstance(kind, StorageType) or type(key) is not str or type(location) is not str \
             or type(count) is not int or count < 0:
         raise pickle.UnpicklingError("the id of a storage has parts of wrong types")

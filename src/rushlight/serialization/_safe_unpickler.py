@@ -26,17 +26,17 @@ _INTERNAL = (Rule, StorageType, TensorType, UserGlobal)
 _MAX_MEMO = 1 << 26
 
 
-class _Unsupported(UnpicklingError):
-    """A global that is not allowed."""
+class UnsupportedGlobal(UnpicklingError):
+    """A name in the file that is not allowed."""
 
 
 def unsupported_global(module, name):
     """The error for a global without a rule, with the way to allow it."""
     full = f"{module}.{name}"
     if module in _BLOCKED_MODULES:
-        return _Unsupported(f"Trying to load unsupported GLOBAL {full} whose module {module} is "
+        return UnsupportedGlobal(f"Trying to load unsupported GLOBAL {full} whose module {module} is "
                             "blocked.")
-    return _Unsupported(
+    return UnsupportedGlobal(
         f"Unsupported global: GLOBAL {full} was not an allowed global by default. Please use "
         f"`torch.serialization.add_safe_globals([{full}])` or the "
         f"`torch.serialization.safe_globals([{full}])` context manager to allowlist this global if "
@@ -236,7 +236,7 @@ class SafeUnpickler:
         kind = type(target)
         if isinstance(target, _INTERNAL) or not any(
                 kind is allowed for allowed in _safe_globals._allowed.values()):
-            raise UnpicklingError(
+            raise UnsupportedGlobal(
                 f"Can only build Tensor, Parameter, OrderedDict or types allowlisted via "
                 f"`add_safe_globals`, but got {kind.__module__}.{kind.__qualname__}")
         if hasattr(kind, "__setstate__"):
