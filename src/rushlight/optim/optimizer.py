@@ -218,8 +218,9 @@ class Optimizer:
     def load_state_dict(self, state_dict):
         """Take over a state made by ``state_dict`` (of this class, here or in PyTorch).
 
-        State tensors are copied to the dtype and device of their parameter (``"step"`` keeps its
-        own dtype); other values are deep-copied.  Parameters themselves are not changed.
+        State tensors of another dtype or device are converted to their parameter's (``"step"`` keeps
+        its own dtype), others are taken as they are and so shared; options are copied.  Parameters
+        themselves are not changed.
 
         Raises:
             ValueError: the number of groups, or of the parameters of one, differs.

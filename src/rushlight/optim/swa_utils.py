@@ -59,7 +59,7 @@ def get_swa_multi_avg_fn():
             if _can_average(average):
                 average.lerp_(value, float(weight))
             else:
-                average.add_((value - average) * weight)
+                average.copy_(average + (value - average) * weight)
 
     return swa_update
 
