@@ -188,23 +188,18 @@ def _as_seed(seed):
 
 def _seeded_words(seed):
     """The 624 words mt19937 starts from: w[i] = 1812433253 (w[i-1] ^ w[i-1] >> 30) + i mod 2^32.
-
-    NumPy's generator of the same family is seeded by the same rule, so it does the serial recurrence.
     """
-    bits = _seeded_words.legacy
-    if bits is None:
-        bits = _seeded_words.legacy = np.random.MT19937(0)
-    bits._legacy_seeding(seed)
-    return bits.state["state"]["key"]
-
-
-_seeded_words.legacy = None
+    words = [seed]
+    for i in range(1, N):
+        seed = (1812433253 * (seed ^ seed >> 30) + i) & 0xFFFFFFFF
+        words.append(seed)
+    return words
 
 
 def _to_tensor(array):
-    from rushlight.tensor.tensor import from_numpy
+    from rushlight.tensor.tensor import wrap
 
-    return from_numpy(array)
+    return wrap(array)
 
 
 def _to_array(state):
