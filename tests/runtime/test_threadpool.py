@@ -212,6 +212,7 @@ def test_workers_start_lazily():
     program = """
 print(threadpool.worker_count())
 work()
+time.sleep(0.2)
 names = [open(f"/proc/self/task/{t}/comm").read() for t in os.listdir("/proc/self/task")]
 print(threadpool.worker_count(), names.count("rushlight\\n"))
 """

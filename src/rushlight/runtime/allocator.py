@@ -150,20 +150,21 @@ def _descr_size_field() -> tuple[int, str]:
 def _load() -> None:
     """Generate the allocator, or settle for NumPy's where llvmlite is missing."""
     global _library, _native_empty, _unavailable
-    from rushlight.runtime.allocator_ir import allocator_ir
+    with native.lock:
+        from rushlight.runtime.allocator_ir import allocator_ir
 
+    if not native.available():
+        _unavailable = True
+        return
+    addresses = native.load(
+        "allocator",
+        allocator_ir(THRESHOLD, cpu.is_linux(), _descr_size_field()),
+        _EXPORTS,
+        native.numpy_api(),
+    )
     with native.lock:
         if _library is not None:
             return
-        if not native.available():
-            _unavailable = True
-            return
-        addresses = native.load(
-            "allocator",
-            allocator_ir(THRESHOLD, cpu.is_linux(), _descr_size_field()),
-            _EXPORTS,
-            native.numpy_api(),
-        )
         library = {
             name: ctypes.CFUNCTYPE(*signature)(addresses[name])
             for name, signature in _SIGNATURES.items()

@@ -4,10 +4,11 @@
     callable_from(address, name, doc) -> builtin function (METH_FASTCALL)
     symbols() -> {name: address}       the runtime's own C ABI, for the imports of other modules
     available() -> bool                whether llvmlite can be imported here
-    lock                               held while code is generated; ``os.fork`` waits for it
+    lock                               held while the pool and the allocator are set up; ``os.fork`` waits for it
 
 Loaded code lives until the process ends: workers may sleep in it, and arrays that outlive the interpreter's
-modules are released through it.
+modules are released through it. Code itself is made by ``compiler.engine``, imported on first use; its lock is never
+taken while ``lock`` is held, since a fork takes both.
 """
 
 import ctypes
@@ -21,7 +22,7 @@ lock = threading.RLock()
 _forever = []
 
 if hasattr(os, "register_at_fork"):
-    # A child forked amid a compile would find this lock, and LLVM's, taken for ever.
+    # A child forked while another thread holds the lock would find it taken for ever.
     os.register_at_fork(
         before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
     )
@@ -36,81 +37,27 @@ class _MethodDef(ctypes.Structure):
     ]
 
 
-@cache
 def available() -> bool:
-    """Whether native code can be generated (llvmlite is installed and the build has a GIL)."""
-    import importlib.util
-    import sysconfig
-
-    if sysconfig.get_config_var("Py_GIL_DISABLED"):
-        return False
-    return importlib.util.find_spec("llvmlite") is not None
-
-
-@cache
-def target_machine():
-    """LLVM's description of this CPU; AVX-512 CPUs use their full vectors."""
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    features = llvm.get_host_cpu_features().flatten()
-    if "+avx512f" in features.split(","):
-        features += ",-prefer-256-bit"
-    return llvm.Target.from_default_triple().create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=features, opt=3, reloc="pic"
-    )
-
-
-@cache
-def _jit():
-    import llvmlite.binding as llvm
-
-    jit = llvm.create_lljit_compiler(target_machine())
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(jit))
-    return jit
-
-
-def compile_object(ir: str, level: int = 2) -> bytes:
-    """Machine code (a relocatable object) of the module ``ir``, optimised at ``level`` (0 to 3)."""
-    import llvmlite.binding as llvm
-
-    machine = target_machine()
-    module = llvm.parse_assembly(ir)
-    module.verify()
-    if level:
-        options = llvm.create_pipeline_tuning_options(speed_level=level)
-        options.loop_vectorization = False
-        options.slp_vectorization = False
-        options.loop_unrolling = False
-        builder = llvm.create_pass_builder(machine, options)
-        builder.getModulePassManager().run(module, builder)
-    return machine.emit_object(module)
-
-
-def link_object(name: str, code: bytes, exports, imports=None) -> dict:
-    """Load the object ``code`` for the rest of the process; return the addresses of ``exports``.
-
-    ``imports`` maps further symbols to addresses; the process's own symbols are always visible.
-    """
-    import llvmlite.binding as llvm
-
+    """Whether native code can be generated and called here."""
     with lock:
-        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-        for symbol in exports:
-            builder.export_symbol(symbol)
-        for symbol, address in (imports or {}).items():
-            builder.import_symbol(symbol, address)
-        library = builder.link(_jit(), f"rushlight.{name}.{len(_forever)}")
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
-        _forever.append(library)
-        return {symbol: library[symbol] for symbol in exports}
+        return _engine().available()
+
+
+def _engine():
+    # Imported under the lock: a child forked amid another thread's import could never import the module itself.
+    with lock:
+        from rushlight.compiler import engine
+
+        return engine
 
 
 def load(name: str, ir: str, exports, imports=None, level: int = 2) -> dict:
-    """Compile the module ``ir`` and load it: ``link_object(name, compile_object(ir))``."""
-    with lock:
-        return link_object(name, compile_object(ir, level), exports, imports)
+    """Compile and load the module ``ir`` for the rest of the process; return the addresses of ``exports``.
+
+    ``imports`` maps further symbols to addresses; the process's own symbols are always visible. Code is kept on disk by
+    the hash of its text (see ``compiler.cache``).
+    """
+    return _engine().load(f"{name}|{level}|{ir}", lambda: ir, list(exports), imports, level)
 
 
 def callable_from(address: int, name: str, doc: str = "", module: str = "rushlight"):

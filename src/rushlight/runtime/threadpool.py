@@ -102,12 +102,13 @@ _SIGNATURES = {
 
 def _load() -> None:
     global _library, _address
-    from rushlight.runtime.threadpool_ir import pool_ir
+    with native.lock:
+        from rushlight.runtime.threadpool_ir import pool_ir
 
+    addresses = native.load("threadpool", pool_ir(_supported()), list(_SIGNATURES))
     with native.lock:
         if _library is not None:
             return
-        addresses = native.load("threadpool", pool_ir(_supported()), list(_SIGNATURES))
         library = {
             name: ctypes.CFUNCTYPE(*signature)(addresses[name])
             for name, signature in _SIGNATURES.items()
