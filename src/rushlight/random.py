@@ -1,8 +1,8 @@
 """Random number generators and PyTorch's CPU random streams.
 
-A `Generator` is PyTorch's CPU generator: mt19937 with the same seeding, the same words, the same transforms, and the
-same 5056-byte state, so seeds and saved states give the same numbers in both frameworks. The numbers themselves are
-made in `rushlight.randomness`.
+A `Generator` is PyTorch's CPU generator: mt19937 with the same seeding, the same words, the same
+transforms, and the same 5056-byte state, so seeds and saved states give the same numbers in both
+frameworks. The numbers themselves are made in `rushlight.randomness`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ __all__ = [
 
 DEFAULT_SEED = 67280421310721
 
-# PyTorch's state: seed, left, seeded, next; 624 words of 8 bytes; three doubles (the second holds the kept
-# normal) and a flag; then a float normal and its flag, which its current kernels leave unused.
+# PyTorch's state: seed, left, seeded, next; 624 words of 8 bytes; three doubles (the second holds
+# the kept normal) and a flag; then a float normal and its flag, which its current kernels leave
+# unused.
 _HEAD, _TAIL = struct.Struct("<QiiQ"), struct.Struct("<dddi4xf?3x")
 RNG_STATE_BYTES = _HEAD.size + 8 * N + _TAIL.size
 _LEGACY_BYTES = RNG_STATE_BYTES - 8
@@ -74,10 +75,11 @@ class Generator:
         """Draw `words` words and forget them."""
         from rushlight.randomness.kernels import kernel
 
-        kernel("skip")(self._address, 0, words, 0.0, 0.0)
+        kernel("skip")(self._address, self._bytes, words, 0.0, 0.0)
 
     def manual_seed(self, seed):
-        """Start the stream that belongs to `seed`, an integer in [-2^63, 2^64); negative ones count from 2^64.
+        """Start the stream that belongs to `seed`, an integer in [-2^63, 2^64); negative ones count
+        from 2^64.
 
         The words depend on the lowest 32 bits only. Returns the generator.
         """
@@ -115,7 +117,9 @@ class Generator:
         return state
 
     def set_state_bytes(self, state):
-        """Continue from a state in PyTorch's layout (a uint8 ndarray of 5056 or, the older layout, 5048 bytes)."""
+        """Continue from a state in PyTorch's layout (a uint8 ndarray of 5056 or, the older layout,
+        5048 bytes).
+        """
         if state.size not in (RNG_STATE_BYTES, _LEGACY_BYTES):
             raise RuntimeError(
                 "Expected either a CPUGeneratorImplStateLegacy of size "
@@ -213,7 +217,8 @@ default_generator = Generator()
 
 
 def manual_seed(seed):
-    """Seed the default generator of every device; returns the CPU's. See `Generator.manual_seed`."""
+    """Seed the default generator of every device; returns the CPU's. See `Generator.manual_seed`.
+    """
     return default_generator.manual_seed(int(seed))
 
 
@@ -244,8 +249,8 @@ def fork_rng(
     """Context manager: what is drawn inside leaves the default generators as they were.
 
     Args:
-        devices: accelerator devices whose generators are kept as well; there are none yet, so only an empty
-            sequence or None.
+        devices: accelerator devices whose generators are kept as well; there are none yet, so only
+            an empty sequence or None.
         enabled: False makes the manager do nothing.
     """
     if not enabled:

@@ -11,6 +11,7 @@ from ..autograd.modes import state
 from ..random import Generator, default_generator
 from ..randomness import checks, fills, samplers
 from ..record import NOT_IMPLEMENTED
+from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import broadcast_shapes
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, resolve_bits, wrap
@@ -28,8 +29,9 @@ def generator_of(op, generator):
     if generator is None:
         return default_generator
     if not isinstance(generator, Generator):
-        raise TypeError(f"{op}(): argument 'generator' must be torch.Generator, not "
-                        f"{type(generator).__name__}")
+        raise TypeError(
+            f"{op}(): argument 'generator' must be torch.Generator, not {type(generator).__name__}"
+        )
     return generator
 
 
@@ -49,6 +51,7 @@ def _real_pairs(a):
 
 # ---------------------------------------------------------------- fills of arrays with checks
 
+
 def _uniform(gen, a, d, low, high):
     if d.is_complex:
         checks.uniform_bounds(d.to_real(), low, high)
@@ -61,7 +64,7 @@ def _uniform(gen, a, d, low, high):
 def _normal(gen, a, d, mean, std):
     checks.normal_std(std)
     if d.is_complex:
-        fills.fill_normal(gen, _real_pairs(a), mean, std / 2 ** 0.5)
+        fills.fill_normal(gen, _real_pairs(a), mean, std / 2**0.5)
         return a
     checks.real_floating(d, "normal_kernel_cpu")
     return fills.fill_normal(gen, a, mean, std)
@@ -89,9 +92,11 @@ def _bernoulli_array(gen, a, p):
     if p.dtype.kind in "biuc":
         raise checks.unimplemented("bernoulli_tensor_cpu_p_", dtypes.from_np(p.dtype))
     if not ((p >= 0) & (p <= 1)).all():
-        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this "
-                           "error message be improved?  If so, please report an enhancement request to "
-                           "PyTorch.)")
+        raise RuntimeError(
+            "Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this "
+            "error message be improved?  If so, please report an enhancement request to "
+            "PyTorch.)"
+        )
     return fills.fill_bernoulli(gen, a, p)
 
 
@@ -123,18 +128,25 @@ def _cauchy(gen, a, d, median, sigma):
 
 # ---------------------------------------------------------------- in place
 
+
 def _fill_record(name, fill, node):
     """The differentiable form of a fill: a fresh array, and zero for what was there before."""
-    @primitive(f"{name}(Tensor self, Any parameters, Generator? generator) -> Tensor",
-               vjp={"self": _zero}, node=node, meta=lambda t, *rest: (t._a.shape, t.dtype),
-               doc=f"Fresh values for `{name}_`, which needs a gradient node.")
+
+    @primitive(
+        f"{name}(Tensor self, Any parameters, Generator? generator) -> Tensor",
+        vjp={"self": _zero},
+        node=node,
+        meta=lambda t, *rest: (t._a.shape, t.dtype),
+        doc=f"Fresh values for `{name}_`, which needs a gradient node.",
+    )
     def kernel(self, parameters, generator):
         return fill(generator, np.empty_like(self), dtypes.from_np(self.dtype), *parameters)
+
     return kernel
 
 
 _RECORDS = {
-    name: (fill, _fill_record(record, fill, node))
+    name: (fill, _fill_record(record, fill, node), name.partition(".")[0])
     for name, record, fill, node in (
         ("uniform_", "uniform", _uniform, "UniformBackward0"),
         ("normal_", "normal.fill", _normal, "NormalBackward0"),
@@ -152,9 +164,12 @@ _RECORDS = {
 
 def _fill(t, which, generator, *parameters):
     """Overwrite tensor `t` by the fill named `which`; its history becomes the fill's."""
-    op = which.partition(".")[0]
-    fill, record = _RECORDS[which]
-    gen = generator_of(op, generator)
+    fill, record, op = _RECORDS[which]
+    gen = default_generator if generator is None else generator_of(op, generator)
+    if t._view is None and not t._requires_grad and not t._bits and type(t._a) is _ndarray:
+        fill(gen, t._a, t.dtype, *parameters)
+        t._storage.version += 1
+        return t
     inplace.check(t)
     if state.grad and needs_grad(t):
         return inplace.apply(record, t, (parameters, gen), {}, op)
@@ -190,6 +205,8 @@ def _from_to(op, args, kwargs, low, high):
 @_method
 def uniform_(input, *args, generator=None, **kwargs):
     """Fill with numbers uniform in ``[from, to)``: ``uniform_(from=0, to=1)``."""
+    if not args and not kwargs:
+        return _fill(input, "uniform_", generator, 0.0, 1.0)
     low, high = _from_to("uniform_", args, kwargs, 0.0, 1.0)
     return _fill(input, "uniform_", generator, float(low), float(high))
 
@@ -202,7 +219,7 @@ def normal_(input, mean=0, std=1, *, generator=None):
 
 @_method
 def random_(input, *args, generator=None, **kwargs):
-    """Fill with integers uniform in ``[from, to)``: ``random_()``, ``random_(to)``, ``random_(from, to)``.
+    """Fill with integers uniform in ``[from, to)``; also ``random_(to)`` and ``random_()``.
 
     Without bounds: all non-negative integers of the dtype, for floats those up to 2^mantissa.
     """
@@ -241,10 +258,13 @@ def cauchy_(input, median=0, sigma=1, *, generator=None):
     return _fill(input, "cauchy_", generator, float(median), float(sigma))
 
 
-@primitive("bernoulli.Tensor(Tensor self, Tensor p, Generator? generator) -> Tensor",
-           vjp={"self": _zero, "p": lambda p_shape, p_dtype: _zero_like(p_shape, p_dtype)},
-           node="BernoulliBackward1", meta=lambda t, p, generator: (t._a.shape, t.dtype),
-           doc="Ones with the probabilities `p`, which broadcast to `self`.")
+@primitive(
+    "bernoulli.Tensor(Tensor self, Tensor p, Generator? generator) -> Tensor",
+    vjp={"self": _zero, "p": lambda p_shape, p_dtype: _zero_like(p_shape, p_dtype)},
+    node="BernoulliBackward1",
+    meta=lambda t, p, generator: (t._a.shape, t.dtype),
+    doc="Ones with the probabilities `p`, which broadcast to `self`.",
+)
 def _bernoulli_by(self, p, generator):
     return _bernoulli_array(generator, np.empty_like(self), p)
 
@@ -269,6 +289,7 @@ def bernoulli_(input, p=0.5, *, generator=None):
 
 # ---------------------------------------------------------------- factories
 
+
 def _index(op, name, value):
     """`value` as a Python int; TypeError for other numbers."""
     if type(value) is int:
@@ -278,10 +299,22 @@ def _index(op, name, value):
     return value.__index__()
 
 
-def _make(op, fill, args, shape, generator, out, dtype, layout, device, pin_memory, requires_grad,
-          default=None):
+def _make(
+    op,
+    fill,
+    args,
+    shape,
+    generator,
+    out,
+    dtype,
+    layout,
+    device,
+    pin_memory,
+    requires_grad,
+    default=None,
+):
     """A tensor of the given shape, filled by ``fill(gen, array, dtype, *args)``."""
-    gen = generator_of(op, generator)
+    gen = default_generator if generator is None else generator_of(op, generator)
     if out is not None:
         out = _into(out, shape, None, dtype)
         if type(out._a) is _ndarray:
@@ -293,18 +326,33 @@ def _make(op, fill, args, shape, generator, out, dtype, layout, device, pin_memo
     d = default or dtypes.default.float
     if dtype is not None:
         d = as_dtype(dtype, op)
-    a = blank(shape, d, devices.usable(device))
-    if type(a) is _ndarray:
-        fill(gen, a, d, *args)
-    return finish(a, requires_grad)
+    if device is None and devices.get_default_device() is devices.CPU:
+        a = fill(gen, alloc(shape, d.np), d, *args)
+    else:
+        a = blank(shape, d, devices.usable(device))
+        if type(a) is _ndarray:
+            fill(gen, a, d, *args)
+    return finish(a, requires_grad) if requires_grad else wrap(a)
 
 
-def _make_like(op, fill, args, input, dtype, layout, device, pin_memory, requires_grad,
-               memory_format, generator=None):
+def _make_like(
+    op,
+    fill,
+    args,
+    input,
+    dtype,
+    layout,
+    device,
+    pin_memory,
+    requires_grad,
+    memory_format,
+    generator=None,
+):
     """A tensor like `input`, filled by ``fill(gen, array, dtype, *args)``."""
     if not isinstance(input, Tensor):
-        raise TypeError(f"{op}(): argument 'input' (position 1) must be Tensor, not "
-                        f"{type(input).__name__}")
+        raise TypeError(
+            f"{op}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"
+        )
     if pin_memory or layout is not None:
         check_options(op, layout, pin_memory)
     d = input.dtype if dtype is None else as_dtype(dtype, op)
@@ -315,33 +363,86 @@ def _make_like(op, fill, args, input, dtype, layout, device, pin_memory, require
 
 
 @public(method=False)
-def rand(*args, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
-         pin_memory=False, requires_grad=False):
+def rand(
+    *args,
+    size=None,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+):
     """Numbers uniform in [0, 1), in the given shape."""
     shape = shape_of("rand", args if size is None else (size,))
-    return _make("rand", _uniform, (0.0, 1.0), shape, generator, out, dtype, layout, device, pin_memory,
-                 requires_grad)
+    return _make(
+        "rand",
+        _uniform,
+        (0.0, 1.0),
+        shape,
+        generator,
+        out,
+        dtype,
+        layout,
+        device,
+        pin_memory,
+        requires_grad,
+    )
 
 
 @public(method=False)
-def randn(*args, size=None, generator=None, out=None, dtype=None, layout=None, device=None,
-          pin_memory=False, requires_grad=False):
+def randn(
+    *args,
+    size=None,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+):
     """Standard normal numbers, in the given shape (complex: total variance one)."""
     shape = shape_of("randn", args if size is None else (size,))
-    return _make("randn", _normal, (0.0, 1.0), shape, generator, out, dtype, layout, device, pin_memory,
-                 requires_grad)
+    return _make(
+        "randn",
+        _normal,
+        (0.0, 1.0),
+        shape,
+        generator,
+        out,
+        dtype,
+        layout,
+        device,
+        pin_memory,
+        requires_grad,
+    )
 
 
 @public(method=False)
-def randint(*args, low=None, high=None, size=None, generator=None, out=None, dtype=None, layout=None,
-            device=None, pin_memory=False, requires_grad=False):
-    """Integers uniform in ``[low, high)``: ``randint(high, size)`` or ``randint(low, high, size)``."""
+def randint(
+    *args,
+    low=None,
+    high=None,
+    size=None,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+):
+    """Integers uniform in ``[low, high)``, by ``randint(high, size)`` with low = 0."""
     args = list(args)
     if size is None:
         if not args or not isinstance(args[-1], (tuple, list, Tensor)):
-            raise TypeError("randint() received an invalid combination of arguments: a size is missing; "
-                            "expected (int high, tuple of ints size) or (int low, int high, tuple of "
-                            "ints size)")
+            raise TypeError(
+                "randint() received an invalid combination of arguments: a size is missing; "
+                "expected (int high, tuple of ints size) or (int low, int high, tuple of "
+                "ints size)"
+            )
         size = args.pop()
     if len(args) == 2:
         low, high = args
@@ -353,16 +454,37 @@ def randint(*args, low=None, high=None, size=None, generator=None, out=None, dty
         else:
             high = args[0]
     if high is None:
-        raise TypeError("randint() missing 1 required positional arguments: \"high\"")
+        raise TypeError('randint() missing 1 required positional arguments: "high"')
     low, high = _index("randint", "low", 0 if low is None else low), _index("randint", "high", high)
     shape = shape_of("randint", (size,))
-    return _make("randint", _integers, (low, high), shape, generator, out, dtype, layout, device,
-                 pin_memory, requires_grad, dtypes.int64)
+    return _make(
+        "randint",
+        _integers,
+        (low, high),
+        shape,
+        generator,
+        out,
+        dtype,
+        layout,
+        device,
+        pin_memory,
+        requires_grad,
+        dtypes.int64,
+    )
 
 
 @public(method=False)
-def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=None, pin_memory=False,
-             requires_grad=False):
+def randperm(
+    n,
+    *,
+    generator=None,
+    out=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+):
     """A random permutation of ``0 ... n - 1``, int64 unless a dtype is given."""
     n = _index("randperm", "n", n)
     if n < 0:
@@ -371,57 +493,143 @@ def randperm(n, *, generator=None, out=None, dtype=None, layout=None, device=Non
     def fill(gen, a, d):
         if d.name not in checks.C_NAMES or d.is_complex or d is dtypes.bool_:
             raise checks.unimplemented("randperm", d)
-        top = (1 << checks.DIGITS[d.name]) + 1 if d.name in checks.DIGITS else dtypes.iinfo(d).max + 1
+        top = (
+            (1 << checks.DIGITS[d.name]) + 1 if d.name in checks.DIGITS else dtypes.iinfo(d).max + 1
+        )
         if n > top:
             if d.name in checks.DIGITS:
-                raise RuntimeError(f"n cannot be greater than {top} for {dtypes.scalar_name(d)} type.")
-            c_name = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int"}[d.name]
+                raise RuntimeError(
+                    f"n cannot be greater than {top} for {dtypes.scalar_name(d)} type."
+                )
+            c_name = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int"}[
+                d.name
+            ]
             raise RuntimeError(f"value cannot be converted to type {c_name} without overflow")
         a[...] = fills.randperm(gen, n, a.dtype)
+        return a
 
-    return _make("randperm", fill, (), (n,), generator, out, dtype, layout, device, pin_memory,
-                 requires_grad, dtypes.int64)
+    return _make(
+        "randperm",
+        fill,
+        (),
+        (n,),
+        generator,
+        out,
+        dtype,
+        layout,
+        device,
+        pin_memory,
+        requires_grad,
+        dtypes.int64,
+    )
 
 
 @public(method=False)
-def rand_like(input, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False,
-              requires_grad=False, memory_format=None):
+def rand_like(
+    input,
+    *,
+    generator=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+    memory_format=None,
+):
     """Numbers uniform in [0, 1), in the shape, dtype and layout of `input`."""
-    return _make_like("rand_like", _uniform, (0.0, 1.0), input, dtype, layout, device, pin_memory,
-                      requires_grad, memory_format, generator)
+    return _make_like(
+        "rand_like",
+        _uniform,
+        (0.0, 1.0),
+        input,
+        dtype,
+        layout,
+        device,
+        pin_memory,
+        requires_grad,
+        memory_format,
+        generator,
+    )
 
 
 @public(method=False)
-def randn_like(input, *, generator=None, dtype=None, layout=None, device=None, pin_memory=False,
-               requires_grad=False, memory_format=None):
+def randn_like(
+    input,
+    *,
+    generator=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+    memory_format=None,
+):
     """Standard normal numbers, in the shape, dtype and layout of `input`."""
-    return _make_like("randn_like", _normal, (0.0, 1.0), input, dtype, layout, device, pin_memory,
-                      requires_grad, memory_format, generator)
+    return _make_like(
+        "randn_like",
+        _normal,
+        (0.0, 1.0),
+        input,
+        dtype,
+        layout,
+        device,
+        pin_memory,
+        requires_grad,
+        memory_format,
+        generator,
+    )
 
 
 @public(method=False)
-def randint_like(input, *args, low=0, high=None, generator=None, dtype=None, layout=None, device=None,
-                 pin_memory=False, requires_grad=False, memory_format=None):
+def randint_like(
+    input,
+    *args,
+    low=0,
+    high=None,
+    generator=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+    memory_format=None,
+):
     """Integers uniform in ``[low, high)``, in the shape, dtype and layout of `input`."""
     if len(args) == 2:
         low, high = args
     elif len(args) == 1:
         low, high = (low, args[0]) if high is None else (args[0], high)
     if high is None:
-        raise TypeError("randint_like() missing 1 required positional arguments: \"high\"")
+        raise TypeError('randint_like() missing 1 required positional arguments: "high"')
     bounds = _index("randint_like", "low", low), _index("randint_like", "high", high)
-    return _make_like("randint_like", _integers, bounds, input, dtype, layout, device, pin_memory,
-                      requires_grad, memory_format, generator)
+    return _make_like(
+        "randint_like",
+        _integers,
+        bounds,
+        input,
+        dtype,
+        layout,
+        device,
+        pin_memory,
+        requires_grad,
+        memory_format,
+        generator,
+    )
 
 
 # ---------------------------------------------------------------- draws from parameters
+
 
 def _same(t, *rest):
     return t._a.shape, t.dtype
 
 
-@primitive("bernoulli(Tensor self, Generator? generator) -> Tensor", vjp={"self": _zero}, meta=_same,
-           doc="Ones with the probabilities `self`, else zeros.")
+@primitive(
+    "bernoulli(Tensor self, Generator? generator) -> Tensor",
+    vjp={"self": _zero},
+    meta=_same,
+    doc="Ones with the probabilities `self`, else zeros.",
+)
 def _bernoulli(self, generator):
     return _bernoulli_array(generator, np.empty_like(self), self)
 
@@ -438,29 +646,40 @@ def bernoulli(input, p=None, *, generator=None):
     return bernoulli_(fresh, p, generator=gen)
 
 
-@primitive("normal.Tensor_float(Tensor mean, float std, Generator? generator) -> Tensor",
-           vjp={"mean": _zero}, node="NormalBackward1", meta=_same,
-           doc="Normal numbers around `mean` with one standard deviation.")
+@primitive(
+    "normal.Tensor_float(Tensor mean, float std, Generator? generator) -> Tensor",
+    vjp={"mean": _zero},
+    node="NormalBackward1",
+    meta=_same,
+    doc="Normal numbers around `mean` with one standard deviation.",
+)
 def _normal_around(mean, std, generator):
     z = _normal(generator, np.empty(mean.shape, mean.dtype), dtypes.from_np(mean.dtype), 0.0, std)
     return _add(z, mean)
 
 
-@primitive("normal.float_Tensor(float mean, Tensor std, Generator? generator) -> Tensor",
-           vjp={"std": _zero}, node="NormalBackward2",
-           meta=lambda mean, std, generator: (std._a.shape, std.dtype),
-           doc="Normal numbers around one mean, with the standard deviations `std`.")
+@primitive(
+    "normal.float_Tensor(float mean, Tensor std, Generator? generator) -> Tensor",
+    vjp={"std": _zero},
+    node="NormalBackward2",
+    meta=lambda mean, std, generator: (std._a.shape, std.dtype),
+    doc="Normal numbers around one mean, with the standard deviations `std`.",
+)
 def _normal_wide(mean, std, generator):
     z = _normal(generator, np.empty(std.shape, std.dtype), dtypes.from_np(std.dtype), 0.0, 1.0)
     return _add(_mul(z, std), std.dtype.type(mean))
 
 
-@primitive("normal.Tensor_Tensor(Tensor mean, Tensor std, Generator? generator) -> Tensor",
-           vjp={"mean": lambda mean_shape, mean_dtype: _zero_like(mean_shape, mean_dtype),
-                "std": lambda std_shape, std_dtype: _zero_like(std_shape, std_dtype)},
-           node="NormalBackward3",
-           meta=lambda mean, std, generator: (broadcast_shapes(mean._a.shape, std._a.shape), mean.dtype),
-           doc="Normal numbers with the means and standard deviations given.")
+@primitive(
+    "normal.Tensor_Tensor(Tensor mean, Tensor std, Generator? generator) -> Tensor",
+    vjp={
+        "mean": lambda mean_shape, mean_dtype: _zero_like(mean_shape, mean_dtype),
+        "std": lambda std_shape, std_dtype: _zero_like(std_shape, std_dtype),
+    },
+    node="NormalBackward3",
+    meta=lambda mean, std, generator: (broadcast_shapes(mean._a.shape, std._a.shape), mean.dtype),
+    doc="Normal numbers with the means and standard deviations given.",
+)
 def _normal_both(mean, std, generator):
     shape = broadcast_shapes(mean.shape, std.shape)
     z = _normal(generator, np.empty(shape, mean.dtype), dtypes.from_np(mean.dtype), 0.0, 1.0)
@@ -482,8 +701,18 @@ def _add(x, y):
 
 
 @public(method=False, out=True)
-def normal(mean, std=1.0, size=None, *, generator=None, dtype=None, layout=None, device=None,
-           pin_memory=False, requires_grad=False):
+def normal(
+    mean,
+    std=1.0,
+    size=None,
+    *,
+    generator=None,
+    dtype=None,
+    layout=None,
+    device=None,
+    pin_memory=False,
+    requires_grad=False,
+):
     """Normal numbers: ``normal(mean, std)`` with tensors, or ``normal(mean, std, size)``."""
     gen = generator_of("normal", generator)
     if isinstance(std, Tensor):
@@ -497,14 +726,31 @@ def normal(mean, std=1.0, size=None, *, generator=None, dtype=None, layout=None,
     if isinstance(mean, Tensor):
         return _normal_around(mean, float(std), gen)
     if size is None:
-        raise TypeError("normal() received an invalid combination of arguments: a size is needed where "
-                        "neither mean nor std is a tensor")
-    return _make("normal", _normal, (float(mean), float(std)), shape_of("normal", (size,)), gen, None,
-                 dtype, layout, device, pin_memory, requires_grad)
+        raise TypeError(
+            "normal() received an invalid combination of arguments: a size is needed where "
+            "neither mean nor std is a tensor"
+        )
+    return _make(
+        "normal",
+        _normal,
+        (float(mean), float(std)),
+        shape_of("normal", (size,)),
+        gen,
+        None,
+        dtype,
+        layout,
+        device,
+        pin_memory,
+        requires_grad,
+    )
 
 
-@primitive("poisson(Tensor self, Generator? generator) -> Tensor", vjp={"self": _zero}, meta=_same,
-           doc="Poisson numbers with the means `self`.")
+@primitive(
+    "poisson(Tensor self, Generator? generator) -> Tensor",
+    vjp={"self": _zero},
+    meta=_same,
+    doc="Poisson numbers with the means `self`.",
+)
 def _poisson(self, generator):
     checks.real_floating(dtypes.from_np(self.dtype), "poisson_cpu")
     if not (self >= 0).all():
@@ -518,10 +764,13 @@ def poisson(input, generator=None):
     return _poisson(input, generator_of("poisson", generator))
 
 
-@primitive("binomial(Tensor count, Tensor prob, Generator? generator) -> Tensor",
-           vjp=NOT_IMPLEMENTED("the number of successes is not a smooth function"), node="NotImplemented",
-           meta=lambda count, prob, generator: (count._a.shape, count.dtype),
-           doc="Numbers of successes in `count` trials of probability `prob`.")
+@primitive(
+    "binomial(Tensor count, Tensor prob, Generator? generator) -> Tensor",
+    vjp=NOT_IMPLEMENTED("the number of successes is not a smooth function"),
+    node="NotImplemented",
+    meta=lambda count, prob, generator: (count._a.shape, count.dtype),
+    doc="Numbers of successes in `count` trials of probability `prob`.",
+)
 def _binomial(count, prob, generator):
     return samplers.fill_binomial(generator, np.empty(count.shape, count.dtype), count, prob)
 
@@ -531,14 +780,20 @@ def binomial(count, prob, generator=None):
     """Numbers of successes in `count` trials of probability `prob` each."""
     gen = generator_of("binomial", generator)
     if not count.dtype.is_floating_point:
-        raise ValueError("binomial only supports floating-point dtypes for count, got: "
-                         f"{dtypes.scalar_name(count.dtype)}")
+        raise ValueError(
+            "binomial only supports floating-point dtypes for count, got: "
+            f"{dtypes.scalar_name(count.dtype)}"
+        )
     if not prob.dtype.is_floating_point:
-        raise ValueError("binomial only supports floating-point dtypes for prob, got: "
-                         f"{dtypes.scalar_name(prob.dtype)}")
+        raise ValueError(
+            "binomial only supports floating-point dtypes for prob, got: "
+            f"{dtypes.scalar_name(prob.dtype)}"
+        )
     if count.dtype is not prob.dtype:
-        raise RuntimeError(f"Found dtype {dtypes.scalar_name(prob.dtype)} but expected "
-                           f"{dtypes.scalar_name(count.dtype)}")
+        raise RuntimeError(
+            f"Found dtype {dtypes.scalar_name(prob.dtype)} but expected "
+            f"{dtypes.scalar_name(count.dtype)}"
+        )
     if count.dtype not in (dtypes.float32, dtypes.float64):
         raise checks.unimplemented("binomial_cpu", count.dtype)
     return _binomial(count, prob, gen)
@@ -553,12 +808,16 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
     if not 1 <= input._a.ndim <= 2:
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if not d.is_floating_point:
-        raise RuntimeError("multinomial only supports floating-point dtypes for input, got: "
-                           f"{dtypes.scalar_name(d)}")
+        raise RuntimeError(
+            "multinomial only supports floating-point dtypes for input, got: "
+            f"{dtypes.scalar_name(d)}"
+        )
     if n <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and n > input._a.shape[-1]:
-        raise RuntimeError("cannot sample n_sample > prob_dist.size(-1) samples without replacement")
+        raise RuntimeError(
+            "cannot sample n_sample > prob_dist.size(-1) samples without replacement"
+        )
     shape = (*input._a.shape[:-1], n)
     if input.is_meta:
         return wrap(MetaArray(shape, np.int64))
@@ -568,10 +827,14 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
     wide = weights.astype(np.float32) if weights.dtype.itemsize < 4 else weights
     if replacement and n > 1:
         if (wide < 0).any():
-            raise RuntimeError("invalid multinomial distribution (encountering probability entry < 0)")
+            raise RuntimeError(
+                "invalid multinomial distribution (encountering probability entry < 0)"
+            )
         if not np.isfinite(wide).all():
-            raise RuntimeError("invalid multinomial distribution (encountering probability entry = "
-                               "infinity or NaN)")
+            raise RuntimeError(
+                "invalid multinomial distribution (encountering probability entry = "
+                "infinity or NaN)"
+            )
     elif not (np.isfinite(wide) & (wide >= 0)).all():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if (wide.sum(-1) <= 0).any():

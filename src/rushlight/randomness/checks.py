@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 
-from rushlight.dtypes import FLOAT, finfo, iinfo, scalar_name
+from rushlight.dtypes import scalar_name
 
 # The C++ names of element types, as error messages spell them.
 C_NAMES = {
@@ -26,6 +26,19 @@ C_NAMES = {
 DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 
 
+# Smallest and largest integer that elements may be asked to hold.
+LIMITS = {
+    "bool": (0, 1),
+    "uint8": (0, 255),
+    **{f"int{n}": (-(1 << n - 1), (1 << n - 1) - 1) for n in (8, 16, 32, 64)},
+    "float16": (-65504, 65504),
+    "bfloat16": (-(255 << 120), 255 << 120),
+    "float32": (-((1 << 24) - 1 << 104), (1 << 24) - 1 << 104),
+    "float64": (-((1 << 53) - 1 << 971), (1 << 53) - 1 << 971),
+}
+_FINITE = {name: float(LIMITS[name][1]) for name in DIGITS}
+
+
 def unimplemented(kernel, d):
     """The error for a dtype that a distribution is not made for."""
     return NotImplementedError(f'"{kernel}" not implemented for \'{scalar_name(d)}\'')
@@ -39,8 +52,11 @@ def real_floating(d, kernel):
 
 def uniform_bounds(d, low, high):
     """Bounds of `uniform_` for elements of the real type `d`."""
-    real_floating(d, "check_uniform_bounds")
-    limit = finfo(d).max
+    limit = _FINITE.get(d.name)
+    if limit is None:
+        raise unimplemented("check_uniform_bounds", d)
+    if -limit <= low <= high <= limit and high - low <= limit:
+        return
     for name, value in (("from", low), ("to", high)):
         if not -limit <= value <= limit:
             raise RuntimeError(f"{name} is out of bounds for {C_NAMES[d.name]}")
@@ -89,18 +105,8 @@ def _int64(value):
     return value
 
 
-def _limits(d):
-    """Smallest and largest integer that elements of `d` may be asked to hold."""
-    if d.name == "bool":
-        return 0, 1
-    if d.category == FLOAT:
-        return -int(finfo(d).max), int(finfo(d).max)
-    info = iinfo(d)
-    return info.min, info.max
-
-
 def _within(d, name, value):
-    low, high = _limits(d)
+    low, high = LIMITS[d.name]
     if not low <= value <= high:
         raise RuntimeError(f"{name} is out of bounds for {C_NAMES[d.name]}")
     digits = DIGITS.get(d.name)
@@ -143,11 +149,14 @@ def integer_range(d, low, high):
 
     `high` None means up to the largest integer of the type (floats: 2^digits), which is included.
     """
-    if d.name not in C_NAMES or d.is_complex:
+    limits = LIMITS.get(d.name)
+    if limits is None:
         raise unimplemented("random_kernel_cpu", d)
+    if high is not None and d.name not in DIGITS and limits[0] <= low < high <= limits[1]:
+        return low, high
     _int64(low)
     if high is None:
-        top = (1 << DIGITS[d.name]) if d.category == FLOAT else _limits(d)[1]
+        top = 1 << DIGITS[d.name] if d.name in DIGITS else limits[1]
         _within(d, "from", low)
         low, _ = _inside(d, low, None)
         if low >= top:

@@ -1,9 +1,9 @@
-"""The mt19937 engine as LLVM IR, and the text builder that the kernels of the streams are written with.
+"""The mt19937 engine as LLVM IR, and the text builder the kernels of the streams are written with.
 
 State (`STATE_BYTES` bytes, owned by a `Generator`):
 
     offset     0  624 x i32   the words of the recurrence
-    offset  2496  i32         left: words until the next recurrence step, plus one (1: step before the next word)
+    offset  2496  i32         left: words until the next step of the recurrence, plus one
     offset  2500  i32         next: index of the next word
     offset  2504  f64         the second normal of a pair, when drawn one by one
     offset  2512  i32         whether that normal is there
@@ -20,7 +20,9 @@ UPPER, LOWER, MATRIX = 0x80000000, 0x7FFFFFFF, 0x9908B0DF
 
 
 class Builder:
-    """One function's body as text; `lanes` is the width of the values now being computed (1: scalars)."""
+    """One function's body as text; `lanes` is the width of the values now being computed (1:
+    scalars).
+    """
 
     def __init__(self):
         self.lines, self.count, self.lanes = [], 0, 1
@@ -101,7 +103,8 @@ class Builder:
         """`for i in range(start, stop, step): body(i)`, all i64."""
         self.count += 1
         tag = f"l{self.count}"
-        # Own blocks before and after the body give the phi fixed predecessors, whatever surrounds or fills it.
+        # Own blocks before and after the body give the phi fixed predecessors, whatever surrounds
+        # or fills it.
         self.emit(f"br label %{tag}.enter")
         self.label(f"{tag}.enter")
         self.emit(f"br label %{tag}.head")
@@ -127,7 +130,8 @@ def _literal(element, number):
     if element in ("float", "double"):
         import struct
 
-        # LLVM writes both as the bits of a double; a float constant must be exact in single precision.
+        # LLVM writes both as the bits of a double; a float constant must be exact in single
+        # precision.
         if element == "float":
             number = struct.unpack("f", struct.pack("f", number))[0]
         return "0x" + struct.pack(">d", number).hex().upper()
@@ -135,7 +139,9 @@ def _literal(element, number):
 
 
 def _mix(b, first, second):
-    """The matrix product of one recurrence step: words s[i] and s[i+1] give what is xor-ed onto s[i+M]."""
+    """The matrix product of one recurrence step: words s[i] and s[i+1] give what is xor-ed onto
+    s[i+M].
+    """
     joined = b.op("or", "i32", b.op("and", "i32", first, UPPER), b.op("and", "i32", second, LOWER))
     odd = b.op("sub", "i32", 0, b.op("and", "i32", second, 1))
     return b.op("xor", "i32", b.op("lshr", "i32", joined, 1), b.op("and", "i32", odd, MATRIX))
@@ -172,7 +178,8 @@ def twist_ir():
 
         return body
 
-    # Reading s[i+1] ahead of writing s[i] is what a vector of words does by itself; M and N - M exceed the width.
+    # Reading s[i+1] ahead of writing s[i] is what a vector of words does by itself; M and N - M
+    # exceed the width.
     b.loop(0, 224, 16, step(16, M))
     b.loop(224, N - M, 1, step(1, M))
     b.loop(N - M, N - M + 384, 16, step(16, M - N))
@@ -232,11 +239,14 @@ end:
 
 
 def words_ir():
-    """The engine's module: `void @rl_mt_words(ptr state, ptr out, i64 n)`, the next `n` words, tempered."""
+    """The engine's module: `void @rl_mt_words(ptr state, ptr out, i64 n)`, the next `n` words,
+    tempered.
+    """
     b = Builder()
 
     def body(i):
-        # The last vector may read past the state's words (into its other fields) and write past n: both are ours.
+        # The last vector may read past the state's words (into its other fields) and write past n:
+        # both are ours.
         b.lanes = 16
         word = temper(b, b.load("i32", b.address("%from", i, "i32")))
         b.store("i32", word, b.address("%to", i, "i32"))

@@ -1,14 +1,15 @@
 """Random numbers into NumPy arrays, bit for bit PyTorch's CPU streams.
 
-Each `fill_*` takes a generator, the array to fill and the distribution's parameters, and returns the array. Arrays
-that aren't contiguous are filled in memory order (largest stride outermost), as PyTorch's iterator walks them.
-Parameters are not checked here: that is the ops' business.
+Each `fill_*` takes a generator, the array to fill and the distribution's parameters, and returns
+the array. Arrays that aren't contiguous are filled in memory order (largest stride outermost), as
+PyTorch's iterator walks them. Parameters are not checked here: that is the ops' business.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from functools import cache
 
 import numpy as np
 
@@ -31,29 +32,41 @@ __all__ = [
 ]
 
 
+_DOUBLE, _LONG = struct.Struct("<d"), struct.Struct("<Q")
+_F32, _F64 = np.dtype(np.float32), np.dtype(np.float64)
+_I64 = np.dtype(np.int64)
+
+
 def _bits(number):
-    """The integer `number` (mod 2^64) as the double with the same bits: how kernels take integers."""
-    return struct.unpack("<d", struct.pack("<Q", number & 0xFFFFFFFFFFFFFFFF))[0]
+    """The integer `number` (mod 2^64) as the double with the same bits: how kernels take integers.
+    """
+    return _DOUBLE.unpack(_LONG.pack(number & 0xFFFFFFFFFFFFFFFF))[0]
 
 
 def in_memory_order(array):
-    """`array` with its axes permuted so that strides fall: the order in which an iterator visits it."""
+    """`array` with its axes permuted so that strides fall: the order in which an iterator visits
+    it.
+    """
     strides = array.strides
     return array.transpose(sorted(range(array.ndim), key=lambda axis: -strides[axis]))
 
 
 def _run(gen, name, array, dtype, a, b, convert=None):
-    """Run a kernel that writes `dtype` over `array`, through a temporary where array differs in type or layout."""
-    if array.dtype == dtype and array.flags.c_contiguous and convert is None:
-        kernel(name)(gen._address, array.ctypes.data, array.size, a, b)
+    """Run a kernel that writes `dtype` over `array`, through a temporary where array differs in
+    type or layout.
+    """
+    if array.dtype is dtype and array.flags.c_contiguous and convert is None:
+        kernel(name)(gen._address, array, array.size, a, b)
         return array
     drawn = np.empty(array.size, dtype)
-    kernel(name)(gen._address, drawn.ctypes.data, drawn.size, a, b)
+    kernel(name)(gen._address, drawn, drawn.size, a, b)
     return _assign(array, drawn if convert is None else convert(drawn))
 
 
 def _assign(array, drawn):
-    """Store the 1-d `drawn` in `array` in memory order. Doubles reach 16 bits by way of a float, as in PyTorch."""
+    """Store the 1-d `drawn` in `array` in memory order. Doubles reach 16 bits by way of a float, as
+    in PyTorch.
+    """
     kind = array.dtype.kind
     if drawn.dtype == np.float64 and array.dtype.itemsize < 4 and kind not in "biu":
         drawn = drawn.astype(np.float32)
@@ -71,51 +84,52 @@ def _assign(array, drawn):
 
 def unit24(gen, n):
     """`n` float32 in [0, 1), one word each."""
-    return _run(gen, "uniform_float", np.empty(n, np.float32), np.float32, 0.0, 1.0)
+    return _run(gen, "uniform_float", np.empty(n, _F32), _F32, 0.0, 1.0)
 
 
 def unit53(gen, n):
     """`n` float64 in [0, 1), two words each."""
-    return _run(gen, "uniform_double", np.empty(n, np.float64), np.float64, 0.0, 1.0)
+    return _run(gen, "uniform_double", np.empty(n, _F64), _F64, 0.0, 1.0)
 
 
 def fill_uniform(gen, array, low=0.0, high=1.0):
-    """low + (high - low) u with u in [0, 1): 53 random bits for float64, 24 for the other floating types."""
-    if array.dtype == np.float64:
-        return _run(gen, "uniform_double", array, np.float64, low, high)
+    """low + (high - low) u with u in [0, 1): 53 random bits for float64, 24 for the other floating
+    types.
+    """
+    if array.dtype is _F32 and array.flags.c_contiguous:
+        kernel("uniform_float")(gen._address, array, array.size, low, high)
+        return array
+    if array.dtype is _F64:
+        return _run(gen, "uniform_double", array, _F64, low, high)
     convert = None
-    if array.dtype != np.float32:
+    if array.dtype is not _F32:
         # Rounding to 16 bits can reach the excluded end; PyTorch then takes the other one.
         def convert(drawn):
             narrow = drawn.astype(array.dtype)
             narrow[narrow == array.dtype.type(high)] = array.dtype.type(low)
             return narrow
 
-    return _run(gen, "uniform_float", array, np.float32, low, high, convert)
+    return _run(gen, "uniform_float", array, _F32, low, high, convert)
 
 
 # ------------------------------------------------------------------ normal
 
 
 def fill_normal(gen, array, mean=0.0, std=1.0):
-    """mean + std z. Contiguous arrays of 16 and more go block by block, others pair by pair: two different streams."""
+    """mean + std z. Contiguous arrays of 16 and more go block by block, others pair by pair: two
+    different streams.
+    """
     n = array.size
     if n < 16 or not array.flags.c_contiguous:
-        return _run(gen, "normal_pairs", array, np.float64, mean, std)
-    if array.dtype == np.float64 or array.dtype == np.float32:
-        double = array.dtype == np.float64
-        blocks = kernel("normal_blocks_double" if double else "normal_blocks_float")
-        state, start = gen._address, array.ctypes.data
-        blocks(state, start, n & -16, mean, std)
-        if n & 15:  # the rest's uniforms were drawn before the last sixteen numbers are made anew
-            gen._skip((n & 15) * (2 if double else 1))
-            blocks(state, start + (n - 16) * array.itemsize, 16, mean, std)
+        return _run(gen, "normal_pairs", array, _F64, mean, std)
+    if array.dtype is _F32:
+        kernel("normal_blocks_float")(gen._address, array, n, mean, std)
+        return array
+    if array.dtype is _F64:
+        kernel("normal_blocks_double")(gen._address, array, n, mean, std)
         return array
     drawn = np.empty(n, np.float32)
-    blocks = kernel("normal_blocks_float")
-    blocks(gen._address, drawn.ctypes.data, n & -16, mean, std)
-    if n & 15:
-        blocks(gen._address, drawn.ctypes.data + (n - 16) * 4, 16, mean, std)
+    kernel("normal_blocks_half")(gen._address, drawn, n, mean, std)
     return _assign(array, drawn)
 
 
@@ -123,26 +137,34 @@ def fill_log_normal(gen, array, mean=1.0, std=2.0):
     """e^(mean + std z)."""
 
     def exponentiate(drawn):
-        kernel("exp")(0, drawn.ctypes.data, drawn.size, 0.0, 0.0)
+        kernel("exp")(0, drawn, drawn.size, 0.0, 0.0)
         return drawn
 
-    return _run(gen, "normal_pairs", array, np.float64, mean, std, exponentiate)
+    return _run(gen, "normal_pairs", array, _F64, mean, std, exponentiate)
 
 
 # ------------------------------------------------------------------ bernoulli
+
+
+@cache
+def _one(dtype):
+    """The bits of the number one."""
+    return int.from_bytes(np.ones((), dtype).tobytes(), "little")
 
 
 def _bernoulli_bits(gen, array, p, one):
     """`array` (contiguous): the bits `one` with probability p, else zero."""
     limit = min(max(math.ceil(p * 2.0**53), 0), 1 << 53)
     kernel(f"bernoulli_{array.itemsize}")(
-        gen._address, array.ctypes.data, array.size, _bits(limit), _bits(one)
+        gen._address, array, array.size, _bits(limit), _bits(one)
     )
     return array
 
 
 def bernoulli_mask(gen, shape, p, value, dtype):
-    """A contiguous array that holds `value` with probability `p`, else 0: the scaled mask of dropout."""
+    """A contiguous array that holds `value` with probability `p`, else 0: the scaled mask of
+    dropout.
+    """
     array = np.empty(shape, dtype)
     one = int.from_bytes(np.array(value, array.dtype).tobytes(), "little")
     return _bernoulli_bits(gen, array, p, one)
@@ -151,11 +173,11 @@ def bernoulli_mask(gen, shape, p, value, dtype):
 def fill_bernoulli(gen, array, p=0.5):
     """1 with probability p, else 0.
 
-    `p` is a number (53 random bits an element) or an array that broadcasts to `array` (float64: 53 bits; other
-    types: 24 bits).
+    `p` is a number (53 random bits an element) or an array that broadcasts to `array` (float64: 53
+    bits; other types: 24 bits).
     """
     if not isinstance(p, np.ndarray):
-        one = int.from_bytes(np.ones((), array.dtype).tobytes(), "little")
+        one = _one(array.dtype)
         if array.flags.c_contiguous and array.itemsize <= 8:
             return _bernoulli_bits(gen, array, p, one)
         return _assign(array, _bernoulli_bits(gen, np.empty(array.size, bool), p, 1))
@@ -173,32 +195,36 @@ def fill_bernoulli(gen, array, p=0.5):
 
 
 def fill_integers(gen, array, low, high):
-    """Integers in [low, high), by remainder: one word an element where high - low < 2^28, else two."""
+    """Integers in [low, high), by remainder: one word an element where high - low < 2^28, else two.
+    """
     span = high - low
     if span >= 1 << 28:
-        return _run(gen, "integers64", array, np.int64, _bits(span), _bits(low), _view_of(array))
+        return _run(gen, "integers64", array, _I64, _bits(span), _bits(low), _view_of(array))
     if array.dtype.kind in "iu":
         return _run(
             gen, f"integers32_{array.itemsize}", array, array.dtype, _bits(span), _bits(low)
         )
-    return _run(gen, "integers32_8", array, np.int64, _bits(span), _bits(low), _view_of(array))
+    return _run(gen, "integers32_8", array, _I64, _bits(span), _bits(low), _view_of(array))
 
 
 def _view_of(array):
     """How 64-bit integers become the elements of `array` (None: as they are)."""
-    if array.dtype == np.int64:
+    if array.dtype is _I64:
         return None
     if array.dtype.kind in "fiub":
         return lambda drawn: drawn.astype(array.dtype)
     return lambda drawn: drawn.astype(np.float32).astype(array.dtype)
 
 
-# The largest integer to which each floating type counts without gaps; integer types give all of their non-negatives.
+# The largest integer to which each floating type counts without gaps; integer types give all of
+# their non-negatives.
 _MANTISSA = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 
 
 def fill_random(gen, array):
-    """Integers over the range of the type: [0, 2^m] for floats with m significant bits, [0, maximum] for integers."""
+    """Integers over the range of the type: [0, 2^m] for floats with m significant bits, [0,
+    maximum] for integers.
+    """
     dtype = array.dtype
     if dtype.kind == "b":
         return _run(
@@ -209,15 +235,17 @@ def fill_random(gen, array):
     else:
         span = (1 << _MANTISSA[dtype.name]) + 1
     if dtype.itemsize == 8:
-        return _run(gen, "integers64", array, np.int64, _bits(span), 0.0, _view_of(array))
-    return _run(gen, "integers32_8", array, np.int64, _bits(span), 0.0, _view_of(array))
+        return _run(gen, "integers64", array, _I64, _bits(span), 0.0, _view_of(array))
+    return _run(gen, "integers32_8", array, _I64, _bits(span), 0.0, _view_of(array))
 
 
 def randperm(gen, n, dtype=np.int64):
-    """A permutation of 0 ... n - 1 by Fisher and Yates: word i mod (n - i) chooses what place i is swapped with."""
+    """A permutation of 0 ... n - 1 by Fisher and Yates: word i mod (n - i) chooses what place i is
+    swapped with.
+    """
     array = np.arange(n, dtype=dtype)
     if n > 1:
-        kernel(f"randperm_{array.itemsize}")(gen._address, array.ctypes.data, n, 0.0, 0.0)
+        kernel(f"randperm_{array.itemsize}")(gen._address, array, n, 0.0, 0.0)
     return array
 
 
@@ -226,14 +254,14 @@ def randperm(gen, n, dtype=np.int64):
 
 def fill_exponential(gen, array, rate=1.0):
     """-ln(1 - u) / rate."""
-    return _run(gen, "exponential", array, np.float64, -1.0 / rate, 0.0)
+    return _run(gen, "exponential", array, _F64, -1.0 / rate, 0.0)
 
 
 def fill_geometric(gen, array, p):
     """The number of trials up to the first success: ceil(ln u / ln(1 - p))."""
-    return _run(gen, "geometric", array, np.float64, math.log1p(-p), 0.0)
+    return _run(gen, "geometric", array, _F64, math.log1p(-p), 0.0)
 
 
 def fill_cauchy(gen, array, median=0.0, sigma=1.0):
     """median + sigma tan(pi (u - 1/2))."""
-    return _run(gen, "cauchy", array, np.float64, median, sigma)
+    return _run(gen, "cauchy", array, _F64, median, sigma)

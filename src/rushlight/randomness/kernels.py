@@ -2,19 +2,52 @@
 
 from __future__ import annotations
 
-import ctypes
 from functools import cache
 
 __all__ = ["kernel", "module_ir"]
 
 
+# What Python calls: (state address, array, n, a, b), with the array's data pointer read from the
+# object.
+ENTRY = """
+@_Py_NoneStruct = external global i8
+declare void @rl_mt_words(ptr, ptr, i64)
+declare void @Py_IncRef(ptr)
+declare ptr @PyLong_AsVoidPtr(ptr)
+declare i64 @PyLong_AsLongLong(ptr)
+declare double @PyFloat_AsDouble(ptr)
+define ptr @rl_NAME_entry(ptr %module, ptr %args, i64 %count) {
+entry:
+  %args.1 = getelementptr ptr, ptr %args, i64 1
+  %args.2 = getelementptr ptr, ptr %args, i64 2
+  %args.3 = getelementptr ptr, ptr %args, i64 3
+  %args.4 = getelementptr ptr, ptr %args, i64 4
+  %state.o = load ptr, ptr %args
+  %array = load ptr, ptr %args.1
+  %n.o = load ptr, ptr %args.2
+  %a.o = load ptr, ptr %args.3
+  %b.o = load ptr, ptr %args.4
+  %state = call ptr @PyLong_AsVoidPtr(ptr %state.o)
+  %data = getelementptr i8, ptr %array, i64 16
+  %out = load ptr, ptr %data
+  %n = call i64 @PyLong_AsLongLong(ptr %n.o)
+  %a = call double @PyFloat_AsDouble(ptr %a.o)
+  %b = call double @PyFloat_AsDouble(ptr %b.o)
+  call void @rl_NAME(ptr %state, ptr %out, i64 %n, double %a, double %b)
+  call void @Py_IncRef(ptr @_Py_NoneStruct)
+  ret ptr @_Py_NoneStruct
+}
+"""
+
+
 def module_ir(name):
-    """The module of the kernel `name`; `"engine"` is the generator itself, which the others call."""
+    """The module of the kernel `name`; `"engine"` is the generator itself, which the others call.
+    """
     from rushlight.randomness import engine, transforms
 
     if name == "engine":
         return engine.words_ir()
-    return "declare void @rl_mt_words(ptr, ptr, i64)\n" + transforms.KERNELS[name]()
+    return ENTRY.replace("NAME", name) + transforms.KERNELS[name]()
 
 
 @cache
@@ -41,12 +74,13 @@ def _load(name, symbol, imports):
 
 @cache
 def kernel(name):
-    """The kernel `name` as a callable of (state, out, n, a, b): two addresses, a count and two doubles.
+    """The kernel `name` as a callable of (state address, array, n, a, b): n numbers from the
+    array's start on.
 
-    The interpreter lock is held during the call, so a draw from a generator is one indivisible step.
+    The array must be contiguous from there on and of the kernel's type; nothing is checked. The
+    interpreter lock is held during the call, so a draw from a generator is one indivisible step.
     """
-    address = _load(name, "rl_" + name, {"rl_mt_words": _load("engine", "rl_mt_words", None)})
-    signature = ctypes.PYFUNCTYPE(
-        None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_double, ctypes.c_double
-    )
-    return signature(address)
+    from rushlight.runtime.native import callable_from
+
+    imports = {"rl_mt_words": _load("engine", "rl_mt_words", None)}
+    return callable_from(_load(name, f"rl_{name}_entry", imports), name)

@@ -4,9 +4,9 @@ Every kernel has the C signature
 
     void kernel(ptr state, ptr out, i64 n, double a, double b)
 
-and appends `n` numbers at `out`, drawing words as PyTorch's CPU generator does. What a and b mean is the
-kernel's own affair. The rounding of each formula (where a product and a sum are one FMA, where a double goes through
-a float on its way to 16 bits) is part of the stream.
+and appends `n` numbers at `out`, drawing words as PyTorch's CPU generator does. What a and b mean
+is the kernel's own affair. The rounding of each formula (where a product and a sum are one FMA,
+where a double goes through a float on its way to 16 bits) is part of the stream.
 """
 
 from __future__ import annotations
@@ -41,10 +41,12 @@ def _unit53(b, pair):
 
 
 def stream_kernel(name, words, out, transform, lanes, prepare=None):
-    """A kernel with `words` words a number: `transform(b, word or pair, parameters) -> value` of type `out`.
+    """A kernel with `words` words a number: `transform(b, word or pair, parameters) -> value` of
+    type `out`.
 
-    `lanes` numbers are made at once; what is left of a chunk is made one by one by the same transform.
-    `prepare(b)` computes the parameters from %a and %b once; splats are made where they are used.
+    `lanes` numbers are made at once; what is left of a chunk is made one by one by the same
+    transform. `prepare(b)` computes the parameters from %a and %b once; splats are made where they
+    are used.
     """
     b = Builder()
     parameters = prepare(b) if prepare else ("%a", "%b")
@@ -62,9 +64,8 @@ def stream_kernel(name, words, out, transform, lanes, prepare=None):
     def chunk(start):
         rest = b.op("sub", "i64", "%n", start)
         count = b.call("i64", "llvm.smin.i64", rest, str(CHUNK))
-        b.emit(
-            f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {b.op('mul', 'i64', count, words)})"
-        )
+        wanted = b.op("mul", "i64", count, words)
+        b.emit(f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {wanted})")
         target = b.address("%out", start, out)
         whole = "0"
         if lanes > 1:
@@ -108,7 +109,8 @@ def uniform(out):
 
 
 def bernoulli(size):
-    """Bits of b where u53 < p, else zero; `size` bytes a number. a and b are passed as the bits of two integers.
+    """Bits of b where u53 < p, else zero; `size` bytes a number. a and b are passed as the bits of
+    two integers.
 
     k 2^-53 < p is k < ceil(p 2^53), so the comparison is one of integers.
     """
@@ -127,9 +129,11 @@ def bernoulli(size):
 
 
 def integers32(size):
-    """b + word mod a, for a < 2^32: integers of `size` bytes, wrapping. a and b are the bits of two integers.
+    """b + word mod a, for a < 2^32: integers of `size` bytes, wrapping. a and b are the bits of two
+    integers.
 
-    The quotient is estimated in double precision, within one of the true one, and the remainder put right.
+    The quotient is estimated in double precision, within one of the true one, and the remainder put
+    right.
     """
     out = f"i{8 * size}"
 
@@ -158,12 +162,15 @@ def integers32(size):
 
 
 def integers64():
-    """b + (two words) mod a as 8-byte integers; a = 0 stands for 2^64. a and b are the bits of two integers."""
+    """b + (two words) mod a as 8-byte integers; a = 0 stands for 2^64. a and b are the bits of two
+    integers.
+    """
 
     def prepare(b):
         span, base = (b.cast("bitcast", x, "double", "i64") for x in ("%a", "%b"))
         full = b.value(f"icmp eq i64 {span}, 0")
-        # A remainder by 2^64 is the number itself: the mask keeps it, and the divisor is then of no account.
+        # A remainder by 2^64 is the number itself: the mask keeps it, and the divisor is then of no
+        # account.
         return b.select(full, "i64", 1, span), b.cast("sext", full, "i1", "i64"), base
 
     def transform(b, pair, parameters):
@@ -184,7 +191,8 @@ def words():
 
 # ------------------------------------------------------------------ normal, sixteen at a time
 
-# Cephes' polynomials for the natural logarithm on [sqrt(1/2), sqrt(2)) and for sine and cosine on [-pi/4, pi/4].
+# Cephes' polynomials for the natural logarithm on [sqrt(1/2), sqrt(2)) and for sine and cosine on
+# [-pi/4, pi/4].
 LOG = (
     7.0376836292e-2,
     -1.1514610310e-1,
@@ -268,59 +276,80 @@ def _normal_block(b, first, second, mean, std):
     )
 
 
-def normal_blocks_float():
-    """a + b z in blocks of 16 (n is a multiple of 16): first eight uniforms the radii, the others the angles."""
+def _normal_blocks(name, words, block, drop_rest=True):
+    """a + b z for n >= 16, sixteen numbers a block: eight words make the radii, eight the angles.
+
+    When n is not a multiple of 16, the last sixteen numbers are made again by a block of their own,
+    after `drop_rest` words for the numbers beyond the last whole block were drawn in vain.
+    `block(b, i, at)` makes the block of the words from %buffer[i] on and stores it at %out[at].
+    """
     b = Builder()
-    mean, std = (b.cast("fptrunc", x, "double", "float") for x in ("%a", "%b"))
+    whole = b.op("and", "i64", "%n", -16)
+    rest = b.op("and", "i64", "%n", 15)
+
+    def draw(count):
+        wanted = b.op("mul", "i64", count, words)
+        b.emit(f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {wanted})")
 
     def chunk(start):
-        rest = b.op("sub", "i64", "%n", start)
-        count = b.call("i64", "llvm.smin.i64", rest, str(CHUNK))
-        b.emit(f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {count})")
+        count = b.call("i64", "llvm.smin.i64", b.op("sub", "i64", whole, start), str(CHUNK))
+        draw(count)
+        b.loop(0, count, 16, lambda i: block(b, i, b.op("add", "i64", start, i)))
 
-        def body(i):
-            at = b.op("add", "i64", start, i)
-            later, at_later = b.op("add", "i64", i, 8), b.op("add", "i64", at, 8)
-            b.lanes = 8
-            first, second = (b.load("i32", b.address("%buffer", k, "i32")) for k in (i, later))
-            for value, place in zip(
-                _normal_block(b, first, second, b.splat("float", mean), b.splat("float", std)),
-                (at, at_later),
-            ):
-                b.store("float", value, b.address("%out", place, "float"))
-            b.lanes = 1
+    def tail(_):
+        if drop_rest:
+            draw(rest)
+        draw("16")
+        block(b, "0", b.op("sub", "i64", "%n", 16))
 
-        b.loop(0, count, 16, body)
+    b.loop(0, whole, CHUNK, chunk)
+    partial = b.cast("zext", b.value(f"icmp ne i64 {rest}, 0"), "i1", "i64")
+    b.loop(0, partial, 1, tail)
+    return _frame(name, b, words * CHUNK + 16)
 
-    b.loop(0, "%n", CHUNK, chunk)
-    return _frame("normal_blocks_float", b, CHUNK + 16)
+
+def _float_block(b, i, at):
+    mean, std = (b.cast("fptrunc", x, "double", "float") for x in ("%a", "%b"))
+    later, at_later = b.op("add", "i64", i, 8), b.op("add", "i64", at, 8)
+    b.lanes = 8
+    first, second = (b.load("i32", b.address("%buffer", k, "i32")) for k in (i, later))
+    pair = _normal_block(b, first, second, b.splat("float", mean), b.splat("float", std))
+    for value, place in zip(pair, (at, at_later)):
+        b.store("float", value, b.address("%out", place, "float"))
+    b.lanes = 1
+
+
+def _double_block(b, i, at):
+    """In double precision, with the C library's log, sin and cos."""
+
+    def body(k):
+        near = b.op("add", "i64", i, k)
+        words = (b.address("%buffer", x, "i64") for x in (near, b.op("add", "i64", near, 8)))
+        first, second = (_unit53(b, b.load("i64", place)) for place in words)
+        radius = _libm(b, "log", b.op("fsub", "double", 1.0, first))
+        radius = b.intrinsic("sqrt", "double", b.op("fmul", "double", radius, -2.0))
+        angle = b.op("fmul", "double", second, 2 * math.pi)
+        for function, shift in (("cos", 0), ("sin", 8)):
+            z = b.op("fmul", "double", radius, _libm(b, function, angle))
+            place = b.op("add", "i64", b.op("add", "i64", at, shift), k)
+            b.store("double", b.fma("double", z, "%b", "%a"), b.address("%out", place, "double"))
+
+    b.loop(0, 8, 1, body)
+
+
+def normal_blocks_float():
+    """Float blocks."""
+    return _normal_blocks("normal_blocks_float", 1, _float_block)
+
+
+def normal_blocks_half():
+    """Float blocks for 16-bit types, whose tail draws no words in vain."""
+    return _normal_blocks("normal_blocks_half", 1, _float_block, drop_rest=False)
 
 
 def normal_blocks_double():
-    """The same in double precision, with the C library's log, sin and cos."""
-    b = Builder()
-
-    def block(start):
-        b.emit("call void @rl_mt_words(ptr %state, ptr %buffer, i64 32)")
-
-        def body(i):
-            at, later = b.op("add", "i64", start, i), b.op("add", "i64", i, 8)
-            first, second = (
-                _unit53(b, b.load("i64", b.address("%buffer", k, "i64"))) for k in (i, later)
-            )
-            radius = _libm(b, "log", b.op("fsub", "double", 1.0, first))
-            radius = b.intrinsic("sqrt", "double", b.op("fmul", "double", radius, -2.0))
-            angle = b.op("fmul", "double", second, 2 * math.pi)
-            for function, shift in (("cos", 0), ("sin", 8)):
-                value = b.fma(
-                    "double", b.op("fmul", "double", radius, _libm(b, function, angle)), "%b", "%a"
-                )
-                b.store("double", value, b.address("%out", b.op("add", "i64", at, shift), "double"))
-
-        b.loop(0, 8, 1, body)
-
-    b.loop(0, "%n", 16, block)
-    return _frame("normal_blocks_double", b, 32 + 16)
+    """Double blocks."""
+    return _normal_blocks("normal_blocks_double", 2, _double_block)
 
 
 # ------------------------------------------------------------------ one at a time
@@ -331,7 +360,9 @@ def _libm(b, function, x):
 
 
 def normal_pairs():
-    """a + b z, doubles: two uniforms give two normals, the second kept in the state for the next draw."""
+    """a + b z, doubles: two uniforms give two normals, the second kept in the state for the next
+    draw.
+    """
     b = Builder()
     saved, valid = b.address("%state", NORMAL, "i8"), b.address("%state", NORMAL_VALID, "i8")
 
@@ -395,7 +426,8 @@ def cauchy():
 
 
 def randperm(size):
-    """Fisher-Yates over %out, whose n elements of `size` bytes hold what is permuted; n - 1 words."""
+    """Fisher-Yates over %out, whose n elements of `size` bytes hold what is permuted; n - 1 words.
+    """
     b = Builder()
     element = f"i{8 * size}"
     last = b.op("sub", "i64", "%n", 1)
@@ -460,6 +492,7 @@ KERNELS = {
     "skip": skip,
     **{f"randperm_{size}": partial(randperm, size) for size in (1, 2, 4, 8)},
     "normal_blocks_float": normal_blocks_float,
+    "normal_blocks_half": normal_blocks_half,
     "normal_blocks_double": normal_blocks_double,
     "normal_pairs": normal_pairs,
     "exponential": exponential,

@@ -1,16 +1,17 @@
 """Tensors as text: the `repr` of a tensor, to the letter as PyTorch prints it.
 
-The work is done on a NumPy array and a few facts (dtype name, device, gradient function), so that nothing
-here needs a tensor's own indexing. What decides the text:
+The work is done on a NumPy array and a few facts (dtype name, device, gradient function), so that
+nothing here needs a tensor's own indexing. What decides the text:
 
-* *One format for the whole tensor.* Floating values are looked at together: if every finite non-zero value is
-  an integer they print as `3.`; otherwise with `precision` decimals; in scientific notation when the largest
-  magnitude is over 1e8, when the ratio of the largest to the smallest is over 1000, or (non-integers only) when the
-  smallest is under 1e-4. Zeros, infinities and NaN have no say in this, nor in the column width.
-* *Summary.* Above `threshold` elements each dimension shows `edgeitems` at both ends, and only the shown
-  values choose the format.
-* *Suffixes* (`device=`, `size=`, `dtype=`, `requires_grad=`, `grad_fn=`) are appended where they say something
-  the reader would not assume, and wrap at `linewidth`.
+* *One format for the whole tensor.* Floating values are looked at together: if every finite
+  non-zero value is an integer they print as `3.`; otherwise with `precision` decimals; in
+  scientific notation when the largest magnitude is over 1e8, when the ratio of the largest to the
+  smallest is over 1000, or (non-integers only) when the smallest is under 1e-4. Zeros, infinities
+  and NaN have no say in this, nor in the column width.
+* *Summary.* Above `threshold` elements each dimension shows `edgeitems` at both ends, and only the
+  shown values choose the format.
+* *Suffixes* (`device=`, `size=`, `dtype=`, `requires_grad=`, `grad_fn=`) are appended where they
+  say something the reader would not assume, and wrap at `linewidth`.
 
 Real and imaginary parts of complex tensors choose their formats independently.
 """
@@ -50,9 +51,10 @@ def set_printoptions(
         threshold: number of elements above which a tensor is summarised (1000).
         edgeitems: elements shown at each end of a summarised dimension (3).
         linewidth: characters a line (80).
-        profile: `"default"`, `"short"` or `"full"`; sets the four above before they are applied one by one.
-        sci_mode: True or False forces scientific notation on or off; None lets each tensor's values decide. Unlike
-            the others it is set by every call, so leaving it out returns to None.
+        profile: `"default"`, `"short"` or `"full"`; sets the four above before they are applied one
+            by one.
+        sci_mode: True or False forces scientific notation on or off; None lets each tensor's values
+            decide. Unlike the others it is set by every call, so leaving it out returns to None.
     """
     _options.update(_PROFILES.get(profile, {}))
     given = {
@@ -66,7 +68,9 @@ def set_printoptions(
 
 
 def get_printoptions():
-    """The current print options as a dict of `precision`, `threshold`, `edgeitems`, `linewidth` and `sci_mode`."""
+    """The current print options as a dict of `precision`, `threshold`, `edgeitems`, `linewidth` and
+    `sci_mode`.
+    """
     return dict(_options)
 
 
@@ -223,8 +227,10 @@ def format_array(
 
     Args:
         values: ndarray with the elements, or None where there are none to show (`meta`).
-        dtype: the dtype's printed name, for example `"torch.float32"`; derived from `values` when None.
-        default_dtypes: printed names of the default floating and complex dtypes, which are left out.
+        dtype: the dtype's printed name, for example `"torch.float32"`; derived from `values` when
+            None.
+        default_dtypes: printed names of the default floating and complex dtypes, which are left
+            out.
         device: printed device; `"cpu"` is left out.
         shape: the shape, needed when `values` is None.
         requires_grad: whether `requires_grad=True` is printed (when there is no `grad_fn`).
@@ -269,7 +275,8 @@ def tensor_repr(tensor, prefix=None):
     """The text of `tensor`, as `repr` shows it.
 
     Args:
-        prefix: what stands before the first bracket; by default `tensor(`, or the class name of a subclass.
+        prefix: what stands before the first bracket; by default `tensor(`, or the class name of a
+            subclass.
     """
     from rushlight import dtypes
     from rushlight.tensor.storage import MetaArray
