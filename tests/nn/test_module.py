@@ -76,9 +76,9 @@ def test_assignment_before_init(value, text):
 def test_names_are_checked():
     m = nn.Linear(2, 3)
     for register in (m.register_parameter, m.register_buffer):
-        with pytest.raises(KeyError, match="can't contain"):
+        with pytest.raises(KeyError, match="name can.*t contain"):
             register("a.b", None)
-        with pytest.raises(KeyError, match="empty string"):
+        with pytest.raises(KeyError, match="be empty string"):
             register("", None)
         with pytest.raises(KeyError, match="already exists"):
             register("forward", None)

@@ -230,38 +230,40 @@ class RNNBase(Module):
             raise ValueError(f"{self._get_name()}: Expected input to be 2D or 3D, got "
                              f"{input.dim()}D instead")
 
-    def forward(self, input, hx=None):
-        packed = isinstance(input, PackedSequence)
-        batch_sizes = sorted_indices = unsorted_indices = None
-        batched = True
-        if packed:
-            input, batch_sizes, sorted_indices, unsorted_indices = input
-            batch = int(batch_sizes[0])
-        else:
-            self._check_rank(input)
-            batched = input.dim() == 3
-            batch_dim = 0 if self.batch_first else 1
-            if not batched:
-                input = input.unsqueeze(batch_dim)
-                if hx is not None:
-                    self._unbatched_error(hx)
-                    hx = hx.unsqueeze(1)
-            elif hx is not None and hx.dim() != 3:
-                raise RuntimeError(
-                    f"For batched 3-D input, hx should also be 3-D but got {hx.dim()}-D tensor")
-            batch = input.size(batch_dim)
-        if hx is None:
-            hx = self._zeros(input, batch, self.hidden_size)
-        else:
-            hx = self.permute_hidden(hx, sorted_indices)
-        self.check_forward_args(input, hx, batch_sizes)
-        output, hidden = self._run(input, hx, batch_sizes)
-        if packed:
-            output = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
-            return output, self.permute_hidden(hidden, unsorted_indices)
+
+def _forward_one_state(self, input, hx=None):
+    """Run a layer whose state is one tensor over a sequence, padded or packed."""
+    packed = isinstance(input, PackedSequence)
+    batch_sizes = sorted_indices = unsorted_indices = None
+    batched = True
+    if packed:
+        input, batch_sizes, sorted_indices, unsorted_indices = input
+        batch = int(batch_sizes[0])
+    else:
+        self._check_rank(input)
+        batched = input.dim() == 3
+        batch_dim = 0 if self.batch_first else 1
         if not batched:
-            output, hidden = output.squeeze(batch_dim), hidden.squeeze(1)
+            input = input.unsqueeze(batch_dim)
+            if hx is not None:
+                self._unbatched_error(hx)
+                hx = hx.unsqueeze(1)
+        elif hx is not None and hx.dim() != 3:
+            raise RuntimeError(
+                f"For batched 3-D input, hx should also be 3-D but got {hx.dim()}-D tensor")
+        batch = input.size(batch_dim)
+    if hx is None:
+        hx = self._zeros(input, batch, self.hidden_size)
+    else:
+        hx = self.permute_hidden(hx, sorted_indices)
+    self.check_forward_args(input, hx, batch_sizes)
+    output, hidden = self._run(input, hx, batch_sizes)
+    if packed:
+        output = PackedSequence(output, batch_sizes, sorted_indices, unsorted_indices)
         return output, self.permute_hidden(hidden, unsorted_indices)
+    if not batched:
+        output, hidden = output.squeeze(batch_dim), hidden.squeeze(1)
+    return output, self.permute_hidden(hidden, unsorted_indices)
 
 
 class RNN(RNNBase):
@@ -287,6 +289,8 @@ class RNN(RNNBase):
                              "'relu'.")
         super().__init__("RNN_" + self.nonlinearity.upper(), *args, **kwargs)
 
+    forward = _forward_one_state
+
 
 class GRU(RNNBase):
     """r, z = σ(...), n = tanh(W_in x + b_in + r (W_hn h + b_hn)), h' = (1 - z) n + z h.
@@ -299,6 +303,8 @@ class GRU(RNNBase):
         if "proj_size" in kwargs:
             raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
         super().__init__("GRU", *args, **kwargs)
+
+    forward = _forward_one_state
 
 
 class LSTM(RNNBase):
