@@ -71,12 +71,16 @@ def confusion(report, path):
     """Draw a `ClassificationReport`'s confusion matrix to the PNG file `path`."""
     counts = report.matrix.tolist()
     figure = _figure(5.6, 5.2)
+    from matplotlib.patches import Rectangle
+
     axes = figure.subplots()
-    # Shades show errors: the diagonal would drown them.
+    # Shades show errors, from a floor so that one mistake isn't painted like many.
     errors = [[0 if i == j else value for j, value in enumerate(row)]
               for i, row in enumerate(counts)]
-    top = max(1, *(max(row) for row in errors))
-    axes.imshow(errors, cmap="OrRd", vmin=0, vmax=1.6 * top)
+    top = max(5, *(max(row) for row in errors))
+    axes.imshow(errors, cmap="OrRd", vmin=0, vmax=1.4 * top)
+    for i in range(len(counts)):
+        axes.add_patch(Rectangle((i - 0.5, i - 0.5), 1, 1, facecolor="#dcebf5", zorder=1))
     for i, row in enumerate(counts):
         for j, value in enumerate(row):
             if value:
@@ -92,7 +96,6 @@ def confusion(report, path):
     axes.spines[:].set_color(_GRID)
     axes.set_xlabel("predicted", color=_INK)
     axes.set_ylabel("true", color=_INK)
-    axes.set_title(f"Test images by true and predicted class "
-                   f"({report.right} of {report.total} right)", loc="left", fontsize=11,
+    axes.set_title(f"Test images: {report.right} of {report.total} right", loc="left", fontsize=11,
                    fontweight="bold", color=_INK)
     _save(figure, path)
