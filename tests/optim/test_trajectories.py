@@ -90,10 +90,21 @@ def test_kernels_agree_with_tensor_operations(name, monkeypatch):
     """The native update and the formula on tensors give the same parameters and state."""
     from rushlight.optim import fused
 
+    def nothing_is_plain(slots, how):
+        def gather(optimizer, group):
+            rest = []
+            for p in group["params"]:
+                asked = how == fused.ASKED
+                tick = optimizer._tick(group, p, optimizer.state[p]) if asked else None
+                rest.append((p, p.grad, tick))
+            return [], rest
+
+        return gather
+
     for options in CASES["OPTIMIZERS"][name]:
         native, _ = CASES["trajectory"](torch, name, options, torch.float64)
         with monkeypatch.context() as patch:
-            patch.setattr(fused, "update", lambda formula, members, scalars: members)
+            patch.setattr(fused, "gatherer", nothing_is_plain)
             plain, _ = CASES["trajectory"](torch, name, options, torch.float64)
         for got, want in zip(native, plain, strict=True):
             close(got, want, 1e-12)
@@ -101,23 +112,24 @@ def test_kernels_agree_with_tensor_operations(name, monkeypatch):
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "Adagrad", "RMSprop", "AdamW"])
 def test_one_native_call_for_a_group(name, monkeypatch):
-    """Plain parameters leave nothing to tensor operations."""
+    """All plain parameters of a group step together, and none is left to tensor operations."""
+    from rushlight import compiler
     from rushlight.optim import fused
 
-    left = []
-    original = fused.update
+    calls = []
+    original = fused.gatherer
 
-    def watched(*args):
-        rest = original(*args)
-        left.extend(rest)
-        return rest
+    def watched(slots, how):
+        def gather(optimizer, group):
+            batches, rest = original(slots, how)(optimizer, group)
+            calls.append((len(batches), len(rest)))
+            return batches, rest
 
-    monkeypatch.setattr(fused, "update", watched)
+        return gather
+
+    monkeypatch.setattr(fused, "gatherer", watched)
     CASES["trajectory"](torch, name, {"lr": 0.1}, torch.float32)
-    from rushlight import compiler
-
-    if compiler.available():
-        assert left == []
+    assert set(calls) == ({(1, 0)} if compiler.available() else {(0, 2)})
 
 
 def test_versions_go_up():

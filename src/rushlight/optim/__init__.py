@@ -1,6 +1,6 @@
 """Optimizers and learning rate schedules."""
 
-from rushlight.optim import lr_scheduler, swa_utils
+from rushlight.optim import lr_scheduler
 from rushlight.optim.adadelta import Adadelta
 from rushlight.optim.adafactor import Adafactor
 from rushlight.optim.adagrad import Adagrad
@@ -35,5 +35,13 @@ __all__ = [
     "SGD",
     "SparseAdam",
     "lr_scheduler",
-    "swa_utils",
+    "swa_utils",  # noqa: F822
 ]
+
+
+def __getattr__(name):
+    if name == "swa_utils":  # needs nn, which not every program with an optimizer does
+        from importlib import import_module
+
+        return import_module("rushlight.optim.swa_utils")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

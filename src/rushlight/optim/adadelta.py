@@ -2,6 +2,7 @@
 
 import functools
 
+from rushlight.optim.fused import COUNTED
 from rushlight.optim.optimizer import _check_at_least_zero, _check_lr
 from rushlight.optim.pointwise import (
     Formula,
@@ -27,7 +28,7 @@ def _formula(decay, maximize):
         delta_square = delta_square * rho + one_minus_rho * delta * delta
         return p - lr * delta, square, delta_square
 
-    return Formula(update, "square_avg acc_delta", "lr weight_decay rho one_minus_rho eps")
+    return Formula(update, ("square_avg", "acc_delta"), "lr weight_decay rho one_minus_rho eps")
 
 
 class Adadelta(PointwiseOptimizer):
@@ -99,9 +100,8 @@ class Adadelta(PointwiseOptimizer):
         state["square_avg"] = zeros_like(p)
         state["acc_delta"] = zeros_like(p)
 
-    def _tick(self, group, p, state):
-        """The step count is kept, but no update depends on it."""
-        super()._tick(group, p, state)
+    def _memory(self, group):
+        return ("square_avg", "acc_delta"), COUNTED
 
     def _rule(self, group, _):
         lr = number_unless(group["differentiable"], group["lr"])

@@ -3,6 +3,7 @@
 import functools
 
 import rushlight as torch
+from rushlight.optim.fused import COUNTED
 from rushlight.optim.optimizer import _check_at_least_zero, _check_lr, _scalar_dtype
 from rushlight.optim.pointwise import (
     Formula,
@@ -24,7 +25,7 @@ def _formula(decay, maximize):
         total = total + g * g
         return p - lr * (g / (s.sqrt(total) + eps)), total
 
-    return Formula(update, "sum", "lr weight_decay eps")
+    return Formula(update, ("sum",), "lr weight_decay eps")
 
 
 class Adagrad(PointwiseOptimizer):
@@ -115,6 +116,9 @@ class Adagrad(PointwiseOptimizer):
             p, complex(start, start) if p.is_complex() else start,
             memory_format=torch.preserve_format,
         )
+
+    def _memory(self, group):
+        return ("sum",), COUNTED
 
     def _rule(self, group, t):
         lr = number_unless(group["differentiable"], group["lr"])

@@ -3,6 +3,7 @@
 import functools
 
 import rushlight as torch
+from rushlight.optim.fused import COUNTED
 from rushlight.optim.optimizer import _check_at_least_zero, _check_betas, _check_lr, _number
 from rushlight.optim.pointwise import (
     Formula,
@@ -14,6 +15,11 @@ from rushlight.optim.pointwise import (
 )
 
 __all__ = ["Adam", "AdamW"]
+
+_SLOTS = {
+    False: ("exp_avg", "exp_avg_sq"),
+    True: ("exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
+}
 
 
 @functools.cache
@@ -38,7 +44,7 @@ def _formula(decay, decoupled, amsgrad, maximize, fast_average):
 
     return Formula(
         update,
-        "exp_avg exp_avg_sq" + (" max_exp_avg_sq" if amsgrad else ""),
+        _SLOTS[bool(amsgrad)],
         "weight_decay one_minus_beta1 beta2 one_minus_beta2 step_size unroot eps",
     )
 
@@ -154,6 +160,9 @@ class Adam(PointwiseOptimizer):
         state["exp_avg_sq"] = zeros_like(p)
         if group["amsgrad"]:
             state["max_exp_avg_sq"] = zeros_like(p)
+
+    def _memory(self, group):
+        return _SLOTS[bool(group["amsgrad"])], COUNTED
 
     def _rule(self, group, t):
         differentiable = group["differentiable"]

@@ -3,6 +3,7 @@
 import functools
 
 from rushlight.optim.adam import lerp
+from rushlight.optim.fused import COUNTED
 from rushlight.optim.optimizer import _check_at_least_zero, _check_betas, _check_lr
 from rushlight.optim.pointwise import (
     Formula,
@@ -28,7 +29,7 @@ def _formula(decay, maximize, fast_average):
         return p - step_size * (m / norm), m, norm
 
     return Formula(
-        update, "exp_avg exp_inf", "step_size weight_decay one_minus_beta1 beta2 eps"
+        update, ("exp_avg", "exp_inf"), "step_size weight_decay one_minus_beta1 beta2 eps"
     )
 
 
@@ -98,6 +99,9 @@ class Adamax(PointwiseOptimizer):
         state["step"] = new_step(group, p.device)
         state["exp_avg"] = zeros_like(p)
         state["exp_inf"] = zeros_like(p)
+
+    def _memory(self, group):
+        return ("exp_avg", "exp_inf"), COUNTED
 
     def _rule(self, group, t):
         lr = number_unless(group["differentiable"], group["lr"])

@@ -3,6 +3,7 @@
 import functools
 
 import rushlight as torch
+from rushlight.optim.fused import ASKED
 from rushlight.optim.optimizer import (
     _check_at_least_zero,
     _check_lr,
@@ -31,7 +32,7 @@ def _formula(decay, averaging, maximize):
         average = average + (p - average) * mu if averaging else p
         return p, average
 
-    return Formula(update, "ax", "weight_decay shrink eta mu")
+    return Formula(update, ("ax",), "weight_decay shrink eta mu")
 
 
 class ASGD(PointwiseOptimizer):
@@ -111,6 +112,8 @@ class ASGD(PointwiseOptimizer):
 
     def _tick(self, group, p, state):
         """eta and mu of this step; those of the next one go into the state."""
+        if not state:
+            self._init_state(group, p, state)
         t = super()._tick(group, p, state)
         eta, mu = state["eta"], state["mu"]
         tick = eta.item(), mu.item()
@@ -119,6 +122,9 @@ class ASGD(PointwiseOptimizer):
             eta.fill_(lr / (1 + group["lambd"] * lr * t) ** group["alpha"])
             mu.fill_(1 / max(1, t - group["t0"]))
         return tick
+
+    def _memory(self, group):
+        return ("ax",), ASKED
 
     def _rule(self, group, tick):
         eta, mu = tick

@@ -5,42 +5,106 @@ about a microsecond a parameter.  Whatever is not a plain CPU tensor is left to 
 operations.
 """
 
+from functools import cache
+
 from numpy import ndarray
 
-from rushlight.autograd.modes import state as modes
-from rushlight.nn.parameter import Parameter
+from rushlight import dtypes
 from rushlight.tensor.tensor import Tensor
 
-# Classes whose instances are only arrays with a gradient: others may have their own
-# ideas of an update.
-_PLAIN = frozenset((Tensor, Parameter))
-_FLOATS = ("float32", "float64", "bfloat16", "float16")
+# How a step finds out which rule a parameter follows: all the same, by "step" in its state, or by
+# asking the optimizer.
+ALIKE, COUNTED, ASKED = range(3)
+
+# Whether a class of parameters is only arrays with a gradient; others may have their own ideas.
+_plain = {Tensor: True}
 
 
-def count_up(step):
-    """Add one to a step count, in place; returns it as a number."""
-    a = step._a
-    if type(a) is not ndarray or a.ndim:
-        step += 1
-        return step.item()
-    count = a.item() + 1
-    a[()] = count
-    step._storage.version += 1
-    return count
+def _is_plain(cls):
+    plain = cls.__torch_function__.__func__ is Tensor.__torch_function__.__func__
+    _plain[cls] = plain
+    return plain
+
+
+@cache
+def _supported(dtype):
+    from rushlight import compiler
+
+    floats = (dtypes.float32, dtypes.float64, dtypes.bfloat16, dtypes.float16)
+    return dtype in floats and compiler.available()
+
+
+@cache
+def gatherer(slots, how):
+    """A function (optimizer, group) -> (batches, rest) that prepares the kernel calls of a step.
+
+    A batch is (tick, dtype, list of argument tuples): outputs (p and the slots), then inputs (p,
+    its gradient, the slots).  Step counts and versions have gone up.  ``rest`` lists (p, gradient,
+    tick) of parameters that are not plain: another class, dtype, shape or device, or pending
+    conjugation; of these a tick is known only if it was asked for.
+
+    The loop is written out for the names in ``slots``: with loops over them it takes twice as long.
+    """
+    names = [f"slot{i}" for i in range(len(slots))]
+    arrays = "".join(f"array{i}, " for i in range(len(slots)))
+    stateful = how != ALIKE
+    different = [
+        f"or slot{i}.dtype is not dtype or type(array{i}) is not ndarray or array{i}.shape != shape"
+        for i in range(len(slots))
+    ]
+    lines = [
+        "def gather(optimizer, group):",
+        "    states = optimizer.state",
+        "    batches, rest = [], []",
+        "    tick = last = batch = batch_dtype = None",
+        "    for p in group['params']:",
+        "        g = p._grad",
+        "        if g is None:",
+        "            continue",
+        *["        state = states[p]"] * stateful,
+        *["        if not state: optimizer._init_state(group, p, state)"] * (how == COUNTED),
+        *["        tick = optimizer._tick(group, p, state)"] * (how == ASKED),
+        *[f"        {x} = state[{slot!r}]" for x, slot in zip(names, slots, strict=True)],
+        "        a, b, dtype = p._a, g._a, p.dtype",
+        *[f"        array{i} = {x}._a" for i, x in enumerate(names)],
+        "        if (",
+        "            type(a) is not ndarray or type(b) is not ndarray",
+        "            or not (plain.get(type(p)) or is_plain(type(p)))",
+        "            or p._bits or g._bits or g.dtype is not dtype",
+        "            or b.shape != (shape := a.shape)",
+        *[f"            {test}" for test in different],
+        "            or not (dtype is batch_dtype or supported(dtype))",
+        "        ):",
+        f"            rest.append((p, g, {'tick' if how == ASKED else None}))",
+        "            continue",
+        *[
+            "        step = state['step']",
+            "        count = step._a",
+            "        tick = count.item() + 1",
+            "        count[()] = tick",
+            "        step._storage.version += 1",
+        ]
+        * (how == COUNTED),
+        *[f"        {x}._storage.version += 1" for x in ("p", *names)],
+        "        if dtype is not batch_dtype or tick != last:",
+        "            batch, batch_dtype, last = [], dtype, tick",
+        "            batches.append((tick, dtype, batch))",
+        f"        batch.append((a, {arrays}a, b, {arrays}))",
+        "    return batches, rest",
+    ]
+    scope = {"ndarray": ndarray, "plain": _plain, "is_plain": _is_plain, "supported": _supported}
+    exec(compile("\n".join(lines), f"<gather {' '.join(slots)}>", "exec"), scope)
+    return scope["gather"]
 
 
 def make_kernel(formula, dtype):
-    """A formula as a native kernel for parameters of a dtype; None where there cannot be one."""
+    """A formula as a native call (batch, scalars) for parameters of a dtype."""
     from rushlight import compiler
 
     name = dtype.name
-    if name not in _FLOATS or not compiler.available():
-        return None
-    from rushlight.compiler import scalar
-
     slots, scalars = len(formula.slots), len(formula.scalars)
     outputs = compiler.trace(
-        lambda *args: formula.update(scalar, *args), "f" * (2 + slots), "f" * scalars
+        lambda *args: formula.update(compiler.scalar, *args), "f" * (2 + slots), "f" * scalars
     )
     return compiler.pointwise_kernel(
         outputs,
@@ -49,51 +113,3 @@ def make_kernel(formula, dtype):
         [name] * (1 + slots),
         "float64" if name == "float64" else "float32",
     ).many
-
-
-def update(formula, members, scalars):
-    """Step the plain ones among (parameter, gradient, state) members; returns the others.
-
-    Their version counters go up as by any in-place operation.
-    """
-    if modes.special:
-        return members
-    kernels, names = formula.kernels, formula.slots
-    rows, rest = {}, []
-    batch = batch_dtype = None
-    for member in members:
-        p, g, state = member
-        dtype, a, b = p.dtype, p._a, g._a
-        slots = [state[name] for name in names]
-        arrays = [a]
-        shape = a.shape if type(a) is ndarray else None
-        plain = (
-            shape is not None
-            and type(p) in _PLAIN
-            and not (p._bits or g._bits)
-            and g.dtype is dtype
-            and type(b) is ndarray
-            and b.shape == shape
-        )
-        for slot in slots:
-            x = slot._a
-            if slot.dtype is not dtype or type(x) is not ndarray or x.shape != shape:
-                plain = False
-            arrays.append(x)
-        if not plain:
-            rest.append(member)
-            continue
-        if dtype is not batch_dtype:
-            if dtype not in kernels:
-                kernels[dtype] = make_kernel(formula, dtype)
-            if kernels[dtype] is None:
-                rest.append(member)
-                continue
-            batch, batch_dtype = rows.setdefault(dtype, []), dtype
-        batch.append((*arrays, a, b, *arrays[1:]))
-        p._storage.version += 1
-        for slot in slots:
-            slot._storage.version += 1
-    for dtype, batch in rows.items():
-        kernels[dtype](batch, scalars)
-    return rest

@@ -4,6 +4,7 @@ import functools
 
 import rushlight as torch
 from rushlight.optim.adam import lerp
+from rushlight.optim.fused import ASKED
 from rushlight.optim.optimizer import (
     _check_at_least_zero,
     _check_betas,
@@ -43,7 +44,7 @@ def _formula(decay, decoupled, maximize, fast_average):
 
     return Formula(
         update,
-        "exp_avg exp_avg_sq",
+        ("exp_avg", "exp_avg_sq"),
         "weight_decay one_minus_beta1 beta2 one_minus_beta2 correction2 grad_size average_size eps",
     )
 
@@ -136,11 +137,16 @@ class NAdam(PointwiseOptimizer):
 
     def _tick(self, group, p, state):
         """The step count and the product of the momenta up to now."""
+        if not state:
+            self._init_state(group, p, state)
         t = super()._tick(group, p, state)
         product = state["mu_product"]
         with torch.no_grad():
             product *= self._mu(group, t)
         return t, product.item()
+
+    def _memory(self, group):
+        return ("exp_avg", "exp_avg_sq"), ASKED
 
     def _rule(self, group, tick):
         t, product = tick

@@ -218,9 +218,9 @@ class Optimizer:
     def load_state_dict(self, state_dict):
         """Take over a state made by ``state_dict`` (of this class, here or in PyTorch).
 
-        State tensors of another dtype or device are converted to their parameter's (``"step"`` keeps
-        its own dtype), others are taken as they are and so shared; options are copied.  Parameters
-        themselves are not changed.
+        State tensors of another dtype or device are converted to their parameter's (``"step"``
+        keeps its own dtype), others are taken as they are and so shared; options are copied.
+        Parameters themselves are not changed.
 
         Raises:
             ValueError: the number of groups, or of the parameters of one, differs.

@@ -7,6 +7,7 @@ in one native call.
 """
 
 import rushlight as torch
+from rushlight.autograd.modes import state as modes
 from rushlight.optim import fused
 from rushlight.optim.optimizer import Optimizer, _closure_loss, _number, _scalar_dtype
 
@@ -24,7 +25,7 @@ class Formula:
 
     def __init__(self, update, slots, scalars):
         self.update = update
-        self.slots = tuple(slots.split())
+        self.slots = slots
         self.scalars = tuple(scalars.split())
         self.kernels = {}  # dtype -> native call, made when first needed
 
@@ -62,18 +63,19 @@ class PointwiseOptimizer(Optimizer):
     _foreach_differentiable = False
 
     def _init_state(self, group, p, state):
+        """Fill the empty state of a parameter at its first step."""
         raise NotImplementedError
-
-    def _state_of(self, group, p):
-        """What is remembered of a parameter, made at its first step."""
-        state = self.state[p]
-        if not state:
-            self._init_state(group, p, state)
-        return state
 
     def _tick(self, group, p, state):
         """Advance the step count; what is returned selects the rule."""
-        return fused.count_up(state["step"])
+        step = state["step"]
+        with torch.no_grad():
+            step += 1
+        return step.item()
+
+    def _memory(self, group):
+        """(names of the state tensors of the parameters' shape, how the rule is found)."""
+        raise NotImplementedError
 
     def _rule(self, group, tick):
         """(formula, scalars) of this group at this tick."""
@@ -94,43 +96,54 @@ class PointwiseOptimizer(Optimizer):
         return loss
 
     def _step_group(self, group):
-        members = {}  # tick -> what steps alike
-        last = same = None
-        for p in group["params"]:
-            g = p.grad
-            if g is None:
-                continue
+        differentiable = group["differentiable"]
+        slots, how = self._memory(group)
+        if group["foreach"] or group.get("capturable"):
+            self._check_modes(group)
+        if differentiable or modes.special:
+            rest = [(p, p.grad, None) for p in group["params"] if p.grad is not None]
+            asked = False
+        else:
+            batches, rest = fused.gatherer(slots, how)(self, group)
+            asked = how == fused.ASKED
+            for tick, dtype, batch in batches:
+                formula, scalars = self._rule(group, tick)
+                kernel = formula.kernels.get(dtype)
+                if kernel is None:
+                    kernel = formula.kernels[dtype] = fused.make_kernel(formula, dtype)
+                kernel(batch, scalars)
+        if rest:
+            self._step_one_by_one(group, rest, how, asked)
+
+    def _step_one_by_one(self, group, members, how, asked):
+        """Step (parameter, gradient, tick) members with tensor operations."""
+        for p, g, _ in members:
             if g.is_sparse:
                 raise RuntimeError(self._sparse_message)
-            state = self._state_of(group, p)
-            tick = self._tick(group, p, state)
-            if same is None or tick != last:
-                same, last = members.setdefault(tick, []), tick
-            same.append((p, g, state))
-        if not members:
-            return
-        self._check_modes(group)
-        differentiable = group["differentiable"]
-        for tick, same in members.items():
+            if group.get("fused") and not p.is_floating_point():
+                raise RuntimeError(
+                    "`fused=True` requires all the params to be floating point Tensors of "
+                    f"supported devices: {_FUSED_DEVICES} but {p.dtype} and {p.device.type}"
+                )
+        for p, g, tick in members:
+            state = self.state[p] if how != fused.ALIKE else {}
+            if not state and how == fused.COUNTED:
+                self._init_state(group, p, state)
+            if how != fused.ALIKE and not asked:
+                tick = self._tick(group, p, state)
             formula, scalars = self._rule(group, tick)
-            rest = same if differentiable else fused.update(formula, same, scalars)
-            for p, g, state in rest:
-                formula.apply(p, g, state, scalars, differentiable)
+            formula.apply(p, g, state, scalars, group["differentiable"])
 
     def _check_modes(self, group):
-        """Refuse what cannot work."""
-        if group["differentiable"] and group["foreach"] and not self._foreach_differentiable:
+        """Refuse what cannot work once there is something to do."""
+        params = [p for p in group["params"] if p.grad is not None]
+        if not params:
+            return
+        if group["foreach"] and group["differentiable"] and not self._foreach_differentiable:
             raise AssertionError("_foreach ops don't support autograd")
-        if group.get("fused"):
-            for p in group["params"]:
-                if p.grad is not None and not p.is_floating_point():
-                    raise RuntimeError(
-                        "`fused=True` requires all the params to be floating point Tensors of "
-                        f"supported devices: {_FUSED_DEVICES} but {p.dtype} and {p.device.type}"
-                    )
         if group.get("capturable"):
-            for p in group["params"]:
-                if p.grad is not None and p.device.type not in self._capturable_devices:
+            for p in params:
+                if p.device.type not in self._capturable_devices:
                     raise AssertionError(
                         f"If capturable=True, {self._capturable_tensors} must be on supported "
                         f"devices: {list(self._capturable_devices)}."

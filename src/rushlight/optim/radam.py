@@ -3,6 +3,7 @@
 import functools
 
 from rushlight.optim.adam import lerp
+from rushlight.optim.fused import COUNTED
 from rushlight.optim.optimizer import _check_at_least_zero, _check_betas, _check_lr
 from rushlight.optim.pointwise import (
     Formula,
@@ -36,7 +37,7 @@ def _formula(decay, decoupled, rectified, maximize, fast_average):
 
     return Formula(
         update,
-        "exp_avg exp_avg_sq",
+        ("exp_avg", "exp_avg_sq"),
         "weight_decay one_minus_beta1 beta2 one_minus_beta2 step_size factor eps",
     )
 
@@ -113,6 +114,9 @@ class RAdam(PointwiseOptimizer):
         state["step"] = new_step(group, p.device)
         state["exp_avg"] = zeros_like(p)
         state["exp_avg_sq"] = zeros_like(p)
+
+    def _memory(self, group):
+        return ("exp_avg", "exp_avg_sq"), COUNTED
 
     def _rule(self, group, t):
         lr = number_unless(group["differentiable"], group["lr"])

@@ -2,6 +2,7 @@
 
 import functools
 
+from rushlight.optim.fused import COUNTED
 from rushlight.optim.optimizer import _check_at_least_zero, _check_lr
 from rushlight.optim.pointwise import (
     Formula,
@@ -16,11 +17,12 @@ __all__ = ["RMSprop"]
 
 
 @functools.cache
-def _formula(decay, momentum, centered, maximize):
-    slots = ["square_avg"]
-    slots += ["momentum_buffer"] if momentum else []
-    slots += ["grad_avg"] if centered else []
+def _slots(momentum, centered):
+    return ("square_avg", *["momentum_buffer"] * momentum, *["grad_avg"] * centered)
 
+
+@functools.cache
+def _formula(decay, momentum, centered, maximize):
     def update(s, p, g, square, *rest):
         if momentum:
             buffer, *rest = rest
@@ -48,7 +50,9 @@ def _formula(decay, momentum, centered, maximize):
             new.append(mean)
         return (p, *new)
 
-    return Formula(update, " ".join(slots), "lr weight_decay alpha one_minus_alpha momentum eps")
+    return Formula(
+        update, _slots(momentum, centered), "lr weight_decay alpha one_minus_alpha momentum eps"
+    )
 
 
 class RMSprop(PointwiseOptimizer):
@@ -129,9 +133,8 @@ class RMSprop(PointwiseOptimizer):
         if group["centered"]:
             state["grad_avg"] = zeros_like(p)
 
-    def _tick(self, group, p, state):
-        """The step count is kept, but no update depends on it."""
-        super()._tick(group, p, state)
+    def _memory(self, group):
+        return _slots(group["momentum"] > 0, group["centered"]), COUNTED
 
     def _rule(self, group, _):
         lr = number_unless(group["differentiable"], group["lr"])

@@ -3,6 +3,7 @@
 import functools
 
 import rushlight as torch
+from rushlight.optim.fused import COUNTED
 from rushlight.optim.optimizer import _check_lr, _number
 from rushlight.optim.pointwise import (
     Formula,
@@ -27,7 +28,7 @@ def _formula(maximize):
         g = s.where(agreement < 0, 0.0, g)
         return p - s.sign(g) * size, g, size
 
-    return Formula(update, "prev step_size", "shrink grow smallest largest")
+    return Formula(update, ("prev", "step_size"), "shrink grow smallest largest")
 
 
 class Rprop(PointwiseOptimizer):
@@ -96,9 +97,8 @@ class Rprop(PointwiseOptimizer):
         state["prev"] = zeros_like(p)
         state["step_size"] = torch.full_like(p.grad, complex(lr, lr) if p.is_complex() else lr)
 
-    def _tick(self, group, p, state):
-        """The step count is kept, but no update depends on it."""
-        super()._tick(group, p, state)
+    def _memory(self, group):
+        return ("prev", "step_size"), COUNTED
 
     def _rule(self, group, _):
         return _formula(group["maximize"]), (*group["etas"], *group["step_sizes"])

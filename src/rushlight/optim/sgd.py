@@ -3,6 +3,7 @@
 import functools
 
 import rushlight as torch
+from rushlight.optim.fused import ALIKE, ASKED
 from rushlight.optim.optimizer import _check_lr
 from rushlight.optim.pointwise import Formula, PointwiseOptimizer, number_unless
 
@@ -26,7 +27,7 @@ def _formula(decay, momentum, first, nesterov, maximize):
         return p - lr * g, buffer
 
     return Formula(
-        update, "momentum_buffer" if momentum else "", "lr weight_decay momentum undamped"
+        update, ("momentum_buffer",) if momentum else (), "lr weight_decay momentum undamped"
     )
 
 
@@ -104,14 +105,12 @@ class SGD(PointwiseOptimizer):
             group.setdefault("differentiable", False)
             group.setdefault("fused", False)
 
-    def _state_of(self, group, p):
+    def _memory(self, group):
         # Without momentum nothing is remembered, and checkpoints have no entry for the parameter.
-        return self.state[p] if group["momentum"] != 0 else {}
+        return (("momentum_buffer",), ASKED) if group["momentum"] != 0 else ((), ALIKE)
 
     def _tick(self, group, p, state):
         """Whether this is the first step with momentum, which fills the buffer."""
-        if group["momentum"] == 0:
-            return False
         if state.get("momentum_buffer") is None:
             state["momentum_buffer"] = torch.empty_like(
                 p, memory_format=torch.preserve_format, requires_grad=False
