@@ -46,7 +46,7 @@ class Generator:
         RuntimeError: for a device without a generator.
     """
 
-    __slots__ = ("_bytes", "_address", "_seed", "_device", "__weakref__")
+    __slots__ = ("_bytes", "_seed", "_device", "__weakref__")
 
     def __init__(self, device="cpu"):
         name = str(device).partition(":")[0]
@@ -55,7 +55,6 @@ class Generator:
                 f"Generator: there is no generator for device {str(device)!r}, only for 'cpu'"
             )
         self._bytes = np.zeros(STATE_BYTES, np.uint8)
-        self._address = self._bytes.ctypes.data
         self._device = None
         self.manual_seed(DEFAULT_SEED)
 
@@ -75,7 +74,7 @@ class Generator:
         """Draw `words` words and forget them."""
         from rushlight.randomness.kernels import kernel
 
-        kernel("skip")(self._address, self._bytes, words, 0.0, 0.0)
+        kernel("skip")(self._bytes, self._bytes, words, 0.0, 0.0)
 
     def manual_seed(self, seed):
         """Start the stream that belongs to `seed`, an integer in [-2^63, 2^64); negative ones count

@@ -12,7 +12,7 @@ from rushlight.randomness.kernels import kernel
 
 def words(gen, n):
     out = np.empty(n, np.uint32)
-    kernel("words")(gen._address, out, n, 0.0, 0.0)
+    kernel("words")(gen._bytes, out, n, 0.0, 0.0)
     return out
 
 

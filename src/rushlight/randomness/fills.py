@@ -56,10 +56,10 @@ def _run(gen, name, array, dtype, a, b, convert=None):
     type or layout.
     """
     if array.dtype is dtype and array.flags.c_contiguous and convert is None:
-        kernel(name)(gen._address, array, array.size, a, b)
+        kernel(name)(gen._bytes, array, array.size, a, b)
         return array
     drawn = np.empty(array.size, dtype)
-    kernel(name)(gen._address, drawn, drawn.size, a, b)
+    kernel(name)(gen._bytes, drawn, drawn.size, a, b)
     return _assign(array, drawn if convert is None else convert(drawn))
 
 
@@ -97,7 +97,7 @@ def fill_uniform(gen, array, low=0.0, high=1.0):
     types.
     """
     if array.dtype is _F32 and array.flags.c_contiguous:
-        kernel("uniform_float")(gen._address, array, array.size, low, high)
+        kernel("uniform_float")(gen._bytes, array, array.size, low, high)
         return array
     if array.dtype is _F64:
         return _run(gen, "uniform_double", array, _F64, low, high)
@@ -123,13 +123,13 @@ def fill_normal(gen, array, mean=0.0, std=1.0):
     if n < 16 or not array.flags.c_contiguous:
         return _run(gen, "normal_pairs", array, _F64, mean, std)
     if array.dtype is _F32:
-        kernel("normal_blocks_float")(gen._address, array, n, mean, std)
+        kernel("normal_blocks_float")(gen._bytes, array, n, mean, std)
         return array
     if array.dtype is _F64:
-        kernel("normal_blocks_double")(gen._address, array, n, mean, std)
+        kernel("normal_blocks_double")(gen._bytes, array, n, mean, std)
         return array
     drawn = np.empty(n, np.float32)
-    kernel("normal_blocks_half")(gen._address, drawn, n, mean, std)
+    kernel("normal_blocks_half")(gen._bytes, drawn, n, mean, std)
     return _assign(array, drawn)
 
 
@@ -137,7 +137,7 @@ def fill_log_normal(gen, array, mean=1.0, std=2.0):
     """e^(mean + std z)."""
 
     def exponentiate(drawn):
-        kernel("exp")(0, drawn, drawn.size, 0.0, 0.0)
+        kernel("exp")(drawn, drawn, drawn.size, 0.0, 0.0)
         return drawn
 
     return _run(gen, "normal_pairs", array, _F64, mean, std, exponentiate)
@@ -156,7 +156,7 @@ def _bernoulli_bits(gen, array, p, one):
     """`array` (contiguous): the bits `one` with probability p, else zero."""
     limit = min(max(math.ceil(p * 2.0**53), 0), 1 << 53)
     kernel(f"bernoulli_{array.itemsize}")(
-        gen._address, array, array.size, _bits(limit), _bits(one)
+        gen._bytes, array, array.size, _bits(limit), _bits(one)
     )
     return array
 
@@ -198,6 +198,8 @@ def fill_integers(gen, array, low, high):
     """Integers in [low, high), by remainder: one word an element where high - low < 2^28, else two.
     """
     span = high - low
+    if span == 1 << 64:
+        low = 0  # every 64-bit pattern is wanted as it is
     if span >= 1 << 28:
         return _run(gen, "integers64", array, _I64, _bits(span), _bits(low), _view_of(array))
     if array.dtype.kind in "iu":
@@ -245,7 +247,7 @@ def randperm(gen, n, dtype=np.int64):
     """
     array = np.arange(n, dtype=dtype)
     if n > 1:
-        kernel(f"randperm_{array.itemsize}")(gen._address, array, n, 0.0, 0.0)
+        kernel(f"randperm_{array.itemsize}")(gen._bytes, array, n, 0.0, 0.0)
     return array
 
 

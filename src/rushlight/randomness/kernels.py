@@ -7,13 +7,12 @@ from functools import cache
 __all__ = ["kernel", "module_ir"]
 
 
-# What Python calls: (state address, array, n, a, b), with the array's data pointer read from the
-# object.
+# What Python calls: (state, array, n, a, b), the first two being arrays, whose data pointers are read
+# from the objects.
 ENTRY = """
 @_Py_NoneStruct = external global i8
 declare void @rl_mt_words(ptr, ptr, i64)
 declare void @Py_IncRef(ptr)
-declare ptr @PyLong_AsVoidPtr(ptr)
 declare i64 @PyLong_AsLongLong(ptr)
 declare double @PyFloat_AsDouble(ptr)
 define ptr @rl_NAME_entry(ptr %module, ptr %args, i64 %count) {
@@ -27,7 +26,8 @@ entry:
   %n.o = load ptr, ptr %args.2
   %a.o = load ptr, ptr %args.3
   %b.o = load ptr, ptr %args.4
-  %state = call ptr @PyLong_AsVoidPtr(ptr %state.o)
+  %state.p = getelementptr i8, ptr %state.o, i64 16
+  %state = load ptr, ptr %state.p
   %data = getelementptr i8, ptr %array, i64 16
   %out = load ptr, ptr %data
   %n = call i64 @PyLong_AsLongLong(ptr %n.o)
@@ -74,11 +74,11 @@ def _load(name, symbol, imports):
 
 @cache
 def kernel(name):
-    """The kernel `name` as a callable of (state address, array, n, a, b): n numbers from the
-    array's start on.
+    """The kernel `name` as a callable of (state, array, n, a, b): n numbers from the array's start.
 
-    The array must be contiguous from there on and of the kernel's type; nothing is checked. The
-    interpreter lock is held during the call, so a draw from a generator is one indivisible step.
+    `state` is a generator's array of bytes. `array` must be contiguous and of the kernel's type;
+    nothing is checked. The interpreter lock is held during the call, so a draw from a generator is
+    one indivisible step.
     """
     from rushlight.runtime.native import callable_from
 
