@@ -110,7 +110,7 @@ class Record:
 
     __slots__ = ("schema", "name", "overload", "args", "n_out", "kind", "kernel", "geometry", "formula",
                  "promote", "saves", "vjp", "jvp", "meta", "reference", "samples", "onnx", "doc",
-                 "node_name", "tensor_args", "_node", "plans", "tolerance", "module", "call", "extra")
+                 "node_name", "tensor_args", "_node", "plans", "tolerance", "module", "call", "extra", "native")
 
     def __init__(self, schema, kind, *, vjp, kernel=None, geometry=None, formula=None, promote=None,
                  saves="self", jvp=None, meta=None, reference=None, samples=None, onnx=None, doc="",
@@ -126,7 +126,7 @@ class Record:
         self._node = None
         self.plans = {}
         self.tolerance = tolerance
-        self.call = self.extra = None
+        self.call = self.extra = self.native = None
         key = schema.partition("(")[0]
         if key in RECORDS and not key.startswith("_derived"):
             raise ValueError(f"two records are called {key}")

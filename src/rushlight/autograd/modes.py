@@ -6,6 +6,7 @@ need the long way round (saved-tensor hooks, anomaly mode, function modes, autoc
 
 import functools
 import threading
+from threading import get_ident
 
 
 class _State(threading.local):
@@ -21,8 +22,23 @@ class _State(threading.local):
     function_modes = ()     # stack of TorchFunctionMode
     autocast = None         # active autocast settings
 
+    def __setattr__(self, name, value):
+        threading.local.__setattr__(self, name, value)
+        if _mirror is not None and get_ident() == _mirrored_thread:
+            _mirror[0] = not self.special
+            _mirror[1] = self.grad
 
+
+_mirror = None              # [nothing special, gradients recorded], read by generated functions
+_mirrored_thread = None
 state = _State()
+
+
+def mirror(words):
+    """Keep `words` telling generated functions of this thread's modes from now on."""
+    global _mirror, _mirrored_thread
+    _mirror, _mirrored_thread = words, get_ident()
+    state.grad = state.grad
 
 
 class _Decorator:

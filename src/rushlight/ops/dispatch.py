@@ -9,6 +9,8 @@ Kernels take ndarrays where the schema says Tensor (lists of them for Tensor[]) 
 the same arguments, for ``(shape, dtype)`` of each output; without one the kernel runs on zeros.
 """
 
+import sys
+
 import numpy as np
 
 from ..autograd.modes import state
@@ -375,6 +377,10 @@ def make_plan(rec, mask):
             else:
                 p.rules.append((fn, resolve(fn), pos in p.list_args))
     p.has_tensors = any(p.kinds)
+    if rec.kind == "pointwise":
+        install = sys.modules.get(__package__ + ".native.install")
+        if install is not None:
+            install.fill_plan(rec, mask, p)
     return p
 
 

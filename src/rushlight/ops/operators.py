@@ -50,6 +50,8 @@ def install():
             if name in METHODS:
                 op = make(METHODS[name])
                 op.__name__ = dunder
+                if make is _binary:
+                    op.record = getattr(METHODS[name], "record", None)
                 setattr(Tensor, dunder, op)
     for dunder, name in _UNARY.items():
         if name in METHODS:
@@ -70,3 +72,8 @@ def first_use():
         return op
     for dunder in (*_BINARY, *_REFLECTED, *_SWAPPED, *_UNARY, "__pos__", "__getitem__", "__setitem__"):
         setattr(Tensor, dunder, lazy(dunder))
+
+
+def dunders():
+    """Names of all operators on Tensor."""
+    return (*_BINARY, *_REFLECTED, *_SWAPPED, *_UNARY, "__getitem__", "__setitem__")

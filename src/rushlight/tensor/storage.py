@@ -19,7 +19,12 @@ class Storage:
     made by ``.data`` share bytes through `root` but count versions by themselves.
     """
 
-    __slots__ = ("owner", "version", "nbytes", "root", "_bytes", "__weakref__")
+    __slots__ = ("owner", "version", "root", "_bytes", "__weakref__")
+
+    @property
+    def nbytes(self):
+        """Size in bytes."""
+        return self.owner.nbytes
 
     def bytes(self):
         """The whole block as a flat uint8 array (made once)."""
@@ -44,7 +49,6 @@ class Storage:
         n = min(nbytes, old.size)
         new[:n] = old[:n]
         self.owner = self._bytes = new
-        self.nbytes = nbytes
 
 
 def _span(a):
@@ -67,7 +71,6 @@ def make_storage(owner):
     s = _new(Storage)
     s.owner = owner
     s.version = 0
-    s.nbytes = owner.nbytes
     s.root = None
     s._bytes = None
     return s
@@ -76,7 +79,7 @@ def make_storage(owner):
 def alias_storage(storage):
     """The same bytes under a version counter of their own."""
     s = _new(Storage)
-    s.owner, s.version, s.nbytes = storage.owner, 0, storage.nbytes
+    s.owner, s.version = storage.owner, 0
     s.root, s._bytes = storage, storage._bytes
     return s
 

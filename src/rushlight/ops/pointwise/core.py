@@ -241,6 +241,9 @@ def plan(rec, key, operands, params, into):
         from ...compiler import pointwise_kernel
         launch.kernel = pointwise_kernel(exprs, in_dtypes, scalar_dtypes, [out.name], c.name).call
     rec.extra[key] = launch
+    if into is None and not params and not launch.numpy:
+        from ..native.install import adopt
+        adopt(rec, key, launch)
     return launch
 
 

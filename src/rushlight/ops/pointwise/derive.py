@@ -17,6 +17,9 @@ class DerivedRule:
         self.names, self.record, self.n_tensors = names, record, n_tensors
 
     def __call__(self, g, *values):
+        native = self.record.native
+        if native is not None:
+            return native(g, *values)
         from .core import run
         n = self.n_tensors - 1
         operands, params = values[:n], values[n:]

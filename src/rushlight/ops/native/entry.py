@@ -1,0 +1,329 @@
+"""LLVM IR of the generated twin of dispatch.
+
+A builtin function's ``self`` is a capsule whose pointer is a *descriptor*: 64-bit words that say what the op
+is (see ``DESC``). What all share (types, singletons, offsets of Tensor slots) is in ``rl_tensor_environment``.
+
+Note [Common case]: operands are Tensor or Parameter objects on ndarrays of the descriptor's dtype, C order,
+equal shapes, without pending bits; views whose base has no graph, or whose history is current; Python floats
+and ints as scalars. The thread is the one that loaded this code, in a mode that dispatch has nothing to do for
+(word ``plain`` of the environment, kept by ``autograd.modes``). Anything else goes to the fallback.
+"""
+
+from ...compiler.codegen.builder import Module
+
+# Words of a descriptor.
+FALLBACK, OPERANDS, KERNEL, KERNEL_RIGHT, KERNEL_LEFT, OUT_DESCR, OUT_DTYPE, NODE, IN_DESCR, MAXIMUM, \
+    EXTRA = range(11)
+PLANS = 16                  # then 8 words for each set of operands that need a gradient:
+PLAN_WORDS = 8              # plan object, number of saved values, their codes (operand index, or OUTPUT)
+OUTPUT = 8
+DESC_WORDS = PLANS + 16 * PLAN_WORDS
+
+ENVIRONMENT = ("Tensor", "Parameter", "ndarray", "Storage", "Value", "AccumulateGrad", "ViewInfo", "None_",
+               "True_", "False_", "zero", "next_seq", "plain", "recording", "thread", "float", "int",
+               "rl_new_array", "PyArray_NewFromDescr", "PyArray_Transpose")
+
+TYPE, DATA, ND, DIMS, STRIDES, DESCR, FLAGS = 8, 16, 24, 32, 40, 56, 64
+TUPLE_ITEMS, LIST_ITEMS, SIZE = 24, 24, 16
+
+
+class Writer:
+    """The module being written, with the offsets of the slots it reads."""
+
+    def __init__(self, triple, offsets):
+        self.m = Module(triple)
+        self.m.globals.append(
+            f"@rl_tensor_environment = global [{len(ENVIRONMENT)} x ptr] zeroinitializer, align 64")
+        self.offsets = offsets
+
+    def env(self, f, name):
+        table = f.value(0, "ptr")
+        table.name = "@rl_tensor_environment"
+        return f.load("ptr", table + 8 * ENVIRONMENT.index(name))
+
+    def env_word(self, f, name):
+        table = f.value(0, "ptr")
+        table.name = "@rl_tensor_environment"
+        return f.load("i64", table + 8 * ENVIRONMENT.index(name))
+
+    def get(self, f, obj, slot):
+        return f.load("ptr", obj + self.offsets[slot])
+
+    def put(self, f, obj, slot, value):
+        """Store a reference that is given away."""
+        f.store(value, obj + self.offsets[slot])
+
+    def put_new(self, f, obj, slot, value):
+        """Store a new reference to `value`."""
+        f.call("void", "Py_IncRef", value)
+        self.put(f, obj, slot, value)
+
+
+def module(triple, offsets):
+    """IR text of all entries, for the given slot offsets."""
+    w = Writer(triple, offsets)
+    _fallback(w)
+    _check(w)
+    _wrap(w)
+    _attach(w)
+    _elementwise(w)
+    return w.m.text()
+
+
+def _fallback(w):
+    f = w.m.function("rl_fallback", "ptr", [("ptr", "desc"), ("ptr", "args"), ("i64", "n"), ("ptr", "kw")],
+                     "internal")
+    desc, args, n, kw = f.args
+    f.ret(f.call("ptr", "PyObject_Vectorcall", f.load("ptr", desc + 8 * FALLBACK), args, n, kw))
+
+
+def _check(w):
+    """i64 rl_check(t, descr): 0 not the common case, 1 plain, 3 plain and requiring a gradient."""
+    f = w.m.function("rl_check", "i64", [("ptr", "t"), ("ptr", "descr")], "internal")
+    t, descr = f.args
+    a = w.get(f, t, "_a")
+    with f.if_(f.load("ptr", a + TYPE).ne(w.env(f, "ndarray"))):
+        f.ret(f.value(0))
+    with f.if_(f.load("ptr", a + DESCR).ne(descr)):
+        f.ret(f.value(0))
+    with f.if_(w.get(f, t, "_bits").ne(w.env(f, "zero"))):
+        f.ret(f.value(0))
+    needs = w.get(f, t, "_requires_grad").eq(w.env(f, "True_"))
+    view = w.get(f, t, "_view")
+    with f.if_(view.ne(w.env(f, "None_"))):
+        base = f.load("ptr", view + w.offsets["ViewInfo.base"])
+        with f.if_(w.get(f, base, "_requires_grad").ne(w.env(f, "False_"))):
+            version = f.load("ptr", view + w.offsets["ViewInfo.version"])
+            current = f.load("ptr", w.get(f, t, "_storage") + w.offsets["Storage.version"])
+            with f.if_(version.ne(current)):
+                f.ret(f.value(0))
+    with f.if_(needs):
+        node = w.get(f, t, "_grad_fn")
+        with f.if_(f.load("ptr", node + TYPE).eq(w.env(f, "AccumulateGrad"))):
+            f.ret(f.value(0))
+        f.ret(f.value(3))
+    f.ret(f.value(1))
+
+
+def _wrap(w):
+    """ptr rl_wrap(array, dtype): a Tensor that owns the fresh array (whose reference it takes)."""
+    f = w.m.function("rl_wrap", "ptr", [("ptr", "array"), ("ptr", "dtype")], "internal")
+    array, dtype = f.args
+    none, zero = w.env(f, "None_"), w.env(f, "zero")
+    storage = f.call("ptr", "PyType_GenericAlloc", w.env(f, "Storage"), f.value(0))
+    with f.if_(storage.eq(0)):
+        f.call("void", "Py_DecRef", array)
+        f.ret(f.value(0, "ptr"))
+    w.put_new(f, storage, "Storage.owner", array)
+    w.put_new(f, storage, "Storage.version", zero)
+    w.put_new(f, storage, "Storage.root", none)
+    w.put_new(f, storage, "Storage._bytes", none)
+    t = f.call("ptr", "PyType_GenericAlloc", w.env(f, "Tensor"), f.value(0))
+    with f.if_(t.eq(0)):
+        f.call("void", "Py_DecRef", array)
+        f.call("void", "Py_DecRef", storage)
+        f.ret(f.value(0, "ptr"))
+    w.put(f, t, "_a", array)
+    w.put(f, t, "_storage", storage)
+    w.put_new(f, t, "dtype", dtype)
+    for slot in ("_offset", "_out_nr", "_bits"):
+        w.put_new(f, t, slot, zero)
+    w.put_new(f, t, "_requires_grad", w.env(f, "False_"))
+    for slot in ("_grad", "_grad_fn", "_view", "_meta"):
+        w.put_new(f, t, slot, none)
+    f.ret(t)
+
+
+def _tuple(f, *items):
+    """A new tuple that takes the references given (a value, whether to add a reference)."""
+    t = f.call("ptr", "PyTuple_New", f.value(len(items)))
+    for i, (x, new) in enumerate(items):
+        if new:
+            f.call("void", "Py_IncRef", x)
+        f.store(x, t + (TUPLE_ITEMS + 8 * i))
+    return t
+
+
+def _attach(w):
+    """void rl_attach(desc, args, n, mask, out): record the call (memory errors end the process, as
+    they do in CPython's own small allocations)."""
+    f = w.m.function("rl_attach", "void", [("ptr", "desc"), ("ptr", "args"), ("i64", "n"), ("i64", "mask"),
+                                           ("ptr", "out")], "internal")
+    desc, args, n, mask, out = f.args
+    none, zero = w.env(f, "None_"), w.env(f, "zero")
+    plan = desc + (mask * PLAN_WORDS + PLANS) * 8
+    node = f.call("ptr", "PyType_GenericAlloc", f.load("ptr", desc + 8 * NODE), f.value(0))
+    edges = f.call("ptr", "PyTuple_New", n)
+    with f.range(n) as i:
+        slot = edges + (i * 8 + TUPLE_ITEMS)
+        x = f.load("ptr", args + i * 8)
+        with f.if_else(((mask >> i) & 1).ne(0)) as (yes, no):
+            with yes:
+                fn = w.get(f, x, "_grad_fn")
+                with f.if_else(fn.eq(none)) as (leaf, inner):
+                    with leaf:
+                        f.store(_tuple(f, (x, True), (zero, True)), slot)
+                    with inner:
+                        f.store(_tuple(f, (fn, True), (w.get(f, x, "_out_nr"), True)), slot)
+            with no:
+                f.call("void", "Py_IncRef", none)
+                f.store(none, slot)
+    w.put(f, node, "Node.edges", edges)
+    w.put(f, node, "Node.seq", f.call("ptr", "PyObject_CallNoArgs", w.env(f, "next_seq")))
+    w.put_new(f, node, "Node.ext", none)
+    w.put_new(f, node, "Node.plan", f.load("ptr", plan))
+    a = w.get(f, out, "_a")
+    nd = f.load("i32", a + ND).cast("sext", "i64")
+    dims = f.load("ptr", a + DIMS)
+    shape = f.call("ptr", "PyTuple_New", nd)
+    with f.range(nd) as i:
+        f.store(f.call("ptr", "PyLong_FromSsize_t", f.load("i64", dims + i * 8)),
+                shape + (i * 8 + TUPLE_ITEMS))
+    facts = _tuple(f, (shape, False), (w.get(f, out, "dtype"), True))
+    w.put(f, node, "Node.outs", _tuple(f, (facts, False)))
+    count = f.load("i64", plan + 8)
+    saved = f.call("ptr", "PyList_New", count)
+    items = f.load("ptr", saved + LIST_ITEMS)
+    with f.range(count) as i:
+        code = f.load("i64", plan + (i * 8 + 16))
+        slot = items + i * 8
+        with f.if_else(code.eq(OUTPUT)) as (result, operand):
+            with result:
+                storage = w.get(f, out, "_storage")
+                f.store(_tuple(f, (a, True), (w.get(f, out, "dtype"), True), (storage, True), (zero, True),
+                               (zero, True), (zero, True)), slot)
+            with operand:
+                x = f.load("ptr", args + code * 8)
+                kind = f.load("ptr", x + TYPE)
+                number = kind.eq(w.env(f, "float")) | kind.eq(w.env(f, "int"))
+                with f.if_else(number) as (plain, tensor):
+                    with plain:
+                        v = f.call("ptr", "PyType_GenericAlloc", w.env(f, "Value"), f.value(0))
+                        w.put_new(f, v, "_Value.value", x)
+                        f.store(v, slot)
+                    with tensor:
+                        version = f.load("ptr", w.get(f, x, "_storage") + w.offsets["Storage.version"])
+                        f.store(_tuple(f, (x, True), (version, True), (w.get(f, x, "_grad_fn"), True)),
+                                slot)
+    w.put(f, node, "Node.saved", saved)
+    f.call("void", "Py_DecRef", w.get(f, out, "_grad_fn"))
+    w.put(f, out, "_grad_fn", node)
+    f.call("void", "Py_DecRef", w.get(f, out, "_requires_grad"))
+    w.put_new(f, out, "_requires_grad", w.env(f, "True_"))
+    f.ret()
+
+
+class Entry:
+    """The frame that all entries have: unusual calls leave for the fallback."""
+
+    def __init__(self, w, name):
+        self.w = w
+        f = self.f = w.m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n"),
+                                                ("ptr", "kw")])
+        self.args, self.n, self.kw = f.args[1], f.args[2], f.args[3]
+        self.desc = f.load("ptr", f.args[0] + 16)
+        with f.if_(self.kw.ne(0)):
+            with f.if_(f.load("i64", self.kw + SIZE).ne(0)):
+                self.leave()
+        thread = f.call("ptr", "PyThreadState_Get")
+        usual = w.env_word(f, "plain").ne(0) & thread.eq(w.env(f, "thread"))
+        self.unless(usual)
+
+    def leave(self):
+        f = self.f
+        f.ret(f.call("ptr", "rl_fallback", self.desc, self.args, self.n, self.kw, declare=False))
+
+    def unless(self, condition):
+        """Go to the fallback unless `condition` holds."""
+        with self.f.if_(~condition):
+            self.leave()
+
+    def word(self, index):
+        return self.f.load("i64", self.desc + 8 * index)
+
+    def pointer(self, index):
+        return self.f.load("ptr", self.desc + 8 * index)
+
+    def is_tensor(self, x):
+        kind = self.f.load("ptr", x + TYPE)
+        return kind.eq(self.w.env(self.f, "Tensor")) | kind.eq(self.w.env(self.f, "Parameter"))
+
+    def check(self, x, mask, i):
+        """Leave unless tensor `x` is the common case; note in `mask` whether it needs a gradient."""
+        f = self.f
+        state = f.call("i64", "rl_check", x, self.pointer(IN_DESCR), declare=False)
+        self.unless(state.ne(0))
+        mask.set(mask.get() | ((state >> 1) << i))
+
+    def settle(self, mask):
+        """Clear the mask while nothing is recorded; leave when the plan for it is not there yet."""
+        f = self.f
+        with f.if_(self.w.env_word(f, "recording").eq(0) | self.pointer(NODE).eq(0)):
+            mask.set(0)
+        with f.if_(mask.get().ne(0)):
+            self.unless(f.load("ptr", self.desc + (mask.get() * PLAN_WORDS + PLANS) * 8).ne(0))
+
+    def run(self, kernel, operands, count, out, mask):
+        """Call the kernel, wrap `out` (reference taken), record, return."""
+        f = self.f
+        done = f.call("ptr", "PyObject_Vectorcall", kernel, operands, count, f.value(0, "ptr"))
+        with f.if_(done.eq(0)):
+            f.call("void", "Py_DecRef", out)
+            f.ret(f.value(0, "ptr"))
+        f.call("void", "Py_DecRef", done)
+        t = f.call("ptr", "rl_wrap", out, self.pointer(OUT_DTYPE), declare=False)
+        with f.if_(t.eq(0)):
+            f.ret(t)
+        with f.if_(mask.get().ne(0)):
+            f.call("void", "rl_attach", self.desc, self.args, self.n, mask.get(), t, declare=False)
+        f.ret(t)
+
+
+def _elementwise(w):
+    """rl_elementwise: one to four operands of one shape, at most one of two a Python number."""
+    e = Entry(w, "rl_elementwise")
+    f = e.f
+    e.unless(e.n.eq(e.word(OPERANDS)))
+    mask = f.var("i64", 0)
+    first = f.var("ptr", 0)
+    number = f.var("i64", -1)
+    operands = f.buffer(8 * 6, 8)
+    count = f.var("i64", 1)
+    with f.range(e.n) as i:
+        x = f.load("ptr", e.args + i * 8)
+        with f.if_else(e.is_tensor(x)) as (tensor, other):
+            with tensor:
+                e.check(x, mask, i)
+                a = w.get(f, x, "_a")
+                e.unless((f.load("i32", a + FLAGS) & 1).ne(0))
+                with f.if_else(first.get().eq(0)) as (one, more):
+                    with one:
+                        first.set(a)
+                    with more:
+                        nd = f.load("i32", a + ND)
+                        e.unless(nd.eq(f.load("i32", first.get() + ND)))
+                        d0, d1 = f.load("ptr", first.get() + DIMS), f.load("ptr", a + DIMS)
+                        with f.range(nd.cast("sext", "i64")) as k:
+                            e.unless(f.load("i64", d0 + k * 8).eq(f.load("i64", d1 + k * 8)))
+                f.store(a, operands + count.get() * 8)
+                count.set(count.get() + 1)
+            with other:
+                kind = f.load("ptr", x + TYPE)
+                e.unless((kind.eq(w.env(f, "float")) | kind.eq(w.env(f, "int"))) & e.n.eq(2)
+                         & number.get().eq(-1))
+                number.set(i)
+    e.unless(first.get().ne(0))
+    kernel = f.var("ptr", 0)
+    kernel.set(e.pointer(KERNEL))
+    with f.if_(number.get().ne(-1)):
+        f.store(f.load("ptr", e.args + number.get() * 8), operands + 16)
+        count.set(3)
+        kernel.set(f.select(number.get().eq(1), e.pointer(KERNEL_RIGHT), e.pointer(KERNEL_LEFT)))
+    e.unless(kernel.get().ne(0))
+    e.settle(mask)
+    out = f.call("ptr", w.env(f, "rl_new_array"), e.pointer(OUT_DESCR), f.load("i32", first.get() + ND),
+                 f.load("ptr", first.get() + DIMS))
+    with f.if_(out.eq(0)):
+        f.ret(out)
+    f.store(out, operands)
+    e.run(kernel.get(), operands, count.get(), out, mask)

@@ -1,0 +1,259 @@
+"""Putting generated functions in the place of Python ones, and keeping their descriptors filled."""
+
+import ctypes
+import sys
+import threading
+
+from ...autograd import modes
+from ...autograd.node import AccumulateGrad, Node, next_seq
+from ...dtypes import float32
+from ...tensor.storage import Storage
+from ...tensor.tensor import Tensor, ViewInfo
+from .. import dispatch
+from ..registry import FUNCTIONS, METHODS
+from . import entry
+
+_state = None
+_keep = []
+
+
+class _State:
+    """What is loaded: entry addresses, the environment table, descriptors by record."""
+
+    __slots__ = ("entries", "table", "descriptors", "definitions")
+
+
+def _offset(cls, slot):
+    """Byte offset of a slot, read from its member descriptor (PyMemberDescrObject, PyMemberDef)."""
+    member = ctypes.c_void_p.from_address(id(cls.__dict__[slot]) + 40).value
+    return ctypes.c_ssize_t.from_address(member + 16).value
+
+
+def _offsets():
+    out = {s: _offset(Tensor, s) for s in ("_a", "dtype", "_storage", "_offset", "_requires_grad", "_grad",
+                                           "_grad_fn", "_out_nr", "_view", "_meta", "_bits")}
+    for cls, slots in ((Storage, ("owner", "version", "root", "_bytes")), (ViewInfo, (
+            "base", "version", "no_grad", "multi")), (Node, ("edges", "saved", "seq", "outs", "ext")),
+            (dispatch._Value, ("value",))):
+        for s in slots:
+            out[f"{cls.__name__}.{s}"] = _offset(cls, s)
+    out["Node.plan"] = _offset(dispatch.RecordNode, "plan")
+    return out
+
+
+def _sound(offsets):
+    """Whether the offsets read back what Python sees, so that generated code may rely on them."""
+    import numpy as np
+
+    from ...tensor.tensor import wrap
+    a = np.zeros((2, 3), np.float32)
+    t = wrap(a)
+
+    def at(obj, name):
+        return ctypes.c_void_p.from_address(id(obj) + offsets[name]).value
+    return (at(t, "_a") == id(a) and at(t, "dtype") == id(t.dtype) and at(t, "_storage") == id(t._storage)
+            and at(t, "_grad_fn") == id(None) and at(t, "_requires_grad") == id(False)
+            and at(t._storage, "Storage.owner") == id(a)
+            and ctypes.c_void_p.from_address(id(a) + entry.DESCR).value == id(a.dtype)
+            and ctypes.c_int.from_address(id(a) + entry.ND).value == 2
+            and ctypes.c_int.from_address(id(a) + entry.FLAGS).value & 1 == 1)
+
+
+def ready():
+    """Load the entries (once); False where this interpreter is not laid out as they expect."""
+    global _state
+    if _state is None:
+        _state = _load() or False
+    return bool(_state)
+
+
+def _load():
+    from ...compiler import available
+    if not available() or threading.current_thread() is not threading.main_thread():
+        return None
+    offsets = _offsets()
+    if not _sound(offsets):
+        return None
+    import numpy as np
+
+    from ...compiler.codegen.targets import host
+    from ...compiler.engine import load
+    from ...runtime import native
+    symbols = {**native.symbols()}
+    names = ("rl_elementwise",)
+    text_key = "tensor entry " + repr(sorted(offsets.items()))
+    found = load(text_key, lambda: entry.module(host().triple, offsets),
+                 (*names, "rl_tensor_environment"), level=2, codegen_level=2)
+    table = (ctypes.c_uint64 * len(entry.ENVIRONMENT)).from_address(found["rl_tensor_environment"])
+    get = ctypes.pythonapi.PyThreadState_Get
+    get.restype = ctypes.c_void_p
+    values = {"Tensor": id(Tensor), "Parameter": 1, "ndarray": id(np.ndarray), "Storage": id(Storage),
+              "Value": id(dispatch._Value), "AccumulateGrad": id(AccumulateGrad), "ViewInfo": id(ViewInfo),
+              "None_": id(None), "True_": id(True), "False_": id(False), "zero": id(0),
+              "next_seq": id(next_seq), "plain": 0, "recording": 0, "thread": get(), "float": id(float),
+              "int": id(int), "rl_new_array": symbols["rl_new_array"],
+              "PyArray_NewFromDescr": symbols["PyArray_NewFromDescr"], "PyArray_Transpose": 0}
+    for i, name in enumerate(entry.ENVIRONMENT):
+        table[i] = values[name]
+    s = _State()
+    s.entries, s.table, s.descriptors, s.definitions = found, table, {}, {}
+    plain = entry.ENVIRONMENT.index("plain")
+    modes.mirror((ctypes.c_uint64 * 2).from_address(found["rl_tensor_environment"] + 8 * plain))
+    return s
+
+
+def parameter_type(cls):
+    """Tell generated code that instances of `cls` (nn.Parameter) are plain tensors."""
+    global _parameter
+    _parameter = cls
+    if _state:
+        _state.table[entry.ENVIRONMENT.index("Parameter")] = id(cls)
+
+
+_parameter = None
+
+
+class _MethodDef(ctypes.Structure):
+    _fields_ = [("name", ctypes.c_char_p), ("function", ctypes.c_void_p), ("flags", ctypes.c_int),
+                ("doc", ctypes.c_char_p)]
+
+
+def _builtin(name, address, descriptor):
+    """A builtin function over `descriptor` (a ctypes array, kept alive)."""
+    api = ctypes.pythonapi
+    api.PyCapsule_New.restype = ctypes.py_object
+    api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    capsule = api.PyCapsule_New(ctypes.addressof(descriptor), None, None)
+    definition = _MethodDef(name.encode(), address, 0x82, None)
+    new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
+        ctypes.cast(api.PyCFunction_NewEx, ctypes.c_void_p).value)
+    _keep.extend((descriptor, definition, capsule))
+    return new(ctypes.addressof(definition), capsule, None)
+
+
+def _bound(builtin):
+    """A descriptor that binds `builtin` as a method."""
+    new = ctypes.pythonapi.PyInstanceMethod_New
+    new.restype, new.argtypes = ctypes.py_object, [ctypes.py_object]
+    return new(builtin)
+
+
+def descriptor(rec, fallback, n):
+    """A fresh descriptor for a record of `n` operands."""
+    d = (ctypes.c_uint64 * entry.DESC_WORDS)()
+    _keep.append(fallback)
+    d[entry.FALLBACK], d[entry.OPERANDS] = id(fallback), n
+    d[entry.IN_DESCR] = id(float32.np)
+    _state.descriptors.setdefault(rec, []).append(d)
+    return d
+
+
+def elementwise(rec, fallback, name):
+    """The generated function of a pointwise record without params; its kernels come by `fill`."""
+    d = descriptor(rec, fallback, len(rec.tensor_args))
+    return _builtin(name, _state.entries["rl_elementwise"], d)
+
+
+_PATTERNS = {(float32,): entry.KERNEL, (float32, float32): entry.KERNEL,
+             (float32, float32, float32): entry.KERNEL,
+             (float32, float32, float32, float32): entry.KERNEL,
+             (float32, float): entry.KERNEL_RIGHT, (float32, int): entry.KERNEL_RIGHT,
+             (float, float32): entry.KERNEL_LEFT, (int, float32): entry.KERNEL_LEFT}
+
+
+def fill(rec, key, launch):
+    """A kernel was made for the operand types `key`: let the generated functions use it."""
+    word = _PATTERNS.get(key)
+    if word is None or launch.kernel is None:
+        return
+    for d in _state.descriptors.get(rec, ()):
+        if d[entry.OUT_DESCR] in (0, id(launch.out_np)):
+            _keep.append(launch.kernel)
+            d[entry.OUT_DESCR], d[entry.OUT_DTYPE] = id(launch.out_np), id(launch.out)
+            d[word] = id(launch.kernel)
+            if launch.out.category >= 2 and not isinstance(rec.vjp, dispatch.NoGradient):
+                d[entry.NODE] = id(dispatch.node_class(rec))
+
+
+def fill_plan(rec, mask, plan):
+    """A backward plan was made: let the generated functions save by it, if it is a simple one."""
+    if not _state or rec not in _state.descriptors or mask > 15:
+        return
+    index = {rec.args[p].name: k for k, p in enumerate(rec.tensor_args)}
+    codes = []
+    for name in plan.names:
+        if name == "out":
+            codes.append(entry.OUTPUT)
+        elif name in index:
+            codes.append(index[name])
+        else:
+            return
+    if len(codes) > entry.PLAN_WORDS - 2:
+        return
+    _keep.append(plan)
+    for d in _state.descriptors[rec]:
+        at = entry.PLANS + mask * entry.PLAN_WORDS
+        d[at + 1] = len(codes)
+        for i, c in enumerate(codes):
+            d[at + 2 + i] = c
+        d[at] = id(plan)
+
+
+def adopt(rec, key, launch):
+    """First float32 run of a record: make its generated functions and publish them."""
+    if key not in _PATTERNS or launch.kernel is None or not ready():
+        return
+    if _parameter is None and "rushlight.nn.parameter" in sys.modules:
+        parameter_type(sys.modules["rushlight.nn.parameter"].Parameter)
+    if rec not in _state.descriptors:
+        publish(rec)
+    fill(rec, key, launch)
+    for mask, plan in rec.plans.items():
+        fill_plan(rec, mask, plan)
+
+
+def _plain(rec):
+    """The readable path of a record as a function of its operands."""
+    from ..pointwise.core import run
+
+    def call(*operands):
+        return run(rec, operands, ())
+    return call
+
+
+_UNBOUND = ("__add__", "__radd__", "__sub__", "__mul__", "__rmul__", "__truediv__", "__neg__", "__abs__",
+            "__lt__", "__le__", "__gt__", "__ge__", "__eq__", "__ne__")
+
+
+def publish(rec):
+    """Replace every public function of `rec` by its generated twin."""
+    made = {}
+
+    def twin(fn, name):
+        got = made.get(fn)
+        if got is None:
+            got = made[fn] = elementwise(rec, fn, name)
+        return got
+    names = []
+    for ns, table in FUNCTIONS.items():
+        for name, fn in table.items():
+            if getattr(fn, "record", None) is rec and not name.endswith("_"):
+                table[name] = twin(fn, name)
+                names.append((ns, name, fn))
+    for name, fn in METHODS.items():
+        if getattr(fn, "record", None) is rec and not name.endswith("_"):
+            bound = _bound(twin(fn, name))
+            METHODS[name] = bound
+            setattr(Tensor, name, bound)
+            names.append(("method", name, fn))
+    for ns, name, fn in names:
+        module = sys.modules.get({"torch": "rushlight"}.get(ns, ns.replace("torch", "rushlight", 1)))
+        if module is not None and module.__dict__.get(name) is fn:
+            setattr(module, name, made[fn])
+    for dunder in _UNBOUND:
+        op = Tensor.__dict__.get(dunder)
+        if getattr(op, "record", None) is rec:
+            setattr(Tensor, dunder, _bound(elementwise(rec, op, dunder)))
+    rec.native = elementwise(rec, _plain(rec), rec.name)
+
+

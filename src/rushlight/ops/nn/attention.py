@@ -1,0 +1,243 @@
+"""Attention: scaled dot products, and the multi-head form over packed projections.
+
+softmax(q k^T / sqrt(d) + mask) v. Vaswani et al. arXiv:1706.03762.
+"""
+
+import math
+
+from ... import dtypes
+from ..registry import FUNCTIONS, function, public
+
+_F = ("torch.nn.functional",)
+
+
+@public(namespaces=_F, method=False)
+def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False,
+                                 scale=None, enable_gqa=False):
+    """softmax(scale * query key^T + mask) value.
+
+    query (..., l, e), key (..., s, e), value (..., s, v) -> (..., l, v). A bool mask keeps where True;
+    another is added. is_causal masks the future; enable_gqa shares key heads among groups of query
+    heads. Rows that are masked whole give zero.
+    """
+    if attn_mask is not None and is_causal:
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when "
+                           "is_causal=True")
+    if not (query.dtype is key.dtype is value.dtype):
+        raise RuntimeError("Expected query, key, and value to have the same dtype, but got query.dtype: "
+                           f"{query.dtype} key.dtype: {key.dtype} and value.dtype: {value.dtype} instead.")
+    if query.dim() < 2 or key.dim() < 2 or value.dim() < 2:
+        raise RuntimeError("Expected query, key, and value to all be  at least 2 dimensional, but got "
+                           f"query.dim: {query.dim()}, key.dim: {key.dim()} and value.dim: "
+                           f"{value.dim()} instead.")
+    if enable_gqa:
+        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
+        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
+    weights = _weights(query, key, attn_mask, is_causal, scale)
+    if dropout_p > 0.0:
+        weights = function("dropout", "torch.nn.functional")(weights, dropout_p, True)
+    return weights @ value
+
+
+def _weights(query, key, mask, is_causal, scale):
+    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    root = math.sqrt(abs(scale))
+    q = query * (root if scale >= 0 else -root)
+    scores = q @ (key.transpose(-2, -1) * root)
+    if is_causal:
+        mask = function("ones")(query.shape[-2], key.shape[-2], dtype=dtypes.bool_).tril()
+    if mask is None:
+        return scores.softmax(-1)
+    if mask.dtype is dtypes.bool_:
+        scores = scores.masked_fill(~mask, float("-inf"))
+        weights = scores.softmax(-1)
+        blocked = ~mask.any(-1, keepdim=True)
+        return weights.masked_fill(blocked, 0.0)
+    scores = scores + mask
+    weights = scores.softmax(-1)
+    empty = (scores == float("-inf")).all(-1, keepdim=True)
+    if bool(empty.any()):
+        weights = weights.masked_fill(empty, 0.0)
+    return weights
+
+
+def _canonical(mask, name, other, other_name, target, check_other=True):
+    """A bool or float mask as a float mask of type `target` (True means ignore)."""
+    if mask is None:
+        return None
+    if mask.dtype is not dtypes.bool_ and not mask.is_floating_point():
+        raise AssertionError(f"only bool and floating types of {name} are supported")
+    if mask.dtype is dtypes.bool_:
+        zeros = function("zeros_like")(mask, dtype=target)
+        return zeros.masked_fill_(mask, float("-inf"))
+    return mask
+
+
+FUNCTIONS.setdefault("torch.nn.functional", {})["_canonical_mask"] = (
+    lambda mask, mask_name, other_type, other_name, target_type, check_other=True:
+    _canonical(mask, mask_name, other_type, other_name, target_type, check_other))
+FUNCTIONS["torch.nn.functional"]["_none_or_dtype"] = lambda t: None if t is None else t.dtype
+
+
+def _project(query, key, value, w, b):
+    linear = function("linear", "torch.nn.functional")
+    e = query.shape[-1]
+    if key is value:
+        if query is key:
+            p = linear(query, w, b).unflatten(-1, (3, e)).unsqueeze(0).transpose(0, -2).squeeze(-2)
+            p = p.contiguous()
+            return p[0], p[1], p[2]
+        wq, wkv = w.split([e, e * 2])
+        bq, bkv = (None, None) if b is None else b.split([e, e * 2])
+        kv = linear(key, wkv, bkv).unflatten(-1, (2, e)).unsqueeze(0).transpose(0, -2).squeeze(-2)
+        kv = kv.contiguous()
+        return linear(query, wq, bq), kv[0], kv[1]
+    ws = w.chunk(3)
+    bs = (None,) * 3 if b is None else b.chunk(3)
+    return tuple(linear(x, wi, bi) for x, wi, bi in zip((query, key, value), ws, bs))
+
+
+def _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads):
+    if query.dim() == 3:
+        if key.dim() != 3 or value.dim() != 3:
+            raise AssertionError("For batched (3-D) `query`, expected `key` and `value` to be 3-D but "
+                                 f"found {key.dim()}-D and {value.dim()}-D tensors respectively")
+        if key_padding_mask is not None and key_padding_mask.dim() != 2:
+            raise AssertionError("For batched (3-D) `query`, expected `key_padding_mask` to be `None` or "
+                                 f"2-D but found {key_padding_mask.dim()}-D tensor instead")
+        if attn_mask is not None and attn_mask.dim() not in (2, 3):
+            raise AssertionError("For batched (3-D) `query`, expected `attn_mask` to be `None`, 2-D or "
+                                 f"3-D but found {attn_mask.dim()}-D tensor instead")
+        return True
+    if query.dim() == 2:
+        if key.dim() != 2 or value.dim() != 2:
+            raise AssertionError("For unbatched (2-D) `query`, expected `key` and `value` to be 2-D but "
+                                 f"found {key.dim()}-D and {value.dim()}-D tensors respectively")
+        if key_padding_mask is not None and key_padding_mask.dim() != 1:
+            raise AssertionError("For unbatched (2-D) `query`, expected `key_padding_mask` to be `None` "
+                                 f"or 1-D but found {key_padding_mask.dim()}-D tensor instead")
+        if attn_mask is not None:
+            if attn_mask.dim() not in (2, 3):
+                raise AssertionError("For unbatched (2-D) `query`, expected `attn_mask` to be `None`, "
+                                     f"2-D or 3-D but found {attn_mask.dim()}-D tensor instead")
+            if attn_mask.dim() == 3 and tuple(attn_mask.shape) != (num_heads, query.shape[0],
+                                                                   key.shape[0]):
+                raise AssertionError(f"Expected `attn_mask` shape to be "
+                                     f"{(num_heads, query.shape[0], key.shape[0])} but got "
+                                     f"{attn_mask.shape}")
+        return False
+    raise AssertionError("query should be unbatched 2D or batched 3D tensor but received "
+                         f"{query.dim()}-D query tensor")
+
+
+@public(namespaces=_F, method=False)
+def multi_head_attention_forward(
+        query, key, value, embed_dim_to_check, num_heads, in_proj_weight, in_proj_bias, bias_k, bias_v,
+        add_zero_attn, dropout_p, out_proj_weight, out_proj_bias, training=True, key_padding_mask=None,
+        need_weights=True, attn_mask=None, use_separate_proj_weight=False, q_proj_weight=None,
+        k_proj_weight=None, v_proj_weight=None, static_k=None, static_v=None, average_attn_weights=True,
+        is_causal=False):
+    """Multi-head attention over (l, n, e) query and (s, n, e) key and value.
+
+    Returns (output (l, n, e), weights (n, l, s), or a head each, or None).
+    """
+    batched = _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads)
+    same = key is value
+    if not batched:
+        self_attention = query is key
+        query, key1, value = query.unsqueeze(1), key.unsqueeze(1), value.unsqueeze(1)
+        key = query if self_attention else key1
+        if same:
+            value = key
+        if key_padding_mask is not None:
+            key_padding_mask = key_padding_mask.unsqueeze(0)
+    tgt, n, e = query.shape
+    src = key.shape[0]
+    key_padding_mask = _canonical(key_padding_mask, "key_padding_mask", None, "", query.dtype)
+    if is_causal and attn_mask is None:
+        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+    if is_causal and key_padding_mask is None and not need_weights:
+        attn_mask = None
+    else:
+        attn_mask = _canonical(attn_mask, "attn_mask", None, "", query.dtype)
+        if key_padding_mask is not None:
+            is_causal = False
+    if e != embed_dim_to_check:
+        raise AssertionError(f"was expecting embedding dimension of {embed_dim_to_check}, but got {e}")
+    head = e // num_heads
+    if head * num_heads != e:
+        raise AssertionError(f"embed_dim {e} not divisible by num_heads {num_heads}")
+    if use_separate_proj_weight:
+        if key.shape[:2] != value.shape[:2]:
+            raise AssertionError(f"key's sequence and batch dims {key.shape[:2]} do not match value's "
+                                 f"{value.shape[:2]}")
+        linear = function("linear", "torch.nn.functional")
+        bs = (None,) * 3 if in_proj_bias is None else in_proj_bias.chunk(3)
+        q, k, v = (linear(x, w, b) for x, w, b in zip(
+            (query, key, value), (q_proj_weight, k_proj_weight, v_proj_weight), bs))
+    else:
+        if key.shape != value.shape:
+            raise AssertionError(f"key shape {key.shape} does not match value shape {value.shape}")
+        q, k, v = _project(query, key, value, in_proj_weight, in_proj_bias)
+    pad = function("pad", "torch.nn.functional")
+    cat = function("cat")
+    if attn_mask is not None:
+        if attn_mask.dim() == 2:
+            if tuple(attn_mask.shape) != (tgt, src):
+                raise RuntimeError(f"The shape of the 2D attn_mask is {attn_mask.shape}, but should be "
+                                   f"{(tgt, src)}.")
+            attn_mask = attn_mask.unsqueeze(0)
+        elif tuple(attn_mask.shape) != (n * num_heads, tgt, src):
+            raise RuntimeError(f"The shape of the 3D attn_mask is {attn_mask.shape}, but should be "
+                               f"{(n * num_heads, tgt, src)}.")
+    if bias_k is not None and bias_v is not None:
+        k, v = cat([k, bias_k.repeat(1, n, 1)]), cat([v, bias_v.repeat(1, n, 1)])
+        attn_mask = pad(attn_mask, (0, 1)) if attn_mask is not None else None
+        key_padding_mask = pad(key_padding_mask, (0, 1)) if key_padding_mask is not None else None
+    q = q.reshape(tgt, n * num_heads, head).transpose(0, 1)
+    k = static_k if static_k is not None else \
+        k.reshape(k.shape[0], n * num_heads, head).transpose(0, 1)
+    v = static_v if static_v is not None else \
+        v.reshape(v.shape[0], n * num_heads, head).transpose(0, 1)
+    if add_zero_attn:
+        zeros = k.new_zeros((n * num_heads, 1, head))
+        k, v = cat([k, zeros], 1), cat([v, zeros], 1)
+        attn_mask = pad(attn_mask, (0, 1)) if attn_mask is not None else None
+        key_padding_mask = pad(key_padding_mask, (0, 1)) if key_padding_mask is not None else None
+    src = k.shape[1]
+    if key_padding_mask is not None:
+        if tuple(key_padding_mask.shape) != (n, src):
+            raise AssertionError(f"expecting key_padding_mask shape of {(n, src)}, but got "
+                                 f"{key_padding_mask.shape}")
+        m = key_padding_mask.reshape(n, 1, 1, src).expand(-1, num_heads, -1, -1).reshape(
+            n * num_heads, 1, src)
+        attn_mask = m if attn_mask is None else attn_mask + m
+    dropout_p = dropout_p if training else 0.0
+    linear = function("linear", "torch.nn.functional")
+    if need_weights:
+        scores = (q * math.sqrt(1.0 / head)) @ k.transpose(-2, -1)
+        if attn_mask is not None:
+            scores = scores + attn_mask
+        weights = scores.softmax(-1)
+        if dropout_p > 0.0:
+            weights = function("dropout", "torch.nn.functional")(weights, dropout_p)
+        out = weights @ v
+        out = out.transpose(0, 1).contiguous().reshape(tgt * n, e)
+        out = linear(out, out_proj_weight, out_proj_bias).reshape(tgt, n, -1)
+        weights = weights.reshape(n, num_heads, tgt, src)
+        if average_attn_weights:
+            weights = weights.mean(1)
+        if not batched:
+            out, weights = out.squeeze(1), weights.squeeze(0)
+        return out, weights
+    if attn_mask is not None:
+        attn_mask = attn_mask.unsqueeze(0) if attn_mask.shape[0] == 1 and attn_mask.dim() == 3 else \
+            attn_mask.reshape(n, num_heads, -1, src)
+    q = q.reshape(n, num_heads, tgt, head)
+    k, v = k.reshape(n, num_heads, src, head), v.reshape(n, num_heads, src, head)
+    out = scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
+    out = out.permute(2, 0, 1, 3).contiguous().reshape(n * tgt, e)
+    out = linear(out, out_proj_weight, out_proj_bias).reshape(tgt, n, -1)
+    if not batched:
+        out = out.squeeze(1)
+    return out, None

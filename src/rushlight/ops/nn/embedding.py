@@ -1,0 +1,214 @@
+"""Embedding tables: rows by index, and bags of rows."""
+
+import numpy as np
+
+from ...record import NONDIFF
+from ...runtime.allocator import empty
+from ..dispatch import primitive
+from ..registry import function, public
+
+_TF = ("torch", "torch.nn.functional")
+_F = ("torch.nn.functional",)
+
+
+@primitive("embedding(Tensor weight, Tensor indices, int padding_idx, bool scale_grad_by_freq) -> Tensor",
+           vjp={"weight": lambda g, indices, weight_shape, padding_idx, scale_grad_by_freq:
+                _embedding_grad(g, indices, weight_shape[0], padding_idx, scale_grad_by_freq)})
+def _embedding(w, indices, padding_idx, scale):
+    """Rows of `w` at `indices`."""
+    out = empty(indices.shape + w.shape[1:], w.dtype)
+    np.take(w, indices, 0, out=out, mode="clip") if w.size else None
+    return out
+
+
+@primitive("embedding_dense_backward(Tensor grad, Tensor indices, int rows, int padding_idx, "
+           "bool scale_grad_by_freq) -> Tensor",
+           vjp={"grad": lambda g, indices, padding_idx: _embedding_gg(g, indices, padding_idx)})
+def _embedding_grad(g, indices, rows, padding_idx, scale):
+    """Gradients of the rows, added up by index in order."""
+    width = g.shape[indices.ndim:]
+    flat = indices.reshape(-1)
+    work = g.astype(np.float32) if g.dtype.itemsize == 2 else g
+    values = np.ascontiguousarray(work).reshape((flat.size,) + width)
+    out = np.zeros((rows,) + width, work.dtype)
+    if flat.size:
+        order = np.argsort(flat, kind="stable")
+        sorted_ = flat[order]
+        starts = np.flatnonzero(np.concatenate(([True], sorted_[1:] != sorted_[:-1])))
+        sums = np.add.reduceat(values[order], starts, 0)
+        keys = sorted_[starts]
+        if scale:
+            counts = np.diff(np.append(starts, flat.size)).astype(work.dtype)
+            sums = sums / counts.reshape((-1,) + (1,) * len(width))
+        out[keys] = sums
+        if padding_idx >= 0:
+            out[padding_idx] = 0
+    return out.astype(g.dtype, copy=False)
+
+
+def _embedding_gg(g, indices, padding_idx):
+    y = _embedding(g, indices, -1, False)
+    if padding_idx >= 0:
+        y = y.masked_fill((indices == padding_idx).unsqueeze(-1), 0)
+    return y
+
+
+def _check_indices(op, indices, rows):
+    if indices.dtype.name not in ("int64", "int32"):
+        raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following "
+                           f"scalar types: Long, Int; but got {indices.type()} instead (while checking "
+                           f"arguments for {op})")
+    a = indices._a
+    if type(a) is np.ndarray and a.size and (a.max() >= rows or a.min() < 0):
+        raise IndexError("index out of range in self")
+
+
+def _padding(padding_idx, rows):
+    if padding_idx is None:
+        return -1
+    if padding_idx > 0 and padding_idx >= rows or padding_idx < -rows:
+        raise AssertionError("Padding_idx must be within num_embeddings")
+    return padding_idx + rows if padding_idx < 0 else padding_idx
+
+
+def _renorm(weight, indices, max_norm, norm_type):
+    from ...autograd.modes import no_grad
+    with no_grad():
+        a = weight._a
+        used = np.unique(indices._a)
+        rows = a[used]
+        norms = np.linalg.norm(rows.astype(np.float64), norm_type, axis=1)
+        big = norms > max_norm
+        if big.any():
+            a[used[big]] = rows[big] * (max_norm / (norms[big] + 1e-7)).astype(a.dtype)[:, None]
+            weight._storage.version += 1
+
+
+@public(namespaces=_F, method=False)
+def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False,
+              sparse=False):
+    """Rows of `weight` (num, dim) at the integer indices `input`; the shape is input.shape + (dim,)."""
+    if sparse:
+        raise NotImplementedError("embedding(sparse=True): sparse gradients are not there yet")
+    if weight.dim() != 2:
+        raise RuntimeError("'weight' must be 2-D")
+    pad = _padding(padding_idx, weight.shape[0])
+    _check_indices("embedding", input, weight.shape[0])
+    if max_norm is not None:
+        _renorm(weight, input, max_norm, norm_type)
+    return _embedding(weight, input, pad, bool(scale_grad_by_freq))
+
+
+@public("embedding", method=False)
+def torch_embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False):
+    """`nn.functional.embedding` with the argument order of ``torch.embedding``."""
+    _check_indices("embedding", indices, weight.shape[0])
+    return _embedding(weight, indices, padding_idx, scale_grad_by_freq)
+
+
+@public(namespaces=_F, method=False)
+def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale_grad_by_freq=False,
+                  mode="mean", sparse=False, per_sample_weights=None, include_last_offset=False,
+                  padding_idx=None):
+    """Sum, mean or maximum of bags of rows; 2-D input has a bag a row, 1-D needs `offsets`."""
+    if sparse:
+        raise NotImplementedError("embedding_bag(sparse=True): sparse gradients are not there yet")
+    if input.dtype.is_floating_point and not weight.dtype.is_floating_point:
+        input, weight = weight, input
+    if per_sample_weights is not None and input.shape != per_sample_weights.shape:
+        raise ValueError(f"embedding_bag: If per_sample_weights ({list(per_sample_weights.shape)}) is "
+                         f"not None, then it must have the same shape as the input "
+                         f"({list(input.shape)})")
+    if weight.dim() != 2:
+        raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.dim()}")
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("mode has to be one of sum, mean or max")
+    if input.dim() == 2:
+        if offsets is not None:
+            raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a "
+                             "mini-batch of fixed length sequences. However, found offsets of type "
+                             f"{type(offsets)}")
+        n, length = input.shape
+        starts = np.arange(n, dtype=np.int64) * length
+        flat = input.reshape(-1)
+        if per_sample_weights is not None:
+            per_sample_weights = per_sample_weights.reshape(-1)
+    elif input.dim() == 1:
+        if offsets is None:
+            raise ValueError("offsets has to be a 1D Tensor but got None")
+        if offsets.dim() != 1:
+            raise ValueError("offsets has to be a 1D Tensor")
+        starts = offsets._a.astype(np.int64)
+        flat = input
+        if starts.size and starts[0] != 0:
+            raise ValueError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to "
+                             f"start from position 0. However, got {starts[0]}")
+        if include_last_offset:
+            starts = starts[:-1]
+    else:
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError("embedding_bag: per_sample_weights was not None. per_sample_weights "
+                                  f"is only supported for mode='sum' (got mode='{mode}'). Please open a "
+                                  "feature request on GitHub.")
+    _check_indices("embedding_bag", flat, weight.shape[0])
+    pad = _padding(padding_idx, weight.shape[0])
+    if max_norm is not None:
+        _renorm(weight, flat, max_norm, norm_type)
+    bounds = np.append(starts, flat.numel())
+    bag = np.repeat(np.arange(starts.size), np.diff(bounds)).astype(np.int64)
+    return _bags(flat, weight, bag, starts.size, mode, per_sample_weights, pad)
+
+
+def _bags(flat, weight, bag, n, mode, per_sample_weights, pad):
+    from ...tensor.tensor import wrap
+    rows = _embedding(weight, flat, pad, False)
+    keep = flat._a != pad if pad >= 0 else np.ones(flat.numel(), bool)
+    index = wrap(bag)
+    if mode == "max":
+        if not keep.all():
+            rows = rows.masked_fill(wrap(~keep).unsqueeze(-1), float("-inf"))
+        expanded = index.unsqueeze(-1).expand(rows.shape)
+        y = rows.new_full((n, weight.shape[1]), float("-inf")).scatter_reduce(
+            0, expanded, rows, "amax", include_self=True)
+        count = np.bincount(bag[keep], minlength=n)
+        return y.masked_fill(wrap(count == 0).unsqueeze(-1), 0)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(-1)
+    if not keep.all():
+        rows = rows * wrap(keep.astype(rows._a.dtype)).unsqueeze(-1)
+    y = rows.new_zeros((n, weight.shape[1])).index_add(0, index, rows)
+    if mode == "mean":
+        count = np.maximum(np.bincount(bag[keep], minlength=n), 1).astype(rows._a.dtype)
+        y = y / wrap(count).unsqueeze(-1)
+    return y
+
+
+@public(namespaces=_F, method=False)
+def one_hot(tensor, num_classes=-1):
+    """One-hot rows of int64: shape + (num_classes,); -1 takes the largest index plus one."""
+    from ... import dtypes
+    if tensor.dtype is not dtypes.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    a = tensor._a
+    if not a.size:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        return function("zeros")(*tensor.shape, num_classes, dtype=dtypes.int64)
+    if a.min() < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if num_classes == -1:
+        num_classes = int(a.max()) + 1
+    elif a.max() >= num_classes:
+        raise RuntimeError("Class values must be smaller than num_classes.")
+    return _one_hot(tensor, num_classes)
+
+
+@primitive("one_hot(Tensor self, int num_classes) -> Tensor", vjp=NONDIFF("integer output"))
+def _one_hot(a, n):
+    """Rows of zeros with a one at the index."""
+    out = np.zeros(a.shape + (n,), np.int64)
+    np.put_along_axis(out, a[..., None], 1, -1)
+    return out
+
+

@@ -1,0 +1,49 @@
+"""Small compiled kernels that several ops of neural networks share."""
+
+from ...dtypes import BY_NP, from_np
+
+_cache = {}
+
+
+def elementwise(key, formula, kinds, in_dtypes, out_dtypes, compute, scalar_dtypes=()):
+    """A compiled pointwise kernel under `key`, made once; takes (out.., in.., scalars) arrays."""
+    k = _cache.get(key)
+    if k is None:
+        from ...compiler import pointwise_kernel, trace
+        exprs = trace(formula, kinds, "f" * len(scalar_dtypes))
+        k = _cache[key] = pointwise_kernel(exprs, list(in_dtypes), list(scalar_dtypes),
+                                           list(out_dtypes), compute).call
+    return k
+
+
+def name_of(np_dtype):
+    """Rushlight's name of a NumPy dtype."""
+    d = BY_NP.get(np_dtype)
+    return (d if d is not None else from_np(np_dtype)).name
+
+
+def add_kernel(np_dtype):
+    """out = a + b for one dtype."""
+    n = name_of(np_dtype)
+    kind = "i" if np_dtype.kind in "iu" else "f"
+    return elementwise(("add", n), lambda a, b: a + b, kind * 2, [n, n], [n], n)
+
+
+_SUM_FORMULAS = {
+    "sum": lambda x: x,
+    "square_deviation": lambda x, m: (x - m) * (x - m),
+    "dot": lambda g, x, m: g * (x - m),
+    "product": lambda g, w: g * w,
+    "dot3": lambda g, x, m, w: g * (x - m) * w,
+    "dot_scaled": lambda g, x, m, r: g * (x - m) * r,
+}
+
+
+def row_sums(name, arrays, axes):
+    """Sum of a formula of broadcast arrays over `axes`, accumulated in float64.
+
+    The formula is evaluated in the arrays' type; see ``_SUM_FORMULAS``.
+    """
+    import numpy as np
+    f = _SUM_FORMULAS[name]
+    return np.sum(f(*arrays), axis=axes, dtype=np.float64)

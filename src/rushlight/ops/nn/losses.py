@@ -1,0 +1,686 @@
+"""Loss functions. Units: nats where a logarithm is taken; ``mean`` divides by the number of terms."""
+
+import math
+import warnings
+
+import numpy as np
+
+from ... import dtypes
+from ...autograd.modes import state
+from ...compiler import scalar as s
+from ...dtypes import scalar_name
+from ...record import Joint, Record
+from .. import dispatch
+from ..dispatch import attach, needs_grad, primitive
+from ..pointwise.core import pointwise, run
+from ..registry import function, public
+from ...tensor.tensor import wrap
+
+_F = ("torch.nn.functional",)
+MEAN, SUM, NONE = 1, 2, 0
+
+
+def legacy_reduction(size_average, reduce, reduction):
+    """`reduction` after the old ``size_average`` and ``reduce`` flags had their say."""
+    if size_average is None and reduce is None:
+        return reduction
+    size_average = True if size_average is None else size_average
+    reduce = True if reduce is None else reduce
+    result = ("mean" if size_average else "sum") if reduce else "none"
+    warnings.warn("size_average and reduce args will be deprecated, please use "
+                  f"reduction='{result}' instead.", stacklevel=3)
+    return result
+
+
+def code(reduction):
+    """The number of a reduction name; ValueError for another name."""
+    try:
+        return {"none": NONE, "mean": MEAN, "sum": SUM}[reduction]
+    except KeyError:
+        raise ValueError(f"{reduction} is not a valid value for reduction") from None
+
+
+def reduced(x, reduction):
+    """Mean, sum or nothing, by name."""
+    code(reduction)
+    return x.mean() if reduction == "mean" else x.sum() if reduction == "sum" else x
+
+
+def _total(a, how):
+    """Sum (in float64) or mean of an array as 0-dim array of its type."""
+    t = np.sum(a, dtype=np.float64 if a.dtype.kind == "f" else None)
+    if how == MEAN:
+        t = t / a.size if a.size else np.float64("nan")
+    return np.asarray(t, a.dtype)
+
+
+# ---------------------------------------------------------------- elementwise losses
+
+def _elementwise(name, formula, params=(), node=None, vjp=None):
+    """A loss l(input, target, *params) a term, reduced in the same node."""
+    decl = "".join(f", Scalar {p}" for p in params)
+    term = pointwise(f"_{name}_terms(Tensor self, Tensor target{decl}) -> Tensor", formula, vjp=vjp)
+    rec = term.record
+
+    def gradients(g, self, target, reduction, extra, needs):
+        plan = dispatch.make_plan(rec, 3)
+        if reduction == MEAN:
+            g = g / max(self.numel(), 1)
+        out = []
+        for need, rule in zip(needs, plan.rules):
+            if not need or rule is None:
+                out.append(None)
+                continue
+            fn = rule[0]
+            named = {"self": self, "target": target, **dict(zip(params, extra))}
+            out.append(fn(g, *[named[n] for n in fn.names[1:]]) if hasattr(fn, "names") and
+                       len(fn.names) > 1 else fn(g))
+        return tuple(out)
+
+    whole = Record(f"{name}(Tensor self, Tensor target, int reduction, float[] extra) -> Tensor",
+                   "fused", vjp=Joint(gradients), node=node)
+    whole.module = __name__
+
+    def call(input, target, reduction, extra=()):
+        recording = state.grad and (needs_grad(input) or needs_grad(target))
+        prev, state.grad = state.grad, False
+        try:
+            terms = run(rec, (input, target), tuple(extra))
+            if reduction == MEAN:
+                terms = terms.mean()
+            elif reduction == SUM:
+                terms = terms.sum()
+        finally:
+            state.grad = prev
+        if recording:
+            attach(whole, (input, target, reduction, tuple(extra)), (terms,))
+        return terms
+    whole.call = call
+    return call
+
+
+_mse = _elementwise("mse_loss", lambda x, t: (x - t) * (x - t))
+_l1 = _elementwise("l1_loss", lambda x, t: s.abs(x - t), node="L1LossBackward0",
+                   vjp={"self": lambda g, self, target: g * (self - target).sgn(),
+                        "target": lambda g, self, target: g * (target - self).sgn()})
+_smooth_l1 = _elementwise(
+    "smooth_l1_loss", lambda x, t, beta: s.where(s.abs(x - t) < beta,
+                                                 0.5 * (x - t) * (x - t) / beta,
+                                                 s.abs(x - t) - 0.5 * beta), ("beta",),
+    node="SmoothL1LossBackward0")
+_huber = _elementwise(
+    "huber_loss", lambda x, t, delta: s.where(s.abs(x - t) <= delta, 0.5 * (x - t) * (x - t),
+                                              delta * (s.abs(x - t) - 0.5 * delta)), ("delta",))
+_soft_margin = _elementwise("soft_margin_loss", lambda x, t: s.log1p_exp(-t * x))
+
+
+def _pair(op, input, target, warn=True):
+    if not hasattr(input, "_a") or not hasattr(target, "_a"):
+        bad = target if hasattr(input, "_a") else input
+        raise TypeError(f"{op}(): argument must be Tensor, not {type(bad).__name__}")
+    if input._a.shape != target._a.shape:
+        if warn:
+            warnings.warn(f"Using a target size ({target.size()}) that is different to the input size "
+                          f"({input.size()}). This will likely lead to incorrect results due to "
+                          "broadcasting. Please ensure they have the same size.", stacklevel=3)
+        input, target = function("broadcast_tensors")(input, target)
+    if input.dtype is not target.dtype:
+        d = dtypes.promote_types(input.dtype, target.dtype)
+        input, target = input.to(d), target.to(d)
+    return input, target
+
+
+def _weighted(terms, weight, reduction):
+    if weight is not None:
+        terms = terms * weight
+        if reduction == "mean":
+            return terms.sum() / weight.sum() if weight.shape == terms.shape else terms.mean()
+    return reduced(terms, reduction)
+
+
+@public(namespaces=_F, method=False)
+def mse_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """(input - target)**2, averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    how = code(reduction)
+    input, target = _pair("mse_loss", input, target)
+    if weight is not None:
+        return _weighted(_mse(input, target, NONE), weight, reduction)
+    return _mse(input, target, how)
+
+
+@public(namespaces=_F, method=False)
+def l1_loss(input, target, size_average=None, reduce=None, reduction="mean", weight=None):
+    """|input - target|, averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    how = code(reduction)
+    input, target = _pair("l1_loss", input, target)
+    if weight is not None:
+        return _weighted((input - target).abs(), weight, reduction)
+    if input.is_complex():
+        return reduced((input - target).abs(), reduction)
+    return reduced((input - target).abs(), reduction) if how != NONE else _l1(input, target, NONE)
+
+
+@public(namespaces=_F, method=False)
+def smooth_l1_loss(input, target, size_average=None, reduce=None, reduction="mean", beta=1.0):
+    """0.5 d**2 / beta where |d| < beta, else |d| - beta / 2, with d = input - target; averaged."""
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    how = code(legacy_reduction(size_average, reduce, reduction))
+    input, target = _pair("smooth_l1_loss", input, target)
+    if beta == 0:
+        return reduced((input - target).abs(), {NONE: "none", MEAN: "mean", SUM: "sum"}[how])
+    return _smooth_l1(input, target, how, (float(beta),))
+
+
+@public(namespaces=_F, method=False)
+def huber_loss(input, target, reduction="mean", delta=1.0, weight=None):
+    """0.5 d**2 where |d| <= delta, else delta (|d| - delta / 2), with d = input - target; averaged."""
+    how = code(reduction)
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    input, target = _pair("huber_loss", input, target)
+    if weight is not None:
+        return _weighted(_huber(input, target, NONE, (float(delta),)), weight, reduction)
+    return _huber(input, target, how, (float(delta),))
+
+
+@public(namespaces=_F, method=False)
+def soft_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+    """log(1 + exp(-target * input)), averaged; targets are 1 or -1."""
+    how = code(legacy_reduction(size_average, reduce, reduction))
+    input, target = _pair("soft_margin_loss", input, target, warn=False)
+    return _soft_margin(input, target, how)
+
+
+# ---------------------------------------------------------------- binary cross entropy
+
+_bce = _elementwise("binary_cross_entropy", lambda x, t: (
+    (t - 1) * s.maximum(s.log1p(-x), -100.0) - t * s.maximum(s.log(x), -100.0)),
+    vjp={"self": lambda g, self, target: g * (self - target) / (
+        (1 - self) * self).clamp_min(1e-12),
+        "target": lambda g, self: g * ((1 - self).log().clamp_min(-100) -
+                                       self.log().clamp_min(-100))})
+
+
+@public(namespaces=_F, method=False)
+def binary_cross_entropy(input, target, weight=None, size_average=None, reduce=None, reduction="mean"):
+    """-(t log x + (1 - t) log(1 - x)) with logarithms clamped at -100; averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    how = code(reduction)
+    if target.size() != input.size():
+        raise ValueError(f"Using a target size ({target.size()}) that is different to the input size "
+                         f"({input.size()}) is deprecated. Please ensure they have the same size.")
+    a = input._a
+    if type(a) is np.ndarray and a.size:
+        wide = a.astype(np.float32) if a.dtype.itemsize == 2 else a
+        if not ((wide >= 0) & (wide <= 1)).all():
+            raise RuntimeError("all elements of input should be between 0 and 1")
+    if weight is not None:
+        return reduced(_bce(input, target, NONE) * weight, reduction)
+    return _bce(input, target, how)
+
+
+_bce_logits = pointwise(
+    "_bce_with_logits(Tensor self, Tensor target) -> Tensor",
+    lambda x, t: (1 - t) * x + s.log1p_exp(-x),
+    vjp={"self": lambda g, self, target: g * (self.sigmoid() - target),
+         "target": lambda g, self: -g * self}, node="BinaryCrossEntropyWithLogitsBackward0")
+_bce_logits_loss = _elementwise("binary_cross_entropy_with_logits",
+                                lambda x, t: (1 - t) * x + s.log1p_exp(-x),
+                                vjp={"self": lambda g, self, target: g * (self.sigmoid() - target),
+                                     "target": lambda g, self: -g * self})
+
+
+@public(namespaces=_F + ("torch",), method=False)
+def binary_cross_entropy_with_logits(input, target, weight=None, size_average=None, reduce=None,
+                                     reduction="mean", pos_weight=None):
+    """-(p t log σ(x) + (1 - t) log(1 - σ(x))) from logits x, stably; averaged. p is `pos_weight`."""
+    if isinstance(reduction, int):
+        reduction = {0: "none", 1: "mean", 2: "sum"}[reduction]
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    how = code(reduction)
+    if target.size() != input.size():
+        raise ValueError(f"Target size ({target.size()}) must be the same as input size "
+                         f"({input.size()})")
+    if weight is None and pos_weight is None:
+        if input.dtype is not target.dtype:
+            target = target.to(input.dtype)
+        return _bce_logits_loss(input, target, how)
+    softplus = function("softplus", "torch.nn.functional")
+    if pos_weight is not None:
+        log_weight = (pos_weight - 1) * target + 1
+        terms = (1 - target) * input + log_weight * softplus(-input)
+    else:
+        terms = _bce_logits(input, target)
+    if weight is not None:
+        terms = terms * weight
+    return reduced(terms, reduction)
+
+
+# ---------------------------------------------------------------- likelihoods
+
+def _nll_grad(g0, self_shape, target, weight, reduction, ignore_index, out1):
+    return nll_backward(g0, target, weight, tuple(self_shape), reduction, ignore_index, out1)
+
+
+@primitive("nll_loss_forward(Tensor self, Tensor target, Tensor? weight, int reduction, "
+           "int ignore_index) -> (Tensor, Tensor)", vjp={"self": _nll_grad}, node="NllLossBackward0")
+def _nll(x, target, weight, reduction, ignore_index):
+    """(loss, total weight) of log-probabilities (n, c, *d) and classes (n, *d)."""
+    t = target[:, None] if x.ndim > 1 else target[None]
+    axis = 1 if x.ndim > 1 else 0
+    keep = t != ignore_index
+    safe = np.where(keep, t, 0)
+    picked = np.take_along_axis(x, safe, axis)
+    w = keep.astype(np.float64) if weight is None else np.where(keep, weight.astype(np.float64)[safe], 0)
+    terms = np.where(keep, -picked.astype(np.float64) * w, 0)
+    total = w.sum()
+    if reduction == NONE:
+        return np.ascontiguousarray(terms.squeeze(axis)).astype(x.dtype), np.asarray(0, x.dtype)
+    loss = terms.sum()
+    if reduction == MEAN:
+        with np.errstate(all="ignore"):
+            loss = loss / total
+    return np.asarray(loss).astype(x.dtype), np.asarray(total).astype(x.dtype)
+
+
+@primitive("nll_loss_backward(Tensor grad, Tensor target, Tensor? weight, int[] shape, int reduction, "
+           "int ignore_index, Tensor total) -> Tensor",
+           vjp={"grad": lambda g, target, weight, reduction, ignore_index, total:
+                _nll_grad_grad(g, target, weight, reduction, ignore_index, total)})
+def nll_backward(g, target, weight, shape, reduction, ignore_index, total):
+    """Gradient of the log-probabilities: minus the weight at the class, zero elsewhere."""
+    axis = 1 if len(shape) > 1 else 0
+    t = np.expand_dims(target, axis)
+    keep = t != ignore_index
+    safe = np.where(keep, t, 0)
+    w = keep.astype(g.dtype) if weight is None else np.where(keep, weight[safe], 0).astype(g.dtype)
+    if reduction == NONE:
+        w = -w * np.expand_dims(g, axis)
+    else:
+        with np.errstate(all="ignore"):
+            w = -w * (g / total if reduction == MEAN else g)
+    out = np.zeros(shape, g.dtype)
+    np.put_along_axis(out, safe, w.astype(g.dtype), axis)
+    return out
+
+
+def _nll_grad_grad(g, target, weight, reduction, ignore_index, total):
+    y = _nll(g, target, weight, NONE if reduction == NONE else SUM, ignore_index)[0]
+    return y / total if reduction == MEAN else y
+
+
+def _check_target(op, input, target):
+    if target.dtype is not dtypes.int64 and target.dtype is not dtypes.uint8:
+        raise RuntimeError(f"expected scalar type Long but found {scalar_name(target.dtype)}")
+    n, c = (input.shape[0], input.shape[1]) if input.dim() > 1 else (None, input.shape[0])
+    if input.dim() == 1:
+        if target.dim() != 0 and tuple(target.shape) != (1,):
+            raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    else:
+        expected = (n, *input.shape[2:])
+        if target.dim() == 0 or target.shape[0] != n:
+            raise ValueError(f"Expected input batch_size ({n}) to match target batch_size "
+                             f"({target.shape[0] if target.dim() else 1}).")
+        if tuple(target.shape) != expected:
+            if input.dim() == 2:
+                raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+            raise RuntimeError(f"Expected target size {list(expected)}, got {list(target.shape)}")
+    return c
+
+
+def _nll_loss(input, target, weight, reduction, ignore_index):
+    if input.dim() < 1:
+        raise ValueError(f"Expected 1 or more dimensions (got {input.dim()})")
+    c = _check_target("nll_loss", input, target)
+    if target.dtype is dtypes.uint8:
+        target = target.to(dtypes.int64)
+    a = target._a
+    if type(a) is np.ndarray and a.size:
+        low, high = a.min(), a.max()
+        if low < 0 or high >= c:
+            bad = a[((a < 0) | (a >= c)) & (a != ignore_index)]
+            if bad.size:
+                raise IndexError(f"Target {int(bad.reshape(-1)[0])} is out of bounds.")
+    if weight is not None and tuple(weight.shape) != (c,):
+        raise RuntimeError(f"weight tensor should be defined either for all {c} classes or no classes but"
+                           f" got weight tensor of shape: {list(weight.shape)}")
+    if input.dim() == 1 and target.dim() == 1:
+        target = target.reshape(())
+    return _nll(input, target, weight, code(reduction), ignore_index)[0]
+
+
+@public(namespaces=_F, method=False)
+def nll_loss(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None,
+             reduction="mean"):
+    """-weight[t] * input[t] of log-probabilities (n, c, *d) and classes t (n, *d), averaged by weight."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return _nll_loss(input, target, weight, reduction, ignore_index)
+
+
+@public(namespaces=_F, method=False)
+def cross_entropy(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None,
+                  reduction="mean", label_smoothing=0.0):
+    """-sum_c q_c log softmax(input)_c, averaged; q is one class (integer target) or a distribution.
+
+    input (n, c, *d) or (c); label_smoothing mixes the target with the uniform distribution.
+    """
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    code(reduction)
+    dim = 0 if input.dim() == 1 else 1
+    if not 0 <= label_smoothing <= 1:
+        raise RuntimeError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    log_p = input.log_softmax(dim)
+    if target._a.shape == input._a.shape and target.dtype.is_floating_point:
+        return _soft_targets(log_p, target, weight, reduction, label_smoothing, dim, ignore_index)
+    if target.dtype.is_floating_point:
+        raise RuntimeError(f"expected scalar type Long but found {scalar_name(target.dtype)}")
+    if not label_smoothing:
+        return _nll_loss(log_p, target, weight, reduction, ignore_index)
+    return _smoothed(log_p, target, weight, reduction, label_smoothing, dim, ignore_index)
+
+
+def _soft_targets(log_p, target, weight, reduction, smoothing, dim, ignore_index):
+    if ignore_index >= 0:
+        raise RuntimeError("ignore_index is not supported for floating point target")
+    c = log_p.shape[dim]
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / c
+    terms = log_p * target
+    if weight is not None:
+        shape = [1] * log_p.dim()
+        shape[dim] = c
+        terms = terms * weight.reshape(shape)
+    if reduction == "mean":
+        n = log_p.numel() // c
+        return -terms.sum() / n if n else -terms.sum() / n if n else terms.sum() * float("nan")
+    if reduction == "sum":
+        return -terms.sum()
+    return -terms.sum(dim)
+
+
+def _smoothed(log_p, target, weight, reduction, smoothing, dim, ignore_index):
+    nll = _nll_loss(log_p, target, weight, reduction, ignore_index)
+    c = log_p.shape[dim]
+    keep = target != ignore_index
+    if weight is not None:
+        shape = [1] * log_p.dim()
+        shape[dim] = c
+        smooth = -(log_p * weight.reshape(shape)).sum(dim)
+    else:
+        smooth = -log_p.sum(dim)
+    smooth = smooth.masked_fill(~keep, 0)
+    if reduction == "mean":
+        if weight is not None:
+            safe = target.masked_fill(~keep, 0)
+            total = (weight[safe] * keep.to(weight.dtype)).sum()
+        else:
+            total = keep.sum()
+        smooth = smooth.sum() / total
+    elif reduction == "sum":
+        smooth = smooth.sum()
+    return (1 - smoothing) * nll + smooth * (smoothing / c)
+
+
+_kl_div = pointwise("_kl_div(Tensor self, Tensor target) -> Tensor",
+                    lambda x, t: s.where(t == 0, t * 0.0, t * s.log(t)) - t * x,
+                    vjp={"self": lambda g, target: -g * target,
+                         "target": lambda g, self, target: g * (
+                             (target.log() + 1).masked_fill(target == 0, 0) - self)})
+
+
+@public(namespaces=_F, method=False)
+def kl_div(input, target, size_average=None, reduce=None, reduction="mean", log_target=False):
+    """target (log target - input), pointwise; ``batchmean`` divides the sum by the batch size.
+
+    input holds log-probabilities; target probabilities, or with log_target their logarithms.
+    """
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce, reduction)
+    if reduction == "mean":
+        warnings.warn("reduction: 'mean' divides the total loss by both the batch size and the support "
+                      "size.'batchmean' divides only by the batch size, and aligns with the KL div math "
+                      "definition.'mean' will be changed to behave the same as 'batchmean' in the next "
+                      "major release.", stacklevel=2)
+    terms = target.exp() * (target - input) if log_target else _kl_div(input, target)
+    if reduction == "batchmean":
+        return terms.sum() / input.shape[0] if input.dim() else terms.sum()
+    return reduced(terms, reduction)
+
+
+@public("kl_div", method=False)
+def torch_kl_div(input, target, reduction=1, *, log_target=False):
+    """Kullback-Leibler divergence with a numeric reduction (0 none, 1 mean, 2 sum)."""
+    terms = target.exp() * (target - input) if log_target else _kl_div(input, target)
+    return reduced(terms, {0: "none", 1: "mean", 2: "sum"}[reduction])
+
+
+@public(namespaces=_F, method=False)
+def poisson_nll_loss(input, target, log_input=True, full=False, size_average=None, eps=1e-8, reduce=None,
+                     reduction="mean"):
+    """exp(x) - t x (log_input) or x - t log(x + eps); full adds Stirling's term; averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not a valid value for reduction")
+    terms = input.exp() - target * input if log_input else input - target * (input + eps).log()
+    if full:
+        stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
+        terms = terms + stirling.masked_fill(target <= 1, 0)
+    return reduced(terms, reduction)
+
+
+@public("poisson_nll_loss", method=False)
+def torch_poisson_nll_loss(input, target, log_input, full, eps, reduction):
+    """Poisson loss with a numeric reduction (0 none, 1 mean, 2 sum)."""
+    return poisson_nll_loss(input, target, log_input, full, None, eps, None,
+                            {0: "none", 1: "mean", 2: "sum"}[reduction])
+
+
+@public(namespaces=_F, method=False)
+def gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction="mean"):
+    """0.5 (log max(var, eps) + (x - t)**2 / max(var, eps)), averaged; full adds log(2π)/2."""
+    if isinstance(var, float):
+        if var < 0:
+            raise ValueError("var has negative entry/entries")
+        var = function("full_like")(input, var)
+    elif bool((var < 0).any()):
+        raise ValueError("var has negative entry/entries")
+    if var.size() != input.size():
+        if input.size()[:-1] == var.size():
+            var = var.unsqueeze(-1)
+        elif input.size()[:-1] == var.size()[:-1] and var.size(-1) == 1:
+            pass
+        elif input.dim() == var.dim() and all(a == b or b == 1 for a, b in zip(input.shape, var.shape)):
+            pass
+        else:
+            raise ValueError("var is of incorrect size")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not valid")
+    from ...autograd.modes import no_grad
+    var = var.clone()
+    with no_grad():
+        var.clamp_(min=eps)
+    terms = 0.5 * (var.log() + (input - target) ** 2 / var)
+    if full:
+        terms = terms + 0.5 * math.log(2 * math.pi)
+    return reduced(terms, reduction)
+
+
+# ---------------------------------------------------------------- margins
+
+def _publish_margin(fn):
+    """In torch with a numeric reduction allowed, in nn.functional by name."""
+    public(namespaces=_F, method=False)(fn)
+    return fn
+
+
+@_publish_margin
+def hinge_embedding_loss(input, target, margin=1.0, size_average=None, reduce=None, reduction="mean"):
+    """x where target is 1, max(0, margin - x) where it is -1; averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    zero = input.new_zeros(())
+    where = function("where")
+    low = where(target != 1, (margin - input).clamp_min(0), zero)
+    high = where(target != -1, input, zero)
+    return reduced(low + high, reduction)
+
+
+@_publish_margin
+def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, reduce=None,
+                        reduction="mean"):
+    """max(0, -t (x1 - x2) + margin), averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if not (input1.dim() == input2.dim() == target.dim()):
+        raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got "
+                           f"sizes: input1: {input1.size()}, input2: {input2.size()}, target: "
+                           f"{target.size()} ")
+    return reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
+
+
+@_publish_margin
+def cosine_embedding_loss(input1, input2, target, margin=0, size_average=None, reduce=None,
+                          reduction="mean"):
+    """1 - cos where target is 1, max(0, cos - margin) where it is -1; averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if target.dim() not in (0, 1):
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    if target.dim() == 1 and (input1.dim() != 2 or input2.dim() != 2):
+        raise RuntimeError("1D target tensor expects 2D input tensors, but found inputs with sizes "
+                           f"{list(input1.shape)} and {list(input2.shape)}.")
+    if target.dim() == 0 and (input1.dim() != 1 or input2.dim() != 1):
+        raise RuntimeError("0D target tensor expects 1D input tensors, but found inputs with sizes "
+                           f"{list(input1.shape)} and {list(input2.shape)}.")
+    eps = 1e-12
+    dot = (input1 * input2).sum(-1)
+    m1 = (input1 * input1).sum(-1) + eps
+    m2 = (input2 * input2).sum(-1) + eps
+    cos = dot / (m1 * m2).sqrt()
+    where = function("where")
+    zero = cos.new_zeros(())
+    terms = where(target == 1, 1 - cos, zero) + where(target == -1, (cos - margin).clamp_min(0), zero)
+    return reduced(terms, reduction)
+
+
+@_publish_margin
+def triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2, eps=1e-6, swap=False,
+                        size_average=None, reduce=None, reduction="mean"):
+    """max(0, d(a, p) - d(a, n) + margin) with p-norm distances, averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    if not (anchor.dim() == positive.dim() == negative.dim()):
+        raise RuntimeError("The anchor, positive, and negative tensors are expected to have the same "
+                           f"number of dimensions, but got: anchor {anchor.dim()}D, positive "
+                           f"{positive.dim()}D, and negative {negative.dim()}D inputs")
+    distance = function("pairwise_distance", "torch.nn.functional")
+    dp, dn = distance(anchor, positive, p, eps), distance(anchor, negative, p, eps)
+    if swap:
+        dn = function("minimum")(dn, distance(positive, negative, p, eps))
+    return reduced((margin + dp - dn).clamp_min(0), reduction)
+
+
+@_publish_margin
+def triplet_margin_with_distance_loss(anchor, positive, negative, *, distance_function=None, margin=1.0,
+                                      swap=False, reduction="mean"):
+    """`triplet_margin_loss` with a distance of one's own."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    if margin <= 0:
+        raise ValueError(f"margin must be greater than 0, got {margin}")
+    d = distance_function if distance_function is not None else function("pairwise_distance",
+                                                                         "torch.nn.functional")
+    if not (anchor.dim() == positive.dim() == negative.dim()):
+        raise RuntimeError("The anchor, positive, and negative tensors are expected to have the same "
+                           f"number of dimensions, but got: anchor {anchor.dim()}D, positive "
+                           f"{positive.dim()}D, and negative {negative.dim()}D inputs")
+    dp, dn = d(anchor, positive), d(anchor, negative)
+    if swap:
+        dn = function("minimum")(dn, d(positive, negative))
+    return reduced((margin + dp - dn).clamp_min(0), reduction)
+
+
+def _classes_check(op, input, target):
+    if input.dim() not in (1, 2) or (input.dim() == 2 and not input.shape[1]) or (
+            input.dim() == 1 and not input.shape[0]):
+        raise RuntimeError("Expected non-empty vector or matrix with optional 0-dim batch size, but got:"
+                           f" {list(input.shape)}")
+
+
+@_publish_margin
+def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=None, reduce=None,
+                      reduction="mean"):
+    """sum_{i != t} max(0, margin - x_t + x_i)**p / c, averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if p not in (1, 2):
+        raise ValueError("only p == 1 and p == 2 supported")
+    _classes_check("multi_margin_loss", input, target)
+    if weight is not None and weight.dim() != 1:
+        raise ValueError("weight must be one-dimensional")
+    x = input if input.dim() == 2 else input.unsqueeze(0)
+    t = target.reshape(-1)
+    if t.shape[0] != x.shape[0]:
+        raise RuntimeError(f"inconsistent target size, expected {x.shape[0]} but got {list(target.shape)}")
+    xt = x.gather(1, t.unsqueeze(1))
+    z = (margin - xt + x).clamp_min(0)
+    if p == 2:
+        z = z * z
+    if weight is not None:
+        z = z * weight[t].unsqueeze(1)
+    mask = function("ones_like")(z).scatter(1, t.unsqueeze(1), 0.0)
+    terms = (z * mask).sum(1) / x.shape[1]
+    if input.dim() == 1:
+        terms = terms.squeeze(0)
+    return reduced(terms, reduction)
+
+
+@_publish_margin
+def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
+    """sum over targets j (up to the first -1) and others i of max(0, 1 - (x_j - x_i)) / c, averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    _classes_check("multilabel_margin_loss", input, target)
+    if target.shape != input.shape:
+        raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: "
+                           f"{list(input.shape)}")
+    x = input if input.dim() == 2 else input.unsqueeze(0)
+    t = target if target.dim() == 2 else target.unsqueeze(0)
+    a = t._a
+    valid = np.cumprod(a >= 0, 1).astype(bool)
+    safe = np.where(valid, a, 0)
+    is_target = np.zeros(x.shape, bool)
+    rows = np.repeat(np.arange(a.shape[0]), a.shape[1]).reshape(a.shape)
+    is_target[rows[valid], safe[valid]] = True
+    xt = x.gather(1, wrap(safe))
+    z = (1 - (xt.unsqueeze(2) - x.unsqueeze(1))).clamp_min(0)
+    mask = valid[:, :, None] & ~is_target[:, None, :]
+    terms = (z * wrap(mask.astype(x._a.dtype))).sum((1, 2)) / x.shape[1]
+    return reduced(terms.squeeze(0) if input.dim() == 1 else terms, reduction)
+
+
+@_publish_margin
+def multilabel_soft_margin_loss(input, target, weight=None, size_average=None, reduce=None,
+                                reduction="mean"):
+    """-(t log σ(x) + (1 - t) log σ(-x)), mean over classes, then averaged."""
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    logsigmoid = function("logsigmoid", "torch.nn.functional")
+    terms = -(target * logsigmoid(input) + (1 - target) * logsigmoid(-input))
+    if weight is not None:
+        terms = terms * weight
+    return reduced(terms.mean(input.dim() - 1), reduction)
+
+
+def _numeric(fn):
+    """The function under `torch`, where the reduction is a number."""
+    def wrapper(*args, reduction=MEAN, **kwargs):
+        if isinstance(reduction, int):
+            reduction = {0: "none", 1: "mean", 2: "sum"}[reduction]
+        return fn(*args, reduction=reduction, **kwargs)
+    wrapper.__name__ = wrapper.__qualname__ = fn.__name__
+    wrapper.__doc__ = fn.__doc__
+    return wrapper
+
+
+for _f in (hinge_embedding_loss, margin_ranking_loss, cosine_embedding_loss, triplet_margin_loss):
+    public(method=False)(_numeric(_f))
+

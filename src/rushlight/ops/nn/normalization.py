@@ -1,0 +1,416 @@
+"""Normalization: batch, layer, group, instance, RMS and local response.
+
+Statistics are taken in float32 (float64 for float64 input). x^ = (x - mean) / sqrt(var + eps), with the
+biased variance. Ioffe & Szegedy arXiv:1502.03167; Ba et al. arXiv:1607.06450; Wu & He arXiv:1803.08494;
+Ulyanov et al. arXiv:1607.08022; Zhang & Sennrich arXiv:1910.07467.
+"""
+
+import numpy as np
+
+from ...autograd.modes import state
+from ...dtypes import scalar_name
+from ...record import Joint
+from ...runtime.allocator import empty
+from ..copy import converted
+from ..dispatch import primitive
+from ..registry import function, public
+from .kernels import elementwise, name_of, row_sums
+
+_F = ("torch.nn.functional",)
+_TF = ("torch", "torch.nn.functional")
+
+
+def _wide(a):
+    return a.astype(np.float32) if a is not None and a.dtype.itemsize == 2 else a
+
+
+def _normalize(x, mean, scale, bias):
+    """(x - mean) * scale + bias, one pass; the last three broadcast against x."""
+    n = name_of(x.dtype)
+    y = empty(x.shape, x.dtype)
+    elementwise(("normalize", n), lambda x, m, s, b: (x - m) * s + b, "ffff", [n] * 4, [n], n)(
+        y, x, mean, scale, bias)
+    return y
+
+
+def _grad_input(g, x, mean, a, b, c):
+    """a * g + b * (x - mean) + c, one pass."""
+    n = name_of(x.dtype)
+    y = empty(x.shape, x.dtype)
+    elementwise(("normalize_grad", n), lambda g, x, m, a, b, c: a * g + (b * (x - m) + c), "ffffff",
+                [n] * 6, [n], n)(y, g, x, mean, a, b, c)
+    return y
+
+
+# ---------------------------------------------------------------- batch
+
+def _channels(a):
+    """(n, c, l): everything after the channels in one dimension."""
+    return a.reshape(a.shape[0], a.shape[1], -1) if a.ndim != 3 else a
+
+
+def _batch_grads(g0, input, weight, running_mean, running_var, out1, out2, training, eps, needs):
+    if state.grad:
+        return _batch_grads_differentiable(g0, input, weight, running_mean, running_var, training, eps,
+                                           needs)
+    dx, dw, db = batch_norm_backward(g0, input, weight, running_mean, running_var, out1, out2, training,
+                                     eps)
+    return dx, dw if needs[1] else None, db if needs[2] else None, None, None
+
+
+def _batch_grads_differentiable(g, x, w, running_mean, running_var, training, eps, needs):
+    dims = [0, *range(2, x.dim())]
+    shape = (1, -1) + (1,) * (x.dim() - 2)
+    if training:
+        mean = x.mean(dims, True)
+        centered = x - mean
+        invstd = (centered * centered).mean(dims, True).add(eps).rsqrt()
+    else:
+        centered = x - running_mean.reshape(shape)
+        invstd = running_var.reshape(shape).add(eps).rsqrt()
+    xhat = centered * invstd
+    gw = g if w is None else g * w.reshape(shape)
+    if training:
+        dx = invstd * (gw - gw.mean(dims, True) - xhat * (gw * xhat).mean(dims, True))
+    else:
+        dx = gw * invstd
+    return (dx, (g * xhat).sum(dims) if needs[1] else None, g.sum(dims) if needs[2] else None, None,
+            None)
+
+
+@primitive("batch_norm(Tensor input, Tensor? weight, Tensor? bias, Tensor? running_mean, "
+           "Tensor? running_var, bool training, float eps) -> (Tensor, Tensor, Tensor)",
+           vjp=Joint(_batch_grads), node="NativeBatchNormBackward0")
+def _batch_norm(x, w, b, rm, rv, training, eps):
+    """(normalized, mean, 1/std) with statistics a channel, from the batch or the running ones."""
+    x3 = _channels(_wide(np.ascontiguousarray(x)))
+    dt = x3.dtype
+    n = x3.shape[0] * x3.shape[2]
+    if training:
+        total = row_sums("sum", (x3,), (0, 2))
+        mean = (total / n).astype(dt)
+        var = row_sums("square_deviation", (x3, mean[:, None]), (0, 2)) / n
+        invstd = (1 / np.sqrt(var + eps)).astype(dt)
+    else:
+        mean = rm.astype(dt)
+        invstd = (1 / np.sqrt(rv.astype(np.float64) + eps)).astype(dt)
+    scale = invstd if w is None else invstd * w.astype(dt)
+    shift = np.zeros(1, dt) if b is None else b.astype(dt)[:, None]
+    y = _normalize(x3, mean[:, None], scale[:, None], shift).reshape(x.shape)
+    return (converted(y, x.dtype) if y.dtype != x.dtype else y), mean, invstd
+
+
+@primitive("batch_norm_backward(Tensor grad, Tensor input, Tensor? weight, Tensor? running_mean, "
+           "Tensor? running_var, Tensor mean, Tensor invstd, bool training, float eps) -> "
+           "(Tensor, Tensor, Tensor)", vjp={}, node="NativeBatchNormBackwardBackward0")
+def batch_norm_backward(g, x, w, rm, rv, mean, invstd, training, eps):
+    """Gradients of input, weight and bias."""
+    x3, g3 = _channels(_wide(np.ascontiguousarray(x))), _channels(_wide(np.ascontiguousarray(g)))
+    dt = x3.dtype
+    n = x3.shape[0] * x3.shape[2]
+    db = row_sums("sum", (g3,), (0, 2))
+    dot = row_sums("dot", (g3, x3, mean[:, None]), (0, 2))
+    dw = dot * invstd
+    scale = (invstd if w is None else invstd * w.astype(dt))
+    if training:
+        b = -(scale * invstd * invstd * dot / n)
+        c = -(scale * db / n)
+        dx = _grad_input(g3, x3, mean[:, None], scale[:, None].astype(dt), b[:, None].astype(dt),
+                         c[:, None].astype(dt))
+    else:
+        dx = g3 * scale[:, None]
+    dx = dx.reshape(x.shape)
+    return (converted(dx, x.dtype) if dx.dtype != x.dtype else dx), dw.astype(dt), db.astype(dt)
+
+
+def _update_running(running, value, momentum):
+    a = running._a
+    a[...] = (1 - momentum) * a.astype(np.float64) + momentum * value
+    running._storage.version += 1
+
+
+@public(namespaces=_F, method=False)
+def batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1,
+               eps=1e-5):
+    """Normalize every channel over batch and space; updates the running statistics when training.
+
+    running = (1 - momentum) * running + momentum * batch, with the unbiased variance.
+    """
+    if training:
+        n = input.numel() // max(input.shape[1], 1) if input.dim() > 1 else 1
+        if n == 1:
+            raise ValueError("Expected more than 1 value per channel when training, got input size "
+                             f"{input.shape!r}")
+    return _run_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
+
+
+def _run_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
+    c = input.shape[1]
+    for name, t in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight),
+                    ("bias", bias)):
+        if t is not None and t.numel() != c:
+            raise RuntimeError(f"{name} should contain {c} elements not {t.numel()}")
+    if not training and (running_mean is None or running_var is None):
+        raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+    y, mean, invstd = _batch_norm(input, weight, bias, None if training else running_mean,
+                                  None if training else running_var, bool(training), float(eps))
+    if training and running_mean is not None and type(mean._a) is np.ndarray:
+        n = input.numel() // c
+        m = 0.0 if momentum is None else momentum
+        var = 1 / mean._a.dtype.type(1) * (1 / invstd._a.astype(np.float64) ** 2 - eps)
+        _update_running(running_mean, mean._a.astype(np.float64), m)
+        if running_var is not None:
+            _update_running(running_var, np.maximum(var, 0) * (n / max(n - 1, 1)), m)
+    return y, mean, invstd
+
+
+@public("batch_norm", method=False)
+def torch_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps,
+                     cudnn_enabled=True):
+    """`nn.functional.batch_norm` with the argument order of ``torch.batch_norm``."""
+    return _run_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
+
+
+@public(method=False)
+def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
+    """(normalized, mean, 1/std); the last two are empty in evaluation."""
+    y, mean, invstd = _run_batch_norm(input, weight, bias, running_mean, running_var, training, momentum,
+                                      eps)
+    if not training:
+        mean, invstd = mean.new_empty((0,)), mean.new_empty((0,))
+    return y, mean.detach(), invstd.detach()
+
+
+@public(namespaces=_F, method=False)
+def instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None,
+                  use_input_stats=True, momentum=0.1, eps=1e-5):
+    """Normalize every channel of every sample over space."""
+    if use_input_stats:
+        size = 1
+        for s in input.shape[2:]:
+            size *= s
+        if size == 1:
+            raise ValueError("Expected more than 1 spatial element when training, got input size "
+                             f"{input.shape!r}")
+    return _instance(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps)
+
+
+def _instance(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps):
+    n, c = input.shape[:2]
+    if not use_input_stats and (running_mean is None or running_var is None):
+        raise RuntimeError("Expected running_mean and running_var to be defined when use_input_stats is "
+                           "false")
+
+    def repeat(t):
+        return None if t is None else t.repeat(n)
+    rm, rv = repeat(running_mean), repeat(running_var)
+    y = _run_batch_norm(input.reshape(1, n * c, *input.shape[2:]), repeat(weight), repeat(bias), rm, rv,
+                        use_input_stats, momentum, eps)[0]
+    if use_input_stats and running_mean is not None:
+        for t, r in ((running_mean, rm), (running_var, rv)):
+            if t is not None:
+                t._a[...] = r._a.reshape(n, c).mean(0)
+                t._storage.version += 1
+    return y.reshape(input.shape)
+
+
+@public("instance_norm", method=False)
+def torch_instance_norm(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps,
+                        cudnn_enabled=True):
+    """`nn.functional.instance_norm` with the argument order of ``torch.instance_norm``."""
+    return _instance(input, weight, bias, running_mean, running_var, use_input_stats, momentum, eps)
+
+
+# ---------------------------------------------------------------- layer
+
+def _layer_grads(g0, input, normalized_shape, weight, out1, out2, eps, needs):
+    k = len(normalized_shape)
+    dims = list(range(-k, 0))
+    lead = list(range(input.dim() - k))
+    if state.grad:
+        mean = input.mean(dims, True)
+        centered = input - mean
+        invstd = (centered * centered).mean(dims, True).add(eps).rsqrt()
+        xhat = centered * invstd
+        gw = g0 if weight is None else g0 * weight
+        dx = invstd * (gw - gw.mean(dims, True) - xhat * (gw * xhat).mean(dims, True))
+        dw = (g0 * xhat).sum(lead) if needs[1] and lead else g0 * xhat if needs[1] else None
+        db = (g0.sum(lead) if lead else g0) if needs[2] else None
+        return dx, dw, db
+    dx, dw, db = layer_norm_backward(g0, input, normalized_shape, weight, out1, out2,
+                                     needs[1] or needs[2])
+    return dx, dw if needs[1] else None, db if needs[2] else None
+
+
+def _rows(a, k):
+    n = int(np.prod(a.shape[a.ndim - k:]))
+    return np.ascontiguousarray(a).reshape(a.size // n if n else 0, n)
+
+
+@primitive("native_layer_norm(Tensor input, int[] normalized_shape, Tensor? weight, Tensor? bias, "
+           "float eps) -> (Tensor, Tensor, Tensor)", vjp=Joint(_layer_grads),
+           node="NativeLayerNormBackward0")
+def _layer_norm(x, normalized_shape, w, b, eps):
+    """(normalized, mean, 1/std) with statistics over the last dimensions."""
+    k = len(normalized_shape)
+    x2 = _wide(_rows(x, k))
+    dt, n = x2.dtype, x2.shape[1]
+    mean = (row_sums("sum", (x2,), (1,)) / n).astype(dt)[:, None]
+    var = row_sums("square_deviation", (x2, mean), (1,)) / n
+    invstd = (1 / np.sqrt(var + eps)).astype(dt)[:, None]
+    name = name_of(dt)
+    y = empty(x2.shape, dt)
+    wv = np.ones(1, dt) if w is None else w.astype(dt, copy=False).reshape(-1)
+    bv = np.zeros(1, dt) if b is None else b.astype(dt, copy=False).reshape(-1)
+    elementwise(("layer_norm", name), lambda x, m, r, w, b: (x - m) * r * w + b, "fffff", [name] * 5,
+                [name], name)(y, x2, mean, invstd, wv, bv)
+    lead = x.shape[:x.ndim - k] + (1,) * k
+    y = y.reshape(x.shape)
+    return (converted(y, x.dtype) if y.dtype != x.dtype else y), mean.reshape(lead), invstd.reshape(lead)
+
+
+@primitive("native_layer_norm_backward(Tensor grad, Tensor input, int[] normalized_shape, "
+           "Tensor? weight, Tensor mean, Tensor invstd, bool affine) -> (Tensor, Tensor, Tensor)",
+           vjp={})
+def layer_norm_backward(g, x, normalized_shape, w, mean, invstd, affine):
+    """Gradients of input, weight and bias."""
+    k = len(normalized_shape)
+    x2, g2 = _wide(_rows(x, k)), _wide(_rows(g, k))
+    dt, n = x2.dtype, x2.shape[1]
+    m, r = mean.reshape(-1, 1), invstd.reshape(-1, 1)
+    name = name_of(dt)
+    wv = np.ones(1, dt) if w is None else w.astype(dt, copy=False).reshape(-1)
+    s1 = row_sums("product", (g2, wv), (1,))
+    s2 = row_sums("dot3", (g2, x2, m, wv), (1,)) * r[:, 0]
+    dx = empty(x2.shape, dt)
+    elementwise(("layer_norm_grad", name),
+                lambda g, x, m, r, w, a, b: r * (g * w - a - (x - m) * r * b), "f" * 7, [name] * 7,
+                [name], name)(dx, g2, x2, m, r, wv, (s1 / n).astype(dt)[:, None],
+                              (s2 / n).astype(dt)[:, None])
+    shape = tuple(normalized_shape)
+    if affine:
+        dw = row_sums("dot_scaled", (g2, x2, m, r), (0,)).astype(dt).reshape(shape)
+        db = row_sums("sum", (g2,), (0,)).astype(dt).reshape(shape)
+    else:
+        dw = db = np.zeros(0, dt)
+    dx = dx.reshape(x.shape)
+    return (converted(dx, x.dtype) if dx.dtype != x.dtype else dx), dw, db
+
+
+def _check_normalized(op, input, shape, weight, bias):
+    k = len(shape)
+    if k < 1:
+        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at "
+                           f"least one element, but got normalized_shape = {list(shape)}")
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is not None and tuple(t.shape) != shape:
+            raise RuntimeError(f"Expected {name} to be of same shape as normalized_shape, but got {name} "
+                               f"of shape {list(t.shape)} and normalized_shape = {list(shape)}")
+    if tuple(input.shape[input.dim() - k:]) != shape or input.dim() < k:
+        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [*, "
+                           f"{', '.join(map(str, shape))}], but got input of size{list(input.shape)}")
+
+
+@public(namespaces=_TF, method=False)
+def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_enable=True):
+    """Normalize over the last ``len(normalized_shape)`` dimensions, then scale and shift."""
+    shape = tuple(normalized_shape) if not isinstance(normalized_shape, int) else (normalized_shape,)
+    _check_normalized("layer_norm", input, shape, weight, bias)
+    if weight is not None and weight.dtype is not input.dtype and not input.dtype.is_low_precision:
+        raise RuntimeError("expected scalar type " + scalar_name(input.dtype) + " but found "
+                           + scalar_name(weight.dtype))
+    return _layer_norm(input, shape, weight, bias, float(eps))[0]
+
+
+@public(method=False)
+def native_layer_norm(input, normalized_shape, weight, bias, eps):
+    """(normalized, mean, 1/std)."""
+    shape = tuple(normalized_shape)
+    _check_normalized("native_layer_norm", input, shape, weight, bias)
+    return _layer_norm(input, shape, weight, bias, float(eps))
+
+
+@public(namespaces=_TF, method=False)
+def rms_norm(input, normalized_shape, weight=None, eps=None):
+    """x / sqrt(mean(x**2) + eps) * weight over the last dimensions."""
+    shape = tuple(normalized_shape) if not isinstance(normalized_shape, int) else (normalized_shape,)
+    _check_normalized("rms_norm", input, shape, weight, None)
+    if eps is None:
+        from ...dtypes import finfo, float32
+        eps = finfo(float32 if input.dtype.is_low_precision else input.dtype).eps
+    x = input.float() if input.dtype.is_low_precision else input
+    y = x * (x.abs().pow(2) if x.is_complex() else x * x).mean(
+        list(range(-len(shape), 0)), True).add(eps).rsqrt()
+    if weight is not None:
+        y = y * weight
+    return y.to(input.dtype)
+
+
+@public(namespaces=_TF, method=False)
+def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enabled=True):
+    """Normalize groups of channels of every sample, then scale and shift every channel."""
+    if input.dim() < 2:
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+    n, c = input.shape[:2]
+    if num_groups <= 0:
+        raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
+    if c % num_groups:
+        raise RuntimeError("Expected number of channels in input to be divisible by num_groups, but got "
+                           f"input of shape {list(input.shape)} and num_groups={num_groups}")
+    for name, t in (("weight", weight), ("bias", bias)):
+        if t is not None and tuple(t.shape) != (c,):
+            raise RuntimeError(f"Expected {name} to be a vector of size equal to the number of channels "
+                               f"in input, but got {name} of shape {list(t.shape)} and input of shape "
+                               f"{list(input.shape)}")
+    if not input.numel():
+        return input * 1 if weight is None else input * weight.reshape(1, -1, *(1,) * (input.dim() - 2))
+    size = input.numel() // (n * num_groups)
+    y = _layer_norm(input.reshape(n * num_groups, size), (size,), None, None, float(eps))[0]
+    y = y.reshape(input.shape)
+    shape = (1, c) + (1,) * (input.dim() - 2)
+    if weight is not None:
+        y = y * weight.reshape(shape)
+    if bias is not None:
+        y = y + bias.reshape(shape)
+    return y
+
+
+@public(method=False)
+def native_group_norm(input, weight, bias, N, C, HxW, group, eps):
+    """(normalized, mean, 1/std) of `group_norm`."""
+    y = group_norm(input, group, weight, bias, eps)
+    x = input.reshape(N, group, -1)
+    var, mean = function("var_mean")(x, -1, correction=0)
+    return y, mean, (var + eps).rsqrt()
+
+
+@public(namespaces=_F, method=False)
+def local_response_norm(input, size, alpha=1e-4, beta=0.75, k=1.0):
+    """x / (k + alpha * mean of x**2 over `size` neighbouring channels)**beta."""
+    if input.dim() < 3:
+        raise ValueError("Expected 3D or higher dimensionality input (got "
+                         f"{input.dim()} dimensions)")
+    if not input.numel():
+        return input
+    sq = (input * input).unsqueeze(1)
+    pad = function("pad", "torch.nn.functional")
+    if input.dim() == 3:
+        sq = pad(sq, (0, 0, size // 2, (size - 1) // 2))
+        div = function("avg_pool2d", "torch.nn.functional")(sq, (size, 1), stride=1).squeeze(1)
+    else:
+        n, c = input.shape[:2]
+        rest = tuple(input.shape[2:])
+        sq = sq.reshape(n, 1, c, rest[0], -1)
+        sq = pad(sq, (0, 0, 0, 0, size // 2, (size - 1) // 2))
+        div = function("avg_pool3d", "torch.nn.functional")(sq, (size, 1, 1), stride=1).squeeze(1)
+        div = div.reshape(input.shape)
+    return input / (div * alpha + k).pow(beta)
+
+
+@public(namespaces=_F, method=False)
+def normalize(input, p=2.0, dim=1, eps=1e-12, out=None):
+    """x / max(norm_p(x, dim), eps)."""
+    denom = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
+    if out is None:
+        return input / denom
+    return function("div")(input, denom, out=out)

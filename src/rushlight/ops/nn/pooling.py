@@ -1,0 +1,579 @@
+"""Pooling: maximum (with indices), average, Lp, adaptive, fractional, unpooling."""
+
+import numpy as np
+
+from ... import dtypes
+
+
+from ...runtime.allocator import empty
+from ..copy import converted
+from ..dispatch import primitive
+from ..registry import public
+from .windows import out_size, pad, position_views, tuple_of
+
+_F = ("torch.nn.functional",)
+_TF = ("torch", "torch.nn.functional")
+_FUSED = 32             # most window positions that one generated kernel reads
+
+
+def _lowest(np_dtype):
+    if np_dtype.kind in "iu":
+        return np.iinfo(np_dtype).min
+    return -np.inf
+
+
+def _geometry(op, input, kernel, stride, padding, dilation, ceil_mode, n):
+    kernel = tuple_of(kernel, n, "kernel_size", op)
+    stride = kernel if stride is None or (isinstance(stride, (list, tuple)) and not stride) else \
+        tuple_of(stride, n, "stride", op)
+    padding = tuple_of(padding, n, "padding", op)
+    dilation = tuple_of(dilation, n, "dilation", op)
+    if input.dim() not in (n + 1, n + 2):
+        raise RuntimeError(f"{op}(): Expected {n + 1}D or {n + 2}D input tensor, but got "
+                           f"{list(input.shape)}")
+    if min(kernel) <= 0:
+        raise RuntimeError(f"{op}(): kernel size should be greater than zero, but got {list(kernel)}")
+    if min(stride) <= 0:
+        raise RuntimeError(f"{op}(): stride must be greater than zero, but got {list(stride)}")
+    if min(dilation) <= 0:
+        raise RuntimeError(f"{op}(): dilation must be greater than zero, but got {list(dilation)}")
+    for k, p, d in zip(kernel, padding, dilation):
+        if p < 0:
+            raise RuntimeError(f"pad must be non-negative, but got pad: {p}")
+        if p > ((k - 1) * d + 1) // 2:
+            raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={p}, "
+                               f"kernel_size={k} and dilation={d}")
+    shape = input.shape[-n:]
+    if any(s == 0 for s in input.shape[-n - 1:]):
+        raise RuntimeError(f"{op}(): Expected input's non-batch dimensions to have positive length, but "
+                           f"input has sizes {list(input.shape)}")
+    out = tuple(out_size(*a, ceil_mode) for a in zip(shape, kernel, stride, padding, dilation))
+    if min(out) <= 0:
+        raise RuntimeError(f"Given input size: ({'x'.join(map(str, input.shape[-n - 1:]))}). Calculated "
+                           f"output size: ({input.shape[-n - 1]}x{'x'.join(map(str, out))}). Output size "
+                           "is too small")
+    return kernel, stride, padding, dilation, out
+
+
+def _after(shape, kernel, stride, padding, dilation, out):
+    """Padding behind, so that every window fits (ceil mode may reach further than `padding`)."""
+    return tuple(max(p, (o - 1) * s + d * (k - 1) + 1 - n - p) for n, k, s, p, d, o in
+                 zip(shape, kernel, stride, padding, dilation, out))
+
+
+# ---------------------------------------------------------------- maximum
+
+def _max_kernel(n, np_dtype):
+    from .kernels import elementwise, name_of
+    name = name_of(np_dtype)
+    kind = "i" if np_dtype.kind in "iu" else "f"
+
+    def formula(*xs):
+        from ...compiler import scalar as s
+        base, xs = xs[0], xs[1:]
+        values, offsets = xs[:n], xs[n:]
+        best, where = values[0], offsets[0]
+        for v, o in zip(values[1:], offsets[1:]):
+            take = (v > best) if kind == "i" else s.logical_or(v > best, s.isnan(v))
+            best = s.where(take, v, best)
+            where = s.where(take, o, where)
+        return best, base + where
+    compute = "float32" if np_dtype.itemsize == 2 and kind == "f" else name
+    return elementwise(("maxpool", n, name), formula, "i" + kind * n + "i" * n,
+                       ["int64"] + [name] * n + ["int64"] * n, [name, "int64"], compute)
+
+
+@primitive("max_pool_with_indices(Tensor self, int[] kernel_size, int[] stride, int[] padding, "
+           "int[] dilation, int[] size) -> (Tensor, Tensor)",
+           vjp={"self": lambda g0, out1, self_shape: _unpool(g0, out1, self_shape)},
+           node="MaxPool2DWithIndicesBackward0")
+def _max_pool(x, kernel, stride, padding, dilation, out):
+    """(largest value, its flat position in the unpadded plane) of every window."""
+    n = len(kernel)
+    spatial = x.shape[-n:]
+    xp = pad(x, padding, _after(spatial, kernel, stride, padding, dilation, out), _lowest(x.dtype))
+    views = position_views(xp, kernel, stride, dilation, out)
+    plane = np.ones(n, np.int64)
+    for i in range(n - 2, -1, -1):
+        plane[i] = plane[i + 1] * spatial[i + 1]
+    base = np.zeros(out, np.int64)
+    for i in range(n):
+        steps = (np.arange(out[i], dtype=np.int64) * stride[i] - padding[i]) * plane[i]
+        base += steps.reshape((-1,) + (1,) * (n - i - 1))
+    offsets = [int(sum(p * d * w for p, d, w in zip(pos, dilation, plane)))
+               for pos in np.ndindex(*kernel)]
+    from ...compiler import available
+    # the first valid position starts the search, as windows may begin in the padding
+    y = empty(x.shape[:-n] + tuple(out), x.dtype)
+    index = empty(y.shape, np.dtype(np.int64))
+    if available() and len(views) <= _FUSED and x.dtype.kind != "c" and not any(padding):
+        zero = [np.full((1,) * 1, o, np.int64) for o in offsets]
+        _max_kernel(len(views), x.dtype)(y, index, base, *views, *zero)
+        return y, index
+    first = np.zeros(out, np.int64)
+    for i in range(n):
+        start = np.arange(out[i]) * stride[i] - padding[i]
+        skip = np.maximum(0, -(start // dilation[i]))
+        skip[start >= 0] = 0
+        first += (skip * dilation[i] * plane[i]).reshape((-1,) + (1,) * (n - i - 1))
+    y[...] = _lowest(x.dtype)
+    index[...] = base + first
+    for v, o in zip(views, offsets):
+        take = v > y
+        if x.dtype.kind not in "iu":
+            take |= np.isnan(v)
+        np.copyto(y, v, where=take)
+        np.copyto(index, base + o, where=take)
+    return y, index
+
+
+def _unpool(g, index, shape):
+    return _scatter(g, index, tuple(shape))
+
+
+@primitive("max_pool_scatter(Tensor self, Tensor index, int[] size) -> Tensor",
+           vjp={"self": lambda g, index: _gather(g, index)}, node="MaxPool2DWithIndicesBackwardBackward0")
+def _scatter(g, index, size):
+    """Add every value at its window's position in planes of `size`."""
+    n = len(size) - 2 if len(size) == index.ndim and index.ndim > 2 else len(size) - 1
+    n = max(n, 1)
+    lead = int(np.prod(size[:index.ndim - n]))
+    plane = int(np.prod(size[index.ndim - n:]))
+    flat = np.ascontiguousarray(index).reshape(lead, -1) + (np.arange(lead) * plane)[:, None]
+    work = g.astype(np.float32) if g.dtype.itemsize == 2 else g
+    out = np.bincount(flat.reshape(-1), np.ascontiguousarray(work).reshape(-1), lead * plane) if \
+        work.dtype.kind == "f" and work.dtype.itemsize == 8 else _add_at(flat.reshape(-1), work,
+                                                                        lead * plane)
+    return converted(out.reshape(size), g.dtype) if out.dtype != g.dtype else out.reshape(size)
+
+
+def _add_at(flat, values, n):
+    out = np.zeros(n, values.dtype)
+    np.add.at(out, flat, np.ascontiguousarray(values).reshape(-1))
+    return out
+
+
+@primitive("max_pool_gather(Tensor self, Tensor index) -> Tensor",
+           vjp={"self": lambda g, index, self_shape: _scatter(g, index, tuple(self_shape))})
+def _gather(x, index):
+    """The values of each plane at the windows' positions."""
+    n = index.ndim - 2 if index.ndim > 2 else 1
+    lead = x.shape[:index.ndim - n]
+    flat = np.ascontiguousarray(x).reshape(lead + (-1,))
+    i = np.ascontiguousarray(index).reshape(index.shape[:index.ndim - n] + (-1,))
+    return np.take_along_axis(flat, i, -1).reshape(index.shape)
+
+
+def _max(op, n, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
+    kernel, stride, padding, dilation, out = _geometry(op, input, kernel_size, stride, padding, dilation,
+                                                       ceil_mode, n)
+    x = input if input.dim() == n + 2 else input.unsqueeze(0)
+    y, i = _max_pool(x, kernel, stride, padding, dilation, out)
+    if input.dim() == n + 1:
+        y, i = y.squeeze(0), i.squeeze(0)
+    return (y, i) if return_indices else y
+
+
+def _define_max(n):
+    def pool(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
+             return_indices=False):
+        return _max(f"max_pool{n}d", n, input, kernel_size, stride, padding, dilation, ceil_mode,
+                    return_indices)
+    pool.__name__ = pool.__qualname__ = f"max_pool{n}d"
+    pool.__doc__ = f"Largest value of every window over the last {n} dimensions."
+
+    def with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
+                     return_indices=False):
+        return _max(f"max_pool{n}d", n, input, kernel_size, stride, padding, dilation, ceil_mode, True)
+    with_indices.__name__ = with_indices.__qualname__ = f"max_pool{n}d_with_indices"
+    with_indices.__doc__ = f"As max_pool{n}d, with the position of each maximum in its plane."
+    public(namespaces=_TF, method=False)(pool)
+    public(namespaces=_F + (("torch",) if n == 1 else ()), method=False)(with_indices)
+
+
+for _n in (1, 2, 3):
+    _define_max(_n)
+
+
+# ---------------------------------------------------------------- average
+
+def _counts(shape, kernel, stride, padding, out, include_pad):
+    """Divisor of each window: its size, clipped to the padded (or the unpadded) input."""
+    total = np.ones(out, np.float64)
+    n = len(shape)
+    for i, (s, k, t, p, o) in enumerate(zip(shape, kernel, stride, padding, out)):
+        start = np.arange(o) * t - p
+        end = np.minimum(start + k, s + p)
+        if not include_pad:
+            start, end = np.maximum(start, 0), np.minimum(end, s)
+        total *= (end - start).reshape((-1,) + (1,) * (n - i - 1))
+    return total
+
+
+def _sum_views(views, out, scale):
+    """out = (sum of views) * scale, in one kernel where it can."""
+    from ...compiler import available
+    m = len(views)
+    if available() and m <= _FUSED and out.dtype.kind == "f":
+        from .kernels import elementwise, name_of
+        name = name_of(out.dtype)
+
+        def formula(scale, *xs):
+            total = xs[0]
+            for x in xs[1:]:
+                total = total + x
+            return total * scale
+        elementwise(("avgpool", m, name), formula, "f" * (m + 1), [name] * (m + 1), [name], name)(
+            out, scale.astype(out.dtype), *views)
+        return
+    out[...] = 0
+    for v in views:
+        out += v
+    out *= scale.astype(out.dtype) if out.dtype.kind != "i" else 1
+
+
+@primitive("avg_pool(Tensor self, int[] kernel_size, int[] stride, int[] padding, int[] size, "
+           "bool count_include_pad, int? divisor_override) -> Tensor",
+           vjp={"self": lambda g, self_shape, kernel_size, stride, padding, size, count_include_pad,
+                divisor_override: _avg_adjoint(g, tuple(self_shape), kernel_size, stride, padding, size,
+                                               count_include_pad, divisor_override)},
+           node="AvgPool2DBackward0")
+def _avg_pool(x, kernel, stride, padding, out, include_pad, divisor):
+    """Mean of every window."""
+    n = len(kernel)
+    ones = (1,) * n
+    work = x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
+    xp = pad(work, padding, _after(x.shape[-n:], kernel, stride, padding, ones, out))
+    y = empty(x.shape[:-n] + tuple(out), work.dtype)
+    counts = np.full(out, float(divisor)) if divisor is not None else _counts(
+        x.shape[-n:], kernel, stride, padding, out, include_pad)
+    if work.dtype.kind in "iu":
+        y[...] = 0
+        for v in position_views(xp, kernel, stride, ones, out):
+            y += v
+        return (y // counts.astype(y.dtype)).astype(x.dtype)
+    _sum_views(position_views(xp, kernel, stride, ones, out), y, 1 / counts)
+    return converted(y, x.dtype) if y.dtype != x.dtype else y
+
+
+@primitive("avg_pool_adjoint(Tensor self, int[] shape, int[] kernel_size, int[] stride, int[] padding, "
+           "int[] size, bool count_include_pad, int? divisor_override) -> Tensor",
+           vjp={"self": lambda g, kernel_size, stride, padding, size, count_include_pad,
+                divisor_override: _avg_pool(g, kernel_size, stride, padding, size, count_include_pad,
+                                            divisor_override)},
+           node="AvgPool2DBackwardBackward0")
+def _avg_adjoint(g, shape, kernel, stride, padding, out, include_pad, divisor):
+    """Every value shared out over its window."""
+    n = len(kernel)
+    ones = (1,) * n
+    work = g.astype(np.float32) if g.dtype.itemsize == 2 else g
+    counts = np.full(out, float(divisor)) if divisor is not None else _counts(
+        shape[-n:], kernel, stride, padding, out, include_pad)
+    share = work * (1 / counts).astype(work.dtype)
+    after = _after(shape[-n:], kernel, stride, padding, ones, out)
+    full = tuple(s + p + a for s, p, a in zip(shape[-n:], padding, after))
+    x = np.zeros(tuple(shape[:-n]) + full, work.dtype)
+    for v in position_views(x, kernel, stride, ones, out):
+        v += share
+    from .windows import crop
+    x = np.ascontiguousarray(crop(x, padding, shape[-n:]))
+    return converted(x, g.dtype) if x.dtype != g.dtype else x
+
+
+def _avg(op, n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
+    kernel, stride, padding, _, out = _geometry(op, input, kernel_size, stride, padding, 1, ceil_mode, n)
+    if divisor_override == 0:
+        raise RuntimeError("divisor must be not zero")
+    x = input if input.dim() == n + 2 else input.unsqueeze(0)
+    y = _avg_pool(x, kernel, stride, padding, out, bool(count_include_pad), divisor_override)
+    return y.squeeze(0) if input.dim() == n + 1 else y
+
+
+@public(namespaces=_TF, method=False)
+def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True):
+    """Mean of every window over the last dimension."""
+    return _avg("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+@public(namespaces=_F, method=False)
+def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+               divisor_override=None):
+    """Mean of every window over the last two dimensions."""
+    return _avg("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                divisor_override)
+
+
+@public(namespaces=_F, method=False)
+def avg_pool3d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+               divisor_override=None):
+    """Mean of every window over the last three dimensions."""
+    return _avg("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                divisor_override)
+
+
+# ---------------------------------------------------------------- Lp
+
+def _lp(op, n, input, norm_type, kernel_size, stride, ceil_mode):
+    kernel = tuple_of(kernel_size, n, "kernel_size", op)
+    mean = _avg(op, n, input.pow(norm_type), kernel, stride, 0, ceil_mode, True, None)
+    count = int(np.prod(kernel))
+    from ..registry import function
+    relu = function("relu")
+    return (function("sign")(mean) * relu(mean.abs())).mul(count).pow(1.0 / norm_type)
+
+
+@public(namespaces=_F, method=False)
+def lp_pool1d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """(sum of x**p over the window)**(1/p)."""
+    return _lp("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+@public(namespaces=_F, method=False)
+def lp_pool2d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """(sum of x**p over the window)**(1/p)."""
+    return _lp("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+@public(namespaces=_F, method=False)
+def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
+    """(sum of x**p over the window)**(1/p)."""
+    return _lp("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+# ---------------------------------------------------------------- adaptive
+
+def _targets(op, input, output_size, n):
+    if input.dim() not in (n + 1, n + 2):
+        raise RuntimeError(f"{op}(): Expected {n + 1}D or {n + 2}D tensor, but got {list(input.shape)}")
+    size = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * n
+    if len(size) != n:
+        raise RuntimeError(f"{op}: output_size must be {n}")
+    out = tuple(int(s) if s is not None else d for s, d in zip(size, input.shape[-n:]))
+    if any(s < 0 for s in out):
+        raise RuntimeError(f"{op}: elements of output_size must be greater than or equal to 0 but "
+                           f"received {list(out)}")
+    if any(s == 0 for s in input.shape[-n:]):
+        raise RuntimeError(f"{op}(): Expected input to have non-zero size for non-batch dimensions, but "
+                           f"input has sizes {list(input.shape)}")
+    return out
+
+
+def _bounds(n, out):
+    i = np.arange(out)
+    return i * n // out, -(-(i + 1) * n // out)
+
+
+def _mean_matrix(n, out):
+    """(out, n): row i averages the i-th adaptive window."""
+    start, end = _bounds(n, out)
+    j = np.arange(n)
+    m = ((j >= start[:, None]) & (j < end[:, None])).astype(np.float64)
+    return m / (end - start)[:, None]
+
+
+@primitive("adaptive_avg_pool(Tensor self, int[] size) -> Tensor",
+           vjp={"self": lambda g, self_shape, size: _adaptive_avg_adjoint(g, tuple(self_shape), size)},
+           node="AdaptiveAvgPool2DBackward0")
+def _adaptive_avg(x, size):
+    """Mean of each of `size` windows that divide the last dimensions as evenly as they can."""
+    y = x.astype(np.float32) if x.dtype.itemsize == 2 else x
+    for i, o in enumerate(size):
+        axis = x.ndim - len(size) + i
+        y = np.moveaxis(np.moveaxis(y, axis, -1) @ _mean_matrix(x.shape[axis], o).T.astype(y.dtype), -1,
+                        axis)
+    y = np.ascontiguousarray(y)
+    return converted(y, x.dtype) if y.dtype != x.dtype else y
+
+
+@primitive("adaptive_avg_pool_adjoint(Tensor self, int[] shape, int[] size) -> Tensor",
+           vjp={"self": lambda g, size: _adaptive_avg(g, size)})
+def _adaptive_avg_adjoint(g, shape, size):
+    """Every mean's gradient shared out over its window."""
+    y = g.astype(np.float32) if g.dtype.itemsize == 2 else g
+    for i, o in enumerate(size):
+        axis = len(shape) - len(size) + i
+        y = np.moveaxis(np.moveaxis(y, axis, -1) @ _mean_matrix(shape[axis], o).astype(y.dtype), -1, axis)
+    y = np.ascontiguousarray(y)
+    return converted(y, g.dtype) if y.dtype != g.dtype else y
+
+
+def _define_adaptive(n):
+    def avg(input, output_size):
+        size = _targets(f"adaptive_avg_pool{n}d", input, output_size, n)
+        if all(s == 1 for s in size) and n > 1:
+            return input.mean(list(range(-n, 0)), True)
+        if input._a.size and all(s and d % s == 0 for d, s in zip(input.shape[-n:], size)):
+            kernel = tuple(d // s for d, s in zip(input.shape[-n:], size))
+            return _avg_pool(input, kernel, kernel, (0,) * n, size, True, None)
+        return _adaptive_avg(input, size)
+    avg.__name__ = avg.__qualname__ = f"adaptive_avg_pool{n}d"
+    avg.__doc__ = f"Mean over windows that divide the last {n} dimensions into `output_size` parts."
+    public(namespaces=_TF if n == 1 else _F, method=False)(avg)
+
+    def maximum(input, output_size, return_indices=False):
+        size = _targets(f"adaptive_max_pool{n}d", input, output_size, n)
+        x = input if input.dim() == n + 2 else input.unsqueeze(0)
+        y, i = _adaptive_max(x, size)
+        if input.dim() == n + 1:
+            y, i = y.squeeze(0), i.squeeze(0)
+        return (y, i) if return_indices else y
+    maximum.__name__ = maximum.__qualname__ = f"adaptive_max_pool{n}d"
+    maximum.__doc__ = f"Maximum over windows that divide the last {n} dimensions into parts."
+    public(namespaces=_F, method=False)(maximum)
+
+    def with_indices(input, output_size, return_indices=False):
+        return maximum(input, output_size, True)
+    with_indices.__name__ = with_indices.__qualname__ = f"adaptive_max_pool{n}d_with_indices"
+    with_indices.__doc__ = f"As adaptive_max_pool{n}d, with the position of each maximum."
+    public(namespaces=_F, method=False)(with_indices)
+    if n == 1:
+        public("adaptive_max_pool1d", namespaces=("torch",), method=False)(with_indices)
+
+
+@primitive("adaptive_max_pool(Tensor self, int[] size) -> (Tensor, Tensor)",
+           vjp={"self": lambda g0, out1, self_shape: _scatter(g0, out1, tuple(self_shape))},
+           node="AdaptiveMaxPool2DBackward0")
+def _adaptive_max(x, size):
+    """(maximum, flat position) of each adaptive window."""
+    n = len(size)
+    spatial = x.shape[-n:]
+    y = np.empty(x.shape[:-n] + tuple(size), x.dtype)
+    index = np.empty(y.shape, np.int64)
+    bounds = [_bounds(d, o) for d, o in zip(spatial, size)]
+    flat_index = np.arange(int(np.prod(spatial))).reshape(spatial)
+    for cell in np.ndindex(*size):
+        window = tuple(slice(b[0][c], b[1][c]) for b, c in zip(bounds, cell))
+        v = x[(Ellipsis,) + window].reshape(x.shape[:-n] + (-1,))
+        w = v.astype(np.float32) if v.dtype.itemsize == 2 else v
+        k = w.argmax(-1)
+        if w.dtype.kind == "f":
+            bad = np.isnan(w)
+            k = np.where(bad.any(-1), v.shape[-1] - 1 - bad[..., ::-1].argmax(-1), k)
+        y[(Ellipsis,) + cell] = np.take_along_axis(v, k[..., None], -1)[..., 0]
+        index[(Ellipsis,) + cell] = flat_index[window].reshape(-1)[k]
+    return y, index
+
+
+for _n in (1, 2, 3):
+    _define_adaptive(_n)
+
+
+# ---------------------------------------------------------------- unpooling, fractional
+
+def _unpool_size(input, kernel, stride, padding, output_size, n):
+    default = tuple((s - 1) * t + k - 2 * p for s, t, k, p in
+                    zip(input.shape[-n:], stride, kernel, padding))
+    if output_size is None:
+        return default
+    size = tuple(output_size)
+    if len(size) == n + 2:
+        size = size[2:]
+    if len(size) != n:
+        raise ValueError(f"output_size should be a sequence containing {n} or {n + 2} elements, but it "
+                         f"has a length of '{len(size)}'")
+    for d, (s, m, t) in enumerate(zip(size, default, stride)):
+        if not m - t < s < m + t:
+            raise ValueError(f"invalid output_size \"{size}\" (dim {d} must be between {m - t} and "
+                             f"{m + t})")
+    return size
+
+
+def _define_unpool(n):
+    def unpool(input, indices, kernel_size, stride=None, padding=0, output_size=None):
+        kernel = tuple_of(kernel_size, n, "kernel_size", f"max_unpool{n}d")
+        st = kernel if stride is None else tuple_of(stride, n, "stride", f"max_unpool{n}d")
+        pd = tuple_of(padding, n, "padding", f"max_unpool{n}d")
+        size = _unpool_size(input, kernel, st, pd, output_size, n)
+        if indices.dtype is not dtypes.int64:
+            raise RuntimeError("elements in indices should be type int64 but got: " + str(indices.dtype))
+        if indices.shape != input.shape:
+            raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor "
+                               f"({list(input.shape)}) but got indices tensor with shape: "
+                               f"{list(indices.shape)}")
+        if input.dim() not in (n + 1, n + 2):
+            raise RuntimeError(f"Input to max_unpool{n}d should be a {n + 1}d or {n + 2}d Tensor, but "
+                               f"got a tensor with {input.dim()} dimensions.")
+        if input.numel() and (int(indices.max()) >= int(np.prod(size)) or int(indices.min()) < 0):
+            raise RuntimeError(f"Found an invalid max index: {int(indices.max())} (output volumes are of "
+                               f"size {'x'.join(map(str, size))})")
+        x, i = (input, indices) if input.dim() == n + 2 else (input.unsqueeze(0), indices.unsqueeze(0))
+        flat = x.new_zeros((*x.shape[:2], int(np.prod(size))))
+        y = flat.scatter(2, i.reshape(*x.shape[:2], -1), x.reshape(*x.shape[:2], -1))
+        y = y.reshape(*x.shape[:2], *size)
+        return y.squeeze(0) if input.dim() == n + 1 else y
+    unpool.__name__ = unpool.__qualname__ = f"max_unpool{n}d"
+    unpool.__doc__ = f"Inverse of max_pool{n}d with indices: maxima at their places, zeros elsewhere."
+    public(namespaces=_F, method=False)(unpool)
+
+
+for _n in (1, 2, 3):
+    _define_unpool(_n)
+
+
+@primitive("fractional_max_pool(Tensor self, int[] kernel_size, int[] size, Tensor random_samples) -> "
+           "(Tensor, Tensor)",
+           vjp={"self": lambda g0, out1, self_shape: _scatter(g0, out1, tuple(self_shape))},
+           node="FractionalMaxPool2DBackward0")
+def _fractional(x, kernel, size, samples):
+    """Graham, "Fractional Max-Pooling", arXiv:1412.6071: windows at pseudo-random steps."""
+    n = len(size)
+    y = np.empty(x.shape[:2] + tuple(size), x.dtype)
+    index = np.empty(y.shape, np.int64)
+    plane = np.arange(int(np.prod(x.shape[2:]))).reshape(x.shape[2:])
+    for b in range(x.shape[0]):
+        for c in range(x.shape[1]):
+            starts = []
+            for d in range(n):
+                m, k, o = x.shape[2 + d], kernel[d], size[d]
+                u = float(samples[b, c, n - 1 - d if n == 2 else d])
+                alpha = (m - k) / (o - 1) if o > 1 else 0.0
+                st = [int((i + u) * alpha) - int(u * alpha) for i in range(o)]
+                st[-1] = m - k
+                starts.append(st)
+            for cell in np.ndindex(*size):
+                w = tuple(slice(starts[d][cell[d]], starts[d][cell[d]] + kernel[d]) for d in range(n))
+                v = x[b, c][w].reshape(-1)
+                j = int(np.argmax(v))
+                y[(b, c) + cell] = v[j]
+                index[(b, c) + cell] = plane[w].reshape(-1)[j]
+    return y, index
+
+
+def _define_fractional(n):
+    def with_indices(input, kernel_size, output_size=None, output_ratio=None, return_indices=False,
+                     _random_samples=None):
+        op = f"fractional_max_pool{n}d"
+        if output_size is None and output_ratio is None:
+            raise ValueError(f"{op} requires specifying either an output_size or an output_ratio")
+        kernel = tuple_of(kernel_size, n, "kernel_size", op)
+        if output_size is None:
+            ratio = output_ratio if isinstance(output_ratio, (tuple, list)) else (output_ratio,) * n
+            if not all(0 < r < 1 for r in ratio):
+                raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
+            output_size = [int(s * r) for s, r in zip(input.shape[-n:], ratio)]
+        size = tuple_of(output_size, n, "output_size", op)
+        x = input if input.dim() == n + 2 else input.unsqueeze(0)
+        for s, k, o in zip(x.shape[2:], kernel, size):
+            if o + k - 1 > s:
+                raise RuntimeError(f"{op}(): pool size {k} too large relative to input size {s}")
+        if _random_samples is None:
+            from ..registry import function
+            _random_samples = function("rand")(x.shape[0], x.shape[1], n, dtype=x.dtype)
+        y, i = _fractional(x, kernel, size, _random_samples)
+        return (y, i) if input.dim() == n + 2 else (y.squeeze(0), i.squeeze(0))
+
+    def pool(input, kernel_size, output_size=None, output_ratio=None, return_indices=False,
+             _random_samples=None):
+        y, i = with_indices(input, kernel_size, output_size, output_ratio, return_indices,
+                            _random_samples)
+        return (y, i) if return_indices else y
+    pool.__name__ = pool.__qualname__ = f"fractional_max_pool{n}d"
+    with_indices.__name__ = with_indices.__qualname__ = f"fractional_max_pool{n}d_with_indices"
+    pool.__doc__ = with_indices.__doc__ = "Max pooling at pseudo-random fractional steps (Graham 2014)."
+    public(namespaces=_F, method=False)(pool)
+    public(namespaces=_F, method=False)(with_indices)
+
+
+for _n in (2, 3):
+    _define_fractional(_n)
+
