@@ -19,6 +19,7 @@ _NAMES = {
 
 
 def _encoded(tensors):
+    """``{name: (dtype, shape, bytes)}``, after checking that the format can hold it."""
     if not isinstance(tensors, dict):
         raise ValueError(f"Expected a dict of [str, torch.Tensor] but received {type(tensors)}")
     spans, out = {}, {}
@@ -43,9 +44,20 @@ def _encoded(tensors):
             if other != name:
                 raise RuntimeError(f"Some tensors share memory: {other!r} and {name!r}. The format "
                                    "has no sharing: save one of them, or clone() the other.")
-        raw = _raw(tensor)
-        out[name] = {"dtype": dtype, "shape": list(tensor.shape), "data": raw.tobytes()}
+        out[name] = (dtype, list(tensor.shape), _raw(tensor))
     return out
+
+
+def _specs(entries):
+    """`entries` as the package's `serialize` wants them: by address, or by value before 0.8."""
+    import safetensors
+
+    if not hasattr(safetensors, "TensorSpec"):
+        return {name: {"dtype": dtype, "shape": shape, "data": raw.tobytes()}
+                for name, (dtype, shape, raw) in entries.items()}
+    return {name: safetensors.TensorSpec(dtype=dtype, shape=shape, data_ptr=raw.ctypes.data,
+                                         data_len=raw.nbytes)
+            for name, (dtype, shape, raw) in entries.items()}
 
 
 def _raw(tensor):
@@ -70,7 +82,8 @@ def save(tensors, metadata=None):
     """The safetensors bytes of a dict of contiguous CPU tensors, with string `metadata`."""
     import safetensors
 
-    return safetensors.serialize(_encoded(tensors), metadata=metadata)
+    entries = _encoded(tensors)         # holds the bytes that the specs point to
+    return bytes(safetensors.serialize(_specs(entries), metadata=metadata))
 
 
 def save_file(tensors, filename, metadata=None):
