@@ -7,15 +7,15 @@ functions named in ``imports``.
 """
 
 import ctypes
-import os
 import sys
-import threading
 from functools import cache
 
 from rushlight.compiler.cache import key_of, open_pack
 from rushlight.compiler.codegen.targets import host
 
-_lock = threading.RLock()
+# One lock for all that makes or loads code, so that a fork can wait for it.
+from rushlight.runtime.native import lock as _lock
+
 _loaded = {}
 _forever = []
 statistics = {"compiled": 0, "loaded": 0, "from_disk": 0}
@@ -128,26 +128,3 @@ def load(key, build, symbols, imports=None, level=1, codegen_level=1):
             _pack().put(digest, code)
         _loaded[key] = found
         return found
-
-
-def _hold_for_fork():
-    _lock.acquire()
-
-
-def _release_after_fork():
-    _lock.release()
-
-
-def _renew_after_fork():
-    global _lock
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    # A child must not inherit a lock that another thread of the parent held, nor LLVM half way
-    # through a module.
-    os.register_at_fork(
-        before=_hold_for_fork,
-        after_in_parent=_release_after_fork,
-        after_in_child=_renew_after_fork,
-    )

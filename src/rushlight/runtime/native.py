@@ -4,11 +4,10 @@
     callable_from(address, name, doc) -> builtin function (METH_FASTCALL)
     symbols() -> {name: address}       the runtime's own C ABI, for the imports of other modules
     available() -> bool                whether llvmlite can be imported here
-    lock                               held while the pool and the allocator are set up; ``os.fork`` waits for it
+    lock                               held while code is made or loaded; ``os.fork`` waits for it
 
 Loaded code lives until the process ends: workers may sleep in it, and arrays that outlive the interpreter's
-modules are released through it. Code itself is made by ``compiler.engine``, imported on first use; its lock is never
-taken while ``lock`` is held, since a fork takes both.
+modules are released through it. Code itself is made by ``compiler.engine``, imported on first use.
 """
 
 import ctypes

@@ -61,7 +61,7 @@ def _load(dtype):
     symbols = native.symbols()
     imports = ("rl_parallel_for", "rl_scratch", "rl_free", "PyArray_Type")
     addresses = engine.load(
-        f"gemm|{dtype.name}|{width}|{caches}",
+        f"gemm|{dtype.name}|{width}|{_registers(width)}|{caches}",
         lambda: module_text(dtype.name, dtype.num, width, caches),
         ["rl_gemm", "rl_call"],
         {name: symbols[name] for name in imports},
@@ -73,6 +73,10 @@ def _load(dtype):
     return found
 
 
+def _registers(vector_bytes):
+    return 32 if vector_bytes == 64 or cpu.machine() == "aarch64" else 16
+
+
 def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     """LLVM IR of the kernels, the driver and the CPython entry for one dtype."""
     from rushlight.compiler.codegen.targets import host
@@ -80,7 +84,7 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     from rushlight.compiler.templates.gemm_entry import write_entry
     from rushlight.compiler.templates.gemm_micro import Shape
 
-    registers = 32 if vector_bytes == 64 or cpu.machine() == "aarch64" else 16
+    registers = _registers(vector_bytes)
     fused = cpu.has("fma") or cpu.machine() == "aarch64"
     shape = Shape(_ELEMENTS[name], vector_bytes, registers, fused)
     driver = Driver(shape, Tuning(shape, caches.l1d, caches.l2), host().triple, "rl")

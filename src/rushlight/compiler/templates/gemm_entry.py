@@ -133,7 +133,7 @@ class _Entry:
                 self.require(self.field(given, ND, "i32").eq(1), "shape")
                 self.require(self.field(self.field(given, DIMS), 0, "i64").eq(n), "shape")
                 stride = self.field(self.field(given, STRIDES), 0, "i64")
-                self.require(stride.eq(item) | n.eq(1), "layout")
+                self.require(stride.eq(item) | (n <= 1), "layout")
                 bias.set(self.field(given, DATA))
         with f.if_(count > 4):
             factor = f.call("double", "PyFloat_AsDouble", f.load("ptr", args + 32))

@@ -1,0 +1,231 @@
+"""Generated matrix products: every way against float64 NumPy, fixed bits, refusals, memory, threads."""
+
+import threading
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+from rushlight.compiler.templates import gemm as g
+from rushlight.runtime import allocator, threadpool
+
+RNG = np.random.default_rng(20)
+
+# (m, n, k): ones that take each way (dot products, in place, strips, shared packing, one column, one row) and
+# the edges of tiles, vectors and blocks.
+SIZES = [
+    (1, 1, 1),
+    (8, 8, 8),
+    (3, 5, 7),
+    (1, 100, 64),
+    (1, 300, 40),
+    (2, 33, 70),
+    (3, 129, 5),
+    (4, 9, 100),
+    (7, 31, 600),
+    (14, 32, 16),
+    (15, 33, 17),
+    (32, 128, 784),
+    (60, 20, 700),
+    (100, 1, 50),
+    (64, 64, 64),
+    (130, 70, 300),
+    (257, 515, 900),
+    (300, 20, 5),
+]
+
+
+def operand(rows, columns, dtype, layout):
+    def normal(*shape):
+        return RNG.standard_normal(shape).astype(dtype)
+
+    if layout == "rows":
+        return normal(rows, columns)
+    if layout == "columns":
+        return normal(columns, rows).T
+    if layout == "spread":
+        return normal(2 * rows, 3 * columns)[::2, ::3]
+    if layout == "reversed":
+        return normal(rows, columns)[::-1, ::-1]
+    raise ValueError(layout)
+
+
+def reference(a, b, bias=None, alpha=1.0, start=None):
+    """The product in float64 and a bound on the error of a sum in the operands' dtype."""
+    a, b = a.astype("f8"), b.astype("f8")
+    value, size = alpha * (a @ b), abs(alpha) * (abs(a) @ abs(b))
+    for term in (bias, start):
+        if term is not None:
+            value, size = value + term, size + abs(term)
+    return value, size
+
+
+def assert_product(c, a, b, **more):
+    value, size = reference(a, b, **more)
+    bound = (a.shape[-1] + 4) * np.finfo(c.dtype).eps
+    assert (abs(c - value) <= bound * size).all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("m, n, k", SIZES)
+def test_layouts_and_epilogues(m, n, k, dtype):
+    for a_layout in ("rows", "columns", "spread", "reversed"):
+        for b_layout in ("rows", "columns", "spread", "reversed"):
+            a, b = operand(m, k, dtype, a_layout), operand(k, n, dtype, b_layout)
+            c = np.full((m, n), np.nan, dtype)
+            g.gemm(c, a, b)
+            assert_product(c, a, b)
+            bias = RNG.standard_normal(n).astype(dtype)
+            start = RNG.standard_normal((m, n)).astype(dtype)
+            c = start.copy()
+            g.gemm(c, a, b, bias, -0.5, True)
+            assert_product(c, a, b, bias=bias, alpha=-0.5, start=start)
+
+
+@pytest.mark.parametrize(
+    "m, n, k", [(0, 4, 4), (4, 0, 4), (4, 4, 0), (1, 40, 0), (40, 40, 0), (0, 0, 0)]
+)
+def test_empty(m, n, k):
+    a, b, bias = np.ones((m, k), "f4"), np.ones((k, n), "f4"), np.arange(n, dtype="f4")
+    c = np.full((m, n), 7, "f4")
+    g.gemm(c, a, b, None, 1.0, True)
+    assert (c == 7).all()
+    g.gemm(c, a, b, bias)
+    assert (c == (bias if k == 0 else bias + k)).all()
+
+
+def test_rows_of_a_larger_array():
+    whole = np.full((40, 100), 7, "f4")
+    a, b = operand(40, 30, "f4", "rows"), operand(30, 50, "f4", "rows")
+    g.gemm(whole[:, 20:70], a, b)
+    assert_product(whole[:, 20:70], a, b)
+    assert (whole[:, :20] == 7).all() and (whole[:, 70:] == 7).all()
+
+
+@pytest.mark.parametrize("m, n, k", [(4, 6, 5), (40, 48, 33), (200, 150, 120), (3, 200, 400)])
+@pytest.mark.parametrize("kinds", ["BB", "B1", "1B", "B2", "2B", "BT"])
+def test_batches(m, n, k, kinds):
+    batch = 5
+    shapes = {"B": (batch,), "1": (1,), "2": (), "T": (batch,)}
+    a = RNG.standard_normal((*shapes[kinds[0]], m, k)).astype("f4")
+    b = RNG.standard_normal((*shapes[kinds[1]], k, n)).astype("f4")
+    if kinds == "BT":
+        b = np.ascontiguousarray(b.transpose(0, 2, 1)).transpose(0, 2, 1)
+        a = np.repeat(a, 2, axis=0)[::2]
+    c = np.empty((batch, m, n), "f4")
+    g.gemm(c, a, b)
+    assert_product(c, a, b)
+    bias = RNG.standard_normal(n).astype("f4")
+    g.gemm(c, a, b, bias, 2.0)
+    assert_product(c, a, b, bias=bias, alpha=2.0)
+
+
+@pytest.mark.parametrize(
+    "m, n, k", [(200, 300, 400), (300, 300, 1000), (33, 129, 900), (1, 2000, 900)]
+)
+@pytest.mark.parametrize("layout", ["rows", "columns"])
+def test_bits_do_not_depend_on_threads(m, n, k, layout):
+    a, b = operand(m, k, "f4", "rows"), operand(k, n, "f4", layout)
+    before, results = threadpool.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 7):
+            threadpool.set_num_threads(threads)
+            for _ in range(3):
+                c = np.empty((m, n), "f4")
+                g.gemm(c, a, b)
+                results.append(c.tobytes())
+    finally:
+        threadpool.set_num_threads(before)
+    assert len(set(results)) == 1
+
+
+def test_non_finite_values_stay_in_their_rows_and_columns():
+    a, b = np.ones((40, 50), "f4"), np.ones((50, 70), "f4")
+    a[3, 4], b[6, 8] = np.nan, np.inf
+    for right in (b, np.asfortranarray(b)):
+        c = np.empty((40, 70), "f4")
+        g.gemm(c, a, right)
+        assert np.isnan(c[3]).all() and np.isinf(c[np.arange(40) != 3, 8]).all()
+        rest = np.delete(np.delete(c, 3, 0), 8, 1)
+        assert (rest == 50).all()
+
+
+def test_refusals():
+    a, b, c = np.ones((4, 5), "f4"), np.ones((5, 6), "f4"), np.ones((4, 6), "f4")
+    call = g.kernel("float32")
+    with pytest.raises(ValueError, match="shapes"):
+        call(c, a, np.ones((4, 6), "f4"))
+    with pytest.raises(ValueError, match="shapes"):
+        call(c, a, b, np.ones(5, "f4"))
+    with pytest.raises(ValueError, match="shapes"):
+        call(np.ones((2, 4, 6), "f4"), np.ones((3, 4, 5), "f4"), b)
+    with pytest.raises(ValueError, match="2-D or 3-D"):
+        call(np.ones(6, "f4"), a, b)
+    with pytest.raises(ValueError, match="adjacent"):
+        call(np.ones((4, 12), "f4")[:, ::2], a, b)
+    frozen = c.copy()
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="writeable"):
+        call(frozen, a, b)
+    for bad in (b.astype("f8"), b.astype(">f4"), b.tolist(), None):
+        with pytest.raises(TypeError, match="dtype"):
+            call(c, a, bad)
+    with pytest.raises(TypeError):
+        call(c, a)
+    with pytest.raises(TypeError):
+        call(c, a, b, None, "x")
+    with pytest.raises(TypeError, match="no kernel for int64"):
+        g.gemm(c.astype("i8"), a, b)
+    assert not g.supported("int64") and g.supported("float32")
+
+
+def test_work_memory_is_not_live():
+    a = RNG.standard_normal((600, 600)).astype("f4")
+    c = np.empty_like(a)
+    g.gemm(c, a, a)
+    allocator.reset_peak()
+    before = allocator.memory_stats()
+    g.gemm(c, a, a)
+    after = allocator.memory_stats()
+    assert after["live_bytes"] == before["live_bytes"] == after["peak_live_bytes"]
+    assert after["reserved_bytes"] == before["reserved_bytes"]
+
+
+def test_several_python_threads():
+    a, b = operand(200, 300, "f4", "rows"), operand(300, 250, "f4", "columns")
+    expected = np.empty((200, 250), "f4")
+    g.gemm(expected, a, b)
+    bad = []
+
+    def work():
+        c = np.empty((200, 250), "f4")
+        for _ in range(30):
+            g.gemm(c, a, b)
+            if not np.array_equal(c, expected):
+                bad.append(1)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not bad
+
+
+@pytest.mark.parametrize("width, registers", [(32, 16), (16, 32), (16, 16)])
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_narrower_vectors(width, registers, name, monkeypatch):
+    """The code for CPUs with AVX2 or 128-bit vectors, run here."""
+    if width > g.cpu.vector_bytes():
+        pytest.skip("needs wider vectors than this CPU has")
+    monkeypatch.setattr(g, "_kernels", {})
+    monkeypatch.setattr(g.cpu, "vector_bytes", lambda: width)
+    monkeypatch.setattr(g, "_registers", lambda width: registers)
+    call = g.kernel(name)
+    dtype = np.dtype(name)
+    for m, n, k in [(8, 8, 8), (1, 70, 33), (7, 31, 300), (33, 45, 100), (150, 140, 300)]:
+        for layout in ("rows", "columns", "spread"):
+            a, b = operand(m, k, dtype, "rows"), operand(k, n, dtype, layout)
+            c = np.empty((m, n), dtype)
+            call(c, a, b)
+            assert_product(c, a, b)
