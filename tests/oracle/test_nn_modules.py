@@ -119,7 +119,7 @@ def classes():
             yield name
 
 
-@pytest.mark.parametrize("name", classes())
+@pytest.mark.parametrize("name", list(classes()))
 def test_constructor_arguments(name):
     def arguments(lib):
         found = inspect.signature(getattr(lib.nn, name).__init__).parameters.values()
@@ -129,7 +129,7 @@ def test_constructor_arguments(name):
     assert arguments(rushlight) == arguments(torch)
 
 
-@pytest.mark.parametrize("name", classes())
+@pytest.mark.parametrize("name", list(classes()))
 def test_forward_arguments(name):
     def arguments(lib):
         found = inspect.signature(getattr(lib.nn, name).forward).parameters.values()

@@ -14,7 +14,8 @@ class _ParameterMeta(_TensorMeta):
     """Lets a tensor of another class count as a parameter once it is marked as one."""
 
     def __instancecheck__(self, instance):
-        if type.__instancecheck__(self, instance):
+        kind = type(instance)
+        if kind is self or self in kind.__mro__:
             return True
         return (self is Parameter and isinstance(instance, torch.Tensor)
                 and getattr(instance, "_is_param", False))
@@ -160,7 +161,8 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
 
 class _BufferMeta(_TensorMeta):
     def __instancecheck__(self, instance):
-        if type.__instancecheck__(self, instance):
+        kind = type(instance)
+        if kind is self or self in kind.__mro__:
             return True
         return (self is Buffer and isinstance(instance, torch.Tensor)
                 and getattr(instance, "_is_buffer", False))

@@ -40,6 +40,10 @@ __all__ = [
     "Module"]
 
 
+# Values of these types register nothing.
+_PLAIN = frozenset((bool, int, float, str, tuple, list, dict))
+
+
 def _typename(value):
     """The name of a value's type as error messages give it."""
     if isinstance(value, torch.Tensor):
@@ -164,15 +168,27 @@ class Module(HookMixin, StateMixin, TreeMixin, ConvertMixin):
     def __getattr__(self, name):
         # Only reached where the instance and the class have no such attribute.
         own = self.__dict__
-        for kind in ("_parameters", "_buffers", "_modules"):
-            held = own.get(kind)
-            if held is not None and name in held:
+        if "_parameters" in own:
+            held = own["_parameters"]
+            if name in held:
+                return held[name]
+        if "_modules" in own:
+            held = own["_modules"]
+            if name in held:
+                return held[name]
+        if "_buffers" in own:
+            held = own["_buffers"]
+            if name in held:
                 return held[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name, value):
         own = self.__dict__
         params = own.get("_parameters")
+        if type(value) in _PLAIN and params is not None and not (
+                name in params or name in own["_modules"] or name in own["_buffers"]):
+            object.__setattr__(self, name, value)
+            return
         if isinstance(value, Parameter):
             if params is None:
                 raise AttributeError("cannot assign parameters before Module.__init__() call")
