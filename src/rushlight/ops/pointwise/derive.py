@@ -87,4 +87,5 @@ def _rule(rec, arg, tensors, params, gradient, read, used_params):
     key = key if key.startswith("_derived_") else "_derived_" + key
     record = Record(f"{key}({', '.join(decl)}) -> Tensor", "pointwise", vjp=None, formula=formula,
                     promote="default", node=rec.node_name.replace("0", "") + "Backward0")
+    record.extra = {}
     return DerivedRule(tuple(names), record, 1 + len(read))

@@ -1,0 +1,67 @@
+"""Helpers for public pointwise functions that have parameters or several overloads."""
+
+import numpy as np
+
+from ...autograd.modes import state
+from ...dtypes import of_number
+from ...tensor.tensor import Tensor
+from ..dispatch import needs_grad
+from ..inplace import apply, check, store
+from ..registry import FUNCTIONS, INPLACE, METHODS
+from .core import direct, run
+
+_ndarray = np.ndarray
+
+
+def conj(x):
+    """The conjugate of a saved operand, which may be a tensor or a Python number."""
+    if hasattr(x, "_a"):
+        return x.conj() if x.dtype.is_complex else x
+    return x.conjugate() if type(x) is complex else x
+
+
+def change(rec, t, others, params, name):
+    """``t <- rec(t, *others, *params)`` over t's memory, with history."""
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{name}_(): argument 'input' (position 1) must be Tensor, not "
+                        f"{type(t).__name__}")
+    if state.grad:
+        check(t)
+        if needs_grad(t) or any(isinstance(x, Tensor) and needs_grad(x) for x in others):
+            return apply(lambda x, *xs: run(rec, (x, *xs), params), t, others, {}, name)
+    if not direct(t, others):
+        store(t, run(rec, (t, *others), params), name)
+        return t
+    run(rec, (t, *others), params, t._a)
+    t._storage.version += 1
+    return t
+
+
+def register(name, function, *, inplace=None, namespaces=("torch",), method=True, aliases=()):
+    """Publish `function` (which takes ``out=`` itself) under its names; `inplace` as ``name_``."""
+    function.__name__ = function.__qualname__ = name
+    for a in (name, *aliases):
+        for ns in namespaces:
+            FUNCTIONS.setdefault(ns, {})[a] = function
+        if method:
+            METHODS[a] = function
+        if inplace is not None:
+            INPLACE[a + "_"] = METHODS[a + "_"] = inplace
+            FUNCTIONS.setdefault("torch", {})[a + "_"] = inplace
+    if inplace is not None:
+        inplace.__name__ = inplace.__qualname__ = name + "_"
+        if inplace.__doc__ is None:
+            inplace.__doc__ = f"In-place version of :func:`{name}`."
+    return function
+
+
+def category(x):
+    """Category (bool < int < float < complex) of a tensor or number."""
+    return x.dtype.category if isinstance(x, Tensor) else of_number(x).category
+
+
+def has_zero(x):
+    """Whether a divisor (tensor or number) contains an integer zero."""
+    if isinstance(x, Tensor):
+        return type(x._a) is _ndarray and x._a.size > 0 and not x._a.all()
+    return x == 0

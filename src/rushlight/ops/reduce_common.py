@@ -1,0 +1,98 @@
+"""What reductions share: the axes they run over, the types they compute in, gradients spread back."""
+
+import numpy as np
+
+from ..dtypes import FLOAT, from_np
+from ..tensor.geometry import wrap_dim, wrap_dims
+
+F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
+
+
+def axes_of(dim, ndim):
+    """`dim` (None, an int, or several) as wrapped axes; None stands for all of them."""
+    if dim is None:
+        return None
+    if type(dim) is int:
+        return (wrap_dim(dim, ndim),) if ndim else _scalar_axes((dim,))
+    if isinstance(dim, (bool, float, str)):
+        raise TypeError(f"argument 'dim' must be tuple of ints, not {type(dim).__name__}")
+    if hasattr(dim, "__index__") and not hasattr(dim, "__len__"):
+        return axes_of(dim.__index__(), ndim)
+    dims = [d if type(d) is int else d.__index__() for d in dim]
+    if not dims:
+        return None
+    return wrap_dims(dims, ndim) if ndim else _scalar_axes(dims)
+
+
+def _scalar_axes(dims):
+    wrap_dims(dims, 0)
+    return ()
+
+
+def reduced_shape(shape, axes, keepdim):
+    """Shape after reducing `axes` (None: all)."""
+    if axes is None:
+        return (1,) * len(shape) if keepdim else ()
+    if keepdim:
+        return tuple([1 if i in axes else s for i, s in enumerate(shape)])
+    return tuple([s for i, s in enumerate(shape) if i not in axes])
+
+
+def count(shape, axes):
+    """How many elements one result is made of."""
+    n = 1
+    for i in range(len(shape)) if axes is None else axes:
+        n *= shape[i]
+    return n
+
+
+def spread(g, shape, axes, keepdim):
+    """`g`, the gradient of a reduction, as a view in the shape of its input."""
+    if not keepdim and axes is not None and axes and len(shape) > len(axes):
+        g = g.reshape(reduced_shape(shape, axes, True))
+    elif not keepdim and g._a.ndim:
+        g = g.reshape(())
+    return g.expand(shape)
+
+
+def kept(t, shape, axes, keepdim):
+    """A reduction's result with the reduced dimensions back as size 1 (a view)."""
+    if keepdim or not shape:
+        return t
+    return t.reshape(reduced_shape(shape, axes, True))
+
+
+def wide(a):
+    """The array in float32 where its type is a 16-bit (or narrower) float."""
+    d = a.dtype
+    if d.itemsize <= 2 and (d.kind == "f" or d.kind == "V" or d.type.__module__ == "ml_dtypes"):
+        return a.astype(F32)
+    return a
+
+
+def is_low(np_dtype):
+    """Whether arrays of this type are computed in float32."""
+    return np_dtype.itemsize <= 2 and np_dtype.kind not in "biu" and from_np(np_dtype).category == FLOAT
+
+
+def narrow(value, np_dtype):
+    """A fresh array of type `np_dtype` with the (reduced) `value`."""
+    value = np.asarray(value)
+    if value.dtype != np_dtype:
+        with np.errstate(all="ignore"):
+            if value.dtype.kind == "c" and np_dtype.kind != "c":
+                value = value.real
+            value = value.astype(np_dtype)
+    return value
+
+
+def no_identity(name, shape, axes):
+    """Raise for a reduction without identity over an empty dimension."""
+    if 0 not in shape:
+        return
+    if axes is None:
+        raise RuntimeError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                           "Specify the reduction dim with the 'dim' argument.")
+    for d in axes:
+        if shape[d] == 0:
+            raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
