@@ -50,6 +50,7 @@ for _d in _dtypes.ALL:
     for _n in _d.aliases:
         globals()[_n] = _d
 del _d, _n
+del tensor          # the package: the public name is the factory function's  # noqa: F821
 
 from math import e, inf, nan, pi  # noqa: E402
 

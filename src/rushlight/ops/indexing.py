@@ -1,0 +1,573 @@
+"""``x[...]`` and ``x[...] = v``: every form of index, views where PyTorch gives views.
+
+Ints, slices, None and Ellipsis make views. Tensors (and what becomes one: lists, arrays, masks) gather:
+integer tensors broadcast together, a mask counts as the coordinates of its True elements. The
+gathered dimensions stand where the first index stood if all indices are adjacent, else first.
+"""
+
+import numpy as np
+
+from .. import dtypes
+from ..autograd.modes import state
+from ..tensor.geometry import can_expand, wrap_dim
+from ..tensor.tensor import Tensor, ViewInfo, assemble, make_view, resolve_bits, shallow, wrap
+from .creation import number_for
+from .dispatch import attach, needs_grad, primitive
+from .inplace import check, rebase
+from .registry import FUNCTIONS, METHODS, public
+from .rows import accumulate_rows, linear_index
+from .slicing import _select, _slice, slice_bounds, zeros_array
+from .views import alias
+
+_ndarray = np.ndarray
+_FULL = slice(None)
+_NUMBERS = (bool, int, float, complex)
+
+
+def mutate(rec, args, writer):
+    """Overwrite the first of `args` by calling `writer`, recording op `rec` as its history.
+
+    For records whose gradient rules do not use the old contents.
+    """
+    t = args[0]
+    if not state.grad:
+        writer()
+        t._storage.version += 1
+        return t
+    check(t)
+    node = None
+    if any(isinstance(x, Tensor) and needs_grad(x) for x in args):
+        result = shallow(t)
+        attach(rec, args, (result,))
+        node = result._grad_fn
+    writer()
+    t._storage.version += 1
+    if node is not None:
+        rebase(t, node, 0)
+    return t
+
+
+def writable(t):
+    """The array to write to; pending conjugation or negation cannot be written through."""
+    if t._bits & 3:
+        raise RuntimeError("in-place indexing of a tensor with pending conjugation or negation is not "
+                           "supported; call resolve_conj() or resolve_neg() first")
+    return t._a
+
+
+# ---------------------------------------------------------------- advanced indexing
+
+def _where(error):
+    return IndexError(str(error).replace("axis", "dimension"))
+
+
+def _key(indices):
+    return tuple([_FULL if i is None else i for i in indices])
+
+
+def _gather(a, indices):
+    """``a[indices]`` for index arrays (None: the whole dimension), row-major."""
+    try:
+        if len(indices) == 1 and indices[0].dtype.kind != "b":
+            idx = indices[0]
+            n = a.shape[0]
+            if n == 0 and idx.size:
+                raise IndexError(f"index is out of bounds for dimension with size {n}")
+            from ..runtime.allocator import empty as alloc
+            out = alloc(idx.shape + a.shape[1:], a.dtype)
+            if out.nbytes < 65536:
+                return a.take(idx, 0)
+            if idx.size and (idx.min() < -n or idx.max() >= n):
+                bad = idx[(idx < -n) | (idx >= n)].flat[0]
+                raise IndexError(f"index {bad} is out of bounds for dimension 0 with size {n}")
+            np.take(a, idx if idx.size == 0 or idx.min() >= 0 else idx % n, 0, out, "clip")
+            return out
+        r = a[_key(indices)]
+    except IndexError as error:
+        raise _where(error) from None
+    return r if r.flags.c_contiguous else np.ascontiguousarray(r).reshape(r.shape)
+
+
+@primitive("index.Tensor(Tensor self, Tensor?[] indices) -> Tensor",
+           vjp={"self": lambda g, self_shape, indices: _index_backward(g, self_shape, indices)})
+def _index(a, indices):
+    return _gather(a, indices)
+
+
+@primitive("_index_backward(Tensor grad, int[] shape, Tensor?[] indices) -> Tensor",
+           node="IndexPutBackward0", vjp={"grad": lambda g, indices: _index(g, indices)})
+def _index_backward(grad, shape, indices):
+    out = zeros_array(shape, grad.dtype)
+    _add_at(out, indices, grad)
+    return out
+
+
+def _add_at(out, indices, values):
+    """``out[indices] += values``, elements that are addressed repeatedly getting every share."""
+    if len([i for i in indices if i is not None]) == 1 and indices[-1].dtype.kind == "b":
+        out[_key(indices)] += values
+        return
+    rows, flat, back = linear_index(out, indices, values)
+    accumulate_rows(rows, flat, back)
+
+
+@primitive("index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate) -> Tensor",
+           vjp={"self": lambda g, indices, accumulate:
+                g if accumulate else _index_put(g, indices, g.new_zeros(()), False),
+                "values": lambda g, indices: _index(g, indices)})
+def _index_put(a, indices, values, accumulate):
+    out = a.copy()
+    _write(out, indices, values, accumulate)
+    return out
+
+
+def _write(out, indices, values, accumulate):
+    try:
+        if accumulate:
+            _add_at(out, indices, values)
+        else:
+            out[_key(indices)] = values
+    except IndexError as error:
+        raise _where(error) from None
+    except ValueError as error:
+        shape = np.empty(out.shape, bool)[_key(indices)].shape
+        if can_expand(values.shape, shape):
+            raise error
+        raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be "
+                           f"broadcast to indexing result of shape {list(shape)}") from None
+
+
+def index_tensors(input, indices):
+    """Checked index tensors, one a dimension of `input` (None: whole); masks become coordinates."""
+    out = []
+    shape = input._a.shape
+    for x in indices:
+        if x is None:
+            out.append(None)
+            continue
+        name = x.dtype.name
+        if name == "int64":
+            out.append(x)
+        elif name == "int32":
+            out.append(x)
+        elif name == "bool" or name == "uint8":
+            if name == "uint8":
+                _warn_byte()
+            d = len(out)
+            m = x._a.shape
+            if shape[d:d + len(m)] != m:
+                i = next((i for i in range(len(m)) if d + i >= len(shape) or shape[d + i] != m[i]))
+                if d + len(m) > len(shape):
+                    raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
+                raise IndexError(f"The shape of the mask {list(m)} at index {i} does not match the "
+                                 f"shape of the indexed tensor {list(shape)} at index {d + i}")
+            if type(x._a) is not _ndarray:
+                raise NotImplementedError("boolean indexing has no meta rule: its result's size depends "
+                                          "on the data")
+            out.extend([wrap(c) for c in np.nonzero(x._a)])
+        else:
+            raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    if len(out) > len(shape):
+        raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
+    first = None
+    for x in out:
+        if x is not None:
+            if first is None or first == x._a.shape:
+                first = x._a.shape
+            else:
+                shapes = [y._a.shape for y in out if y is not None]
+                try:
+                    np.broadcast_shapes(*shapes)
+                except ValueError:
+                    raise IndexError("shape mismatch: indexing tensors could not be broadcast together "
+                                     "with shapes " + ", ".join(str(list(s)) for s in shapes)) from None
+    while out and out[-1] is None:
+        out.pop()
+    return out
+
+
+_byte_warned = False
+
+
+def _warn_byte():
+    global _byte_warned
+    if not _byte_warned:
+        _byte_warned = True
+        import warnings
+        warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool "
+                      "instead.", UserWarning, stacklevel=4)
+
+
+# ---------------------------------------------------------------- reading an index
+
+def _as_index(x):
+    """A list, range or array used as an index, as a tensor."""
+    if isinstance(x, _ndarray):
+        return FUNCTIONS["torch"]["from_numpy"](np.ascontiguousarray(x))
+    t = FUNCTIONS["torch"]["tensor"](x)
+    return t.to(dtypes.int64) if not t._a.size and t._a.ndim <= 1 and t.dtype.is_floating_point else t
+
+
+def _is_sequence(x):
+    return isinstance(x, (list, tuple, range)) or (
+        hasattr(x, "__getitem__") and hasattr(x, "__len__") and not isinstance(x, (Tensor, np.generic)))
+
+
+_list_warned = False
+
+
+def _as_tuple(index):
+    """The components of an index; a list that holds slices, sequences or tensors counts as a tuple."""
+    global _list_warned
+    if isinstance(index, tuple):
+        return index
+    if isinstance(index, list) and len(index) < 32 and any(
+            x is None or x is Ellipsis or isinstance(x, (slice, Tensor, _ndarray, list, tuple, range))
+            for x in index):
+        if not _list_warned:
+            _list_warned = True
+            import warnings
+            warnings.warn("Using a non-tuple sequence for multidimensional indexing is deprecated and "
+                          "will be changed in pytorch 2.9; use x[tuple(seq)] instead of x[seq]. In "
+                          "pytorch 2.9 this will be interpreted as tensor index, x[torch.tensor(seq)], "
+                          "which will result either in an error or a different result", UserWarning,
+                          stacklevel=4)
+        return tuple(index)
+    return (index,)
+
+
+def _specified(parts):
+    n = 0
+    for x in parts:
+        if isinstance(x, Tensor):
+            if x.dtype.name in ("bool", "uint8"):
+                n += x._a.ndim
+            else:
+                n += 1
+        elif x is not None and x is not Ellipsis and not isinstance(x, (bool, np.bool_)):
+            n += 1
+    return n
+
+
+def _bound(x):
+    if x is None or type(x) is int:
+        return x
+    if isinstance(x, Tensor) and x._a.size == 1 and x.dtype.category <= dtypes.INT:
+        return int(x.item())
+    try:
+        return x.__index__()
+    except (AttributeError, TypeError):
+        raise TypeError("slice indices must be integers or None or have an __index__ method") from None
+
+
+def _slice_args(s, size):
+    step = 1 if s.step is None else _bound(s.step)
+    if step == 0:
+        raise ValueError("slice step cannot be zero")
+    if step < 0:
+        raise ValueError("step must be greater than zero")
+    start, end = slice_bounds(size, _bound(s.start), _bound(s.stop))
+    return start, end, step
+
+
+def _bounds_error(i, dim, size):
+    return IndexError(f"index {i} is out of bounds for dimension {dim} with size {size}")
+
+
+def resolve(t, index):
+    """Carry out the view part of an index: (view of t, list of index tensors or None).
+
+    Each step is an op of its own when gradients are recorded, as PyTorch's graph has it; otherwise the
+    geometry is computed at once.
+    """
+    parts = [x if x is None or x is Ellipsis or type(x) in (int, slice, bool) or isinstance(x, Tensor)
+             else _normal(x) for x in _as_tuple(index)]
+    rank = t._a.ndim
+    n = _specified(parts)
+    if n > rank:
+        if rank == 0 and len(parts) == 1 and not isinstance(parts[0], Tensor):
+            if isinstance(parts[0], slice):
+                raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+            raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
+                             "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
+        raise IndexError(f"too many indices for tensor of dimension {rank}")
+    graph = state.grad and needs_grad(t)
+    dim = source = 0
+    indices = None
+    if graph:
+        v = t
+    shape, strides, offset = list(t._a.shape), list(t.stride()), t._offset
+    changed = False
+    for x in parts:
+        if x is None:
+            if graph:
+                v = v.unsqueeze(dim)
+            step = shape[dim] * strides[dim] if dim < len(shape) else 1
+            shape.insert(dim, 1)
+            strides.insert(dim, step)
+            dim += 1
+            changed = True
+        elif x is Ellipsis:
+            skip = rank - n
+            dim += skip
+            source += skip
+            n = rank                # a second Ellipsis stands for nothing
+        elif type(x) is bool:
+            if graph:
+                v = v.unsqueeze(dim)
+            step = shape[dim] * strides[dim] if dim < len(shape) else 1
+            shape.insert(dim, 1)
+            strides.insert(dim, step)
+            changed = True
+            indices = _record(indices, dim, wrap(np.array([x])))
+            dim += 1
+        elif isinstance(x, slice):
+            size = shape[dim]
+            start, end, step = _slice_args(x, size)
+            if start != 0 or end != size or step != 1:
+                if graph:
+                    v = _slice(v, dim, start, end, step)
+                shape[dim] = -((start - end) // step)
+                offset += start * strides[dim]
+                strides[dim] *= step
+                changed = True
+            dim += 1
+            source += 1
+        elif type(x) is int or not x._a.ndim and x.dtype.category == dtypes.INT and \
+                x.dtype.name != "uint8":
+            i = x if type(x) is int else int(x.item())
+            size = shape[dim]
+            if not -size <= i < size:
+                raise _bounds_error(i, source, size)
+            if i < 0:
+                i += size
+            if graph:
+                v = _select(v, dim, i)
+            offset += i * strides[dim]
+            del shape[dim], strides[dim]
+            source += 1
+            changed = True
+        else:
+            if not x._a.ndim and x.dtype.name in ("bool", "uint8"):
+                if graph:
+                    v = v.unsqueeze(dim)
+                step = shape[dim] * strides[dim] if dim < len(shape) else 1
+                shape.insert(dim, 1)
+                strides.insert(dim, step)
+                changed = True
+                indices = _record(indices, dim, wrap(np.array([bool(x.item())])))
+                dim += 1
+                continue
+            indices = _record(indices, dim, x)
+            k = x._a.ndim if x.dtype.name in ("bool", "uint8") else 1
+            dim += k
+            source += k
+    if not graph:
+        v = make_view(t, tuple(shape), tuple(strides), offset) if changed else t
+        if v is not t and needs_grad(t):
+            v._view.no_grad = True
+    return v, indices
+
+
+def _record(indices, dim, x):
+    indices = indices or []
+    # A mask of several dimensions takes several places at once.
+    used = sum(i._a.ndim if i is not None and i.dtype.name in ("bool", "uint8") else 1 for i in indices)
+    indices.extend([None] * (dim - used))
+    indices.append(x)
+    return indices
+
+
+def _normal(x):
+    if isinstance(x, (bool, np.bool_)):
+        return bool(x)
+    if isinstance(x, slice):
+        return x
+    if isinstance(x, (int, np.integer)):
+        return int(x)
+    if isinstance(x, (float, complex, np.floating)):
+        raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
+                         f"are valid indices (got {type(x).__name__})")
+    if isinstance(x, (str, bytes)):
+        raise TypeError(f"new(): invalid data type '{type(x).__name__}'")
+    if _is_sequence(x) or isinstance(x, _ndarray):
+        return _as_index(x)
+    if hasattr(x, "__index__"):
+        return x.__index__()
+    raise IndexError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are "
+                     f"valid indices (got {type(x).__name__})")
+
+
+def _window(t, a, offset):
+    """View `a` (made by NumPy from t's array) as a tensor; the fast way of a plain view."""
+    v = assemble(a, t.dtype, t._storage, offset)
+    v._bits = t._bits
+    info = v._view = ViewInfo()
+    base = t._view
+    info.base = t if base is None else base.base
+    info.version = t._storage.version
+    info.no_grad = info.multi = False
+    return v
+
+
+def getitem(self, index):
+    """``self[index]``."""
+    a = self._a
+    if type(index) is int and type(a) is _ndarray and a.ndim and not self._requires_grad and not (
+            self._view is not None and needs_grad(self)):
+        n = a.shape[0]
+        if -n <= index < n:
+            i = index + n if index < 0 else index
+            return _window(self, a[i, ...], self._offset + i * a.strides[0] // a.itemsize)
+        raise _bounds_error(index, 0, n)
+    v, indices = resolve(self, index)
+    if indices is not None:
+        return _index(v, index_tensors(v, indices))
+    if v is self:
+        if isinstance(index, slice):
+            return _slice(v, 0, 0, v._a.shape[0], 1)
+        return alias(v)
+    return v
+
+
+def setitem(self, index, value):
+    """``self[index] = value``."""
+    tv = type(value)
+    if not isinstance(value, Tensor):
+        if tv not in _NUMBERS:
+            if isinstance(value, np.generic) and value.ndim == 0 and value.dtype.kind in "biufc":
+                value = value.item()
+            elif not isinstance(value, _NUMBERS):
+                raise TypeError(f"can't assign a {tv.__name__} to a {self.type()}")
+        number = number_for(self.dtype, value)
+        value = None
+    if index is False:
+        return
+    v, indices = resolve(self, index)
+    if indices is None:
+        if value is None:
+            v.fill_(number)
+        else:
+            _assign(v, value)
+        return
+    if value is None:
+        value = wrap(np.array(number, self.dtype.np))
+    elif value.dtype is not self.dtype:
+        if value._a.ndim:
+            _index_dtype(self, value)
+        value = value.to(self.dtype)
+    while value._a.ndim > 1 and value._a.shape[0] == 1:
+        value = value.squeeze(0)
+    index_put_(v, indices, value)
+
+
+def _assign(v, value):
+    """Copy `value` to the window `v`; leading dimensions of size 1 too many are dropped."""
+    shape = value._a.shape
+    k = 0
+    while k < len(shape) and shape[k] == 1 and len(shape) - k > v._a.ndim:
+        k += 1
+    if k:
+        value = value.reshape(shape[k:])
+    if not can_expand(value._a.shape, v._a.shape):
+        from .views import expanded
+        expanded(value, v._a.shape)
+    v.copy_(value)
+
+
+def _index_dtype(t, value):
+    from ..dtypes import scalar_name
+    raise RuntimeError("Index put requires the source and destination dtypes match, got "
+                       f"{scalar_name(t.dtype)} for the destination and {scalar_name(value.dtype)} for "
+                       "the source.")
+
+
+METHODS["__getitem__"] = getitem
+METHODS["__setitem__"] = setitem
+
+
+# ---------------------------------------------------------------- functions
+
+def _prepared(input, indices, values):
+    if values.dtype is not input.dtype:
+        _index_dtype(input, values)
+    ts = []
+    for x in indices:
+        ts.append(x if x is None or isinstance(x, Tensor) else _as_index(x))
+    return index_tensors(input, ts)
+
+
+@public(namespaces=("torch",))
+def index_put_(input, indices, values, accumulate=False):
+    """``input[indices] = values`` (or ``+=``, repeated positions adding up) in place."""
+    idx = _prepared(input, indices, values)
+    if not idx:
+        return input.add_(values) if accumulate else input.copy_(values.expand(input.shape))
+    if type(input._a) is not _ndarray:
+        return input
+    a = writable(input)
+    arrays = [None if i is None else i._a for i in idx]
+    v = resolve_bits(values)
+    if values._storage.block() is input._storage.block():
+        v = v.copy()
+    return mutate(_index_put.record, (input, idx, values, accumulate),
+                  lambda: _write(a, arrays, v, accumulate))
+
+
+METHODS["_index_put_impl_"] = index_put_
+
+
+@public()
+def index_put(input, indices, values, accumulate=False):
+    """A copy of `input` with ``[indices]`` set to `values` (or increased by them)."""
+    idx = _prepared(input, indices, values)
+    if not idx:
+        return input + values if accumulate else values.expand(input.shape).clone()
+    return _index_put(input, idx, values, accumulate)
+
+
+@public("_unsafe_index", method=False)
+def unsafe_index(input, indices):
+    """``input[indices]`` for a list of index tensors."""
+    return _index(input, index_tensors(input, indices))
+
+
+# ---------------------------------------------------------------- positions of true elements
+
+@public("nonzero", out=True)
+def nonzero(input, *, as_tuple=False):
+    """Positions of the nonzero elements: rows of an (n, dims) tensor, or a tuple of 1-D tensors."""
+    a = resolve_bits(input)
+    if type(a) is not _ndarray:
+        raise NotImplementedError("nonzero has no meta rule: its result's size depends on the data")
+    if as_tuple:
+        if not a.ndim:
+            a = a.reshape(1)
+        return tuple([wrap(c.astype(np.int64, copy=False)) for c in _nonzero(a)])
+    if not a.ndim:
+        return wrap(np.empty((int(bool(a)), 0), np.int64))
+    cols = _nonzero(a)
+    out = np.empty((len(cols[0]), a.ndim), np.int64)
+    for k, c in enumerate(cols):
+        out[:, k] = c
+    return wrap(out)
+
+
+def _nonzero(a):
+    if a.dtype.kind == "V" or a.dtype.type.__module__ == "ml_dtypes":
+        a = a != a.dtype.type(0)
+    return np.nonzero(a)
+
+
+@public()
+def argwhere(input):
+    """Positions of the nonzero elements, one a row."""
+    return nonzero(input)
+
+
+def where_positions(condition):
+    """``torch.where(condition)``: the coordinates of the True elements, a tensor a dimension."""
+    return nonzero(condition, as_tuple=True)
+
+
+__all__ = ["getitem", "setitem", "mutate", "writable", "index_tensors", "where_positions", "wrap_dim"]

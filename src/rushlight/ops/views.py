@@ -1,7 +1,10 @@
 """Views: new geometry on the same storage."""
 
 from ..autograd.node import edge_of, next_seq
+from ..dtypes import dtype as dtype_class
+from ..dtypes import scalar_name
 from ..tensor.geometry import (
+    Size,
     can_expand,
     infer_size,
     numel,
@@ -10,8 +13,10 @@ from ..tensor.geometry import (
     wrap_dim,
     wrap_dims,
 )
+from ..tensor.geometry import broadcast_shapes as common_shape
+from ..tensor.tensor import make_view
 from .dispatch import node_class, view_primitive
-from .registry import public
+from .registry import FUNCTIONS, METHODS, public
 
 
 def sizes(args):
@@ -103,7 +108,7 @@ def as_strided_node(base, view):
     return node
 
 
-# ---------------------------------------------------------------- view, reshape, expand
+# ---------------------------------------------------------------- view and reshape
 
 @view_primitive("view(Tensor(a) self, int[] size) -> Tensor(a)",
                 vjp={"self": lambda g, self_shape: g.reshape(self_shape)})
@@ -116,24 +121,237 @@ def _view(t, size):
     return size, strides, t._offset
 
 
+@view_primitive("_unsafe_view(Tensor(a) self, int[] size) -> Tensor(a)", node="UnsafeViewBackward0",
+                vjp={"self": lambda g, self_shape: g.reshape(self_shape)})
+def _unsafe_view(t, size):
+    return size, view_strides(t._a.shape, t.stride(), size), t._offset
+
+
 @public(namespaces=())
+def view(input, *shape, dtype=None, size=None):
+    """The same memory in another shape (``-1`` is inferred) or, given a dtype, with another type.
+
+    Raises RuntimeError when the strides do not allow the shape without copying.
+    """
+    if dtype is not None:
+        shape = (dtype,)
+    if len(shape) == 1 and type(shape[0]) is dtype_class:
+        return view_dtype(input, shape[0])
+    if size is not None:
+        shape = (size,)
+    return _view(input, infer_size(sizes(shape), input._a.size))
+
+
+@public()
 def reshape(input, *shape):
     """The elements in row-major order in a new shape: a view where strides allow, else a copy."""
     shape = infer_size(sizes(shape), input._a.size)
     if view_strides(input._a.shape, input.stride(), shape) is not None:
         return _view(input, shape)
-    return _view(input.contiguous(), shape)
+    from .conversion import _clone
+    from ..devices import contiguous_format
+    copy = _unsafe_view(_clone(input, contiguous_format), shape)
+    copy._view = None
+    return copy
 
 
-@view_primitive("expand(Tensor(a) self, int[] size) -> Tensor(a)",
-                vjp={"self": lambda g: g})
+METHODS["reshape"] = reshape
+FUNCTIONS["torch"]["reshape"] = lambda input, shape: reshape(input, shape)
+FUNCTIONS["torch"]["reshape"].__name__ = "reshape"
+FUNCTIONS["torch"]["reshape"].__doc__ = reshape.__doc__
+
+
+@public(namespaces=())
+def view_as(input, other):
+    """``view`` in the shape of `other`."""
+    return _view(input, infer_size(other._a.shape, input._a.size))
+
+
+@public(namespaces=())
+def reshape_as(input, other):
+    """``reshape`` to the shape of `other`."""
+    return reshape(input, other._a.shape)
+
+
+@public()
+def ravel(input):
+    """The elements as one dimension: a view if contiguous, else a copy."""
+    return reshape(input.contiguous(), (-1,))
+
+
+@public()
+def flatten(input, start_dim=0, end_dim=-1):
+    """Dimensions `start_dim` to `end_dim` merged into one."""
+    n = input._a.ndim
+    start, end = wrap_dim(start_dim, n), wrap_dim(end_dim, n)
+    if start > end:
+        raise RuntimeError("flatten() has invalid args: start_dim cannot come after end_dim")
+    if n == 0:
+        return reshape(input, (1,))
+    if start == end:
+        return input
+    shape = input._a.shape
+    return reshape(input, (*shape[:start], numel(shape[start:end + 1]), *shape[end + 1:]))
+
+
+@public()
+def unflatten(input, dim, sizes):
+    """Dimension `dim` split into several; one size may be -1."""
+    n = input._a.ndim
+    d = wrap_dim(dim, n, scalar_ok=False) if n else wrap_dim(dim, n)
+    parts = tuple(sizes) if isinstance(sizes, (tuple, list)) else (sizes,)
+    if not parts:
+        raise RuntimeError("unflatten: sizes must be non-empty")
+    size = input._a.shape[d]
+    try:
+        parts = infer_size(parts, size)
+    except RuntimeError as error:
+        if "invalid for input" in str(error):
+            hint = " Consider using -1 instead" if -1 not in sizes else ""
+            raise RuntimeError(f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size "
+                               f"of dim {d} ({size}) in the input tensor{hint}") from None
+        raise
+    shape = input._a.shape
+    return reshape(input, (*shape[:d], *parts, *shape[d + 1:]))
+
+
+@view_primitive("alias(Tensor(a) self) -> Tensor(a)", vjp={"self": lambda g: g})
+def alias(t):
+    """A view with the same geometry."""
+    return t._a.shape, t.stride(), t._offset
+
+
+def view_dtype(input, dtype):
+    """The same bytes read as another dtype; the last dimension changes with the element size."""
+    t = input
+    if dtype is t.dtype:
+        return alias(t)
+    if t._bits & 3 and dtype.is_complex != t.dtype.is_complex:
+        raise RuntimeError("torch.Tensor.view is not supported for conjugate view tensors when "
+                           "converting to a different dtype.")
+    shape, strides, offset = t._a.shape, t.stride(), t._offset
+    old, new = t._a.itemsize, dtype.itemsize
+    if old != new:
+        if not shape:
+            raise RuntimeError(f"self.dim() cannot be 0 to view {scalar_name(t.dtype)} as "
+                               f"{scalar_name(dtype)} (different element sizes)")
+        if strides[-1] != 1:
+            raise RuntimeError(f"self.stride(-1) must be 1 to view {scalar_name(t.dtype)} as "
+                               f"{scalar_name(dtype)} (different element sizes), but got "
+                               f"{strides[-1]}")
+        if old > new:
+            r = old // new
+            shape = (*shape[:-1], shape[-1] * r)
+            strides = (*[s * r for s in strides[:-1]], 1)
+            offset *= r
+        else:
+            r = new // old
+            what = f"to view {scalar_name(t.dtype)} as {scalar_name(dtype)} (different element sizes)"
+            if shape[-1] % r:
+                raise RuntimeError(f"self.size(-1) must be divisible by {r} {what}, but got "
+                                   f"{shape[-1]}")
+            if offset % r:
+                raise RuntimeError(f"self.storage_offset() must be divisible by {r} {what}, but got "
+                                   f"{offset}")
+            for i, s in enumerate(strides[:-1]):
+                if s % r:
+                    raise RuntimeError(f"self.stride({i}) must be divisible by {r} {what}, but got {s}")
+            shape = (*shape[:-1], shape[-1] // r)
+            strides = (*[s // r for s in strides[:-1]], 1)
+    return make_view(t, shape, strides, offset, dtype)
+
+
+# ---------------------------------------------------------------- expand
+
+@view_primitive("expand(Tensor(a) self, int[] size) -> Tensor(a)", vjp={"self": lambda g: g})
 def _expand(t, size):
     old, st = t._a.shape, t.stride()
     lead = len(size) - len(old)
     strides = [0] * lead
     for i, (s, x) in enumerate(zip(old, st)):
         strides.append(0 if s == 1 and size[lead + i] != 1 else x)
+    if lead:
+        acc = strides[lead] * old[0] if old else 1
+        for i in range(lead - 1, -1, -1):
+            if size[i] == 1:
+                strides[i] = acc
+            else:
+                acc = 0
     return size, tuple(strides), t._offset
+
+
+def expanded(input, size):
+    """`size` with -1 filled in, checked against the input's shape."""
+    old = input._a.shape
+    lead = len(size) - len(old)
+    if lead < 0:
+        raise RuntimeError(f"expand({_kind(input)}{{{list(old)}}}, size={list(size)}): the number of "
+                           f"sizes provided ({len(size)}) must be greater or equal to the number of "
+                           f"dimensions in the tensor ({len(old)})")
+    out = list(size)
+    for i, s in enumerate(size):
+        if i < lead:
+            if s < 0:
+                raise RuntimeError(f"The expanded size of the tensor ({s}) isn't allowed in a leading, "
+                                   f"non-existing dimension {i}")
+            continue
+        n = old[i - lead]
+        if s == -1:
+            out[i] = n
+        elif s != n and n != 1:
+            raise RuntimeError(
+                f"The expanded size of the tensor ({s}) must match the existing size ({n}) at "
+                f"non-singleton dimension {i}.  Target sizes: {list(size)}.  Tensor sizes: "
+                f"{list(old)}")
+        elif s < -1:
+            raise RuntimeError(f"The expanded size of the tensor ({s}) isn't allowed in a leading, "
+                               f"non-existing dimension {i}")
+    return tuple(out)
+
+
+def _kind(t):
+    return f"torch.{scalar_name(t.dtype)}Tensor"
+
+
+@public(namespaces=())
+def expand(input, *size, implicit=False):
+    """A view in which dimensions of size 1 are repeated without copying (-1 keeps a dimension)."""
+    return _expand(input, expanded(input, sizes(size)))
+
+
+@public(namespaces=())
+def expand_as(input, other):
+    """``expand`` to the shape of `other`."""
+    return _expand(input, expanded(input, other._a.shape))
+
+
+@public()
+def broadcast_to(input, size):
+    """``expand`` to the given shape."""
+    return _expand(input, expanded(input, tuple(size)))
+
+
+@public(method=False)
+def broadcast_tensors(*tensors):
+    """The tensors expanded to their common shape."""
+    if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
+        tensors = tuple(tensors[0])
+    shape = common_shape(*[t._a.shape for t in tensors])
+    return tuple(_expand(t, shape) for t in tensors)
+
+
+@public("broadcast_shapes", method=False)
+def broadcast_shapes(*shapes):
+    """The shape that tensors of the given shapes broadcast to."""
+    shapes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    for s in shapes:
+        for v in s:
+            if v < 0:
+                raise RuntimeError(f"Trying to create tensor with negative dimension ({v}): ({v})")
+    try:
+        return Size(common_shape(*shapes))
+    except RuntimeError:
+        raise RuntimeError("Shape mismatch: objects cannot be broadcast to a single shape") from None
 
 
 __all__ = ["sizes", "as_strided_node", "can_expand", "numel", "wrap_dim", "wrap_dims"]
