@@ -35,7 +35,7 @@ class Parameter(torch.Tensor, metaclass=_ParameterMeta):
         RuntimeError: where the class of `data` is lost by `detach()`.
     """
 
-    # Operations treat it as a tensor and return tensors.
+    # Operations treat it as a tensor and return tensors: it takes nothing over.
     _plain_subclass = True
 
     def __new__(cls, data=None, requires_grad=True):
@@ -91,10 +91,9 @@ class UninitializedTensorMixin:
     """A tensor whose shape is not known yet: only moving, casting and `materialize` work."""
 
     _allowed_names = frozenset((
-        "__hash__", "__get__", "__set__", "__delete__", "size", "copy_", "is_complex",
-        "is_floating_point", "half", "float", "double", "char", "short", "int", "long", "cuda",
-        "cpu", "to", "get_device", "has_torch_function", "_has_compatible_shallow_copy_type",
-        "detach", "requires_grad_", "type", "bfloat16", "byte", "bool"))
+        "size", "copy_", "is_complex", "is_floating_point", "half", "float", "double", "char",
+        "short", "int", "long", "cuda", "cpu", "to", "get_device", "detach", "requires_grad_",
+        "type", "bfloat16", "byte", "bool", "share_memory_", "as_subclass", "materialize"))
 
     def materialize(self, shape, device=None, dtype=None):
         """Allocate uninitialised values of `shape` in place; self becomes an ordinary tensor.
@@ -125,16 +124,43 @@ class UninitializedTensorMixin:
     def __reduce_ex__(self, proto):
         return type(self), (self.requires_grad,)
 
-    @classmethod
-    def __torch_function__(cls, func, types, args=(), kwargs=None):
-        name = getattr(func, "__name__", "")
-        if name in cls._allowed_names or type(func).__name__ == "method-wrapper":
-            return super().__torch_function__(func, types, args, kwargs or {})
-        raise ValueError(
-            f"Attempted to use an uninitialized parameter in {func}. This error happens when "
-            "you are using a `LazyModule` or explicitly manipulating "
-            f"`torch.nn.parameter.{cls.__name__}` objects. When using LazyModules Call `forward` "
-            "with a dummy batch to initialize the parameters before calling torch functions")
+
+_refusing = False
+
+
+def _refuse_operations():
+    """Make the methods and operators of lazy tensors say what is wrong (once, on first use)."""
+    global _refusing
+    if _refusing:
+        return
+    _refusing = True
+
+    def refusal(name, operation):
+        def refuse(self, *args, **kwargs):
+            raise ValueError(
+                f"Attempted to use an uninitialized parameter in {operation}. This error happens "
+                "when you are using a `LazyModule` or explicitly manipulating "
+                f"`torch.nn.parameter.{type(self).__name__}` objects. When using LazyModules Call "
+                "`forward` with a dummy batch to initialize the parameters before calling torch "
+                "functions")
+        refuse.__name__ = name
+        return refuse
+
+    import operator
+    mixin = UninitializedTensorMixin
+    for name in dir(torch.Tensor):
+        operation = getattr(torch.Tensor, name)
+        if not callable(operation) or name in mixin.__dict__:
+            continue
+        if name.startswith("__"):
+            plain = name.strip("_")
+            if not any(f"__{op}__" in vars(operator) for op in (plain, plain[1:])):
+                continue
+            if name in ("__eq__", "__ne__", "__setitem__", "__index__"):
+                continue
+        elif name.startswith("_") or name in mixin._allowed_names:
+            continue
+        setattr(mixin, name, refusal(name, operation))
 
 
 def is_lazy(param):
@@ -148,6 +174,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
     cls_to_become = Parameter
 
     def __new__(cls, requires_grad=True, device=None, dtype=None):
+        _refuse_operations()
         data = torch.empty(0, device=device, dtype=dtype)
         return torch.Tensor._make_subclass(cls, data, requires_grad)
 
@@ -193,6 +220,7 @@ class UninitializedBuffer(UninitializedTensorMixin, torch.Tensor):
     cls_to_become = torch.Tensor
 
     def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
+        _refuse_operations()
         data = torch.empty(0, device=device, dtype=dtype)
         buffer = torch.Tensor._make_subclass(cls, data, requires_grad)
         buffer.persistent = persistent
