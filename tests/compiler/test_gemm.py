@@ -191,6 +191,62 @@ def test_work_memory_is_not_live():
     assert after["reserved_bytes"] == before["reserved_bytes"]
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_sixteen_bit_floats_round_once(name):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    dtype = np.dtype(getattr(ml_dtypes, name, name))
+    if not g.supported(dtype):
+        pytest.skip(f"no conversion instructions for {name}")
+    layouts = ("rows", "columns", "spread", "reversed")
+    for m, n, k in [(1, 1, 1), (8, 8, 8), (33, 70, 130), (5, 200, 300), (300, 200, 100), (4, 4, 0)]:
+        for a_layout in layouts:
+            for b_layout in layouts:
+                a = operand(m, k, "f4", a_layout).astype(dtype, order="K")
+                b = operand(k, n, "f4", b_layout).astype(dtype, order="K")
+                if a_layout == "spread":
+                    a = np.repeat(np.repeat(a, 2, 0), 2, 1)[::2, ::2]
+                bias, start = (
+                    operand(1, n, "f4", "rows")[0].astype(dtype),
+                    operand(m, n, "f4", "rows"),
+                )
+                c, wide = start.astype(dtype), start.astype(dtype).astype("f4")
+                g.gemm(c, a, b, bias, 0.5, True)
+                g.gemm(wide, a.astype("f4"), b.astype("f4"), bias.astype("f4"), 0.5, True)
+                np.testing.assert_allclose(
+                    c.astype("f8"),
+                    wide.astype("f8"),
+                    rtol=2.0 ** (-8 if name == "bfloat16" else -11),
+                )
+
+
+def test_bfloat16_specials():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    dtype = np.dtype(ml_dtypes.bfloat16)
+    values = np.array([[np.nan, np.inf, -np.inf, 1e-40, -0.0, 3.39e38, 1.0]], "f4")
+    a, b = np.ones((1, 1), dtype), values.astype(dtype)
+    c = np.empty((1, 7), dtype)
+    g.gemm(c, a, b)
+    np.testing.assert_array_equal(c.astype("f4"), b.astype("f4"))
+    # Halfway cases go to even: 1 + 2**-8 -> 1, 1 + 3 * 2**-8 -> 1 + 2**-6.
+    a = np.array([[1, 1], [1, 3]], "f4").astype(dtype)
+    b = np.array([[1], [2.0**-8]], "f4").astype(dtype)
+    c = np.empty((2, 1), dtype)
+    g.gemm(c, a, b)
+    assert c.astype("f4").ravel().tolist() == [1.0, 1 + 2.0**-6]
+
+
+def test_sixteen_bit_batches():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    dtype = np.dtype(ml_dtypes.bfloat16)
+    a = RNG.standard_normal((6, 40, 50)).astype(dtype)
+    b = RNG.standard_normal((6, 30, 50)).astype(dtype).transpose(0, 2, 1)
+    for left, right in ((a, b), (a, b[:1]), (a[0], b), (a, b[0])):
+        c = np.empty((6, 40, 30), dtype)
+        g.gemm(c, left, right)
+        exact = left.astype("f8") @ right.astype("f8")
+        assert (abs(c.astype("f8") - exact) <= 2.0**-8 * abs(exact) + 1e-4).all()
+
+
 def test_several_python_threads():
     a, b = operand(200, 300, "f4", "rows"), operand(300, 250, "f4", "columns")
     expected = np.empty((200, 250), "f4")

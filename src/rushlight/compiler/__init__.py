@@ -46,7 +46,25 @@ call.  ``k.address`` is the C entry ``void (void **operands, i64 *strides, void 
 flags)`` for other native code: operands are outputs, then inputs; strides in bytes; scalars are
 8-byte words (double or i64); flags 0.
 
-**Reductions, scans, softmax.**  See ``reduce_kernel``, ``scan_kernel`` and ``softmax_kernel``.
+**Reductions.** ``reduce_kernel(kind, in_dtypes, out_dtypes, scalar_dtypes=(), pre=None, post=None,
+compute=None)`` with kind ``sum mean prod max min argmax argmin max_index min_index any all var_mean``.
+
+    k = reduce_kernel("sum", "float32", "float32")
+    k.call(out, x, 0b10)                     # outputs, inputs, bit mask of the reduced dims, scalars
+    x = s.input(0)
+    norm = reduce_kernel("sum", "float32", "float32", pre=x * x, post=s.sqrt(x))
+    k = reduce_kernel("argmax", "float32", "int64")
+    k = reduce_kernel("max_index", "float32", ["float32", "int64"])         # max(dim): two outputs
+    k = reduce_kernel("var_mean", "float32", ["float32", "float32"], ["float64"])
+    k.call(var, mean, x, mask, 1.0)                                         # correction
+    k = reduce_kernel("sum", "int8", "int64", compute="int64")
+    k = reduce_kernel("sum", ["float32"] * 2, "float32", pre=s.input(0) * s.input(1))  # broadcasts
+
+Outputs have all dims (size 1 where reduced) or only the kept ones.  Any strides and dims; empty
+reductions give the neutral element (the op layer refuses empty max).  Sums of float32 are kept in
+float64 and rounded once, of float64 compensated; bits do not depend on threads.
+
+**Softmax, scans.**  See ``softmax_kernel`` and ``scan_kernel``.
 
 ``available()`` says whether machine code can be made here (llvmlite is installed, CPython with the
 usual object layout); without it the op layer uses ``evaluate``.

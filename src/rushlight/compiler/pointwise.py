@@ -307,21 +307,7 @@ class Loop:
 
     def copy(self, direction, o, where, count):
         """Move ``count`` elements between an operand and its buffer."""
-        name = f"{direction}{o.size}"
-        if name not in self.m.declared:
-            g = self.m.function(
-                name, "void", [("ptr", "memory"), ("i64", "stride"), ("ptr", "buffer"), ("i64", "n")],
-                "internal", "noinline",
-            )
-            memory, stride, buffer, n = g.args
-            type_ = f"i{8 * o.size}"
-            with g.range(n) as i:
-                outside, inside = memory + i * stride, buffer + i * o.size
-                if direction == "gather":
-                    g.store(g.load(type_, outside, 1), inside)
-                else:
-                    g.store(g.load(type_, inside), outside, 1)
-            g.ret()
+        name = element_copier(self.m, direction, o.size)
         self.f.call("void", name, where, o.stride, o.buffer, count)
 
     def body(self, count, scalars, tail):
@@ -354,7 +340,7 @@ class Loop:
 
             def leaf(e):
                 if e.op == "scalar":
-                    return self.scalar_value(scalars[e.attr], e)
+                    return scalar_value(f, scalars[e.attr], e, types, lanes)
                 o = self.inputs[e.attr]
                 if e.attr not in loaded:
                     type_ = vector(MEMORY[o.dtype], lanes)
@@ -378,16 +364,37 @@ class Loop:
             # Streaming stores are ordered with later ones only by a fence.
             f.line("fence seq_cst")
 
-    def scalar_value(self, v, e):
-        f, types = self.f, self.types
-        if v.type == "double":
-            v = v.cast("fptrunc", "float") if e.kind == "f" and types.f == "float" else v
-            if e.kind != "f":
-                raise TypeError(f"scalar {e.attr} is floating but used as kind {e.kind!r}")
-        elif e.kind == "f":
-            v = v.cast("sitofp", types.f)
-        elif e.kind == "b":
-            v = v.ne(0)
-        elif types.i != "i64":
-            v = v.cast("trunc", types.i)
-        return f.splat(v, self.lanes) if self.lanes > 1 else v
+
+def element_copier(m, direction, size):
+    """Name of the function that gathers (or scatters) n elements of ``size`` bytes with a stride."""
+    name = f"{direction}{size}"
+    if name not in m.declared:
+        g = m.function(
+            name, "void", [("ptr", "memory"), ("i64", "stride"), ("ptr", "buffer"), ("i64", "n")],
+            "internal", "noinline",
+        )
+        memory, stride, buffer, n = g.args
+        type_ = f"i{8 * size}"
+        with g.range(n) as i:
+            outside, inside = memory + i * stride, buffer + i * size
+            if direction == "gather":
+                g.store(g.load(type_, outside, 1), inside)
+            else:
+                g.store(g.load(type_, inside), outside, 1)
+        g.ret()
+    return name
+
+
+def scalar_value(f, v, e, types, lanes):
+    """A scalar argument (double or i64) as the value of its leaf, in all lanes."""
+    if v.type == "double":
+        if e.kind != "f":
+            raise TypeError(f"scalar {e.attr} is floating but used as kind {e.kind!r}")
+        v = v.cast("fptrunc", "float") if types.f == "float" else v
+    elif e.kind == "f":
+        v = v.cast("sitofp", types.f)
+    elif e.kind == "b":
+        v = v.ne(0)
+    elif types.i != "i64":
+        v = v.cast("trunc", types.i)
+    return f.splat(v, lanes) if lanes > 1 else v

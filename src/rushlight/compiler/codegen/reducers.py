@@ -1,0 +1,236 @@
+"""What a reduction keeps and how it combines: sums, products, extrema, arg-extrema, moments.
+
+A reducer's state is a tuple of vectors (any number of lanes; one lane in the end).  ``update`` takes one
+value a lane, ``merge`` joins two states, ``result`` gives the final expressions' inputs.  Sums of
+float32 and shorter are kept in float64; sums of float64 carry their rounding errors along (A. Neumaier,
+"Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen", ZAMM 54, 1974).
+"""
+
+NONE = (1 << 63) - 1
+
+
+class Reducer:
+    """Base: ``element`` is the type of values, ``parts`` the element types of the state.
+
+    ``kinds``: kinds of the results; ``types``: machine types in which a ``post`` formula runs.
+    """
+
+    kinds = ("f",)
+    uses_first = False
+
+    def __init__(self, element, signed, types):
+        self.element, self.signed, self.types = element, signed, types
+        self.parts = (element,)
+
+    def update(self, f, state, v, index, valid):
+        v = f.select(valid, v, f.value(self.neutral, v.type))
+        return self.merge(f, state, (v,))
+
+    def initial(self, f, lanes, first):
+        return tuple(f.value(self.neutral, f"<{lanes} x {p}>") for p in self.parts)
+
+    def result(self, f, state, count, scalars):
+        return state
+
+
+class Sum(Reducer):
+    neutral = 0
+
+    def merge(self, f, a, b):
+        return (a[0] + b[0],)
+
+
+class Compensated(Reducer):
+    """Sum of float64 with the errors of the additions."""
+
+    neutral = 0.0
+
+    def __init__(self, element, signed, types):
+        super().__init__(element, signed, types)
+        self.parts = (element, element)
+
+    def update(self, f, state, v, index, valid):
+        v = f.select(valid, v, f.value(0.0, v.type))
+        total, error = self._add(state[0], v)
+        return total, state[1] + error
+
+    @staticmethod
+    def _add(a, b):
+        """a + b and its rounding error, exactly (D. E. Knuth, TAOCP 4.2.2)."""
+        total = a + b
+        part = total - a
+        return total, (a - (total - part)) + (b - part)
+
+    def merge(self, f, a, b):
+        total, error = self._add(a[0], b[0])
+        return total, (a[1] + b[1]) + error
+
+    def result(self, f, state, count, scalars):
+        y = state[0] + state[1]
+        # With infinities about the error term is NaN and means nothing.
+        return (f.select(y.isnan(), state[0], y),)
+
+
+class Mean(Sum):
+    def result(self, f, state, count, scalars):
+        return (state[0] / count,)
+
+
+class CompensatedMean(Compensated):
+    def result(self, f, state, count, scalars):
+        return (super().result(f, state, count, scalars)[0] / count,)
+
+
+class Product(Reducer):
+    neutral = 1
+
+    def merge(self, f, a, b):
+        return (a[0] * b[0],)
+
+
+class Extremum(Reducer):
+    """Largest (or smallest) value; NaN wins."""
+
+    def __init__(self, element, signed, types, largest):
+        super().__init__(element, signed, types)
+        self.largest = largest
+        self.neutral = worst(element, signed, largest)
+
+    def beats(self, b, a):
+        if b.is_float:
+            return b > a if self.largest else b < a
+        prefix = "s" if self.signed else "u"
+        return b.compare("", prefix + ("gt" if self.largest else "lt"), a)
+
+    def merge(self, f, a, b):
+        take = self.beats(b[0], a[0])
+        if b[0].is_float:
+            take = take | b[0].isnan()
+        return (f.select(take, b[0], a[0]),)
+
+
+class ArgExtremum(Extremum):
+    """The extremum and the smallest index that has it."""
+
+    def __init__(self, element, signed, types, largest):
+        super().__init__(element, signed, types, largest)
+        self.parts = (element, "i64")
+
+    def initial(self, f, lanes, first):
+        value = f.value(self.neutral, f"<{lanes} x {self.element}>")
+        return value, f.value(NONE, f"<{lanes} x i64>")
+
+    def update(self, f, state, v, index, valid):
+        v = f.select(valid, v, f.value(self.neutral, v.type))
+        index = f.select(valid, index, f.value(NONE, index.type))
+        return self.merge(f, state, (v, index))
+
+    def merge(self, f, a, b):
+        take, same = self.beats(b[0], a[0]), b[0].eq(a[0])
+        if b[0].is_float:
+            nan_a, nan_b = a[0].isnan(), b[0].isnan()
+            take = take | (nan_b & ~nan_a)
+            same = same | (nan_a & nan_b)
+        take = take | (same & (b[1] < a[1]))
+        return f.select(take, b[0], a[0]), f.select(take, b[1], a[1])
+
+
+class ArgIndex(ArgExtremum):
+    """Only the index."""
+
+    kinds = ("i",)
+
+    def result(self, f, state, count, scalars):
+        return (state[1],)
+
+
+class ValueAndIndex(ArgExtremum):
+    """max(dim): the value, then the index."""
+
+    kinds = ("f", "i")
+
+
+class Logical(Reducer):
+    """any or all of bools kept as bytes."""
+
+    kinds = ("b",)
+
+    def __init__(self, types, every):
+        super().__init__("i8", False, types)
+        self.neutral, self.every = int(every), every
+
+    def merge(self, f, a, b):
+        return (a[0] & b[0] if self.every else a[0] | b[0],)
+
+    def result(self, f, state, count, scalars):
+        return (state[0].ne(0),)
+
+
+class Moments(Reducer):
+    """Variance and mean: sums of d and d^2 in float64, d = x - first element.
+
+    Subtracting an element keeps the sums small next to the spread whatever the mean is.
+    """
+
+    kinds = ("f", "f")
+    uses_first = True
+
+    def __init__(self, types):
+        super().__init__("double", True, types)
+        self.parts = ("double", "double", "double")
+
+    def initial(self, f, lanes, first):
+        zero = f.value(0.0, f"<{lanes} x double>")
+        return first, zero, zero
+
+    def update(self, f, state, v, index, valid):
+        d = f.select(valid, v - state[0], f.value(0.0, v.type))
+        return state[0], state[1] + d, f.fma(d, d, state[2])
+
+    def merge(self, f, a, b):
+        # All parts of one reduction subtract the same element.
+        return a[0], a[1] + b[1], a[2] + b[2]
+
+    def result(self, f, state, count, scalars):
+        """Scalar 0 is the correction: the divisor is max(0, count - correction)."""
+        first, s1, s2 = state
+        free = count - scalars[0]
+        zero = f.value(0.0, count.type)
+        free = f.select(free < zero, zero, free)
+        squares = s2 - s1 * s1 / count
+        squares = f.select(squares < 0.0, f.value(0.0, squares.type), squares)
+        return squares / free, first + s1 / count
+
+
+def worst(element, signed, largest):
+    """What every value beats, or equals."""
+    if element in ("float", "double"):
+        return float("-inf") if largest else float("inf")
+    bits = int(element[1:])
+    if signed:
+        return -(1 << (bits - 1)) if largest else (1 << (bits - 1)) - 1
+    return 0 if largest else (1 << bits) - 1
+
+
+def make(kind, element, signed, types):
+    """The reducer of a kind for values of LLVM type ``element`` computed in ``types``."""
+    floating = element in ("float", "double")
+    exact = types.f == "double" and floating
+    wide = "double" if floating else "i64"
+    if kind == "sum":
+        return (Compensated if exact else Sum)(wide, signed, types)
+    if kind == "mean":
+        return (CompensatedMean if exact else Mean)("double", True, types)
+    if kind == "prod":
+        return Product(wide, signed, types)
+    if kind in ("max", "min"):
+        return Extremum(element, signed, types, kind == "max")
+    if kind in ("argmax", "argmin"):
+        return ArgIndex(element, signed, types, kind == "argmax")
+    if kind in ("max_index", "min_index"):
+        return ValueAndIndex(element, signed, types, kind == "max_index")
+    if kind in ("any", "all"):
+        return Logical(types, kind == "all")
+    if kind == "var_mean":
+        return Moments(types)
+    raise NotImplementedError(f"reduction {kind!r}")

@@ -1,0 +1,341 @@
+"""Reductions over any dimensions: sum, mean, prod, extrema and their indices, any, all, variance.
+
+    k = reduce_kernel("sum", "float32", "float32")
+    k.call(out, x, 0b10)              # outputs, inputs, bit mask of the reduced dimensions, scalars
+
+Outputs have either all dimensions of the input (size 1 where reduced) or only the kept ones.
+"""
+
+import threading
+from functools import cache
+
+from rushlight.compiler import engine
+from rushlight.compiler.codegen import reduce_entry, reducers
+from rushlight.compiler.codegen.builder import Module, split, vector
+from rushlight.compiler.codegen.lower import (
+    ITEMSIZE,
+    MEMORY,
+    Lowering,
+    Types,
+    float_to_float,
+    from_memory,
+    int_to_int,
+    to_memory,
+)
+from rushlight.compiler.codegen.targets import host
+from rushlight.compiler.expr import input_, to_text
+from rushlight.compiler.pointwise import (
+    builtin,
+    element_copier,
+    fill_environment,
+    method,
+    scalar_value,
+)
+
+_kernels = {}
+_lock = threading.Lock()
+SYMBOLS = ("initial", "rows", "columns", "fold", "merge", "finish")
+
+
+class ReduceKernel:
+    """A compiled reduction: ``call(out0, .., in0, .., mask, scalar0, ..)``."""
+
+    __slots__ = ("call", "descriptor", "text")
+
+    def __init__(self, call, descriptor, text):
+        self.call, self.descriptor, self.text = call, descriptor, text
+
+    def __call__(self, *args):
+        return self.call(*args)
+
+    def __repr__(self):
+        return f"<reduction kernel {self.text}>"
+
+
+def reduce_kernel(kind, in_dtypes, out_dtypes, scalar_dtypes=(), pre=None, post=None, compute=None):
+    """The kernel that reduces with ``kind``:
+
+    ``sum mean prod max min``: one output.  max and min let NaN win.
+    ``argmax argmin``: an int64 output, the smallest index that has the extremum, counted over the
+    reduced dimensions in C order.  ``max_index min_index``: value and index.
+    ``any all``: a bool output.
+    ``var_mean``: two outputs; scalar 0 (a float) is the correction, the divisor max(0, n - correction).
+
+    ``pre``: expression of the inputs (and scalars) that is reduced, by default input 0; further inputs
+    broadcast against the first.  ``post``: expression of the result ``input(0)`` (kind "f" or "i") and
+    the scalars for the first output; float results are float64 there, so a norm ends in sqrt before it
+    is rounded.  ``compute``: dtype of ``pre``, by default the first input's (float32 for 16-bit floats).
+    Sums of float32 are kept in float64, of float64 with compensation, of integers in int64.
+    """
+    in_dtypes = (in_dtypes,) if isinstance(in_dtypes, str) else tuple(in_dtypes)
+    out_dtypes = (out_dtypes,) if isinstance(out_dtypes, str) else tuple(out_dtypes)
+    uids = tuple(None if e is None else e.uid for e in (pre, post))
+    key = (kind, in_dtypes, out_dtypes, tuple(scalar_dtypes), uids, compute)
+    found = _kernels.get(key)
+    if found is None:
+        kernel = _make(kind, in_dtypes, out_dtypes, tuple(scalar_dtypes), pre, post, compute)
+        with _lock:
+            # The expressions stay alive with the kernel: their numbers are the key.
+            found = _kernels.setdefault(key, (kernel, pre, post))
+    return found[0]
+
+
+def _make(kind, in_dtypes, out_dtypes, scalar_dtypes, pre, post, compute):
+    if len(in_dtypes) + len(out_dtypes) > reduce_entry.MAX_OPERANDS:
+        raise ValueError(f"reduce_kernel: more than {reduce_entry.MAX_OPERANDS} operands")
+    if compute is None:
+        compute = in_dtypes[0]
+    floating = compute.startswith(("float", "bfloat"))
+    if pre is None:
+        pre = input_(0, "f" if floating else "b" if compute == "bool" else "i")
+    if kind in ("any", "all") and pre.kind != "b":
+        pre = pre != 0
+    floats = [d.startswith(("float", "bfloat")) for d in scalar_dtypes]
+    text = (
+        f"reduce {kind} {','.join(out_dtypes)} <- {','.join(in_dtypes)} "
+        f"({''.join('f' if x else 'i' for x in floats)}) in {compute}: {to_text([pre])}"
+        f"{' then ' + to_text([post]) if post is not None else ''}"
+    )
+    spec = Specification(kind, in_dtypes, out_dtypes, floats, pre, post, compute)
+    found = engine.load(text, spec.ir, SYMBOLS)
+    dtypes = (*out_dtypes, *in_dtypes)
+    words = [len(out_dtypes), len(in_dtypes), len(floats), len(dtypes), spec.lanes,
+             spec.state_bytes, *[found[s] for s in SYMBOLS], *[ITEMSIZE[d] for d in dtypes],
+             *[0 if x else 1 for x in floats]]
+    descriptor = b"".join(w.to_bytes(8, "little", signed=True) for w in words)
+    return ReduceKernel(builtin(_entry(), descriptor), descriptor, text)
+
+
+@cache
+def _entry():
+    names = ("rl_reduce", "rl_environment")
+    found = engine.load(
+        "reduction entry", lambda: reduce_entry.module(host().triple), names, level=2, codegen_level=2
+    )
+    fill_environment(found["rl_environment"], reduce_entry.ENVIRONMENT)
+    return method(found["rl_reduce"], "rl_reduce")
+
+
+class Specification:
+    """Writes the six functions of one reduction."""
+
+    def __init__(self, kind, in_dtypes, out_dtypes, scalar_is_float, pre, post, compute):
+        self.in_dtypes, self.out_dtypes = in_dtypes, out_dtypes
+        self.scalar_is_float, self.pre, self.post = scalar_is_float, pre, post
+        self.types = Types(compute)
+        target = host()
+        # Two registers of float32 or four of float64: chains enough to hide an addition's latency.
+        self.lanes = target.lanes(4) * 2 if self.types.itemsize > 1 else target.lanes(1)
+        signed = self.types.signed and pre.kind == "i"
+        element = self.types.of(pre.kind)
+        self.reducer = reducers.make(kind, "i8" if pre.kind == "b" else element, signed, self.types)
+        self.value_type = self.reducer.element
+        self.part_bytes = [_size(p) * self.lanes for p in self.reducer.parts]
+        self.state_bytes = sum(self.part_bytes)
+        self.result_types = Types("float64") if element in ("float", "double") else self.types
+
+    def ir(self):
+        self.m = Module(host().triple)
+        self.initial()
+        self.accumulate("rows")
+        self.accumulate("columns")
+        self.fold()
+        self.merge()
+        self.finish()
+        return self.m.text()
+
+    def load_state(self, f, state, lanes=None):
+        values, at = [], 0
+        for part, size in zip(self.reducer.parts, self.part_bytes, strict=True):
+            values.append(f.load(vector(part, lanes or self.lanes), state + at, 8))
+            at += size
+        return tuple(values)
+
+    def store_state(self, f, values, state):
+        at = 0
+        for v, size in zip(values, self.part_bytes, strict=True):
+            f.store(v, state + at, 8)
+            at += size
+
+    def scalars(self, f, pointer):
+        return [
+            f.load("double" if x else "i64", pointer + 8 * i)
+            for i, x in enumerate(self.scalar_is_float)
+        ]
+
+    def value(self, f, loaded, scalars):
+        """``pre`` of loaded vectors, in the type that is accumulated."""
+
+        def leaf(e):
+            if e.op == "scalar":
+                return scalar_value(f, scalars[e.attr], e, self.types, self.lanes)
+            return from_memory(f, loaded[e.attr], self.in_dtypes[e.attr], e.kind, self.types)
+
+        v = Lowering(f, self.lanes, self.types, leaf).emit([self.pre])[0]
+        return self.widen(v)
+
+    def widen(self, v):
+        have = split(v.type)[0]
+        if have == self.value_type:
+            return v
+        if have == "i1":
+            return v.cast("zext", self.value_type)
+        if self.value_type == "double" and have != "float":
+            return v.cast("sitofp" if self.types.signed else "uitofp", "double")
+        if self.value_type == "double":
+            return float_to_float(v, "double")
+        return int_to_int(v, self.types.signed, self.value_type)
+
+    def initial(self):
+        """void initial(state, inputs, kept_steps, width)."""
+        f = self.m.function("initial", "void", [("ptr", "state"), ("ptr", "inputs"),
+                                                ("ptr", "steps"), ("i64", "width")])
+        state, inputs, steps, width = f.args
+        first = None
+        if self.reducer.uses_first:
+            loaded = []
+            for j, dtype in enumerate(self.in_dtypes):
+                buffer = f.buffer(ITEMSIZE[dtype] * self.lanes)
+                type_ = f"i{8 * ITEMSIZE[dtype]}"
+                base = f.load("ptr", inputs + 8 * j)
+                step = f.load("i64", steps + 8 * j)
+                # One output: all lanes take its element.  Several: a lane has its own.
+                with f.range(self.lanes) as lane:
+                    inside = f.select(lane < width, lane, f.value(0))
+                    element = f.load(type_, base + inside * step, 1)
+                    f.store(element, buffer + lane * ITEMSIZE[dtype])
+                loaded.append(f.load(vector(MEMORY[dtype], self.lanes), buffer, 64))
+            zeros = [f.value(0.0 if x else 0, "double" if x else "i64")
+                     for x in self.scalar_is_float]
+            first = self.value(f, loaded, zeros)
+        self.store_state(f, self.reducer.initial(f, self.lanes, first), state)
+        f.ret()
+
+    def accumulate(self, name):
+        """``rows(state, inputs, steps, n, scalars, index, index_step)``: lanes along n elements.
+
+        ``columns(state, inputs, kept_steps, steps, width, n, scalars, index, index_step)``: lanes
+        along ``width`` outputs, n elements for each.
+        """
+        rows, lanes = name == "rows", self.lanes
+        params = [("ptr", "state"), ("ptr", "inputs"), ("ptr", "along")]
+        params += [] if rows else [("ptr", "down"), ("i64", "width")]
+        params += [("i64", "n"), ("ptr", "scalars"), ("i64", "index"), ("i64", "index_step")]
+        f = self.m.function(name, "void", params)
+        by_name = {a.name[1:]: a for a in f.args}
+        n, width = by_name["n"], by_name.get("width")
+        scalars = self.scalars(f, by_name["scalars"])
+        index, index_step = by_name["index"], by_name["index_step"]
+        lane_numbers = ", ".join(f"i32 {i}" for i in range(lanes))
+        iota = f.value(0, vector("i32", lanes))
+        iota.name = f"<{lane_numbers}>"
+        operands = []
+        for j, dtype in enumerate(self.in_dtypes):
+            size = ITEMSIZE[dtype]
+            base = f.load("ptr", by_name["inputs"] + 8 * j)
+            step = f.load("i64", by_name["along"] + 8 * j)
+            down = None if rows else f.load("i64", by_name["down"] + 8 * j)
+            buffer = f.buffer(size * lanes)
+            f.store(f.value(0, vector(f"i{8 * size}", lanes)), buffer, 64)
+            operands.append((dtype, size, base, step, down, buffer, step.eq(size)))
+        state = [f.var(v.type, v) for v in self.load_state(f, by_name["state"])]
+        with f.range(0, n, step=lanes if rows else 1) as i:
+            left = f.minimum(n - i, f.value(lanes)) if rows else width
+            whole = left.eq(lanes)
+            loaded = []
+            for dtype, size, base, step, down, buffer, contiguous in operands:
+                here = base + i * (step if rows else down)
+                source = f.var("ptr", buffer)
+                with f.if_else(contiguous & whole) as (direct, gather):
+                    with direct:
+                        source.set(here)
+                    with gather:
+                        copier = element_copier(self.m, "gather", size)
+                        f.call("void", copier, here, step, buffer, left)
+                loaded.append(f.load(vector(MEMORY[dtype], lanes), source.get(), 1))
+            v = self.value(f, loaded, scalars)
+            valid = iota < f.splat(left.cast("trunc", "i32"), lanes)
+            position = None
+            if "index" in type(self.reducer).__name__.lower():
+                if rows:
+                    wide = iota.cast("zext", "i64")
+                    position = wide * f.splat(index_step, lanes)
+                    position = position + f.splat(index + i * index_step, lanes)
+                else:
+                    position = f.splat(index + i * index_step, lanes)
+            new = self.reducer.update(f, tuple(s.get() for s in state), v, position, valid)
+            for variable, x in zip(state, new, strict=True):
+                variable.set(x)
+        self.store_state(f, [s.get() for s in state], by_name["state"])
+        f.ret()
+
+    def fold(self):
+        """void fold(state): join all lanes into lane 0, halving."""
+        f = self.m.function("fold", "void", [("ptr", "state")])
+        values, lanes = self.load_state(f, f.args[0]), self.lanes
+        while lanes > 2:
+            half = lanes // 2
+            low = [f.shuffle(v, v, range(half)) for v in values]
+            high = [f.shuffle(v, v, range(half, lanes)) for v in values]
+            values, lanes = self.reducer.merge(f, tuple(low), tuple(high)), half
+        pair = [tuple(f.extract(v, k) for v in values) for k in (0, 1)]
+        at = 0
+        for v, size in zip(self.reducer.merge(f, *pair), self.part_bytes, strict=True):
+            f.store(v, f.args[0] + at)
+            at += size
+        f.ret()
+
+    def merge(self):
+        """void merge(state, other)."""
+        f = self.m.function("merge", "void", [("ptr", "state"), ("ptr", "other")])
+        a, b = self.load_state(f, f.args[0]), self.load_state(f, f.args[1])
+        self.store_state(f, self.reducer.merge(f, a, b), f.args[0])
+        f.ret()
+
+    def finish(self):
+        """void finish(state, outputs, steps, width, count, scalars): results of ``width`` lanes."""
+        f = self.m.function("finish", "void", [("ptr", "state"), ("ptr", "outputs"), ("ptr", "steps"),
+                                               ("i64", "width"), ("i64", "count"),
+                                               ("ptr", "scalars")])
+        state, outputs, steps, width, count, scalar_words = f.args
+        scalars = self.scalars(f, scalar_words)
+        types = self.result_types
+        sizes = [_size(p) for p in self.reducer.parts]
+        with f.range(width) as lane:
+            values, at = [], 0
+            for part, size, total in zip(self.reducer.parts, sizes, self.part_bytes, strict=True):
+                values.append(f.load(part, state + at + lane * size))
+                at += total
+            results = self.reducer.result(f, tuple(values), count.cast("sitofp", "double"), scalars)
+            for j, (v, dtype) in enumerate(zip(results, self.out_dtypes, strict=True)):
+                kind = "b" if v.type == "i1" else "f" if v.is_float else "i"
+                if j == 0 and self.post is not None:
+                    v, kind = self.finished(f, v, scalars), self.post.kind
+                as_types = _IntTypes(v.type, types) if kind == "i" else types
+                v = to_memory(f, v, kind, dtype, as_types)
+                step = f.load("i64", steps + 8 * j)
+                target = f.load("ptr", outputs + 8 * j) + lane * step
+                f.store(v, target, 1)
+        f.ret()
+
+    def finished(self, f, v, scalars):
+        types = self.result_types
+
+        def leaf(e):
+            if e.op == "scalar":
+                return scalar_value(f, scalars[e.attr], e, types, 1)
+            return float_to_float(v, types.f) if e.kind == "f" and v.is_float else v
+
+        return Lowering(f, 1, types, leaf).emit([self.post])[0]
+
+
+class _IntTypes:
+    """Types for storing an integer result of a given width."""
+
+    def __init__(self, element, types):
+        self.f, self.i = types.f, element
+        self.signed = types.signed or element == "i64"
+
+
+def _size(element):
+    return {"float": 4, "double": 8}.get(element) or int(element[1:]) // 8

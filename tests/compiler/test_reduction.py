@@ -1,0 +1,236 @@
+"""Reduction kernels against NumPy, over shapes, layouts, dimensions and dtypes."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from rushlight.compiler import available, reduce_kernel
+from rushlight.compiler import scalar as s
+
+ml_dtypes = pytest.importorskip("ml_dtypes")
+pytestmark = pytest.mark.skipif(not available(), reason="needs llvmlite")
+
+SHAPES = [(), (1,), (5,), (100,), (3, 5), (64, 100), (7, 1), (1, 7), (33, 65), (1000, 3), (3, 1000),
+          (4, 5, 6), (10, 1, 20), (2, 3, 4, 5), (100000,), (200000, 3), (70, 70, 30), (0, 3), (3, 0)]  # fmt: skip
+
+
+def layouts(x):
+    yield x
+    if x.ndim > 1:
+        yield x.T
+        yield x[:, ::2]
+        yield x[::-1]
+    if x.ndim > 2:
+        yield x.transpose(1, 2, 0, *range(3, x.ndim))
+        yield np.broadcast_to(x[:1], x.shape)
+
+
+def all_axes(ndim):
+    return [axes for r in range(ndim + 1) for axes in combinations(range(ndim), r)]
+
+
+def mask(axes):
+    return sum(1 << a for a in axes)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_sum_over_any_dimensions(shape):
+    base = np.asarray(np.random.default_rng(0).standard_normal(shape, "f4"))
+    k = reduce_kernel("sum", "float32", "float32")
+    for x in layouts(base):
+        for axes in all_axes(x.ndim):
+            for keep in (False, True):
+                want = np.asarray(x.astype("f8").sum(axis=axes, keepdims=keep))
+                out = np.full(want.shape, np.nan, "f4")
+                k(out, x, mask(axes))
+                np.testing.assert_allclose(out, want.astype("f4"), rtol=2e-7, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "bool"])
+@pytest.mark.parametrize("kind", ["max", "min"])
+def test_extrema(kind, dtype):
+    rng = np.random.default_rng(1)
+    k = reduce_kernel(kind, dtype, dtype)
+    for shape in [(5,), (64, 100), (100, 3), (3, 1000), (4, 5, 6), (100000,)]:
+        base = rng.integers(0, 2 if dtype == "bool" else 200, shape).astype(dtype)
+        for x in layouts(base):
+            for axes in all_axes(x.ndim):
+                want = np.asarray(getattr(np, kind)(x, axis=axes))
+                out = np.empty(want.shape, dtype)
+                k(out, x, mask(axes))
+                np.testing.assert_array_equal(out, want)
+
+
+@pytest.mark.parametrize("kind", ["max", "min", "sum", "prod", "mean"])
+def test_nan_and_infinity(kind):
+    k = reduce_kernel(kind, "float32", "float32")
+    for values in ([1, np.nan, 3], [np.inf, 1, 2], [-np.inf, np.inf], [np.nan], [-np.inf, -np.inf]):
+        for n in (1, 50):
+            x = np.array(values * n, "f4")
+            out = np.empty((), "f4")
+            k(out, x, 1)
+            with np.errstate(all="ignore"):
+                np.testing.assert_array_equal(out, getattr(np, kind)(x))
+    x = np.array([np.inf, 1.0, 2.0] * 20)
+    out = np.empty(())
+    reduce_kernel("sum", "float64", "float64")(out, x, 1)
+    assert out == np.inf
+
+
+@pytest.mark.parametrize("kind", ["argmax", "argmin"])
+def test_first_index_wins_and_nan_wins(kind):
+    rng = np.random.default_rng(2)
+    for dtype in ("float32", "float64", "int64", "int8"):
+        k = reduce_kernel(kind, dtype, "int64")
+        for shape in [(5,), (64, 100), (100, 3), (2, 1000), (4, 5, 6), (100000,), (3, 70000)]:
+            base = rng.integers(-5, 5, shape).astype(dtype)
+            if dtype[0] == "f":
+                base[rng.random(shape) < 0.005] = np.nan
+            for x in layouts(base):
+                for axis in range(x.ndim):
+                    want = np.asarray(getattr(np, kind)(x, axis=axis))
+                    out = np.empty(want.shape, "i8")
+                    k(out, x, 1 << axis)
+                    np.testing.assert_array_equal(out, want)
+                out = np.empty((), "i8")
+                k(out, x, (1 << x.ndim) - 1)
+                assert out == getattr(np, kind)(x)
+    x = np.full(77, -np.inf, "f4")
+    out = np.empty((), "i8")
+    reduce_kernel("argmax", "float32", "int64")(out, x, 1)
+    assert out == 0
+
+
+def test_value_and_index():
+    x = np.random.default_rng(3).integers(0, 20, (6, 50, 7)).astype("f4")
+    for axis in range(3):
+        want = x.max(axis=axis)
+        values, indices = np.empty(want.shape, "f4"), np.empty(want.shape, "i8")
+        reduce_kernel("max_index", "float32", ["float32", "int64"])(values, indices, x, 1 << axis)
+        np.testing.assert_array_equal(values, want)
+        np.testing.assert_array_equal(indices, x.argmax(axis=axis))
+
+
+def test_any_all():
+    rng = np.random.default_rng(4)
+    for dtype in ("bool", "float32", "int64", "uint8"):
+        for density in (0.001, 0.999):
+            x = (rng.random((70, 300)) < density).astype(dtype)
+            for kind in ("any", "all"):
+                for axes in all_axes(2):
+                    want = np.asarray(getattr(np, kind)(x, axis=axes))
+                    out = np.empty(want.shape, bool)
+                    reduce_kernel(kind, dtype, "bool")(out, x, mask(axes))
+                    np.testing.assert_array_equal(out, want)
+
+
+def test_integers_and_bools_sum_in_int64():
+    x = np.random.default_rng(5).integers(-100, 100, (30, 40)).astype("i1")
+    out = np.empty(30, "i8")
+    reduce_kernel("sum", "int8", "int64", compute="int64")(out, x, 2)
+    np.testing.assert_array_equal(out, x.sum(axis=1))
+    out = np.empty((), "i8")
+    reduce_kernel("sum", "bool", "int64", compute="int64")(out, x > 0, 3)
+    assert out == (x > 0).sum()
+    y = x[:, :5].astype("i8")
+    out = np.empty(30, "i8")
+    reduce_kernel("prod", "int64", "int64")(out, y, 2)
+    np.testing.assert_array_equal(out, y.prod(axis=1))
+
+
+def test_mean_and_norm_round_once():
+    x = np.random.default_rng(6).standard_normal((40, 1000), "f4")
+    out = np.empty(40, "f4")
+    reduce_kernel("mean", "float32", "float32")(out, x, 2)
+    np.testing.assert_array_equal(out, x.astype("f8").mean(axis=1).astype("f4"))
+    v = s.input(0)
+    norm = reduce_kernel("sum", "float32", "float32", pre=v * v, post=s.sqrt(v))
+    norm(out, x, 2)
+    np.testing.assert_allclose(out, np.sqrt((x.astype("f8") ** 2).sum(axis=1)), rtol=2e-7)
+
+
+def test_two_inputs_broadcast():
+    rng = np.random.default_rng(7)
+    x, y = rng.standard_normal((20, 30, 40), "f4"), rng.standard_normal((30, 1), "f4")
+    k = reduce_kernel("sum", ["float32"] * 2, "float32", pre=s.input(0) * s.input(1))
+    for axes in all_axes(3):
+        want = np.asarray((x.astype("f8") * y).sum(axis=axes))
+        out = np.empty(want.shape, "f4")
+        k(out, x, y, mask(axes))
+        np.testing.assert_allclose(out, want, rtol=1e-5, atol=1e-5)
+    p = s.scalar(0)
+    k = reduce_kernel("sum", "float32", "float32", ["float64"], pre=s.pow(abs(s.input(0)), p),
+                      post=s.pow(s.input(0), 1 / p))
+    out = np.empty((), "f4")
+    k(out, x, 7, 3.0)
+    np.testing.assert_allclose(out, (np.abs(x.astype("f8")) ** 3).sum() ** (1 / 3), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_variance_far_from_zero(dtype):
+    rng = np.random.default_rng(8)
+    k = reduce_kernel("var_mean", dtype, [dtype, dtype], ["float64"])
+    for shape, axes in [((50,), (0,)), ((30, 1000), (1,)), ((1000, 30), (0,)), ((20, 30, 7), (0, 2)),
+                        ((200000,), (0,))]:
+        x = (1000 + rng.standard_normal(shape)).astype(dtype)
+        for correction in (0.0, 1.0):
+            want = x.astype("f8").var(axis=axes, ddof=correction)
+            var, mean = np.empty(want.shape, dtype), np.empty(want.shape, dtype)
+            k(var, mean, x, mask(axes), correction)
+            np.testing.assert_allclose(var, want, rtol=1e-6 if dtype == "float32" else 1e-11)
+            np.testing.assert_allclose(mean, x.astype("f8").mean(axis=axes), rtol=1e-6)
+    var = mean = np.empty((), dtype)
+    k(var, np.empty((), dtype), np.ones(1, dtype), 1, 1.0)
+    assert np.isnan(var)
+
+
+def test_float64_sum_is_compensated():
+    rng = np.random.default_rng(9)
+    x = rng.standard_normal(100001) * 10.0 ** rng.integers(0, 16, 100001)
+    from math import fsum
+
+    out = np.empty(())
+    reduce_kernel("sum", "float64", "float64")(out, np.concatenate([x, -x[::-1], [1.0]]), 1)
+    assert abs(out - 1.0) < 1e-3
+    reduce_kernel("sum", "float64", "float64")(out, x, 1)
+    assert out == pytest.approx(fsum(x), rel=1e-15)
+
+
+def test_low_precision_floats():
+    x = np.random.default_rng(10).standard_normal((30, 500), "f4")
+    for name, dtype in (("float16", np.float16), ("bfloat16", ml_dtypes.bfloat16)):
+        low = x.astype(dtype)
+        out = np.empty(30, dtype)
+        reduce_kernel("sum", name, name)(out, low, 2)
+        np.testing.assert_array_equal(out.astype("f4"), low.astype("f8").sum(axis=1).astype("f4")
+                                      .astype(dtype).astype("f4"))
+
+
+def test_bits_do_not_depend_on_threads():
+    from rushlight.runtime import threadpool
+
+    x = np.random.default_rng(11).standard_normal((300, 2000), "f4")
+    before, results = threadpool.get_num_threads(), []
+    try:
+        for n in (1, 2):
+            threadpool.set_num_threads(n)
+            for axes in all_axes(2):
+                out = np.empty(x.sum(axis=axes).shape, "f8")
+                reduce_kernel("sum", "float32", "float64")(out, x, mask(axes))
+                results.append((n, out))
+    finally:
+        threadpool.set_num_threads(before)
+    half = len(results) // 2
+    for (_, a), (_, b) in zip(results[:half], results[half:], strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_errors():
+    k, x = reduce_kernel("sum", "float32", "float32"), np.zeros((2, 3), "f4")
+    with pytest.raises(ValueError, match="shapes"):
+        k(np.zeros(4, "f4"), x, 1)
+    with pytest.raises(TypeError, match="dtype"):
+        k(np.zeros(3), x, 1)
+    with pytest.raises(TypeError, match="number"):
+        k(np.zeros(3, "f4"), x)
