@@ -90,13 +90,14 @@ class _NumberFormat:
 
     __slots__ = ("dot", "floating", "spec", "width")
 
-    def __init__(self, values):
+    def __init__(self, values, nan_counts=False):
         self.floating = values.dtype.kind == "f"
         self.spec, self.dot, self.width = "", False, 1
         if not self.floating:
             self.width = max((len(str(value)) for value in values.ravel().tolist()), default=1)
             return
-        values = values[np.isfinite(values) & (values != 0)].astype(np.float64, copy=False)
+        counts = ~np.isinf(values) if nan_counts else np.isfinite(values)
+        values = values[counts & (values != 0)].astype(np.float64, copy=False)
         precision, scientific = _options["precision"], False
         integral = bool((values == np.ceil(values)).all())
         if values.size:
@@ -183,6 +184,8 @@ def format_values(values, indent=0):
         indent: columns already used on the first line; continuation lines are indented by as many.
     """
     values = np.asarray(values)
+    # PyTorch takes the NaN of this type, which has neither zero nor infinity, for a finite number.
+    nan_counts = values.dtype.name == "float8_e8m0fnu"
     if values.dtype.kind not in "biufc":  # ml_dtypes' kinds; float32 holds their values exactly
         values = values.astype(np.float32)
     full = values.shape
@@ -191,7 +194,10 @@ def format_values(values, indent=0):
         edgeitems = _options["edgeitems"]
         values = _edges(values, edgeitems)
         skipped = tuple(size > 2 * edgeitems for size in full)
-    chosen = (_ComplexFormat if values.dtype.kind == "c" else _NumberFormat)(values)
+    if values.dtype.kind == "c":
+        chosen = _ComplexFormat(values)
+    else:
+        chosen = _NumberFormat(values, nan_counts)
     texts = chosen.texts(values.ravel())
     if not values.ndim:
         return texts[0]
