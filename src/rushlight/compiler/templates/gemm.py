@@ -1,4 +1,4 @@
-"""Matrix products of float32 and float64 arrays by generated code.
+"""Matrix products of float32, float64, bfloat16 and float16 arrays by generated code.
 
     gemm(out, a, b, bias=None, alpha=1.0, accumulate=False) -> None
 
@@ -6,7 +6,7 @@
 
     ``out`` (m, n) or (batch, m, n): rows of adjacent elements. ``a`` (m, k), ``b`` (k, n), any strides (so ``w.T``
     is free), or with a leading batch dimension of out's size or 1. ``bias`` (n,), contiguous. All of one dtype. ``out``
-    must not overlap the others. Raises TypeError for dtypes, ValueError for shapes and layouts, MemoryError.
+    must not overlap the others. 16-bit floats are summed in float32 and rounded once. Raises TypeError for dtypes, ValueError for shapes and layouts, MemoryError.
 
     kernel(dtype) -> builtin function         the same for one dtype, positional arguments only, 0.2 us of overhead
     gemm_address(dtype) -> int                C ABI ``int32 gemm(int64 *job)``, see ``gemm_driver.FIELDS``; no GIL needed
@@ -24,12 +24,20 @@ from rushlight.compiler import engine
 from rushlight.runtime import cpu, native
 
 _ELEMENTS = {"float32": "float", "float64": "double"}
+_HALVES = ("bfloat16", "float16")
 _kernels = {}
 
 
 def supported(dtype) -> bool:
     """Whether ``gemm`` takes arrays of ``dtype`` here."""
-    return np.dtype(dtype).name in _ELEMENTS and engine.available()
+    return np.dtype(dtype).name in _names() and engine.available()
+
+
+def _names():
+    # Converting float16 without an instruction for it would be a library call an element.
+    if cpu.has("f16c") or cpu.machine() == "aarch64":
+        return (*_ELEMENTS, *_HALVES)
+    return (*_ELEMENTS, "bfloat16")
 
 
 def gemm(out, a, b, bias=None, alpha=1.0, accumulate=False) -> None:
@@ -55,16 +63,18 @@ def _load(dtype):
     found = _kernels.get(dtype)
     if found is not None:
         return found
-    if dtype.name not in _ELEMENTS or not dtype.isnative:
-        raise TypeError(f"gemm: no kernel for {dtype.name} (there are {', '.join(_ELEMENTS)})")
+    if dtype.name not in _names() or not dtype.isnative:
+        raise TypeError(f"gemm: no kernel for {dtype.name} (there are {', '.join(_names())})")
     width, caches = cpu.vector_bytes(), cpu.caches()
     symbols = native.symbols()
-    imports = ("rl_parallel_for", "rl_scratch", "rl_free", "PyArray_Type")
+    imports = {name: symbols[name] for name in ("rl_parallel_for", "rl_scratch", "rl_free")}
+    if dtype.name in _HALVES:
+        imports["rl_gemm_f32"] = gemm_address("float32")
     addresses = engine.load(
-        f"gemm|{dtype.name}|{width}|{_registers(width)}|{caches}",
+        f"gemm|{dtype.name}|{dtype.num}|{width}|{_registers(width)}|{caches}",
         lambda: module_text(dtype.name, dtype.num, width, caches),
         ["rl_gemm", "rl_call"],
-        {name: symbols[name] for name in imports},
+        {**imports, "PyArray_Type": symbols["PyArray_Type"]},
         level=2,
         codegen_level=3,
     )
@@ -82,12 +92,16 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     from rushlight.compiler.codegen.targets import host
     from rushlight.compiler.templates.gemm_driver import Driver, Tuning
     from rushlight.compiler.templates.gemm_entry import write_entry
+    from rushlight.compiler.templates.gemm_half import HalfDriver
     from rushlight.compiler.templates.gemm_micro import Shape
 
-    registers = _registers(vector_bytes)
+    triple = host().triple
+    if name in _HALVES:
+        module = HalfDriver(name, vector_bytes // 4, triple).write()
+        write_entry(module, 2, "rl", type_num)
+        return module.text()
     fused = cpu.has("fma") or cpu.machine() == "aarch64"
-    shape = Shape(_ELEMENTS[name], vector_bytes, registers, fused)
-    driver = Driver(shape, Tuning(shape, caches.l1d, caches.l2), host().triple, "rl")
-    module = driver.write()
-    write_entry(module, shape, "rl", type_num)
+    shape = Shape(_ELEMENTS[name], vector_bytes, _registers(vector_bytes), fused)
+    module = Driver(shape, Tuning(shape, caches.l1d, caches.l2), triple, "rl").write()
+    write_entry(module, shape.item, "rl", type_num)
     return module.text()

@@ -28,14 +28,17 @@ _MESSAGES = {
 }
 
 
-def write_entry(module, shape, prefix, type_num):
-    """Add ``PyObject *{prefix}_call(PyObject *self, PyObject **args, ssize_t n)`` to the module."""
-    _Entry(module, shape, prefix, type_num).write()
+def write_entry(module, item, prefix, type_num):
+    """Add ``PyObject *{prefix}_call(PyObject *self, PyObject **args, ssize_t n)`` to the module.
+
+    ``item`` is the elements' size in bytes, ``type_num`` NumPy's number of their dtype.
+    """
+    _Entry(module, item, prefix, type_num).write()
 
 
 class _Entry:
-    def __init__(self, module, shape, prefix, type_num):
-        self.module, self.shape, self.prefix, self.type_num = module, shape, prefix, type_num
+    def __init__(self, module, item, prefix, type_num):
+        self.module, self.item, self.prefix, self.type_num = module, item, prefix, type_num
         for kind, (error, message) in _MESSAGES.items():
             text = message.encode()
             module.globals.append(
@@ -74,12 +77,11 @@ class _Entry:
         self.require(ours & native, "type")
 
     def write(self):
-        shape = self.shape
         f = self.f = self.module.function(
             f"{self.prefix}_call", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")]
         )
         _, args, count = f.args
-        null, none, item = Value(f, "null", "ptr"), self.symbol("_Py_NoneStruct"), shape.item
+        null, none, item = Value(f, "null", "ptr"), self.symbol("_Py_NoneStruct"), self.item
         self.require((count >= 3) & (count <= 6), "count")
         out, a, b = (f.load("ptr", args + 8 * i) for i in range(3))
         for array in (out, a, b):
