@@ -32,6 +32,11 @@ _HOOK_TABLES = (
 )
 
 
+def _type_name(x):
+    cls = type(x)
+    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__name__}"
+
+
 class _RequiredParameter:
     """Stands for a default that each parameter group has to give."""
 
@@ -124,7 +129,7 @@ class Optimizer:
         if isinstance(params, torch.Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
-                f"but got {torch.typename(params)}"
+                f"but got {params.type()}"
             )
         self.state = defaultdict(dict)
         self.param_groups = []
@@ -326,7 +331,7 @@ class Optimizer:
             if not isinstance(p, torch.Tensor):
                 raise TypeError(
                     "optimizer can only optimize Tensors, but one of the params is "
-                    + torch.typename(p)
+                    + _type_name(p)
                 )
             if not (self.defaults.get("differentiable") or p.is_leaf or p.retains_grad):
                 raise ValueError("can't optimize a non-leaf Tensor")
