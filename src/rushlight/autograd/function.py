@@ -193,6 +193,8 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
         for i, o in enumerate(outs):
             if hasattr(o, "_a") and id(o) in inputs and id(o) not in dirty:
                 outs[i] = o.view_as(o) if not recording else _alias(o)
+                if id(o) in non_diff:
+                    non_diff.add(id(outs[i]))
         if not recording:
             return outs[0] if single else tuple(outs)
         node = cls._node_type()
