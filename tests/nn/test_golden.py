@@ -5,7 +5,7 @@ import pathlib
 import warnings
 
 import pytest
-from module_cases import CASES, describe
+from .module_cases import CASES, describe
 
 import rushlight as torch
 

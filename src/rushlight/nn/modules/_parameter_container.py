@@ -201,7 +201,7 @@ class ParameterDict(Module):
             self[pair[0]] = pair[1]
 
     def extra_repr(self):
-        return "\n".join(f"  ({key}): {_describe(value, torch.typename)}"
+        return "\n".join(f"  ({key}): {_describe(value, torch.Tensor.type)}"
                          for key, value in self.items())
 
     def __call__(self, input):

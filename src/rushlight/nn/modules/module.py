@@ -47,7 +47,7 @@ _PLAIN = frozenset((bool, int, float, str, tuple, list, dict))
 def _typename(value):
     """The name of a value's type as error messages give it."""
     if isinstance(value, torch.Tensor):
-        return torch.typename(value)
+        return value.type()
     kind = type(value)
     module = "" if kind.__module__ in ("builtins", "__builtin__") else kind.__module__ + "."
     return module + kind.__qualname__

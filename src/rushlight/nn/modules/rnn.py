@@ -134,13 +134,11 @@ class RNNBase(Module):
             init.uniform_(weight, -bound, bound)
 
     def check_input(self, input, batch_sizes):
-        if not torch.is_autocast_enabled():
-            expected = self._parameters[self._all_weights[0][0]] if (
-                self._all_weights[0][0] in self._parameters) else self._flat_weights[0]
-            if input.dtype != expected.dtype:
-                raise ValueError(f"RNN input dtype ({input.dtype}) does not match weight dtype "
-                                 f"({expected.dtype}). Convert input: input.to({expected.dtype}), "
-                                 f"or convert model: model.to({input.dtype})")
+        expected = getattr(self, self._all_weights[0][0]).dtype
+        if input.dtype != expected and not torch.is_autocast_enabled():
+            raise ValueError(f"RNN input dtype ({input.dtype}) does not match weight dtype "
+                             f"({expected}). Convert input: input.to({expected}), or convert "
+                             f"model: model.to({input.dtype})")
         n_dims = 2 if batch_sizes is not None else 3
         if input.dim() != n_dims:
             raise RuntimeError(

@@ -30,7 +30,7 @@ def vector_to_parameters(vec, parameters):
         TypeError: where `vec` is no tensor or devices differ.
     """
     if not isinstance(vec, torch.Tensor):
-        raise TypeError(f"expected torch.Tensor, but got: {torch.typename(vec)}")
+        raise TypeError(f"expected torch.Tensor, but got: {type(vec).__name__}")
     device, start = None, 0
     for param in parameters:
         device = _checked_device(param, device)

@@ -6,6 +6,7 @@ import rushlight as torch
 from rushlight.nn import functional as F
 from rushlight.nn.modules.module import Module
 from rushlight.nn.utils import parametrize
+from rushlight.nn.utils.weight_norm import norm_except_dim, scaled_direction
 
 __all__ = ["orthogonal", "spectral_norm", "weight_norm"]
 
@@ -144,10 +145,10 @@ class _WeightNorm(Module):
         self.dim = -1 if dim is None else dim
 
     def forward(self, weight_g, weight_v):
-        return torch._weight_norm(weight_v, weight_g, self.dim)
+        return scaled_direction(weight_v, weight_g, self.dim)
 
     def right_inverse(self, weight):
-        return torch.norm_except_dim(weight, 2, self.dim), weight
+        return norm_except_dim(weight, self.dim), weight
 
 
 def weight_norm(module, name="weight", dim=0):

@@ -2,10 +2,21 @@
 
 import warnings
 
-import rushlight as torch
 from rushlight.nn.parameter import Parameter, UninitializedParameter
 
 __all__ = ["WeightNorm", "weight_norm", "remove_weight_norm"]
+
+
+def norm_except_dim(v, dim):
+    """‖v‖ over all dimensions but `dim`, which keep size 1; of all of v where dim is -1."""
+    if dim == -1:
+        return v.norm(2)
+    return v.norm(2, [d for d in range(v.dim()) if d != dim], keepdim=True)
+
+
+def scaled_direction(v, g, dim):
+    """g v / ‖v‖."""
+    return v * (g / norm_except_dim(v, dim))
 
 
 class WeightNorm:
@@ -19,7 +30,7 @@ class WeightNorm:
         """g v / ‖v‖, the norm over all dimensions but `dim`."""
         g = getattr(module, self.name + "_g")
         v = getattr(module, self.name + "_v")
-        return torch._weight_norm(v, g, self.dim)
+        return scaled_direction(v, g, self.dim)
 
     @staticmethod
     def apply(module, name, dim):
@@ -39,7 +50,7 @@ class WeightNorm:
                              "weight normalization")
         del module._parameters[name]
         module.register_parameter(
-            name + "_g", Parameter(torch.norm_except_dim(weight, 2, hook.dim).data))
+            name + "_g", Parameter(norm_except_dim(weight, hook.dim).data))
         module.register_parameter(name + "_v", Parameter(weight.data))
         setattr(module, name, hook.compute_weight(module))
         module.register_forward_pre_hook(hook)
