@@ -33,7 +33,6 @@ DEFAULT_SEED = 67280421310721
 # unused.
 _HEAD, _TAIL = struct.Struct("<QiiQ"), struct.Struct("<dddi4xf?3x")
 RNG_STATE_BYTES = _HEAD.size + 8 * N + _TAIL.size
-_LEGACY_BYTES = RNG_STATE_BYTES - 8
 
 
 class Generator:
@@ -116,30 +115,24 @@ class Generator:
         return state
 
     def set_state_bytes(self, state):
-        """Continue from a state in PyTorch's layout (a uint8 ndarray of 5056 or, the older layout,
-        5048 bytes).
-        """
-        if state.size not in (RNG_STATE_BYTES, _LEGACY_BYTES):
+        """Continue from a state in PyTorch's layout, a uint8 ndarray of 5056 elements."""
+        if state.size != RNG_STATE_BYTES:
             raise RuntimeError(
-                "Expected either a CPUGeneratorImplStateLegacy of size "
-                f"{_LEGACY_BYTES} or a CPUGeneratorImplState of size {RNG_STATE_BYTES} "
-                f"but found the input RNG state size to be {state.size}"
+                f"Expected a CPUGeneratorImplState of size {RNG_STATE_BYTES} but found the input RNG "
+                f"state size to be {state.size}"
             )
         state = np.ascontiguousarray(state)
         data = state.tobytes()
         seed, left, seeded, following = _HEAD.unpack_from(data)
         end = _HEAD.size + 8 * N
-        x, y, rho, valid = struct.unpack_from("<dddi", data, end)
-        if not (seeded and 0 < left <= N and following <= N):
+        _, normal, _, valid = struct.unpack_from("<dddi", data, end)
+        # The kernels take words up to next + left - 1 unchecked.
+        if not (seeded and 0 < left <= N and following + left <= N + 1):
             raise RuntimeError("Invalid mt19937 state")
-        if valid and state.size == _LEGACY_BYTES:
-            import math
-
-            y = rho * math.sin(2.0 * math.pi * x)
         self._seed = seed
         self._bytes[: 4 * N].view(np.uint32)[:] = state[_HEAD.size : end].view(np.uint64)
         self._bytes[LEFT : NEXT + 4].view(np.int32)[:] = left, following
-        self._field(NORMAL, np.float64)[0] = y if valid else 0.0
+        self._field(NORMAL, np.float64)[0] = normal if valid else 0.0
         self._field(NORMAL_VALID, np.int32)[0] = bool(valid)
 
     def get_state(self):
@@ -206,10 +199,15 @@ def _to_tensor(array):
 
 
 def _to_array(state):
-    array = state if isinstance(state, np.ndarray) else state.numpy()
-    if array.dtype != np.uint8:
-        raise TypeError("expected a torch.ByteTensor, but got " + type(state).__name__)
-    return array.reshape(-1)
+    from rushlight.tensor.tensor import Tensor
+
+    if not isinstance(state, Tensor):
+        kind = type(state)
+        home = "" if kind.__module__ == "builtins" else kind.__module__ + "."
+        raise TypeError(f"expected a torch.ByteTensor, but got {home}{kind.__qualname__}")
+    if state.dtype.name != "uint8":
+        raise TypeError("RNG state must be a torch.ByteTensor")
+    return state.numpy().reshape(-1)
 
 
 default_generator = Generator()
