@@ -1,10 +1,15 @@
 """A time limit for every test here: a loader that hangs must fail, not stall the run."""
 
+import os
 import signal
+import sys
 
 import pytest
 
 LIMIT = 60
+
+# Workers import the datasets of samples.py by this name, also when they are spawned.
+sys.path.insert(0, os.path.dirname(__file__))
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ import sys
 
 
 def _row(row, epochs):
-    mark = "  best so far" if row["best_so_far"] else ""
+    mark = "  best" if row["best_so_far"] else ""
     return (f"epoch {row['epoch']:2d}/{epochs}  loss {row['train_loss']:.4f}  "
-            f"validation loss {row['validation_loss']:.4f}  "
+            f"validation {row['validation_loss']:.4f}  "
             f"accuracy {100 * row['validation_accuracy']:6.2f} %  {row['seconds']:5.2f} s{mark}")
 
 
@@ -65,7 +65,8 @@ class LiveProgress:
     def epoch(self, row):
         """An epoch is done."""
         style = "green" if row["best_so_far"] else None
-        self._progress.console.print(_row(row, self.epochs), style=style, highlight=False)
+        self._progress.console.print(_row(row, self.epochs), style=style, highlight=False,
+                                     soft_wrap=True)
 
 
 def progress_display(epochs, batches, stream=None):
