@@ -59,7 +59,7 @@ class device:
         return hash((self.type, self.index))
 
     def __reduce__(self):
-        return device, ((self.type,) if self.index is None else (self.type, self.index))
+        return _device, ((self.type,) if self.index is None else (self.type, self.index))
 
     def __copy__(self):
         return self
@@ -85,6 +85,12 @@ class device:
 
 _CACHE = {}
 device.__module__ = "torch"
+
+
+def _device(*parts):
+    """A device, for unpickling: the class itself goes by PyTorch's module name."""
+    return device(*parts)
+
 CPU = device("cpu")
 META = device("meta")
 _DEFAULT = [CPU]
@@ -130,7 +136,7 @@ class _Named:
         return "torch." + self.name
 
     def __reduce__(self):
-        return self.name
+        return _by_name, (self.name,)
 
     def __copy__(self):
         return self
@@ -150,6 +156,13 @@ class memory_format(_Named):
 
 
 layout.__module__ = memory_format.__module__ = "torch"
+
+
+def _by_name(name):
+    """The layout or memory format of that name, for unpickling."""
+    return globals()[name]
+
+
 strided = layout("strided")
 sparse_coo = layout("sparse_coo")
 sparse_csr = layout("sparse_csr")

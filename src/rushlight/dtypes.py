@@ -39,7 +39,7 @@ class dtype:
         return "torch." + self.name
 
     def __reduce__(self):
-        return self.name
+        return _by_name, (self.name,)
 
     def __copy__(self):
         return self
@@ -62,6 +62,11 @@ class dtype:
         if c is None:
             raise RuntimeError(f"{self!r} has no complex counterpart")
         return c
+
+
+def _by_name(name):
+    """The dtype of that name, for unpickling."""
+    return next(d for d in ALL if d.name == name)
 
 
 ALL = []

@@ -36,10 +36,15 @@ class Size(tuple):
     __rmul__ = __mul__
 
     def __reduce__(self):
-        return Size, (tuple(self),)
+        return _size, (tuple(self),)
 
 
 Size.__module__ = "torch"
+
+
+def _size(shape):
+    """A Size, for unpickling: the class itself goes by PyTorch's module name."""
+    return Size(shape)
 
 
 def numel(shape):

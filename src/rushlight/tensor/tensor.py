@@ -591,7 +591,7 @@ class Tensor(metaclass=_TensorMeta):
 
     def __reduce_ex__(self, protocol):
         from ..serialization.rebuild import reduce_tensor
-        return reduce_tensor(self, protocol)
+        return reduce_tensor(self)
 
     def __setstate__(self, st):
         if isinstance(st, tuple) and len(st) == 2 and isinstance(st[0], (dict, type(None))):
