@@ -183,8 +183,7 @@ def _as_seed(seed):
 
 
 def _seeded_words(seed):
-    """The 624 words mt19937 starts from: w[i] = 1812433253 (w[i-1] ^ w[i-1] >> 30) + i mod 2^32.
-    """
+    """The 624 words mt19937 starts from: w[i] = 1812433253 (w[i-1] ^ w[i-1] >> 30) + i mod 2^32."""
     words = [seed]
     for i in range(1, N):
         seed = (1812433253 * (seed ^ seed >> 30) + i) & 0xFFFFFFFF
@@ -214,8 +213,7 @@ default_generator = Generator()
 
 
 def manual_seed(seed):
-    """Seed the default generator of every device; returns the CPU's. See `Generator.manual_seed`.
-    """
+    """Seed the default generator of every device; returns the CPU's. See `Generator.manual_seed`."""
     return default_generator.manual_seed(int(seed))
 
 

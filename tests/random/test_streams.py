@@ -113,8 +113,9 @@ def test_bernoulli_thresholds(p):
 
 def test_dropout_mask_is_a_scaled_bernoulli():
     ones = fills.fill_bernoulli(Generator().manual_seed(8), np.empty((30, 40), np.float32), 0.8)
-    scaled = fills.bernoulli_mask(Generator().manual_seed(8), (30, 40), 0.8, 1.25, np.float32)
-    assert (scaled == ones * np.float32(1.25)).all()
+    mask = np.empty((40, 30), np.float32).T
+    scaled = fills.fill_scaled_mask(Generator().manual_seed(8), mask, 0.8, 1.25)
+    assert (scaled.T.ravel() == ones.ravel() * np.float32(1.25)).all()
 
 
 def test_moments():

@@ -617,6 +617,26 @@ def randint_like(
     )
 
 
+def dropout_mask(input, keep, generator=None):
+    """The scaled mask of dropout: ``1 / keep`` with probability `keep`, else 0, laid out as `input`.
+
+    Equal to ``empty_like(input).bernoulli_(keep).div_(keep)``, in one pass; no gradient.
+    """
+    d = input.dtype
+    checks.probability(keep)
+    if type(input._a) is not _ndarray:
+        return wrap(MetaArray(input._a.shape, d.np, input._a.strides))
+    checks.real_floating(d, "bernoulli_scalar_cpu_")
+    if d is dtypes.float64:
+        scale = 1.0 / keep if keep else 0.0
+    else:
+        scale = np.float32(1) / np.float32(keep) if keep else 0.0
+    a = like(input, d, devices.CPU, None)
+    gen = generator_of("dropout", generator)
+    fills.fill_scaled_mask(gen, a, keep, scale)
+    return wrap(a)
+
+
 # ---------------------------------------------------------------- draws from parameters
 
 

@@ -41,7 +41,7 @@ _FINITE = {name: float(LIMITS[name][1]) for name in DIGITS}
 
 def unimplemented(kernel, d):
     """The error for a dtype that a distribution is not made for."""
-    return NotImplementedError(f'"{kernel}" not implemented for \'{scalar_name(d)}\'')
+    return NotImplementedError(f"\"{kernel}\" not implemented for '{scalar_name(d)}'")
 
 
 def real_floating(d, kernel):

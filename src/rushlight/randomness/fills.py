@@ -16,7 +16,6 @@ import numpy as np
 from rushlight.randomness.kernels import kernel
 
 __all__ = [
-    "bernoulli_mask",
     "fill_bernoulli",
     "fill_cauchy",
     "fill_exponential",
@@ -25,6 +24,7 @@ __all__ = [
     "fill_log_normal",
     "fill_normal",
     "fill_random",
+    "fill_scaled_mask",
     "fill_uniform",
     "randperm",
     "unit24",
@@ -38,8 +38,7 @@ _I64 = np.dtype(np.int64)
 
 
 def _bits(number):
-    """The integer `number` (mod 2^64) as the double with the same bits: how kernels take integers.
-    """
+    """The integer `number` (mod 2^64) as the double with the same bits: how kernels take integers."""
     return _DOUBLE.unpack(_LONG.pack(number & 0xFFFFFFFFFFFFFFFF))[0]
 
 
@@ -155,19 +154,15 @@ def _one(dtype):
 def _bernoulli_bits(gen, array, p, one):
     """`array` (contiguous): the bits `one` with probability p, else zero."""
     limit = min(max(math.ceil(p * 2.0**53), 0), 1 << 53)
-    kernel(f"bernoulli_{array.itemsize}")(
-        gen._bytes, array, array.size, _bits(limit), _bits(one)
-    )
+    kernel(f"bernoulli_{array.itemsize}")(gen._bytes, array, array.size, _bits(limit), _bits(one))
     return array
 
 
-def bernoulli_mask(gen, shape, p, value, dtype):
-    """A contiguous array that holds `value` with probability `p`, else 0: the scaled mask of
-    dropout.
-    """
-    array = np.empty(shape, dtype)
+def fill_scaled_mask(gen, array, p, value):
+    """`value` with probability `p`, else 0; `array` is dense, in any order of its axes."""
     one = int.from_bytes(np.array(value, array.dtype).tobytes(), "little")
-    return _bernoulli_bits(gen, array, p, one)
+    _bernoulli_bits(gen, in_memory_order(array), p, one)
+    return array
 
 
 def fill_bernoulli(gen, array, p=0.5):
@@ -195,8 +190,7 @@ def fill_bernoulli(gen, array, p=0.5):
 
 
 def fill_integers(gen, array, low, high):
-    """Integers in [low, high), by remainder: one word an element where high - low < 2^28, else two.
-    """
+    """Integers in [low, high), by remainder: one word an element where high - low < 2^28, else two."""
     span = high - low
     if span == 1 << 64:
         low = 0  # every 64-bit pattern is wanted as it is

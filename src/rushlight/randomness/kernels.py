@@ -41,8 +41,7 @@ entry:
 
 
 def module_ir(name):
-    """The module of the kernel `name`; `"engine"` is the generator itself, which the others call.
-    """
+    """The module of the kernel `name`; `"engine"` is the generator itself, which the others call."""
     from rushlight.randomness import engine, transforms
 
     if name == "engine":
