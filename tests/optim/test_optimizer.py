@@ -341,6 +341,31 @@ def test_float64_default_counts_in_float64():
         torch.set_default_dtype(torch.float32)
 
 
+def test_swapping_parameters_and_state():
+    p, q = param(), param()
+    optimizer = optim.Adam([p], lr=0.1)
+    with pytest.raises(RuntimeError, match="requires initialized optimizer state"):
+        with optim.swap_in_optimizer_params_and_state(optimizer, {"q": q}, optimizer.state_dict()):
+            pass
+    optimizer.step()
+    value, group = p.detach().clone(), optimizer.param_groups[0]
+    other = copy.deepcopy(optimizer.state_dict())
+    other["param_groups"][0]["lr"] = 5.0
+    with optim.swap_in_optimizer_params_and_state(optimizer, {"q": q}, other):
+        optimizer.step()
+        group["lr"] = 7.0
+    assert group is optimizer.param_groups[0] and group["lr"] == 0.1 and group["params"][0] is p
+    assert torch.equal(p.detach(), value) and optimizer.state[p]["step"].item() == 1
+    assert other["state"][0]["step"].item() == 2 and q.max().item() < -3
+    with pytest.raises(RuntimeError, match="match optimizer.param_groups ordering"):
+        with optim.swap_in_optimizer_params_and_state(optimizer, {}, other):
+            pass
+    with pytest.raises(RuntimeError, match="got extra keys"):
+        extra = {**other, "state": {**other["state"], 3: {}}}
+        with optim.swap_in_optimizer_params_and_state(optimizer, {"q": q}, extra):
+            pass
+
+
 # ----- hooks -----
 
 

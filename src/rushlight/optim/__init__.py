@@ -16,6 +16,7 @@ from rushlight.optim.rmsprop import RMSprop
 from rushlight.optim.rprop import Rprop
 from rushlight.optim.sgd import SGD
 from rushlight.optim.sparse_adam import SparseAdam
+from rushlight.optim.swap import swap_in_optimizer_params_and_state
 
 __all__ = [
     "ASGD",
@@ -36,6 +37,7 @@ __all__ = [
     "SparseAdam",
     "lr_scheduler",
     "swa_utils",  # noqa: F822
+    "swap_in_optimizer_params_and_state",
 ]
 
 
