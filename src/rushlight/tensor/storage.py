@@ -142,6 +142,9 @@ class UntypedStorage:
         else:
             self._storage = make_storage(np.zeros(int(size), np.uint8))
 
+    def __reduce__(self):
+        return _untyped, (self._storage.bytes().tobytes(),)
+
     def nbytes(self):
         """Size in bytes."""
         return self._storage.nbytes
@@ -292,6 +295,11 @@ class TypedStorage:
         values = "\n ".join(map(str, self.tolist()))
         return (f" {values}\n[torch.storage.TypedStorage(dtype={self.dtype!r}, "
                 f"device={self.device}) of size {len(self)}]")
+
+
+def _untyped(content):
+    """A storage of these bytes, for unpickling."""
+    return UntypedStorage(make_storage(np.frombuffer(bytearray(content), np.uint8)))
 
 
 UntypedStorage.__module__ = TypedStorage.__module__ = "torch.storage"
