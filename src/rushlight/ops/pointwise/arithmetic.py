@@ -140,8 +140,12 @@ def _div_record(input, other, mode):
                            f"'{mode}'")
     if max(category(input), category(other)) == COMPLEX:
         raise RuntimeError(f"div(): rounding_mode='{mode}' is not defined for complex numbers")
-    if max(category(input), category(other)) < FLOAT and has_zero(other):
-        raise RuntimeError("ZeroDivisionError")
+    c = max(category(input), category(other))
+    if c < FLOAT:
+        if c == BOOL:
+            raise NotImplementedError(f"\"div_{mode}_cpu\" not implemented for 'Bool'")
+        if has_zero(other):
+            raise RuntimeError("ZeroDivisionError")
     return _div_floor.record if mode == "floor" else _div_trunc.record
 
 
@@ -355,7 +359,27 @@ register("neg", _neg, inplace=_neg_inplace, aliases=("negative",))
 abs = pointwise("abs(Tensor self) -> Tensor", lambda x: s.abs(x), promote="real",
                 vjp={"self": lambda g, self: g * self.sgn()},
                 reference="absolute", samples="unary", doc="|input|; of complex numbers the modulus.")
-publish(abs, aliases=("absolute",))
+
+
+def _check_abs(input):
+    if isinstance(input, Tensor) and input.dtype.category == BOOL:
+        raise NotImplementedError("\"abs_cpu\" not implemented for 'Bool'")
+
+
+def _abs(input, *, out=None):
+    """|input|; of complex numbers the modulus."""
+    _check_abs(input)
+    return run(abs.record, (input,), ()) if out is None else run_out(abs.record, (input,), (), out)
+
+
+def _abs_inplace(input):
+    _check_abs(input)
+    if input.dtype.category == COMPLEX:
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return change(abs.record, input, (), (), "abs")
+
+
+register("abs", _abs, inplace=_abs_inplace, aliases=("absolute",))
 
 reciprocal = pointwise("reciprocal(Tensor self) -> Tensor", lambda x: s.reciprocal(x), promote="float",
                        saves="result",
