@@ -64,7 +64,18 @@ Outputs have all dims (size 1 where reduced) or only the kept ones.  Any strides
 reductions give the neutral element (the op layer refuses empty max).  Sums of float32 are kept in
 float64 and rounded once, of float64 compensated; bits do not depend on threads.
 
-**Softmax, scans.**  See ``softmax_kernel`` and ``scan_kernel``.
+**Row programs.** ``row_kernel(reductions, outputs, in_dtypes, out_dtypes, scalar_dtypes=(),
+row_outputs=(), compute="float32")``: reductions along a row (a dim, or several that merge), then formulas
+using their results ``row(i)``, in one kernel: softmax, normalizations and their gradients.
+
+    x, w, b, eps = s.input(0), s.input(1), s.input(2), s.scalar(0)
+    rstd = s.rsqrt(row(1) + eps)
+    layer_norm = row_kernel([("mean", x), ("mean", s.square(x - row(0)))], [(x - row(0)) * rstd * w + b],
+                            ["float32"] * 3, ["float32"] * 3, ["float64"], row_outputs=[row(0), rstd])
+    layer_norm.call(y, mean, rstd, x, w, b, mask, 1e-5)       # mean, rstd: size 1 along the row
+
+``softmax_kernel(kind, dtype, out_dtype=None)`` with kind ``softmax log_softmax softmax_backward
+log_softmax_backward``: ``call(y, x, mask)`` and ``call(gx, g, y, mask)``, any strides.
 
 ``available()`` says whether machine code can be made here (llvmlite is installed, CPython with the
 usual object layout); without it the op layer uses ``evaluate``.
@@ -79,6 +90,8 @@ _HOMES = {
     "evaluate": "interpret",
     "pointwise_kernel": "pointwise",
     "reduce_kernel": "reduction",
+    "row": "rowwise",
+    "row_kernel": "rowwise",
     "scan_kernel": "scan",
     "softmax_kernel": "softmax",
     "available": "engine",

@@ -288,14 +288,17 @@ def trace(formula, kinds, scalar_kinds="", first_input=0, first_scalar=0):
     return (constant(result),)
 
 
-def topological(outputs):
-    """All nodes of the DAG, arguments before users, in an order that depends on structure only."""
+def topological(outputs, known=()):
+    """All nodes of the DAG, arguments before users, in an order that depends on structure only.
+
+    ``known``: numbers of nodes to leave out, with what only they use.
+    """
     order, seen, stack = [], set(), [(o, False) for o in reversed(list(outputs))]
     while stack:
         e, done = stack.pop()
         if done:
             order.append(e)
-        elif e.uid not in seen:
+        elif e.uid not in seen and e.uid not in known:
             seen.add(e.uid)
             stack.append((e, True))
             stack.extend((a, False) for a in reversed(e.args) if a.uid not in seen)

@@ -28,9 +28,9 @@ from rushlight.compiler.expr import Expr, to_text, topological
 GATHERED_VECTORS = 8
 # Bytes of results beyond which stores go past the cache.
 STREAM_FROM_BYTES = 32 << 20
-_CHEAP = frozenset(
+CHEAP = frozenset(
     "const input scalar cast where add sub mul neg abs minimum maximum fma and or xor not eq ne lt "
-    "le gt ge isnan sign floor ceil trunc round copysign".split()
+    "le gt ge isnan sign floor ceil trunc round copysign row".split()
 )
 
 _kernels = {}
@@ -103,7 +103,7 @@ def _make(outputs, in_dtypes, scalar_dtypes, out_dtypes, compute):
         f"pointwise {','.join(out_dtypes)} <- {','.join(in_dtypes)} "
         f"({''.join('f' if x else 'i' for x in floats)}) in {compute}: {to_text(outputs)}"
     )
-    weight = 1 + sum(0 if e.op in _CHEAP else 8 for e in nodes)
+    weight = 1 + sum(0 if e.op in CHEAP else 8 for e in nodes)
     streams = weight == 1 and len(outputs) == 1 and ITEMSIZE[out_dtypes[0]] >= 4
 
     def build():
@@ -199,7 +199,7 @@ def inner_loop(outputs, in_dtypes, scalar_is_float, out_dtypes, compute, streams
     target = host()
     types = Types(compute)
     lanes = target.lanes(types.itemsize)
-    cheap = all(e.op in _CHEAP for e in topological(outputs))
+    cheap = all(e.op in CHEAP for e in topological(outputs))
     if cheap:
         # Two registers an iteration hide the latency of short chains.
         lanes *= 2

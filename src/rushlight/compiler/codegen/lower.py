@@ -166,14 +166,13 @@ class Lowering:
 
     def emit(self, outputs):
         """Values of the output expressions."""
-        for e in topological(outputs):
-            if e.uid not in self.values:
-                self.values[e.uid] = self.node(e)
+        for e in topological(outputs, self.values):
+            self.values[e.uid] = self.node(e)
         return [self.values[e.uid] for e in outputs]
 
     def node(self, e):
         f, type_ = self.f, self.type_of(e.kind)
-        if e.op in ("input", "scalar"):
+        if e.op in ("input", "scalar", "row"):
             return self.leaf(e)
         if e.op == "const":
             return f.value(e.attr, type_)

@@ -118,10 +118,14 @@ def _step(context, table, d, j):
 
 
 def _layout(m):
-    """i64 rl_layout(desc, args, mask, context): sorted, merged tables; 1 with an exception set."""
+    """i64 rl_layout(desc, args, mask, context, elementwise): sorted, merged tables; 1 if it fails.
+
+    With ``elementwise`` outputs are walked along reduced dimensions too, as inputs are.
+    """
     f = m.function(
         "rl_layout", "i64",
-        [("ptr", "desc"), ("ptr", "args"), ("i64", "mask"), ("ptr", "context")], "internal",
+        [("ptr", "desc"), ("ptr", "args"), ("i64", "mask"), ("ptr", "context"),
+         ("i1", "elementwise")], "internal",
     )
     desc, args, context = _Words(f, f.args[0]), _Words(f, f.args[1]), _Words(f, f.args[3])
     mask = f.args[2]
@@ -157,7 +161,7 @@ def _layout(m):
             array = args.pointer_at(j)
             own_rank = f.load("i32", array + ND).cast("sext", "i64")
             step, wrong = f.var("i64", 0), f.var("i1", False)
-            with f.if_else(j < outputs) as (output, input_):
+            with f.if_else((j < outputs) & ~f.args[4]) as (output, input_):
                 with output:
                     with f.if_(~reduced):
                         # Outputs have all dimensions (size 1 where reduced) or the kept ones only.
@@ -470,7 +474,7 @@ def _call(m):
     bad = f.call("i64", "rl_read_scalars", pointer, args.at(operands + 1), buffer)
     with f.if_(bad.ne(0)):
         f.ret(f.value(0, "ptr"))
-    bad = f.call("i64", "rl_layout", pointer, f.args[1], mask, buffer)
+    bad = f.call("i64", "rl_layout", pointer, f.args[1], mask, buffer, f.value(False, "i1"))
     with f.if_(bad.ne(0)):
         f.ret(f.value(0, "ptr"))
     with f.if_(context[OUTPUTS_TOTAL].eq(0)):
