@@ -377,7 +377,7 @@ def make_plan(rec, mask):
             else:
                 p.rules.append((fn, resolve(fn), pos in p.list_args))
     p.has_tensors = any(p.kinds)
-    if rec.kind == "pointwise":
+    if not isinstance(vjp, NoGradient):
         install = sys.modules.get(__package__ + ".native.install")
         if install is not None:
             install.fill_plan(rec, mask, p)

@@ -16,12 +16,12 @@ FALLBACK, OPERANDS, KERNEL, KERNEL_RIGHT, KERNEL_LEFT, OUT_DESCR, OUT_DTYPE, NOD
     EXTRA = range(11)
 PLANS = 16                  # then 8 words for each set of operands that need a gradient:
 PLAN_WORDS = 8              # plan object, number of saved values, their codes (operand index, or OUTPUT)
-OUTPUT = 8
+OUTPUT, SHAPE, ZERO, INDEX = 8, 9, 10, 11     # codes beyond operands: result, shape of operand 0, 0, an index
 DESC_WORDS = PLANS + 16 * PLAN_WORDS
 
 ENVIRONMENT = ("Tensor", "Parameter", "ndarray", "Storage", "Value", "AccumulateGrad", "ViewInfo", "None_",
                "True_", "False_", "zero", "next_seq", "plain", "recording", "thread", "float", "int",
-               "rl_new_array", "PyArray_NewFromDescr", "PyArray_Transpose")
+               "rl_new_array", "PyArray_NewFromDescr", "PyArray_SetBaseObject", "tuple")
 
 TYPE, DATA, ND, DIMS, STRIDES, DESCR, FLAGS = 8, 16, 24, 32, 40, 56, 64
 TUPLE_ITEMS, LIST_ITEMS, SIZE = 24, 24, 16
@@ -65,8 +65,15 @@ def module(triple, offsets):
     _fallback(w)
     _check(w)
     _wrap(w)
+    _shape(w)
     _attach(w)
+    _view_of(w)
     _elementwise(w)
+    _matmul(w)
+    _linear(w)
+    _reduce_all(w)
+    _view(w)
+    _select(w)
     return w.m.text()
 
 
@@ -84,7 +91,7 @@ def _check(w):
     a = w.get(f, t, "_a")
     with f.if_(f.load("ptr", a + TYPE).ne(w.env(f, "ndarray"))):
         f.ret(f.value(0))
-    with f.if_(f.load("ptr", a + DESCR).ne(descr)):
+    with f.if_(descr.ne(0) & f.load("ptr", a + DESCR).ne(descr)):
         f.ret(f.value(0))
     with f.if_(w.get(f, t, "_bits").ne(w.env(f, "zero"))):
         f.ret(f.value(0))
@@ -144,12 +151,25 @@ def _tuple(f, *items):
     return t
 
 
+def _shape(w):
+    """ptr rl_shape(array): its shape as a tuple."""
+    f = w.m.function("rl_shape", "ptr", [("ptr", "a")], "internal")
+    a = f.args[0]
+    nd = f.load("i32", a + ND).cast("sext", "i64")
+    dims = f.load("ptr", a + DIMS)
+    shape = f.call("ptr", "PyTuple_New", nd)
+    with f.range(nd) as i:
+        f.store(f.call("ptr", "PyLong_FromSsize_t", f.load("i64", dims + i * 8)),
+                shape + (i * 8 + TUPLE_ITEMS))
+    f.ret(shape)
+
+
 def _attach(w):
     """void rl_attach(desc, args, n, mask, out): record the call (memory errors end the process, as
     they do in CPython's own small allocations)."""
     f = w.m.function("rl_attach", "void", [("ptr", "desc"), ("ptr", "args"), ("i64", "n"), ("i64", "mask"),
-                                           ("ptr", "out")], "internal")
-    desc, args, n, mask, out = f.args
+                                           ("ptr", "out"), ("i64", "index")], "internal")
+    desc, args, n, mask, out, index = f.args
     none, zero = w.env(f, "None_"), w.env(f, "zero")
     plan = desc + (mask * PLAN_WORDS + PLANS) * 8
     node = f.call("ptr", "PyType_GenericAlloc", f.load("ptr", desc + 8 * NODE), f.value(0))
@@ -173,13 +193,7 @@ def _attach(w):
     w.put_new(f, node, "Node.ext", none)
     w.put_new(f, node, "Node.plan", f.load("ptr", plan))
     a = w.get(f, out, "_a")
-    nd = f.load("i32", a + ND).cast("sext", "i64")
-    dims = f.load("ptr", a + DIMS)
-    shape = f.call("ptr", "PyTuple_New", nd)
-    with f.range(nd) as i:
-        f.store(f.call("ptr", "PyLong_FromSsize_t", f.load("i64", dims + i * 8)),
-                shape + (i * 8 + TUPLE_ITEMS))
-    facts = _tuple(f, (shape, False), (w.get(f, out, "dtype"), True))
+    facts = _tuple(f, (f.call("ptr", "rl_shape", a, declare=False), False), (w.get(f, out, "dtype"), True))
     w.put(f, node, "Node.outs", _tuple(f, (facts, False)))
     count = f.load("i64", plan + 8)
     saved = f.call("ptr", "PyList_New", count)
@@ -187,24 +201,30 @@ def _attach(w):
     with f.range(count) as i:
         code = f.load("i64", plan + (i * 8 + 16))
         slot = items + i * 8
-        with f.if_else(code.eq(OUTPUT)) as (result, operand):
-            with result:
-                storage = w.get(f, out, "_storage")
-                f.store(_tuple(f, (a, True), (w.get(f, out, "dtype"), True), (storage, True), (zero, True),
-                               (zero, True), (zero, True)), slot)
-            with operand:
-                x = f.load("ptr", args + code * 8)
-                kind = f.load("ptr", x + TYPE)
-                number = kind.eq(w.env(f, "float")) | kind.eq(w.env(f, "int"))
-                with f.if_else(number) as (plain, tensor):
-                    with plain:
-                        v = f.call("ptr", "PyType_GenericAlloc", w.env(f, "Value"), f.value(0))
-                        w.put_new(f, v, "_Value.value", x)
-                        f.store(v, slot)
-                    with tensor:
-                        version = f.load("ptr", w.get(f, x, "_storage") + w.offsets["Storage.version"])
-                        f.store(_tuple(f, (x, True), (version, True), (w.get(f, x, "_grad_fn"), True)),
-                                slot)
+        with f.if_(code.eq(SHAPE)):
+            x = f.load("ptr", args)
+            f.store(f.call("ptr", "rl_shape", w.get(f, x, "_a"), declare=False), slot)
+        with f.if_(code.eq(ZERO)):
+            f.call("void", "Py_IncRef", zero)
+            f.store(zero, slot)
+        with f.if_(code.eq(INDEX)):
+            f.store(f.call("ptr", "PyLong_FromSsize_t", index), slot)
+        with f.if_(code.eq(OUTPUT)):
+            storage = w.get(f, out, "_storage")
+            f.store(_tuple(f, (a, True), (w.get(f, out, "dtype"), True), (storage, True), (zero, True),
+                           (zero, True), (zero, True)), slot)
+        with f.if_(code < OUTPUT):
+            x = f.load("ptr", args + code * 8)
+            kind = f.load("ptr", x + TYPE)
+            number = kind.eq(w.env(f, "float")) | kind.eq(w.env(f, "int")) | x.eq(none)
+            with f.if_else(number) as (plain, tensor):
+                with plain:
+                    v = f.call("ptr", "PyType_GenericAlloc", w.env(f, "Value"), f.value(0))
+                    w.put_new(f, v, "_Value.value", x)
+                    f.store(v, slot)
+                with tensor:
+                    version = f.load("ptr", w.get(f, x, "_storage") + w.offsets["Storage.version"])
+                    f.store(_tuple(f, (x, True), (version, True), (w.get(f, x, "_grad_fn"), True)), slot)
     w.put(f, node, "Node.saved", saved)
     f.call("void", "Py_DecRef", w.get(f, out, "_grad_fn"))
     w.put(f, out, "_grad_fn", node)
@@ -264,9 +284,14 @@ class Entry:
             self.unless(f.load("ptr", self.desc + (mask.get() * PLAN_WORDS + PLANS) * 8).ne(0))
 
     def run(self, kernel, operands, count, out, mask):
-        """Call the kernel, wrap `out` (reference taken), record, return."""
+        """Call the kernel, then `finish`."""
         f = self.f
-        done = f.call("ptr", "PyObject_Vectorcall", kernel, operands, count, f.value(0, "ptr"))
+        self.finish(f.call("ptr", "PyObject_Vectorcall", kernel, operands, count, f.value(0, "ptr")), out,
+                    mask)
+
+    def finish(self, done, out, mask):
+        """Wrap `out` (reference taken) unless the kernel failed, record, return."""
+        f = self.f
         with f.if_(done.eq(0)):
             f.call("void", "Py_DecRef", out)
             f.ret(f.value(0, "ptr"))
@@ -275,7 +300,8 @@ class Entry:
         with f.if_(t.eq(0)):
             f.ret(t)
         with f.if_(mask.get().ne(0)):
-            f.call("void", "rl_attach", self.desc, self.args, self.n, mask.get(), t, declare=False)
+            f.call("void", "rl_attach", self.desc, self.args, self.word(OPERANDS), mask.get(), t, f.value(0),
+                   declare=False)
         f.ret(t)
 
 
@@ -327,3 +353,234 @@ def _elementwise(w):
         f.ret(out)
     f.store(out, operands)
     e.run(kernel.get(), operands, count.get(), out, mask)
+
+
+def _view_of(w):
+    """ptr rl_view_of(x, array, offset, needs): a view of tensor `x` that shows `array` (references to array
+    and offset are taken)."""
+    f = w.m.function("rl_view_of", "ptr", [("ptr", "x"), ("ptr", "array"), ("ptr", "offset"),
+                                           ("i64", "needs")], "internal")
+    x, array, offset, needs = f.args
+    none, zero = w.env(f, "None_"), w.env(f, "zero")
+    t = f.call("ptr", "PyType_GenericAlloc", w.env(f, "Tensor"), f.value(0))
+    info = f.call("ptr", "PyType_GenericAlloc", w.env(f, "ViewInfo"), f.value(0))
+    storage = w.get(f, x, "_storage")
+    w.put(f, t, "_a", array)
+    w.put(f, t, "_offset", offset)
+    w.put_new(f, t, "_storage", storage)
+    w.put_new(f, t, "dtype", w.get(f, x, "dtype"))
+    for slot in ("_out_nr", "_bits"):
+        w.put_new(f, t, slot, zero)
+    w.put_new(f, t, "_requires_grad", w.env(f, "False_"))
+    for slot in ("_grad", "_grad_fn", "_meta"):
+        w.put_new(f, t, slot, none)
+    parent = w.get(f, x, "_view")
+    base = f.var("ptr", 0)
+    base.set(x)
+    with f.if_(parent.ne(none)):
+        base.set(f.load("ptr", parent + w.offsets["ViewInfo.base"]))
+    w.put_new(f, info, "ViewInfo.base", base.get())
+    w.put_new(f, info, "ViewInfo.version", f.load("ptr", storage + w.offsets["Storage.version"]))
+    hidden = needs.ne(0) & w.env_word(f, "recording").eq(0)
+    w.put_new(f, info, "ViewInfo.no_grad", f.select(hidden, w.env(f, "True_"), w.env(f, "False_")))
+    w.put_new(f, info, "ViewInfo.multi", w.env(f, "False_"))
+    w.put(f, t, "_view", info)
+    f.ret(t)
+
+
+def _show(w, f, a, nd, dims, strides, data):
+    """A window on the memory of array `a`."""
+    descr = f.load("ptr", a + DESCR)
+    f.call("void", "Py_IncRef", descr)
+    flags = (f.load("i32", a + FLAGS) & 0x500) | 1
+    new = f.call("ptr", w.env(f, "PyArray_NewFromDescr"), w.env(f, "ndarray"), descr, nd, dims, strides, data,
+                 flags, f.value(0, "ptr"))
+    f.call("void", "Py_IncRef", a)
+    f.call("i32", w.env(f, "PyArray_SetBaseObject"), new, a)
+    return new
+
+
+def _finish_view(e, x, array, offset, mask, index):
+    f, w = e.f, e.w
+    needs = f.var("i64", 0)
+    needs.set(mask.get())
+    e.settle(mask)
+    t = f.call("ptr", "rl_view_of", x, array(), offset(), needs.get(), declare=False)
+    with f.if_(mask.get().ne(0)):
+        f.call("void", "rl_attach", e.desc, e.args, f.value(1), mask.get(), t, index, declare=False)
+    f.ret(t)
+
+
+def _view(w):
+    """rl_view(x, sizes...): the C-order elements under new sizes, given as ints or one tuple of ints."""
+    e = Entry(w, "rl_view")
+    f = e.f
+    e.unless((e.n > 1) & (e.n < 10))
+    x = f.load("ptr", e.args)
+    e.unless(e.is_tensor(x))
+    mask = f.var("i64", 0)
+    e.check(x, mask, 0)
+    a = w.get(f, x, "_a")
+    e.unless((f.load("i32", a + FLAGS) & 1).ne(0))
+    items, count = f.var("ptr", 0), f.var("i64", 0)
+    items.set(e.args + 8)
+    count.set(e.n - 1)
+    only = f.load("ptr", e.args + 8)
+    with f.if_(e.n.eq(2) & f.load("ptr", only + TYPE).eq(w.env(f, "tuple"))):
+        count.set(f.load("i64", only + SIZE))
+        items.set(only + TUPLE_ITEMS)
+    e.unless(count.get() < 10)
+    dims = f.buffer(8 * 10, 8)
+    known, hole = f.var("i64", 1), f.var("i64", -1)
+    with f.range(count.get()) as i:
+        item = f.load("ptr", items.get() + i * 8)
+        e.unless(f.load("ptr", item + TYPE).eq(w.env(f, "int")))
+        size = f.call("i64", "PyLong_AsUnsignedLongLongMask", item)
+        with f.if_else(size.eq(-1)) as (free, given):
+            with free:
+                e.unless(hole.get().eq(-1))
+                hole.set(i)
+            with given:
+                e.unless((size > 0) & (size < 1 << 40))
+                known.set(known.get() * size)
+                f.store(size, dims + i * 8)
+    total = f.var("i64", 1)
+    old = f.load("ptr", a + DIMS)
+    with f.range(f.load("i32", a + ND).cast("sext", "i64")) as i:
+        total.set(total.get() * f.load("i64", old + i * 8))
+    with f.if_(hole.get().ne(-1)):
+        f.store(total.get() // known.get(), dims + hole.get() * 8)
+        known.set(known.get() * (total.get() // known.get()))
+    e.unless(known.get().eq(total.get()) & (total.get() > 0))
+
+    def array():
+        return _show(w, f, a, count.get().cast("trunc", "i32"), dims, f.value(0, "ptr"),
+                     f.load("ptr", a + DATA))
+
+    def offset():
+        o = w.get(f, x, "_offset")
+        f.call("void", "Py_IncRef", o)
+        return o
+    _finish_view(e, x, array, offset, mask, f.value(0))
+
+
+def _select(w):
+    """rl_select(x, i): entry i of the first dimension."""
+    e = Entry(w, "rl_select")
+    f = e.f
+    e.unless(e.n.eq(2))
+    x, key = f.load("ptr", e.args), f.load("ptr", e.args + 8)
+    e.unless(f.load("ptr", key + TYPE).eq(w.env(f, "int")) & e.is_tensor(x))
+    mask = f.var("i64", 0)
+    e.check(x, mask, 0)
+    a = w.get(f, x, "_a")
+    nd = f.load("i32", a + ND)
+    e.unless(nd > 0)
+    i = f.var("i64", 0)
+    i.set(f.call("i64", "PyLong_AsUnsignedLongLongMask", key))
+    dims, strides = f.load("ptr", a + DIMS), f.load("ptr", a + STRIDES)
+    n = f.load("i64", dims)
+    with f.if_(i.get() < 0):
+        i.set(i.get() + n)
+    e.unless((i.get() >= 0) & (i.get() < n))
+    step = f.load("i64", strides) * i.get()
+
+    def array():
+        return _show(w, f, a, nd - 1, dims + 8, strides + 8, f.load("ptr", a + DATA) + step)
+
+    def offset():
+        size = f.load("i64", f.load("ptr", a + DESCR) + 40)
+        start = f.call("i64", "PyLong_AsUnsignedLongLongMask", w.get(f, x, "_offset"))
+        return f.call("ptr", "PyLong_FromSsize_t", start + step // size)
+    _finish_view(e, x, array, offset, mask, i.get())
+
+
+def _matmul(w):
+    """rl_matmul(a, b): the product of two matrices of any strides."""
+    e = Entry(w, "rl_matmul")
+    f = e.f
+    e.unless(e.n.eq(2))
+    mask = f.var("i64", 0)
+    operands = f.buffer(8 * 3, 8)
+    for i in range(2):
+        x = f.load("ptr", e.args + 8 * i)
+        e.unless(e.is_tensor(x))
+        e.check(x, mask, i)
+        a = w.get(f, x, "_a")
+        e.unless(f.load("i32", a + ND).eq(2))
+        f.store(a, operands + 8 * (i + 1))
+    da = f.load("ptr", f.load("ptr", operands + 8) + DIMS)
+    db = f.load("ptr", f.load("ptr", operands + 16) + DIMS)
+    e.unless(f.load("i64", da + 8).eq(f.load("i64", db)) & f.load("i64", db).ne(0))
+    e.unless(e.pointer(KERNEL).ne(0))
+    e.settle(mask)
+    dims = f.buffer(16, 8)
+    f.store(f.load("i64", da), dims)
+    f.store(f.load("i64", db + 8), dims + 8)
+    out = f.call("ptr", w.env(f, "rl_new_array"), e.pointer(OUT_DESCR), f.value(2, "i32"), dims)
+    with f.if_(out.eq(0)):
+        f.ret(out)
+    f.store(out, operands)
+    e.run(e.pointer(KERNEL), operands, f.value(3), out, mask)
+
+
+def _linear(w):
+    """rl_linear(x, weight, bias): x weight^T + bias for matrices x (n, k), weight (o, k), and bias (o)."""
+    e = Entry(w, "rl_linear")
+    f = e.f
+    e.unless(e.n.eq(3))
+    mask = f.var("i64", 0)
+    operands = f.buffer(8 * 4, 8)
+    arrays = []
+    for i, nd in enumerate((2, 2, 1)):
+        x = f.load("ptr", e.args + 8 * i)
+        e.unless(e.is_tensor(x))
+        e.check(x, mask, i)
+        a = w.get(f, x, "_a")
+        e.unless(f.load("i32", a + ND).eq(nd))
+        arrays.append(a)
+    x, weight, bias = arrays
+    dx, dw = f.load("ptr", x + DIMS), f.load("ptr", weight + DIMS)
+    o = f.load("i64", dw)
+    e.unless(f.load("i64", dx + 8).eq(f.load("i64", dw + 8)) & f.load("i64", dw + 8).ne(0) & o.ne(0)
+             & f.load("i64", f.load("ptr", bias + DIMS)).eq(o)
+             & (f.load("i32", bias + FLAGS) & 1).ne(0))
+    e.unless(e.pointer(KERNEL).ne(0))
+    e.settle(mask)
+    dims, strides = f.buffer(16, 8), f.buffer(16, 8)
+    st = f.load("ptr", weight + STRIDES)
+    f.store(f.load("i64", dw + 8), dims)
+    f.store(o, dims + 8)
+    f.store(f.load("i64", st + 8), strides)
+    f.store(f.load("i64", st), strides + 8)
+    turned = _show(w, f, weight, f.value(2, "i32"), dims, strides, f.load("ptr", weight + DATA))
+    f.store(f.load("i64", dx), dims)
+    out = f.call("ptr", w.env(f, "rl_new_array"), e.pointer(OUT_DESCR), f.value(2, "i32"), dims)
+    with f.if_(out.eq(0)):
+        f.ret(out)
+    for i, a in enumerate((out, x, turned, bias)):
+        f.store(a, operands + 8 * i)
+    done = f.call("ptr", "PyObject_Vectorcall", e.pointer(KERNEL), operands, f.value(4), f.value(0, "ptr"))
+    f.call("void", "Py_DecRef", turned)
+    e.finish(done, out, mask)
+
+
+def _reduce_all(w):
+    """rl_reduce_all(x): a reduction of all elements to a 0-dim tensor; the kernel gets (out, x, EXTRA)."""
+    e = Entry(w, "rl_reduce_all")
+    f = e.f
+    e.unless(e.n.eq(1))
+    mask = f.var("i64", 0)
+    x = f.load("ptr", e.args)
+    e.unless(e.is_tensor(x))
+    e.check(x, mask, 0)
+    e.unless(e.pointer(KERNEL).ne(0))
+    e.settle(mask)
+    operands = f.buffer(8 * 3, 8)
+    out = f.call("ptr", w.env(f, "rl_new_array"), e.pointer(OUT_DESCR), f.value(0, "i32"), operands)
+    with f.if_(out.eq(0)):
+        f.ret(out)
+    f.store(out, operands)
+    f.store(w.get(f, x, "_a"), operands + 8)
+    f.store(e.pointer(EXTRA), operands + 16)
+    e.run(e.pointer(KERNEL), operands, f.value(3), out, mask)

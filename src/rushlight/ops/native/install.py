@@ -3,6 +3,7 @@
 import ctypes
 import sys
 import threading
+from zlib import crc32
 
 from ...autograd import modes
 from ...autograd.node import AccumulateGrad, Node, next_seq
@@ -80,8 +81,10 @@ def _load():
     from ...compiler.engine import load
     from ...runtime import native
     symbols = {**native.symbols()}
-    names = ("rl_elementwise",)
-    text_key = "tensor entry " + repr(sorted(offsets.items()))
+    names = ("rl_elementwise", "rl_matmul", "rl_linear", "rl_reduce_all", "rl_view", "rl_select")
+    with open(entry.__file__, "rb") as source:
+        version = crc32(source.read())
+    text_key = f"tensor entry {version} {sorted(offsets.items())}"
     found = load(text_key, lambda: entry.module(host().triple, offsets),
                  (*names, "rl_tensor_environment"), level=2, codegen_level=2)
     table = (ctypes.c_uint64 * len(entry.ENVIRONMENT)).from_address(found["rl_tensor_environment"])
@@ -92,7 +95,8 @@ def _load():
               "None_": id(None), "True_": id(True), "False_": id(False), "zero": id(0),
               "next_seq": id(next_seq), "plain": 0, "recording": 0, "thread": get(), "float": id(float),
               "int": id(int), "rl_new_array": symbols["rl_new_array"],
-              "PyArray_NewFromDescr": symbols["PyArray_NewFromDescr"], "PyArray_Transpose": 0}
+              "PyArray_NewFromDescr": symbols["PyArray_NewFromDescr"],
+              "PyArray_SetBaseObject": symbols["PyArray_SetBaseObject"], "tuple": id(tuple)}
     for i, name in enumerate(entry.ENVIRONMENT):
         table[i] = values[name]
     s = _State()
@@ -175,6 +179,9 @@ def fill(rec, key, launch):
                 d[entry.NODE] = id(dispatch.node_class(rec))
 
 
+_VIEW_CODES = {"self_shape": entry.SHAPE, "dim": entry.ZERO, "index": entry.INDEX}
+
+
 def fill_plan(rec, mask, plan):
     """A backward plan was made: let the generated functions save by it, if it is a simple one."""
     if not _state or rec not in _state.descriptors or mask > 15:
@@ -186,6 +193,10 @@ def fill_plan(rec, mask, plan):
             codes.append(entry.OUTPUT)
         elif name in index:
             codes.append(index[name])
+        elif rec.kind == "view" and name in _VIEW_CODES:
+            codes.append(_VIEW_CODES[name])
+        elif name == "self_shape":
+            codes.append(entry.SHAPE)
         else:
             return
     if len(codes) > entry.PLAN_WORDS - 2:
@@ -205,6 +216,8 @@ def adopt(rec, key, launch):
         return
     if _parameter is None and "rushlight.nn.parameter" in sys.modules:
         parameter_type(sys.modules["rushlight.nn.parameter"].Parameter)
+    if not _state.descriptors:
+        install_views()
     if rec not in _state.descriptors:
         publish(rec)
     fill(rec, key, launch)
@@ -257,3 +270,53 @@ def publish(rec):
     rec.native = elementwise(rec, _plain(rec), rec.name)
 
 
+
+
+def _serve(rec, address, fallback, kernel=None, extra=None, any_dtype=False):
+    """A generated function for a record that is no pointwise one."""
+    n = 1 if rec.kind == "view" else len(rec.tensor_args)
+    d = descriptor(rec, fallback, n)
+    if any_dtype:
+        d[entry.IN_DESCR] = 0
+    d[entry.OUT_DESCR], d[entry.OUT_DTYPE] = id(float32.np), id(float32)
+    d[entry.NODE] = id(dispatch.node_class(rec))
+    if kernel is not None:
+        _keep.append(kernel)
+        d[entry.KERNEL] = id(kernel)
+    if extra is not None:
+        _keep.append(extra)
+        d[entry.EXTRA] = id(extra)
+    for mask, plan in rec.plans.items():
+        fill_plan(rec, mask, plan)
+    return _builtin(rec.name, _state.entries[address], d)
+
+
+def _replace(fn, twin, dunders=()):
+    """Put `twin` where the public function `fn` stands."""
+    bound = _bound(twin)
+    for ns, table in FUNCTIONS.items():
+        for name, f in table.items():
+            if f is fn:
+                table[name] = twin
+                module = sys.modules.get({"torch": "rushlight"}.get(ns, ns.replace("torch", "rushlight", 1)))
+                if module is not None and module.__dict__.get(name) is fn:
+                    setattr(module, name, twin)
+    for name, f in METHODS.items():
+        if f is fn:
+            METHODS[name] = bound
+            setattr(Tensor, name, bound)
+    for name in dunders:
+        setattr(Tensor, name, bound)
+
+
+def install_views():
+    """Generated ``view`` of sizes and ``x[i]``, for any dtype."""
+    if not ready():
+        return
+    from ..slicing import _select
+    from ..views import _view
+    view = METHODS.get("view")
+    if view is not None:
+        _replace(view, _serve(_view.record, "rl_view", view, any_dtype=True))
+    getitem = METHODS["__getitem__"]
+    _replace(getitem, _serve(_select.record, "rl_select", getitem, any_dtype=True), ("__getitem__",))
