@@ -120,7 +120,14 @@ class Tensor(metaclass=_TensorMeta):
         a = self._a
         item = a.itemsize
         if dim is None:
-            return tuple([s // item for s in a.strides])
+            st = tuple([s // item for s in a.strides])
+            if 0 in st and not a.size and not any(st):
+                # NumPy gives empty arrays zero strides, PyTorch those of a dense layout.
+                from .geometry import contiguous_strides
+                return contiguous_strides(a.shape)
+            return st
+        if not a.size:
+            return self.stride()[dim]
         from .geometry import wrap_dim
         return a.strides[wrap_dim(dim, a.ndim, scalar_ok=False)] // item
 

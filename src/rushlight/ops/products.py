@@ -1,0 +1,114 @@
+"""Matrix products of arrays: the generated GEMM where it has the dtype, NumPy elsewhere.
+
+Operands may have any strides, so transposes are free. 16-bit floats are summed in float32 and rounded
+once.
+"""
+
+from itertools import product as _grid
+
+import numpy as np
+
+from ..runtime.allocator import empty as alloc
+
+_kernels = {}           # array dtype -> generated kernel, or None for NumPy
+
+
+def kernel_for(d):
+    """The generated kernel ``(out, a, b, bias, alpha, accumulate)`` for the dtype, or None."""
+    try:
+        return _kernels[d]
+    except KeyError:
+        k = None
+        if d.kind not in "iubc":
+            from ..compiler.templates import gemm
+            if gemm.supported(d):
+                k = gemm.kernel(d)
+        _kernels[d] = k
+        return k
+
+
+def multiply(out, a, b):
+    """``out = a @ b`` without a generated kernel."""
+    d = out.dtype
+    if d.kind == "f" and d.itemsize == 2 or d.kind == "V" or d.type.__module__ == "ml_dtypes":
+        with np.errstate(all="ignore"):
+            out[...] = np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(d)
+    elif d.kind == "b":
+        out[...] = np.matmul(a, b)
+    else:
+        np.matmul(a, b, out=out)
+
+
+def mm2(a, b):
+    """The product of two matrices."""
+    m, k = a.shape
+    if k != b.shape[0]:
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {b.shape[0]}x"
+                           f"{b.shape[1]})")
+    d = a.dtype
+    out = alloc((m, b.shape[1]), d)
+    try:
+        call = _kernels[d]
+    except KeyError:
+        call = kernel_for(d)
+    if call is None:
+        multiply(out, a, b)
+    else:
+        call(out, a, b)
+    return out
+
+
+def batched(a, b, into=None, alpha=1.0, accumulate=False):
+    """Products over broadcast leading dimensions, ``into`` an array of the result's shape if given."""
+    batch = a.shape[:-2]
+    if b.shape[:-2] != batch:
+        batch = np.broadcast_shapes(batch, b.shape[:-2])
+    d = a.dtype
+    out = alloc((*batch, a.shape[-2], b.shape[-1]), d) if into is None else into
+    call = kernel_for(d)
+    if not out.size:
+        return out
+    if call is None:
+        if accumulate or alpha != 1:
+            r = np.matmul(a, b)
+            out[...] = out + alpha * r if accumulate else alpha * r
+        else:
+            multiply(out, a, b)
+        return out
+    if len(batch) == 0:
+        call(out, a, b, None, alpha, accumulate)
+        return out
+    a3, b3 = _flat_batch(a, batch), _flat_batch(b, batch)
+    if a3 is not None and b3 is not None:
+        call(out.reshape(-1, *out.shape[-2:]), a3, b3, None, alpha, accumulate)
+        return out
+    # Leading dimensions that do not merge (heads of attention, for instance): one call for each.
+    a, b = np.broadcast_to(a, (*batch, *a.shape[-2:])), np.broadcast_to(b, (*batch, *b.shape[-2:]))
+    for i in _grid(*map(range, batch[:-1])):
+        call(out[i], a[i], b[i], None, alpha, accumulate)
+    return out
+
+
+def _flat_batch(a, batch):
+    """`a` with one leading dimension, of the batch's size or 1; None if that takes a copy."""
+    lead = a.shape[:-2]
+    if len(batch) == 1:
+        return a if lead else a[None]
+    n = 1
+    for s in lead:
+        n *= s
+    if n == 1:
+        return a.reshape(1, *a.shape[-2:])
+    if lead != batch:
+        return None
+    st, acc = a.strides[:-2], None
+    for s, t in zip(reversed(lead), reversed(st)):
+        if s == 1:
+            continue
+        if acc is not None and t != acc:
+            return None
+        acc = t * s
+    if a.flags.c_contiguous:
+        return a.reshape(-1, *a.shape[-2:])
+    step = next((t for s, t in zip(reversed(lead), reversed(st)) if s != 1), 0)
+    return np.lib.stride_tricks.as_strided(a, (n, *a.shape[-2:]), (step, *a.strides[-2:]))
