@@ -158,10 +158,15 @@ def _require_attributes(state):
 class TensorType:
     """The name of a tensor class."""
 
-    __slots__ = ("target",)
+    __slots__ = ("name",)
 
-    def __init__(self, target):
-        self.target = target
+    def __init__(self, name):
+        self.name = name
+
+    @property
+    def target(self):
+        """The class; `nn` is not imported before a file asks for parameters."""
+        return torch.Tensor if self.name == "Tensor" else torch.nn.Parameter
 
 
 def _parameter_with_state(data, requires_grad, hooks, state):
@@ -203,8 +208,8 @@ def _rules():
     for name, dtype in TYPED_STORAGES.items():
         rules["torch", name] = StorageType(dtype)
     rules["torch.storage", "UntypedStorage"] = StorageType(None)
-    rules["torch", "Tensor"] = rules["torch._tensor", "Tensor"] = TensorType(torch.Tensor)
-    rules["torch.nn.parameter", "Parameter"] = TensorType(torch.nn.Parameter)
+    rules["torch", "Tensor"] = rules["torch._tensor", "Tensor"] = TensorType("Tensor")
+    rules["torch.nn.parameter", "Parameter"] = TensorType("Parameter")
     for name in _PLAIN_NAMES:
         value = getattr(torch, name, None)
         if value is not None:

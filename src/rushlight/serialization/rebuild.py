@@ -142,7 +142,7 @@ def reduce_tensor(tensor, wrap=StorageView, typed=None):
     the storage carries the dtype (default: all). Raises RuntimeError for non-leaf tensors with
     gradient, NotImplementedError for layouts without strides.
     """
-    if isinstance(tensor, torch.nn.Parameter):
+    if type(tensor) is not torch.Tensor and isinstance(tensor, torch.nn.Parameter):
         state = dict(tensor.__dict__)
         data = reduce_plain(tensor.detach(), wrap, typed)
         if state:

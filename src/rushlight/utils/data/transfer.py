@@ -62,7 +62,7 @@ def _reduce_tensor(tensor):
             "Cowardly refusing to serialize non-leaf tensor which requires_grad, since autograd "
             "does not support crossing process boundaries.  If you just want to transfer the data, "
             "call detach() on the tensor before serializing (e.g., putting it on the queue).")
-    parameter = isinstance(tensor, torch.nn.Parameter)
+    parameter = type(tensor) is not torch.Tensor
     data = tensor.detach().resolve_conj().resolve_neg()
     size, stride = tuple(data.shape), data.stride()
     order = None if data.is_contiguous() else _dense_order(size, stride)
@@ -79,10 +79,11 @@ def _reduce_tensor(tensor):
 
 class _BatchPickler(pickle.Pickler):
     def reducer_override(self, obj):
-        if isinstance(obj, torch.Tensor):
-            if type(obj) in (torch.Tensor, torch.nn.Parameter) and obj.layout == torch.strided \
-                    and obj.device.type == "cpu":
-                return _reduce_tensor(obj)
+        # `nn` is only looked at for subclasses: plain data doesn't need it imported.
+        if isinstance(obj, torch.Tensor) and obj.layout == torch.strided \
+                and obj.device.type == "cpu" \
+                and (type(obj) is torch.Tensor or type(obj) is torch.nn.Parameter):
+            return _reduce_tensor(obj)
         return NotImplemented
 
 
