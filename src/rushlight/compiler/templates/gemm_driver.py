@@ -44,7 +44,7 @@ class Tuning:
         self.tile_strips = max(1, min(8, l2 // 2 // (self.k_block * shape.nr * item)))
         self.tile_panels = 4
         self.slab_bytes = 64 << 20
-        # Work (multiply-adds) below which waking another thread costs more than it brings.
+        # Cost (about a multiply-add each) below which waking another thread costs more than it brings.
         self.parallel_work = 500_000
         # The least depth of all k's in a tile's kernels.
         self.tile_depth = 512
@@ -130,6 +130,10 @@ class Driver:
             with pool:
                 f.call("void", "rl_parallel_for", Value(f, f"@{task}", "ptr"), job.pointer, count)
 
+    def _cost(self, m, n, k):
+        """Time in multiply-adds: an element read or written counts as a few."""
+        return m * n * k + (m * n + m * k + k * n) * 4
+
     def _pack_task(self):
         """Tile t: strip t of B, then panel t - strips of A, for the k's of the slab."""
         f = self.module.function("pack_task", "void", TASK, "internal", "nounwind")
@@ -178,7 +182,7 @@ class Driver:
         kernel_b_row = f.select(pack_b, nr * item, job.b_row)
         c_row, alpha, bias = job.c_row, self._alpha(f, job), job.bias
         has_bias = bias.ne(Value(f, "null", "ptr"))
-        wide = f.var("ptr", Value(f, "null", "ptr"))
+        wide, few = f.var("ptr", Value(f, "null", "ptr")), nr > shape.nr
         with f.range(f.args[1], f.args[2]) as t:
             first_panel = t.urem(row_tiles) * tile_panels
             last_panel = f.minimum(first_panel + tile_panels, panels)
@@ -201,7 +205,7 @@ class Driver:
                     kernels = {
                         name: self._kernel(f, name, rows) for name in ("full", "edge", "narrow")
                     }
-                    with f.if_(nr > shape.nr):
+                    with f.if_(few):
                         wide.set(self._kernel(f, "wide", rows))
                     with f.range(first_strip, last_strip) as strip:
                         column = strip * nr
@@ -215,8 +219,10 @@ class Driver:
                             start & has_bias, bias + column * item, Value(f, "null", "ptr")
                         )
                         part = f.select(left > shape.lanes, kernels["edge"], kernels["narrow"])
-                        kernel = f.select(left >= nr, kernels["full"], part)
-                        kernel = f.select(nr > shape.nr, wide.get(), kernel)
+                        kernel = f.select(left >= shape.nr, kernels["full"], part)
+                        kernel = f.select(
+                            left > shape.nr, f.select(few, wide.get(), kernel), kernel
+                        )
                         f.call(
                             "void", kernel, depth, a, kernel_a_row, kernel_a_col, b, kernel_b_row,
                             c + column * item, c_row, left, beta, here, alpha,
@@ -269,19 +275,21 @@ class Driver:
         f.ret()
 
     def _dot_task(self):
-        """Tile t: ``dots`` columns, all rows."""
+        """Tile t: ``dots`` columns by a block of rows."""
         shape = self.shape
         f = self.module.function("dot_task", "void", TASK, "internal", "nounwind")
         job = _Job(f, f.args[0])
-        m, n, k, bias = job.m, job.n, job.k, job.bias
+        m, n, k, bias, row_tiles, height = job.m, job.n, job.k, job.bias, job.row_tiles, job.height
         a_row, c_row, beta, alpha = job.a_row, job.c_row, job.beta, self._alpha(f, job)
         has_bias = bias.ne(Value(f, "null", "ptr"))
         with f.range(f.args[1], f.args[2]) as t:
-            column = t * shape.dots
+            column = t.udiv(row_tiles) * shape.dots
+            first = t.urem(row_tiles) * height
+            last = f.minimum(first + height, m)
             b = job.b + column * job.b_col
             here = f.select(has_bias, bias + column * shape.item, Value(f, "null", "ptr"))
-            with f.range(0, m, step=shape.dot_rows) as row:
-                rows = f.minimum(f.value(shape.dot_rows), m - row)
+            with f.range(first, last, step=shape.dot_rows) as row:
+                rows = f.minimum(f.value(shape.dot_rows), last - row)
                 f.call(
                     "void", self._kernel(f, "dot", rows), k, job.a + row * a_row, a_row, b,
                     job.b_col, job.c + (row * c_row + column * shape.item), c_row,
@@ -312,27 +320,34 @@ class Driver:
             f.store(a, job._at("b"))
             job.set(a_row=job.b_col, a_col=b_row, b_row=a_col, b_col=a_row, m=1, n=m)
         m, n, k = job.m, job.n, job.k
-        work = m * n * k
-        small = work < tuning.parallel_work
+        small = self._cost(m, n, k) < tuning.parallel_work
         job.set(serial=f.emit("i64", f"zext i1 {(small | job.serial.ne(0)).name} to i64"))
 
         along = job.a_col.eq(item) & job.b_row.eq(item)
         shallow = (m <= 8) & (k >= shape.lanes)
         deep = (m <= tuning.dot_rows) & (k >= 8 * shape.lanes)
         deeper = (m <= 2 * tuning.dot_rows) & (k >= 32 * shape.lanes)
-        with f.if_(along & (shallow | deep | deeper)):
-            self._parallel(f, "dot_task", job, (n + (shape.dots - 1)).udiv(shape.dots))
+        slim = (n <= shape.dots) & (k >= 4 * shape.lanes)
+        with f.if_(along & (shallow | deep | deeper | slim)):
+            height = f.minimum(m, f.value(16 * shape.dot_rows))
+            row_tiles = (m + height - 1).udiv(height)
+            job.set(height=height, row_tiles=row_tiles)
+            columns = (n + (shape.dots - 1)).udiv(shape.dots)
+            self._parallel(f, "dot_task", job, row_tiles * columns)
             f.ret(f.value(0, "i32"))
 
-        panels = (m + (mr - 1)).udiv(mr)
-        height = (m + panels - 1).udiv(panels)
         few_rows = m <= shape.wide_rows
         nr = f.select(few_rows, f.value(shape.wide * shape.lanes), f.value(shape.nr))
         strips = (n + nr - 1).udiv(nr)
         adjacent = job.b_col.eq(item) | n.eq(1)
         pack_b = ~adjacent | ((m > tuning.direct_rows) & (k * job.b_row > tuning.direct_span))
         own_b = pack_b & (m <= tuning.own_rows) & ~few_rows
-        pack_a = pack_b & (n > 2 * nr) & (m * k > 4096)
+        pack_a = pack_b & ~own_b & (n > 2 * nr) & (m * k > 4096)
+        # Rows of A that lie pages apart share a set of the first-level cache: no more of them than it has ways.
+        aliased = ~pack_a & (job.a_row & 4095).eq(0)
+        most = f.select(aliased, f.value(min(mr, 7)), f.value(mr))
+        panels = (m + most - 1).udiv(most)
+        height = (m + panels - 1).udiv(panels)
         # Without any k the tiles still have to write C: one block of depth 0.
         some_k = f.select(k < 1, f.value(1), k)
         k_blocks = (some_k + (tuning.k_block - 1)).udiv(tuning.k_block)
@@ -344,8 +359,9 @@ class Driver:
         tile_strips = f.minimum(f.minimum(f.value(tuning.tile_strips), strips), size)
         tile_panels = f.minimum(f.value(tuning.tile_panels), size.udiv(tile_strips))
         tile_panels = f.minimum(tile_panels, panels)
-        split = f.minimum(panels, f.value(4).udiv(strips))
-        split = f.select(split < 1, f.value(1), split)
+        # Tiles that pack for themselves: of enough rows to pay for it.
+        split = f.minimum((m + 55).udiv(56), f.value(16).udiv(strips))
+        split = f.minimum(f.select(split < 1, f.value(1), split), panels)
         tile_panels = f.select(own_b, (panels + split - 1).udiv(split), tile_panels)
         row_tiles = (panels + tile_panels - 1).udiv(tile_panels)
         col_tiles = (strips + tile_strips - 1).udiv(tile_strips)
@@ -436,7 +452,7 @@ class Driver:
             f.ret(f.call("i32", "product", job.pointer))
         with f.if_(job.batch <= 0):
             f.ret(zero)
-        work = job.m * job.n * job.k
+        work = self._cost(job.m, job.n, job.k)
         total = work * job.batch
         tuning = self.tuning
         each = work < 8 * tuning.parallel_work
