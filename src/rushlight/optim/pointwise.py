@@ -155,7 +155,6 @@ class PointwiseOptimizer(Optimizer):
                 raise RuntimeError("`fused` does not support `differentiable`")
             if foreach:
                 raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
-            self._step_supports_amp_scaling = True
 
 
 def number_unless(differentiable, option):
