@@ -149,7 +149,7 @@ def _refuse_operations():
     import operator
     mixin = UninitializedTensorMixin
     for name in dir(torch.Tensor):
-        operation = getattr(torch.Tensor, name)
+        operation = getattr(torch.Tensor, name, None)
         if not callable(operation) or name in mixin.__dict__:
             continue
         if name.startswith("__"):
