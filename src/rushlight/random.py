@@ -118,8 +118,8 @@ class Generator:
         """Continue from a state in PyTorch's layout, a uint8 ndarray of 5056 elements."""
         if state.size != RNG_STATE_BYTES:
             raise RuntimeError(
-                f"Expected a CPUGeneratorImplState of size {RNG_STATE_BYTES} but found the input RNG "
-                f"state size to be {state.size}"
+                f"Expected a CPUGeneratorImplState of size {RNG_STATE_BYTES} but found the input "
+                f"RNG state size to be {state.size}"
             )
         state = np.ascontiguousarray(state)
         data = state.tobytes()
@@ -213,7 +213,7 @@ default_generator = Generator()
 
 
 def manual_seed(seed):
-    """Seed the default generator of every device; returns the CPU's. See `Generator.manual_seed`."""
+    """Seed the default generator and return it. See `Generator.manual_seed`."""
     return default_generator.manual_seed(int(seed))
 
 

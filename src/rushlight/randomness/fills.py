@@ -38,7 +38,7 @@ _I64 = np.dtype(np.int64)
 
 
 def _bits(number):
-    """The integer `number` (mod 2^64) as the double with the same bits: how kernels take integers."""
+    """The integer `number` (mod 2^64) as a double of the same bits: how kernels take integers."""
     return _DOUBLE.unpack(_LONG.pack(number & 0xFFFFFFFFFFFFFFFF))[0]
 
 
@@ -190,7 +190,7 @@ def fill_bernoulli(gen, array, p=0.5):
 
 
 def fill_integers(gen, array, low, high):
-    """Integers in [low, high), by remainder: one word an element where high - low < 2^28, else two."""
+    """Integers in [low, high), by remainder; one word an element if high - low < 2^28, else two."""
     span = high - low
     if span == 1 << 64:
         low = 0  # every 64-bit pattern is wanted as it is

@@ -7,7 +7,7 @@ from functools import cache
 __all__ = ["kernel", "module_ir"]
 
 
-# What Python calls: (state, array, n, a, b), the first two being arrays, whose data pointers are read
+# What Python calls: (state, array, n, a, b). The first two are arrays, whose data pointers are read
 # from the objects.
 ENTRY = """
 @_Py_NoneStruct = external global i8
@@ -41,7 +41,7 @@ entry:
 
 
 def module_ir(name):
-    """The module of the kernel `name`; `"engine"` is the generator itself, which the others call."""
+    """The module of the kernel `name`; `"engine"` is the generator, which the others call."""
     from rushlight.randomness import engine, transforms
 
     if name == "engine":

@@ -426,7 +426,7 @@ def cauchy():
 
 
 def randperm(size):
-    """Fisher-Yates over %out, whose n elements of `size` bytes hold what is permuted; n - 1 words."""
+    """Fisher-Yates over %out, whose n elements of `size` bytes are permuted; n - 1 words."""
     b = Builder()
     element = f"i{8 * size}"
     last = b.op("sub", "i64", "%n", 1)
