@@ -58,11 +58,19 @@ def name_in_file(module, qualname):
     return "torch" + module.removeprefix("rushlight"), qualname
 
 
-def is_ours(module):
-    """Whether objects that say they are from `module` are Rushlight's."""
+def is_ours(obj, module, qualname):
+    """Whether the class or function `obj`, which says it is ``module.qualname``, is Rushlight's.
+
+    Public classes of ours say they are torch's. They are ours unless PyTorch itself is imported and
+    has that very object there.
+    """
     root = (module or "").partition(".")[0]
-    return root == "rushlight" or (root == "torch" and sys.modules.get("torch") is None) or \
-        (root == "torch" and sys.modules.get("torch") is sys.modules.get("rushlight"))
+    if root != "torch":
+        return root == "rushlight"
+    there = sys.modules.get(module)
+    for part in qualname.split("."):
+        there = getattr(there, part, None)
+    return there is not obj or sys.modules["torch"] is sys.modules.get("rushlight")
 
 
 def resolve(module, name):

@@ -100,7 +100,7 @@ def make_pickler(stream, protocol, table, pickle_module=pickle, legacy=False):
         def save_global(self, obj, name=None):
             module = getattr(obj, "__module__", None)
             qualname = name or getattr(obj, "__qualname__", None)
-            if qualname and "<locals>" not in qualname and is_ours(module):
+            if qualname and "<locals>" not in qualname and is_ours(obj, module, qualname):
                 ref = global_ref(*name_in_file(module, qualname))
                 if id(ref) in self.memo:
                     self.write(self.get(self.memo[id(ref)][0]))
