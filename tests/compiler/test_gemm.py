@@ -1,4 +1,5 @@
-"""Generated matrix products: every way against float64 NumPy, fixed bits, refusals, memory, threads."""
+"""Generated matrix products: every way against float64 NumPy, fixed bits, refusals, memory,
+threads."""
 
 import threading
 
@@ -11,8 +12,8 @@ from rushlight.runtime import allocator, threadpool
 
 RNG = np.random.default_rng(20)
 
-# (m, n, k): ones that take each way (dot products, in place, strips, shared packing, one column, one row) and
-# the edges of tiles, vectors and blocks.
+# (m, n, k): ones that take each way (dot products, in place, strips, shared packing, one column,
+# one row) and the edges of tiles, vectors and blocks.
 SIZES = [
     (1, 1, 1),
     (8, 8, 8),

@@ -13,8 +13,8 @@ import pytest
 pytest.importorskip("llvmlite")
 from rushlight.runtime import native, threadpool
 
-# increment(ctx, b, e): ctx[i] += 1 for each tile; nest: a tile runs increment over 10 tiles of its own row;
-# repeat(ctx, n, times): as many jobs; crowd: counts tiles that run at the same time.
+# increment(ctx, b, e): ctx[i] += 1 for each tile; nest: a tile runs increment over 10 tiles of its
+# own row; repeat(ctx, n, times): as many jobs; crowd: counts tiles that run at the same time.
 IR = """
 declare void @rl_parallel_for(ptr, ptr, i64)
 define void @increment(ptr %ctx, i64 %b, i64 %e) {

@@ -6,22 +6,28 @@
     empty_cache()                     return the cached blocks to the system
     set_cache_limit(nbytes)           bound on cached bytes (default: a quarter of the memory)
 
-Arrays below ``THRESHOLD`` (64 KiB) are NumPy's own and aren't counted. Larger ones are blocks of ours, in size
-classes (eight to a power of two, so at most 1/8 is slack), and go back to a free list when the array's base capsule dies:
-fresh pages cost an order of magnitude more than warm ones. Blocks of 2 MiB and more are aligned for huge pages.
-Everything is native, takes no Python frame and is safe among threads and across ``os.fork``.
+Arrays below ``THRESHOLD`` (64 KiB) are NumPy's own and aren't counted. Larger ones are blocks of
+ours, in size classes (eight to a power of two, so at most 1/8 is slack), and go back to a free list
+when the array's base capsule dies: fresh pages cost an order of magnitude more than warm ones.
+Blocks of 2 MiB and more are aligned for huge pages. Everything is native, takes no Python frame and
+is safe among threads and across ``os.fork``.
 
-``memory_stats()``: ``live_bytes`` (as requested, arrays of 64 KiB and more that exist), ``peak_live_bytes``,
-``reserved_bytes`` (their blocks), ``cached_bytes`` (free blocks kept), ``live_blocks``, ``allocations`` (so far),
-``system_allocations`` (of them not from the cache).
+``memory_stats()``: ``live_bytes`` (as requested, arrays of 64 KiB and more that exist),
+``peak_live_bytes``, ``reserved_bytes`` (their blocks), ``cached_bytes`` (free blocks kept),
+``live_blocks``, ``allocations`` (so far), ``system_allocations`` (of them not from the cache).
 
-C ABI for generated code (symbols as in ``runtime.native.symbols``; none of them raises but ``rl_new_array``):
+C ABI for generated code (symbols as in ``runtime.native.symbols``; none of them raises but
+``rl_new_array``):
 
     PyObject *rl_new_array(PyArray_Descr *descr, int32 nd, const int64 *dims)
-        New C-order array of any size, as ``empty``; needs the GIL; borrows ``descr``; NULL with MemoryError set.
-    Block *rl_alloc(int64 nbytes)     NULL when the system refuses; first field is the data pointer (64-byte aligned)
-    Block *rl_scratch(int64 nbytes)   the same for working memory, which ``live_bytes`` doesn't count
-    void rl_free(Block *block)        all three thread-safe, no GIL needed
+        New C-order array of any size, as ``empty``; needs the GIL; borrows ``descr``; NULL with
+        MemoryError set.
+    Block *rl_alloc(int64 nbytes)
+        NULL when the system refuses; the first field is the data pointer, 64-byte aligned.
+    Block *rl_scratch(int64 nbytes)
+        The same for working memory, which ``live_bytes`` doesn't count.
+    void rl_free(Block *block)
+        All three are thread-safe and need no GIL.
 
 Without llvmlite, ``empty`` is ``numpy.empty`` and the statistics are zero.
 """
@@ -53,7 +59,7 @@ _unavailable = False
 
 
 def empty(shape: tuple, dtype: np.dtype) -> np.ndarray:
-    """Uninitialised C-order array of ``shape`` (a tuple of ints >= 0) and ``dtype`` (an ``np.dtype``).
+    """Uninitialised C-order array of ``shape`` (ints >= 0) and ``dtype`` (an ``np.dtype``).
 
     Raises MemoryError with the number of bytes when the system refuses.
     """
@@ -171,7 +177,8 @@ def _load() -> None:
         }
         limit = cpu.physical_memory() // 4 if _cache_limit is None else _cache_limit
         library["rl_set_cache_limit"](limit)
-        # Taking the lock before a fork would deadlock: its holder would wait for the GIL, whose holder for the lock.
+        # Taking the lock before a fork would deadlock: its holder would wait for the GIL, whose
+        # holder for the lock.
         os.register_at_fork(after_in_child=library["rl_alloc_child"])
         _addresses.update(addresses)
         _library = library

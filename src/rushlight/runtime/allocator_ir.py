@@ -1,8 +1,9 @@
 """LLVM IR of the caching allocator.
 
-A block is described by a record ``{ptr data, i64 capacity, i64 requested, i64 class, ptr next}`` of its own (64 bytes from
-malloc, kept as long as the block), so that the block itself is all data and stays aligned. Records of free blocks
-hang in one singly linked list for each size class. A spin lock guards the lists; the system is called outside of it.
+A block is described by a record ``{ptr data, i64 capacity, i64 requested, i64 class, ptr next}`` of
+its own (64 bytes from malloc, kept as long as the block), so that the block itself is all data and
+stays aligned. Records of free blocks hang in one singly linked list for each size class. A spin
+lock guards the lists; the system is called outside of it.
 """
 
 # Size classes from 2**16 up: eight to each power of two.
@@ -50,8 +51,9 @@ _STATE = """
 @stats = internal global [7 x i64] zeroinitializer, align 64
 @limit = internal global i64 0
 @capsule_name = internal constant [16 x i8] c"rushlight.block\\00"
-@refused = internal constant [72 x i8] c"rushlight: can't allocate %zd bytes (%zd bytes are live, %zd cached)\\00\\00\\00\\00"
-@usage = internal constant [34 x i8] c"empty() takes shape, dtype, nbytes"
+@refused = internal constant [72 x i8]
+  c"rushlight: can't allocate %zd bytes (%zd bytes are live, %zd cached)\\00\\00\\00\\00"
+@usage = internal constant [35 x i8] c"empty() takes shape, dtype, nbytes\\00"
 declare ptr @malloc(i64)
 declare i32 @sched_yield()
 declare i64 @llvm.ctlz.i64(i64, i1)
@@ -84,7 +86,8 @@ define internal void @unlock_lists() {
   ret void
 }
 
-; In a forked child. If a thread without the GIL was at the lists when the process forked, they can't be trusted.
+; In a forked child. If a thread without the GIL was at the lists when the process forked, they
+; can't be trusted.
 define void @rl_alloc_child() {
 entry:
   %held = load i32, ptr @lock
@@ -108,7 +111,8 @@ define internal void @count(i64 %which, i64 %by) alwaysinline {
   ret void
 }
 
-; Class of a size and the class's capacity. Beyond the last class: class -1, capacity rounded to huge pages.
+; Class of a size and the class's capacity. Beyond the last class: class -1, capacity rounded to
+; huge pages.
 define internal {i64, i64} @size_class(i64 %size) {
 entry:
   %tiny = icmp slt i64 %size, 65537
@@ -484,7 +488,8 @@ refuse:
   %live = load i64, ptr @stats
   %sp = getelementptr i64, ptr @stats, i64 3
   %cached = load i64, ptr %sp
-  %x = call ptr (ptr, ptr, ...) @PyErr_Format(ptr %e, ptr @refused, i64 %nbytes, i64 %live, i64 %cached)
+  %x = call ptr (ptr, ptr, ...) @PyErr_Format(
+    ptr %e, ptr @refused, i64 %nbytes, i64 %live, i64 %cached)
   ret ptr null
 wrap:
   %capsule = call ptr @PyCapsule_New(ptr %b, ptr @capsule_name, ptr @release)
@@ -496,7 +501,8 @@ undo_block:
 array:
   %data = load ptr, ptr %b
   call void @Py_IncRef(ptr %descr)
-  %a = call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr %descr, i32 %nd, ptr %dims, ptr null, ptr %data, i32 @@CARRAY, ptr null)
+  %a = call ptr @PyArray_NewFromDescr(ptr @PyArray_Type, ptr %descr, i32 %nd, ptr %dims,
+    ptr null, ptr %data, i32 @@CARRAY, ptr null)
   %made = icmp ne ptr %a, null
   br i1 %made, label %base, label %undo_capsule
 undo_capsule:

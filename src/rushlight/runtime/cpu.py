@@ -48,7 +48,7 @@ def machine() -> str:
 
 @cache
 def features() -> frozenset:
-    """Instruction-set extensions of this CPU by LLVM's names; empty where the system doesn't tell."""
+    """Instruction-set extensions of this CPU by LLVM's names; empty where they aren't told."""
     names = ()
     try:
         with open("/proc/cpuinfo") as lines:

@@ -6,8 +6,9 @@
     available() -> bool                whether llvmlite can be imported here
     lock                               held while code is made or loaded; ``os.fork`` waits for it
 
-Loaded code lives until the process ends: workers may sleep in it, and arrays that outlive the interpreter's
-modules are released through it. Code itself is made by ``compiler.engine``, imported on first use.
+Loaded code lives until the process ends: workers may sleep in it, and arrays that outlive the
+interpreter's modules are released through it. Code itself is made by ``compiler.engine``, imported
+on first use.
 """
 
 import ctypes
@@ -43,7 +44,8 @@ def available() -> bool:
 
 
 def _engine():
-    # Imported under the lock: a child forked amid another thread's import could never import the module itself.
+    # Imported under the lock: a child forked amid another thread's import could never import the
+    # module itself.
     with lock:
         from rushlight.compiler import engine
 
@@ -51,16 +53,16 @@ def _engine():
 
 
 def load(name: str, ir: str, exports, imports=None, level: int = 2) -> dict:
-    """Compile and load the module ``ir`` for the rest of the process; return the addresses of ``exports``.
+    """Compile and load the module ``ir`` for the rest of the process; return addresses of exports.
 
-    ``imports`` maps further symbols to addresses; the process's own symbols are always visible. Code is kept on disk by
-    the hash of its text (see ``compiler.cache``).
+    ``imports`` maps further symbols to addresses; the process's own symbols are always visible.
+    Code is kept on disk by the hash of its text (see ``compiler.cache``).
     """
     return _engine().load(f"{name}|{level}|{ir}", lambda: ir, list(exports), imports, level)
 
 
 def callable_from(address: int, name: str, doc: str = "", module: str = "rushlight"):
-    """The CPython function at ``address``: ``PyObject *f(PyObject *self, PyObject **args, ssize_t n)``."""
+    """The CPython function ``PyObject *f(PyObject *self, PyObject **args, ssize_t)`` at an address."""
     definition = _MethodDef(name.encode(), address, METH_FASTCALL, doc.encode() or None)
     _forever.append(definition)
     new = ctypes.pythonapi.PyCFunction_NewEx

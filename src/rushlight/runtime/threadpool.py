@@ -1,21 +1,25 @@
 """The native thread pool.
 
     parallel_for_address() -> int    C ABI ``void rl_parallel_for(task, ctx, int64 n_tiles)``, where
-                                     ``void task(void *ctx, int64 begin, int64 end)`` does tiles begin..end-1
+                                     ``void task(void *ctx, int64 begin, int64 end)`` does tiles
+                                     begin..end-1
     parallel_for(task, ctx, n)       the same from Python, with addresses (for tests)
     get_num_threads() -> int         threads that work on a job, the caller included
     set_num_threads(n)               change that, from 1 up
 
-The caller of ``rl_parallel_for`` needs no GIL and works too; tiles are handed out by an atomic counter, so results
-that depend only on the tiles depend on neither the number of threads nor time. A task must not raise and must not call
-Python without taking the GIL. While one job runs, nested and concurrent calls run their tiles serially in the caller,
-as does everything with one thread. A job's threads share the caller's floating-point control word.
+The caller of ``rl_parallel_for`` needs no GIL and works too; tiles are handed out by an atomic
+counter, so results that depend only on the tiles depend on neither the number of threads nor time.
+A task must not raise and must not call Python without taking the GIL. While one job runs, nested
+and concurrent calls run their tiles serially in the caller, as does everything with one thread. A
+job's threads share the caller's floating-point control word.
 
-Workers are plain pthreads in generated code, started at the first parallel call. They spin for about 50 us after
-a job and then sleep on a futex, have all signals blocked, and are joined when the interpreter ends. ``os.fork`` waits for
-the running job; the child starts its own workers when it first needs them. The default number of threads is the number of
-usable cores (affinity mask and cgroup limit), or RUSHLIGHT_NUM_THREADS or OMP_NUM_THREADS. Where there are no futexes
-(outside Linux on x86-64 and AArch64) every job runs serially.
+Workers are plain pthreads in generated code, started at the first parallel call. They spin for
+about 50 us after a job and then sleep on a futex, have all signals blocked, and are joined when the
+interpreter ends. Woken workers may run anywhere but on the caller's CPU. ``os.fork`` waits for the
+running job; the child starts its own workers when it first needs them. The default number of
+threads is the number of usable cores (affinity mask and cgroup limit), or RUSHLIGHT_NUM_THREADS or
+OMP_NUM_THREADS. Where there are no futexes (outside Linux on x86-64 and AArch64) every job runs
+serially.
 """
 
 import ctypes

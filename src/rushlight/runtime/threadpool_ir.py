@@ -1,9 +1,10 @@
 """LLVM IR of the thread pool.
 
-The protocol. A caller that gets the job lock writes the job, opens it, bumps the generation (the workers' futex
-word) and works on tiles. Workers that see a new generation announce themselves in ``active`` and *then* look whether
-the job is open; the caller closes the job and *then* waits for ``active`` to be 0. Both are sequentially consistent, so
-either the worker sees the job closed or the caller waits for it; nobody waits for workers that are still asleep.
+The protocol. A caller that gets the job lock writes the job, opens it, bumps the generation (the
+workers' futex word) and works on tiles. Workers that see a new generation announce themselves in
+``active`` and *then* look whether the job is open; the caller closes the job and *then* waits for
+``active`` to be 0. Both are sequentially consistent, so either the worker sees the job closed or
+the caller waits for it; nobody waits for workers that are still asleep.
 """
 
 from rushlight.runtime import cpu
@@ -29,11 +30,13 @@ def pool_ir(threads: bool) -> str:
     if threads:
         futex = f"""
 define internal void @futex_wait(ptr %word, i32 %value) noinline {{
-  %r = call i64 (i64, ...) @syscall(i64 {number}, ptr %word, i32 {_FUTEX_WAIT_PRIVATE}, i32 %value, ptr null)
+  %r = call i64 (i64, ...) @syscall(
+    i64 {number}, ptr %word, i32 {_FUTEX_WAIT_PRIVATE}, i32 %value, ptr null)
   ret void
 }}
 define internal void @futex_wake(ptr %word) noinline {{
-  %r = call i64 (i64, ...) @syscall(i64 {number}, ptr %word, i32 {_FUTEX_WAKE_PRIVATE}, i32 2147483647)
+  %r = call i64 (i64, ...) @syscall(
+    i64 {number}, ptr %word, i32 {_FUTEX_WAKE_PRIVATE}, i32 2147483647)
   ret void
 }}
 declare i64 @syscall(i64, ...)
@@ -68,7 +71,8 @@ define internal void @futex_wake(ptr %word) { ret void }
     )
 
 
-# Words that different threads write often have cache lines (64 bytes; 128 with the neighbour) of their own.
+# Words that different threads write often have cache lines (64 bytes; 128 with the neighbour) of
+# their own.
 _STATE = """
 @lock = internal global i32 0, align 128
 @started = internal global i32 0, align 128
@@ -335,9 +339,10 @@ define void @rl_pool_child() {
 }
 """
 
-# Linux likes to wake a worker on its waker's CPU, where it gets no time until the waker is through: a two-thread job
-# then takes as long as a serial one. So workers that are woken may run anywhere but on the caller's CPU.
-# Signals stay with the Python threads. A worker gets the generation it starts from, so it can't miss the first job.
+# Linux likes to wake a worker on its waker's CPU, where it gets no time until the waker is through:
+# a two-thread job then takes as long as a serial one. So workers that are woken may run anywhere
+# but on the caller's CPU. Signals stay with the Python threads. A worker gets the generation it
+# starts from, so it can't miss the first job.
 _START = """
 define internal void @spread() noinline {
 entry:

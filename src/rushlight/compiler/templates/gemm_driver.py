@@ -1,20 +1,23 @@
-"""The matrix product around its micro-kernels: what is packed, how C is cut into tiles, what runs in parallel.
+"""The matrix product around its micro-kernels: packing, tiles of C, parallel tasks.
 
-A product is described by an array of int64, ``FIELDS``; the generated ``int32 gemm(int64 *job)`` computes
+A product is described by an array of int64, ``FIELDS``; the generated ``int32 gemm(int64 *job)``
+computes
 
     C[b] = alpha * A[b] @ B[b] (+ bias) (+ C[b] when beta is 1)      for b < batch
 
-and returns 0, or 1 when memory for packing is refused. Strides are in bytes and arbitrary for A and B (0 broadcasts);
-C's columns are adjacent. ``alpha`` holds the bits of a double, ``bias`` the address of n adjacent elements or 0.
+and returns 0, or 1 when memory for packing is refused. Strides are in bytes and arbitrary for A and
+B (0 broadcasts); C's columns are adjacent. ``alpha`` holds the bits of a double, ``bias`` the
+address of n adjacent elements or 0.
 
 The ways, by shape only (so an element's bits never depend on the number of threads):
 
 * both operands contiguous along k and few rows: dot products, nothing packed;
-* few rows, or all of B small: the tile kernels read A and B where they are, if B's rows are contiguous;
+* few rows, or all of B small: the tile kernels read A and B where they are, if B's rows are
+  contiguous;
 * some rows: each tile packs the strip of B it needs;
-* otherwise B, and A if it will be read often, are packed once, panels in parallel, and C is cut into tiles of
-  ``panels`` x ``strips`` kernels; a tile runs over k in blocks that keep a panel of A in the first-level cache and the
-  strips of B in the second.
+* otherwise B, and A if it will be read often, are packed once, panels in parallel, and C is cut
+  into tiles of ``panels`` x ``strips`` kernels; a tile runs over k in blocks that keep a panel of A
+  in the first-level cache and the strips of B in the second.
 """
 
 from rushlight.compiler.codegen.builder import Module, Value
@@ -44,12 +47,13 @@ class Tuning:
         self.tile_strips = max(1, min(8, l2 // 2 // (self.k_block * shape.nr * item)))
         self.tile_panels = 4
         self.slab_bytes = 64 << 20
-        # Cost (about a multiply-add each) below which waking another thread costs more than it brings.
+        # Cost (about a multiply-add each) below which waking another thread costs more than it
+        # brings.
         self.parallel_work = 500_000
         # The least depth of all k's in a tile's kernels.
         self.tile_depth = 512
-        # Up to so many rows dot products beat packing B; up to so many B is read where it is, and with
-        # more rows if a strip spans at most so many bytes (pages of the translation buffer).
+        # Up to so many rows dot products beat packing B; up to so many B is read where it is, and
+        # with more rows if a strip spans at most so many bytes (pages of the translation buffer).
         self.dot_rows = 24
         # Up to so many rows tiles pack B for themselves.
         self.own_rows = 16 * shape.mr
@@ -123,7 +127,7 @@ class Driver:
         return alpha if self.shape.item == 8 else alpha.cast("fptrunc", "float")
 
     def _parallel(self, f, task, job, count):
-        """Run a task over ``count`` tiles: on the pool, or here when the job is to stay in this thread."""
+        """Run a task over ``count`` tiles: on the pool, or here when the job is a serial one."""
         with f.if_else(job.serial.ne(0)) as (here, pool):
             with here:
                 f.call("void", task, job.pointer, f.value(0), count)
@@ -230,7 +234,7 @@ class Driver:
         f.ret()
 
     def _strip_task(self):
-        """Tile t: one strip of C and a block of panels; packs its part of B for itself, on the stack.
+        """Tile t: one strip of C and a block of panels; packs its part of B on the stack.
 
         What another core has packed is slow to read, so products of few rows don't share.
         """
@@ -343,7 +347,8 @@ class Driver:
         pack_b = ~adjacent | ((m > tuning.direct_rows) & (k * job.b_row > tuning.direct_span))
         own_b = pack_b & (m <= tuning.own_rows) & ~few_rows
         pack_a = pack_b & ~own_b & (n > 2 * nr) & (m * k > 4096)
-        # Rows of A that lie pages apart share a set of the first-level cache: no more of them than it has ways.
+        # Rows of A that lie pages apart share a set of the first-level cache: no more of them than
+        # it has ways.
         aliased = ~pack_a & (job.a_row & 4095).eq(0)
         most = f.select(aliased, f.value(min(mr, 7)), f.value(mr))
         panels = (m + most - 1).udiv(most)
@@ -352,7 +357,8 @@ class Driver:
         some_k = f.select(k < 1, f.value(1), k)
         k_blocks = (some_k + (tuning.k_block - 1)).udiv(tuning.k_block)
         k_block = (some_k + k_blocks - 1).udiv(k_blocks)
-        # Tiles: about 32 of them, none with less work than handing it out is worth, none beyond the caches.
+        # Tiles: about 32 of them, none with less work than handing it out is worth, none beyond the
+        # caches.
         least = f.value(tuning.tile_depth).udiv(some_k) + 1
         size = (panels * strips).udiv(32)
         size = f.select(size < least, least, size)
@@ -438,7 +444,8 @@ class Driver:
         )
         job = _Job(f, f.args[0])
         zero = f.value(0, "i32")
-        # A batch over one B is one taller product where the rows of A and C go on from matrix to matrix.
+        # A batch over one B is one taller product where the rows of A and C go on from matrix to
+        # matrix.
         merges = (
             (job.batch > 1)
             & job.b_batch.eq(0)

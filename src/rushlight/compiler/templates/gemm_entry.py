@@ -1,7 +1,8 @@
 """The matrix product as a CPython function on NumPy arrays: argument checks, the job, the GIL.
 
-``call(out, a, b[, bias[, alpha[, accumulate]]])`` reads ``PyArrayObject`` and ``PyArray_Descr`` fields directly, so that a
-small product costs little more than its arithmetic. Everything unusual raises; nothing is converted.
+``call(out, a, b[, bias[, alpha[, accumulate]]])`` reads ``PyArrayObject`` and ``PyArray_Descr``
+fields directly, so that a small product costs little more than its arithmetic. Everything unusual
+raises; nothing is converted.
 """
 
 from rushlight.compiler.codegen.builder import Value

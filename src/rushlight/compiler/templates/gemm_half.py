@@ -1,8 +1,9 @@
-"""Matrix products of 16-bit floats: operands widened to float32, the float32 product, one rounding at the end.
+"""Matrix products of 16-bit floats: widen to float32, multiply, round once.
 
-The generated ``int32 rl_gemm(int64 *job)`` has the contract of ``gemm_driver`` for bfloat16 or float16 elements (bias
-included) and calls the float32 product, imported as ``rl_gemm_f32``. Widening keeps the direction in which an operand
-is contiguous, so the float32 product sees the same kind of layout. Rounding is to nearest, ties to even; NaN stays NaN.
+The generated ``int32 rl_gemm(int64 *job)`` has the contract of ``gemm_driver`` for bfloat16 or
+float16 elements (bias included) and calls the float32 product, imported as ``rl_gemm_f32``.
+Widening keeps the direction in which an operand is contiguous, so the float32 product sees the same
+kind of layout. Rounding is to nearest, ties to even; NaN stays NaN.
 """
 
 from rushlight.compiler.codegen.builder import Module, Value

@@ -1,16 +1,19 @@
 """Micro-kernels of the matrix product: the loops that hold a tile of C in registers.
 
-``tile_kernel`` makes ``void tile_r(k, a, ars, acs, b, brs, c, crs, n, alpha, bias, beta)`` for r rows and
-``Shape.nr`` columns:
+``tile_kernel`` makes ``void tile_r(k, a, ars, acs, b, brs, c, crs, n, alpha, bias, beta)`` for r
+rows and ``Shape.nr`` columns:
 
-    c[i, j] = alpha * sum_p a[i, p] * b[p, j]  (+ bias[j] when bias is not null)  (+ c[i, j] when beta is 1)
+    c[i, j] = alpha * sum_p a[i, p] * b[p, j]  (+ bias[j])  (+ c[i, j])
 
-with a at ``a + i*ars + p*acs``, b at ``b + p*brs + j*itemsize``, c at ``c + i*crs + j*itemsize`` (strides in bytes) and
-j < n. Products are summed in the order of p, each by one fused multiply-add, whatever r and n are, so an element's
-bits don't depend on how C is cut into tiles.
+    (bias when it is not null, the old c when beta is 1)
 
-``dot_kernel`` makes ``void dot_r(k, a, ars, b, bcs, c, crs, n, alpha, bias, beta)`` for r rows and n <= ``Shape.dots``
-columns where both operands are contiguous along k (``x @ W.T`` with few rows): vectors run along k.
+with a at ``a + i*ars + p*acs``, b at ``b + p*brs + j*itemsize``, c at ``c + i*crs + j*itemsize``
+(strides in bytes) and j < n. Products are summed in the order of p, each by one fused multiply-add,
+whatever r and n are, so an element's bits don't depend on how C is cut into tiles.
+
+``dot_kernel`` makes ``void dot_r(k, a, ars, b, bcs, c, crs, n, alpha, bias, beta)`` for r rows and
+n <= ``Shape.dots`` columns where both operands are contiguous along k (``x @ W.T`` with few rows):
+vectors run along k.
 """
 
 from rushlight.compiler.codegen.builder import Value, vector
@@ -25,8 +28,8 @@ PREFETCH_ROWS = 8
 class Shape:
     """Register tile and vector sizes for an element type on a CPU.
 
-    ``mr`` rows by ``nv`` vectors of ``lanes`` elements fill the register file but for the operands: 14 x 2 of 32
-    registers, 6 x 2 of 16.
+    ``mr`` rows by ``nv`` vectors of ``lanes`` elements fill the register file but for the operands:
+    14 x 2 of 32 registers, 6 x 2 of 16.
     """
 
     def __init__(self, element: str, vector_bytes: int, registers: int, fused: bool):
@@ -43,7 +46,8 @@ class Shape:
         self.wide_rows = 3 if registers >= 32 else 1
         self.dot_rows = 3 if registers >= 32 else 1
         self.dots = 8
-        # Masked memory operations are free with AVX-512 only; elsewhere full tiles have kernels of their own.
+        # Masked memory operations are free with AVX-512 only; elsewhere full tiles have kernels of
+        # their own.
         self.free_masks = vector_bytes == 64
 
 
@@ -82,7 +86,7 @@ def masked_store(f, shape, value, pointer, mask):
 
 
 def multiply_add(f, shape, a, b, c):
-    """a * b + c: one rounding where the CPU has it, two elsewhere (a library call would be far slower)."""
+    """a * b + c: one rounding where the CPU has it, else two (a library call would be slow)."""
     return f.fma(a, b, c) if shape.fused else a * b + c
 
 
@@ -138,7 +142,8 @@ def tile_kernel(module, shape, rows, nv, masked, name):
             masked_load(f, shape, at, masks[j]) if masked else f.load(vt, at, align=shape.item)
         )
     if nv > shape.nv:
-        # B comes from memory here, in short pieces of long rows that no hardware prefetcher follows.
+        # B comes from memory here, in short pieces of long rows that no hardware prefetcher
+        # follows.
         ahead = bp + brs * PREFETCH_ROWS
         for j in range(0, nv * shape.bytes, 64):
             prefetch(f, ahead + j)

@@ -1,8 +1,9 @@
-"""Packing: operands of the matrix product copied into the order in which the micro-kernels read them.
+"""Packing: operands of the matrix product copied into the order in which kernels read them.
 
-``pack`` makes ``void pack(src, minor, major, k, valid, width, dst)``: a strip of ``valid`` <= ``width`` elements with
-byte stride ``minor`` at each of ``k`` steps of byte stride ``major`` becomes ``dst[p * width + i]``. A strip of A is a panel
-of rows (minor is the row stride), a strip of B a group of columns. Elements from ``valid`` to ``width`` are arbitrary.
+``pack`` makes ``void pack(src, minor, major, k, valid, width, dst)``: a strip of ``valid`` <=
+``width`` elements with byte stride ``minor`` at each of ``k`` steps of byte stride ``major``
+becomes ``dst[p * width + i]``. A strip of A is a panel of rows (minor is the row stride), a strip
+of B a group of columns. Elements from ``valid`` to ``width`` are arbitrary.
 """
 
 from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store
