@@ -72,6 +72,26 @@ class Images(Numbers):
         return torch.full((3, 64, 64), float(i)), np.full((100,), i), {"label": i, "name": str(i)}
 
 
+class Mixed(Dataset):
+    """One sample with arrays and tensors of many kinds."""
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, i):
+        return {"array": np.arange(10000.).reshape(100, 100).T, "text": "x" * 100000,
+                "bf16": torch.ones(20000).to(torch.bfloat16), "empty": torch.zeros(0, 3),
+                "cols": torch.arange(20000).reshape(100, 200).t(), "scalar": torch.tensor(3.5),
+                "parameter": torch.nn.Parameter(torch.ones(3)), "none": None}
+
+
+class Graph(Numbers):
+    """Samples that are part of a graph."""
+
+    def __getitem__(self, i):
+        return torch.zeros(2, requires_grad=True) * 2
+
+
 class Stream(IterableDataset):
     """Worker w gives 10 w, 10 w + 1, ... (5 - 2 w of them)."""
 

@@ -15,7 +15,7 @@ import samples
 from samples import Images, Misbehaving, Numbers, Stream, WorkerFacts
 
 import rushlight as torch
-from rushlight.utils.data import DataLoader, Dataset
+from rushlight.utils.data import DataLoader
 
 HERE = os.path.dirname(__file__)
 
@@ -80,17 +80,7 @@ def test_blocks_are_reused_once_batches_are_gone_and_nothing_is_left():
 
 
 def test_numpy_text_and_layout_survive_the_transfer():
-    class Mixed(Dataset):
-        def __len__(self):
-            return 1
-
-        def __getitem__(self, i):
-            return {"array": np.arange(10000.).reshape(100, 100).T, "text": "x" * 100000,
-                    "bf16": torch.ones(20000).to(torch.bfloat16), "empty": torch.zeros(0, 3),
-                    "cols": torch.arange(20000).reshape(100, 200).t(), "scalar": torch.tensor(3.5),
-                    "parameter": torch.nn.Parameter(torch.ones(3)), "none": None}
-
-    (out,) = DataLoader(Mixed(), None, num_workers=1, collate_fn=samples.as_is)
+    (out,) = DataLoader(samples.Mixed(), None, num_workers=1, collate_fn=samples.as_is)
     assert np.array_equal(out["array"], np.arange(10000.).reshape(100, 100).T)
     assert out["text"] == "x" * 100000 and out["none"] is None
     assert out["bf16"].dtype == torch.bfloat16 and out["bf16"].float().sum().item() == 20000
@@ -165,12 +155,8 @@ def test_batches_that_can_not_be_sent_are_errors_not_hangs():
 
 
 def test_gradients_do_not_cross():
-    class Graph(Numbers):
-        def __getitem__(self, i):
-            return torch.zeros(2, requires_grad=True) * 2
-
     with pytest.raises(RuntimeError, match="non-leaf tensor which requires_grad"):
-        list(DataLoader(Graph(), 2, num_workers=1))
+        list(DataLoader(samples.Graph(), 2, num_workers=1))
 
 
 def test_spawn_needs_picklable_parts_and_says_which():
