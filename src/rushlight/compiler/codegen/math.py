@@ -10,6 +10,7 @@ from math import log as _log
 
 from rushlight.compiler.codegen import coefficients as C
 from rushlight.compiler.codegen.builder import split
+from rushlight.compiler.codegen.targets import host
 
 INF = float("inf")
 NAN = float("nan")
@@ -141,21 +142,45 @@ def power_of_two(f, i, form):
     return ((i + form.bias) << form.mantissa).bits()
 
 
-def scale(f, y, i):
-    """y * 2 ** i, rounded once also where the result is subnormal."""
+def scale(f, y, i, n):
+    """y * 2 ** i, rounded once also where the result is subnormal; n is i as a float."""
     form = format_of(y)
+    _, lanes = split(y.type)
+    native = 16 if form is F32 else 8
+    if host().has_scalef and lanes and lanes % native == 0:
+        return _scalef(f, y, n, native)
     half = i >> 1
     return y * power_of_two(f, half, form) * power_of_two(f, i - half, form)
 
 
+def _scalef(f, y, n, native):
+    """AVX-512's instruction for it, register by register: the same bits in one step."""
+    element, lanes = split(y.type)
+    short = "ps" if element == "float" else "pd"
+    everything, rounding = f.value(-1, f"i{native}"), f.value(4, "i32")
+    pieces = []
+    for start in range(0, lanes, native):
+        part = range(start, start + native)
+        a, b = (v if lanes == native else f.shuffle(v, v, part) for v in (y, n))
+        pieces.append(
+            f.call(a.type, f"llvm.x86.avx512.mask.scalef.{short}.512", a, b, a, everything, rounding)
+        )
+    while len(pieces) > 1:
+        width = 2 * split(pieces[0].type)[1]
+        pieces = [
+            f.shuffle(a, b, range(width)) for a, b in zip(pieces[::2], pieces[1::2], strict=True)
+        ]
+    return pieces[0]
+
+
 def _exp_reduced(f, x):
-    """n and e^r - 1 - r = r^2 p(r) pieces: x = n ln 2 + r."""
+    """n (as integer and float), r and p with x = n ln 2 + r and e^r = 1 + r + r^2 p."""
     form = format_of(x)
     n, i = nearest(f, x, 1.4426950408889634)
     r = f.fma(n, -form.ln2[0], x)
     r = f.fma(n, -form.ln2[1], r)
     p = horner(f, r, C.EXP_F32 if form is F32 else C.EXP_F64)
-    return i, r, p
+    return i, n, r, p
 
 
 def exp_scaled(f, x, shift=0):
@@ -163,9 +188,20 @@ def exp_scaled(f, x, shift=0):
     form = format_of(x)
     low, high = form.exp_range
     x = clamp(f, x, low, high - shift)
-    i, r, p = _exp_reduced(f, x)
+    i, n, r, p = _exp_reduced(f, x)
     y = f.fma(r * r, p, r) + 1.0
-    return scale(f, y, i + shift if shift else i)
+    return scale(f, y, i + shift, n + float(shift)) if shift else scale(f, y, i, n)
+
+
+def exp_moderate(f, x):
+    """exp(x) where the result is known to be a normal number."""
+    i, n, r, p = _exp_reduced(f, x)
+    return scale_normal(f, f.fma(r * r, p, r) + 1.0, i)
+
+
+def scale_normal(f, y, i):
+    """y * 2 ** i by adding to the exponent, for y and results that are normal numbers."""
+    return (y.bits() + (i << format_of(y).mantissa)).bits()
 
 
 def exp2(f, x):
@@ -174,14 +210,14 @@ def exp2(f, x):
     n, i = nearest(f, x, 1.0)
     r = x - n
     p = horner(f, r, C.EXP2_F32 if form is F32 else C.EXP2_F64)
-    return scale(f, f.fma(r, p, 1.0), i)
+    return scale(f, f.fma(r, p, 1.0), i, n)
 
 
 def expm1(f, x):
     """2^n (e^r - 1) + (2^n - 1), computed at half size so that 2^n may be 2^128."""
     form = format_of(x)
     y = clamp(f, x, *form.expm1_range)
-    i, r, p = _exp_reduced(f, y)
+    i, _, r, p = _exp_reduced(f, y)
     e = f.fma(r * r, p, r)
     half = power_of_two(f, i - 1, form)
     y = f.fma(half, e, half - 0.5) * 2.0
@@ -201,8 +237,9 @@ def tanh(f, x):
     square = a * a
     small = f.fma(a * square, horner(f, square, C.TANH_F32), a)
     # Beyond 9.1 the result rounds to 1.
-    large = 1.0 - 2.0 / (exp_scaled(f, clamp(f, a, None, 10.0) * 2.0) + 1.0)
-    return copysign(f, f.select(a < 0.625, small, large), x)
+    large = 1.0 - 2.0 / (exp_moderate(f, clamp(f, a, None, 10.0) * 2.0) + 1.0)
+    # NaN takes the small branch: moving exponents would lose it.
+    return copysign(f, f.select(a > 0.625, large, small), x)
 
 
 def sinh(f, x):

@@ -9,6 +9,7 @@ from rushlight.compiler.codegen.math import (
     clamp,
     copysign,
     emit,
+    exp_moderate,
     exp_scaled,
     fabs,
     format_of,
@@ -27,8 +28,8 @@ def erf(f, x):
         return per_lane(f, "erf", [x])
     a = clamp(f, fabs(f, x), None, 3.93)
     small = f.fma(a, horner(f, a * a, C.ERF_SMALL_F32), a)
-    large = 1.0 - exp_scaled(f, horner(f, a, C.ERF_LARGE_F32))
-    return copysign(f, f.select(a < 0.93, small, large), x)
+    large = 1.0 - exp_moderate(f, horner(f, a, C.ERF_LARGE_F32))
+    return copysign(f, f.select(a > 0.93, large, small), x)
 
 
 def erfinv(f, x):

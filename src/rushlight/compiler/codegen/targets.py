@@ -7,14 +7,16 @@ class Target:
     """A CPU to generate for.
 
     Attributes: ``triple``, ``cpu`` and ``features`` (LLVM's names), ``vector_bytes`` (width of the
-    registers that kernels use: 64 with AVX-512, 32 with AVX2, else 16).
+    registers that kernels use: 64 with AVX-512, 32 with AVX2, else 16), ``has_scalef`` (whether it
+    has AVX-512's multiplication by powers of two).
     """
 
-    __slots__ = ("triple", "cpu", "features", "vector_bytes")
+    __slots__ = ("triple", "cpu", "features", "vector_bytes", "has_scalef")
 
     def __init__(self, triple, cpu, features, vector_bytes):
         self.triple, self.cpu, self.features = triple, cpu, features
         self.vector_bytes = vector_bytes
+        self.has_scalef = vector_bytes == 64
 
     def lanes(self, itemsize):
         """Elements of ``itemsize`` bytes in a register."""
