@@ -3,6 +3,7 @@
 import functools
 
 import rushlight as torch
+from rushlight.optim import fused
 from rushlight.optim.fused import ASKED
 from rushlight.optim.optimizer import (
     _check_at_least_zero,
@@ -118,9 +119,8 @@ class ASGD(PointwiseOptimizer):
         eta, mu = state["eta"], state["mu"]
         tick = eta.item(), mu.item()
         lr = _number(group["lr"])
-        with torch.no_grad():
-            eta.fill_(lr / (1 + group["lambd"] * lr * t) ** group["alpha"])
-            mu.fill_(1 / max(1, t - group["t0"]))
+        fused.store(eta, lr / (1 + group["lambd"] * lr * t) ** group["alpha"])
+        fused.store(mu, 1 / max(1, t - group["t0"]))
         return tick
 
     def _memory(self, group):

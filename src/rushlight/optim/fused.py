@@ -34,6 +34,16 @@ def _supported(dtype):
     return dtype in floats and compiler.available()
 
 
+def store(tensor, value):
+    """Set a 0-d tensor to a number; returns the number as the tensor's dtype has it."""
+    a = tensor._a
+    if type(a) is not ndarray or a.ndim:
+        return tensor.detach().fill_(value).item()
+    a[()] = value
+    tensor._storage.version += 1
+    return a.item()
+
+
 @cache
 def gatherer(slots, how):
     """A function (optimizer, group) -> (batches, rest) that prepares the kernel calls of a step.

@@ -3,6 +3,7 @@
 import functools
 
 import rushlight as torch
+from rushlight.optim import fused
 from rushlight.optim.adam import lerp
 from rushlight.optim.fused import ASKED
 from rushlight.optim.optimizer import (
@@ -141,9 +142,7 @@ class NAdam(PointwiseOptimizer):
             self._init_state(group, p, state)
         t = super()._tick(group, p, state)
         product = state["mu_product"]
-        with torch.no_grad():
-            product *= self._mu(group, t)
-        return t, product.item()
+        return t, fused.store(product, product.item() * self._mu(group, t))
 
     def _memory(self, group):
         return ("exp_avg", "exp_avg_sq"), ASKED

@@ -69,9 +69,7 @@ class PointwiseOptimizer(Optimizer):
     def _tick(self, group, p, state):
         """Advance the step count; what is returned selects the rule."""
         step = state["step"]
-        with torch.no_grad():
-            step += 1
-        return step.item()
+        return fused.store(step, step.item() + 1)
 
     def _memory(self, group):
         """(names of the state tensors of the parameters' shape, how the rule is found)."""
