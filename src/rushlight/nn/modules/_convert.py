@@ -133,6 +133,15 @@ class ConvertMixin:
         return self._apply(lambda t: t.share_memory_())
 
 
+def _no_overload(given):
+    rest = ("bool non_blocking = False, bool copy = False, *, torch.memory_format "
+            "memory_format = None")
+    return TypeError(
+        f"to() received an invalid combination of arguments - got ({given}), but expected one "
+        "of:\n * (torch.device device = None, torch.dtype dtype = None, " + rest
+        + ")\n * (torch.dtype dtype, " + rest + ")\n * (Tensor tensor, " + rest + ")\n")
+
+
 def _parse_to(*args, **kwargs):
     """(device, dtype, non_blocking, memory_format) of the overloads of `to`."""
     memory_format = kwargs.pop("memory_format", None)
@@ -141,7 +150,8 @@ def _parse_to(*args, **kwargs):
     kwargs.pop("copy", None)
     other = kwargs.pop("tensor", None) or kwargs.pop("other", None)
     if kwargs:
-        raise TypeError(f"to() got an unexpected keyword argument '{next(iter(kwargs))}'")
+        raise _no_overload(", ".join([type(a).__name__ for a in args] + [
+            f"{name}={type(value).__name__}" for name, value in kwargs.items()] + [""]))
     rest = list(args)
     if rest:
         first = rest.pop(0)
@@ -154,9 +164,7 @@ def _parse_to(*args, **kwargs):
             if rest and (rest[0] is None or isinstance(rest[0], torch.dtype)):
                 dtype = rest.pop(0) or dtype
         else:
-            raise TypeError("to() received an invalid combination of arguments - got "
-                            f"({type(first).__name__}), but expected a device, a dtype or a "
-                            "Tensor")
+            raise _no_overload(", ".join(type(a).__name__ for a in args))
         if rest:
             non_blocking = rest.pop(0)
     if isinstance(other, torch.Tensor):

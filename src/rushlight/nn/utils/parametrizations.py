@@ -21,9 +21,8 @@ def _is_orthogonal(q, eps=None):
 
 def _make_orthogonal(a):
     """The Q of a QR decomposition whose R has a positive diagonal."""
-    x, tau = torch.geqrf(a)
-    q = torch.linalg.householder_product(x, tau)
-    return q * x.diagonal(dim1=-2, dim2=-1).sgn().unsqueeze(-2)
+    q, r = torch.linalg.qr(a)
+    return q * r.diagonal(dim1=-2, dim2=-1).sgn().unsqueeze(-2)
 
 
 class _OrthMaps(Enum):
