@@ -164,6 +164,8 @@ def _poisson(self, generator):
     checks.real_floating(dtypes.from_np(self.dtype), "poisson_cpu")
     if not (self >= 0).all():
         raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    if not np.isfinite(self).all():
+        raise RuntimeError("invalid Poisson rate, expected rate to be finite")
     return samplers.fill_poisson(generator, np.empty(self.shape, self.dtype), self)
 
 
@@ -181,6 +183,8 @@ def poisson(input, generator=None):
     doc="Numbers of successes in `count` trials of probability `prob`.",
 )
 def _binomial(count, prob, generator):
+    if not np.isfinite(count).all():
+        raise RuntimeError("invalid binomial count, expected count to be finite")
     return samplers.fill_binomial(generator, np.empty(count.shape, count.dtype), count, prob)
 
 

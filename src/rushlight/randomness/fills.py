@@ -120,7 +120,9 @@ def fill_normal(gen, array, mean=0.0, std=1.0):
     """
     n = array.size
     if n < 16 or not array.flags.c_contiguous:
-        return _run(gen, "normal_pairs", array, _F64, mean, std)
+        if array.dtype is _F32:
+            return _run(gen, "normal_pairs_float", array, _F32, mean, std)
+        return _run(gen, "normal_pairs_double", array, _F64, mean, std)
     if array.dtype is _F32:
         kernel("normal_blocks_float")(gen._bytes, array, n, mean, std)
         return array
@@ -139,7 +141,7 @@ def fill_log_normal(gen, array, mean=1.0, std=2.0):
         kernel("exp")(drawn, drawn, drawn.size, 0.0, 0.0)
         return drawn
 
-    return _run(gen, "normal_pairs", array, _F64, mean, std, exponentiate)
+    return _run(gen, "normal_pairs_double", array, _F64, mean, std, exponentiate)
 
 
 # ------------------------------------------------------------------ bernoulli

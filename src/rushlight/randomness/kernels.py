@@ -42,11 +42,12 @@ entry:
 
 def module_ir(name):
     """The module of the kernel `name`; `"engine"` is the generator, which the others call."""
-    from rushlight.randomness import engine, transforms
+    from rushlight.randomness import engine, rejection, transforms
 
     if name == "engine":
         return engine.words_ir()
-    return ENTRY.replace("NAME", name) + transforms.KERNELS[name]()
+    write = transforms.KERNELS.get(name) or rejection.KERNELS[name]
+    return ENTRY.replace("NAME", name) + write()
 
 
 @cache
@@ -57,7 +58,7 @@ def _digest():
 
     digest = blake2b(digest_size=16)
     here = os.path.dirname(os.path.abspath(__file__))
-    for source in ("engine.py", "transforms.py", "kernels.py"):
+    for source in ("engine.py", "transforms.py", "rejection.py", "kernels.py"):
         with open(os.path.join(here, source), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()

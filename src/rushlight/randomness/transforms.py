@@ -31,7 +31,7 @@ def _long(b, pair):
     return b.intrinsic("fshl", "i64", pair, pair, b.constant("i64", 32))
 
 
-def _unit53(b, pair):
+def unit53(b, pair):
     """53 bits of two words as a double in [0, 1)."""
     number = b.cast("uitofp", b.op("and", "i64", _long(b, pair), MASK53), "i64", "double")
     return b.op("fmul", "double", number, 2.0**-53)
@@ -74,10 +74,11 @@ def stream_kernel(name, words, out, transform, lanes, prepare=None):
         b.loop(whole, count, 1, part(1, "%buffer", target))
 
     b.loop(0, "%n", CHUNK, chunk)
-    return _frame(name, b, words * CHUNK + 16)
+    return frame(name, b, words * CHUNK + 16)
 
 
-def _frame(name, b, buffer):
+def frame(name, b, buffer):
+    """The kernel `rl_name` of body `b`, with a %buffer of that many words."""
     b.lines.insert(0, f"  %buffer = alloca [{buffer} x i32], align 64")
     return b.function(f"define void @rl_{name}(ptr %state, ptr %out, i64 %n, double %a, double %b)")
 
@@ -97,7 +98,7 @@ def uniform(out):
 
     def transform(b, word, parameters):
         low, span, high = (b.splat(wide, p) for p in parameters)
-        unit = _unit53(b, word) if wide == "double" else _unit24(b, word)
+        unit = unit53(b, word) if wide == "double" else _unit24(b, word)
         number = b.fma(wide, unit, span, low)
         return b.select(b.value(f"fcmp oeq {b.type(wide)} {number}, {high}"), wide, low, number)
 
@@ -305,7 +306,7 @@ def _normal_blocks(name, words, block, drop_rest=True):
     b.loop(0, whole, CHUNK, chunk)
     partial = b.cast("zext", b.value(f"icmp ne i64 {rest}, 0"), "i1", "i64")
     b.loop(0, partial, 1, tail)
-    return _frame(name, b, words * CHUNK + 16)
+    return frame(name, b, words * CHUNK + 16)
 
 
 def _float_block(b, i, at):
@@ -325,7 +326,7 @@ def _double_block(b, i, at):
     def body(k):
         near = b.op("add", "i64", i, k)
         words = (b.address("%buffer", x, "i64") for x in (near, b.op("add", "i64", near, 8)))
-        first, second = (_unit53(b, b.load("i64", place)) for place in words)
+        first, second = (unit53(b, b.load("i64", place)) for place in words)
         radius = _libm(b, "log", b.op("fsub", "double", 1.0, first))
         radius = b.intrinsic("sqrt", "double", b.op("fmul", "double", radius, -2.0))
         angle = b.op("fmul", "double", second, 2 * math.pi)
@@ -359,9 +360,9 @@ def _libm(b, function, x):
     return b.call("double", function, x)
 
 
-def normal_pairs():
-    """a + b z, doubles: two uniforms give two normals, the second kept in the state for the next
-    draw.
+def normal_pairs(out):
+    """a + b z, made in double precision and rounded to `out`: two uniforms give two normals, of
+    which the second is kept in the state for the next draw.
     """
     b = Builder()
     saved, valid = b.address("%state", NORMAL, "i8"), b.address("%state", NORMAL_VALID, "i8")
@@ -377,7 +378,7 @@ def normal_pairs():
         b.emit(f"br label %{tag}.done")
         b.label(f"{tag}.draw")
         b.emit("call void @rl_mt_words(ptr %state, ptr %buffer, i64 4)")
-        first, second = (_unit53(b, b.load("i64", b.address("%buffer", k, "i64"))) for k in (0, 1))
+        first, second = (unit53(b, b.load("i64", b.address("%buffer", k, "i64"))) for k in (0, 1))
         radius = _libm(b, "log1p", b.value(f"fneg double {second}"))
         radius = b.intrinsic("sqrt", "double", b.op("fmul", "double", radius, -2.0))
         angle = b.op("fmul", "double", first, 2 * math.pi)
@@ -389,10 +390,13 @@ def normal_pairs():
         b.emit(f"br label %{tag}.done")
         b.label(f"{tag}.done")
         z = b.value(f"phi double [ {kept}, %{tag}.kept ], [ {drawn}, %{tag}.draw ]")
-        b.store("double", b.fma("double", z, "%b", "%a"), b.address("%out", i, "double"))
+        number = b.fma("double", z, "%b", "%a")
+        if out == "float":
+            number = b.cast("fptrunc", number, "double", "float")
+        b.store(out, number, b.address("%out", i, out))
 
     b.loop(0, "%n", 1, body)
-    return _frame("normal_pairs", b, 4 + 16)
+    return frame(f"normal_pairs_{out}", b, 4 + 16)
 
 
 def exponential():
@@ -400,7 +404,7 @@ def exponential():
 
     def transform(b, pair, parameters):
         return b.op(
-            "fmul", "double", "%a", _libm(b, "log1p", b.value(f"fneg double {_unit53(b, pair)}"))
+            "fmul", "double", "%a", _libm(b, "log1p", b.value(f"fneg double {unit53(b, pair)}"))
         )
 
     return stream_kernel("exponential", 2, "double", transform, 1)
@@ -410,7 +414,7 @@ def geometric():
     """ceil(ln u / a), doubles; a is ln(1 - p)."""
 
     def transform(b, pair, parameters):
-        return _libm(b, "ceil", b.op("fdiv", "double", _libm(b, "log", _unit53(b, pair)), "%a"))
+        return _libm(b, "ceil", b.op("fdiv", "double", _libm(b, "log", unit53(b, pair)), "%a"))
 
     return stream_kernel("geometric", 2, "double", transform, 1)
 
@@ -419,7 +423,7 @@ def cauchy():
     """a + b tan(pi (u - 1/2)), doubles."""
 
     def transform(b, pair, parameters):
-        angle = b.op("fmul", "double", b.op("fsub", "double", _unit53(b, pair), 0.5), math.pi)
+        angle = b.op("fmul", "double", b.op("fsub", "double", unit53(b, pair), 0.5), math.pi)
         return b.fma("double", _libm(b, "tan", angle), "%b", "%a")
 
     return stream_kernel("cauchy", 2, "double", transform, 1)
@@ -453,7 +457,7 @@ def randperm(size):
         b.loop(0, count, 1, body)
 
     b.loop(0, last, CHUNK, chunk)
-    return _frame(f"randperm_{size}", b, CHUNK + 16)
+    return frame(f"randperm_{size}", b, CHUNK + 16)
 
 
 def skip():
@@ -466,7 +470,7 @@ def skip():
         b.emit(f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {count})")
 
     b.loop(0, "%n", CHUNK, chunk)
-    return _frame("skip", b, CHUNK + 16)
+    return frame("skip", b, CHUNK + 16)
 
 
 def exp():
@@ -478,7 +482,7 @@ def exp():
         b.store("double", _libm(b, "exp", b.load("double", place)), place)
 
     b.loop(0, "%n", 1, body)
-    return _frame("exp", b, 16)
+    return frame("exp", b, 16)
 
 
 KERNELS = {
@@ -493,7 +497,8 @@ KERNELS = {
     "normal_blocks_float": normal_blocks_float,
     "normal_blocks_half": normal_blocks_half,
     "normal_blocks_double": normal_blocks_double,
-    "normal_pairs": normal_pairs,
+    "normal_pairs_float": lambda: normal_pairs("float"),
+    "normal_pairs_double": lambda: normal_pairs("double"),
     "exponential": exponential,
     "geometric": geometric,
     "cauchy": cauchy,
