@@ -160,7 +160,7 @@ def test_refusals():
         call(c, a, b, np.ones(5, "f4"))
     with pytest.raises(ValueError, match="shapes"):
         call(np.ones((2, 4, 6), "f4"), np.ones((3, 4, 5), "f4"), b)
-    with pytest.raises(ValueError, match="2-D or 3-D"):
+    with pytest.raises(ValueError, match="2-D to 4-D"):
         call(np.ones(6, "f4"), a, b)
     with pytest.raises(ValueError, match="adjacent"):
         call(np.ones((4, 12), "f4")[:, ::2], a, b)

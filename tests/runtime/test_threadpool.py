@@ -161,14 +161,32 @@ def test_idle_workers_sleep(tasks, threads):
 
 def test_bad_counts_are_refused():
     for bad, error in (
-        (0, ValueError),
-        (-1, ValueError),
-        (5000, ValueError),
+        (0, RuntimeError),
+        (-1, RuntimeError),
+        (5000, RuntimeError),
         (1.5, TypeError),
         (True, TypeError),
     ):
         with pytest.raises(error, match="set_num_threads"):
             threadpool.set_num_threads(bad)
+
+
+def test_interop_threads():
+    program = """
+print(threadpool.get_num_interop_threads() >= 1)
+for bad in (0, 1.5):
+    try:
+        threadpool.set_num_interop_threads(bad)
+    except (RuntimeError, TypeError) as error:
+        print(type(error).__name__)
+threadpool.set_num_interop_threads(3)
+print(threadpool.get_num_interop_threads())
+try:
+    threadpool.set_num_interop_threads(4)
+except RuntimeError as error:
+    print("before" in str(error))
+"""
+    check(run(program), "True\nRuntimeError\nTypeError\n3\nTrue\n")
 
 
 PRELUDE = f"""

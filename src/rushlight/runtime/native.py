@@ -62,7 +62,7 @@ def load(name: str, ir: str, exports, imports=None, level: int = 2) -> dict:
 
 
 def callable_from(address: int, name: str, doc: str = "", module: str = "rushlight"):
-    """The CPython function ``PyObject *f(PyObject *self, PyObject **args, ssize_t)`` at an address."""
+    """The function ``PyObject *f(PyObject *self, PyObject **args, ssize_t n)`` at ``address``."""
     definition = _MethodDef(name.encode(), address, METH_FASTCALL, doc.encode() or None)
     _forever.append(definition)
     new = ctypes.pythonapi.PyCFunction_NewEx

@@ -6,6 +6,7 @@
     parallel_for(task, ctx, n)       the same from Python, with addresses (for tests)
     get_num_threads() -> int         threads that work on a job, the caller included
     set_num_threads(n)               change that, from 1 up
+    get_num_interop_threads(), set_num_interop_threads(n)
 
 The caller of ``rl_parallel_for`` needs no GIL and works too; tiles are handed out by an atomic
 counter, so results that depend only on the tiles depend on neither the number of threads nor time.
@@ -33,6 +34,7 @@ SPIN_SECONDS = 50e-6
 _library = None  # the loaded pool: name -> ctypes function
 _address = 0
 _num_threads = 0  # 0 until asked
+_interop_threads = 0  # 0 until set
 
 
 def _default_num_threads() -> int:
@@ -54,20 +56,43 @@ def get_num_threads() -> int:
 def set_num_threads(n: int) -> None:
     """Let ``n`` threads work on parallel jobs. Waits for the running job; 1 makes every job serial.
 
-    Raises ValueError for n < 1 or more than 1024, TypeError for anything but an integer.
+    Raises RuntimeError for n < 1 or more than 1024, TypeError for anything but an integer.
     """
     global _num_threads
     if isinstance(n, bool) or not hasattr(n, "__index__"):
         raise TypeError(f"set_num_threads expects an int, but got {type(n).__name__}")
     n = n.__index__()
     if n < 1:
-        raise ValueError(f"set_num_threads expects a positive integer, but got {n}")
+        raise RuntimeError(f"set_num_threads expects a positive integer, but got {n}")
     if n > MAX_THREADS:
-        raise ValueError(f"set_num_threads: at most {MAX_THREADS} threads, but got {n}")
+        raise RuntimeError(f"set_num_threads: at most {MAX_THREADS} threads, but got {n}")
     with native.lock:
         _num_threads = n
         if _library is not None:
             _library["rl_pool_stop"](n if _supported() else 1)
+
+
+def get_num_interop_threads() -> int:
+    """Threads for independent operations: as told, or the number of usable cores.
+
+    Rushlight runs operations one after another, so the number has no effect.
+    """
+    return _interop_threads or cpu.usable_cores()
+
+
+def set_num_interop_threads(n: int) -> None:
+    """Remember ``n`` for ``get_num_interop_threads``; may be called once.
+
+    Raises RuntimeError for n < 1 and for a second call, TypeError for anything but an integer.
+    """
+    global _interop_threads
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(f"set_num_interop_threads expects an int, but got {type(n).__name__}")
+    if n < 1:
+        raise RuntimeError(f"set_num_interop_threads expects a positive integer, but got {n}")
+    if _interop_threads:
+        raise RuntimeError("set_num_interop_threads: the number has been set before")
+    _interop_threads = n.__index__()
 
 
 def _supported() -> bool:

@@ -4,11 +4,11 @@
 
         out = alpha * a @ b  (+ bias)  (+ out when accumulate)
 
-    ``out`` (m, n) or (batch, m, n): rows of adjacent elements. ``a`` (m, k), ``b`` (k, n), any
-    strides (so ``w.T`` is free), or with a leading batch dimension of out's size or 1. ``bias``
-    (n,), contiguous. All of one dtype. ``out`` must not overlap the others. 16-bit floats are
-    summed in float32 and rounded once. Raises TypeError for dtypes, ValueError for shapes and
-    layouts, MemoryError.
+    ``out`` (m, n), (batch, m, n) or (outer, batch, m, n): rows of adjacent elements. ``a`` (m, k),
+    ``b`` (k, n), any strides (so ``w.T`` is free), or of out's rank with leading dimensions of
+    out's sizes or 1. ``bias`` (n,), contiguous. All of one dtype. ``out`` must not overlap the
+    others. 16-bit floats are summed in float32 and rounded once. Raises TypeError for dtypes,
+    ValueError for shapes and layouts, MemoryError.
 
     kernel(dtype) -> builtin function
         The same for one dtype, positional arguments only; about 0.1 us of overhead.

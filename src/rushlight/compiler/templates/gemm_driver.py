@@ -3,11 +3,11 @@
 A product is described by an array of int64, ``FIELDS``; the generated ``int32 gemm(int64 *job)``
 computes
 
-    C[b] = alpha * A[b] @ B[b] (+ bias) (+ C[b] when beta is 1)      for b < batch
+    C[o, b] = alpha * A[o, b] @ B[o, b] (+ bias) (+ C[o, b] when beta is 1)
 
-and returns 0, or 1 when memory for packing is refused. Strides are in bytes and arbitrary for A and
-B (0 broadcasts); C's columns are adjacent. ``alpha`` holds the bits of a double, ``bias`` the
-address of n adjacent elements or 0.
+for o < outer and b < batch, and returns 0, or 1 when memory for packing is refused. Strides are in
+bytes and arbitrary for A and B (0 broadcasts); C's columns are adjacent. ``alpha`` holds the bits
+of a double, ``bias`` the address of n adjacent elements or 0.
 
 The ways, by shape only (so an element's bits never depend on the number of threads):
 
@@ -26,12 +26,13 @@ from rushlight.compiler.templates.gemm_pack import pack
 
 # What the caller fills in, then what the driver keeps for its tasks.
 FIELDS = (
-    "batch m n k a a_batch a_row a_col b b_batch b_row b_col c c_batch c_row bias alpha beta "
+    "outer batch m n k a a_outer a_batch a_row a_col b b_outer b_batch b_row b_col "
+    "c c_outer c_batch c_row bias alpha beta "
     "height panels strips k_block k_blocks pack_a pack_b packed_a packed_b tile_panels tile_strips "
     "row_tiles width slab_begin slab_end serial"
 ).split()
 INDEX = {name: i for i, name in enumerate(FIELDS)}
-SIZE = 40  # int64 of a job, with room
+SIZE = 48  # int64 of a job, with room
 
 TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
 
@@ -434,9 +435,10 @@ class Driver:
             f"call void @llvm.memcpy.p0.p0.i64(ptr {own.pointer.name}, ptr {job.pointer.name}, "
             f"i64 {8 * SIZE}, i1 false)"
         )
-        f.store(job.a + job.a_batch * t, own._at("a"))
-        f.store(job.b + job.b_batch * t, own._at("b"))
-        f.store(job.c + job.c_batch * t, own._at("c"))
+        o, b = t.udiv(job.batch), t.urem(job.batch)
+        f.store(job.a + (job.a_outer * o + job.a_batch * b), own._at("a"))
+        f.store(job.b + (job.b_outer * o + job.b_batch * b), own._at("b"))
+        f.store(job.c + (job.c_outer * o + job.c_batch * b), own._at("c"))
 
     def _entry(self):
         f = self.module.function(
@@ -448,6 +450,7 @@ class Driver:
         # matrix.
         merges = (
             (job.batch > 1)
+            & job.outer.eq(1)
             & job.b_batch.eq(0)
             & job.a_batch.eq(job.m * job.a_row)
             & job.c_batch.eq(job.m * job.c_row)
@@ -455,27 +458,28 @@ class Driver:
         with f.if_(merges):
             job.set(m=job.m * job.batch, batch=1)
         job.set(serial=0)
-        with f.if_(job.batch.eq(1)):
+        count = job.batch * job.outer
+        with f.if_(count.eq(1)):
             f.ret(f.call("i32", "product", job.pointer))
-        with f.if_(job.batch <= 0):
+        with f.if_(count <= 0):
             f.ret(zero)
         work = self._cost(job.m, job.n, job.k)
-        total = work * job.batch
+        total = work * count
         tuning = self.tuning
         each = work < 8 * tuning.parallel_work
         with f.if_(each):
             with f.if_else(total < tuning.parallel_work) as (here, pool):
                 with here:
-                    f.call("void", "batch_task", job.pointer, f.value(0), job.batch)
+                    f.call("void", "batch_task", job.pointer, f.value(0), count)
                 with pool:
                     f.call(
                         "void", "rl_parallel_for", Value(f, "@batch_task", "ptr"),
-                        job.pointer, job.batch,
+                        job.pointer, count,
                     )  # fmt: skip
             f.ret(f.select(job.serial.eq(-1), f.value(1, "i32"), zero))
         mine = f.buffer(8 * SIZE)
         own = _Job(f, mine)
-        with f.range(job.batch) as t:
+        with f.range(count) as t:
             self._copy_job(f, job, own, t)
             failed = f.call("i32", "product", mine)
             with f.if_(failed.ne(0)):

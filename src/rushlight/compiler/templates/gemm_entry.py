@@ -19,7 +19,7 @@ RELEASE_WORK = 500_000
 _MESSAGES = {
     "count": ("PyExc_TypeError", "gemm() takes out, a, b, bias, alpha, accumulate"),
     "type": ("PyExc_TypeError", "gemm: out, a, b and bias must be arrays of the kernel's dtype"),
-    "rank": ("PyExc_ValueError", "gemm: out must be 2-D or 3-D, a and b 2-D or of out's rank"),
+    "rank": ("PyExc_ValueError", "gemm: out must be 2-D to 4-D, a and b 2-D or of out's rank"),
     "shape": ("PyExc_ValueError", "gemm: shapes must be out (m, n), a (m, k), b (k, n), bias (n)"),
     "layout": (
         "PyExc_ValueError",
@@ -93,11 +93,11 @@ class _Entry:
             f.store(value, buffer + 8 * INDEX[name])
 
         rank = self.field(out, ND, "i32")
-        self.require(rank.eq(2) | rank.eq(3), "rank")
-        sizes = {}
+        self.require((rank >= 2) & (rank <= 4), "rank")
+        sizes, leading = {}, {}
         for name, array in (("c", out), ("a", a), ("b", b)):
             nd = self.field(array, ND, "i32")
-            self.require(nd.eq(2) | nd.eq(rank), "rank")
+            self.require(nd.eq(2) | (nd.eq(rank)), "rank")
             last = nd.cast("sext", "i64") * 8
             dims = self.field(array, DIMS) + last
             strides = self.field(array, STRIDES) + last
@@ -111,17 +111,22 @@ class _Entry:
                 self.require(adjacent & flags.ne(0), "layout")
             else:
                 put(self.field(strides, -8, "i64"), f"{name}_col")
-            step, size = f.var("i64", 0), f.var("i64", 1)
-            with f.if_(nd.eq(3)):
-                size.set(self.field(dims, -24, "i64"))
-                with f.if_(size.get().ne(1)):
-                    step.set(self.field(strides, -24, "i64"))
-            put(step.get(), f"{name}_batch")
+            lead = {}
+            for level, offset in (("batch", -24), ("outer", -32)):
+                step, size = f.var("i64", 0), f.var("i64", 1)
+                with f.if_(nd > (2 if level == "batch" else 3)):
+                    size.set(self.field(dims, offset, "i64"))
+                    with f.if_(size.get().ne(1)):
+                        step.set(self.field(strides, offset, "i64"))
+                put(step.get(), f"{name}_{level}")
+                lead[level] = size.get()
+                if name == "c":
+                    put(lead[level], level)
+                else:
+                    fits = lead[level].eq(1) | lead[level].eq(leading[level])
+                    self.require(fits, "shape")
             if name == "c":
-                batch = size.get()
-                put(batch, "batch")
-            else:
-                self.require(size.get().eq(1) | size.get().eq(batch), "shape")
+                leading = lead
         (m, n), (am, k), (bk, bn) = sizes["c"], sizes["a"], sizes["b"]
         self.require(am.eq(m) & bk.eq(k) & bn.eq(n), "shape")
         put(m, "m")
@@ -154,7 +159,7 @@ class _Entry:
         put(beta.get(), "beta")
 
         failed, state = f.var("i32", 0), f.var("ptr", null)
-        release = m * n * k * batch >= RELEASE_WORK
+        release = m * n * k * leading["batch"] * leading["outer"] >= RELEASE_WORK
         with f.if_(release):
             state.set(f.call("ptr", "PyEval_SaveThread"))
         failed.set(f.call("i32", f"{self.prefix}_gemm", buffer))

@@ -116,7 +116,20 @@ class HalfDriver:
         return wide + size * blocks
 
     def _entry(self):
+        self._one()
         f = self.module.function("rl_gemm", "i32", [("ptr", "job")], attributes="nounwind")
+        job = _Job(f, f.args[0])
+        with f.range(job.outer):
+            failed = f.call("i32", "one", job.pointer)
+            with f.if_(failed.ne(0)):
+                f.ret(failed)
+            for name in "abc":
+                f.store(getattr(job, name) + getattr(job, f"{name}_outer"), job._at(name))
+        f.ret(f.value(0, "i32"))
+
+    def _one(self):
+        """The products of one index of the outer batch dimension."""
+        f = self.module.function("one", "i32", [("ptr", "job")], "internal", "nounwind")
         job = _Job(f, f.args[0])
         own = _Job(f, f.buffer(8 * SIZE))
         m, n, k, batch = job.m, job.n, job.k, job.batch
@@ -127,6 +140,7 @@ class HalfDriver:
         block = f.call("ptr", "rl_scratch", elements * 4)
         with f.if_(block.eq(null)):
             f.ret(f.value(1, "i32"))
+        own.set(outer=1, a_outer=0, b_outer=0, c_outer=0)
         for name in ("batch", "m", "n", "k", "alpha", "beta"):
             own.set(**{name: f.load("i64", job._at(name))})
         at = f.load("ptr", block)
