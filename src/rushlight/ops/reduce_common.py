@@ -96,3 +96,44 @@ def no_identity(name, shape, axes):
     for d in axes:
         if shape[d] == 0:
             raise IndexError(f"{name}(): Expected reduction dim {d} to have non-zero size.")
+
+
+# ---------------------------------------------------------------- compiled reductions
+
+_compiled = None
+_kernels = {}
+
+
+def compiled():
+    """Whether machine code can be made here."""
+    global _compiled
+    if _compiled is None:
+        from ..compiler import available
+        _compiled = available()
+    return _compiled
+
+
+def kernel(kind, in_np, out_nps, scalars=()):
+    """The compiled reduction of this kind for these array types, or None where there is none."""
+    key = (kind, in_np, out_nps)
+    k = _kernels.get(key, _kernels)
+    if k is _kernels:
+        k = None
+        if in_np.kind != "c" and in_np.itemsize > 0 and compiled():
+            from ..compiler import reduce_kernel
+            a = from_np(in_np)
+            if a.category < FLOAT or a.itemsize > 1:
+                outs = [from_np(o).name for o in (out_nps if type(out_nps) is tuple else (out_nps,))]
+                k = reduce_kernel(kind, a.name, outs, scalars).call
+        _kernels[key] = k
+    return k
+
+
+def mask_of(axes, ndim):
+    """Bit mask of the reduced dimensions."""
+    if axes is None:
+        return (1 << ndim) - 1
+    m = 0
+    for d in axes:
+        m |= 1 << d
+    return m

@@ -1,0 +1,148 @@
+"""Softmax and its logarithm along one dimension."""
+
+import warnings
+
+import numpy as np
+
+from ..dtypes import BY_NP, FLOAT, scalar_name
+from ..runtime.allocator import empty
+from ..tensor.geometry import wrap_dim
+from .dispatch import primitive
+from .reduce_common import compiled, narrow, wide
+from .reduction import publish
+from .registry import FUNCTIONS, METHODS
+
+_kernels = {}
+
+
+def _kernel(kind, d):
+    k = _kernels.get((kind, d))
+    if k is None:
+        from ..compiler import softmax_kernel
+        k = _kernels[kind, d] = softmax_kernel(kind, BY_NP[d].name).call
+    return k
+
+
+def _forward(kind, a, dim):
+    d = a.dtype
+    if d.kind != "c" and compiled():
+        x = a if a.ndim else a.reshape(1)
+        out = empty(x.shape, d)
+        if x.size:
+            _kernel(kind, d)(out, x, 1 << dim)
+        return out if a.ndim else out.reshape(())
+    x = wide(a if a.ndim else a.reshape(1))
+    with np.errstate(all="ignore"):
+        x = x - (x.max(dim, keepdims=True, initial=-np.inf) if d.kind != "c" else 0)
+        e = np.exp(x)
+        total = e.sum(dim, keepdims=True)
+        return narrow(e / total if kind == "softmax" else x - np.log(total), d).reshape(a.shape)
+
+
+def _backward(kind, g, y, dim):
+    d = y.dtype
+    if d.kind != "c" and g.dtype == d and compiled():
+        if not y.ndim:
+            g, y = g.reshape(1), y.reshape(1)
+        out = empty(y.shape, d)
+        if y.size:
+            _kernel(kind + "_backward", d)(out, g, y, 1 << dim)
+        return out
+    shape = y.shape
+    g, y = wide(g if shape else g.reshape(1)), wide(y if shape else y.reshape(1))
+    with np.errstate(all="ignore"):
+        if kind == "softmax":
+            r = y.conj() * (g - (g * y.conj()).sum(dim, keepdims=True))
+        else:
+            r = g - np.exp(y).conj() * g.sum(dim, keepdims=True)
+    return narrow(r, d).reshape(shape)
+
+
+def _softmax_second(g, grad_output, output, dim, needs):
+    """Gradients of y * (g - sum(g * y)) for g and y."""
+    sums = (g * output).sum(dim, True) if output._a.ndim else g * output
+    first = _softmax_backward(g, output, dim) if needs[0] else None
+    second = None
+    if needs[1]:
+        inner = (grad_output * output).sum(dim, True) if output._a.ndim else grad_output * output
+        second = g * (grad_output - inner) - grad_output * sums
+    return first, second
+
+
+def _log_softmax_second(g, grad_output, output, dim, needs):
+    total = grad_output.sum(dim, True) if output._a.ndim else grad_output
+    p = output.exp()
+    inner = (g * p).sum(dim, True) if output._a.ndim else g * p
+    return g - inner if needs[0] else None, -g * p * total if needs[1] else None
+
+
+def _joint(rule):
+    from ..record import Joint
+    return Joint(rule)
+
+
+@primitive("_softmax_backward_data(Tensor grad_output, Tensor output, int dim) -> Tensor",
+           vjp=_joint(_softmax_second))
+def _softmax_backward(g, y, dim):
+    r = _backward("softmax", g, y, dim)
+    return r if y.ndim else r.reshape(())
+
+
+@primitive("_log_softmax_backward_data(Tensor grad_output, Tensor output, int dim) -> Tensor",
+           vjp=_joint(_log_softmax_second))
+def _log_softmax_backward(g, y, dim):
+    r = _backward("log_softmax", g, y, dim)
+    return r if y.ndim else r.reshape(())
+
+
+@primitive("_softmax(Tensor self, int dim) -> Tensor", node="SoftmaxBackward0",
+           vjp={"self": lambda g, out, dim: _softmax_backward(g, out, dim)}, samples="scan")
+def _softmax(a, dim):
+    return _forward("softmax", a, dim)
+
+
+@primitive("_log_softmax(Tensor self, int dim) -> Tensor", node="LogSoftmaxBackward0",
+           vjp={"self": lambda g, out, dim: _log_softmax_backward(g, out, dim)}, samples="scan")
+def _log_softmax(a, dim):
+    return _forward("log_softmax", a, dim)
+
+
+def _function(call, kernel_name):
+    def fn(input, dim, dtype=None):
+        if dtype is not None and dtype is not input.dtype:
+            input = input.to(dtype)
+        elif input.dtype.category < FLOAT:
+            raise NotImplementedError(f"\"{kernel_name}\" not implemented for "
+                                      f"'{scalar_name(input.dtype)}'")
+        return call(input, wrap_dim(dim, input._a.ndim))
+    return fn
+
+
+softmax = _function(_softmax, "softmax_lastdim_kernel_impl")
+softmax.__doc__ = "exp(input) / sum(exp(input)) along `dim`, without overflow."
+log_softmax = _function(_log_softmax, "log_softmax_lastdim_kernel_impl")
+log_softmax.__doc__ = "log(softmax(input)) along `dim`, without overflow."
+publish("softmax", softmax, namespaces=("torch", "torch.special"))
+publish("log_softmax", log_softmax, namespaces=("torch", "torch.special"))
+METHODS["softmax"], METHODS["log_softmax"] = softmax, log_softmax
+
+
+def _implicit_dim(name, ndim, stacklevel):
+    warnings.warn(f"Implicit dimension choice for {name} has been deprecated. Change the call to include "
+                  "dim=X as an argument.", stacklevel=stacklevel + 2)
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def _functional(name, fn, sign=1):
+    def function(input, dim=None, _stacklevel=3, dtype=None):
+        if dim is None:
+            dim = _implicit_dim(name, input._a.ndim, _stacklevel)
+        return fn(input if sign > 0 else -input, dim, dtype)
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = fn.__doc__ if sign > 0 else "softmax(-input) along `dim`."
+    FUNCTIONS.setdefault("torch.nn.functional", {})[name] = function
+
+
+_functional("softmax", softmax)
+_functional("log_softmax", log_softmax)
+_functional("softmin", softmax, -1)
