@@ -223,3 +223,27 @@ def test_mixed_kinds():
     out = np.empty(3)
     k(out, mask, x, index)
     np.testing.assert_array_equal(out, [1.5, 4, 3])
+
+
+def test_short_rows_and_transposes():
+    rng = np.random.default_rng(12)
+    k = add32()
+    for shape in [(5000, 3), (400, 7, 5), (300, 2, 63), (64, 64, 1), (3, 700, 2)]:
+        a = rng.standard_normal(shape, "f4")
+        for b in (a[0], a[..., :1], a[:1], a[:, :1], a[0, ..., :1], a[::-1]):
+            out = np.empty(shape, "f4")
+            k(out, a, b)
+            np.testing.assert_array_equal(out, a + b)
+            k(out, b, a)
+            np.testing.assert_array_equal(out, a + b)
+            wide = np.empty((*shape[:-1], shape[-1] * 2), "f4")[..., ::2]
+            k(wide, a, b)
+            np.testing.assert_array_equal(wide, a + b)
+    for shape in [(300, 500), (70, 1000, 3), (2, 130, 40, 40)]:
+        a = rng.standard_normal(shape, "f4")
+        for axes in ((1, 0), (1, 0, 2), (2, 0, 1), (0, 2, 3, 1), (3, 1, 2, 0)):
+            if len(axes) == a.ndim:
+                b = a.transpose(axes)
+                out = np.empty(b.shape, "f4")
+                k(out, b, b[:1])
+                np.testing.assert_array_equal(out, b + b[:1])

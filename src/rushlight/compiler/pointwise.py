@@ -253,6 +253,7 @@ class Loop:
                 element = f.load(MEMORY[o.dtype], o.base, 1)
                 f.store(f.splat(element, lanes), o.buffer, 64)
         n = f.args[3]
+        head = self.head(n)
         at = f.var("i64", 0)
         most = f.value(lanes * GATHERED_VECTORS)
         with f.loop() as chunks:
@@ -260,9 +261,10 @@ class Loop:
             left = n - start
             chunks.break_if(left <= 0)
             whole = left & -lanes
-            tail = whole.eq(0)
+            before = start.eq(0) & head.ne(0)
+            tail = whole.eq(0) | before
             part = f.select(in_place, whole, f.minimum(whole, most))
-            count = f.select(tail, left, part)
+            count = f.select(tail, f.select(before, head, left), part)
             for o in self.operands:
                 self.place(o, start, count, tail)
             self.body(count, scalars, tail)
@@ -271,6 +273,14 @@ class Loop:
                     self.copy("scatter", o, o.base + start * o.stride, count)
             at.set(start + count)
         f.ret()
+
+    def head(self, n):
+        """Elements before the first result that starts a cache line, where that is worth the while."""
+        f, out = self.f, self.results[0]
+        address = f.emit("i64", f"ptrtoint ptr {out.base.name} to i64")
+        head = ((f.value(0) - address) & 63).udiv(out.size)
+        worth = (n >= 2048) & out.direct & (head < self.lanes) & (address & (out.size - 1)).eq(0)
+        return f.select(worth, head, f.value(0))
 
     def read_scalars(self):
         f, result = self.f, []

@@ -34,13 +34,19 @@ ENVIRONMENT = (
 )  # fmt: skip
 
 # Words of the call context.
-(DESC, RANK, ROWS, ROW_LENGTH, CHUNKS, TILE_ROWS, TILES, WORK_FLAGS, TOTAL) = range(9)
+(DESC, RANK, ROWS, ROW_LENGTH, CHUNKS, TILE_ROWS, TILES, WORK_FLAGS, TOTAL, BLOCK) = range(10)
 POINTERS = 16
 SCALARS = POINTERS + MAX_OPERANDS
 SHAPE = SCALARS + MAX_SCALARS
 STEPS = SHAPE + MAX_DIMS
 CONTEXT_WORDS = STEPS + MAX_DIMS * MAX_OPERANDS
 
+# Columns of a block where an operand walks across cache lines.
+ACROSS_COLUMNS = 64
+# Rows shorter than this are taken many at a time, through buffers of so many elements.
+SHORT_ROW = 64
+PACKED_ELEMENTS = 1024
+PACKED_OPERANDS = 8
 # Below this many elements holding the GIL is cheaper than letting it go.
 RELEASE_GIL_FROM = 100_000
 
@@ -86,6 +92,10 @@ def module(triple):
     _read_scalars(m)
     _read_operands(m)
     _run_tiles(m)
+    _walks_across(m)
+    _packs_short_rows(m)
+    _pack(m)
+    _run_short_rows(m)
     _execute(m)
     _call(m)
     _call_many(m)
@@ -280,18 +290,16 @@ def _run_tiles(m):
     f = m.function("rl_run_tiles", "void", [("ptr", "context"), ("i64", "begin"), ("i64", "end")])
     context = _Words(f, f.args[0])
     desc = _Words(f, context.pointer_at(DESC))
-    operands, grain, inner = desc[7], desc[5], desc.pointer_at(3)
+    operands, inner = desc[7], desc.pointer_at(3)
     rank, length = context[RANK], context[ROW_LENGTH]
     pointers, index = _Words(f, f.buffer(8 * MAX_OPERANDS)), _Words(f, f.buffer(8 * MAX_DIMS))
     chunks = context[CHUNKS]
+    block = context[BLOCK]
     with f.range(f.args[1], f.args[2]) as tile:
-        whole = chunks.eq(1)
-        row = f.select(whole, tile * context[TILE_ROWS], tile.udiv(chunks))
-        column = f.select(whole, f.value(0), tile.urem(chunks) * grain)
-        count = f.select(
-            whole, f.minimum(context[ROWS] - row, context[TILE_ROWS]), f.value(1)
-        )
-        n = f.select(whole, length, f.minimum(length - column, grain))
+        row = tile.udiv(chunks) * context[TILE_ROWS]
+        column = tile.urem(chunks) * block
+        count = f.minimum(context[ROWS] - row, context[TILE_ROWS])
+        n = f.minimum(length - column, block)
         with f.range(operands) as j:
             step = context[j + STEPS]
             f.store(context.pointer_at(j + POINTERS) + column * step, pointers.at(j))
@@ -327,6 +335,111 @@ def _run_tiles(m):
     f.ret()
 
 
+def _walks_across(m):
+    """i1 rl_walks_across(context, operands): an operand jumps cache lines in the inner dimension.
+
+    If it runs along lines in the next one, blocks of a few columns and many rows use each line whole.
+    """
+    f = m.function(
+        "rl_walks_across", "i1", [("ptr", "context"), ("i64", "operands")], "internal"
+    )
+    context, operands = _Words(f, f.args[0]), f.args[1]
+    with f.if_((context[RANK] > 1) & (context[SHAPE] > ACROSS_COLUMNS)):
+        with f.range(operands) as j:
+            inner = _magnitude(f, context[j + STEPS])
+            outer = _magnitude(f, context[operands + j + STEPS])
+            with f.if_((inner >= 64) & (outer < inner) & outer.ne(0)):
+                f.ret(f.value(True, "i1"))
+    f.ret(f.value(False, "i1"))
+
+
+def _packs_short_rows(m):
+    """i1 rl_packs_short_rows(desc, context): rows are short and results contiguous over two dims.
+
+    Then inputs that do not run on from row to row are written out for many rows at a time.
+    """
+    f = m.function(
+        "rl_packs_short_rows", "i1", [("ptr", "desc"), ("ptr", "context")], "internal"
+    )
+    desc, context = _Words(f, f.args[0]), _Words(f, f.args[1])
+    operands, length = desc[7], context[SHAPE]
+    fits = (context[RANK] > 1) & (length < SHORT_ROW) & (operands <= PACKED_OPERANDS)
+    with f.if_(fits & (context[TOTAL] >= 4 * SHORT_ROW)):
+        with f.range(desc[0]) as j:
+            size = desc[j + HEADER]
+            runs_on = context[j + STEPS].eq(size)
+            runs_on = runs_on & context[operands + j + STEPS].eq(size * length)
+            with f.if_(~runs_on):
+                f.ret(f.value(False, "i1"))
+        f.ret(f.value(True, "i1"))
+    f.ret(f.value(False, "i1"))
+
+
+def _pack(m):
+    """void rl_pack(to, from, size, step, n, row_step, rows): rows of elements, contiguous."""
+    f = m.function(
+        "rl_pack", "void",
+        [("ptr", "to"), ("ptr", "from"), ("i64", "size"), ("i64", "step"), ("i64", "n"),
+         ("i64", "row_step"), ("i64", "rows")], "internal",
+    )
+    to, source, size, step, n, row_step, rows = f.args
+    for width in (1, 2, 4, 8):
+        with f.if_(size.eq(width)):
+            with f.range(rows) as r:
+                here, there = source + r * row_step, to + r * (n * width)
+                with f.range(n) as i:
+                    f.store(f.load(f"i{8 * width}", here + i * step, 1), there + i * width, 1)
+    f.ret()
+
+
+def _run_short_rows(m):
+    """void rl_run_short_rows(context, begin, end): tiles of many short rows as one long row."""
+    f = m.function(
+        "rl_run_short_rows", "void", [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
+    )
+    context = _Words(f, f.args[0])
+    desc = _Words(f, context.pointer_at(DESC))
+    operands, rank = desc[7], context[RANK]
+    length, rows, block, chunks = (
+        context[SHAPE], context[SHAPE + 1], context[BLOCK], context[CHUNKS]
+    )
+    pointers = _Words(f, f.buffer(8 * PACKED_OPERANDS))
+    packed = _Words(f, f.buffer(8 * PACKED_OPERANDS))
+    buffers = f.buffer(8 * PACKED_ELEMENTS * PACKED_OPERANDS)
+    with f.range(operands) as j:
+        packed[j] = 0
+    with f.range(f.args[1], f.args[2]) as tile:
+        first = tile.urem(chunks) * block
+        count = f.minimum(rows - first, block)
+        with f.range(operands) as j:
+            here = f.var("ptr", context.pointer_at(j + POINTERS))
+            left = f.var("i64", tile.udiv(chunks))
+            with f.range(2, rank) as d:
+                size = context[d + SHAPE]
+                step = context[d * operands + j + STEPS]
+                here.set(here.get() + left.get().urem(size) * step)
+                left.set(left.get().udiv(size))
+            size, step = desc[j + HEADER], context[j + STEPS]
+            row_step = context[operands + j + STEPS]
+            source = here.get() + first * row_step
+            with f.if_else(step.eq(size) & row_step.eq(size * length)) as (runs_on, other):
+                with runs_on:
+                    f.store(source, pointers.at(j))
+                with other:
+                    place = buffers + j * (8 * PACKED_ELEMENTS)
+                    f.store(place, pointers.at(j))
+                    # The same row again and again needs to be written only once.
+                    key = f.emit("i64", f"ptrtoint ptr {source.name} to i64")
+                    known = row_step.eq(0) & packed[j].eq(key)
+                    with f.if_(~known):
+                        fill = f.select(row_step.eq(0), block, count)
+                        f.call("void", "rl_pack", place, source, size, step, length, row_step, fill)
+                        packed[j] = key
+        f.call("void", desc.pointer_at(3), pointers.pointer, desc.at(HEADER), context.at(SCALARS),
+               count * length, f.value(0))
+    f.ret()
+
+
 def _execute(m):
     """void rl_execute(desc, context): run what rl_read_operands has laid out."""
     f = m.function("rl_execute", "void", [("ptr", "desc"), ("ptr", "context")], "internal")
@@ -347,32 +460,48 @@ def _execute(m):
         f.call("void", desc.pointer_at(3), context.at(POINTERS), context.at(STEPS),
                context.at(SCALARS), length, past.get())
         f.ret()
-    rows = total.udiv(length)
-    context[ROWS] = rows
-    with f.if_else(length >= grain) as (long, short):
-        with long:
-            chunks = (length + grain - 1).udiv(grain)
-            context[CHUNKS] = chunks
-            context[TILE_ROWS] = 1
-            context[TILES] = rows * chunks
+    task = f.var("ptr", _function(f, "rl_run_tiles"))
+    packed = f.call("i1", "rl_packs_short_rows", f.args[0], f.args[1])
+    with f.if_else(packed) as (short, normal):
         with short:
-            context[CHUNKS] = 1
-            each = grain.udiv(length)
+            # Two dimensions make one row, cut where the inner one ends.
+            task.set(_function(f, "rl_run_short_rows"))
+            long_row = length * context[SHAPE + 1]
+            context[ROWS] = total.udiv(long_row)
+            block = f.value(PACKED_ELEMENTS).udiv(length)
+            context[BLOCK] = block
+            chunks = (context[SHAPE + 1] + block - 1).udiv(block)
+            context[CHUNKS] = chunks
+            context[TILES] = context[ROWS] * chunks
+        with normal:
+            rows = total.udiv(length)
+            context[ROWS] = rows
+            across = f.call("i1", "rl_walks_across", f.args[1], desc[7])
+            block = f.select(across, f.value(ACROSS_COLUMNS), grain)
+            block = f.minimum(length, block)
+            context[BLOCK] = block
+            chunks = (length + block - 1).udiv(block)
+            context[CHUNKS] = chunks
+            each = f.select((chunks > 1) & ~across, f.value(1), grain.udiv(block))
             context[TILE_ROWS] = each
-            context[TILES] = (rows + each - 1).udiv(each)
+            context[TILES] = (rows + each - 1).udiv(each) * chunks
     with f.if_(total < desc[4]):
-        f.call("void", "rl_run_tiles", f.args[1], f.value(0), context[TILES])
+        f.call("void", task.get(), f.args[1], f.value(0), context[TILES])
         f.ret()
     state = f.var("ptr", 0)
     release = total >= RELEASE_GIL_FROM
     with f.if_(release):
         state.set(f.call("ptr", _environment(f, "PyEval_SaveThread")))
-    task = f.value(0, "ptr")
-    task.name = "@rl_run_tiles"
-    f.call("void", _environment(f, "rl_parallel_for"), task, f.args[1], context[TILES])
+    f.call("void", _environment(f, "rl_parallel_for"), task.get(), f.args[1], context[TILES])
     with f.if_(release):
         f.call("void", _environment(f, "PyEval_RestoreThread"), state.get())
     f.ret()
+
+
+def _function(f, name):
+    pointer = f.value(0, "ptr")
+    pointer.name = f"@{name}"
+    return pointer
 
 
 def _none(f):
