@@ -2,9 +2,10 @@
 
 FAMILIES = [
     "views", "axes", "slicing", "complexviews", "construct", "creation", "sequences", "conversion",
-    "indexing", "joining",
+    "indexing", "gather", "scatter", "joining", "padding", "copies",
     "pointwise.arithmetic", "pointwise.elementary", "pointwise.selection", "pointwise.numeric",
-    "pointwise.activations", "comparison", "reduction", "extrema",
+    "pointwise.activations", "comparison", "reduction", "extrema", "statistics", "scan",
+    "sorting", "softmax",
     "matmul", "contraction", "random",
     "nn.convolution", "nn.pooling", "nn.normalization", "nn.dropout", "nn.embedding", "nn.losses",
     "nn.recurrent", "nn.attention",

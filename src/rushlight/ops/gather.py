@@ -1,0 +1,255 @@
+"""Reading by index: gather, index_select, take, masked_select, one_hot."""
+
+import numpy as np
+
+from .. import dtypes
+from ..dtypes import scalar_name
+from ..runtime.allocator import empty as alloc
+from ..tensor.geometry import broadcast_shapes, wrap_dim
+from ..tensor.tensor import wrap
+from .dispatch import primitive
+from .registry import public
+from .rows import add_rows
+from .slicing import zeros_array
+
+
+def long_index(name, index, what="index"):
+    """Refuse index tensors that are not int64 or int32."""
+    if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for {what}")
+
+
+# ---------------------------------------------------------------- gather
+
+def window_of(a, dim, shape):
+    """`a` cut to `shape` in all dimensions but `dim`."""
+    return a[tuple([slice(None) if d == dim else slice(0, n) for d, n in enumerate(shape)])]
+
+
+def check_range(index, n, dim, text="index {i} is out of bounds for dimension {dim} with size {n}"):
+    """Raise for an index outside [0, n)."""
+    if index.size:
+        low, high = index.min(), index.max()
+        if low < 0 or high >= n:
+            raise (RuntimeError if "{dim}" in text else IndexError)(
+                text.format(i=low if low < 0 else high, dim=dim, n=n))
+
+
+@primitive("gather(Tensor self, int dim, Tensor index, bool sparse_grad) -> Tensor",
+           vjp={"self": lambda g, self_shape, dim, index: _gather_backward(g, self_shape, dim, index)})
+def _gather(a, dim, index, sparse_grad):
+    if not a.ndim or not index.ndim:
+        a1 = a.reshape(1) if not a.ndim else a
+        check_range(index, a1.shape[0], dim)
+        return a1.take(index.reshape(-1)).reshape(index.shape)
+    check_range(index, a.shape[dim], dim)
+    if index.dtype != np.int64:
+        index = index.astype(np.int64)
+    return np.ascontiguousarray(np.take_along_axis(window_of(a, dim, index.shape), index, dim))
+
+
+def _gather_backward(g, shape, dim, index):
+    return g.new_zeros(shape).scatter_add(dim, index, g)
+
+
+def check_gather(name, input, dim, index):
+    """Wrapped dimension, after PyTorch's checks of rank, dtype and size."""
+    n = input._a.ndim
+    dim = wrap_dim(dim, n)
+    if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
+    if not index._a.size:
+        return dim
+    if max(n, 1) != max(index._a.ndim, 1):
+        raise RuntimeError("Index tensor must have the same number of dimensions as "
+                           f"{'input' if name == 'gather' else 'self'} tensor")
+    for d in range(n):
+        if d != dim and index._a.ndim and index._a.shape[d] > input._a.shape[d]:
+            raise RuntimeError(f"Size does not match at dimension {d} expected index "
+                               f"{list(index.shape)} to be no larger than self {list(input.shape)} apart "
+                               f"from dimension {dim}")
+    return dim
+
+
+@public(out=True)
+def gather(input, dim, index, *, sparse_grad=False):
+    """``out[i][j] = input[index[i][j]][j]`` for dim 0, and so on: values picked along `dim`."""
+    d = check_gather("gather", input, dim, index)
+    if not index._a.size:
+        return input.new_empty(index._a.shape)
+    return _gather(input, d, index, sparse_grad)
+
+
+@public(out=True)
+def take_along_dim(input, indices, dim=None):
+    """``gather`` with broadcasting of the other dimensions; without dim on the flattened tensors."""
+    if indices.dtype is not dtypes.int64:
+        raise RuntimeError("torch.take_along_dim(): dtype of indices should be Long but got "
+                           f"{scalar_name(indices.dtype)}")
+    if dim is None:
+        return _gather(input.reshape(-1), 0, indices.reshape(-1), False)
+    n = input._a.ndim
+    if n != indices._a.ndim:
+        raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of "
+                           f"dimensions, but got {n} dimensions for input, and {indices._a.ndim} "
+                           "dimensions for indices")
+    d = wrap_dim(dim, n)
+    a, b = list(input._a.shape), list(indices._a.shape)
+    size, rows = a[d], b[d]
+    b[d] = size
+    common = list(broadcast_shapes(a, b))
+    full = input.expand(common) if common != a else input
+    common[d] = rows
+    return _gather(full, d, indices.expand(common).contiguous(), False)
+
+
+# ---------------------------------------------------------------- whole slices
+
+@primitive("index_select(Tensor self, int dim, Tensor index) -> Tensor",
+           vjp={"self": lambda g, self_shape, dim, index:
+                _index_select_backward(g, self_shape, dim, index)})
+def _index_select(a, dim, index):
+    if not a.ndim:
+        return a.copy()
+    index = index.reshape(-1)
+    if index.size:
+        low, high = index.min(), index.max()
+        if low < 0 or high >= a.shape[dim]:
+            raise IndexError("index out of range in self")
+    out = alloc((*a.shape[:dim], index.size, *a.shape[dim + 1:]), a.dtype)
+    return np.take(a, index, dim, out, "clip") if a.size else out
+
+
+@primitive("_index_select_backward(Tensor grad, int[] shape, int dim, Tensor index) -> Tensor",
+           node="IndexAddBackward0",
+           vjp={"grad": lambda g, dim, index: _index_select(g, dim, index)})
+def _index_select_backward(grad, shape, dim, index):
+    out = zeros_array(shape, grad.dtype)
+    if not shape:
+        out[...] = grad.sum()
+        return out
+    add_slices(out, dim, index.reshape(-1), grad)
+    return out
+
+
+def add_slices(out, dim, index, values):
+    """``out[..., index[k], ...] += values[..., k, ...]`` on dimension `dim`, repeats adding up."""
+    moved = np.moveaxis(out, dim, 0)
+    width = out.size // out.shape[dim] if out.shape[dim] else 0
+    v = np.moveaxis(values, dim, 0).reshape(len(index), width)
+    if moved.flags.c_contiguous:
+        add_rows(moved.reshape(out.shape[dim], width), index, v)
+        return
+    rows = np.ascontiguousarray(moved).reshape(out.shape[dim], width)
+    add_rows(rows, index, v)
+    moved[...] = rows.reshape(moved.shape)
+
+
+@public(out=True)
+def index_select(input, dim, index):
+    """The slices of dimension `dim` at the positions `index` (a vector), copied."""
+    n = input._a.ndim
+    d = wrap_dim(dim, n)
+    if index._a.ndim > 1:
+        raise IndexError("index_select(): Index is supposed to be a vector, but got dim: "
+                         f"{index._a.ndim}")
+    long_index("index_select", index)
+    if n == 0 and index._a.size != 1:
+        raise RuntimeError("index_select(): Index to scalar can have only 1 value, got "
+                           f"{index._a.size} value(s)")
+    return _index_select(input, d, index)
+
+
+@primitive("take(Tensor self, Tensor index) -> Tensor",
+           vjp={"self": lambda g, self_shape, index: _take_backward(g, self_shape, index)})
+def _take(a, index):
+    n = a.size
+    if index.size and (index.min() < -n or index.max() >= n):
+        if not n:
+            raise IndexError("take(): tried to take from an empty tensor")
+        raise IndexError("out of range: tried to access index "
+                         f"{index[(index < -n) | (index >= n)].flat[0]} on a tensor of {n} elements.")
+    return a.reshape(-1).take(index)
+
+
+@primitive("_take_backward(Tensor grad, int[] shape, Tensor index) -> Tensor", node="PutBackward0",
+           vjp={"grad": lambda g, index: _take(g, index)})
+def _take_backward(grad, shape, index):
+    out = zeros_array(shape, grad.dtype)
+    flat = out.reshape(-1, 1)
+    i = index.reshape(-1)
+    add_rows(flat, np.where(i < 0, i + len(flat), i), grad.reshape(-1, 1))
+    return out
+
+
+@public(out=True)
+def take(input, index):
+    """Elements of the flattened tensor at the given positions, in the shape of `index`."""
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError("take(): Expected a long tensor for index, but got "
+                           f"{scalar_name(index.dtype)}")
+    return _take(input, index)
+
+
+# ---------------------------------------------------------------- masks
+
+@primitive("masked_select(Tensor self, Tensor mask) -> Tensor",
+           vjp={"self": lambda g, self, mask: _masked_select_backward(g, self, mask)})
+def _masked_select(a, mask):
+    shape = np.broadcast_shapes(a.shape, mask.shape)
+    return np.broadcast_to(a, shape)[np.broadcast_to(mask, shape)]
+
+
+def _masked_select_backward(g, self, mask):
+    shape = broadcast_shapes(self._a.shape, mask._a.shape)
+    return g.new_zeros(shape).masked_scatter(mask, g)
+
+
+@public(out=True)
+def masked_select(input, mask):
+    """The elements where `mask` is True, as a vector."""
+    if mask.dtype is not dtypes.bool_:
+        raise RuntimeError("masked_select: expected BoolTensor for mask")
+    broadcast_shapes(input._a.shape, mask._a.shape)
+    return _masked_select(input, mask)
+
+
+# ---------------------------------------------------------------- classes as unit vectors
+
+@public(namespaces=("torch", "torch.nn.functional"), method=False)
+def one_hot(tensor, num_classes=-1):
+    """Unit vectors (int64, along a new last dimension) for class numbers."""
+    if tensor.dtype is not dtypes.int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
+    a = tensor._a
+    if not a.size:
+        if num_classes <= 0:
+            raise RuntimeError("Can not infer total number of classes from empty tensor.")
+        return wrap(np.empty((*a.shape, num_classes), np.int64))
+    if a.min() < 0:
+        raise RuntimeError("Class values must be non-negative.")
+    if num_classes == -1:
+        num_classes = int(a.max()) + 1
+    else:
+        if num_classes < 1:
+            raise RuntimeError("num_classes should be positive")
+        if num_classes <= a.max():
+            raise RuntimeError("Class values must be smaller than num_classes.")
+    out = np.zeros((a.size, num_classes), np.int64)
+    out[np.arange(a.size), a.reshape(-1)] = 1
+    return wrap(out.reshape(*a.shape, num_classes))
+
+
+@public(method=False)
+def unravel_index(indices, shape):
+    """Coordinates in a tensor of the given shape of positions in its flattened form."""
+    if indices.dtype.category != dtypes.INT:
+        raise ValueError(f"expected 'indices' to be integer dtype, but got {indices.dtype!r}")
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if any(s < 0 for s in shape):
+        raise ValueError(f"'shape' cannot have negative values, but got {shape}")
+    out, rest = [], indices
+    for n in reversed(shape):
+        out.append(rest % n)
+        rest = rest // n
+    return tuple(reversed(out))

@@ -1,0 +1,147 @@
+"""``torch.nn.functional.pad``: constant, reflect, replicate and circular borders."""
+
+import numpy as np
+
+from ..runtime.allocator import empty as alloc
+from .creation import number_for
+from .dispatch import primitive
+from .gather import add_slices
+from .registry import public
+from .slicing import zeros_array
+
+
+# ---------------------------------------------------------------- constant
+
+def _pairs(pad, ndim):
+    """(before, after) for every dimension, from PyTorch's last-dimension-first list."""
+    out = [(0, 0)] * ndim
+    for i in range(len(pad) // 2):
+        out[ndim - 1 - i] = (pad[2 * i], pad[2 * i + 1])
+    return out
+
+
+@primitive("constant_pad_nd(Tensor self, int[] pad, Scalar value) -> Tensor",
+           vjp={"self": lambda g, pad: _constant(g, tuple(-p for p in pad), 0)})
+def _constant(a, pad, value):
+    pairs = _pairs(pad, a.ndim)
+    shape = tuple([n + p + q for n, (p, q) in zip(a.shape, pairs)])
+    inner, source = [], []
+    for n, m, (p, q) in zip(a.shape, shape, pairs):
+        inner.append(slice(max(p, 0), m - max(q, 0)))
+        source.append(slice(max(-p, 0), n - max(-q, 0)))
+    out = alloc(shape, a.dtype)
+    if any(p > 0 or q > 0 for p, q in pairs):
+        out.fill(value)
+    out[tuple(inner)] = a[tuple(source)]
+    return out
+
+
+@public(method=False)
+def constant_pad_nd(input, pad, value=0):
+    """A copy with borders of `value`; negative amounts cut off."""
+    pad = tuple(pad)
+    n = input._a.ndim
+    if len(pad) % 2:
+        raise RuntimeError(f"Length of pad must be even but instead it equals {len(pad)}")
+    if len(pad) // 2 > n:
+        raise RuntimeError("Length of pad should be no more than twice the number of dimensions of the "
+                           f"input. Pad length is {len(pad)} while the input has {n} dimensions.")
+    for d, (s, (p, q)) in enumerate(zip(input._a.shape, _pairs(pad, n))):
+        if s + p + q < 0:
+            raise RuntimeError(f"The input size {s}, plus negative padding {p} and {q} resulted in a "
+                               f"negative output size, which is invalid. Check dimension {d} of your "
+                               "input.")
+    return _constant(input, pad, number_for(input.dtype, value))
+
+
+# ---------------------------------------------------------------- borders made of the input
+
+def _reflect(n, p, q):
+    i = np.abs(np.arange(-p, n + q))
+    return np.where(i >= n, 2 * (n - 1) - i, i)
+
+
+def _replicate(n, p, q):
+    return np.clip(np.arange(-p, n + q), 0, max(n - 1, 0))
+
+
+def _circular(n, p, q):
+    return np.arange(-p, n + q) % max(n, 1)
+
+
+_SOURCES = {"reflection": _reflect, "replication": _replicate, "circular": _circular}
+
+
+def _border(mode, rank):
+    """The record pair of one mode and number of padded dimensions."""
+    source = _SOURCES[mode]
+    name = f"{mode}_pad{rank}d"
+    node = "".join(w.capitalize() for w in mode.split("_")) + f"Pad{rank}D"
+
+    @primitive(f"{name}_backward(Tensor grad, int[] shape, int[] pad) -> Tensor",
+               node=node + "BackwardBackward0", vjp={"grad": lambda g, pad: forward(g, pad)})
+    def backward(grad, shape, pad):
+        ndim = len(shape)
+        for i in range(len(pad) // 2):
+            d = ndim - 1 - i
+            index = source(shape[d], pad[2 * i], pad[2 * i + 1])
+            out = zeros_array((*grad.shape[:d], shape[d], *grad.shape[d + 1:]), grad.dtype)
+            add_slices(out, d, index, grad)
+            grad = out
+        return grad
+
+    @primitive(f"{name}(Tensor self, int[] pad) -> Tensor", node=node + "Backward0",
+               vjp={"self": lambda g, self_shape, pad: backward(g, self_shape, pad)})
+    def forward(a, pad):
+        for i in range(len(pad) // 2):
+            d = a.ndim - 1 - i
+            index = source(a.shape[d], pad[2 * i], pad[2 * i + 1])
+            out = alloc((*a.shape[:d], len(index), *a.shape[d + 1:]), a.dtype)
+            a = np.take(a, index, d, out, "clip") if a.size else out
+        return np.ascontiguousarray(a)
+    return forward
+
+
+_BORDERS = {(mode, rank): _border(mode, rank) for mode in _SOURCES for rank in (1, 2, 3)}
+_MODES = {"reflect": "reflection", "replicate": "replication", "circular": "circular"}
+
+
+@public(namespaces=("torch.nn.functional", "torch._C._nn"), method=False)
+def pad(input, pad, mode="constant", value=None):
+    """`input` with borders: `pad` lists (before, after) of the last dimension first.
+
+    mode: constant (`value`, default 0), reflect (without the edge), replicate (the edge), circular.
+    """
+    pad = tuple(p.__index__() for p in pad)
+    n = input._a.ndim
+    if len(pad) % 2:
+        raise RuntimeError("Padding length must be divisible by 2")
+    if len(pad) // 2 > n:
+        raise RuntimeError("Padding length should be less than or equal to two times the input "
+                           f"dimension but got padding length {len(pad)} and input of dimension {n}")
+    if mode == "constant":
+        return constant_pad_nd(input, pad, 0 if value is None else value)
+    if value is not None and value != 0:
+        raise RuntimeError(f"Padding mode \"{mode}\" doesn't take in value argument")
+    rank = len(pad) // 2
+    if mode not in _MODES:
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if rank not in (1, 2, 3) or n not in (rank + 1, rank + 2):
+        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported "
+                                  "for now")
+    for i in range(rank):
+        d = n - 1 - i
+        s, p, q = input._a.shape[d], pad[2 * i], pad[2 * i + 1]
+        if mode == "reflect" and (p >= s or q >= s):
+            raise RuntimeError("Argument #4: Padding size should be less than the corresponding input "
+                               f"dimension, but got: padding ({p}, {q}) at dimension {d} of input "
+                               f"{list(input.shape)}")
+        if mode == "circular" and (p > s or q > s):
+            raise RuntimeError("Padding value causes wrapping around more than once.")
+        if s == 0:
+            raise RuntimeError(f"Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with possibly 0 "
+                               "batch size and other non-zero dimensions for input, but got: "
+                               f"{list(input.shape)}")
+        if s + p + q < (0 if mode == "circular" else 1):
+            raise RuntimeError(f"input (size: {s}) is too small for the padding ({p}, {q})")
+    return _BORDERS[_MODES[mode], rank](input, pad)

@@ -1,0 +1,919 @@
+"""Writing by index: scatter and its reductions, index_add and its kin, masked writes, parts replaced."""
+
+import numpy as np
+
+from .. import dtypes
+from ..dtypes import scalar_name
+from ..record import Joint
+from ..tensor.geometry import broadcast_shapes, can_expand, wrap_dim
+from ..tensor.storage import MetaArray
+from ..tensor.tensor import Tensor, resolve_bits, wrap
+from .creation import number_for
+from .dispatch import primitive
+from .gather import (
+    _gather,
+    _index_select,
+    _take,
+    add_slices,
+    check_gather,
+    check_range,
+    long_index,
+    window_of,
+)
+from .indexing import mutate, writable
+from .inplace import apply
+from .registry import public
+from .rows import add_rows
+from .slicing import _diagonal, _select, _slice, _writable_diagonal
+
+_ndarray = np.ndarray
+
+
+def _one_value(value, name):
+    if isinstance(value, Tensor) and value._a.ndim:
+        raise RuntimeError(f"{name} only supports a 0-dimensional value tensor, but got tensor with "
+                           f"{value._a.ndim} dimension(s).")
+
+
+# ---------------------------------------------------------------- masked_fill
+
+@primitive("masked_fill.Scalar(Tensor self, Tensor mask, Scalar value) -> Tensor",
+           vjp={"self": lambda g, mask: g.masked_fill(mask, 0)})
+def _masked_fill(a, mask, value):
+    return _filled(a, mask, value)
+
+
+@primitive("masked_fill.Tensor(Tensor self, Tensor mask, Tensor value) -> Tensor",
+           node="MaskedFillBackward1",
+           vjp={"self": lambda g, mask: g.masked_fill(mask, 0),
+                "value": lambda g, mask: g.where(mask, g.new_zeros(())).sum()})
+def _masked_fill_tensor(a, mask, value):
+    return _filled(a, mask, value)
+
+
+def _filled(a, mask, value):
+    if a.shape == mask.shape or can_expand(mask.shape, a.shape):
+        from .pointwise.core import result_array
+        out = result_array([a], a.dtype)
+        out[...] = a
+    else:
+        out = np.broadcast_to(a, np.broadcast_shapes(a.shape, mask.shape)).copy()
+    with np.errstate(all="ignore"):
+        np.copyto(out, value, where=mask, casting="unsafe")
+    return out
+
+
+def _mask(mask):
+    if mask.dtype is not dtypes.bool_:
+        raise RuntimeError("masked_fill_ only supports boolean masks, but got mask with dtype "
+                           f"{_cname(mask.dtype)}")
+
+
+def _cname(d):
+    from .matmul import _CPP
+    return _CPP.get(d.name, d.name)
+
+
+def _fill_value(input, value):
+    _one_value(value, "masked_fill_")
+    if isinstance(value, Tensor):
+        if not dtypes.can_cast(value.dtype, input.dtype):
+            raise RuntimeError(f"value cannot be converted to type {input.dtype!r} without overflow")
+        return value
+    return number_for(input.dtype, value)
+
+
+@public()
+def masked_fill(input, mask, value):
+    """A copy with `value` where `mask` is True."""
+    _mask(mask)
+    value = _fill_value(input, value)
+    broadcast_shapes(input._a.shape, mask._a.shape)
+    if isinstance(value, Tensor):
+        return _masked_fill_tensor(input, mask, value)
+    return _masked_fill(input, mask, value)
+
+
+@public(name="masked_fill_", namespaces=())
+def masked_fill_(input, mask, value):
+    """Write `value` where `mask` is True."""
+    _mask(mask)
+    value = _fill_value(input, value)
+    _fits(mask._a.shape, input._a.shape)
+    if type(input._a) is not _ndarray:
+        return input
+    if isinstance(value, Tensor):
+        rec, v = _masked_fill_tensor.record, resolve_bits(value)
+    else:
+        rec, v = _masked_fill.record, value
+    if input._bits & 3:
+        return apply(masked_fill, input, (mask, value), {}, "masked_fill")
+    with np.errstate(all="ignore"):
+        return mutate(rec, (input, mask, value),
+                      lambda: np.copyto(input._a, v, where=mask._a, casting="unsafe"))
+
+
+def _fits(shape, target):
+    if not can_expand(shape, target):
+        from .views import expanded
+        expanded(wrap(MetaArray(shape, np.dtype(bool))), target)
+
+
+# ---------------------------------------------------------------- masked_scatter
+
+@primitive("masked_scatter(Tensor self, Tensor mask, Tensor source) -> Tensor",
+           vjp={"self": lambda g, mask: g.masked_fill(mask, 0),
+                "source": lambda g, mask, source_shape: _masked_source(g, mask, source_shape)})
+def _masked_scatter(a, mask, source):
+    shape = np.broadcast_shapes(a.shape, mask.shape)
+    out = np.broadcast_to(a, shape).copy()
+    _scatter_mask(out, np.broadcast_to(mask, shape), source)
+    return out
+
+
+def _scatter_mask(out, mask, source):
+    n = int(np.count_nonzero(mask))
+    if n > source.size:
+        raise RuntimeError("masked_scatter: expected `self.numel()` >= number of ones in mask: the "
+                           f"source has {source.size} elements, the mask {n}")
+    out[mask] = source.reshape(-1)[:n]
+
+
+def _masked_source(g, mask, shape):
+    n = 1
+    for s in shape:
+        n *= s
+    picked = g.masked_select(mask)
+    k = picked._a.shape[0]
+    if k < n:
+        from .joining import cat
+        picked = cat([picked, picked.new_zeros((n - k,))])
+    return picked.reshape(shape)
+
+
+def _masked_scatter_check(input, mask, source):
+    if input.dtype is not source.dtype:
+        raise RuntimeError("masked_scatter_: expected self and source to have same dtypes but got"
+                           f"{scalar_name(input.dtype)} and {scalar_name(source.dtype)}")
+    if mask.dtype is not dtypes.bool_:
+        raise RuntimeError("masked_scatter_ only supports boolean masks, but got mask with dtype "
+                           f"{scalar_name(mask.dtype)}")
+
+
+@public()
+def masked_scatter(input, mask, source):
+    """A copy with consecutive elements of `source` where `mask` is True."""
+    _masked_scatter_check(input, mask, source)
+    broadcast_shapes(input._a.shape, mask._a.shape)
+    return _masked_scatter(input, mask, source)
+
+
+@public(name="masked_scatter_", namespaces=())
+def masked_scatter_(input, mask, source):
+    """Write consecutive elements of `source` where `mask` is True."""
+    _masked_scatter_check(input, mask, source)
+    _fits(mask._a.shape, input._a.shape)
+    a = writable(input)
+    s = resolve_bits(source)
+    return mutate(_masked_scatter.record, (input, mask, source),
+                  lambda: _scatter_mask(a, np.broadcast_to(mask._a, a.shape), s))
+
+
+# ---------------------------------------------------------------- scatter
+
+def _zero_at(g, dim, index):
+    return g.scatter(dim, index, 0)
+
+
+@primitive("scatter.src(Tensor self, int dim, Tensor index, Tensor src) -> Tensor",
+           vjp={"self": lambda g, dim, index: _zero_at(g, dim, index),
+                "src": lambda g, dim, index, src_shape: _source_part(g, dim, index, src_shape)})
+def _scatter_src(a, dim, index, src):
+    out = a.copy()
+    _put(out, dim, index, src)
+    return out
+
+
+@primitive("scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
+           node="ScatterBackward1", vjp={"self": lambda g, dim, index: _zero_at(g, dim, index)})
+def _scatter_value(a, dim, index, value):
+    out = a.copy()
+    _put(out, dim, index, value)
+    return out
+
+
+def _source_part(g, dim, index, shape):
+    """The gradient of a source of which only the index's window was used."""
+    picked = _gather(g, dim, index, False)
+    if tuple(shape) == picked._a.shape:
+        return picked
+    full = g.new_zeros(shape)
+    window = full
+    for d, n in enumerate(picked._a.shape):
+        window = _slice(window, d, 0, n, 1)
+    window.copy_(picked)
+    return full
+
+
+def _put(out, dim, index, src):
+    """``out[index[i][j]][j] = src[i][j]`` in place; of repeated positions the last wins."""
+    if not index.size:
+        return
+    if not out.ndim:
+        check_range(index, 1, 0)
+        out[...] = src if not isinstance(src, _ndarray) else src.reshape(-1)[-1]
+        return
+    check_range(index, out.shape[dim], dim)
+    if isinstance(src, _ndarray):
+        src = src.reshape(1) if not src.ndim else src
+        src = src[tuple([slice(0, n) for n in index.shape])]
+    np.put_along_axis(window_of(out, dim, index.shape), index.astype(np.int64, copy=False), src, dim)
+
+
+def _positions(out, dim, index):
+    """Positions in the flattened (row-major) `out` that a scatter writes to."""
+    shape = out.shape
+    flat = np.zeros(index.shape, np.int64)
+    for d in range(len(shape)):
+        if d == dim:
+            flat = flat * shape[d] + index
+        else:
+            k = np.arange(index.shape[d]).reshape((-1,) + (1,) * (len(shape) - d - 1))
+            flat = flat * shape[d] + k
+    return flat.reshape(-1)
+
+
+def _window_source(src, index):
+    return src[tuple([slice(0, n) for n in index.shape])].reshape(-1) if src.ndim else src.reshape(-1)
+
+
+def _add(out, dim, index, src):
+    if not index.size:
+        return
+    if not out.ndim:
+        check_range(index, 1, 0)
+        out += src.reshape(-1)[:index.size].sum()
+        return
+    check_range(index, out.shape[dim], dim)
+    flat = out.reshape(-1, 1) if out.flags.c_contiguous else np.ascontiguousarray(out).reshape(-1, 1)
+    add_rows(flat, _positions(out, dim, index), _window_source(src, index).reshape(-1, 1))
+    if not out.flags.c_contiguous:
+        out[...] = flat.reshape(out.shape)
+
+
+@primitive("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor",
+           vjp={"self": lambda g: g,
+                "src": lambda g, dim, index, src_shape: _source_part(g, dim, index, src_shape)})
+def _scatter_add(a, dim, index, src):
+    out = a.copy()
+    _add(out, dim, index, src)
+    return out
+
+
+def _check_source(name, input, dim, index, src):
+    d = check_gather("scatter", input, dim, index)
+    if src.dtype is not input.dtype:
+        raise RuntimeError(f"{name}(): Expected self.dtype to be equal to src.dtype")
+    if not index._a.size:
+        return d
+    n = index._a.ndim
+    if max(n, 1) != max(src._a.ndim, 1):
+        raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
+    for k in range(n):
+        if src._a.ndim and index._a.shape[k] > src._a.shape[k]:
+            raise RuntimeError(f"Expected index {list(index.shape)} to be no larger than src "
+                               f"{list(src.shape)} in all dimensions")
+    return d
+
+
+def _scatter(input, dim, index, src, reduce, inplace):
+    if isinstance(src, Tensor) and reduce is None and not src._a.ndim and index._a.ndim:
+        pass
+    if reduce is not None:
+        if reduce not in ("add", "multiply"):
+            raise RuntimeError("reduce argument must be either add or multiply.")
+        if not isinstance(src, Tensor):
+            src = wrap(np.full(index._a.shape, number_for(input.dtype, src), input.dtype.np))
+        d = _check_source("scatter", input, dim, index, src)
+        call = _scatter_add if reduce == "add" else _scatter_multiply
+        return _finish(call, input, d, index, src, inplace)
+    if isinstance(src, Tensor):
+        d = _check_source("scatter", input, dim, index, src)
+        return _finish(_scatter_src, input, d, index, src, inplace)
+    d = check_gather("scatter", input, dim, index)
+    return _finish(_scatter_value, input, d, index, number_for(input.dtype, src), inplace)
+
+
+def _finish(call, input, d, index, src, inplace):
+    if not inplace:
+        return call(input, d, index, src)
+    if type(input._a) is not _ndarray:
+        return input
+    a = writable(input)
+    s = resolve_bits(src) if isinstance(src, Tensor) else src
+    if isinstance(src, Tensor) and src._storage.block() is input._storage.block():
+        s = s.copy()
+    write = {_scatter_src: _put, _scatter_value: _put, _scatter_add: _add,
+             _scatter_multiply: _multiply}[call]
+    return mutate(call.record, (input, d, index, src), lambda: write(a, d, index._a, s))
+
+
+def _multiply(out, dim, index, src):
+    _reduce_at(np.multiply, out, dim, index, src)
+
+
+def _reduce_at(ufunc, out, dim, index, src):
+    if not index.size:
+        return
+    target = out.reshape(1) if not out.ndim else out
+    index = index.reshape(1) if not index.ndim else index
+    check_range(index, target.shape[dim], dim)
+    flat = np.ascontiguousarray(target).reshape(-1)
+    values = _window_source(src.reshape(1) if not src.ndim else src, index)
+    if flat.dtype.itemsize == 2 and flat.dtype.kind not in "iu":
+        wide = flat.astype(np.float32)
+        ufunc.at(wide, _positions(target, dim, index), values.astype(np.float32))
+        flat = wide.astype(flat.dtype)
+    else:
+        ufunc.at(flat, _positions(target, dim, index), values)
+    target[...] = flat.reshape(target.shape)
+
+
+@primitive("_scatter_multiply(Tensor self, int dim, Tensor index, Tensor src) -> Tensor",
+           node="ScatterBackward2",
+           vjp=Joint(lambda g, self, dim, index, src: _no_multiply()))
+def _scatter_multiply(a, dim, index, src):
+    out = a.copy()
+    _multiply(out, dim, index, src)
+    return out
+
+
+def _no_multiply():
+    raise NotImplementedError("the derivative for 'scatter' with reduce='multiply' is not implemented; "
+                              "use scatter_reduce with reduce='prod'")
+
+
+@public(out=True)
+def scatter(input, dim, index, src=None, *, reduce=None, value=None):
+    """A copy with ``[index[i][j]][j] = src[i][j]`` (for dim 0), `src` a tensor or a number."""
+    return _scatter(input, dim, index, value if src is None else src, reduce, False)
+
+
+@public(name="scatter_", namespaces=())
+def scatter_(input, dim, index, src=None, *, reduce=None, value=None):
+    """``self[index[i][j]][j] = src[i][j]`` (for dim 0), `src` a tensor or a number."""
+    return _scatter(input, dim, index, value if src is None else src, reduce, True)
+
+
+@public(out=True)
+def scatter_add(input, dim, index, src):
+    """A copy with ``[index[i][j]][j] += src[i][j]`` (for dim 0), repeats adding up."""
+    d = _check_source("scatter", input, dim, index, src)
+    return _scatter_add(input, d, index, src)
+
+
+@public(name="scatter_add_", namespaces=())
+def scatter_add_(input, dim, index, src):
+    """``self[index[i][j]][j] += src[i][j]`` (for dim 0), repeats adding up."""
+    d = _check_source("scatter", input, dim, index, src)
+    return _finish(_scatter_add, input, d, index, src, True)
+
+
+# ---------------------------------------------------------------- scatter_reduce
+
+_IDENTITY = {"sum": 0, "mean": 0, "prod": 1}
+
+
+def _start(out, dim, index, reduce, include_self):
+    """Without self the written positions start from the reduction's neutral element."""
+    if include_self:
+        return
+    d = out.dtype
+    if reduce in _IDENTITY:
+        v = _IDENTITY[reduce]
+    elif d.kind in "iu":
+        v = np.iinfo(d).min if reduce == "amax" else np.iinfo(d).max
+    elif d.kind == "b":
+        v = reduce == "amin"
+    else:
+        v = float("-inf") if reduce == "amax" else float("inf")
+    _put(out, dim, index, v)
+
+
+def _counts(shape, dim, index, include_self):
+    c = np.full(shape, 1 if include_self else 0, np.int64)
+    if c.ndim:
+        np.add.at(c.reshape(-1), _positions(c, dim, index), 1)
+    else:
+        c += index.size
+    return np.maximum(c, 1)
+
+
+@primitive("scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, "
+           "bool include_self) -> Tensor",
+           vjp=Joint(lambda g, out, self, dim, index, src, reduce, include_self:
+                     _scatter_reduce_grad(g, out, self, dim, index, src, reduce, include_self)))
+def _scatter_reduce(a, dim, index, src, reduce, include_self):
+    out = a.copy()
+    if not index.size:
+        return out
+    _start(out, dim, index, reduce, include_self)
+    if reduce in ("sum", "mean"):
+        _add(out, dim, index, src)
+        if reduce == "mean":
+            n = _counts(out.shape, dim, index, include_self)
+            d = out.dtype
+            if d.kind in "iu":
+                out = np.floor_divide(out, n).astype(d)
+            else:
+                out = (out / n.astype(np.float32 if d.itemsize == 2 else out.real.dtype)).astype(d)
+    else:
+        _reduce_at({"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}[reduce], out, dim,
+                   index, src)
+    return out
+
+
+def _scatter_reduce_grad(g, out, self, dim, index, src, reduce, include_self):
+    if reduce == "sum":
+        gs, gx = g, g.gather(dim, index)
+    elif reduce == "mean":
+        n = g.new_ones(g.shape) if include_self else g.new_zeros(g.shape)
+        n = n.scatter_add(dim, index, src.new_ones(src.shape))
+        n = n.masked_fill(n == 0, 1)
+        gs = g / n
+        gx = gs.gather(dim, index)
+    elif reduce == "prod":
+        gs, gx = _prod_grad(g, out, self, dim, index, src, include_self)
+    else:
+        picked = out.gather(dim, index)
+        hit_self = self == out
+        hit_src = src == picked
+        ones = g.new_zeros(g.shape) if not include_self else hit_self.to(g.dtype)
+        share = g / ones.scatter_add(dim, index, hit_src.to(g.dtype)).clamp(min=1)
+        gs = hit_self.to(g.dtype) * share
+        gx = hit_src.to(g.dtype) * share.gather(dim, index)
+        if not include_self:
+            gs = g
+    if not include_self:
+        gs = gs.scatter(dim, index, 0)
+    return gs, gx
+
+
+def _prod_grad(g, out, self, dim, index, src, include_self):
+    masked = self.masked_fill(self == 0, 1)
+    masked_out = masked.scatter_reduce(dim, index, src, "prod", include_self=include_self)
+    gs = (g * masked_out) / masked
+    zero = (src == 0)
+    zeros = src.new_zeros(self.shape).scatter_add(dim, index, zero.to(src.dtype)).gather(dim, index)
+    single = zero & (zeros == 1)
+    src_one = src.masked_fill(single, 1)
+    product = self.scatter_reduce(dim, index, src_one, "prod", include_self=include_self)
+    safe = src.masked_fill(zero, 1)
+    exact = (g * product).gather(dim, index)
+    plain = (g * out).gather(dim, index) / safe
+    return gs, exact.where(single, plain.masked_fill(zero, 0))
+
+
+def _reduction(name):
+    if name not in ("sum", "prod", "mean", "amax", "amin"):
+        raise RuntimeError("reduce argument must be either sum, prod, mean, amax or amin, got "
+                           f"{name}.")
+    return name
+
+
+@public(out=True)
+def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
+    """Sources reduced (sum, prod, mean, amax, amin) into their positions, self's values included or not."""
+    _reduction(reduce)
+    d = _check_source("scatter", input, dim, index, src)
+    return _scatter_reduce(input, d, index, src, reduce, include_self)
+
+
+@public(name="scatter_reduce_", namespaces=())
+def scatter_reduce_(input, dim, index, src, reduce, *, include_self=True):
+    """In-place version of :func:`scatter_reduce`."""
+    return apply(scatter_reduce, input, (dim, index, src, reduce), {"include_self": include_self},
+                 "scatter_reduce")
+
+
+# ---------------------------------------------------------------- whole slices
+
+def _check_index(name, input, dim, index):
+    d = wrap_dim(dim, input._a.ndim)
+    if index._a.ndim > 1:
+        raise IndexError(f"{name}(): Index should have dimension 1 or 0 (got {index._a.ndim})")
+    long_index(name, index)
+    return d
+
+
+def _at(a, dim, index, text="index out of range in self"):
+    """Key of the slices `index` of dimension `dim`, checked."""
+    n = a.shape[dim] if a.ndim else 1
+    i = index.reshape(-1)
+    if i.size and (i.min() < 0 or i.max() >= n):
+        bad = i[(i < 0) | (i >= n)][0]
+        raise IndexError(text.format(i=bad, n=n, dim=dim))
+    return i
+
+
+@primitive("index_add(Tensor self, int dim, Tensor index, Tensor source, Scalar alpha) -> Tensor",
+           vjp={"self": lambda g: g,
+                "source": lambda g, dim, index, source_shape, alpha:
+                _scaled(_index_select(g, dim, index).reshape(source_shape), alpha)})
+def _index_add(a, dim, index, source, alpha):
+    out = a.copy()
+    _add_index(out, dim, index, source, alpha)
+    return out
+
+
+def _scaled(g, alpha):
+    return g if alpha == 1 else g * alpha
+
+
+def _add_index(out, dim, index, source, alpha):
+    i = _at(out, dim, index)
+    if alpha != 1:
+        source = source * source.dtype.type(alpha)
+    if not out.ndim:
+        out += source.sum()
+        return
+    if not source.ndim:
+        source = source.reshape(1)
+    add_slices(out, dim, i, source)
+
+
+def _check_add(name, input, dim, index, source):
+    d = _check_index(name, input, dim, index)
+    if input.dtype is not source.dtype:
+        raise RuntimeError(f"{name}(): self ({scalar_name(input.dtype)}) and source "
+                           f"({scalar_name(source.dtype)}) must have the same scalar type")
+    n = index._a.size
+    if source._a.ndim:
+        if n != source._a.shape[d]:
+            raise RuntimeError(f"Number of indices ({n}) should be equal to source.size(dim) "
+                               f"({source._a.shape[d]}), for dim={d}" if False else
+                               f"{name}(): Number of indices ({n}) should be equal to "
+                               f"source.size(dim): ({source._a.shape[d]}), for dim: {d}")
+        x, y = list(input._a.shape), list(source._a.shape)
+        if input._a.ndim:
+            del x[d]
+        del y[d]
+        if x != y:
+            raise RuntimeError(f"source tensor shape must match self tensor shape, excluding the "
+                               f"specified dimension. Got self.shape = {list(input.shape)} "
+                               f"source.shape = {list(source.shape)}")
+    elif n != 1:
+        raise RuntimeError(f"{name}(): When source is scalar, index should have one element (got {n})")
+    return d
+
+
+@public(out=True)
+def index_add(input, dim, index, source, *, alpha=1):
+    """A copy with ``alpha * source`` added to the slices `index` of dimension `dim`."""
+    d = _check_add("index_add", input, dim, index, source)
+    return _index_add(input, d, index, source, alpha)
+
+
+@public(name="index_add_", namespaces=())
+def index_add_(input, dim, index, source, *, alpha=1):
+    """Add ``alpha * source`` to the slices `index` of dimension `dim`."""
+    d = _check_add("index_add", input, dim, index, source)
+    a, s = writable(input), resolve_bits(source)
+    return mutate(_index_add.record, (input, d, index, source, alpha),
+                  lambda: _add_index(a, d, index._a, s, alpha))
+
+
+@primitive("index_copy(Tensor self, int dim, Tensor index, Tensor source) -> Tensor",
+           vjp={"self": lambda g, dim, index: g.index_fill(dim, index, 0),
+                "source": lambda g, dim, index, source_shape:
+                _index_select(g, dim, index).expand(source_shape) if source_shape else
+                _index_select(g, dim, index).squeeze()})
+def _index_copy(a, dim, index, source):
+    out = a.copy()
+    _copy_index(out, dim, index, source)
+    return out
+
+
+def _copy_index(out, dim, index, source):
+    i = _at(out, dim, index, "index_copy_(): index {i} is out of bounds for dimension {dim} with size "
+            "{n}")
+    if not out.ndim:
+        out[...] = source.reshape(-1)[-1]
+        return
+    out[(slice(None),) * dim + (i,)] = source
+
+
+def _check_copy(input, dim, index, source):
+    d = wrap_dim(dim, input._a.ndim)
+    if index._a.ndim >= 2:
+        raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {index._a.ndim})")
+    n = index._a.size
+    if not source._a.ndim and n != 1:
+        raise IndexError(f"index_copy_(): When source is scalar, index should have one element (got {n})")
+    if index.dtype is not dtypes.int64:
+        raise IndexError("index_copy_(): Expected a long tensor for index, but got "
+                         f"{scalar_name(index.dtype)}")
+    if input.dtype is not source.dtype:
+        raise RuntimeError("index_copy_(): self and source expected to have the same dtype, but got "
+                           f"(self) {scalar_name(input.dtype)} and (source) "
+                           f"{scalar_name(source.dtype)}")
+    if source._a.ndim and input._a.ndim:
+        if source._a.ndim != input._a.ndim:
+            raise IndexError("index_copy_(): When source and destination are not scalars, their "
+                             "dimensionality must match. Source dimensionality "
+                             f"({source._a.ndim}), destination dimensionality ({input._a.ndim})")
+        x, y = list(input._a.shape), list(source._a.shape)
+        del x[d], y[d]
+        if x != y:
+            raise RuntimeError("index_copy_(): Source/destination tensor must have same slice shapes. "
+                               f"Destination slice shape: {x} at dimension {d} and source slice shape: "
+                               f"{y} at dimension 0.")
+        if n != source._a.shape[d]:
+            raise IndexError(f"index_copy_(): Number of indices ({n}) should be equal to "
+                             f"source.size(dim) ({source._a.shape[d]})")
+    return d
+
+
+@public(out=True)
+def index_copy(input, dim, index, source):
+    """A copy with the slices `index` of dimension `dim` replaced by those of `source`."""
+    return _index_copy(input, _check_copy(input, dim, index, source), index, source)
+
+
+@public(name="index_copy_", namespaces=())
+def index_copy_(input, dim, index, source):
+    """Replace the slices `index` of dimension `dim` by those of `source`."""
+    d = _check_copy(input, dim, index, source)
+    a, s = writable(input), resolve_bits(source)
+    return mutate(_index_copy.record, (input, d, index, source),
+                  lambda: _copy_index(a, d, index._a, s))
+
+
+@primitive("index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
+           vjp={"self": lambda g, dim, index: g.index_fill(dim, index, 0)})
+def _index_fill(a, dim, index, value):
+    out = a.copy()
+    _fill_index(out, dim, index, value)
+    return out
+
+
+@primitive("index_fill.int_Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor",
+           node="IndexFillBackward1",
+           vjp={"self": lambda g, dim, index: g.index_fill(dim, index, 0),
+                "value": lambda g, dim, index: _index_select(g, dim, index).sum()})
+def _index_fill_tensor(a, dim, index, value):
+    out = a.copy()
+    _fill_index(out, dim, index, value)
+    return out
+
+
+def _fill_index(out, dim, index, value):
+    n = out.shape[dim] if out.ndim else 1
+    i = index.reshape(-1)
+    if i.size and (i.min() < -n or i.max() >= n):
+        raise IndexError("index out of range in self")
+    if not out.ndim:
+        if i.size:
+            out[...] = value
+        return
+    out[(slice(None),) * dim + (i,)] = value
+
+
+def _fill_args(input, dim, index, value):
+    d = wrap_dim(dim, input._a.ndim)
+    if index.dtype is not dtypes.int64:
+        raise IndexError("index_fill_(): Expected dtype int64 for index.")
+    if index._a.ndim > 1:
+        raise IndexError("Index has to be a vector/scalar")
+    if isinstance(value, Tensor):
+        if value._a.ndim:
+            raise RuntimeError("index_fill_ only supports a 0-dimensional value tensor, but got tensor "
+                               f"with {value._a.ndim} dimension(s).")
+        return d, value.to(input.dtype)
+    if isinstance(value, complex) and not input.dtype.is_complex:
+        raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not "
+                           "supported")
+    return d, number_for(input.dtype, value)
+
+
+@public()
+def index_fill(input, dim, index, value):
+    """A copy with the slices `index` of dimension `dim` set to `value`."""
+    d, value = _fill_args(input, dim, index, value)
+    call = _index_fill_tensor if isinstance(value, Tensor) else _index_fill
+    return call(input, d, index, value)
+
+
+@public(name="index_fill_", namespaces=())
+def index_fill_(input, dim, index, value):
+    """Set the slices `index` of dimension `dim` to `value`."""
+    d, value = _fill_args(input, dim, index, value)
+    a = writable(input)
+    if isinstance(value, Tensor):
+        rec, v = _index_fill_tensor.record, value._a
+    else:
+        rec, v = _index_fill.record, value
+    return mutate(rec, (input, d, index, value), lambda: _fill_index(a, d, index._a, v))
+
+
+def _as_scatter_index(input, d, index, source):
+    """Index of scatter_reduce for whole slices."""
+    if not input._a.ndim:
+        return index.reshape(())
+    shape = [1] * source._a.ndim
+    shape[d] = -1
+    return index.reshape(shape).expand(source.shape)
+
+
+@public(out=True)
+def index_reduce(input, dim, index, source, reduce, *, include_self=True):
+    """Slices of `source` reduced (prod, mean, amax, amin) into the slices `index` of dimension `dim`."""
+    if reduce not in ("prod", "mean", "amax", "amin"):
+        raise RuntimeError("index_reduce(): Expected reduce to be one of prod, mean, amax or amin but "
+                           f"got {reduce}.")
+    d = _check_add("index_reduce", input, dim, index, source)
+    _at(input._a, d, index._a)
+    return _scatter_reduce(input, d, _as_scatter_index(input, d, index, source), source, reduce,
+                           include_self)
+
+
+@public(name="index_reduce_", namespaces=())
+def index_reduce_(input, dim, index, source, reduce, *, include_self=True):
+    """In-place version of :func:`index_reduce`."""
+    return apply(index_reduce, input, (dim, index, source, reduce), {"include_self": include_self},
+                 "index_reduce")
+
+
+# ---------------------------------------------------------------- put
+
+@primitive("put(Tensor self, Tensor index, Tensor source, bool accumulate) -> Tensor",
+           vjp={"self": lambda g, index, source, accumulate:
+                g if accumulate else g.put(index, source.new_zeros(source.shape), False),
+                "source": lambda g, index, source_shape: _take(g, index).reshape(source_shape)})
+def _put_flat(a, index, source, accumulate):
+    out = np.ascontiguousarray(a).copy()
+    _write_flat(out, index, source, accumulate)
+    return out.reshape(a.shape)
+
+
+def _write_flat(out, index, source, accumulate):
+    n = out.size
+    i = index.reshape(-1)
+    if i.size and (i.min() < -n or i.max() >= n):
+        bad = i[(i < -n) | (i >= n)][0]
+        raise IndexError(f"out of range: tried to access index {bad} on a tensor of {n} elements.")
+    i = np.where(i < 0, i + n, i)
+    flat = out.reshape(-1) if out.flags.c_contiguous else np.ascontiguousarray(out).reshape(-1)
+    if accumulate:
+        add_rows(flat.reshape(-1, 1), i, source.reshape(-1, 1))
+    else:
+        flat[i] = source.reshape(-1)
+    if not out.flags.c_contiguous:
+        out[...] = flat.reshape(out.shape)
+
+
+def _check_put(input, index, source):
+    if index.dtype is not dtypes.int64:
+        raise RuntimeError("put_(): Expected a long tensor for index, but got "
+                           f"{scalar_name(index.dtype)}")
+    if input.dtype is not source.dtype:
+        raise RuntimeError("put_(): self and source expected to have the same dtype, but got self.dtype "
+                           f"= {scalar_name(input.dtype)} and source.dtype = "
+                           f"{scalar_name(source.dtype)}")
+    if source._a.size != index._a.size:
+        raise RuntimeError("put_(): Expected source and index to have the same number of elements, but "
+                           f"got source.numel() = {source._a.size}, index.numel() = {index._a.size}")
+
+
+@public()
+def put(input, index, source, accumulate=False):
+    """A copy with elements of the flattened tensor replaced by (or increased by) `source`."""
+    _check_put(input, index, source)
+    return _put_flat(input, index, source, accumulate)
+
+
+@public(name="put_", namespaces=())
+def put_(input, index, source, accumulate=False):
+    """Replace (or increase) elements, addressed as in the flattened tensor."""
+    _check_put(input, index, source)
+    a, s = writable(input), resolve_bits(source)
+    return mutate(_put_flat.record, (input, index, source, accumulate),
+                  lambda: _write_flat(a, index._a, s, accumulate))
+
+
+# ---------------------------------------------------------------- parts replaced
+
+def _same_shape(name, part, src):
+    if part.shape != src._a.shape:
+        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = "
+                           f"{list(src.shape)}, slice size = {list(part.shape)}")
+
+
+@primitive("select_scatter(Tensor self, Tensor src, int dim, int index) -> Tensor",
+           vjp={"self": lambda g, dim, index, src_shape:
+                _select_scatter(g, g.new_zeros(src_shape), dim, index),
+                "src": lambda g, dim, index: _select(g, dim, index)})
+def _select_scatter(a, src, dim, index):
+    out = a.copy()
+    out[(slice(None),) * dim + (index,)] = src
+    return out
+
+
+@public(out=True)
+def select_scatter(input, src, dim, index):
+    """A copy with the slice at position `index` of dimension `dim` replaced by `src`."""
+    n = input._a.ndim
+    d = wrap_dim(dim, n)
+    size = input._a.shape[d]
+    if not -size <= index < size:
+        raise IndexError(f"select(): index {index} out of range for tensor of size "
+                         f"{list(input.shape)} at dimension {d}")
+    index %= size
+    _same_shape("select_scatter", input._a[(slice(None),) * d + (index, ...)]
+                if type(input._a) is _ndarray else MetaArray(
+                    input._a.shape[:d] + input._a.shape[d + 1:], input._a.dtype), src)
+    return _select_scatter(input, src.to(input.dtype), d, index)
+
+
+@primitive("slice_scatter(Tensor self, Tensor src, int dim, int start, int end, int step) -> Tensor",
+           vjp={"self": lambda g, src_shape, dim, start, end, step:
+                _slice_scatter(g, g.new_zeros(src_shape), dim, start, end, step),
+                "src": lambda g, dim, start, end, step: _slice(g, dim, start, end, step)})
+def _slice_scatter(a, src, dim, start, end, step):
+    out = a.copy()
+    out[(slice(None),) * dim + (slice(start, end, step),)] = src
+    return out
+
+
+@public(out=True)
+def slice_scatter(input, src, dim=0, start=None, end=None, step=1):
+    """A copy with ``[start:end:step]`` of dimension `dim` replaced by `src`."""
+    from .slicing import slice_bounds
+    d = wrap_dim(dim, input._a.ndim)
+    if step <= 0:
+        raise RuntimeError("slice step must be positive")
+    start, end = slice_bounds(input._a.shape[d], start, end)
+    n = -((start - end) // step)
+    _same_shape("slice_scatter", MetaArray(
+        (*input._a.shape[:d], n, *input._a.shape[d + 1:]), input._a.dtype), src)
+    return _slice_scatter(input, src.to(input.dtype), d, start, end, step)
+
+
+@primitive("diagonal_scatter(Tensor self, Tensor src, int offset, int dim1, int dim2) -> Tensor",
+           vjp={"self": lambda g, src_shape, offset, dim1, dim2:
+                _diagonal_scatter(g, g.new_zeros(src_shape), offset, dim1, dim2),
+                "src": lambda g, offset, dim1, dim2: _diagonal(g, offset, dim1, dim2)})
+def _diagonal_scatter(a, src, offset, dim1, dim2):
+    out = a.copy()
+    _writable_diagonal(out, offset, dim1, dim2)[...] = src
+    return out
+
+
+@public(out=True)
+def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
+    """A copy with a diagonal replaced by `src`."""
+    n = input._a.ndim
+    a, b = wrap_dim(dim1, n), wrap_dim(dim2, n)
+    if a == b:
+        raise RuntimeError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
+    part = input.detach().diagonal(offset, a, b)
+    if part._a.shape != src._a.shape:
+        raise RuntimeError("expected src to have a size equal to the diagonal of self. src size = "
+                           f"{list(src.shape)}, diagonal size = {list(part.shape)}")
+    return _diagonal_scatter(input, src.to(input.dtype), offset, a, b)
+
+
+@public(out=True)
+def as_strided_scatter(input, src, size, stride, storage_offset=None):
+    """A copy with the elements of an ``as_strided`` window replaced by `src`."""
+    out = input.clone()
+    window = out.as_strided(size, stride, storage_offset)
+    if window._a.shape != src._a.shape:
+        raise RuntimeError("expected src to have a size equal to the slice of self. src size = "
+                           f"{list(src.shape)}, slice size = {list(window.shape)}")
+    window.copy_(src)
+    return out
+
+
+@public(name="fill_diagonal_", namespaces=("torch",))
+def fill_diagonal_(input, fill_value, wrap=False):
+    """Write `fill_value` to the main diagonal (of a tall matrix repeatedly, if `wrap`)."""
+    n = input._a.ndim
+    if n < 2:
+        raise RuntimeError("dimensions must larger than 1")
+    shape = input._a.shape
+    if n > 2 and len(set(shape)) != 1:
+        raise RuntimeError("all dimensions of input must be of equal length")
+    strides = input.stride()
+    step = sum(strides)
+    size = min(shape[0], shape[1]) if n == 2 else shape[0]
+    input.as_strided((size,), (step,), input._offset).fill_(fill_value)
+    if wrap and n == 2 and shape[0] > shape[1] + 1:
+        # After one row of no diagonal the pattern repeats.
+        rows, cols = shape
+        start = cols + 1
+        while start < rows:
+            k = min(cols, rows - start)
+            input.as_strided((k,), (step,), input._offset + start * strides[0]).fill_(fill_value)
+            start += cols + 1
+    return input
