@@ -41,7 +41,7 @@ __all__ = [
 
 
 # Values of these types register nothing.
-_PLAIN = frozenset((bool, int, float, str, tuple, list, dict))
+_PLAIN = frozenset((bool, int, float, str, tuple, list, dict, type(None)))
 
 
 def _typename(value):
