@@ -15,11 +15,13 @@ from .forms import change
 F = "torch.nn.functional"
 
 
-def _publish(name, select, doc, *, torch=False, method=False, inplace=True, flag=True):
+def _publish(name, select, doc, *, torch=False, method=False, inplace=True, flag=True,
+             record=None):
     """Publish an activation.
 
     select(input, *args, **kwargs) gives (record, params). torch, method: also in ``torch`` and as a
-    method; inplace: ``name_`` exists; flag: the function takes ``inplace=``.
+    method; inplace: ``name_`` exists; flag: the function takes ``inplace=``;
+    record: what a call with the input alone runs for float tensors (its generated twin may serve it).
     """
     def function(input, *args, **kwargs):
         if kwargs:
@@ -38,6 +40,7 @@ def _publish(name, select, doc, *, torch=False, method=False, inplace=True, flag
         return change(rec, input, (), params, name)
     function.__name__ = function.__qualname__ = name
     function.__doc__ = doc
+    function.record = record
     in_place.__name__ = in_place.__qualname__ = name + "_"
     in_place.__doc__ = f"In-place version of :func:`{name}`."
     for ns in (F, "torch") if torch else (F,):
@@ -79,7 +82,7 @@ def _relu_call(input):
     return _relu.record, ()
 
 
-_publish("relu", _relu_call, "max(input, 0).", torch=True, method=True)
+_publish("relu", _relu_call, "max(input, 0).", torch=True, method=True, record=_relu.record)
 
 _threshold = pointwise("threshold(Tensor self, Scalar threshold, Scalar value) -> Tensor",
                        lambda x, t, v: s.where(x <= t, v, x),

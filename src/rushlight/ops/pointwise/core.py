@@ -36,12 +36,9 @@ def pointwise(schema, formula, *, promote="default", vjp=None, saves="self", **f
     rec.extra = {}
 
     if n == len(rec.args):
-        if n == 1:
-            def call(x):
-                return run(rec, (x,), ())
-        else:
-            def call(*operands):
-                return run(rec, operands, ())
+        def call(*operands):
+            native = rec.native
+            return run(rec, operands, ()) if native is None else native(*operands)
     else:
         def call(*args):
             return run(rec, args[:n], args[n:])
