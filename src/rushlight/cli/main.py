@@ -54,7 +54,7 @@ def build_parser(program="rushlight"):
                       help="train nothing: show N test digits (6) with the saved model's answers")
     demo.add_argument("--out", default="rushlight-demo", metavar="DIR",
                       help="where checkpoint, pictures and page go (default: %(default)s)")
-    demo.add_argument("--epochs", type=_count, default=12, metavar="N",
+    demo.add_argument("--epochs", type=_count, default=10, metavar="N",
                       help="passes over the training images, at most (default: %(default)s)")
     demo.add_argument("--patience", type=_count, default=4, metavar="N",
                       help="epochs without a better validation loss before training stops "

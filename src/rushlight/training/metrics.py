@@ -1,5 +1,7 @@
 """How good a classifier is: confusion matrix, precision, recall and F1."""
 
+import numpy as np
+
 import rushlight as torch
 
 
@@ -16,8 +18,8 @@ def confusion_matrix(targets, predictions, classes):
     for name, values in (("targets", targets), ("predictions", predictions)):
         if len(values) and (values.min().item() < 0 or values.max().item() >= classes):
             raise ValueError(f"confusion_matrix: {name} must lie between 0 and {classes - 1}")
-    cells = torch.bincount(targets * classes + predictions, minlength=classes * classes)
-    return cells.reshape(classes, classes)
+    cells = np.bincount((targets * classes + predictions).numpy(), minlength=classes * classes)
+    return torch.from_numpy(cells.astype(np.int64).reshape(classes, classes))
 
 
 def _ratio(part, whole):
