@@ -82,6 +82,18 @@ def _make_like(
     return finish(a, requires_grad)
 
 
+def _unit(gen, a, d):
+    if d is dtypes.float32 and a.flags.c_contiguous:
+        return fills.fill_uniform(gen, a)
+    return draw_uniform(gen, a, d, 0.0, 1.0)
+
+
+def _standard(gen, a, d):
+    if d is dtypes.float32:
+        return fills.fill_normal(gen, a)
+    return draw_normal(gen, a, d, 0.0, 1.0)
+
+
 @public(method=False)
 def rand(
     *args,
@@ -98,8 +110,8 @@ def rand(
     shape = shape_of("rand", args if size is None else (size,))
     return make(
         "rand",
-        draw_uniform,
-        (0.0, 1.0),
+        _unit,
+        (),
         shape,
         generator,
         out,
@@ -127,8 +139,8 @@ def randn(
     shape = shape_of("randn", args if size is None else (size,))
     return make(
         "randn",
-        draw_normal,
-        (0.0, 1.0),
+        _standard,
+        (),
         shape,
         generator,
         out,
@@ -262,8 +274,8 @@ def rand_like(
     """Numbers uniform in [0, 1), in the shape, dtype and layout of `input`."""
     return _make_like(
         "rand_like",
-        draw_uniform,
-        (0.0, 1.0),
+        _unit,
+        (),
         input,
         dtype,
         layout,
@@ -290,8 +302,8 @@ def randn_like(
     """Standard normal numbers, in the shape, dtype and layout of `input`."""
     return _make_like(
         "randn_like",
-        draw_normal,
-        (0.0, 1.0),
+        _standard,
+        (),
         input,
         dtype,
         layout,

@@ -100,15 +100,10 @@ def fill_uniform(gen, array, low=0.0, high=1.0):
         return array
     if array.dtype is _F64:
         return _run(gen, "uniform_double", array, _F64, low, high)
-    convert = None
-    if array.dtype is not _F32:
-        # Rounding to 16 bits can reach the excluded end; PyTorch then takes the other one.
-        def convert(drawn):
-            narrow = drawn.astype(array.dtype)
-            narrow[narrow == array.dtype.type(high)] = array.dtype.type(low)
-            return narrow
-
-    return _run(gen, "uniform_float", array, _F32, low, high, convert)
+    if array.dtype is _F32:
+        return _run(gen, "uniform_float", array, _F32, low, high)
+    name = "uniform_half" if array.dtype == np.float16 else "uniform_bfloat"
+    return _run(gen, name, array, array.dtype, low, high)
 
 
 # ------------------------------------------------------------------ normal

@@ -87,23 +87,44 @@ def frame(name, b, buffer):
 
 
 def uniform(out):
-    """a + (b - a) u; the upper end, which rounding can reach, is replaced by the lower."""
+    """a + (b - a) u; the upper end, which rounding can reach, is replaced by the lower.
+
+    16-bit types (`half`, `bfloat`) are the float number rounded, and their ends are compared after
+    rounding; the frame stores their bits.
+    """
     wide = "double" if out == "double" else "float"
 
     def prepare(b):
         if wide == "double":
-            return "%a", b.op("fsub", "double", "%b", "%a"), "%b"
+            return "%a", b.op("fsub", "double", "%b", "%a"), "%a", "%b"
         low, high = (b.cast("fptrunc", x, "double", "float") for x in ("%a", "%b"))
-        return low, b.op("fsub", "float", high, low), high
+        ends = (_narrow(b, x, out) for x in (low, high))
+        return low, b.op("fsub", "float", high, low), *ends
 
     def transform(b, word, parameters):
-        low, span, high = (b.splat(wide, p) for p in parameters)
+        start, span = (b.splat(wide, p) for p in parameters[:2])
+        low, high = (b.splat(stored, p) for p in parameters[2:])
         unit = unit53(b, word) if wide == "double" else _unit24(b, word)
-        number = b.fma(wide, unit, span, low)
-        return b.select(b.value(f"fcmp oeq {b.type(wide)} {number}, {high}"), wide, low, number)
+        number = _narrow(b, b.fma(wide, unit, span, start), out)
+        test = "fcmp oeq" if stored == wide else "icmp eq"
+        return b.select(b.value(f"{test} {b.type(stored)} {number}, {high}"), stored, low, number)
 
+    stored = "i16" if out in ("half", "bfloat") else out
     words, lanes = (2, 8) if wide == "double" else (1, 16)
-    return stream_kernel(f"uniform_{out}", words, wide, transform, lanes, prepare)
+    return stream_kernel(f"uniform_{out}", words, stored, transform, lanes, prepare)
+
+
+def _narrow(b, x, out):
+    """The float `x` rounded to nearest even: bits of a `half` or `bfloat`; others as they are."""
+    if out == "half":
+        return b.cast("bitcast", b.cast("fptrunc", x, "float", "half"), "half", "i16")
+    if out == "bfloat":
+        # In integers: the CPU's own instruction takes denormal numbers for zero. No NaN comes here.
+        bits = b.cast("bitcast", x, "float", "i32")
+        odd = b.op("and", "i32", b.op("lshr", "i32", bits, 16), 1)
+        bits = b.op("add", "i32", b.op("add", "i32", bits, 0x7FFF), odd)
+        return b.cast("trunc", b.op("lshr", "i32", bits, 16), "i32", "i16")
+    return x
 
 
 # ------------------------------------------------------------------ bernoulli, integers
@@ -487,6 +508,8 @@ def exp():
 
 KERNELS = {
     "uniform_float": lambda: uniform("float"),
+    "uniform_half": lambda: uniform("half"),
+    "uniform_bfloat": lambda: uniform("bfloat"),
     "uniform_double": lambda: uniform("double"),
     **{f"bernoulli_{size}": partial(bernoulli, size) for size in (1, 2, 4, 8)},
     **{f"integers32_{size}": partial(integers32, size) for size in (1, 2, 4, 8)},
