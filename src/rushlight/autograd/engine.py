@@ -3,7 +3,7 @@
 Iterative throughout, so that a chain of any length works; re-entrant, because all its state is local.
 """
 
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from sys import getrefcount
 
 from .modes import state
@@ -18,29 +18,34 @@ def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_gra
     at leaves to their ``.grad`` (only at captured ones if there are any).
     """
     deps, order = _dependencies(roots)
-    needed = None
-    if capture is not None:
-        needed = _needed(order, capture)
+    needed = None if capture is None else _needed(order, capture)
     buffers = {}
-    ready = []
+    ready = []              # heap of nodes that wait beside `node`, latest recorded first
+    node = None
     prev = state.grad
-    state.grad = create_graph
+    if prev is not create_graph:
+        state.grad = create_graph
     try:
         for (target, nr), g in zip(roots, grads):
             _add(buffers, target, nr, g)
-        g = None
-        grads = None
+        g = grads = None
         for target in list(buffers):
-            if not deps.get(target):
+            if target not in deps:
                 if isinstance(target, Node):
                     heappush(ready, (-target.seq, target))
                 else:
-                    _leaf(target, buffers, create_graph, capture, accumulate_grad)
-        while ready:
-            node = heappop(ready)[1]
+                    _leaf(target, buffers.pop(target), create_graph, capture, accumulate_grad)
+        while True:
+            if node is None:
+                if not ready:
+                    break
+                node = heappop(ready)[1]
+            elif ready:
+                node = heappushpop(ready, (-node.seq, node))[1]
             incoming = buffers.pop(node, None)
+            edges = node.edges
             if incoming is None:
-                outgoing = (None,) * len(node.edges)
+                outgoing = [None] * len(edges)
             else:
                 if node.ext is not None:
                     incoming = _tensor_hooks(node, incoming)
@@ -48,35 +53,47 @@ def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_gra
                     for nr, g in enumerate(incoming):
                         if (node, nr) in capture and g is not None:
                             capture[node, nr] = g
+                    g = None
                 if needed is not None and node not in needed:
-                    outgoing = (None,) * len(node.edges)
+                    outgoing = [None] * len(edges)
                 else:
-                    outgoing = _run(node, incoming)
+                    if state.anomaly or node.ext is not None:
+                        outgoing = list(_run(node, incoming))
+                    else:
+                        outgoing = node.apply(incoming)
+                        if type(outgoing) is not list:
+                            outgoing = list(outgoing)
                     if not keep_graph:
                         node.release()
-                g = None
-            incoming = None
-            edges = node.edges
-            outgoing = list(outgoing)
-            for i, e in enumerate(edges):
+            node = incoming = None
+            i = -1
+            for e in edges:
+                i += 1
                 if e is None:
                     continue
                 target, nr = e
                 n = deps[target] = deps[target] - 1
                 g = outgoing[i]
+                inner = isinstance(target, Node)
                 if g is not None:
                     outgoing[i] = None
-                    if isinstance(target, Node):
+                    if inner:
                         shape, dtype = target.outs[nr]
                     else:
                         shape, dtype = target._a.shape, target.dtype
                     if g._a.shape != shape or g.dtype is not dtype:
-                        g = conform(g, shape, dtype, node, i)
+                        g = conform(g, shape, dtype, edges, i)
                     buf = buffers.get(target)
                     if buf is None:
-                        if isinstance(target, Node):
-                            buf = [None] * len(target.outs)
+                        if inner:
+                            outs = target.outs
+                            buf = [g] if len(outs) == 1 else [None] * len(outs)
                         else:
+                            if n == 0 and capture is None and target._meta is None:
+                                fresh = getrefcount(g) <= 2
+                                accumulate(target, g, create_graph, fresh)
+                                g = None
+                                continue
                             buf = [None]
                         buf[nr] = g
                         buffers[target] = buf
@@ -86,23 +103,29 @@ def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_gra
                         old = None
                     g = buf = None
                 if n == 0:
-                    if isinstance(target, Node):
-                        heappush(ready, (-target.seq, target))
+                    if not inner:
+                        buf = buffers.pop(target, None)
+                        if buf is not None:
+                            _leaf(target, buf, create_graph, capture, accumulate_grad)
+                        buf = None
+                    elif node is None:
+                        node = target
                     else:
-                        _leaf(target, buffers, create_graph, capture, accumulate_grad)
+                        heappush(ready, (-target.seq, target))
     finally:
-        state.grad = prev
+        if state.grad is not prev:
+            state.grad = prev
 
 
 def _dependencies(roots):
+    """How many edges lead to each target, and the nodes that can be reached."""
     deps, order = {}, []
-    seen = set()
     stack = []
+    seen = set()
     for target, _ in roots:
-        if target not in seen:
+        if isinstance(target, Node) and target not in seen:
             seen.add(target)
-            if isinstance(target, Node):
-                stack.append(target)
+            stack.append(target)
     while stack:
         node = stack.pop()
         order.append(node)
@@ -113,9 +136,8 @@ def _dependencies(roots):
                     deps[target] += 1
                 else:
                     deps[target] = 1
-                if target not in seen:
-                    seen.add(target)
-                    if isinstance(target, Node):
+                    if isinstance(target, Node) and target not in seen:
+                        seen.add(target)
                         stack.append(target)
     return deps, order
 
@@ -195,13 +217,13 @@ def _run(node, grads):
     return out
 
 
-def conform(g, shape, dtype, node, i):
+def conform(g, shape, dtype, edges=None, i=0):
     """A gradient in the shape and type of what it is the gradient of: broadcast dimensions summed."""
     if g._a.shape != shape:
         from ..tensor.geometry import can_expand
         if not can_expand(shape, g._a.shape):
-            raise RuntimeError(f"Function {node.name()} returned an invalid gradient at index {i} - got "
-                               f"{list(g.shape)} but expected shape compatible with {list(shape)}")
+            raise RuntimeError(f"a node returned an invalid gradient at index {i} - got {list(g.shape)} but "
+                               f"expected shape compatible with {list(shape)}")
         g = sum_to(g, shape)
     if g.dtype is not dtype:
         if g.dtype.is_complex and not dtype.is_complex:
@@ -222,11 +244,10 @@ def sum_to(g, shape):
     return g.reshape(shape) if lead else g
 
 
-def _leaf(leaf, buffers, create_graph, capture, accumulate_grad):
-    buf = buffers.pop(leaf, None)
-    if buf is None or buf[0] is None:
-        return
+def _leaf(leaf, buf, create_graph, capture, accumulate_grad):
     g = buf.pop()
+    if g is None:
+        return
     m = leaf._meta
     if m is not None and m.hooks:
         for hook in list(m.hooks.values()):
@@ -242,7 +263,8 @@ def _leaf(leaf, buffers, create_graph, capture, accumulate_grad):
                 r = hook((g,))
                 if r is not None:
                     g = r[0] if isinstance(r, tuple) else r
-        accumulate(leaf, g, create_graph, getrefcount(g) <= 2 and not captured)
+        fresh = getrefcount(g) <= 2 and not captured
+        accumulate(leaf, g, create_graph, fresh)
         if m is not None:
             for hook in list(m.node_post_hooks.values()):
                 hook((), (g,))

@@ -169,26 +169,7 @@ class RecordNode(Node):
     record = None
 
     def apply(self, grads):
-        plan = self.plan
-        saved = self.saved
-        if saved is None:
-            raise RuntimeError(FREED)
-        n = len(grads)
-        if n == 1:
-            g = grads[0]
-            if g is None:
-                return (None,) * len(self.edges)
-            values = [g]
-        else:
-            if plan.materialize:
-                grads = [zeros_for(o) if x is None else x for x, o in zip(grads, self.outs)]
-            values = [tuple(grads)]
-        for kind, x in zip(plan.kinds, saved):
-            if kind:
-                x = unpack(x, self) if kind == 1 else \
-                    [None if y is None else unpack(y, self) for y in x]
-            values.append(x)
-        return plan.run(values, len(self.edges))
+        return self.plan.backward(self, grads)
 
     def release(self):
         if self.plan.has_tensors:
@@ -220,40 +201,81 @@ class Plan:
     the call; rules: (argument position, function, indices into [g, *saved]).
     """
 
-    __slots__ = ("names", "kinds", "fetch", "rules", "has_tensors", "materialize", "joint", "rec",
-                 "list_args")
+    __slots__ = ("names", "kinds", "fetch", "rules", "has_tensors", "joint", "rec", "list_args", "backward")
 
-    def run(self, values, n_edges):
+    def gather(self, node, grads):
+        """[gradient, or the tuple of several; saved values...], unpacked."""
+        if self.rec.n_out == 1:
+            values = [grads[0]]
+        else:
+            values = [tuple([zeros_for(o) if x is None and o is not None else x
+                             for x, o in zip(grads, node.outs)])]
+        for kind, x in zip(self.kinds, node.saved):
+            if kind:
+                x = unpack(x, node) if kind == 1 else [None if y is None else unpack(y, node) for y in x]
+            values.append(x)
+        return values
+
+    def general(self, node, grads):
+        """Gradients for the edges, whatever the form of the rules."""
+        if node.saved is None:
+            raise RuntimeError(FREED)
+        if all(g is None for g in grads):
+            return [None] * len(node.edges)
+        values = self.gather(node, grads)
         if self.joint is not None:
             fn, idx = self.joint
-            grads = fn(*[values[i] if i >= 0 else values[0][-1 - i] for i in idx])
+            found = fn(*[values[i] if i >= 0 else values[0][-1 - i] for i in idx])
             if not self.list_args:
-                return grads
-            flat = []
-            for pos, g in zip(self.rec.tensor_args, grads):
-                if pos in self.list_args:
-                    flat.extend(g if g is not None else [None] * (n_edges - len(grads) + 1))
-                else:
-                    flat.append(g)
-            return flat
-        if self.list_args:
+                return list(found)
+            spread = len(node.edges) - len(found) + 1
             out = []
-            for r in self.rules:
-                if r is None:
-                    out.append(None)
+            for pos, g in zip(self.rec.tensor_args, found):
+                if pos in self.list_args:
+                    out.extend(g if g is not None else [None] * spread)
                 else:
-                    fn, idx, is_list = r
-                    g = fn(*[values[i] if i >= 0 else values[0][-1 - i] for i in idx])
-                    out.extend(g) if is_list else out.append(g)
+                    out.append(g)
             return out
         out = []
         for r in self.rules:
             if r is None:
                 out.append(None)
             else:
-                fn, idx, _ = r
-                out.append(fn(*[values[i] if i >= 0 else values[0][-1 - i] for i in idx]))
+                fn, idx, is_list = r
+                g = fn(*[values[i] if i >= 0 else values[0][-1 - i] for i in idx])
+                out.extend(g) if is_list else out.append(g)
         return out
+
+
+def specialize(plan):
+    """``backward(node, grads)`` of a plan as straight code: one output, one rule an input.
+
+    A saved input is used as it is when its version and history are those of the call; else `unpack`
+    tells what is wrong.
+    """
+    scope = {"unpack": unpack, "FREED": FREED}
+    lines = ["def backward(node, grads):", "    g = grads[0]", f"    if g is None: return [None] * {len(plan.rules)}"]
+    if plan.names:
+        lines += ["    saved = node.saved", "    if saved is None: raise RuntimeError(FREED)"]
+    for k, kind in enumerate(plan.kinds):
+        lines.append(f"    v{k} = saved[{k}]")
+        if kind:
+            lines += [f"    if type(v{k}) is tuple and len(v{k}) == 3:",
+                      f"        t, version, fn = v{k}",
+                      f"        v{k} = t if t._storage.version == version and t._grad_fn is fn else "
+                      f"unpack(v{k}, node)",
+                      "    else:",
+                      f"        v{k} = unpack(v{k}, node)"]
+    parts = []
+    for k, r in enumerate(plan.rules):
+        if r is None:
+            parts.append("None")
+            continue
+        scope[f"rule{k}"] = r[0]
+        parts.append(f"rule{k}({', '.join('g' if i == 0 else f'v{i - 1}' for i in r[1])})")
+    lines.append(f"    return [{', '.join(parts)}]")
+    exec("\n".join(lines), scope)
+    return scope["backward"]
 
 
 def node_class(rec):
@@ -324,7 +346,6 @@ def make_plan(rec, mask):
     p = Plan()
     p.rec = rec
     p.names, p.kinds, p.fetch = [], [], []
-    p.materialize = True
     p.joint = None
     p.list_args = {i for i in rec.tensor_args if rec.args[i].is_list}
     index = {a.name: i for i, a in enumerate(rec.args)}
@@ -377,6 +398,8 @@ def make_plan(rec, mask):
             else:
                 p.rules.append((fn, resolve(fn), pos in p.list_args))
     p.has_tensors = any(p.kinds)
+    plain = p.joint is None and not multi and not p.list_args and 2 not in p.kinds
+    p.backward = specialize(p) if plain else p.general
     if not isinstance(vjp, NoGradient):
         install = sys.modules.get(__package__ + ".native.install")
         if install is not None:
