@@ -71,22 +71,37 @@ def _load(dtype):
         return found
     if dtype.name not in _names() or not dtype.isnative:
         raise TypeError(f"gemm: no kernel for {dtype.name} (there are {', '.join(_names())})")
-    width, caches = cpu.vector_bytes(), cpu.caches()
-    symbols = native.symbols()
-    imports = {name: symbols[name] for name in ("rl_parallel_for", "rl_scratch", "rl_free")}
+    imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
     if dtype.name in _HALVES:
-        imports["rl_gemm_f32"] = gemm_address("float32")
-    addresses = engine.load(
-        f"gemm|{dtype.name}|{dtype.num}|{width}|{_registers(width)}|{caches}",
-        lambda: module_text(dtype.name, dtype.num, width, caches),
-        ["rl_gemm", "rl_call"],
-        {**imports, "PyArray_Type": symbols["PyArray_Type"]},
-        level=2,
-        codegen_level=3,
-    )
+        imports["rl_inner"] = _pairs_address() if _pairs(dtype.name) else gemm_address("float32")
+    addresses = _code(dtype.name, dtype.num, ["rl_gemm", "rl_call"], imports)
     call = native.callable_from(addresses["rl_call"], f"gemm_{dtype.name}", kernel.__doc__)
     found = _kernels[dtype] = call, addresses["rl_gemm"]
     return found
+
+
+def _code(name, type_num, exports, imports):
+    """Addresses of ``exports`` in the module for a dtype's name (or "pairs")."""
+    width, caches = cpu.vector_bytes(), cpu.caches()
+    symbols = native.symbols()
+    return engine.load(
+        f"gemm|{name}|{type_num}|{width}|{_registers(width)}|{caches}|{_pairs(name)}",
+        lambda: module_text(name, type_num, width, caches),
+        exports,
+        {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")} | imports,
+        level=2,
+        codegen_level=3,
+    )
+
+
+def _pairs(name):
+    """Whether the CPU multiplies pairs of ``name``."""
+    return name == "bfloat16" and cpu.vector_bytes() == 64 and cpu.has("avx512bf16")
+
+
+def _pairs_address():
+    """The product of pairs of bfloat16 with float32 results (see ``gemm_half``)."""
+    return _code("pairs", 0, ["rl_gemm"], {})["rl_gemm"]
 
 
 def _registers(vector_bytes):
@@ -103,11 +118,13 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
 
     triple = host().triple
     if name in _HALVES:
-        module = HalfDriver(name, vector_bytes // 4, triple).write()
+        module = HalfDriver(name, vector_bytes // 4, triple, _pairs(name)).write()
         write_entry(module, 2, "rl", type_num)
         return module.text()
     fused = cpu.has("fma") or cpu.machine() == "aarch64"
-    shape = Shape(_ELEMENTS[name], vector_bytes, _registers(vector_bytes), fused)
+    pairs, registers = name == "pairs", _registers(vector_bytes)
+    shape = Shape(_ELEMENTS.get(name, "float"), vector_bytes, registers, fused, pairs)
     module = Driver(shape, Tuning(shape, caches.l1d, caches.l2), triple, "rl").write()
-    write_entry(module, shape.item, "rl", type_num)
+    if not pairs:
+        write_entry(module, shape.item, "rl", type_num)
     return module.text()

@@ -1,9 +1,14 @@
-"""Matrix products of 16-bit floats: widen to float32, multiply, round once.
+"""Matrix products of 16-bit floats: summed in float32, rounded once.
 
 The generated ``int32 rl_gemm(int64 *job)`` has the contract of ``gemm_driver`` for bfloat16 or
-float16 elements (bias included) and calls the float32 product, imported as ``rl_gemm_f32``.
-Widening keeps the direction in which an operand is contiguous, so the float32 product sees the same
-kind of layout. Rounding is to nearest, ties to even; NaN stays NaN.
+float16 elements (bias included) and calls a product with float32 results, imported as ``rl_inner``:
+
+* the one of float32, for operands widened here. Widening keeps the direction in which an operand is
+  contiguous, so the float32 product sees the same kind of layout;
+* where the CPU multiplies pairs of bfloat16 (AVX512-BF16, which takes subnormal numbers for zero),
+  the one of pairs along k. Operands contiguous along k with even k are such pairs as they are.
+
+Rounding is to nearest, ties to even; NaN stays NaN.
 """
 
 from rushlight.compiler.codegen.builder import Module, Value
@@ -16,16 +21,36 @@ CONVERT = (
 CONVERT_INDEX = {name: i for i, name in enumerate(CONVERT)}
 
 
-class HalfDriver:
-    """Writes the module for ``kind`` "bfloat16" or "float16" with vectors of ``lanes`` float32."""
+# A copy of ``blocks`` matrices into pairs: (k, minor) to (k / 2, minor, 2).
+PAIR = [
+    "to",
+    "from",
+    "k",
+    "minor",
+    "k_stride",
+    "minor_stride",
+    "block_stride",
+    "blocks",
+    "per_tile",
+]
+PAIR_INDEX = {name: i for i, name in enumerate(PAIR)}
 
-    def __init__(self, kind: str, lanes: int, triple: str):
-        self.kind, self.lanes, self.module = kind, lanes, Module(triple)
+
+class HalfDriver:
+    """Writes the module for ``kind`` "bfloat16" or "float16" with vectors of ``lanes`` float32.
+
+    ``pairs`` says that ``rl_inner`` takes pairs of bfloat16.
+    """
+
+    def __init__(self, kind: str, lanes: int, triple: str, pairs: bool):
+        self.kind, self.lanes, self.module, self.pairs = kind, lanes, Module(triple), pairs
 
     def write(self) -> Module:
         """The conversions and ``rl_gemm``."""
         self._task("widen", self._widen)
         self._task("round", self._round)
+        if self.pairs:
+            self._pair_task()
         self._entry()
         return self.module
 
@@ -78,19 +103,77 @@ class HalfDriver:
 
     def _convert(self, f, task, **values):
         """Run a conversion, on the pool when it is worth it."""
-        buffer = f.buffer(8 * len(CONVERT))
-        elements = values["rows"] * values["columns"] * values["blocks"]
-        with f.if_(elements > 0):
-            per_tile = f.value(16384).udiv(values["columns"]) + 1
-            values["rows_per_tile"] = per_tile
+        rows, columns = values["rows"] * values["blocks"], values["columns"]
+        self._run(f, task, CONVERT_INDEX, values, rows, columns, "rows_per_tile")
+
+    def _run(self, f, task, index, values, rows, columns, per_tile):
+        buffer = f.buffer(8 * len(index))
+        with f.if_(rows * columns > 0):
+            values[per_tile] = f.value(16384).udiv(columns) + 1
             for key, value in values.items():
-                f.store(f.value(value), buffer + 8 * CONVERT_INDEX[key])
-            tiles = (values["rows"] * values["blocks"] + per_tile - 1).udiv(per_tile)
-            with f.if_else(elements < 65536) as (here, pool):
+                f.store(f.value(value), buffer + 8 * index[key])
+            tiles = (rows + values[per_tile] - 1).udiv(values[per_tile])
+            with f.if_else(rows * columns < 65536) as (here, pool):
                 with here:
                     f.call("void", task, buffer, f.value(0), tiles)
                 with pool:
                     f.call("void", "rl_parallel_for", Value(f, f"@{task}", "ptr"), buffer, tiles)
+
+    def _pair_task(self):
+        """Tile t: some rows of pairs; row r is pair r % pairs of block r // pairs."""
+        f = self.module.function("pair", "void", TASK, "internal", "nounwind")
+
+        def field(key, type_="i64"):
+            return f.load(type_, f.args[0] + 8 * PAIR_INDEX[key])
+
+        to, source, k, minor = field("to", "ptr"), field("from", "ptr"), field("k"), field("minor")
+        k_stride, minor_stride = field("k_stride"), field("minor_stride")
+        block_stride, per_tile, pairs = field("block_stride"), field("per_tile"), (k + 1).udiv(2)
+        last = f.minimum(f.args[2] * per_tile, pairs * field("blocks"))
+        whole = f.select(minor_stride.eq(2), minor & (-self.lanes), f.value(0))
+
+        def copy(row, at, two, lanes):
+            bits = "i16" if lanes == 1 else f"<{lanes} x i16>"
+            low = f.load(bits, at, align=1).cast("zext", "i32")
+            high = f.var(low.type, Value(f, "0" if lanes == 1 else "zeroinitializer", low.type))
+            with f.if_(two):
+                high.set(f.load(bits, at + k_stride, align=1).cast("zext", "i32"))
+            f.store(low | (high.get() << 16), row, align=1)
+
+        with f.range(f.args[1] * per_tile, last) as r:
+            p = r.urem(pairs) * 2
+            two = (p + 1) < k
+            row = to + r * minor * 4
+            at = source + (r.udiv(pairs) * block_stride + p * k_stride)
+            with f.range(0, whole, step=self.lanes) as i:
+                copy(row + i * 4, at + i * 2, two, self.lanes)
+            with f.range(whole, minor) as i:
+                copy(row + i * 4, at + i * minor_stride, two, 1)
+        f.ret()
+
+    def _pair_operand(self, f, job, own, name, minor, wide):
+        """Point ``own`` at A or B as pairs along k, copied into ``wide`` unless they are such."""
+        k_name, minor_name = ("a_col", "a_row") if name == "a" else ("b_row", "b_col")
+        source, batch, k = getattr(job, name), getattr(job, f"{name}_batch"), job.k
+        k_stride, minor_stride = getattr(job, k_name), getattr(job, minor_name)
+        blocks = f.select(batch.eq(0), f.value(1), job.batch)
+        pairs, end = (k + 1).udiv(2), f.var("ptr", wide)
+        with f.if_else(k_stride.eq(2) & (k & 1).eq(0)) as (ready, other):
+            with ready:
+                f.store(source, own._at(name))
+                own.set(**{f"{name}_batch": batch, k_name: 4, minor_name: minor_stride})
+            with other:
+                values = {
+                    "to": wide, "from": source, "k": k, "minor": minor, "k_stride": k_stride,
+                    "minor_stride": minor_stride, "block_stride": batch, "blocks": blocks,
+                }  # fmt: skip
+                self._run(f, "pair", PAIR_INDEX, values, pairs * blocks, minor, "per_tile")
+                f.store(wide, own._at(name))
+                size = pairs * minor * 4
+                step = f.select(batch.eq(0), f.value(0), size)
+                own.set(**{f"{name}_batch": step, k_name: minor * 4, minor_name: 4})
+                end.set(wide + size * blocks)
+        return end.get()
 
     def _operand(self, f, job, own, name, rows, columns, wide):
         """Widen A or B into ``wide`` and point ``own`` at it; returns the end of what it fills."""
@@ -136,7 +219,8 @@ class HalfDriver:
         null = Value(f, "null", "ptr")
         a_blocks = f.select(job.a_batch.eq(0), f.value(1), batch)
         b_blocks = f.select(job.b_batch.eq(0), f.value(1), batch)
-        elements = a_blocks * m * k + b_blocks * k * n + batch * m * n + n
+        depth = (k + 1).udiv(2) if self.pairs else k
+        elements = (a_blocks * m + b_blocks * n) * depth + batch * m * n + n
         block = f.call("ptr", "rl_scratch", elements * 4)
         with f.if_(block.eq(null)):
             f.ret(f.value(1, "i32"))
@@ -144,8 +228,13 @@ class HalfDriver:
         for name in ("batch", "m", "n", "k", "alpha", "beta"):
             own.set(**{name: f.load("i64", job._at(name))})
         at = f.load("ptr", block)
-        at = self._operand(f, job, own, "a", m, k, at)
-        at = self._operand(f, job, own, "b", k, n, at)
+        if self.pairs:
+            at = self._pair_operand(f, job, own, "a", m, at)
+            at = self._pair_operand(f, job, own, "b", n, at)
+            own.set(k=(k + 1).udiv(2))
+        else:
+            at = self._operand(f, job, own, "a", m, k, at)
+            at = self._operand(f, job, own, "b", k, n, at)
         result, size = at, m * n * 4
         f.store(result, own._at("c"))
         own.set(c_batch=size, c_row=n * 4)
@@ -163,7 +252,7 @@ class HalfDriver:
                 blocks=f.value(1), row_stride=f.value(0), column_stride=f.value(2),
                 block_stride=f.value(0),
             )  # fmt: skip
-        failed = f.call("i32", "rl_gemm_f32", own.pointer)
+        failed = f.call("i32", "rl_inner", own.pointer)
         with f.if_(failed.eq(0)):
             self._convert(f, "round", **shape, **strides)
         f.call("void", "rl_free", block)

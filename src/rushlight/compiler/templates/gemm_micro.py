@@ -29,11 +29,14 @@ class Shape:
     """Register tile and vector sizes for an element type on a CPU.
 
     ``mr`` rows by ``nv`` vectors of ``lanes`` elements fill the register file but for the operands:
-    14 x 2 of 32 registers, 6 x 2 of 16.
+    14 x 2 of 32 registers, 6 x 2 of 16. With ``pairs`` the elements of A and B are pairs of
+    bfloat16 that follow each other along k, and C is float32.
     """
 
-    def __init__(self, element: str, vector_bytes: int, registers: int, fused: bool):
-        self.element, self.fused = element, fused
+    def __init__(
+        self, element: str, vector_bytes: int, registers: int, fused: bool, pairs: bool = False
+    ):
+        self.element, self.fused, self.pairs = element, fused, pairs
         self.item = {"float": 4, "double": 8}[element]
         self.lanes = vector_bytes // self.item
         self.vector = vector(element, self.lanes)
@@ -87,6 +90,10 @@ def masked_store(f, shape, value, pointer, mask):
 
 def multiply_add(f, shape, a, b, c):
     """a * b + c: one rounding where the CPU has it, else two (a library call would be slow)."""
+    if shape.pairs:
+        bits = f"<{2 * shape.lanes} x bfloat>"
+        a, b = (f.emit(bits, f"bitcast {shape.vector} {x.name} to {bits}") for x in (a, b))
+        return f.call(shape.vector, f"llvm.x86.avx512bf16.dpbf16ps.{8 * shape.bytes}", c, a, b)
     return f.fma(a, b, c) if shape.fused else a * b + c
 
 
