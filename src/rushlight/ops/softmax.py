@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 
 from ..dtypes import BY_NP, FLOAT, scalar_name
+from ..record import Joint
 from ..runtime.allocator import empty
 from ..tensor.geometry import wrap_dim
 from .dispatch import primitive
@@ -76,20 +77,15 @@ def _log_softmax_second(g, grad_output, output, dim, needs):
     return g - inner if needs[0] else None, -g * p * total if needs[1] else None
 
 
-def _joint(rule):
-    from ..record import Joint
-    return Joint(rule)
-
-
 @primitive("_softmax_backward_data(Tensor grad_output, Tensor output, int dim) -> Tensor",
-           vjp=_joint(_softmax_second))
+           vjp=Joint(_softmax_second))
 def _softmax_backward(g, y, dim):
     r = _backward("softmax", g, y, dim)
     return r if y.ndim else r.reshape(())
 
 
 @primitive("_log_softmax_backward_data(Tensor grad_output, Tensor output, int dim) -> Tensor",
-           vjp=_joint(_log_softmax_second))
+           vjp=Joint(_log_softmax_second))
 def _log_softmax_backward(g, y, dim):
     r = _backward("log_softmax", g, y, dim)
     return r if y.ndim else r.reshape(())

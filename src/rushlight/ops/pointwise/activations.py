@@ -178,7 +178,7 @@ FUNCTIONS.setdefault("torch", {})["prelu"] = FUNCTIONS[F]["prelu"] = METHODS["pr
 
 # ---------------------------------------------------------------- exponential units
 
-_ELU = lambda x, a, c, k: s.where(x > 0, x * c, s.expm1(x * k) * (a * c))  # noqa: E731
+_ELU = lambda x, a, c, k: s.where(x > 0, x * c, s.expm1(x * k) * (a * c))
 _elu_grad = pointwise("elu.grad(Tensor g, Tensor self, Scalar alpha, Scalar scale, Scalar input_scale) "
                       "-> Tensor",
                       lambda g, x, a, c, k: s.where(x <= 0, g * (k * a * c * s.exp(x * k)), g * c))

@@ -81,7 +81,10 @@ def _rule(rec, arg, tensors, params, gradient, read, used_params):
                 full[k] = input_(100 + k, "f")
         return gradient(g, *full)
 
-    decl = [f"Tensor {x}" for x in names[:1 + len(read)]] + [f"Scalar {x}" for x in
+    own = "grad"                # the derived op's operand for what its rules call g
+    while own in names:
+        own += "_"
+    decl = [f"Tensor {x}" for x in (own, *names[1:1 + len(read)])] + [f"Scalar {x}" for x in
                                                             names[1 + len(read):]]
     key = f"{rec.name}_{rec.overload}_{arg.name}" if rec.overload else f"{rec.name}_{arg.name}"
     key = key if key.startswith("_derived_") else "_derived_" + key

@@ -157,7 +157,7 @@ _logaddexp("logaddexp", logaddexp, "exp", "log")
 _logaddexp("logaddexp2", logaddexp2, "exp2", "log2")
 
 _XLOGY_DOC = "input * log(other): 0 where input is 0, NaN where other is NaN."
-_xlogy_formula = lambda x, y: s.where(s.isnan(y), y, s.where(x == 0, 0.0, x * s.log(y)))  # noqa: E731
+_xlogy_formula = lambda x, y: s.where(s.isnan(y), y, s.where(x == 0, 0.0, x * s.log(y)))
 _xlogy_self = {"self": lambda g, self, other: keep_where(((self == 0) & (other <= 0)).logical_not(), g
                                                          * _log(other))}
 _xlogy_other = {"other": lambda g, self, other: g * self / other}
@@ -299,7 +299,7 @@ register("bitwise_not", bitwise_not, inplace=_bitwise_not_inplace)
 
 # ---------------------------------------------------------------- interpolation, multiply and add
 
-_LERP = lambda a, b, w: s.where(s.abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w))  # noqa: E731
+_LERP = lambda a, b, w: s.where(s.abs(w) < 0.5, a + w * (b - a), b - (b - a) * (1 - w))
 _lerp_ends = {"self": lambda g, weight: g * (1 - conj(weight)), "end": lambda g, weight: g * conj(weight)}
 _lerp_scalar = pointwise("lerp.Scalar(Tensor self, Tensor end, Tensor weight) -> Tensor", _LERP,
                          vjp=_lerp_ends)

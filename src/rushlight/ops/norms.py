@@ -1,0 +1,349 @@
+"""Norms of vectors, distances between points, finite differences of sampled functions."""
+
+import math
+
+import numpy as np
+
+from ..dtypes import FLOAT, promote_types, scalar_name
+from ..record import Joint
+from ..tensor.geometry import can_expand, wrap_dim
+from .dispatch import primitive
+from .out import with_out
+from .reduce_common import F32, F64, axes_of, kept, narrow, reduced_shape, wide
+from .reduction import publish
+from .registry import FUNCTIONS, METHODS, public
+
+# ---------------------------------------------------------------- vector norms
+
+
+def _norm_grad(g, self, out, ord, dim, keepdim):
+    shape = self._a.shape
+    g, n = kept(g, shape, dim, keepdim), kept(out, shape, dim, keepdim)
+    if g.dtype is not self.dtype and not self.dtype.is_complex:
+        g, n = g.to(self.dtype), n.to(self.dtype)
+    if ord == 0:
+        return g.new_zeros(shape)
+    if ord == 1:
+        return g * self.sgn()
+    if ord == 2:
+        return (self * (g / n)).masked_fill(n == 0, 0)
+    magnitude = self.abs()
+    if math.isinf(ord):
+        hit = magnitude == n
+        if type(n._a) is np.ndarray and np.isnan(wide(n._a)).any():
+            hit = hit | magnitude.isnan()
+        return self.sgn() * (hit / hit.sum(None if dim is None else list(dim), True) * g)
+    if ord < 1:
+        r = self.sgn() * magnitude.pow(ord - 1) * g * n.pow(1 - ord)
+        return r.masked_fill(self == 0, 0)
+    if ord < 2:
+        return self.sgn() * magnitude.pow(ord - 1) * g * n.pow(1 - ord).masked_fill(n == 0, 0)
+    return self * magnitude.pow(ord - 2) * (g / n.pow(ord - 1)).masked_fill(n == 0, 0)
+
+
+@primitive("linalg_vector_norm(Tensor self, Scalar ord, int[] dim, bool keepdim, ScalarType dtype) -> "
+           "Tensor", vjp={"self": _norm_grad})
+def _vector_norm(a, p, axes, keepdim, np_dtype):
+    x = wide(a)
+    if x.dtype.kind != "c" and np_dtype.kind != "c" and np_dtype.itemsize > x.dtype.itemsize:
+        x = x.astype(np_dtype)
+    real = np.empty(0, np_dtype).real.dtype
+    with np.errstate(all="ignore"):
+        x = np.abs(x)
+        acc = F64 if x.dtype in (F32, F64) else None
+        if p == 0:
+            r = np.add.reduce(x != 0, axes, acc, None, keepdim)
+        elif p == 1:
+            r = np.add.reduce(x, axes, acc, None, keepdim)
+        elif p == 2:
+            x = x.astype(F64, copy=False)
+            r = np.sqrt(np.add.reduce(x * x, axes, acc, None, keepdim))
+        elif math.isinf(p):
+            r = (np.maximum if p > 0 else np.minimum).reduce(
+                x, axes, None, None, keepdim, 0 if p > 0 and not x.size else np._NoValue)
+        else:
+            r = np.add.reduce(x.astype(F64, copy=False) ** p, axes, acc, None, keepdim) ** (1 / p)
+    return narrow(r, real)
+
+
+def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
+    """(sum of |x| ** ord) ** (1 / ord) over `dim`; ord may be inf, -inf or 0 (the count of nonzeros)."""
+    if x.dtype.category < FLOAT:
+        raise RuntimeError("linalg.vector_norm: Expected a floating point or complex tensor as input. Got "
+                           f"{scalar_name(x.dtype)}")
+    if dtype is not None:
+        if dtype.category < FLOAT:
+            raise RuntimeError(f"linalg.vector_norm: dtype should be floating point or complex. Got "
+                               f"{scalar_name(dtype)}")
+        if x.dtype.is_complex != dtype.is_complex:
+            raise RuntimeError(f"linalg.vector_norm: dtype should be "
+                               f"{'complex' if x.dtype.is_complex else 'real'} for "
+                               f"{'complex' if x.dtype.is_complex else 'real'} inputs, but got "
+                               f"{scalar_name(dtype)}")
+        if dtype.itemsize < x.dtype.itemsize:
+            raise RuntimeError("linalg.vector_norm: the dtype of the input "
+                               f"({scalar_name(x.dtype)}) should be convertible without narrowing to the "
+                               f"specified dtype ({scalar_name(dtype)})")
+        if dtype is not x.dtype:
+            x = x.to(dtype)
+    axes = axes_of(dim, x._a.ndim)
+    if not x._a.size and (ord < 0 or math.isinf(ord)):
+        if axes is None:
+            raise RuntimeError(f"linalg.vector_norm cannot compute the {_number(ord)} norm on an empty "
+                               "tensor because the operation does not have an identity")
+        for d in axes:
+            if x._a.shape[d] == 0:
+                raise RuntimeError(f"linalg.vector_norm cannot compute the {_number(ord)} norm on the "
+                                   f"dimension {d}because this dimension is empty and the operation does "
+                                   "not have an identity")
+    return _vector_norm(x, float(ord), axes, bool(keepdim), x._a.dtype)
+
+
+def _number(x):
+    return f"{x:g}"
+
+
+FUNCTIONS.setdefault("torch.linalg", {})["vector_norm"] = with_out("linalg.vector_norm", vector_norm)
+
+
+def norm(input, p="fro", dim=None, keepdim=False, dtype=None):
+    """The p-norm of the elements over `dim`; ``"fro"`` is 2, ``"nuc"`` the sum of singular values."""
+    if isinstance(p, str):
+        if p == "nuc":
+            return nuclear_norm(input, dim, keepdim, dtype)
+        if p != "fro":
+            raise RuntimeError(f"linalg.matrix_norm: Order {p} not supported.")
+        p = 2
+    elif p is None:
+        p = 2
+    return vector_norm(input, p, dim, keepdim, dtype=dtype)
+
+
+def nuclear_norm(input, dim=None, keepdim=False, dtype=None):
+    """Sum of the singular values of the matrices in two dimensions."""
+    if dtype is not None:
+        input = input.to(dtype)
+    nd = input._a.ndim
+    if dim is None:
+        if nd != 2:
+            raise RuntimeError(f"Expected a tensor with 2 dimensions, but got a tensor with {nd} "
+                               "dimensions instead.")
+        dim = (0, 1)
+    a, b = (wrap_dim(d, nd) for d in dim)
+    x = input.movedim((a, b), (-2, -1))
+    r = FUNCTIONS["torch.linalg"]["svdvals"](x).sum(-1)
+    return r.reshape(reduced_shape(input._a.shape, (a, b), True)) if keepdim else r
+
+
+def frobenius_norm(input, dim=(), keepdim=False):
+    """The 2-norm of all elements of the matrices in `dim`."""
+    return vector_norm(input, 2, dim, keepdim)
+
+
+publish("norm", norm)
+publish("nuclear_norm", nuclear_norm, method=False)
+publish("frobenius_norm", frobenius_norm, method=False)
+
+
+@public(method=False)
+def norm_except_dim(v, pow=2, dim=0):
+    """The p-norm over all dimensions but `dim` (-1: over all), kept as size 1."""
+    if dim == -1:
+        return vector_norm(v, pow)
+    return vector_norm(v, pow, [i for i in range(v._a.ndim) if i != dim], True)
+
+
+@public(inplace=True, out=True)
+def renorm(input, p, dim, maxnorm):
+    """Slices along `dim` scaled down so that their p-norm is at most `maxnorm`."""
+    if p <= 0:
+        raise RuntimeError("renorm: non-positive-norm not supported")
+    if maxnorm < 0:
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
+    nd = input._a.ndim
+    if nd < 2:
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {nd} dimensions")
+    d = wrap_dim(dim, nd)
+    n = vector_norm(input, p, [i for i in range(nd) if i != d], True)
+    factor = FUNCTIONS["torch"]["where"](n > maxnorm, maxnorm / (n + 1e-7), 1.0)
+    return input * factor.to(input.dtype)
+
+
+@public()
+def sum_to_size(input, *size):
+    """The sum over dimensions so that the result has `size`, which must broadcast to the input's."""
+    from ..autograd.engine import sum_to
+    from .views import sizes
+    size = sizes(size)
+    if not can_expand(size, input._a.shape):
+        raise RuntimeError(f"size {{{list(size)}}} is not expandable to size "
+                           f"{{{list(input._a.shape)}}}.")
+    return sum_to(input, size)
+
+
+del FUNCTIONS["torch"]["sum_to_size"]
+
+# ---------------------------------------------------------------- distances
+
+
+def _cdist_grad(g, x1, x2, p, out, needs):
+    """Gradients for both point sets; a distance of 0 has slope 0."""
+    if p == 2:
+        w = (g / out).masked_fill(out == 0, 0)
+        first = x1 * w.sum(-1, True) - w @ x2 if needs[0] else None
+        wt = w.transpose(-1, -2)
+        return first, x2 * wt.sum(-1, True) - wt @ x1 if needs[1] else None
+    difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
+    h = _norm_grad(g, difference, out, p, (difference._a.ndim - 1,), False)
+    return h.sum(-2) if needs[0] else None, -h.sum(-3) if needs[1] else None
+
+
+@primitive("_cdist_forward(Tensor x1, Tensor x2, float p, bool products) -> Tensor",
+           node="CdistBackward0", vjp=Joint(_cdist_grad))
+def _cdist(a, b, p, products):
+    d = a.dtype
+    if products:
+        x, y = a.astype(F64, copy=False), b.astype(F64, copy=False)
+        squares = (x * x).sum(-1)[..., :, None] + (y * y).sum(-1)[..., None, :]
+        return narrow(np.sqrt(np.maximum(squares - 2 * (x @ np.swapaxes(y, -1, -2)), 0)), d)
+    diff = np.abs(a[..., :, None, :] - b[..., None, :, :])
+    with np.errstate(all="ignore"):
+        if p == 0:
+            r = (diff != 0).sum(-1)
+        elif p == 1:
+            r = diff.sum(-1)
+        elif p == 2:
+            r = np.sqrt((diff * diff).sum(-1))
+        elif math.isinf(p):
+            r = diff.max(-1, initial=0)
+        else:
+            r = (diff ** p).sum(-1) ** (1 / p)
+    return narrow(r, d)
+
+
+@public(method=False)
+def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
+    """p-norm distances between the rows of ``x1 (..., P, M)`` and ``x2 (..., R, M)``: (..., P, R)."""
+    for name, x in (("X1", x1), ("X2", x2)):
+        if x.dtype.category != FLOAT:
+            raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: "
+                               f"{scalar_name(x.dtype)}")
+        if x._a.ndim < 2:
+            raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x._a.ndim}D")
+    if x1._a.shape[-1] != x2._a.shape[-1]:
+        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1._a.shape[-1]} X2: "
+                           f"{x2._a.shape[-1]}")
+    if p < 0:
+        raise RuntimeError("cdist only supports non-negative p values")
+    modes = {"use_mm_for_euclid_dist_if_necessary": 0, "use_mm_for_euclid_dist": 1,
+             "donot_use_mm_for_euclid_dist": 2}
+    if compute_mode not in modes:
+        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
+    mode = modes[compute_mode]
+    large = x1._a.shape[-2] > 25 or x2._a.shape[-2] > 25
+    if x1.dtype is not x2.dtype:
+        common = promote_types(x1.dtype, x2.dtype)
+        x1, x2 = x1.to(common), x2.to(common)
+    return _cdist(x1, x2, float(p), p == 2 and (mode == 1 or mode == 0 and large))
+
+
+def pdist(input, p=2.0):
+    """p-norm distances between all pairs of rows, in the order of the upper triangle."""
+    if input._a.ndim != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input._a.ndim}D")
+    if input.dtype.category != FLOAT:
+        raise RuntimeError("pdist only supports floating-point dtypes")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    from ..tensor.tensor import wrap
+    n = input._a.shape[0]
+    i, j = np.triu_indices(n, 1)
+    return vector_norm(input.index_select(0, wrap(i)) - input.index_select(0, wrap(j)), p, -1) if n > 1 \
+        else input.new_zeros((0,))
+
+
+for _ns in ("torch", "torch.nn.functional"):
+    FUNCTIONS.setdefault(_ns, {})["pdist"] = pdist
+
+# ---------------------------------------------------------------- sampled functions
+
+
+def _gradient_along(x, h, d, edge_order):
+    """Second-order central differences along `d`; `h` a spacing or coordinates."""
+    n = x._a.shape[d]
+
+    def at(i, m):
+        return x.narrow(d, i, m)
+    cat = FUNCTIONS["torch"]["cat"]
+    if not hasattr(h, "_a"):
+        inner = (at(2, n - 2) - at(0, n - 2)) / (2 * h)
+        if edge_order == 1:
+            first, last = (at(1, 1) - at(0, 1)) / h, (at(n - 1, 1) - at(n - 2, 1)) / h
+        else:
+            first = (-1.5 * at(0, 1) + 2 * at(1, 1) - 0.5 * at(2, 1)) / h
+            last = (1.5 * at(n - 1, 1) - 2 * at(n - 2, 1) + 0.5 * at(n - 3, 1)) / h
+        return cat([first, inner, last], d)
+    shape = [1] * x._a.ndim
+    shape[d] = -1
+    step = (h.narrow(0, 1, n - 1) - h.narrow(0, 0, n - 1)).reshape(shape)
+    left, right = step.narrow(d, 0, n - 2), step.narrow(d, 1, n - 2)
+    a = -right / (left * (left + right))
+    b = (right - left) / (left * right)
+    c = left / (right * (left + right))
+    inner = a * at(0, n - 2) + b * at(1, n - 2) + c * at(2, n - 2)
+    s0, s1 = step.narrow(d, 0, 1), step.narrow(d, n - 2, 1)
+    if edge_order == 1:
+        first, last = (at(1, 1) - at(0, 1)) / s0, (at(n - 1, 1) - at(n - 2, 1)) / s1
+    else:
+        t0, t1 = step.narrow(d, 1, 1), step.narrow(d, n - 3, 1)
+        first = (-(2 * s0 + t0) / (s0 * (s0 + t0)) * at(0, 1) + (s0 + t0) / (s0 * t0) * at(1, 1)
+                 - s0 / (t0 * (s0 + t0)) * at(2, 1))
+        last = (s1 / (t1 * (t1 + s1)) * at(n - 3, 1) - (s1 + t1) / (t1 * s1) * at(n - 2, 1)
+                + (2 * s1 + t1) / (s1 * (t1 + s1)) * at(n - 1, 1))
+    return cat([first, inner, last], d)
+
+
+@public(method=False)
+def gradient(input, *, spacing=None, dim=None, edge_order=1):
+    """Estimated partial derivatives of a sampled function, one tensor a dimension of `dim`.
+
+    spacing: a number for all, numbers or coordinate tensors for each dimension. Central differences of
+    second order inside, `edge_order` (1 or 2) at the boundary.
+    """
+    nd = input._a.ndim
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    if dim is None:
+        dims = list(range(nd))
+        if isinstance(spacing, (list, tuple)) and len(spacing) != nd:
+            raise RuntimeError("torch.gradient expected spacing to be unspecified, a scalar, or a list of "
+                               f"length {nd}, got a list of length {len(spacing)}")
+    else:
+        dims = [wrap_dim(d, nd) for d in ([dim] if isinstance(dim, int) else dim)]
+        if len(set(dims)) != len(dims):
+            raise RuntimeError("dim appears multiple times in the list of dims")
+    if spacing is None:
+        spacing = 1
+    hs = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
+    if len(hs) != len(dims):
+        raise RuntimeError(f"torch.gradient expected one spacing for each of {len(dims)} dimensions, got "
+                           f"{len(hs)}")
+    out = []
+    for d, h in zip(dims, hs):
+        n = input._a.shape[d]
+        if n < edge_order + 1:
+            raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+        if hasattr(h, "_a") and h._a.shape != (n,):
+            raise RuntimeError(f"torch.gradient expected coordinates of length {n} for dimension {d}, got "
+                               f"shape {list(h.shape)}")
+        x = input if input.dtype.category >= FLOAT else input.to(_default())
+        out.append(_gradient_along(x, h, d, edge_order))
+    return tuple(out)
+
+
+def _default():
+    from .. import dtypes
+    return dtypes.default.float
+
+
+METHODS["norm"] = norm
