@@ -6,7 +6,7 @@ PyTorch: the gradient is d/dRe + i d/dIm of a real loss).
 """
 
 from .engine import grad as _grad
-from .modes import no_grad
+from .modes import enable_grad, no_grad
 
 
 class GradcheckError(RuntimeError):
@@ -168,9 +168,10 @@ def gradgradcheck(func, inputs, grad_outputs=None, *, eps=1e-6, atol=1e-5, rtol=
 
     def gradient(*args):
         ins, gouts = args[:-n] if n else args, args[-n:] if n else ()
-        outs = _differentiable(_flat(func(*ins)))
-        xs = [x for x in _leaves(ins) if x.requires_grad]
-        gs = _grad(outs, xs, gouts, create_graph=True, allow_unused=True)
+        with enable_grad():
+            outs = _differentiable(_flat(func(*ins)))
+            xs = [x for x in _leaves(ins) if x.requires_grad]
+            gs = _grad(outs, xs, gouts, create_graph=True, allow_unused=True)
         return tuple(g for g in gs if g is not None)
     return gradcheck(gradient, (*inputs, *grad_outputs), eps=eps, atol=atol, rtol=rtol,
                      raise_exception=raise_exception, nondet_tol=nondet_tol)

@@ -32,6 +32,10 @@ def pointwise(schema, formula, *, promote="default", vjp=None, saves="self", **f
     """
     rec = Record(schema, "pointwise", vjp=vjp, formula=formula, promote=promote, saves=saves, **facts)
     rec.module = formula.__module__
+    if vjp is None:
+        for a in rec.args:
+            if a.name == "g":           # in rules, g is the gradient that comes in
+                a.name = "grad_output"
     n = len(rec.tensor_args)
     rec.extra = {}
 
