@@ -90,6 +90,7 @@ _HOMES = {
     "evaluate": "interpret",
     "pointwise_kernel": "pointwise",
     "reduce_kernel": "reduction",
+    "kept": "rowwise",
     "row": "rowwise",
     "row_kernel": "rowwise",
     "scan_kernel": "scan",

@@ -30,7 +30,7 @@ GATHERED_VECTORS = 8
 STREAM_FROM_BYTES = 32 << 20
 CHEAP = frozenset(
     "const input scalar cast where add sub mul neg abs minimum maximum fma and or xor not eq ne lt "
-    "le gt ge isnan sign floor ceil trunc round copysign row".split()
+    "le gt ge isnan sign floor ceil trunc round copysign row kept".split()
 )
 
 _kernels = {}
@@ -279,7 +279,7 @@ class Loop:
         f, out = self.f, self.results[0]
         address = f.emit("i64", f"ptrtoint ptr {out.base.name} to i64")
         head = ((f.value(0) - address) & 63).udiv(out.size)
-        worth = (n >= 2048) & out.direct & (head < self.lanes) & (address & (out.size - 1)).eq(0)
+        worth = (n >= 16384) & out.direct & (head < self.lanes) & (address & (out.size - 1)).eq(0)
         return f.select(worth, head, f.value(0))
 
     def read_scalars(self):

@@ -24,7 +24,7 @@ from rushlight.compiler.codegen.lower import (
     to_memory,
 )
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.expr import constant, node, to_text, topological
+from rushlight.compiler.expr import constant, node, substitute, to_text, topological
 from rushlight.compiler.pointwise import (
     CHEAP,
     builtin,
@@ -34,6 +34,9 @@ from rushlight.compiler.pointwise import (
     scalar_value,
 )
 
+# Stands for the kept value among the numbers of inputs.
+KEPT = -1
+
 _kernels = {}
 _lock = threading.Lock()
 
@@ -41,6 +44,11 @@ _lock = threading.Lock()
 def row(index):
     """The result of a row program's reduction ``index`` (a float)."""
     return node("row", (), "f", index)
+
+
+def kept():
+    """The value that the last reduction marked ``keep`` was given at this element."""
+    return node("kept", (), "f")
 
 
 class RowKernel:
@@ -62,7 +70,8 @@ def row_kernel(reductions, outputs, in_dtypes, out_dtypes, scalar_dtypes=(), row
                compute="float32"):
     """The kernel of a row program.
 
-    ``reductions``: pairs (kind, expression) with kind ``sum``, ``mean``, ``max``, ``min`` or ``prod``; an
+    ``reductions``: pairs (kind, expression), or (kind, expression, True) to keep the values for ``kept()`` in
+    the outputs instead of computing them again; kind is ``sum``, ``mean``, ``max``, ``min`` or ``prod``; an
     expression may use inputs, scalars and ``row(i)`` of earlier reductions.  ``outputs``: expressions for each
     element; ``row_outputs``: expressions of ``row(i)`` and scalars, one value a row.  ``out_dtypes``: of
     the outputs, then the row outputs.  ``compute``: float32 or float64.
@@ -70,8 +79,14 @@ def row_kernel(reductions, outputs, in_dtypes, out_dtypes, scalar_dtypes=(), row
     The call takes arrays of input 0's shape (other inputs broadcast; row outputs have size 1 along the
     row) and the bit mask of the dimensions that make a row, which must be mergeable into one.
     """
-    reductions = tuple((kind, constant(e)) for kind, e in reductions)
     outputs, row_outputs = tuple(outputs), tuple(row_outputs)
+    keeps = [i for i, r in enumerate(reductions) if len(r) > 2 and r[2]]
+    reductions = tuple((kind, constant(e)) for kind, e, *_ in reductions)
+    keep = keeps[0] if keeps else None
+    if keeps and out_dtypes[0] != compute:
+        # The output could not hold the value unrounded.
+        outputs = substitute(outputs, [(kept(), reductions[keep][1])])
+        keep = None
     key = (
         tuple((kind, e.uid) for kind, e in reductions),
         tuple(e.uid for e in outputs),
@@ -80,11 +95,12 @@ def row_kernel(reductions, outputs, in_dtypes, out_dtypes, scalar_dtypes=(), row
         tuple(out_dtypes),
         tuple(scalar_dtypes),
         compute,
+        keep,
     )
     found = _kernels.get(key)
     if found is None:
         program = Program(reductions, outputs, row_outputs, tuple(in_dtypes), tuple(out_dtypes),
-                          tuple(scalar_dtypes), compute)
+                          tuple(scalar_dtypes), compute, keep)
         kernel = program.kernel()
         with _lock:
             # The expressions stay alive with the kernel: their numbers are the key.
@@ -111,7 +127,9 @@ class Operand:
 class Program:
     """Writes the two functions of a row program."""
 
-    def __init__(self, reductions, outputs, row_outputs, in_dtypes, out_dtypes, scalar_dtypes, compute):
+    def __init__(self, reductions, outputs, row_outputs, in_dtypes, out_dtypes, scalar_dtypes, compute,
+                 keep):
+        self.keep = keep
         self.reductions, self.outputs, self.row_outputs = reductions, outputs, row_outputs
         self.in_dtypes, self.out_dtypes = in_dtypes, out_dtypes
         if len(in_dtypes) + len(out_dtypes) > reduce_entry.MAX_OPERANDS:
@@ -126,7 +144,7 @@ class Program:
         text = (
             f"rows {','.join(self.out_dtypes)} <- {','.join(self.in_dtypes)} "
             f"({''.join('f' if x else 'i' for x in self.scalar_is_float)}) in {self.compute}: "
-            f"{', '.join(k for k, _ in self.reductions)}: {len(self.outputs)} of "
+            f"{', '.join(k for k, _ in self.reductions)}: {len(self.outputs)} of keep {self.keep} "
             f"{to_text([*(e for _, e in self.reductions), *self.outputs, *self.row_outputs])}"
         )
         found = engine.load(text, self.ir, ("rows", "columns"))
@@ -178,8 +196,8 @@ class Program:
         self.inputs = self.operands[len(self.out_dtypes) :]
         self.fill_repeated()
         self.rows = []
-        for kind, e in self.reductions:
-            self.rows.append(self.reduce(kind, e))
+        for number, (kind, e) in enumerate(self.reductions):
+            self.rows.append(self.reduce(kind, e, number == self.keep))
         self.write_outputs()
         self.write_row_outputs()
         f.ret()
@@ -201,7 +219,7 @@ class Program:
             whole = left.eq(lanes)
             loaded = {}
             for j in inputs:
-                o = self.inputs[j]
+                o = self.results[0] if j == KEPT else self.inputs[j]
                 source = f.var("ptr", o.buffer)
                 here = o.base + i * o.step
                 with f.if_else(o.contiguous & whole) as (direct, other):
@@ -223,7 +241,7 @@ class Program:
         for e in nodes:
             if e.op == "const" or e.op in ("row", "scalar"):
                 fixed.add(e.uid)
-            elif e.op != "input" and all(a.uid in fixed for a in e.args):
+            elif e.op not in ("input", "kept") and all(a.uid in fixed for a in e.args):
                 fixed.add(e.uid)
         wanted = {
             a.uid: a for e in nodes if e.uid not in fixed for a in e.args
@@ -244,8 +262,8 @@ class Program:
 
     def evaluate(self, expressions, fixed, loaded):
         def leaf(e):
-            if e.op != "input":
-                raise AssertionError(f"leaf {e.op} is not uniform")
+            if e.op == "kept":
+                return loaded[KEPT]
             dtype = self.in_dtypes[e.attr]
             return from_memory(self.f, loaded[e.attr], dtype, e.kind, self.types)
 
@@ -254,9 +272,10 @@ class Program:
         return lowering.emit(expressions)
 
     def used_inputs(self, expressions):
-        return sorted({e.attr for e in topological(expressions) if e.op == "input"})
+        leaves = [e for e in topological(expressions) if e.op in ("input", "kept")]
+        return sorted({KEPT if e.op == "kept" else e.attr for e in leaves})
 
-    def reduce(self, kind, expression):
+    def reduce(self, kind, expression, keep):
         f = self.f
         reducer = reducers.make(kind, self.types.f, True, self.types)
         state = [f.var(v.type, v) for v in reducer.initial(f, self.lanes, None)]
@@ -264,6 +283,8 @@ class Program:
 
         def body(loaded, left, i, whole):
             v = self.evaluate([expression], fixed, loaded)[0]
+            if keep:
+                self.put(self.results[0], v, left, i, whole)
             v = float_to_float(v, reducer.element)
             valid = self.iota < f.splat(left.cast("trunc", "i32"), self.lanes)
             new = reducer.update(f, tuple(s.get() for s in state), v, None, valid)
@@ -285,6 +306,18 @@ class Program:
             count = f.splat(count, self.lanes)
         return float_to_float(reducer.result(f, values, count, self.scalars)[0], self.types.f)
 
+    def put(self, o, stored, left, i, whole):
+        """Store a vector of elements at place i of the row."""
+        f = self.f
+        here = o.base + i * o.step
+        with f.if_else(o.contiguous & whole) as (direct, other):
+            with direct:
+                f.store(stored, here, 1)
+            with other:
+                f.store(stored, o.buffer, 64)
+                f.call("void", element_copier(self.m, "scatter", o.size), here, o.across, o.buffer,
+                       left)
+
     def write_outputs(self):
         if not self.outputs:
             return
@@ -294,15 +327,7 @@ class Program:
         def body(loaded, left, i, whole):
             values = self.evaluate(self.outputs, fixed, loaded)
             for o, e, v in zip(self.results, self.outputs, values, strict=False):
-                stored = to_memory(f, v, e.kind, o.dtype, self.types)
-                here = o.base + i * o.step
-                with f.if_else(o.contiguous & whole) as (direct, other):
-                    with direct:
-                        f.store(stored, here, 1)
-                    with other:
-                        f.store(stored, o.buffer, 64)
-                        f.call("void", element_copier(self.m, "scatter", o.size), here, o.across,
-                               o.buffer, left)
+                self.put(o, to_memory(f, v, e.kind, o.dtype, self.types), left, i, whole)
 
         self.loop(self.used_inputs(self.outputs), body)
 

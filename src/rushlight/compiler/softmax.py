@@ -3,7 +3,7 @@
 from functools import cache
 
 from rushlight.compiler import scalar as s
-from rushlight.compiler.rowwise import row, row_kernel
+from rushlight.compiler.rowwise import kept, row, row_kernel
 
 KINDS = ("softmax", "log_softmax", "softmax_backward", "log_softmax_backward")
 
@@ -27,9 +27,9 @@ def softmax_kernel(kind, dtype, out_dtype=None):
         else:
             reductions, output = [("sum", x)], x - s.exp(y) * row(0)
     else:
-        reductions = [("max", x), ("sum", s.exp(x - row(0)))]
+        reductions = [("max", x), ("sum", s.exp(x - row(0)), kind == "softmax")]
         if kind == "softmax":
-            output = s.exp(x - row(0)) * (1.0 / row(1))
+            output = kept() * (1.0 / row(1))
         else:
             output = (x - row(0)) - s.log(row(1))
     return row_kernel(reductions, [output], inputs, [out_dtype or dtype], compute=compute)

@@ -172,7 +172,7 @@ class Lowering:
 
     def node(self, e):
         f, type_ = self.f, self.type_of(e.kind)
-        if e.op in ("input", "scalar", "row"):
+        if e.op in LEAVES:
             return self.leaf(e)
         if e.op == "const":
             return f.value(e.attr, type_)
@@ -229,6 +229,7 @@ class Lowering:
         return float_to_float(widen(narrow(self.f, as_float, dtype), dtype), self.types.f)
 
 
+LEAVES = frozenset(("input", "scalar", "row", "kept"))
 COMPARE = frozenset(("eq", "ne", "lt", "le", "gt", "ge"))
 
 
