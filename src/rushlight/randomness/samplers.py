@@ -7,7 +7,7 @@ import numpy as np
 from rushlight.randomness.fills import fill_exponential, unit53
 from rushlight.randomness.kernels import kernel
 
-__all__ = ["fill_binomial", "fill_poisson", "fill_rrelu_slope", "multinomial"]
+__all__ = ["fill_binomial", "fill_poisson", "multinomial"]
 
 
 def _axes(array):
@@ -84,16 +84,3 @@ def _divide(x, y):
     if x.dtype.itemsize >= 4:
         return x / y
     return (x.astype(np.float32) / y.astype(np.float32)).astype(x.dtype).astype(np.float32)
-
-
-def fill_rrelu_slope(gen, array, negative, lower, upper):
-    """Slopes of the randomized leaky rectifier: uniform in [lower, upper) where `negative`, else 1.
-
-    Only negative elements draw; the ends are rounded to single precision first.
-    """
-    low, high = float(np.float32(lower)), float(np.float32(upper))
-    array[...] = 1
-    flat = unit53(gen, int(negative.sum())) * (high - low) + low
-    axes = _axes(array)
-    array.transpose(axes)[negative.transpose(axes)] = flat
-    return array

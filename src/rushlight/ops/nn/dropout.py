@@ -2,9 +2,10 @@
 
 import math
 
-
 from ... import dtypes
+from ...randomness.checks import DIGITS
 from ..inplace import apply
+from ..random import dropout_mask
 from ..registry import FUNCTIONS, function, public
 
 _F = ("torch.nn.functional",)
@@ -27,8 +28,9 @@ def _dropout(x, p, train):
         return x
     if p == 1:
         return x * x.new_zeros(())
-    mask = _noise(x.shape, x.dtype, 1 - p).div_(1 - p)
-    return x * mask
+    if x.dtype.name not in DIGITS:
+        return x * _noise(x.shape, x.dtype, 1 - p).div_(1 - p)
+    return x * dropout_mask(x, 1 - p)
 
 
 def _feature(x, p, train):
@@ -52,8 +54,10 @@ def _alpha(x, p, train, feature):
         return x
     if p == 1:
         return x * x.new_zeros(())
-    shape = x.shape if not feature else (*x.shape[:2],) + (1,) * (x.dim() - 2)
-    mask = _noise(shape, x.dtype, 1 - p)
+    if feature:
+        mask = _noise((*x.shape[:2],) + (1,) * (x.dim() - 2), x.dtype, 1 - p)
+    else:
+        mask = function("empty_like")(x).bernoulli_(1 - p)  # its order of drawing is the memory's
     a = 1.0 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
     b = mask.sub(1).mul(_ALPHA * a).add(_ALPHA * a * p)
     return x * mask.mul(a) + b

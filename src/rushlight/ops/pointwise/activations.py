@@ -6,6 +6,8 @@ and elu the slope of the negative side at 0.
 
 from math import pi, sqrt
 
+import numpy as np
+
 from ...compiler import scalar as s
 from ...dtypes import BOOL, COMPLEX, FLOAT, scalar_name
 from ..registry import FUNCTIONS, METHODS
@@ -388,6 +390,8 @@ def _rrelu_call(input, lower, upper, training):
     negative = input.detach() <= 0
     n = int(negative.sum().item())
     if n:
+        if input.dtype is not _double():  # PyTorch takes the ends in the type it computes in
+            lower, upper = float(np.float32(lower)), float(np.float32(upper))
         drawn = input.detach().new_empty((n,), dtype=_double()).uniform_(lower, upper)
         noise[negative] = drawn.to(noise.dtype)
     return _rrelu.record, (noise,), ()
