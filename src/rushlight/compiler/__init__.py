@@ -77,6 +77,9 @@ using their results ``row(i)``, in one kernel: softmax, normalizations and their
 ``softmax_kernel(kind, dtype, out_dtype=None)`` with kind ``softmax log_softmax softmax_backward
 log_softmax_backward``: ``call(y, x, mask)`` and ``call(gx, g, y, mask)``, any strides.
 
+**Scans.** ``scan_kernel(kind, in_dtype, out_dtype)``: ``call(out, x, mask)`` for ``cumsum cumprod
+logcumsumexp``, ``call(values, indices, x, mask)`` for ``cummax cummin`` (int64 indices).
+
 ``available()`` says whether machine code can be made here (llvmlite is installed, CPython with the
 usual object layout); without it the op layer uses ``evaluate``.
 """
