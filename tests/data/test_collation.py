@@ -44,7 +44,7 @@ def test_containers_keep_their_kind():
     ([object()], TypeError, "found <class 'object'>"), ([None], TypeError, "NoneType"),
     ([np.array("a")], TypeError, "found <U1"), ([{1, 2}], TypeError, "found <class 'set'>"),
     ([[1], [1, 2]], RuntimeError, "each element in list of batch should be of equal size"),
-    ([{"a": 1}, {"b": 2}], KeyError, "a"), ([], IndexError, "")])
+    ([{"a": 1}, {"b": 2}], KeyError, "a"), ([], IndexError, "out of range")])
 def test_what_can_not_be_batched(batch, kind, message):
     with pytest.raises(kind, match=message):
         default_collate(batch)
@@ -55,3 +55,23 @@ def test_convert_makes_tensors_of_arrays_only():
     assert torch.is_tensor(out["x"]) and out["y"][0] == "text"
     assert torch.is_tensor(out["y"][1]) and out["z"][0] == 1 and torch.is_tensor(out["z"][1])
     assert default_convert(np.array("a")) == np.array("a")
+
+
+def test_own_types_can_be_added():
+    from rushlight.utils.data._utils.collate import collate, default_collate_fn_map
+
+    class Graph:
+        def __init__(self, n):
+            self.n = n
+
+    def join(batch, *, collate_fn_map=None):
+        return sum(graph.n for graph in batch)
+
+    default_collate_fn_map[Graph] = join
+    try:
+        assert default_collate([{"g": Graph(1)}, {"g": Graph(2)}]) == {"g": 3}
+    finally:
+        del default_collate_fn_map[Graph]
+    with pytest.raises(TypeError, match="Graph"):
+        default_collate([Graph(1)])
+    assert collate(["a", 1], collate_fn_map={object: lambda batch, **kw: len(batch)}) == 2

@@ -25,7 +25,7 @@ def build(lib):
         "view": base[2:8:2], "t": base.view(3, 4).t(), "parameter": parameter,
         "ordered": collections.OrderedDict([("b", lib.ones(2)), ("a", [1, (2, None)])]),
         "empty": lib.zeros(0, 3), "scalar": lib.tensor(3), "grad": lib.ones(1, requires_grad=True),
-        "conj": lib.tensor([1 + 2j]).conj(), "size": lib.Size([1, 2]), "dtype": lib.float16,
+        "conj": lib.tensor([1 + 2j]).conj(), "size": lib.Size([1, 2]), "dtype": lib.float16, "layout": lib.strided,
         "device": lib.device("cpu"), "set": {1}, "bytes": b"ab", "big": 2**70, "text": "é",
         "pair": (1 + 2j, bytearray(b"x")), "count": collections.Counter("aab"), "float": 0.1}
 
@@ -119,6 +119,14 @@ def test_pytorchs_whole_module_loads_as_ours():
     assert isinstance(ours, rl.nn.Sequential) and isinstance(ours[0].weight, rl.nn.Parameter)
     np.testing.assert_allclose(ours(rl.ones(1, 2)).detach().numpy(),
                                model(torch.ones(1, 2)).detach().numpy(), rtol=1e-6)
+
+
+def test_pytorchs_version_loads_as_text():
+    buffer = io.BytesIO()
+    torch.save({"version": torch.__version__}, buffer)
+    for weights_only in (True, False):
+        buffer.seek(0)
+        assert rl.load(buffer, weights_only=weights_only)["version"] == str(torch.__version__)
 
 
 def test_safetensors(tmp_path):

@@ -48,7 +48,7 @@ def test_containers_and_kinds(options):
     obj = {"ordered": collections.OrderedDict([("b", 1), ("a", [2, (3, None)])]), "set": {1, "x"},
            "bytes": b"\x00\xff", "bytearray": bytearray(b"x"), "complex": 1 - 2j, "big": -2**70,
            "float": 0.1, "text": "é\n", "flag": [True, False], "counter": collections.Counter("aab"),
-           "dtype": torch.bfloat16, "device": torch.device("cpu"), "size": torch.Size([2, 3]),
+           "layout": torch.strided, "dtype": torch.bfloat16, "device": torch.device("cpu"), "size": torch.Size([2, 3]),
            5: "number key", ("tuple", 1): 2}
     out = through(obj, **options)
     assert out == obj

@@ -123,6 +123,13 @@ def _encode(text, encoding):
     return text.encode(encoding)
 
 
+def _layout(name):
+    name = name.removeprefix("torch.")
+    if name not in ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc"):
+        raise Refused(f"unknown layout {name!r}")
+    return getattr(torch, name)
+
+
 def _bytearray(data=b"", encoding=None):
     if type(data) is str:
         return bytearray(_encode(data, encoding))
@@ -196,6 +203,8 @@ def _rules():
         "_rebuild_from_type_v2", _from_type, Rule, (TensorType, UserGlobal), tuple, _ANY)
     rules["torch", "Size"] = _rule("Size", torch.Size, "ints", optional=1)
     rules["torch", "device"] = _rule("device", torch.device, str, int, optional=1)
+    rules["torch.torch_version", "TorchVersion"] = _rule("TorchVersion", str, str)
+    rules["torch.serialization", "_get_layout"] = _rule("_get_layout", _layout, str)
     rules["collections", "OrderedDict"] = _rule("OrderedDict", _ordered_dict, (list, tuple),
                                                 optional=1)
     rules["collections", "Counter"] = _rule("Counter", _counter, dict, optional=1)

@@ -79,6 +79,10 @@ def resolve(module, name):
     A file's module is tried under ``rushlight``, then the packages around it, because PyTorch's
     inner modules may have another place here.
     """
+    if (module, name) == ("torch.serialization", "_get_layout"):
+        return lambda text: getattr(torch, text.removeprefix("torch."))
+    if (module, name) == ("torch.torch_version", "TorchVersion"):
+        return str
     if module in ("torch._utils", "torch._tensor", "torch.tensor") and name.startswith("_rebuild"):
         return getattr(importlib.import_module(REBUILD_MODULE), name)
     parts = module.split(".")

@@ -119,10 +119,15 @@ def make_pickler(stream, protocol, table, pickle_module=pickle, legacy=False):
             args = (obj.type,) if obj.index is None else (obj.type, obj.index)
             self.save_reduce(global_ref("torch", "device"), args, obj=obj)
 
+        def save_layout(self, obj):
+            self.save_reduce(global_ref("torch.serialization", "_get_layout"), (str(obj),), obj=obj)
+
         dispatch[GlobalRef] = save_ref
         dispatch[FunctionType] = save_global
         dispatch[torch.dtype] = save_dtype
         dispatch[torch.Size] = save_size
         dispatch[torch.device] = save_device
+        dispatch[torch.layout] = save_layout
+        dispatch[torch.memory_format] = save_dtype
 
     return CheckpointPickler(stream, protocol)

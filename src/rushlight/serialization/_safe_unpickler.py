@@ -23,6 +23,7 @@ from rushlight.serialization._allowed import (
 _BLOCKED_MODULES = frozenset({"sys", "os", "posix", "nt", "subprocess", "builtins", "__builtin__"})
 _MARK = object()
 _INTERNAL = (Rule, StorageType, TensorType, UserGlobal)
+_MADE_BY_NEW = ("OrderedDict", "Counter", "Size", "set", "TorchVersion")
 _MAX_MEMO = 1 << 26
 
 
@@ -217,7 +218,7 @@ class SafeUnpickler:
         args, kind = self._pop(), self._pop()
         if type(args) is not tuple:
             raise UnpicklingError("the arguments of a call must be a tuple")
-        if isinstance(kind, Rule) and kind.name in ("OrderedDict", "Counter", "Size", "set"):
+        if isinstance(kind, Rule) and kind.name in _MADE_BY_NEW:
             self._push(kind.call(args))
         elif isinstance(kind, UserGlobal) and isinstance(kind.target, type):
             args = [self._user_argument(a) for a in args]

@@ -11,7 +11,7 @@ _MESSAGE = "default_collate: batch must contain tensors, numpy arrays, numbers, 
 _NOT_NUMBERS = "SUaOV"          # NumPy kinds that no tensor can hold: text, bytes, objects, records
 
 
-def _stack(batch):
+def collate_tensor_fn(batch, *, collate_fn_map=None):
     """`torch.stack` of equal tensors."""
     first = batch[0]
     if first.is_nested or first.layout in (torch.sparse_coo, torch.sparse_csr):
@@ -21,7 +21,8 @@ def _stack(batch):
     return torch.stack(batch, 0)
 
 
-def _stack_arrays(batch):
+def collate_numpy_array_fn(batch, *, collate_fn_map=None):
+    """One tensor of equal arrays, along a new first dimension."""
     first = batch[0]
     if first.dtype.kind in _NOT_NUMBERS:
         raise TypeError(_MESSAGE.format(first.dtype))
@@ -30,6 +31,42 @@ def _stack_arrays(batch):
         # One NumPy copy is cheaper than a tensor per sample.
         return torch.as_tensor(np.stack(batch))
     return torch.stack([torch.as_tensor(a) for a in batch], 0)
+
+
+def collate_numpy_scalar_fn(batch, *, collate_fn_map=None):
+    """One tensor of NumPy numbers."""
+    kind = type(batch[0])
+    if all(type(value) is kind for value in batch):
+        return torch.as_tensor(np.array(batch))
+    return torch.as_tensor(batch)
+
+
+def collate_float_fn(batch, *, collate_fn_map=None):
+    """A float64 tensor."""
+    return torch.tensor(batch, dtype=torch.float64)
+
+
+def collate_int_fn(batch, *, collate_fn_map=None):
+    """An int64 (or bool) tensor."""
+    return torch.tensor(batch)
+
+
+def collate_str_fn(batch, *, collate_fn_map=None):
+    """The list as it is."""
+    return batch
+
+
+# Kinds of samples and what batches them. Users may add their own; the exact type is looked up
+# first, then the kinds in this order.
+default_collate_fn_map = {
+    torch.Tensor: collate_tensor_fn,
+    np.ndarray: collate_numpy_array_fn,
+    (np.bool_, np.number, np.object_): collate_numpy_scalar_fn,
+    float: collate_float_fn,
+    int: collate_int_fn,
+    str: collate_str_fn,
+    bytes: collate_str_fn,
+}
 
 
 def _rebuild_mapping(original, items):
@@ -65,6 +102,35 @@ def _columns(batch):
     return list(zip(*batch))
 
 
+def collate(batch, *, collate_fn_map=None):
+    """Batch samples with the functions of `collate_fn_map`, entering containers.
+
+    The map goes from a type, or a tuple of types, to ``function(batch, *, collate_fn_map)``.
+    Raises TypeError for a sample that is neither in the map nor a container.
+    """
+    first = batch[0]
+    kind = type(first)
+    if collate_fn_map is not None:
+        if kind in collate_fn_map:
+            return collate_fn_map[kind](batch, collate_fn_map=collate_fn_map)
+        for known, function in collate_fn_map.items():
+            if isinstance(first, known):
+                return function(batch, collate_fn_map=collate_fn_map)
+
+    def again(items):
+        return collate(items, collate_fn_map=collate_fn_map)
+
+    if isinstance(first, collections.abc.Mapping):
+        return _rebuild_mapping(first, {key: again([s[key] for s in batch]) for key in first})
+    if isinstance(first, tuple) and hasattr(first, "_fields"):
+        return kind(*[again(column) for column in zip(*batch)])
+    if isinstance(first, tuple):
+        return [again(column) for column in _columns(batch)]
+    if isinstance(first, collections.abc.Sequence):
+        return _rebuild_sequence(first, [again(column) for column in _columns(batch)])
+    raise TypeError(_MESSAGE.format(kind))
+
+
 def default_collate(batch):
     """Batch a list of samples: the first sample's type decides, containers are entered.
 
@@ -73,35 +139,7 @@ def default_collate(batch):
     sequences are collated per key or position (tuples become lists).
     Raises TypeError for other types, RuntimeError where shapes or lengths differ.
     """
-    first = batch[0]
-    kind = type(first)
-    if isinstance(first, torch.Tensor):
-        return _stack(batch)
-    if isinstance(first, np.ndarray):
-        return _stack_arrays(batch)
-    if isinstance(first, (np.bool_, np.number, np.object_)):
-        return torch.as_tensor(np.array(batch)) if _same_type(batch) else torch.as_tensor(batch)
-    if isinstance(first, float):
-        return torch.tensor(batch, dtype=torch.float64)
-    if isinstance(first, int):
-        return torch.tensor(batch)
-    if isinstance(first, (str, bytes)):
-        return batch
-    if isinstance(first, collections.abc.Mapping):
-        return _rebuild_mapping(
-            first, {key: default_collate([sample[key] for sample in batch]) for key in first})
-    if isinstance(first, tuple) and hasattr(first, "_fields"):
-        return kind(*[default_collate(column) for column in zip(*batch)])
-    if isinstance(first, tuple):
-        return [default_collate(column) for column in _columns(batch)]
-    if isinstance(first, collections.abc.Sequence):
-        return _rebuild_sequence(first, [default_collate(column) for column in _columns(batch)])
-    raise TypeError(_MESSAGE.format(kind))
-
-
-def _same_type(batch):
-    kind = type(batch[0])
-    return all(type(value) is kind for value in batch)
+    return collate(batch, collate_fn_map=default_collate_fn_map)
 
 
 def default_convert(data):

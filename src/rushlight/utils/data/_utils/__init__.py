@@ -1,0 +1,1 @@
+"""PyTorch's place for the parts of data loading that programs extend."""
