@@ -434,7 +434,13 @@ def _addmm(c, a, b, beta, alpha):
             out = alloc((m, n), a.dtype)
             call(out, a, b, c)
             return out
-    return _accumulate(_into(c, (m, n), beta, a.dtype), a, b, alpha)
+    d = a.dtype
+    if d.itemsize == 2 and d.kind not in "iu" and beta not in (0, 1):
+        # beta * c must not be rounded by itself: 16-bit floats are rounded once, at the end.
+        wide = np.dtype(np.float32)
+        c, a, b = c.astype(wide), a.astype(wide), b.astype(wide)
+        return _accumulate(_into(c, (m, n), beta, wide), a, b, alpha).astype(d)
+    return _accumulate(_into(c, (m, n), beta, d), a, b, alpha)
 
 
 @public(out=True, inplace=True)
