@@ -1,6 +1,7 @@
 """Generated matrix products: every way against float64 NumPy, fixed bits, refusals, memory,
 threads."""
 
+import os
 import threading
 
 import numpy as np
@@ -274,6 +275,21 @@ def test_several_python_threads():
     for thread in threads:
         thread.join()
     assert not bad
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_in_a_forked_child():
+    a, b = operand(200, 300, "f4", "rows"), operand(300, 250, "f4", "columns")
+    expected, c = np.empty((200, 250), "f4"), np.empty((200, 250), "f4")
+    g.gemm(expected, a, b)
+    pid = os.fork()
+    if pid == 0:
+        g.gemm(c, a, b)
+        os._exit(0 if np.array_equal(c, expected) else 1)
+    assert os.waitpid(pid, 0)[1] == 0
+    g.gemm(c, a, b)
+    assert np.array_equal(c, expected)
 
 
 @pytest.mark.parametrize("width, registers", [(32, 16), (16, 32), (16, 16)])

@@ -87,7 +87,7 @@ def test_cache_is_bounded_and_can_be_emptied():
         arrays = [allocator.empty((1_000_000,), np.dtype("u1")) for _ in range(6)]
         del arrays
         cached = allocator.memory_stats()["cached_bytes"]
-        assert 0 < cached <= 3_000_000
+        assert 0 < cached <= 3_000_000  # each block is below half of the limit
         allocator.set_cache_limit(0)
         assert allocator.memory_stats()["cached_bytes"] == 0
     finally:
@@ -97,6 +97,70 @@ def test_cache_is_bounded_and_can_be_emptied():
     assert allocator.memory_stats()["cached_bytes"] > 0
     allocator.empty_cache()
     assert allocator.memory_stats()["cached_bytes"] == 0
+
+
+def test_a_full_cache_makes_room_for_sizes_in_use():
+    limit = allocator.cpu.physical_memory() // 4
+    u1 = np.dtype("u1")
+    try:
+        allocator.set_cache_limit(4_000_000)
+        stale = [allocator.empty((900_000,), u1) for _ in range(4)]
+        del stale
+        a = allocator.empty((500_000,), u1)
+        address = a.ctypes.data
+        del a
+        assert allocator.memory_stats()["cached_bytes"] <= 4_000_000
+        fresh = allocator.memory_stats()["system_allocations"]
+        assert allocator.empty((500_000,), u1).ctypes.data == address
+        assert allocator.memory_stats()["system_allocations"] == fresh
+    finally:
+        allocator.set_cache_limit(limit)
+
+
+def test_huge_blocks_are_aligned_for_huge_pages():
+    for nbytes in (1 << 21, 3_000_000, 1 << 24):
+        a = allocator.empty((nbytes,), np.dtype("u1"))
+        if allocator.cpu.is_linux():
+            assert a.ctypes.data % (1 << 21) == 0
+        a[:: 1 << 12] = 1
+
+
+@pytest.mark.skipif(not allocator.cpu.is_linux(), reason="needs RLIMIT_AS")
+def test_refusal_by_the_system_gives_the_cache_back_first():
+    program = """
+import resource, numpy as np
+from rushlight.runtime import allocator
+from rushlight.compiler.templates.gemm import gemm
+u1 = np.dtype("u1")
+a = np.ones((600, 600), "f4")
+gemm(np.empty_like(a), a, a)
+allocator.empty_cache()
+blocks = [allocator.empty((50 << 20,), u1) for _ in range(4)]
+used = int(open("/proc/self/statm").read().split()[0]) * 4096
+resource.setrlimit(resource.RLIMIT_AS, (used + (64 << 20), -1))
+del blocks
+print(allocator.memory_stats()["cached_bytes"] >= 200 << 20)
+big = allocator.empty((190 << 20,), u1)
+print(allocator.memory_stats()["cached_bytes"])
+try:
+    allocator.empty((300 << 20,), u1)
+except MemoryError as error:
+    print(error)
+c = np.empty_like(a)
+resource.setrlimit(resource.RLIMIT_AS, (1 << 20, -1))
+allocator.empty_cache()
+try:
+    gemm(c, a, a)
+except MemoryError as error:
+    print("gemm" in str(error))
+"""
+    out = subprocess.run(
+        [sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60
+    )
+    lines = out.stdout.splitlines()
+    assert lines[:2] == ["True", "0"], out.stderr
+    assert lines[2].startswith(f"rushlight: can't allocate {300 << 20} bytes")
+    assert lines[3] == "True"
 
 
 @pytest.mark.parametrize("shape", [(1 << 45,), (1 << 62,), (1 << 40, 1 << 40)])

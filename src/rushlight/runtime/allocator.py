@@ -4,7 +4,8 @@
     memory_stats() -> dict            see below
     reset_peak()                      peak_live_bytes becomes live_bytes
     empty_cache()                     return the cached blocks to the system
-    set_cache_limit(nbytes)           bound on cached bytes (default: a quarter of the memory)
+    set_cache_limit(nbytes)           bound on cached bytes (default: a quarter of the memory);
+                                      a full cache gives half of it back, largest blocks first
 
 Arrays below ``THRESHOLD`` (64 KiB) are NumPy's own and aren't counted. Larger ones are blocks of
 ours, in size classes (eight to a power of two, so at most 1/8 is slack), and go back to a free list

@@ -348,6 +348,7 @@ refused:
   ret ptr null
 }
 
+; When the cache is full, half of it makes room: what fills it may be of sizes no longer in use.
 define void @rl_free(ptr %b) {
 entry:
   %p = load ptr, ptr %b
@@ -363,14 +364,23 @@ entry:
   call void @count(i64 0, i64 %minus_size)
   call void @count(i64 2, i64 %minus_c)
   call void @count(i64 4, i64 -1)
+  %limit = load i64, ptr @limit
+  %half = lshr i64 %limit, 1
+  %moderate = icmp sle i64 %c, %half
+  %listed = icmp sge i64 %class, 0
+  %keep = and i1 %moderate, %listed
+  br i1 %keep, label %look, label %drop
+look:
   %sp = getelementptr i64, ptr @stats, i64 3
   %cached = load i64, ptr %sp
   %then = add i64 %cached, %c
-  %limit = load i64, ptr @limit
   %fits = icmp sle i64 %then, %limit
-  %listed = icmp sge i64 %class, 0
-  %keep = and i1 %fits, %listed
-  br i1 %keep, label %push, label %drop
+  br i1 %fits, label %push, label %full
+full:
+  call void @unlock_lists()
+  call void @rl_trim(i64 %half)
+  call void @lock_lists()
+  br label %look
 push:
   store i64 %then, ptr %sp
   %head = getelementptr ptr, ptr @lists, i64 %class
