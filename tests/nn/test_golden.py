@@ -5,9 +5,10 @@ import pathlib
 import warnings
 
 import pytest
-from .module_cases import CASES, describe
 
 import rushlight as torch
+
+from .module_cases import CASES, describe
 
 GOLDEN = json.loads((pathlib.Path(__file__).parent / "golden" / "modules.json").read_text())
 
