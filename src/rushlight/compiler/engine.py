@@ -7,9 +7,11 @@ functions named in ``imports``.
 """
 
 import ctypes
+import os
 import sys
 from functools import cache
 
+from rushlight.compiler import image
 from rushlight.compiler.cache import key_of, open_pack
 from rushlight.compiler.codegen.targets import host
 
@@ -36,11 +38,17 @@ def available():
 
 @cache
 def _pack():
-    import llvmlite
-    import llvmlite.binding as llvm
-
     abi = f"{sys.implementation.cache_tag}|{sys.platform}"
-    return open_pack(f"{host().key()}|{llvm.llvm_version_info}|{llvmlite.__version__}|{abi}")
+    return open_pack(f"{host().key()}|{_llvm_version()}|{abi}")
+
+
+def _llvm_version():
+    """What tells one llvmlite (and the LLVM inside it) from another, without importing it."""
+    import importlib.util
+
+    origin = importlib.util.find_spec("llvmlite").origin
+    with open(os.path.join(os.path.dirname(origin), "_version.py")) as file:
+        return file.read()
 
 
 @cache
@@ -116,6 +124,15 @@ def link_object(code, symbols, imports=None):
         return {symbol: library[symbol] for symbol in symbols}
 
 
+def _place(stored, symbols, imports):
+    """Load what the cache holds: an image ("I") or, where none could be made, an object ("O")."""
+    if stored[:1] == b"O":
+        return link_object(stored[1:], symbols, imports)
+    statistics["loaded"] += 1
+    found = image.load(stored[1:], imports)
+    return {symbol: found[symbol] for symbol in symbols}
+
+
 def load(key, build, symbols, imports=None, level=1, codegen_level=1):
     """Addresses of ``symbols`` in the code for ``key``.
 
@@ -130,13 +147,15 @@ def load(key, build, symbols, imports=None, level=1, codegen_level=1):
         if found is not None:
             return found
         digest = key_of(key)
-        code = _pack().get(digest)
-        if code is not None:
-            statistics["from_disk"] += 1
-            found = link_object(code, symbols, imports)
-        else:
+        stored = _pack().get(digest)
+        if stored is None:
             code = compile_object(build(), level, codegen_level)
-            found = link_object(code, symbols, imports)
-            _pack().put(digest, code)
+            flat = image.flatten(code)
+            stored = b"O" + code if flat is None else b"I" + flat
+            found = _place(stored, symbols, imports)
+            _pack().put(digest, stored)
+        else:
+            statistics["from_disk"] += 1
+            found = _place(stored, symbols, imports)
         _loaded[key] = found
         return found

@@ -22,24 +22,50 @@ class Target:
         """Elements of ``itemsize`` bytes in a register."""
         return max(1, self.vector_bytes // itemsize)
 
+
+class Host(Target):
+    """The CPU this process runs on; LLVM is asked for its names only when code is made."""
+
+    def __init__(self):
+        from rushlight.runtime import cpu
+
+        self.vector_bytes = cpu.vector_bytes()
+        self.has_scalef = self.vector_bytes == 64
+
+    def __getattr__(self, name):
+        if name not in ("triple", "cpu", "features"):
+            raise AttributeError(name)
+        import llvmlite.binding as llvm
+
+        features = llvm.get_host_cpu_features().flatten()
+        # Without this LLVM splits 512-bit vectors in halves on many CPUs.
+        self.features = features + (",-prefer-256-bit" if self.vector_bytes == 64 else "")
+        self.triple, self.cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()
+        return getattr(self, name)
+
     def key(self):
-        """A text that changes whenever code for one target may not run or be best on another."""
-        return f"{self.triple}|{self.cpu}|{self.features}|{self.vector_bytes}"
+        """A text that changes whenever code made here may not run, or not be best, elsewhere."""
+        from rushlight.runtime import cpu
+
+        return f"{cpu.machine()}|{_model()}|{','.join(sorted(cpu.features()))}|{self.vector_bytes}"
+
+
+def _model():
+    try:
+        with open("/proc/cpuinfo") as lines:
+            wanted = ("vendor_id", "cpu family", "model\t", "stepping", "CPU part")
+            found = [next((line for line in lines if line.startswith(wanted[0])), "")]
+            for line in lines:
+                if line.startswith(wanted):
+                    found.append(line)
+                if line == "\n":
+                    break
+        return "".join(found).replace("\t", "").replace("\n", ";")
+    except OSError:
+        return ""
 
 
 @cache
 def host():
     """The CPU this process runs on."""
-    import llvmlite.binding as llvm
-
-    features = llvm.get_host_cpu_features()
-    has = features.get
-    if has("avx512f") and has("avx512bw") and has("avx512dq") and has("avx512vl"):
-        width = 64
-    elif has("avx2") and has("fma"):
-        width = 32
-    else:
-        width = 16
-    # Without this LLVM splits 512-bit vectors in halves on many CPUs.
-    text = features.flatten() + (",-prefer-256-bit" if width == 64 else "")
-    return Target(llvm.get_process_triple(), llvm.get_host_cpu_name(), text, width)
+    return Host()
