@@ -32,7 +32,7 @@ class Threshold(Module):
         self.inplace = inplace
 
     def forward(self, input):
-        return F.threshold(input, self.threshold, self.value, self.inplace)
+        return F.threshold(input, self.threshold, self.value, inplace=self.inplace)
 
     def extra_repr(self):
         return f"threshold={self.threshold}, value={self.value}" + _inplace_suffix(self)
@@ -71,7 +71,7 @@ class RReLU(Module):
         self.inplace = inplace
 
     def forward(self, input):
-        return F.rrelu(input, self.lower, self.upper, self.training, self.inplace)
+        return F.rrelu(input, self.lower, self.upper, self.training, inplace=self.inplace)
 
     def extra_repr(self):
         return f"lower={self.lower}, upper={self.upper}" + _inplace_suffix(self)
@@ -101,7 +101,7 @@ class Hardtanh(Module):
                                  f"({self.min_val})")
 
     def forward(self, input):
-        return F.hardtanh(input, self.min_val, self.max_val, self.inplace)
+        return F.hardtanh(input, self.min_val, self.max_val, inplace=self.inplace)
 
     def extra_repr(self):
         return f"min_val={self.min_val}, max_val={self.max_val}" + _inplace_suffix(self)
@@ -130,7 +130,7 @@ class Hardsigmoid(_Inplace):
     extra_repr = Module.extra_repr
 
     def forward(self, input):
-        return F.hardsigmoid(input, self.inplace)
+        return F.hardsigmoid(input, inplace=self.inplace)
 
 
 class Tanh(Module):
@@ -160,7 +160,7 @@ class Hardswish(_Inplace):
     extra_repr = Module.extra_repr
 
     def forward(self, input):
-        return F.hardswish(input, self.inplace)
+        return F.hardswish(input, inplace=self.inplace)
 
 
 class ELU(Module):
@@ -174,7 +174,7 @@ class ELU(Module):
         self.inplace = inplace
 
     def forward(self, input):
-        return F.elu(input, self.alpha, self.inplace)
+        return F.elu(input, self.alpha, inplace=self.inplace)
 
     def extra_repr(self):
         return f"alpha={self.alpha}" + _inplace_suffix(self)
@@ -191,7 +191,7 @@ class CELU(Module):
         self.inplace = inplace
 
     def forward(self, input):
-        return F.celu(input, self.alpha, self.inplace)
+        return F.celu(input, self.alpha, inplace=self.inplace)
 
     def extra_repr(self):
         return f"alpha={self.alpha}" + _inplace_suffix(self)
@@ -201,7 +201,7 @@ class SELU(_Inplace):
     """The scaled `ELU` that keeps mean 0 and variance 1 (Klambauer et al., arXiv:1706.02515)."""
 
     def forward(self, input):
-        return F.selu(input, self.inplace)
+        return F.selu(input, inplace=self.inplace)
 
 
 class GLU(Module):
@@ -264,7 +264,7 @@ class LeakyReLU(Module):
         self.inplace = inplace
 
     def forward(self, input):
-        return F.leaky_relu(input, self.negative_slope, self.inplace)
+        return F.leaky_relu(input, self.negative_slope, inplace=self.inplace)
 
     def extra_repr(self):
         return f"negative_slope={self.negative_slope}" + _inplace_suffix(self)
