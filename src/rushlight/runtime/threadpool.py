@@ -16,11 +16,11 @@ job's threads share the caller's floating-point control word.
 
 Workers are plain pthreads in generated code, started at the first parallel call. They spin for
 about 50 us after a job and then sleep on a futex, have all signals blocked, and are joined when the
-interpreter ends. Woken workers may run anywhere but on the caller's CPU. ``os.fork`` waits for the
-running job; the child starts its own workers when it first needs them. The default number of
-threads is the number of usable cores (affinity mask and cgroup limit), or RUSHLIGHT_NUM_THREADS or
-OMP_NUM_THREADS. Where there are no futexes (outside Linux on x86-64 and AArch64) every job runs
-serially.
+interpreter ends. Woken workers may run anywhere but on the caller's CPU (with at most 8 threads).
+``os.fork`` waits for the running job; the child starts its own workers when it first needs them.
+The default number of threads is the number of usable cores (affinity mask and cgroup limit), or
+RUSHLIGHT_NUM_THREADS or OMP_NUM_THREADS. Where there are no futexes (outside Linux on x86-64 and
+AArch64) every job runs serially.
 """
 
 import ctypes

@@ -4,7 +4,8 @@ The protocol. A caller that gets the job lock writes the job, opens it, bumps th
 workers' futex word) and works on tiles. Workers that see a new generation announce themselves in
 ``active`` and *then* look whether the job is open; the caller closes the job and *then* waits for
 ``active`` to be 0. Both are sequentially consistent, so either the worker sees the job closed or
-the caller waits for it; nobody waits for workers that are still asleep.
+the caller waits for it; nobody waits for workers that are still asleep. The caller wakes two
+sleepers and every woken worker two more, as long as there are tiles.
 """
 
 from rushlight.runtime import cpu
@@ -34,9 +35,9 @@ define internal void @futex_wait(ptr %word, i32 %value) noinline {{
     i64 {number}, ptr %word, i32 {_FUTEX_WAIT_PRIVATE}, i32 %value, ptr null)
   ret void
 }}
-define internal void @futex_wake(ptr %word) noinline {{
+define internal void @futex_wake(ptr %word, i32 %count) noinline {{
   %r = call i64 (i64, ...) @syscall(
-    i64 {number}, ptr %word, i32 {_FUTEX_WAKE_PRIVATE}, i32 2147483647)
+    i64 {number}, ptr %word, i32 {_FUTEX_WAKE_PRIVATE}, i32 %count)
   ret void
 }}
 declare i64 @syscall(i64, ...)
@@ -52,7 +53,7 @@ declare i32 @sched_setaffinity(i32, i64, ptr)
     else:
         futex = """
 define internal void @futex_wait(ptr %word, i32 %value) { ret void }
-define internal void @futex_wake(ptr %word) { ret void }
+define internal void @futex_wake(ptr %word, i32 %count) { ret void }
 """
         start, join = "", ""
     return (
@@ -211,7 +212,7 @@ go:
   br i1 %any, label %wake, label %mine
 wake:
   @@SPREAD
-  call void @futex_wake(ptr @generation)
+  call void @futex_wake(ptr @generation, i32 2)
   br label %mine
 mine:
   call void @work()
@@ -280,6 +281,18 @@ enter:
   %is_open = icmp ne i32 %open, 0
   br i1 %is_open, label %job, label %leave0
 job:
+  ; A worker that was woken wakes two more while there are tiles: no thread pays for all.
+  %taken = load atomic i64, ptr @next monotonic, align 8
+  %all = load i64, ptr @job_tiles
+  %some = icmp slt i64 %taken, %all
+  %asleep = load atomic i32, ptr @sleepers monotonic, align 4
+  %any = icmp ne i32 %asleep, 0
+  %pass = and i1 %some, %any
+  br i1 %pass, label %wake, label %begin
+wake:
+  call void @futex_wake(ptr @generation, i32 2)
+  br label %begin
+begin:
   @@LOAD_FP
   call void @work()
   br label %leave0
@@ -294,7 +307,7 @@ look:
   %someone = icmp ne i32 %w, 0
   br i1 %someone, label %tell, label %leave
 tell:
-  call void @futex_wake(ptr @active)
+  call void @futex_wake(ptr @active, i32 1)
   br label %leave
 leave:
   br i1 %stopping, label %out, label %idle
@@ -339,10 +352,10 @@ define void @rl_pool_child() {
 }
 """
 
-# Linux likes to wake a worker on its waker's CPU, where it gets no time until the waker is through:
-# a two-thread job then takes as long as a serial one. So workers that are woken may run anywhere
-# but on the caller's CPU. Signals stay with the Python threads. A worker gets the generation it
-# starts from, so it can't miss the first job.
+# With few CPUs Linux likes to wake a worker on its waker's CPU, where it gets no time until the
+# waker is through: a two-thread job then takes as long as a serial one. So workers that are woken
+# may run anywhere but on the caller's CPU, if they are few. Signals stay with the Python threads. A
+# worker gets the generation it starts from, so it can't miss the first job.
 _START = """
 define internal void @spread() noinline {
 entry:
@@ -350,7 +363,10 @@ entry:
   %before = load i32, ptr @kept_free
   %same = icmp eq i32 %cpu, %before
   %large = icmp ugt i32 %cpu, 1023
-  %skip = or i1 %same, %large
+  %skip0 = or i1 %same, %large
+  %n = load i32, ptr @workers
+  %many = icmp sgt i32 %n, 7
+  %skip = or i1 %skip0, %many
   br i1 %skip, label %out, label %read
 read:
   call void @llvm.memset.p0.i64(ptr @cpus, i8 0, i64 128, i1 false)
@@ -373,7 +389,6 @@ clear:
   br i1 %none, label %out, label %tell
 tell:
   store atomic i32 %cpu, ptr @kept_free seq_cst, align 4
-  %n = load i32, ptr @workers
   br label %loop
 loop:
   %i = phi i32 [0, %tell], [%i1, %next]
@@ -464,7 +479,7 @@ define internal void @join_workers() {
 entry:
   store atomic i32 1, ptr @stop seq_cst, align 4
   %g = atomicrmw add ptr @generation, i32 1 seq_cst
-  call void @futex_wake(ptr @generation)
+  call void @futex_wake(ptr @generation, i32 2147483647)
   %n = load i32, ptr @workers
   br label %loop
 loop:
