@@ -7,8 +7,8 @@ class StructSequence(tuple):
     __slots__ = ()
     _fields = ()
 
-    def __new__(cls, items):
-        return tuple.__new__(cls, items)
+    def __new__(cls, items, *more):
+        return tuple.__new__(cls, (items, *more) if more else items)
 
     def __repr__(self):
         body = ",\n".join(f"{n}={v!r}" for n, v in zip(self._fields, self))

@@ -6,7 +6,7 @@ from ..dtypes import bool_ as _bool
 from ..record import NONDIFF
 from ..tensor.tensor import Tensor
 from .pointwise.core import pointwise, publish, run, run_out
-from .pointwise.forms import change, register
+from .pointwise.forms import change, need_tensor, register
 from .registry import public
 
 _INF = float("inf")
@@ -14,32 +14,19 @@ _INF = float("inf")
 _BOOLEAN = NONDIFF("bool result")
 
 
-def _compare(name, aliases, doc):
+def _compare(name, aliases, doc, ordered=True):
     formula = getattr(s, name)
-    f = pointwise(f"{name}.Tensor(Tensor self, Tensor other) -> Tensor", lambda a, b: formula(a, b),
-                  promote="compare", vjp=_BOOLEAN, doc=doc, samples="binary")
-    publish(f, aliases=aliases)
-    return f
-
-
-eq = _compare("eq", (), "input == other, element by element.")
-ne = _compare("ne", ("not_equal",), "input != other, element by element.")
-lt = _compare("lt", ("less",), "input < other, element by element.")
-le = _compare("le", ("less_equal",), "input <= other, element by element.")
-gt = _compare("gt", ("greater",), "input > other, element by element.")
-ge = _compare("ge", ("greater_equal",), "input >= other, element by element.")
-
-
-# ---------------------------------------------------------------- ordering needs real numbers
-
-def _ordered(call, aliases):
+    call = pointwise(f"{name}.Tensor(Tensor self, Tensor other) -> Tensor", lambda a, b: formula(a, b),
+                     promote="compare", vjp=_BOOLEAN, doc=doc, samples="binary_kinks",
+                     reference={"eq": "equal", "ne": "not_equal", "lt": "less", "le": "less_equal",
+                                "gt": "greater", "ge": "greater_equal"}[name])
     rec = call.record
-    name = rec.name
 
     def check(input, other):
-        for x in (input, other):
-            if getattr(x, "_a", None) is not None and x.dtype.category == COMPLEX or type(x) is complex:
-                raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'ComplexFloat'")
+        need_tensor(name, input)
+        if ordered and (input.dtype.category == COMPLEX or type(other) is complex or (
+                isinstance(other, Tensor) and other.dtype.category == COMPLEX)):
+            raise NotImplementedError(f"\"{name}_cpu\" not implemented for 'ComplexFloat'")
 
     def function(input, other, *, out=None):
         check(input, other)
@@ -48,24 +35,45 @@ def _ordered(call, aliases):
     def inplace(input, other):
         check(input, other)
         return change(rec, input, (other,), (), name)
-    function.__doc__, function.record = rec.doc, rec
+    function.__doc__, function.record = doc, rec
     register(name, function, inplace=inplace, aliases=aliases)
+    return call
 
 
-_ordered(lt, ("less",))
-_ordered(le, ("less_equal",))
-_ordered(gt, ("greater",))
-_ordered(ge, ("greater_equal",))
+eq = _compare("eq", (), "input == other, element by element.", False)
+ne = _compare("ne", ("not_equal",), "input != other, element by element.",
+              False)
+lt = _compare("lt", ("less",), "input < other, element by element.")
+le = _compare("le", ("less_equal",), "input <= other, element by element.")
+gt = _compare("gt", ("greater",), "input > other, element by element.")
+ge = _compare("ge", ("greater_equal",), "input >= other, element by element.")
+
 
 # ---------------------------------------------------------------- logic
 
-for _name, _doc in (("and", "input and other are both nonzero."),
-                    ("or", "input or other is nonzero."),
-                    ("xor", "exactly one of input and other is nonzero.")):
-    _f = getattr(s, "logical_" + _name)
-    publish(pointwise(f"logical_{_name}(Tensor self, Tensor other) -> Tensor",
-                      lambda a, b, f=_f: f(a, b), promote="compare", vjp=_BOOLEAN, doc="Whether " + _doc,
-                      reference="logical_" + _name, samples="binary_kinks"))
+
+def _logical(name, doc):
+    formula = getattr(s, name)
+    rec = pointwise(f"{name}(Tensor self, Tensor other) -> Tensor", lambda a, b: formula(a, b),
+                    promote="compare", vjp=_BOOLEAN, doc=doc, reference=name,
+                    samples="binary_kinks").record
+
+    def function(input, other, *, out=None):
+        need_tensor(name, input)
+        need_tensor(name, other, 2, "other")
+        return run(rec, (input, other), ()) if out is None else run_out(rec, (input, other), (), out)
+
+    def inplace(input, other):
+        need_tensor(name, input)
+        need_tensor(name, other, 2, "other")
+        return change(rec, input, (other,), (), name)
+    function.__doc__, function.record = doc, rec
+    register(name, function, inplace=inplace)
+
+
+_logical("logical_and", "Whether input and other are both nonzero.")
+_logical("logical_or", "Whether input or other is nonzero.")
+_logical("logical_xor", "Whether exactly one of input and other is nonzero.")
 publish(pointwise("logical_not(Tensor self) -> Tensor", lambda a: s.logical_not(a), promote="test",
                   vjp=_BOOLEAN, doc="Whether the input is zero.", reference="logical_not",
                   samples="unary_kinks"))

@@ -260,6 +260,10 @@ def aminmax(input, *, dim=None, keepdim=False):
 
 def _aminmax_function(input, *, dim=None, keepdim=False, out=None):
     r = aminmax(input, dim=dim, keepdim=keepdim)
+    for o in out or ():
+        if o.dtype is not input.dtype:
+            raise RuntimeError(f"Expected out tensor to have dtype {input.dtype.name}, but got "
+                               f"{o.dtype.name} instead")
     return r if out is None else _into_all("aminmax", r, out, aminmax_struct)
 
 

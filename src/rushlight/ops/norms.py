@@ -178,7 +178,7 @@ def sum_to_size(input, *size):
     if not can_expand(size, input._a.shape):
         raise RuntimeError(f"size {{{list(size)}}} is not expandable to size "
                            f"{{{list(input._a.shape)}}}.")
-    return sum_to(input, size)
+    return sum_to(input, size) if size else input.sum()
 
 
 del FUNCTIONS["torch"]["sum_to_size"]

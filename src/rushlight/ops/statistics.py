@@ -343,10 +343,23 @@ publish("histc", histc)
 
 @primitive("histogram(Tensor self, Tensor[] edges, Tensor? weight, bool density) -> Tensor", vjp=_COUNTS)
 def _histogramdd(a, edges, weight, density):
-    d = a.dtype
-    w = None if weight is None else weight.reshape(-1)
-    hist, _ = np.histogramdd(a.reshape(-1, len(edges)), [e for e in edges], weights=w, density=density)
-    return narrow(hist, d)
+    points = wide(a).reshape(-1, len(edges))
+    inside = np.ones(len(points), bool)
+    flat = np.zeros(len(points), I64)
+    shape = [len(e) - 1 for e in edges]
+    for i, e in enumerate(edges):
+        x = points[:, i]
+        inside &= (x >= e[0]) & (x <= e[-1])
+        # The last bin contains its upper edge.
+        at = np.minimum(np.searchsorted(e, x, "right") - 1, len(e) - 2)
+        flat = flat * shape[i] + at
+    w = None if weight is None else wide(weight).reshape(-1)[inside]
+    hist = np.bincount(flat[inside], w, int(np.prod(shape))).astype(F64).reshape(shape)
+    if density:
+        hist /= hist.sum()
+        for i, e in enumerate(edges):
+            hist /= np.diff(wide(e)).reshape([-1 if k == i else 1 for k in range(len(edges))])
+    return narrow(hist, a.dtype)
 
 
 def _edges(input, bins, range):

@@ -392,7 +392,8 @@ def _rrelu_call(input, lower, upper, training):
     if n:
         if input.dtype is not _double():  # PyTorch takes the ends in the type it computes in
             lower, upper = float(np.float32(lower)), float(np.float32(upper))
-        drawn = input.detach().new_empty((n,), dtype=_double()).uniform_(lower, upper)
+        drawn = input.detach().new_empty((n,), dtype=_double()).uniform_()
+        drawn = drawn * (upper - lower) + lower
         noise[negative] = drawn.to(noise.dtype)
     return _rrelu.record, (noise,), ()
 

@@ -4,7 +4,7 @@ from ...compiler import scalar as s
 from ...dtypes import BOOL, COMPLEX, FLOAT, INT
 from ...tensor.tensor import Tensor
 from .core import pointwise, publish, run, run_out
-from .forms import category, change, conj, has_zero, register
+from .forms import category, change, conj, has_zero, need_tensor, register
 
 # ---------------------------------------------------------------- sums
 
@@ -91,6 +91,7 @@ register("sub", _f, inplace=_i, aliases=("subtract",))
 
 def _rsub_function(input, other, *, alpha=1):
     """other - alpha * input."""
+    need_tensor("rsub", input)
     _check_sub(input, other)
     if type(alpha) is not int or alpha != 1:
         _check_alpha(input, other, alpha)
@@ -199,6 +200,8 @@ _remainder_scalar = pointwise("remainder.Scalar(Tensor self, Tensor other) -> Te
 
 def _remainder_function(name, rec, rec_scalar):
     def select(input, other):
+        if name == "fmod":
+            need_tensor(name, input)
         c = max(category(input), category(other))
         if c == COMPLEX or c == BOOL:
             raise NotImplementedError(f'"{name}_cpu" not implemented for '
@@ -297,7 +300,7 @@ register("pow", pow, inplace=_pow_inplace)
 
 def square(input, *, out=None):
     """input * input."""
-    return pow(input, 2, out=out) if input.dtype.category != BOOL else mul(input, input).to(dtype="int64")
+    return pow(input, 2, out=out)
 
 
 def float_power(input, exponent, *, out=None):

@@ -65,3 +65,10 @@ def has_zero(x):
     if isinstance(x, Tensor):
         return type(x._a) is _ndarray and x._a.size > 0 and not x._a.all()
     return x == 0
+
+
+def need_tensor(name, input, position=1, argument="input"):
+    """Raise TypeError unless the operand is a tensor."""
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): argument '{argument}' (position {position}) must be Tensor, not "
+                        f"{type(input).__name__}")

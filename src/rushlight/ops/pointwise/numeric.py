@@ -12,8 +12,11 @@ from ...tensor.tensor import Tensor
 from ..dispatch import primitive
 from ..registry import public
 from .core import pointwise, run, run_out
-from .forms import category, change, conj, register
+from .forms import category, change, conj, need_tensor, register
+from .selection import _where as _where_call
 from .selection import _zeros_where as keep_where
+
+_where = _where_call.record
 
 
 def function(call, *, check=None, scalars=False, aliases=(), namespaces=("torch",), inplace=True):
@@ -22,6 +25,8 @@ def function(call, *, check=None, scalars=False, aliases=(), namespaces=("torch"
     name = rec.name
 
     def test(input, other):
+        if name == "copysign":
+            need_tensor(name, input)
         if not scalars and not (isinstance(other, Tensor) and isinstance(input, Tensor)):
             k, x = (2, other) if isinstance(input, Tensor) else (1, input)
             raise TypeError(f"{name}(): argument '{('input', 'other')[k - 1]}' (position {k}) must be "
@@ -100,10 +105,12 @@ function(copysign, check=_reals, scalars=True)
 
 nextafter = pointwise("nextafter(Tensor self, Tensor other) -> Tensor", lambda x, y: s.nextafter(x, y),
                       reference="nextafter", samples="binary",
-                      vjp=NONDIFF("not differentiable"), doc="The number next to input towards `other`.")
+                      vjp={"self": lambda g: g, "other": lambda g: None},
+                      doc="The number next to input towards `other`.")
 
 
-@primitive("nextafter.bfloat16(Tensor self, Tensor other) -> Tensor", vjp=NONDIFF("not differentiable"))
+@primitive("nextafter.bfloat16(Tensor self, Tensor other) -> Tensor",
+           vjp={"self": lambda g: g, "other": lambda g: None})
 def _nextafter_low(a, b):
     return np.asarray(np.nextafter(a, b))
 
@@ -144,13 +151,19 @@ def _logaddexp(name, call, exp, log_):
     def fn(input, other, *, out=None):
         _inexact(name, input, other)
         if result_type_of((input, other)).category == COMPLEX:
-            x, y = getattr(input, exp)(), getattr(other, exp)()
-            r = getattr(x + y, log_)()
+            r = _complex_logaddexp(input, other, exp, log_)
             return r if out is None else out.copy_(r)
         return run(call.record, (input, other), ()) if out is None else \
             run_out(call.record, (input, other), (), out)
     fn.__doc__ = call.record.doc
     register(name, fn)
+
+
+def _complex_logaddexp(a, b, exp, log_):
+    """The operand of larger real part plus the logarithm of 1 + exp(difference)."""
+    first = a.real >= b.real
+    big, small = run(_where, (first, a, b), ()), run(_where, (first, b, a), ())
+    return big + getattr(1 + getattr(small - big, exp)(), log_)()
 
 
 _logaddexp("logaddexp", logaddexp, "exp", "log")

@@ -5,7 +5,7 @@ from ...dtypes import BOOL, COMPLEX
 from ...record import Joint
 from ...tensor.tensor import Tensor
 from .core import pointwise, run, run_out
-from .forms import change, register
+from .forms import change, need_tensor, register
 
 # ---------------------------------------------------------------- where
 
@@ -164,6 +164,7 @@ register("clamp", clamp, inplace=_clamp_inplace, aliases=("clip",))
 
 def clamp_min(input, min, *, out=None):
     """max(input, min)."""
+    need_tensor("clamp_min", input)
     _refuse_complex(input, "clamp_min")
     rec = (_clamp_min_tensor if isinstance(min, Tensor) else _clamp_min).record
     return run(rec, (input, min), ()) if out is None else run_out(rec, (input, min), (), out)
@@ -171,6 +172,7 @@ def clamp_min(input, min, *, out=None):
 
 def clamp_max(input, max, *, out=None):
     """min(input, max)."""
+    need_tensor("clamp_max", input)
     _refuse_complex(input, "clamp_max")
     rec = (_clamp_max_tensor if isinstance(max, Tensor) else _clamp_max).record
     return run(rec, (input, max), ()) if out is None else run_out(rec, (input, max), (), out)

@@ -71,12 +71,37 @@ digamma = _formula("digamma", lambda x: s.digamma(x), "Derivative of lgamma.",
 _polygammas = {}
 
 
+def _polygamma_formula(n):
+    """psi_n, below 1/2 by reflection: (-1)^n psi_n(1 - x) - d^n/dx^n (pi cot(pi x))."""
+    if n < 2:
+        return lambda x: s.polygamma(n, x)
+    # The n-th derivative of cot is a polynomial in cot: c' = -(1 + c^2).
+    p = [0, 1]
+    for _ in range(n):
+        d = [k * p[k] for k in range(1, len(p))]
+        p = [0] * (len(d) + 2)
+        for k, v in enumerate(d):
+            p[k] -= v
+            p[k + 2] -= v
+
+    def formula(x):
+        part = x - s.round(x)
+        c = s.cos(pi * part) / s.sin(pi * part)
+        poly = s.const(float(p[-1]))
+        for v in p[-2::-1]:
+            poly = poly * c + float(v)
+        low = x < 0.5
+        positive = s.polygamma(n, s.where(low, 1.0 - x, x))
+        return s.where(low, (-1) ** n * positive - pi ** (n + 1) * poly, positive)
+    return formula
+
+
 def polygamma_record(n):
     """The record of the n-th derivative of digamma (made on first use)."""
     r = _polygammas.get(n)
     if r is None:
         r = _polygammas[n] = pointwise(
-            f"polygamma.order{n}(Tensor self) -> Tensor", lambda x: s.polygamma(n, x), promote="float",
+            f"polygamma.order{n}(Tensor self) -> Tensor", _polygamma_formula(n), promote="float",
             node="PolygammaBackward0",
             vjp={"self": lambda g, self: g * run(polygamma_record(n + 1), (self,), ())}).record
     return r
@@ -306,6 +331,10 @@ def _scipy2(name, function, vjp, doc, *, special=None, torch=None, method=False,
             return narrow(f(wide(a), wide(b)), a.dtype)
 
     def fn(input, other):
+        for i, x in enumerate((input, other)):
+            if not isinstance(x, Tensor) and (torch or not isinstance((other, input)[i], Tensor)):
+                raise TypeError(f"{name}(): argument '{('input', 'other')[i]}' (position {i + 1}) must be "
+                                f"Tensor, not {type(x).__name__}")
         return call(*_operands(input, other, name))
     fn.__name__ = fn.__qualname__ = special or name
     fn.__doc__ = doc
