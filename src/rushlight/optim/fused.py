@@ -10,6 +10,7 @@ from functools import cache
 from numpy import ndarray
 
 from rushlight import dtypes
+from rushlight.autograd.modes import state as modes
 from rushlight.tensor.tensor import Tensor
 
 # How a step finds out which rule a parameter follows: all the same, by "step" in its state, or by
@@ -123,3 +124,39 @@ def make_kernel(formula, dtype):
         [name] * (1 + slots),
         "float64" if name == "float64" else "float32",
     ).many
+
+
+@cache
+def _map_kernel(formula, scalars, dtype):
+    from rushlight import compiler
+
+    name = dtype.name
+    output = compiler.trace(lambda *args: formula(compiler.scalar, *args), "f", "f" * scalars)
+    compute = "float64" if name == "float64" else "float32"
+    return compiler.pointwise_kernel(output, [name], ["float64"] * scalars, [name], compute).many
+
+
+def map_(formula, tensors, *scalars):
+    """x <- formula(s, x, *scalars) in place, in one native call a dtype.
+
+    Returns the tensors that are not plain, unchanged.
+    """
+    if modes.special:
+        return tensors
+    batches, rest = {}, []
+    for x in tensors:
+        a, dtype = x._a, x.dtype
+        if (
+            type(a) is ndarray
+            and type(x) is Tensor
+            and not x._bits
+            and a.flags.forc
+            and _supported(dtype)
+        ):
+            batches.setdefault(dtype, []).append((a, a))
+            x._storage.version += 1
+        else:
+            rest.append(x)
+    for dtype, batch in batches.items():
+        _map_kernel(formula, len(scalars), dtype)(batch, scalars)
+    return rest

@@ -1,6 +1,7 @@
 """Keep gradients from becoming too large."""
 
 import rushlight as torch
+from rushlight.optim import fused
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_"]
 
@@ -10,6 +11,14 @@ def _gradients(parameters):
     if isinstance(parameters, torch.Tensor):
         parameters = [parameters]
     return [p.grad for p in parameters if p.grad is not None]
+
+
+def _scaled(s, x, factor):
+    return x * factor
+
+
+def _limited(s, x, low, high):
+    return s.clamp(x, low, high)
 
 
 def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=None):
@@ -56,7 +65,7 @@ def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
     max_norm = float(max_norm)
     with torch.no_grad():
         scale = torch.clamp(max_norm / (total_norm + 1e-6), max=1.0)
-        for grad in _gradients(parameters):
+        for grad in fused.map_(_scaled, _gradients(parameters), scale.item()):
             grad.mul_(scale.to(grad.device))
 
 
@@ -122,5 +131,5 @@ def clip_grad_value_(parameters, clip_value, foreach=None):
     """
     clip_value = float(clip_value)
     with torch.no_grad():
-        for grad in _gradients(parameters):
+        for grad in fused.map_(_limited, _gradients(parameters), -clip_value, clip_value):
             grad.clamp_(min=-clip_value, max=clip_value)
