@@ -258,8 +258,7 @@ def pdist(input, p=2.0):
     from ..tensor.tensor import wrap
     n = input._a.shape[0]
     i, j = np.triu_indices(n, 1)
-    return vector_norm(input.index_select(0, wrap(i)) - input.index_select(0, wrap(j)), p, -1) if n > 1 \
-        else input.new_zeros((0,))
+    return vector_norm(input.index_select(0, wrap(i)) - input.index_select(0, wrap(j)), p, -1)
 
 
 for _ns in ("torch", "torch.nn.functional"):

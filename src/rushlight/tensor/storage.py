@@ -127,6 +127,9 @@ def window(storage, np_dtype, shape, strides, offset):
     item = np_dtype.itemsize
     if type(storage.owner) is MetaArray:
         return MetaArray(shape, np_dtype, tuple(s * item for s in strides))
+    if 0 in shape:
+        # NumPy also checks the offset of an array without elements.
+        offset = min(offset, storage.nbytes // item)
     return _ndarray(shape, np_dtype, storage.bytes(), offset * item,
                     tuple([s * item for s in strides]))
 
