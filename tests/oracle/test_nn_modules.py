@@ -149,3 +149,19 @@ def test_public_names():
                        and not inspect.ismodule(getattr(theirs, n))]
             typing_names = {"T_destination", "Callable", "Literal", "ParamSpec", "TypeVar"}
             assert set(lacking) <= typing_names
+
+
+@pytest.mark.parametrize("case", [
+    ("Linear", (2, 3)), ("LSTM", (2, 3, 2)), ("GRUCell", (2, 3)), ("BatchNorm2d", (4,)),
+    ("Conv2d", (2, 3, 2)), ("MultiheadAttention", (8, 2)), ("Embedding", (3, 4)),
+    ("AdaptiveLogSoftmaxWithLoss", (8, 20, (4, 10)))], ids=lambda case: case[0])
+def test_saved_modules_load_in_the_other_library(case, tmp_path):
+    for writer, reader in ((rushlight, torch), (torch, rushlight)):
+        writer.manual_seed(0)
+        module = getattr(writer.nn, case[0])(*case[1])
+        path = str(tmp_path / f"{writer.__name__}.pt")
+        writer.save(module, path)
+        loaded = reader.load(path, weights_only=False)
+        assert type(loaded) is getattr(reader.nn, case[0]) and repr(loaded) == repr(module)
+        for a, b in zip(loaded.state_dict().values(), module.state_dict().values(), strict=True):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())

@@ -396,3 +396,7 @@ class LogSoftmax(_AlongDim):
 
     def forward(self, input):
         return F.log_softmax(input, self.dim, _stacklevel=5)
+
+
+# Pickles name classes by their public modules.
+MultiheadAttention.__module__ = __name__

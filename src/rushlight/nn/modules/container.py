@@ -306,3 +306,7 @@ class ModuleDict(Module):
                 raise ValueError(f"ModuleDict update sequence element #{j} has length {len(pair)};"
                                  " 2 is required")
             self[pair[0]] = pair[1]
+
+
+# Pickles name classes by their public modules.
+ParameterList.__module__ = ParameterDict.__module__ = __name__

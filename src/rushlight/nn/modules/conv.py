@@ -291,3 +291,8 @@ from ._lazy_conv import (  # noqa: E402
     LazyConvTranspose2d,
     LazyConvTranspose3d,
 )
+
+# Pickles name classes by their public modules.
+for _class in (LazyConv1d, LazyConv2d, LazyConv3d, LazyConvTranspose1d, LazyConvTranspose2d,
+               LazyConvTranspose3d):
+    _class.__module__ = __name__

@@ -364,3 +364,6 @@ class CTCLoss(_Loss):
 
 # Built on the losses above.
 from ._linear_cross_entropy import LinearCrossEntropyLoss  # noqa: E402
+
+# Pickles name classes by their public modules.
+LinearCrossEntropyLoss.__module__ = __name__

@@ -195,6 +195,11 @@ class RNNBase(Module):
             parts.append(f"bidirectional={self.bidirectional}")
         return ", ".join(parts)
 
+    def __getstate__(self):
+        # With the lists that PyTorch keeps as attributes, so that it can load the pickle.
+        return {**super().__getstate__(), "_flat_weights_names": self._flat_weights_names,
+                "_flat_weights": self._flat_weights}
+
     def __setstate__(self, state):
         state = dict(state)
         for name in ("_flat_weights", "_flat_weights_names", "_flat_weight_refs"):
@@ -369,3 +374,8 @@ class LSTM(RNNBase):
             output = output.squeeze(batch_dim)
             hidden = [h.squeeze(1) for h in hidden]
         return output, self.permute_hidden(tuple(hidden), unsorted_indices)
+
+
+# Pickles name classes by their public modules.
+for _class in (RNNCellBase, RNNCell, LSTMCell, GRUCell):
+    _class.__module__ = __name__
