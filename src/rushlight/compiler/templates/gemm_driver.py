@@ -341,7 +341,8 @@ class Driver:
             self._parallel(f, "dot_task", job, row_tiles * columns)
             f.ret(f.value(0, "i32"))
 
-        few_rows = m <= shape.wide_rows
+        # Few rows, or little but writing C: long pieces of rows.
+        few_rows = (m <= shape.wide_rows) | ((k <= 4) & (n >= 2 * shape.nr))
         nr = f.select(few_rows, f.value(shape.wide * shape.lanes), f.value(shape.nr))
         strips = (n + nr - 1).udiv(nr)
         adjacent = job.b_col.eq(item) | n.eq(1)
@@ -352,6 +353,7 @@ class Driver:
         # it has ways.
         aliased = ~pack_a & (job.a_row & 4095).eq(0)
         most = f.select(aliased, f.value(min(mr, 7)), f.value(mr))
+        most = f.select(few_rows, f.value(shape.wide_rows), most)
         panels = (m + most - 1).udiv(most)
         height = (m + panels - 1).udiv(panels)
         # Without any k the tiles still have to write C: one block of depth 0.

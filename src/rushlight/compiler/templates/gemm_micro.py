@@ -145,9 +145,7 @@ def tile_kernel(module, shape, rows, nv, masked, name):
     columns = []
     for j in range(nv):
         at = bp + j * shape.bytes if j else bp
-        columns.append(
-            masked_load(f, shape, at, masks[j]) if masked else f.load(vt, at, align=shape.item)
-        )
+        columns.append(masked_load(f, shape, at, masks[j]) if masked else f.load(vt, at, align=1))
     if nv > shape.nv:
         # B comes from memory here, in short pieces of long rows that no hardware prefetcher
         # follows.
