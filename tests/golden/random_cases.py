@@ -92,6 +92,9 @@ def main():
     p = torch.arange(41) / 40
     others["bernoulli float32"] = torch.bernoulli(p, generator=gen).tolist()
     others["bernoulli float64"] = torch.bernoulli(p.double(), generator=gen).tolist()
+    shapes = (torch.arange(24) / 8).double()
+    others["gamma float64"] = torch._standard_gamma(shapes, generator=gen).tolist()
+    others["gamma float32"] = torch._standard_gamma(shapes.float(), generator=gen).tolist()
     others["state"] = digest(gen.get_state().numpy().tobytes())
     assert math.isfinite(sum(others["poisson"]))
     with open(FILE, "w") as file:

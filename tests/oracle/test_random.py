@@ -122,6 +122,12 @@ def test_bernoulli_overloads():
     both(lambda t: t.zeros(40, dtype=t.int64).bernoulli_(p(t).double()))
 
 
+def test_gamma_and_dirichlet():
+    for dtype in ("float32", "float64"):
+        both(lambda t: t._standard_gamma(t.arange(40, dtype=getattr(t, dtype)) / 8))
+    both(lambda t: t._sample_dirichlet(t.full((6, 3), 0.7)))
+
+
 def test_samplers():
     both(lambda t: t.poisson(t.arange(60.0) ** 2 / 10))
     both(lambda t: t.poisson((t.arange(60.0).reshape(6, 10) / 3).t()))

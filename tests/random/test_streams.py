@@ -81,6 +81,10 @@ def test_stored_draws_of_varying_length():
     assert fills.fill_bernoulli(gen, np.empty(41), p).tolist() == OTHERS["bernoulli float32"]
     wide = p.astype(float)
     assert fills.fill_bernoulli(gen, np.empty(41), wide).tolist() == OTHERS["bernoulli float64"]
+    shapes = np.arange(24) / 8
+    for dtype in ("float64", "float32"):
+        drawn = samplers.fill_gamma(gen, np.empty(24, dtype), shapes.astype(dtype))
+        assert drawn.tolist() == OTHERS["gamma " + dtype]
     assert random_cases.digest(gen.state_bytes().tobytes()) == OTHERS["state"]
 
 

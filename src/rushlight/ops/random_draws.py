@@ -212,6 +212,52 @@ def binomial(count, prob, generator=None):
     return _binomial(count, prob, gen)
 
 
+def _positive_shapes(values, op):
+    checks_dtype = dtypes.from_np(values.dtype)
+    if checks_dtype not in (dtypes.float32, dtypes.float64):
+        raise checks.unimplemented(op, checks_dtype)
+    if not (np.isfinite(values) & (values >= 0)).all():
+        raise RuntimeError(f"{op}: the shape parameters must be finite and not negative")
+
+
+@primitive(
+    "_standard_gamma(Tensor self, Generator? generator) -> Tensor",
+    vjp=NOT_IMPLEMENTED("the reparameterized gradient of gamma numbers"),
+    node="StandardGammaBackward0",
+    meta=_same,
+    doc="Gamma numbers with the shape parameters `self` and scale 1.",
+)
+def _gamma(self, generator):
+    _positive_shapes(self, "gamma_cpu")
+    return samplers.fill_gamma(generator, np.empty(self.shape, self.dtype), self)
+
+
+@public(method=False)
+def _standard_gamma(input, generator=None):
+    """Gamma numbers with the shape parameters in `input` (float32, float64) and scale 1."""
+    return _gamma(input, generator_of("_standard_gamma", generator))
+
+
+@primitive(
+    "_sample_dirichlet(Tensor self, Generator? generator) -> Tensor",
+    vjp=NOT_IMPLEMENTED("the reparameterized gradient of Dirichlet numbers"),
+    node="NotImplemented",
+    meta=_same,
+    doc="Dirichlet numbers: gamma numbers with the shapes `self`, divided by their sum.",
+)
+def _dirichlet(self, generator):
+    _positive_shapes(self, "dirichlet")
+    wide = samplers.fill_gamma(generator, np.empty(self.shape), self)
+    total = function("sum")(wrap(wide), -1, keepdim=True)
+    return (wide / total._a).astype(self.dtype)
+
+
+@public(method=False)
+def _sample_dirichlet(input, generator=None):
+    """Dirichlet numbers along the last dimension, with the concentrations in `input`."""
+    return _dirichlet(input, generator_of("_sample_dirichlet", generator))
+
+
 @public(out=True)
 def multinomial(input, num_samples, replacement=False, *, generator=None):
     """`num_samples` indices a row, drawn with the weights in `input` (1-d or 2-d), as int64."""

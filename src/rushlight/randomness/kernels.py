@@ -47,7 +47,10 @@ def module_ir(name):
     if name == "engine":
         return engine.words_ir()
     write = transforms.KERNELS.get(name) or rejection.KERNELS[name]
-    return ENTRY.replace("NAME", name) + write()
+    lines = (ENTRY.replace("NAME", name) + write()).splitlines()
+    # Functions of one module may declare the same intrinsics; LLVM takes each declaration once.
+    declarations = sorted({line for line in lines if line.startswith("declare ")})
+    return "\n".join(declarations + [line for line in lines if not line.startswith("declare ")])
 
 
 @cache

@@ -1,15 +1,17 @@
-"""Poisson and binomial numbers as LLVM IR: samplers that draw until a number is accepted.
+"""Poisson, binomial and gamma numbers as LLVM IR: samplers that draw until one is accepted.
 
 All in double precision, one number at a time, with the C library's functions. Sources:
 W. Hörmann, "The transformed rejection method for generating Poisson random variables", Insurance:
 Mathematics and Economics 12, 1993 (algorithm PTRS); W. Hörmann, "The generation of binomial random
-variates", Journal of Statistical Computation and Simulation 46, 1993 (algorithm BTRS).
+variates", Journal of Statistical Computation and Simulation 46, 1993 (algorithm BTRS);
+G. Marsaglia, W. Tsang, "A simple method for generating gamma variables", ACM Transactions on
+Mathematical Software 26, 2000.
 """
 
 from __future__ import annotations
 
 from rushlight.randomness.engine import Builder
-from rushlight.randomness.transforms import frame, unit53
+from rushlight.randomness.transforms import frame, normal_ir, unit53
 
 # ln k! less Stirling's approximation of it, for k = 0 ... 9.
 STIRLING = (
@@ -24,6 +26,9 @@ STIRLING = (
     0.00925546218271273,
     0.00833056343336287,
 )
+
+# One third as PyTorch has it here: rounded to single precision.
+THIRD = 11184811 / 2**25
 
 
 class _Number:
@@ -267,4 +272,61 @@ def binomial():
     return _stirling_ir() + frame("binomial", s.b, 16 + 16)
 
 
-KERNELS = {"poisson": poisson, "binomial": binomial}
+def gamma():
+    """Replaces the n shapes in %out by gamma numbers of scale 1 (Marsaglia and Tsang's method).
+
+    Where a is 1, for numbers that will be single precision, the shape is handled in that.
+    """
+    s = _Sampler()
+    single = s.b.value("fcmp oeq double %a, 0x3FF0000000000000")
+
+    def rounded(x):
+        narrow = s.b.cast("fptrunc", x.name, "double", "float")
+        wide = s.b.cast("fpext", narrow, "float", "double")
+        return s.number(s.b.select(single, "double", wide, x.name))
+
+    def body(i):
+        place = s.b.address("%out", i, "double")
+        given = s.number(s.b.load("double", place))
+        s.set("result", 0.0)
+        s.set("shape", given)
+        s.set("scale", 1.0)
+        s.branch(given < 1.0, "small", "prepare")
+        s.at("small")
+        s.branch(s.both(given <= 0.0, given >= 0.0), "done", "boost")
+        s.at("boost")
+        power = s.number(
+            s.b.call("double", "pow", (1.0 - s.uniforms(1)[0]).name, rounded(1.0 / given).name)
+        )
+        s.set("scale", power)
+        s.set("shape", rounded(given + 1.0))
+        s.go("prepare")
+
+        s.at("prepare")
+        d = rounded(s.get("shape") - THIRD)
+        c = 1.0 / s.intrinsic("sqrt", 9.0 * d)
+        scale = s.get("scale")
+        s.go("attempt")
+        s.at("attempt")
+        x = s.number(s.b.value("call double @rl_normal(ptr %state)"))
+        y = 1.0 + c * x
+        s.branch(y <= 0.0, "attempt", "cube")
+        s.at("cube")
+        v = y * y * y
+        u = 1.0 - s.uniforms(1)[0]
+        square = x * x
+        s.set("result", scale * d * v)
+        s.branch(u < 1.0 - 0.0331 * square * square, "done", "weigh")
+        s.at("weigh")
+        bound = 0.5 * square + d * (1.0 - v + s.call("log", v))
+        s.branch(s.call("log", u) < bound, "done", "attempt")
+
+        s.at("done")
+        s.b.store("double", s.get("result").name, place)
+
+    s.b.loop(0, "%n", 1, body)
+    s.lines[:0] = [f"  %{name} = alloca double" for name in ("result", "shape", "scale")]
+    return normal_ir() + frame("gamma", s.b, 16 + 16)
+
+
+KERNELS = {"poisson": poisson, "binomial": binomial, "gamma": gamma}

@@ -1,4 +1,4 @@
-"""Sampling from arrays of parameters: Poisson and binomial numbers, indices by weight."""
+"""Sampling from arrays of parameters: Poisson, binomial and gamma numbers, indices by weight."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from rushlight.randomness.fills import fill_exponential, unit53
 from rushlight.randomness.kernels import kernel
 
-__all__ = ["fill_binomial", "fill_poisson", "multinomial"]
+__all__ = ["fill_binomial", "fill_gamma", "fill_poisson", "multinomial"]
 
 
 def _axes(array):
@@ -41,6 +41,18 @@ def fill_binomial(gen, array, count, prob):
     pairs = np.stack([_in_order_of(array, count), _in_order_of(array, prob)], axis=1)
     kernel("binomial")(gen._bytes, pairs, array.size, 0.0, 0.0)
     return _store(array, pairs.ravel()[: array.size])
+
+
+def fill_gamma(gen, array, shape):
+    """Gamma numbers of scale 1; `shape` broadcasts to `array`, finite, positive or zero.
+
+    Zeros become the smallest normal number of the type.
+    """
+    numbers = _in_order_of(array, shape)
+    single = float(array.dtype == np.float32)
+    kernel("gamma")(gen._bytes, numbers, numbers.size, single, 0.0)
+    _store(array, numbers)
+    return np.maximum(array, np.finfo(array.dtype).tiny, out=array)
 
 
 # ------------------------------------------------------------------ weights

@@ -381,43 +381,49 @@ def _libm(b, function, x):
     return b.call("double", function, x)
 
 
-def normal_pairs(out):
-    """a + b z, made in double precision and rounded to `out`: two uniforms give two normals, of
-    which the second is kept in the state for the next draw.
+def normal_ir():
+    """`double @rl_normal(ptr state)`: a standard normal number. Two uniforms give two of them; the
+    second is kept in the state for the next call.
     """
     b = Builder()
+    b.emit("%buffer = alloca [20 x i32], align 64")
     saved, valid = b.address("%state", NORMAL, "i8"), b.address("%state", NORMAL_VALID, "i8")
+    there = b.value(f"load i32, ptr {valid}")
+    b.emit(f"br i1 {b.value(f'icmp ne i32 {there}, 0')}, label %kept, label %draw")
+    b.label("kept")
+    b.emit(f"store i32 0, ptr {valid}")
+    b.emit(f"ret double {b.value(f'load double, ptr {saved}')}")
+    b.label("draw")
+    b.emit("call void @rl_mt_words(ptr %state, ptr %buffer, i64 4)")
+    first, second = (unit53(b, b.load("i64", b.address("%buffer", k, "i64"))) for k in (0, 1))
+    radius = _libm(b, "log1p", b.value(f"fneg double {second}"))
+    radius = b.intrinsic("sqrt", "double", b.op("fmul", "double", radius, -2.0))
+    angle = b.op("fmul", "double", first, 2 * math.pi)
+    sine = b.op("fmul", "double", radius, _libm(b, "sin", angle))
+    b.emit(f"store double {sine}, ptr {saved}")
+    b.emit(f"store i32 1, ptr {valid}")
+    b.emit(f"ret double {b.op('fmul', 'double', radius, _libm(b, 'cos', angle))}")
+    declarations = "\n".join(sorted(b.declarations))
+    body = "\n".join(b.lines)
+    return (
+        f"{declarations}\ndefine internal double @rl_normal(ptr %state) noinline {{\n"
+        f"entry:\n{body}\n}}\n"
+    )
+
+
+def normal_pairs(out):
+    """a + b z, made in double precision and rounded to `out` (float or double)."""
+    b = Builder()
 
     def body(i):
-        b.count += 1
-        tag = f"n{b.count}"
-        there = b.value(f"load i32, ptr {valid}")
-        b.emit(f"br i1 {b.value(f'icmp ne i32 {there}, 0')}, label %{tag}.kept, label %{tag}.draw")
-        b.label(f"{tag}.kept")
-        kept = b.value(f"load double, ptr {saved}")
-        b.emit(f"store i32 0, ptr {valid}")
-        b.emit(f"br label %{tag}.done")
-        b.label(f"{tag}.draw")
-        b.emit("call void @rl_mt_words(ptr %state, ptr %buffer, i64 4)")
-        first, second = (unit53(b, b.load("i64", b.address("%buffer", k, "i64"))) for k in (0, 1))
-        radius = _libm(b, "log1p", b.value(f"fneg double {second}"))
-        radius = b.intrinsic("sqrt", "double", b.op("fmul", "double", radius, -2.0))
-        angle = b.op("fmul", "double", first, 2 * math.pi)
-        b.emit(
-            f"store double {b.op('fmul', 'double', radius, _libm(b, 'sin', angle))}, ptr {saved}"
-        )
-        b.emit(f"store i32 1, ptr {valid}")
-        drawn = b.op("fmul", "double", radius, _libm(b, "cos", angle))
-        b.emit(f"br label %{tag}.done")
-        b.label(f"{tag}.done")
-        z = b.value(f"phi double [ {kept}, %{tag}.kept ], [ {drawn}, %{tag}.draw ]")
-        number = b.fma("double", z, "%b", "%a")
+        z = b.value("call double @rl_normal(ptr %state)")
+        number = b.intrinsic("fma", "double", z, "%b", "%a")
         if out == "float":
             number = b.cast("fptrunc", number, "double", "float")
         b.store(out, number, b.address("%out", i, out))
 
     b.loop(0, "%n", 1, body)
-    return frame(f"normal_pairs_{out}", b, 4 + 16)
+    return normal_ir() + frame(f"normal_pairs_{out}", b, 16)
 
 
 def exponential():
