@@ -30,6 +30,10 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
         raise RuntimeError("Expected query, key, and value to all be  at least 2 dimensional, but got "
                            f"query.dim: {query.dim()}, key.dim: {key.dim()} and value.dim: "
                            f"{value.dim()} instead.")
+    if query.dtype.is_low_precision:
+        mask = attn_mask.float() if attn_mask is not None and attn_mask.is_floating_point() else attn_mask
+        return scaled_dot_product_attention(query.float(), key.float(), value.float(), mask, dropout_p,
+                                            is_causal, scale, enable_gqa).to(query.dtype)
     if enable_gqa:
         key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
         value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)

@@ -215,7 +215,12 @@ def conv(x, w, b, stride, padding, dilation, groups):
 
 
 def _input_grads(g, grad_output, weight, stride, padding, dilation, groups, needs):
-    dy = conv(g, weight, None, stride, padding, dilation, groups) if needs[0] else None
+    dy = None
+    if needs[0]:
+        dy = conv(g, weight, None, stride, padding, dilation, groups)
+        for d in range(2, dy.dim()):        # output padding may leave room for one window more
+            if dy.shape[d] != grad_output.shape[d]:
+                dy = dy.narrow(d, 0, grad_output.shape[d])
     dw = conv_weight(g, grad_output, tuple(weight.shape[2:]), stride, padding, dilation, groups) \
         if needs[1] else None
     return dy, dw

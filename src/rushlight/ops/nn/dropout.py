@@ -69,8 +69,8 @@ def _finish(fn, name, input, inplace):
     return fn(input)
 
 
-def _define(name, op, torch_name=None):
-    def dropout(input, p=0.5, training=True, inplace=False):
+def _define(name, op, torch_name=None, default=True):
+    def dropout(input, p=0.5, training=default, inplace=False):
         _check(p)
         return _finish(lambda t: op(t, p, training), name, input, inplace)
     dropout.__name__ = dropout.__qualname__ = name
@@ -91,7 +91,7 @@ def _define(name, op, torch_name=None):
 
 
 _define("dropout", _dropout, "dropout")
-_define("alpha_dropout", lambda x, p, t: _alpha(x, p, t, False), "alpha_dropout")
+_define("alpha_dropout", lambda x, p, t: _alpha(x, p, t, False), "alpha_dropout", False)
 
 
 def _define_feature(name, op, torch_name):

@@ -40,10 +40,27 @@ _SUM_FORMULAS = {
 
 
 def row_sums(name, arrays, axes):
-    """Sum of a formula of broadcast arrays over `axes`, accumulated in float64.
+    """Sum of a formula of broadcast arrays over `axes` (kept dimensions only), in float64.
 
-    The formula is evaluated in the arrays' type; see ``_SUM_FORMULAS``.
+    The formula is evaluated in the arrays' type; the first array has the full shape. See
+    ``_SUM_FORMULAS``.
     """
     import numpy as np
-    f = _SUM_FORMULAS[name]
-    return np.sum(f(*arrays), axis=axes, dtype=np.float64)
+
+    from ...compiler import available
+    a = arrays[0]
+    if not available() or not a.size:
+        return np.sum(_SUM_FORMULAS[name](*arrays), axis=axes, dtype=np.float64)
+    dtype = name_of(a.dtype)
+    key = ("rows", name, dtype)
+    k = _cache.get(key)
+    if k is None:
+        from ...compiler import reduce_kernel, trace
+        pre, = trace(_SUM_FORMULAS[name], "f" * len(arrays))
+        k = _cache[key] = reduce_kernel("sum", [dtype] * len(arrays), "float64", pre=pre).call
+    out = np.empty([s for i, s in enumerate(a.shape) if i not in axes])
+    mask = 0
+    for i in axes:
+        mask |= 1 << i
+    k(out, *arrays, mask)
+    return out

@@ -73,8 +73,7 @@ def _elementwise(name, formula, params=(), node=None, vjp=None):
                 continue
             fn = rule[0]
             named = {"self": self, "target": target, **dict(zip(params, extra))}
-            out.append(fn(g, *[named[n] for n in fn.names[1:]]) if hasattr(fn, "names") and
-                       len(fn.names) > 1 else fn(g))
+            out.append(fn(g, *[named[n] for n in dispatch._names(fn)[1:]]))
         return tuple(out)
 
     whole = Record(f"{name}(Tensor self, Tensor target, int reduction, float[] extra) -> Tensor",
@@ -602,7 +601,7 @@ def triplet_margin_with_distance_loss(anchor, positive, negative, *, distance_fu
 
 
 def _classes_check(op, input, target):
-    if input.dim() not in (1, 2) or (input.dim() == 2 and not input.shape[1]) or (
+    if input.dim() > 2 or (input.dim() == 2 and not input.shape[1]) or (
             input.dim() == 1 and not input.shape[0]):
         raise RuntimeError("Expected non-empty vector or matrix with optional 0-dim batch size, but got:"
                            f" {list(input.shape)}")
@@ -618,7 +617,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
     _classes_check("multi_margin_loss", input, target)
     if weight is not None and weight.dim() != 1:
         raise ValueError("weight must be one-dimensional")
-    x = input if input.dim() == 2 else input.unsqueeze(0)
+    x = input if input.dim() == 2 else input.reshape(1, -1)
     t = target.reshape(-1)
     if t.shape[0] != x.shape[0]:
         raise RuntimeError(f"inconsistent target size, expected {x.shape[0]} but got {list(target.shape)}")
@@ -630,7 +629,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
         z = z * weight[t].unsqueeze(1)
     mask = function("ones_like")(z).scatter(1, t.unsqueeze(1), 0.0)
     terms = (z * mask).sum(1) / x.shape[1]
-    if input.dim() == 1:
+    if input.dim() < 2:
         terms = terms.squeeze(0)
     return reduced(terms, reduction)
 
@@ -643,8 +642,8 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     if target.shape != input.shape:
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: "
                            f"{list(input.shape)}")
-    x = input if input.dim() == 2 else input.unsqueeze(0)
-    t = target if target.dim() == 2 else target.unsqueeze(0)
+    x = input if input.dim() == 2 else input.reshape(1, -1)
+    t = target if target.dim() == 2 else target.reshape(1, -1)
     a = t._a
     valid = np.cumprod(a >= 0, 1).astype(bool)
     safe = np.where(valid, a, 0)
@@ -655,7 +654,7 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
     z = (1 - (xt.unsqueeze(2) - x.unsqueeze(1))).clamp_min(0)
     mask = valid[:, :, None] & ~is_target[:, None, :]
     terms = (z * wrap(mask.astype(x._a.dtype))).sum((1, 2)) / x.shape[1]
-    return reduced(terms.squeeze(0) if input.dim() == 1 else terms, reduction)
+    return reduced(terms.squeeze(0) if input.dim() < 2 else terms, reduction)
 
 
 @_publish_margin

@@ -136,8 +136,13 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
 
     running = (1 - momentum) * running + momentum * batch, with the unbiased variance.
     """
+    if input.dim() < 2:
+        if not input.numel() and input.dim():
+            return input.clone()
+        raise RuntimeError("batch_norm: expected at least 2 dimensions (batch, channels), got input of size "
+                           f"{list(input.shape)}")
     if training:
-        n = input.numel() // max(input.shape[1], 1) if input.dim() > 1 else 1
+        n = input.numel() // max(input.shape[1], 1)
         if n == 1:
             raise ValueError("Expected more than 1 value per channel when training, got input size "
                              f"{input.shape!r}")
@@ -339,7 +344,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
         from ...dtypes import finfo, float32
         eps = finfo(float32 if input.dtype.is_low_precision else input.dtype).eps
     x = input.float() if input.dtype.is_low_precision else input
-    y = x * (x.abs().pow(2) if x.is_complex() else x * x).mean(
+    y = x * (x * x).mean(
         list(range(-len(shape), 0)), True).add(eps).rsqrt()
     if weight is not None:
         y = y * weight

@@ -13,7 +13,7 @@ from .windows import out_size, pad, position_views, tuple_of
 
 _F = ("torch.nn.functional",)
 _TF = ("torch", "torch.nn.functional")
-_FUSED = 32             # most window positions that one generated kernel reads
+_FUSED = 15             # most window positions that one generated kernel reads (twice that in operands)
 
 
 def _lowest(np_dtype):
@@ -251,7 +251,7 @@ def _avg_pool(x, kernel, stride, padding, out, include_pad, divisor):
         y[...] = 0
         for v in position_views(xp, kernel, stride, ones, out):
             y += v
-        return (y // counts.astype(y.dtype)).astype(x.dtype)
+        return np.trunc(y / counts).astype(x.dtype)
     _sum_views(position_views(xp, kernel, stride, ones, out), y, 1 / counts)
     return converted(y, x.dtype) if y.dtype != x.dtype else y
 
@@ -295,7 +295,7 @@ def avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
     return _avg("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
-@public(namespaces=_F, method=False)
+@public(namespaces=_F, method=False, out=True)
 def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
                divisor_override=None):
     """Mean of every window over the last two dimensions."""
@@ -303,7 +303,7 @@ def avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, coun
                 divisor_override)
 
 
-@public(namespaces=_F, method=False)
+@public(namespaces=_F, method=False, out=True)
 def avg_pool3d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
                divisor_override=None):
     """Mean of every window over the last three dimensions."""
