@@ -73,12 +73,12 @@ class Pack:
 
     def __init__(self, path, limit=64 << 20):
         self.path, self.limit = path, limit
-        self.index, self.end = {}, 0
+        self.index = {}
         self.lock = threading.Lock()
         self._read_index()
 
     def _read_index(self):
-        """Enter the records that others (or an earlier run) have appended since the last look."""
+        """Enter the records of earlier runs."""
         if self.path is None:
             return
         try:
@@ -87,7 +87,6 @@ class Pack:
                 if facts.st_uid != os.getuid() or facts.st_mode & 0o022:
                     self.path = None
                     return
-                file.seek(self.end)
                 data = file.read()
         except OSError:
             return
@@ -95,24 +94,19 @@ class Pack:
         while at + _HEADER.size <= len(data):
             magic, length, crc, key = _HEADER.unpack_from(data, at)
             stop = at + _HEADER.size + length
-            if magic != _MAGIC:
-                # Damage: look for the next record.
-                found = data.find(_MAGIC, at + 1)
-                if found < 0:
+            code = data[at + _HEADER.size : stop]
+            if magic != _MAGIC or zlib.crc32(code) != crc:
+                # Damaged or cut short: look for the next record.
+                at = data.find(_MAGIC, at + 1)
+                if at < 0:
                     break
-                at = found
                 continue
-            if stop > len(data):
-                break
-            self.index[key] = (data[at + _HEADER.size : stop], crc)
+            self.index[key] = (code, crc)
             at = stop
-        self.end += at
 
     def get(self, key):
         entry = self.index.get(key)
-        if entry is None or zlib.crc32(entry[0]) != entry[1]:
-            return None
-        return entry[0]
+        return None if entry is None else entry[0]
 
     def put(self, key, code):
         crc = zlib.crc32(code)

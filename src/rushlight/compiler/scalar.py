@@ -71,13 +71,14 @@ def polygamma(n, x):
 def log_sigmoid(x):
     """log(sigmoid(x)) without overflow: min(x, 0) - log1p(exp(-|x|))."""
     x = cast(x, "f")
-    return where(x < 0, x, 0.0) - log1p(exp(-abs(x)))
+    # minimum splits the tie at 0, which gives the slope 1/2 there.
+    return minimum(x, 0.0) - log1p(exp(-abs(x)))
 
 
 def log1p_exp(x):
     """log(1 + exp(x)) (softplus) without overflow: max(x, 0) + log1p(exp(-|x|))."""
     x = cast(x, "f")
-    return where(x > 0, x, 0.0) + log1p(exp(-abs(x)))
+    return maximum(x, 0.0) + log1p(exp(-abs(x)))
 
 
 def square(x):
