@@ -1,0 +1,418 @@
+"""Singular values and eigenvalues, and what rests on them: pinv, lstsq, rank, condition."""
+
+import numpy as np
+
+from ... import dtypes
+from ...record import NONDIFF, Joint
+from ...return_types import linalg_eig, linalg_eigh, linalg_lstsq, linalg_svd
+from ...return_types import svd as svd_result
+from ...tensor.tensor import Tensor, wrap
+from ..dispatch import needs_grad, primitive
+from ..matmul import matmul
+from ..registry import public
+from .common import (
+    adjoint,
+    by_column,
+    check_float,
+    check_matrix,
+    check_square,
+    conj,
+    identity,
+    real_of,
+    singular,
+)
+from .solving import _solve_general, inverse_of
+
+_LA = ("torch.linalg",)
+
+
+def _differences(values):
+    """``E[i, j] = values[j] - values[i]`` with ones on the diagonal."""
+    e = values.unsqueeze(-2) - values.unsqueeze(-1)
+    return e + identity(values, values._a.shape[-1])
+
+
+# ---------------------------------------------------------------- SVD
+
+def _skew(t):
+    return t - adjoint(t)
+
+
+def _svd_gradient(g0, g1, g2, out0, out1, out2, A_shape, full_matrices):
+    """Gradient of the thin decomposition (Townsend 2016; complex: Wan and Zhang 2019)."""
+    m, n = A_shape[-2:]
+    k = min(m, n)
+    u, s, vh = out0, out1, out2
+    if full_matrices:
+        if _any(g0) and m > k or _any(g2) and n > k:
+            # Only the thin part has a gradient; PyTorch refuses the rest, too.
+            if _any(g0[..., k:]) or _any(g2[..., k:, :]):
+                raise RuntimeError("The singular vectors in the complete case (when full_matrices=True) "
+                                   "are specified up to multiplication by a unitary matrix: their "
+                                   "gradients are not defined. Set full_matrices=False")
+        g0, g2 = g0[..., :, :k], g2[..., :k, :]
+        u, vh = u[..., :, :k], vh[..., :k, :]
+    sc = s.to(u.dtype)
+    uhgu = _skew(matmul(adjoint(u), g0))
+    vhgv = _skew(matmul(vh, adjoint(g2)))
+    e = _differences(s * s)
+    inner = (uhgu / e) * sc.unsqueeze(-2) + sc.unsqueeze(-1) * (vhgv / e)
+    diagonal = g1.to(u.dtype)
+    if u.dtype.is_complex:
+        diagonal = diagonal + uhgu.diagonal(0, -2, -1) / (sc * 2)
+        inner = inner - inner.diagonal(0, -2, -1).diag_embed()
+    inner = inner + diagonal.diag_embed()
+    if m > k:
+        gus = g0 / sc.unsqueeze(-2)
+        left = matmul(u, inner) + gus - matmul(u, matmul(adjoint(u), gus))
+    else:
+        left = matmul(u, inner)
+    ga = matmul(left, vh)
+    if n > k:
+        gv = g2 / sc.unsqueeze(-1)
+        ga = ga + matmul(u, gv - matmul(matmul(gv, adjoint(vh)), vh))
+    return (ga,)
+
+
+def _any(t):
+    return not t.is_meta and bool(np.any(t._a))
+
+
+def _svd_meta(A, full_matrices):
+    *b, m, n = A._a.shape
+    k = min(m, n)
+    return (((*b, m, m if full_matrices else k), A.dtype), ((*b, k), A.dtype.to_real()),
+            ((*b, n if full_matrices else k, n), A.dtype))
+
+
+def _finite(name, a):
+    if not np.isfinite(a).all():
+        raise singular(f"{name}: The algorithm failed to converge because the input matrix contained "
+                       "non-finite values.")
+
+
+@primitive("linalg_svd(Tensor A, bool full_matrices) -> (Tensor U, Tensor S, Tensor Vh)", meta=_svd_meta,
+           vjp=Joint(_svd_gradient))
+def _svd(a, full_matrices):
+    m, n = a.shape[-2:]
+    k = min(m, n)
+    if not a.size:
+        b = a.shape[:-2]
+        eye = [np.broadcast_to(np.eye(r, c, dtype=a.dtype), (*b, r, c)).copy() for r, c in (
+            (m, m if full_matrices else k), (n if full_matrices else k, n))]
+        return eye[0], np.empty((*b, k), real_of(a.dtype)), eye[1]
+    _finite("linalg.svd", a)
+    u, s, vh = np.linalg.svd(a, full_matrices)
+    return by_column(u), s, np.ascontiguousarray(vh)
+
+
+@primitive("linalg_svdvals(Tensor A) -> Tensor", node="LinalgSvdBackward0",
+           meta=lambda A: ((*A._a.shape[:-2], min(A._a.shape[-2:])), A.dtype.to_real()),
+           vjp=NONDIFF("called without gradients only"))
+def _svdvals(a):
+    if not a.size:
+        return np.empty((*a.shape[:-2], min(a.shape[-2:])), real_of(a.dtype))
+    _finite("linalg.svd", a)
+    return np.linalg.svd(a, compute_uv=False)
+
+
+def _values(A):
+    from ...autograd.modes import state
+    return _svd(A, False)[1] if state.grad and needs_grad(A) else _svdvals(A)
+
+
+@public("svd", namespaces=_LA, method=False, out=True)
+def linalg_svd_(A, full_matrices=True, *, driver=None):
+    """U, S and V^H with ``A = U diag(S) V^H``, singular values falling; thin if not full_matrices."""
+    check_matrix("linalg.svd", A)
+    check_float("linalg.svd", A)
+    return linalg_svd(_svd(A, full_matrices))
+
+
+@public("svdvals", namespaces=_LA, method=False, out=True)
+def svdvals(A, *, driver=None):
+    """The singular values, falling."""
+    check_matrix("linalg.svdvals", A)
+    check_float("linalg.svdvals", A)
+    return _values(A)
+
+
+@public("svd", out=True)
+def svd(input, some=True, compute_uv=True):
+    """U, S and V with ``A = U diag(S) V^H`` (see linalg.svd)."""
+    check_matrix("linalg.svd", input)
+    check_float("linalg.svd", input)
+    if not compute_uv:
+        s = _values(input)
+        *b, m, n = input._a.shape
+        return svd_result((input.new_zeros((*b, m, m)), s, input.new_zeros((*b, n, n))))
+    u, s, vh = _svd(input, not some)
+    return svd_result((u, s, adjoint(vh)))
+
+
+# ---------------------------------------------------------------- Hermitian eigenvalues
+
+def _eigh_gradient(g0, g1, out0, out1):
+    v = out1
+    inner = matmul(adjoint(v), g1) / _differences(out0)
+    inner = inner - inner.diagonal(0, -2, -1).diag_embed() + g0.to(v.dtype).diag_embed()
+    return (matmul(matmul(v, inner), adjoint(v)),)
+
+
+def _eigh_meta(A, UPLO):
+    return (A._a.shape[:-1], A.dtype.to_real()), (A._a.shape, A.dtype)
+
+
+@primitive("linalg_eigh(Tensor A, str UPLO) -> (Tensor eigenvalues, Tensor eigenvectors)",
+           meta=_eigh_meta, vjp=Joint(_eigh_gradient))
+def _eigh(a, UPLO):
+    if not a.size:
+        return np.empty(a.shape[:-1], real_of(a.dtype)), np.empty(a.shape, a.dtype)
+    values, vectors = np.linalg.eigh(a, UPLO)
+    return values, by_column(vectors)
+
+
+@primitive("linalg_eigvalsh(Tensor A, str UPLO) -> Tensor", node="LinalgEighBackward0",
+           meta=lambda A, UPLO: (A._a.shape[:-1], A.dtype.to_real()),
+           vjp=NONDIFF("called without gradients only"))
+def _eigvalsh(a, UPLO):
+    return np.linalg.eigvalsh(a, UPLO) if a.size else np.empty(a.shape[:-1], real_of(a.dtype))
+
+
+def _triangle_of(UPLO):
+    u = UPLO.upper() if isinstance(UPLO, str) else UPLO
+    if u not in ("L", "U"):
+        raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
+    return u
+
+
+@public("eigh", namespaces=_LA, method=False, out=True)
+def eigh(A, UPLO="L"):
+    """Eigenvalues (rising) and orthonormal eigenvectors of Hermitian matrices; reads one triangle."""
+    check_square("linalg.eigh", A)
+    check_float("linalg.eigh", A)
+    return linalg_eigh(_eigh(A, _triangle_of(UPLO)))
+
+
+@public("eigvalsh", namespaces=_LA, method=False, out=True)
+def eigvalsh(A, UPLO="L"):
+    """Eigenvalues (rising) of Hermitian matrices; reads one triangle."""
+    from ...autograd.modes import state
+    check_square("linalg.eigvalsh", A)
+    check_float("linalg.eigvalsh", A)
+    if state.grad and needs_grad(A):
+        return _eigh(A, _triangle_of(UPLO))[0]
+    return _eigvalsh(A, _triangle_of(UPLO))
+
+
+# ---------------------------------------------------------------- general eigenvalues
+
+def _eig_gradient(g0, g1, out0, out1, A_dtype):
+    v = out1
+    vhgv = matmul(adjoint(v), g1)
+    d = vhgv.diagonal(0, -2, -1).real.to(v.dtype)
+    inner = vhgv - matmul(adjoint(v), v * d.unsqueeze(-2))
+    inner = inner / conj(_differences(out0))
+    inner = inner - inner.diagonal(0, -2, -1).diag_embed() + g0.diag_embed()
+    ga = _solve_general(adjoint(v), matmul(inner, adjoint(v)))
+    return (ga if A_dtype.is_complex else ga.real,)
+
+
+def _eig_meta(A):
+    d = A.dtype.to_complex()
+    return (A._a.shape[:-1], d), (A._a.shape, d)
+
+
+@primitive("linalg_eig(Tensor A) -> (Tensor eigenvalues, Tensor eigenvectors)", meta=_eig_meta,
+           vjp=Joint(_eig_gradient))
+def _eig(a):
+    d = np.result_type(a.dtype, np.complex64)
+    if not a.size:
+        return np.empty(a.shape[:-1], d), np.empty(a.shape, d)
+    if not np.isfinite(a).all():
+        raise RuntimeError("torch.linalg.eig: input tensor should not contain infs or NaNs.")
+    values, vectors = np.linalg.eig(a)
+    return values.astype(d, copy=False), by_column(vectors.astype(d, copy=False))
+
+
+@public("eig", namespaces=_LA, method=False, out=True)
+def eig(A):
+    """Eigenvalues and eigenvectors of square matrices, always complex."""
+    check_square("linalg.eig", A)
+    check_float("linalg.eig", A)
+    return linalg_eig(_eig(A))
+
+
+@public("eigvals", namespaces=_LA, method=False, out=True)
+def eigvals(A):
+    """Eigenvalues of square matrices, always complex."""
+    check_square("linalg.eigvals", A)
+    check_float("linalg.eigvals", A)
+    return _eig(A)[0]
+
+
+# ---------------------------------------------------------------- pseudo-inverse and rank
+
+def _pinv_gradient(g, out, A):
+    """Golub and Pereyra, "The differentiation of pseudo-inverses" (1973)."""
+    p, gh, ph = out, adjoint(g), adjoint(out)
+    m, n = A._a.shape[-2:]
+    if m <= n:
+        k = matmul(gh, p)
+        kp = matmul(k, ph)
+        return -adjoint(matmul(p, k)) + kp - matmul(matmul(A, p), kp) + \
+            matmul(matmul(ph, p), gh - matmul(k, A))
+    k = matmul(p, gh)
+    pk = matmul(ph, k)
+    return -adjoint(matmul(k, p)) + matmul(matmul(gh - matmul(A, k), p), ph) + pk - \
+        matmul(matmul(pk, p), A)
+
+
+@primitive("linalg_pinv(Tensor self, Tensor threshold_a, Tensor threshold_r, bool hermitian) -> Tensor",
+           vjp={"self": lambda g, out, self: _pinv_gradient(g, out, self), "threshold_a": lambda g: None,
+                "threshold_r": lambda g: None})
+def _pinv(a, atol, rtol, hermitian):
+    m, n = a.shape[-2:]
+    if not a.size:
+        return np.empty((*a.shape[:-2], n, m), a.dtype)
+    if hermitian:
+        w, v = np.linalg.eigh(a)
+        s = np.abs(w)
+        cut = np.maximum(atol, rtol * s.max(-1))[..., None]
+        inv = np.where(s > cut, 1 / np.where(s > cut, w, 1), 0).astype(v.dtype)
+        return np.ascontiguousarray(np.matmul(v * inv[..., None, :], v.conj().swapaxes(-1, -2)))
+    _finite("linalg.svd", a)
+    u, s, vh = np.linalg.svd(a, full_matrices=False)
+    cut = np.maximum(atol, rtol * s[..., :1].max(-1))[..., None]
+    inv = np.where(s > cut, 1 / np.where(s > cut, s, 1), 0).astype(u.dtype)
+    return np.ascontiguousarray(np.matmul(vh.conj().swapaxes(-1, -2) * inv[..., None, :],
+                                          u.conj().swapaxes(-1, -2)))
+
+
+def _tolerances(name, A, atol, rtol):
+    """Absolute and relative tolerance as real tensors that broadcast over the batch."""
+    real = A.dtype.to_real()
+    for k, t in (("atol", atol), ("rtol", rtol)):
+        if isinstance(t, Tensor) and t.dtype.is_complex:
+            raise RuntimeError(f"{name}: {k} tensor of complex type is not supported.")
+    eps = dtypes.finfo(real).eps * max(A._a.shape[-2:])
+    has_atol = atol is not None
+    if rtol is None:
+        if has_atol:
+            a = atol._a if isinstance(atol, Tensor) else np.array(atol)
+            rtol = wrap(np.where(a > 0, 0.0, eps).astype(real.np))
+        else:
+            rtol = wrap(np.array(eps, real.np))
+    if atol is None:
+        atol = 0.0
+    as_tensor = [t.detach().to(real) if isinstance(t, Tensor) else wrap(np.array(t, real.np))
+                 for t in (atol, rtol)]
+    return as_tensor
+
+
+@public("pinv", namespaces=_LA, method=False, out=True)
+def pinv(A, rcond=None, hermitian=False, *, atol=None, rtol=None):
+    """The Moore-Penrose inverse; singular values below ``max(atol, rtol * largest)`` count as zero."""
+    check_matrix("linalg.pinv", A)
+    check_float("linalg.pinv", A)
+    if hermitian:
+        check_square("linalg.pinv", A)
+    a, r = _tolerances("torch.linalg.pinv", A, atol, rcond if rtol is None else rtol)
+    return _pinv(A, a, r, hermitian)
+
+
+@public("pinverse")
+def pinverse(input, rcond=1e-15):
+    """The Moore-Penrose inverse (see linalg.pinv)."""
+    return pinv(input, rcond)
+
+
+@public("matrix_rank", namespaces=_LA, method=False, out=True)
+def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None):
+    """The number of singular values above ``max(atol, rtol * largest)``."""
+    check_matrix("linalg.matrix_rank", A)
+    check_float("linalg.matrix_rank", A)
+    if hermitian:
+        check_square("linalg.matrix_rank", A)
+    if tol is not None:
+        atol, rtol = tol, 0.0
+    at, rt = _tolerances("torch.linalg.matrix_rank", A, atol, rtol)
+    s = _eigvalsh(A.detach(), "L").abs() if hermitian else _svdvals(A.detach())
+    v = s._a
+    if not v.size:
+        return wrap(np.zeros(np.broadcast_shapes(v.shape[:-1], at._a.shape), np.int64))
+    cut = np.maximum(at._a, rt._a * v.max(-1))
+    return wrap(np.asarray((v > cut[..., None]).sum(-1)))
+
+
+@public("cond", namespaces=_LA, method=False, out=True)
+def cond(A, p=None):
+    """The condition number ``|A| |A^-1|`` in the norm `p` (default 2: ratio of singular values)."""
+    from .norms import matrix_norm
+    check_matrix("linalg.cond", A)
+    check_float("linalg.cond", A)
+    if p is None or p in (2, -2):
+        s = _values(A)
+        big, small = s[..., 0], s[..., -1]
+        return big / small if p != -2 else small / big
+    check_square("linalg.cond", A)
+    if isinstance(p, str) and p not in ("fro", "nuc"):
+        raise RuntimeError(f"linalg.cond got an invalid norm type: {p}")
+    if not A._a.size:
+        return A.new_zeros(A._a.shape[:-2], dtype=A.dtype.to_real())
+    inverse, info = inverse_of("linalg.cond", A, False)
+    r = matrix_norm(A, p) * matrix_norm(inverse, p)
+    if type(info._a) is np.ndarray and info._a.any():
+        r = r.masked_fill(info != 0, float("inf"))
+    return r
+
+
+# ---------------------------------------------------------------- least squares
+
+@public("lstsq", namespaces=_LA, method=False)
+def lstsq(A, B, rcond=None, *, driver=None):
+    """The least-squares solution X of ``A X = B``, residuals, rank and singular values.
+
+    drivers: gelsy (default), gelsd, gelss, and gels for full rank; all solve by the same decomposition.
+    """
+    check_matrix("linalg.lstsq", A)
+    check_float("linalg.lstsq", A)
+    if B._a.ndim < 1:
+        raise RuntimeError("torch.linalg.lstsq: input.dim() must be greater or equal to 2 and other.dim() "
+                           "must be greater or equal to 1")
+    if A.dtype is not B.dtype:
+        raise RuntimeError("torch.linalg.lstsq: Expected input and other to have the same dtype, but got "
+                           f"input's dtype {A.dtype} and other's dtype {B.dtype}")
+    if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
+        raise RuntimeError("torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, "
+                           "gelss)")
+    vector = A._a.ndim - 1 == B._a.ndim and A._a.shape[:-1] == B._a.shape
+    if not vector and B._a.ndim == 1:
+        vector = True
+    b = B.unsqueeze(-1) if vector else B
+    m, n = A._a.shape[-2:]
+    if b._a.shape[-2] != m:
+        raise RuntimeError("torch.linalg.lstsq: input.size(-2) should match other.size(-"
+                           f"{1 if vector else 2})")
+    eps = dtypes.finfo(A.dtype.to_real()).eps * max(m, n)
+    rtol = eps if rcond is None else rcond
+    p = pinv(A, rtol=rtol)
+    x = matmul(p, b)
+    driver = driver or "gelsy"
+    empty = A.new_empty((0,), dtype=A.dtype.to_real())
+    rank = A.new_empty((0,), dtype=dtypes.int64)
+    values = empty
+    full = True
+    if driver != "gels":
+        rank = matrix_rank(A, rtol=rtol)
+        full = not rank._a.size or bool((rank._a == n).all())
+        if driver != "gelsy":
+            values = _svdvals(A.detach())
+    residuals = empty
+    if m > n and full:
+        d = matmul(A, x) - b
+        residuals = (d * conj(d)).real.sum(-2) if d.dtype.is_complex else (d * d).sum(-2)
+        if vector:
+            residuals = residuals.squeeze(-1)
+    return linalg_lstsq((x.squeeze(-1) if vector else x, residuals, rank, values))
+
