@@ -5,7 +5,6 @@
 
 from importlib import import_module as _import
 
-from . import devices as _devices
 from . import dtypes as _dtypes
 from .autograd.modes import (
     enable_grad,

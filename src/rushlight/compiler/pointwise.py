@@ -12,7 +12,7 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen import entry
-from rushlight.compiler.codegen.builder import Module, vector
+from rushlight.compiler.codegen.builder import Module, split, vector
 from rushlight.compiler.codegen.lower import (
     ITEMSIZE,
     MEMORY,
@@ -393,6 +393,29 @@ def element_copier(m, direction, size):
                 g.store(g.load(type_, inside), outside, 1)
         g.ret()
     return name
+
+
+def load_part(f, m, dtype, here, step, buffer, left, valid):
+    """A vector of ``left`` elements ``step`` bytes apart; other lanes hold zeros or old elements."""
+    type_ = vector(MEMORY[dtype], split(valid.type)[1])
+    size = ITEMSIZE[dtype]
+    result = f.var(type_, 0)
+    with f.if_else(step.eq(size)) as (contiguous, apart):
+        with contiguous:
+            if size >= 4 or host().vector_bytes == 64:
+                result.set(f.masked_load(type_, here, valid))
+            else:
+                with f.if_else(left.eq(split(type_)[1])) as (whole, part):
+                    with whole:
+                        result.set(f.load(type_, here, 1))
+                    with part:
+                        copier = element_copier(m, "gather", size)
+                        f.call("void", copier, here, step, buffer, left)
+                        result.set(f.load(type_, buffer, 1))
+        with apart:
+            f.call("void", element_copier(m, "gather", size), here, step, buffer, left)
+            result.set(f.load(type_, buffer, 1))
+    return result.get()
 
 
 def scalar_value(f, v, e, types, lanes):

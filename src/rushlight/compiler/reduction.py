@@ -26,8 +26,8 @@ from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.expr import input_, to_text
 from rushlight.compiler.pointwise import (
     builtin,
-    element_copier,
     fill_environment,
+    load_part,
     method,
     scalar_value,
 )
@@ -237,24 +237,16 @@ class Specification:
             down = None if rows else f.load("i64", by_name["down"] + 8 * j)
             buffer = f.buffer(size * lanes)
             f.store(f.value(0, vector(f"i{8 * size}", lanes)), buffer, 64)
-            operands.append((dtype, size, base, step, down, buffer, step.eq(size)))
+            operands.append((dtype, base, step, down, buffer))
         state = [f.var(v.type, v) for v in self.load_state(f, by_name["state"])]
         with f.range(0, n, step=lanes if rows else 1) as i:
             left = f.minimum(n - i, f.value(lanes)) if rows else width
-            whole = left.eq(lanes)
-            loaded = []
-            for dtype, size, base, step, down, buffer, contiguous in operands:
-                here = base + i * (step if rows else down)
-                source = f.var("ptr", buffer)
-                with f.if_else(contiguous & whole) as (direct, gather):
-                    with direct:
-                        source.set(here)
-                    with gather:
-                        copier = element_copier(self.m, "gather", size)
-                        f.call("void", copier, here, step, buffer, left)
-                loaded.append(f.load(vector(MEMORY[dtype], lanes), source.get(), 1))
-            v = self.value(f, loaded, scalars)
             valid = iota < f.splat(left.cast("trunc", "i32"), lanes)
+            loaded = []
+            for dtype, base, step, down, buffer in operands:
+                here = base + i * (step if rows else down)
+                loaded.append(load_part(f, self.m, dtype, here, step, buffer, left, valid))
+            v = self.value(f, loaded, scalars)
             position = None
             if "index" in type(self.reducer).__name__.lower():
                 if rows:

@@ -30,6 +30,7 @@ from rushlight.compiler.pointwise import (
     builtin,
     element_copier,
     fill_environment,
+    load_part,
     method,
     scalar_value,
 )
@@ -217,21 +218,23 @@ class Program:
         with f.range(0, self.n, step=lanes if self.along else 1) as i:
             left = f.minimum(self.n - i, f.value(lanes)) if self.along else self.width
             whole = left.eq(lanes)
+            valid = self.iota < f.splat(left.cast("trunc", "i32"), lanes)
             loaded = {}
             for j in inputs:
                 o = self.results[0] if j == KEPT else self.inputs[j]
-                source = f.var("ptr", o.buffer)
                 here = o.base + i * o.step
-                with f.if_else(o.contiguous & whole) as (direct, other):
-                    with direct:
-                        source.set(here)
+                if not self.along:
+                    loaded[j] = load_part(f, self.m, o.dtype, here, o.across, o.buffer, left, valid)
+                    continue
+                # One element for the whole row lies in the buffer already.
+                v = f.var(vector(MEMORY[o.dtype], lanes), 0)
+                with f.if_else(o.step.eq(0) & f.value(j != KEPT, "i1")) as (same, other):
+                    with same:
+                        v.set(f.load(v.type, o.buffer, 64))
                     with other:
-                        gather = o.step.ne(0) if self.along else f.value(True, "i1")
-                        with f.if_(gather):
-                            f.call("void", element_copier(self.m, "gather", o.size), here,
-                                   o.across, o.buffer, left)
-                loaded[j] = f.load(vector(MEMORY[o.dtype], lanes), source.get(), 1)
-            body(loaded, left, i, whole)
+                        v.set(load_part(f, self.m, o.dtype, here, o.across, o.buffer, left, valid))
+                loaded[j] = v.get()
+            body(loaded, left, i, whole, valid)
 
     def uniform(self, expressions):
         """Values of the nodes that are the same along a row, computed once, in all lanes."""
@@ -281,12 +284,11 @@ class Program:
         state = [f.var(v.type, v) for v in reducer.initial(f, self.lanes, None)]
         fixed = self.uniform([expression])
 
-        def body(loaded, left, i, whole):
+        def body(loaded, left, i, whole, valid):
             v = self.evaluate([expression], fixed, loaded)[0]
             if keep:
                 self.put(self.results[0], v, left, i, whole)
             v = float_to_float(v, reducer.element)
-            valid = self.iota < f.splat(left.cast("trunc", "i32"), self.lanes)
             new = reducer.update(f, tuple(s.get() for s in state), v, None, valid)
             for variable, x in zip(state, new, strict=True):
                 variable.set(x)
@@ -324,7 +326,7 @@ class Program:
         f = self.f
         fixed = self.uniform(self.outputs)
 
-        def body(loaded, left, i, whole):
+        def body(loaded, left, i, whole, valid):
             values = self.evaluate(self.outputs, fixed, loaded)
             for o, e, v in zip(self.results, self.outputs, values, strict=False):
                 self.put(o, to_memory(f, v, e.kind, o.dtype, self.types), left, i, whole)

@@ -242,9 +242,17 @@ class Plan:
                 out.append(None)
             else:
                 fn, idx, is_list = r
+                if fn is _no_gradients:
+                    out.extend([None] * (len(node.edges) - len(self.rules) + 1))
+                    continue
                 g = fn(*[values[i] if i >= 0 else values[0][-1 - i] for i in idx])
                 out.extend(g) if is_list else out.append(g)
         return out
+
+
+def _no_gradients():
+    """Stands where a list of tensors needs no gradients."""
+    return ()
 
 
 def specialize(plan):
@@ -388,7 +396,7 @@ def make_plan(rec, mask):
             fn = vjp.get(rec.args[pos].name) if needs[k] else None
             if fn is None:
                 if pos in p.list_args:
-                    p.rules.append((lambda gs: (), (0,), True))
+                    p.rules.append((_no_gradients, (), True))
                     continue
                 if needs[k]:
                     fn = _no_rule(rec, rec.args[pos].name)

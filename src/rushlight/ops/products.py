@@ -24,6 +24,9 @@ def kernel_for(d):
             if gemm.supported(d):
                 k = gemm.kernel(d)
         _kernels[d] = k
+        if k is not None and d == np.float32:
+            from .native.install import install_products
+            install_products(k)
         return k
 
 

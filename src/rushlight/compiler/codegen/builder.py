@@ -288,6 +288,13 @@ class Function:
         align = f", align {align}" if align else ""
         return self.emit(type_, f"load {type_}, ptr {pointer.name}{align}{extra}")
 
+    def masked_load(self, type_, pointer, mask):
+        """The elements whose mask bit is set, zeros elsewhere; memory of the others is not touched."""
+        element, lanes = split(type_)
+        short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
+        name = f"llvm.masked.load.v{lanes}{short}.p0"
+        return self.call(type_, name, pointer, mask, self.value(0, type_))
+
     def store(self, value, pointer, align=0, extra=""):
         align = f", align {align}" if align else ""
         self.line(f"store {value.type} {value.name}, ptr {pointer.name}{align}{extra}")

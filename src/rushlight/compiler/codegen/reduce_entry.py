@@ -47,6 +47,7 @@ MOST_STATE_BYTES = 2048
 # Column tiles that one task walks down together, and rows it takes at a time.
 TILES_TOGETHER = 16
 ROWS_TOGETHER = 16
+MOST_ROWS = 4096
 # A reduced dimension shorter than this is walked by columns if outputs are plenty.
 SHORT = 32
 
@@ -361,7 +362,8 @@ def _run_groups(m):
                         # Rows up to the end of the innermost reduced dimension.
                         inside = row.get().urem(row_length)
                         count = f.minimum(row_length - inside, row_end - row.get())
-                        count = f.minimum(count, f.value(ROWS_TOGETHER))
+                        count = f.minimum(count, f.select(together > 1, f.value(ROWS_TOGETHER),
+                                                          f.value(MOST_ROWS)))
                         with f.range(together) as t:
                             index = _row_pointers(
                                 f, context, operands, row.get().udiv(row_length), inside,

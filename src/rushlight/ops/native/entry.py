@@ -3,9 +3,9 @@
 A builtin function's ``self`` is a capsule whose pointer is a *descriptor*: 64-bit words that say what the op
 is (see ``DESC``). What all share (types, singletons, offsets of Tensor slots) is in ``rl_tensor_environment``.
 
-Note [Common case]: operands are Tensor or Parameter objects on ndarrays of the descriptor's dtype, C order,
-equal shapes, without pending bits; views whose base has no graph, or whose history is current; Python floats
-and ints as scalars. The thread is the one that loaded this code, in a mode that dispatch has nothing to do for
+Note [Common case]: operands are Tensor or Parameter objects on ndarrays of the descriptor's dtype, C order
+(or one value expanded), equal shapes, without pending bits; views whose base has no graph, or whose history is
+current; Python floats and ints as scalars. The thread is the one that loaded this code, in a mode that dispatch has nothing to do for
 (word ``plain`` of the environment, kept by ``autograd.modes``). Anything else goes to the fallback.
 """
 
@@ -315,13 +315,20 @@ def _elementwise(w):
     number = f.var("i64", -1)
     operands = f.buffer(8 * 6, 8)
     count = f.var("i64", 1)
+    ordered = f.var("i64", 0)
     with f.range(e.n) as i:
         x = f.load("ptr", e.args + i * 8)
         with f.if_else(e.is_tensor(x)) as (tensor, other):
             with tensor:
                 e.check(x, mask, i)
                 a = w.get(f, x, "_a")
-                e.unless((f.load("i32", a + FLAGS) & 1).ne(0))
+                with f.if_else((f.load("i32", a + FLAGS) & 1).ne(0)) as (dense, repeated):
+                    with dense:
+                        ordered.set(1)
+                    with repeated:
+                        steps = f.load("ptr", a + STRIDES)
+                        with f.range(f.load("i32", a + ND).cast("sext", "i64")) as k:
+                            e.unless(f.load("i64", steps + k * 8).eq(0))
                 with f.if_else(first.get().eq(0)) as (one, more):
                     with one:
                         first.set(a)
@@ -338,7 +345,7 @@ def _elementwise(w):
                 e.unless((kind.eq(w.env(f, "float")) | kind.eq(w.env(f, "int"))) & e.n.eq(2)
                          & number.get().eq(-1))
                 number.set(i)
-    e.unless(first.get().ne(0))
+    e.unless(first.get().ne(0) & ordered.get().ne(0))
     kernel = f.var("ptr", 0)
     kernel.set(e.pointer(KERNEL))
     with f.if_(number.get().ne(-1)):
@@ -401,7 +408,7 @@ def _show(w, f, a, nd, dims, strides, data):
 
 
 def _finish_view(e, x, array, offset, mask, index):
-    f, w = e.f, e.w
+    f = e.f
     needs = f.var("i64", 0)
     needs.set(mask.get())
     e.settle(mask)

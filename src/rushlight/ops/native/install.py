@@ -15,6 +15,7 @@ from ..registry import FUNCTIONS, METHODS
 from . import entry
 
 _state = None
+ALL_DIMS = (1 << 63) - 1     # mask of reduced dimensions
 _keep = []
 
 
@@ -218,6 +219,7 @@ def adopt(rec, key, launch):
         parameter_type(sys.modules["rushlight.nn.parameter"].Parameter)
     if not _state.descriptors:
         install_views()
+        install_sum()
     if rec not in _state.descriptors:
         publish(rec)
     fill(rec, key, launch)
@@ -320,3 +322,35 @@ def install_views():
         _replace(view, _serve(_view.record, "rl_view", view, any_dtype=True))
     getitem = METHODS["__getitem__"]
     _replace(getitem, _serve(_select.record, "rl_select", getitem, any_dtype=True), ("__getitem__",))
+
+
+def _twins(functions, make):
+    """A generated function for each distinct public function of one op."""
+    for fn, dunders in functions:
+        _replace(fn, make(fn), dunders)
+
+
+def install_products(kernel):
+    """Generated ``a @ b`` of matrices and ``linear`` with bias, once the float32 GEMM is there."""
+    if not ready():
+        return
+    from .. import matmul
+    mm, linear = matmul._mm.record, matmul._linear_bias.record
+    functions = {METHODS["matmul"], FUNCTIONS["torch"]["matmul"], METHODS["mm"], FUNCTIONS["torch"]["mm"]}
+    _twins([(fn, ()) for fn in functions], lambda fn: _serve(mm, "rl_matmul", fn, kernel))
+    op = Tensor.__dict__["__matmul__"]
+    Tensor.__matmul__ = _bound(_serve(mm, "rl_matmul", op, kernel))
+    fn = FUNCTIONS["torch.nn.functional"]["linear"]
+    _replace(fn, _serve(linear, "rl_linear", fn, kernel))
+
+
+def install_sum():
+    """Generated ``x.sum()`` over all elements of a float32 tensor."""
+    if not ready():
+        return
+    from ...compiler import reduce_kernel
+    from .. import reduction
+    kernel = reduce_kernel("sum", "float32", "float32").call
+    rec = reduction._sum_all.record
+    functions = {METHODS["sum"], FUNCTIONS["torch"]["sum"]}
+    _twins([(fn, ()) for fn in functions], lambda fn: _serve(rec, "rl_reduce_all", fn, kernel, ALL_DIMS))

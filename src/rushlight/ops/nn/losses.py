@@ -10,11 +10,11 @@ from ...autograd.modes import state
 from ...compiler import scalar as s
 from ...dtypes import scalar_name
 from ...record import Joint, Record
+from ...tensor.tensor import wrap
 from .. import dispatch
 from ..dispatch import attach, needs_grad, primitive
 from ..pointwise.core import pointwise, run
 from ..registry import function, public
-from ...tensor.tensor import wrap
 
 _F = ("torch.nn.functional",)
 MEAN, SUM, NONE = 1, 2, 0

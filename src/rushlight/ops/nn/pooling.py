@@ -3,8 +3,6 @@
 import numpy as np
 
 from ... import dtypes
-
-
 from ...runtime.allocator import empty
 from ..copy import converted
 from ..dispatch import primitive

@@ -209,7 +209,7 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
             raise NotImplementedError(f"Got {input.dim()}D input, but {mode} mode needs "
                                       f"{_MODES[mode][0]}D input")
         raise NotImplementedError(_unsupported(input, mode))
-    if not input.dtype.is_floating_point and not (input.dtype is dtypes.uint8):
+    if not input.dtype.is_floating_point and input.dtype is not dtypes.uint8:
         raise NotImplementedError(f"\"compute_indices_weights_{mode}\" not implemented for "
                                   f"'{dtypes.scalar_name(input.dtype)}'")
     return _resample(input, size, _MODES[mode][1], bool(align_corners), scales, bool(antialias))

@@ -3,7 +3,6 @@
 import functools
 import warnings
 import weakref
-from contextlib import contextmanager
 
 import rushlight as torch
 from rushlight.optim.optimizer import Optimizer
@@ -17,16 +16,17 @@ EPOCH_WARNING = (
 
 def copy_of(x):
     """The value itself, or a copy of a tensor (which will change in place)."""
-    return x.clone() if isinstance(x, torch.Tensor) else x
+    return x if type(x) is float or not isinstance(x, torch.Tensor) else x.clone()
 
 
 def set_option(group, key, value):
     """Set an option of a group; a tensor keeps its identity and is filled."""
-    if isinstance(group[key], torch.Tensor):
+    old = group[key]
+    if type(old) is not float and isinstance(old, torch.Tensor):
         if isinstance(value, torch.Tensor):
             value = value.item()
         with torch.no_grad():
-            group[key].fill_(value)
+            old.fill_(value)
     else:
         group[key] = value
 
@@ -162,28 +162,24 @@ class LRScheduler:
             )
 
     def _update_lr(self, epoch=None):
-        with self._inside_step():
-            if epoch is None:
-                self.last_epoch += 1
-                values = self.get_lr()
-            else:
-                self.last_epoch = epoch
-                closed_form = getattr(self, "_get_closed_form_lr", None)
-                values = closed_form() if closed_form is not None else self.get_lr()
+        if epoch is None:
+            self.last_epoch += 1
+            values = self.get_lr
+        else:
+            self.last_epoch = epoch
+            values = getattr(self, "_get_closed_form_lr", None) or self.get_lr
         self._set_lr(values)
 
     def _set_lr(self, values):
-        for group, lr in zip(self.optimizer.param_groups, values, strict=True):
-            set_option(group, "lr", lr)
-        self._last_lr = self._current_lrs(copy=True)
-
-    @contextmanager
-    def _inside_step(self):
+        """Set what ``values()`` gives, known to come from within a step."""
         self._get_lr_called_within_step = True
         try:
-            yield
+            values = values()
         finally:
             self._get_lr_called_within_step = False
+        for group, lr in zip(self.optimizer.param_groups, values, strict=True):
+            set_option(group, "lr", lr)
+        self._last_lr = self._current_lrs()
 
     def _warn_outside_step(self):
         """``get_lr`` computes the next value: outside ``step`` that is rarely what is meant."""
@@ -195,9 +191,8 @@ class LRScheduler:
                 stacklevel=3,
             )
 
-    def _current_lrs(self, copy=False):
-        lrs = [group["lr"] for group in self.optimizer.param_groups]
-        return [copy_of(lr) for lr in lrs] if copy else lrs
+    def _current_lrs(self):
+        return [copy_of(group["lr"]) for group in self.optimizer.param_groups]
 
 
 class _LRScheduler(LRScheduler):

@@ -124,10 +124,10 @@ class ChainedScheduler(_Combination):
         _check_schedulers("ChainedScheduler", schedulers, optimizer)
         self._schedulers = schedulers
         self.optimizer = optimizer
-        self._last_lr = self._current_lrs(copy=True)
+        self._last_lr = self._current_lrs()
 
     def step(self):
         """Go to the next step of every schedule."""
         for scheduler in self._schedulers:
             scheduler.step()
-        self._last_lr = self._current_lrs(copy=True)
+        self._last_lr = self._current_lrs()

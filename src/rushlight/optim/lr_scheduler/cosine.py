@@ -27,7 +27,7 @@ class CosineAnnealingLR(LRScheduler):
 
     def get_lr(self):
         self._warn_outside_step()
-        lrs = self._current_lrs(copy=True)
+        lrs = self._current_lrs()
         if self._is_initial:
             return lrs
         t, period = self.last_epoch, self.T_max
@@ -118,6 +118,4 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             self.T_cur = epoch - self.T_0 * (self.T_mult**n - 1) / (self.T_mult - 1)
             self.T_i = self.T_0 * self.T_mult**n
         self.last_epoch = math.floor(epoch)
-        with self._inside_step():
-            values = self.get_lr()
-        self._set_lr(values)
+        self._set_lr(self.get_lr)

@@ -69,7 +69,7 @@ class MultiplicativeLR(_LambdaScheduler):
 
     def get_lr(self):
         self._warn_outside_step()
-        lrs = self._current_lrs(copy=True)
+        lrs = self._current_lrs()
         if self._is_initial:
             return lrs
         return [
@@ -94,7 +94,7 @@ class StepLR(LRScheduler):
 
     def get_lr(self):
         self._warn_outside_step()
-        lrs = self._current_lrs(copy=True)
+        lrs = self._current_lrs()
         if self.last_epoch == 0 or self.last_epoch % self.step_size != 0:
             return lrs
         return [lr * self.gamma for lr in lrs]
@@ -120,7 +120,7 @@ class MultiStepLR(LRScheduler):
 
     def get_lr(self):
         self._warn_outside_step()
-        lrs = self._current_lrs(copy=True)
+        lrs = self._current_lrs()
         if self.last_epoch not in self.milestones:
             return lrs
         return [lr * self.gamma ** self.milestones[self.last_epoch] for lr in lrs]
@@ -152,7 +152,7 @@ class ConstantLR(LRScheduler):
 
     def get_lr(self):
         self._warn_outside_step()
-        lrs = self._current_lrs(copy=True)
+        lrs = self._current_lrs()
         if self.last_epoch == 0:
             return [lr * self.factor for lr in lrs]
         if self.last_epoch != self.total_iters:
@@ -195,7 +195,7 @@ class LinearLR(LRScheduler):
 
     def get_lr(self):
         self._warn_outside_step()
-        lrs = self._current_lrs(copy=True)
+        lrs = self._current_lrs()
         if self.last_epoch == 0:
             return [lr * self.start_factor for lr in lrs]
         if self._is_initial or self.last_epoch > self.total_iters:
@@ -225,7 +225,7 @@ class ExponentialLR(LRScheduler):
 
     def get_lr(self):
         self._warn_outside_step()
-        lrs = self._current_lrs(copy=True)
+        lrs = self._current_lrs()
         return lrs if self._is_initial else [lr * self.gamma for lr in lrs]
 
     def _get_closed_form_lr(self):
@@ -249,7 +249,7 @@ class PolynomialLR(LRScheduler):
 
     def get_lr(self):
         self._warn_outside_step()
-        lrs = self._current_lrs(copy=True)
+        lrs = self._current_lrs()
         if self._is_initial or self.last_epoch > self.total_iters:
             return lrs
         left = 1.0 - self.last_epoch / self.total_iters

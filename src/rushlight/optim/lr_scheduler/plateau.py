@@ -59,7 +59,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.cooldown = cooldown
         self.eps = eps
         self.last_epoch = 0
-        self._last_lr = self._current_lrs(copy=True)
+        self._last_lr = self._current_lrs()
         self._init_is_better(mode, threshold, threshold_mode)
         self._reset()
 
@@ -104,7 +104,7 @@ class ReduceLROnPlateau(LRScheduler):
             self._reduce_lr(epoch)
             self.cooldown_counter = self.cooldown
             self.num_bad_epochs = 0
-        self._last_lr = self._current_lrs(copy=True)
+        self._last_lr = self._current_lrs()
 
     def _reduce_lr(self, epoch):
         groups = self.optimizer.param_groups
