@@ -456,7 +456,7 @@ def _scatter_reduce_grad(g, out, self, dim, index, src, reduce, include_self):
             gs = g
     if not include_self:
         gs = gs.scatter(dim, index, 0)
-    return gs, gx
+    return gs, None, gx
 
 
 def _prod_grad(g, out, self, dim, index, src, include_self):

@@ -346,9 +346,13 @@ def _nll_loss(input, target, weight, reduction, ignore_index):
     if weight is not None and tuple(weight.shape) != (c,):
         raise RuntimeError(f"weight tensor should be defined either for all {c} classes or no classes but"
                            f" got weight tensor of shape: {list(weight.shape)}")
+    if weight is not None and weight.dtype is not input.dtype:
+        raise RuntimeError(f"expected scalar type {scalar_name(input.dtype)} but found "
+                           f"{scalar_name(weight.dtype)}")
     if input.dim() == 1 and target.dim() == 1:
         target = target.reshape(())
-    return _nll(input, target, weight, code(reduction), ignore_index)[0]
+    loss = _nll(input, target, weight, code(reduction), ignore_index)[0]
+    return loss.reshape(()) if input.dim() == 1 else loss
 
 
 @public(namespaces=_F, method=False)

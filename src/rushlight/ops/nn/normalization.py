@@ -146,6 +146,8 @@ def batch_norm(input, running_mean, running_var, weight=None, bias=None, trainin
         if n == 1:
             raise ValueError("Expected more than 1 value per channel when training, got input size "
                              f"{input.shape!r}")
+        if eps <= 0:
+            raise ValueError(f"batch_norm eps must be positive during training, but got {eps}")
     return _run_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
 
 
@@ -157,6 +159,12 @@ def _run_batch_norm(input, weight, bias, running_mean, running_var, training, mo
             raise RuntimeError(f"{name} should contain {c} elements not {t.numel()}")
     if not training and (running_mean is None or running_var is None):
         raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
+    if not input.numel():
+        # Nothing to normalize and no statistics to update, but parameters get gradients of zeros.
+        y = input.clone()
+        y = y if weight is None else y * weight[0]
+        y = y if bias is None else y + bias[0]
+        return y, input.new_zeros(c), input.new_zeros(c)
     y, mean, invstd = _batch_norm(input, weight, bias, None if training else running_mean,
                                   None if training else running_var, bool(training), float(eps))
     if training and running_mean is not None and type(mean._a) is np.ndarray:
