@@ -289,14 +289,14 @@ def tensor_repr(tensor, prefix=None):
     from rushlight.tensor.tensor import Tensor, resolve_bits
 
     kind = type(tensor)
+    home = sys.modules.get("rushlight.nn.parameter")
+    plain = kind is Tensor or home is not None and kind is home.Parameter
     if prefix is None:
-        parameter = sys.modules.get("rushlight.nn.parameter")
-        plain = kind is Tensor or parameter is not None and kind is parameter.Parameter
         prefix = "tensor(" if plain else kind.__name__ + "("
     values = resolve_bits(tensor)
     node = tensor.grad_fn
     default = dtypes.default
-    return format_array(
+    text = format_array(
         None if type(values) is MetaArray else values,
         dtype=repr(tensor.dtype),
         shape=tuple(values.shape),
@@ -306,3 +306,6 @@ def tensor_repr(tensor, prefix=None):
         grad_fn=None if node is None else type(node).__name__,
         prefix=prefix,
     )
+    if not plain and home is not None and isinstance(tensor, home.Parameter):
+        return f"Parameter({text})"
+    return text
