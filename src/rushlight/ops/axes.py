@@ -6,8 +6,7 @@ from ..tensor.geometry import wrap_dim, wrap_dims
 from .dispatch import view_primitive
 from .inplace import check
 from .registry import FUNCTIONS, METHODS, alias, public
-from .views import sizes
-
+from .views import sizes, untracked, window_on
 
 # ---------------------------------------------------------------- permutations
 
@@ -24,8 +23,12 @@ def _transpose(t, dim0, dim1):
 @public()
 def transpose(input, dim0, dim1):
     """Dimensions `dim0` and `dim1` exchanged."""
-    n = input._a.ndim
-    return _transpose(input, wrap_dim(dim0, n), wrap_dim(dim1, n))
+    a = input._a
+    n = a.ndim
+    d0, d1 = wrap_dim(dim0, n), wrap_dim(dim1, n)
+    if n and untracked(input):
+        return window_on(input, a.swapaxes(d0, d1), input._offset)
+    return _transpose(input, d0, d1)
 
 
 @public()
@@ -50,6 +53,8 @@ def t(input):
     """The transpose of a matrix; vectors and 0-dim tensors as they are."""
     if input._a.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input._a.ndim}D")
+    if untracked(input):
+        return window_on(input, input._a.T, input._offset)
     return _t(input)
 
 
@@ -78,6 +83,8 @@ def permute(input, *dims):
     dims = tuple(wrap_dim(d, n) for d in dims)
     if len(set(dims)) != n:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
+    if untracked(input):
+        return window_on(input, input._a.transpose(dims), input._offset)
     return _permute(input, dims)
 
 

@@ -10,8 +10,8 @@ from ..dtypes import dtype as dtype_class
 from ..dtypes import from_np, promote_types, scalar_name
 from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import Size
-from ..tensor.storage import MetaArray, TypedStorage, UntypedStorage
-from ..tensor.tensor import Tensor, resolve_bits, wrap
+from ..tensor.storage import MetaArray, TypedStorage, UntypedStorage, _span, make_storage
+from ..tensor.tensor import Tensor, assemble, resolve_bits, wrap
 from .copy import copy_array
 from .registry import FUNCTIONS, public
 
@@ -420,10 +420,9 @@ def from_numpy(ndarray):
 
 def share(a):
     """A tensor on the memory of array `a`, which may have gaps."""
-    t = wrap(a)
-    if not a.flags.c_contiguous:
-        t._storage.nbytes = t._storage.bytes().size
-    return t
+    if a.flags.c_contiguous:
+        return wrap(a)
+    return assemble(a, from_np(a.dtype), make_storage(_span(a)), 0)
 
 
 @public(method=False)

@@ -10,7 +10,6 @@ from .matmul import _nn, mm
 from .registry import alias, public
 from .slicing import _diagonal
 
-
 # ---------------------------------------------------------------- einsum
 
 def _parse(equation, count):

@@ -23,11 +23,6 @@ _ndarray = np.ndarray
 
 # ---------------------------------------------------------------- clone
 
-def _clone_meta(t, memory_format):
-    a = like(t, t.dtype, META, memory_format)
-    return a
-
-
 @primitive("clone(Tensor self, MemoryFormat? memory_format) -> Tensor", vjp={"self": lambda g: g})
 def _clone(a, memory_format):
     if memory_format is devices.contiguous_format or a.flags.c_contiguous and (
@@ -74,7 +69,7 @@ def _meta_copy(input, dtype, device, memory_format):
     t = wrap(like(input, dtype, META, memory_format))
     if needs_grad(input) and state.grad and dtype.category >= dtypes.FLOAT:
         from .dispatch import attach
-        if dtype is input.dtype:
+        if dtype is input.dtype and type(input._a) is not _ndarray:
             attach(_clone.record, (input, memory_format), (t,))
         else:
             attach(_to_copy.record, (input, dtype, device, memory_format), (t,))
@@ -339,8 +334,8 @@ class FillBackward(Node):
         pass
 
 
-FillBackward0 = type("FillBackward0", (FillBackward,), {"__slots__": (), "__module__": "torch"})
-FillBackward1 = type("FillBackward1", (FillBackward,), {"__slots__": (), "__module__": "torch"})
+FillBackward2 = type("FillBackward2", (FillBackward,), {"__slots__": (), "__module__": "torch"})
+FillBackward3 = type("FillBackward3", (FillBackward,), {"__slots__": (), "__module__": "torch"})
 ZeroBackward0 = type("ZeroBackward0", (FillBackward,), {"__slots__": (), "__module__": "torch"})
 
 
@@ -365,12 +360,12 @@ def fill_(input, value):
         write(t, value)
         t._storage.version += 1
         if rg:
-            _record_fill(t, FillBackward1, value)
+            _record_fill(t, FillBackward3, value)
         return t
     set_all(t, number_for(t.dtype, value))
     t._storage.version += 1
     if state.grad and needs_grad(t):
-        _record_fill(t, FillBackward0)
+        _record_fill(t, FillBackward2)
     return t
 
 

@@ -10,14 +10,14 @@ import numpy as np
 from .. import dtypes
 from ..autograd.modes import state
 from ..tensor.geometry import can_expand, wrap_dim
-from ..tensor.tensor import Tensor, ViewInfo, assemble, make_view, resolve_bits, shallow, wrap
+from ..tensor.tensor import Tensor, make_view, resolve_bits, shallow, wrap
 from .creation import number_for
 from .dispatch import attach, needs_grad, primitive
 from .inplace import check, rebase
 from .registry import FUNCTIONS, METHODS, public
 from .rows import accumulate_rows, linear_index
 from .slicing import _select, _slice, slice_bounds, zeros_array
-from .views import alias
+from .views import alias, untracked, window_on
 
 _ndarray = np.ndarray
 _FULL = slice(None)
@@ -203,7 +203,7 @@ def _warn_byte():
 def _as_index(x):
     """A list, range or array used as an index, as a tensor."""
     if isinstance(x, _ndarray):
-        return FUNCTIONS["torch"]["from_numpy"](np.ascontiguousarray(x))
+        return FUNCTIONS["torch"]["from_numpy"](np.array(x))
     t = FUNCTIONS["torch"]["tensor"](x)
     return t.to(dtypes.int64) if not t._a.size and t._a.ndim <= 1 and t.dtype.is_floating_point else t
 
@@ -398,33 +398,71 @@ def _normal(x):
                      f"valid indices (got {type(x).__name__})")
 
 
-def _window(t, a, offset):
-    """View `a` (made by NumPy from t's array) as a tensor; the fast way of a plain view."""
-    v = assemble(a, t.dtype, t._storage, offset)
-    v._bits = t._bits
-    info = v._view = ViewInfo()
-    base = t._view
-    info.base = t if base is None else base.base
-    info.version = t._storage.version
-    info.no_grad = info.multi = False
-    return v
+def _plain(a, index):
+    """Offset in bytes of the NumPy view ``a[index]`` for a slice or a tuple of ints and slices in
+    range, or None where PyTorch's rules are needed."""
+    if type(index) is slice:
+        index = (index,)
+    shape = a.shape
+    if len(index) > len(shape):
+        return None
+    strides = a.strides
+    at = 0
+    for d, x in enumerate(index):
+        if type(x) is int:
+            n = shape[d]
+            if x < 0:
+                x += n
+            if not 0 <= x < n:
+                return None
+            at += x * strides[d]
+        elif type(x) is slice:
+            step = x.step
+            if step is not None and (type(step) is not int or step <= 0):
+                return None
+            start = x.start
+            if start is None:
+                continue
+            if type(start) is not int:
+                return None
+            n = shape[d]
+            if start < 0:
+                start += n
+                if start < 0:
+                    continue
+            elif start > n:
+                start = n
+            at += start * strides[d]
+        else:
+            return None
+    return at
 
 
 def getitem(self, index):
     """``self[index]``."""
     a = self._a
-    if type(index) is int and type(a) is _ndarray and a.ndim and not self._requires_grad and not (
-            self._view is not None and needs_grad(self)):
-        n = a.shape[0]
-        if -n <= index < n:
-            i = index + n if index < 0 else index
-            return _window(self, a[i, ...], self._offset + i * a.strides[0] // a.itemsize)
-        raise _bounds_error(index, 0, n)
+    t = type(index)
+    if type(a) is _ndarray and a.ndim and untracked(self):
+        if t is int:
+            n = a.shape[0]
+            if -n <= index < n:
+                i = index + n if index < 0 else index
+                return window_on(self, a[i, ...], self._offset + i * a.strides[0] // a.itemsize)
+            raise _bounds_error(index, 0, n)
+        if (t is tuple or t is slice) and a.size:
+            at = _plain(a, index)
+            if at is not None:
+                try:
+                    v = a[(*index, ...) if t is tuple else index]
+                except TypeError:
+                    v = None
+                if v is not None and v.size:
+                    return window_on(self, v, self._offset + at // a.itemsize)
     v, indices = resolve(self, index)
     if indices is not None:
         return _index(v, index_tensors(v, indices))
     if v is self:
-        if isinstance(index, slice):
+        if t is slice:
             return _slice(v, 0, 0, v._a.shape[0], 1)
         return alias(v)
     return v
@@ -438,11 +476,19 @@ def setitem(self, index, value):
             if isinstance(value, np.generic) and value.ndim == 0 and value.dtype.kind in "biufc":
                 value = value.item()
             elif not isinstance(value, _NUMBERS):
-                raise TypeError(f"can't assign a {tv.__name__} to a {self.type()}")
+                name = "numpy.ndarray" if tv is _ndarray else tv.__name__
+                raise TypeError(f"can't assign a {name} to a {self.type()}")
         number = number_for(self.dtype, value)
         value = None
     if index is False:
         return
+    if value is None and (type(index) is int or type(index) is tuple or type(index) is slice):
+        a = self._a
+        if type(a) is _ndarray and not self._bits & 3 and untracked(self) and _plain(
+                a, (index,) if type(index) is int else index) is not None and a.flags.writeable:
+            a[index] = number
+            self._storage.version += 1
+            return
     v, indices = resolve(self, index)
     if indices is None:
         if value is None:
@@ -543,7 +589,7 @@ def nonzero(input, *, as_tuple=False):
     if as_tuple:
         if not a.ndim:
             a = a.reshape(1)
-        return tuple([wrap(c.astype(np.int64, copy=False)) for c in _nonzero(a)])
+        return tuple([wrap(np.ascontiguousarray(c, np.int64)) for c in _nonzero(a)])
     if not a.ndim:
         return wrap(np.empty((int(bool(a)), 0), np.int64))
     cols = _nonzero(a)

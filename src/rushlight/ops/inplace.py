@@ -24,7 +24,7 @@ def check(t, what="in-place operation"):
                                "operation.")
         return
     base = v.base
-    if base._requires_grad and base._grad_fn is None:
+    if base._requires_grad and base._grad_fn is None or t._requires_grad and t._grad_fn is None:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place "
                            "operation.")
     if v.no_grad or v.multi:

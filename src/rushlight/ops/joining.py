@@ -3,7 +3,7 @@
 import numpy as np
 
 from .. import devices
-from ..dtypes import FLOAT, from_np, promote_types, scalar_name
+from ..dtypes import FLOAT, from_np, promote_types
 from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import wrap_dim, wrap_dims
 from ..tensor.tensor import Tensor, wrap

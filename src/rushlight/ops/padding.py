@@ -9,7 +9,6 @@ from .gather import add_slices
 from .registry import public
 from .slicing import zeros_array
 
-
 # ---------------------------------------------------------------- constant
 
 def _pairs(pad, ndim):

@@ -77,7 +77,7 @@ def _cname(d):
 def _fill_value(input, value):
     _one_value(value, "masked_fill_")
     if isinstance(value, Tensor):
-        if not dtypes.can_cast(value.dtype, input.dtype):
+        if value.dtype.is_complex and not input.dtype.is_complex:
             raise RuntimeError(f"value cannot be converted to type {input.dtype!r} without overflow")
         return value
     return number_for(input.dtype, value)
@@ -287,8 +287,6 @@ def _check_source(name, input, dim, index, src):
 
 
 def _scatter(input, dim, index, src, reduce, inplace):
-    if isinstance(src, Tensor) and reduce is None and not src._a.ndim and index._a.ndim:
-        pass
     if reduce is not None:
         if reduce not in ("add", "multiply"):
             raise RuntimeError("reduce argument must be either add or multiply.")
@@ -477,7 +475,7 @@ def _prod_grad(g, out, self, dim, index, src, include_self):
 def _reduction(name):
     if name not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError("reduce argument must be either sum, prod, mean, amax or amin, got "
-                           f"{name}.")
+                           f"{name}")
     return name
 
 
@@ -550,9 +548,7 @@ def _check_add(name, input, dim, index, source):
     n = index._a.size
     if source._a.ndim:
         if n != source._a.shape[d]:
-            raise RuntimeError(f"Number of indices ({n}) should be equal to source.size(dim) "
-                               f"({source._a.shape[d]}), for dim={d}" if False else
-                               f"{name}(): Number of indices ({n}) should be equal to "
+            raise RuntimeError(f"{name}_(): Number of indices ({n}) should be equal to "
                                f"source.size(dim): ({source._a.shape[d]}), for dim: {d}")
         x, y = list(input._a.shape), list(source._a.shape)
         if input._a.ndim:

@@ -1,5 +1,7 @@
 """Views: new geometry on the same storage."""
 
+import numpy as np
+
 from ..autograd.node import edge_of, next_seq
 from ..dtypes import dtype as dtype_class
 from ..dtypes import scalar_name
@@ -14,7 +16,7 @@ from ..tensor.geometry import (
     wrap_dims,
 )
 from ..tensor.geometry import broadcast_shapes as common_shape
-from ..tensor.tensor import make_view
+from ..tensor.tensor import ViewInfo, assemble, make_view
 from .dispatch import node_class, view_primitive
 from .registry import FUNCTIONS, METHODS, public
 
@@ -24,6 +26,29 @@ def sizes(args):
     if len(args) == 1 and not isinstance(args[0], int) and hasattr(args[0], "__iter__"):
         args = args[0]
     return tuple(s if type(s) is int else s.__index__() for s in args)
+
+
+_ndarray = np.ndarray
+
+
+def untracked(t):
+    """Whether `t` is on the CPU and takes no part in recording: views of it are just windows."""
+    if t._requires_grad or type(t._a) is not _ndarray:
+        return False
+    v = t._view
+    return v is None or not v.base._requires_grad
+
+
+def window_on(t, a, offset):
+    """The view of the untracked tensor `t` that the array `a` (made from t's) shows."""
+    v = assemble(a, t.dtype, t._storage, offset)
+    v._bits = t._bits
+    info = v._view = ViewInfo()
+    base = t._view
+    info.base = t if base is None else base.base
+    info.version = t._storage.version
+    info.no_grad = info.multi = False
+    return v
 
 
 # ---------------------------------------------------------------- as_strided
@@ -51,8 +76,6 @@ def _as_strided_grad(g, self_shape, self_strides, self_offset, size, stride, sto
 
 
 def _positions(size, stride, offset):
-    import numpy as np
-
     from ..tensor.tensor import wrap
     idx = np.full(size, offset, np.int64)
     for d, (n, st) in enumerate(zip(size, stride)):
@@ -139,17 +162,26 @@ def view(input, *shape, dtype=None, size=None):
         return view_dtype(input, shape[0])
     if size is not None:
         shape = (size,)
-    return _view(input, infer_size(sizes(shape), input._a.size))
+    return _in_shape(input, infer_size(sizes(shape), input._a.size))
+
+
+def _in_shape(input, shape):
+    a = input._a
+    if type(a) is _ndarray and a.flags.c_contiguous and a.size and untracked(input):
+        return window_on(input, a.reshape(shape), input._offset)
+    return _view(input, shape)
 
 
 @public()
 def reshape(input, *shape):
     """The elements in row-major order in a new shape: a view where strides allow, else a copy."""
-    shape = infer_size(sizes(shape), input._a.size)
-    if view_strides(input._a.shape, input.stride(), shape) is not None:
-        return _view(input, shape)
-    from .conversion import _clone
+    a = input._a
+    shape = infer_size(sizes(shape), a.size)
+    if type(a) is _ndarray and a.flags.c_contiguous or \
+            view_strides(a.shape, input.stride(), shape) is not None:
+        return _in_shape(input, shape)
     from ..devices import contiguous_format
+    from .conversion import _clone
     copy = _unsafe_view(_clone(input, contiguous_format), shape)
     copy._view = None
     return copy
@@ -224,8 +256,6 @@ def alias(t):
 def view_dtype(input, dtype):
     """The same bytes read as another dtype; the last dimension changes with the element size."""
     t = input
-    if dtype is t.dtype:
-        return alias(t)
     if t._bits & 3 and dtype.is_complex != t.dtype.is_complex:
         raise RuntimeError("torch.Tensor.view is not supported for conjugate view tensors when "
                            "converting to a different dtype.")
@@ -258,7 +288,9 @@ def view_dtype(input, dtype):
                     raise RuntimeError(f"self.stride({i}) must be divisible by {r} {what}, but got {s}")
             shape = (*shape[:-1], shape[-1] // r)
             strides = (*[s // r for s in strides[:-1]], 1)
-    return make_view(t, shape, strides, offset, dtype)
+    v = make_view(t, shape, strides, offset, dtype)
+    v._view = None          # PyTorch has no gradient for it and does not track it as a view
+    return v
 
 
 # ---------------------------------------------------------------- expand
@@ -325,10 +357,15 @@ def expand_as(input, other):
     return _expand(input, expanded(input, other._a.shape))
 
 
-@public()
-def broadcast_to(input, size):
+def broadcast_to(input, *size):
     """``expand`` to the given shape."""
-    return _expand(input, expanded(input, tuple(size)))
+    return _expand(input, expanded(input, sizes(size)))
+
+
+METHODS["broadcast_to"] = broadcast_to
+FUNCTIONS["torch"]["broadcast_to"] = lambda input, size: broadcast_to(input, size)
+FUNCTIONS["torch"]["broadcast_to"].__name__ = "broadcast_to"
+FUNCTIONS["torch"]["broadcast_to"].__doc__ = broadcast_to.__doc__
 
 
 @public(method=False)

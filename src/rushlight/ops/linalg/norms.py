@@ -4,7 +4,7 @@ import numpy as np
 
 from ... import dtypes
 from ...dtypes import scalar_name
-from ...tensor.geometry import wrap_dim, wrap_dims
+from ...tensor.geometry import wrap_dim
 from ...tensor.tensor import Tensor
 from ..norms import vector_norm
 from ..registry import public
