@@ -11,6 +11,7 @@ interpreter's modules are released through it. Code itself is made by ``compiler
 on first use.
 """
 
+import atexit
 import ctypes
 import os
 import threading
@@ -26,6 +27,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
     )
+
+
+@atexit.register
+def _finish_compiling():
+    # LLVM must not be taken down under a daemon thread that compiles; nor may one begin again.
+    lock.acquire(timeout=30)
 
 
 class _MethodDef(ctypes.Structure):
