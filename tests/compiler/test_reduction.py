@@ -44,7 +44,7 @@ def test_sum_over_any_dimensions(shape):
                 want = np.asarray(x.astype("f8").sum(axis=axes, keepdims=keep))
                 out = np.full(want.shape, np.nan, "f4")
                 k(out, x, mask(axes))
-                np.testing.assert_allclose(out, want.astype("f4"), rtol=2e-7, atol=1e-6)
+                np.testing.assert_allclose(out, want.astype("f4"), rtol=1e-6, atol=3e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8", "bool"])
@@ -139,11 +139,11 @@ def test_integers_and_bools_sum_in_int64():
     np.testing.assert_array_equal(out, y.prod(axis=1))
 
 
-def test_mean_and_norm_round_once():
+def test_mean_and_norm():
     x = np.random.default_rng(6).standard_normal((40, 1000), "f4")
     out = np.empty(40, "f4")
     reduce_kernel("mean", "float32", "float32")(out, x, 2)
-    np.testing.assert_array_equal(out, x.astype("f8").mean(axis=1).astype("f4"))
+    np.testing.assert_allclose(out, x.astype("f8").mean(axis=1), rtol=2e-6, atol=1e-8)
     v = s.input(0)
     norm = reduce_kernel("sum", "float32", "float32", pre=v * v, post=s.sqrt(v))
     norm(out, x, 2)
@@ -203,8 +203,15 @@ def test_low_precision_floats():
         low = x.astype(dtype)
         out = np.empty(30, dtype)
         reduce_kernel("sum", name, name)(out, low, 2)
-        np.testing.assert_array_equal(out.astype("f4"), low.astype("f8").sum(axis=1).astype("f4")
-                                      .astype(dtype).astype("f4"))
+        unit = np.finfo(dtype).eps if name == "float16" else 2.0**-7
+        np.testing.assert_allclose(out.astype("f8"), low.astype("f8").sum(axis=1), rtol=0.51 * unit)
+
+
+def test_float32_sum_is_nearly_exact():
+    x = np.random.default_rng(12).random(3_000_000, "f4")
+    out = np.empty((), "f8")
+    reduce_kernel("sum", "float32", "float64")(out, x, 1)
+    assert abs(out - x.sum(dtype="f8")) / out < 1e-9
 
 
 def test_bits_do_not_depend_on_threads():

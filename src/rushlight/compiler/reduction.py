@@ -239,25 +239,46 @@ class Specification:
             f.store(f.value(0, vector(f"i{8 * size}", lanes)), buffer, 64)
             operands.append((dtype, base, step, down, buffer))
         state = [f.var(v.type, v) for v in self.load_state(f, by_name["state"])]
-        with f.range(0, n, step=lanes if rows else 1) as i:
+        step = lanes if rows else 1
+
+        def take(i):
+            """Value and mask of the lanes at element i."""
             left = f.minimum(n - i, f.value(lanes)) if rows else width
             valid = iota < f.splat(left.cast("trunc", "i32"), lanes)
             loaded = []
-            for dtype, base, step, down, buffer in operands:
-                here = base + i * (step if rows else down)
-                loaded.append(load_part(f, self.m, dtype, here, step, buffer, left, valid))
-            v = self.value(f, loaded, scalars)
-            position = None
-            if "index" in type(self.reducer).__name__.lower():
-                if rows:
-                    wide = iota.cast("zext", "i64")
-                    position = wide * f.splat(index_step, lanes)
-                    position = position + f.splat(index + i * index_step, lanes)
-                else:
-                    position = f.splat(index + i * index_step, lanes)
-            new = self.reducer.update(f, tuple(s.get() for s in state), v, position, valid)
+            for dtype, base, along, down, buffer in operands:
+                here = base + i * (along if rows else down)
+                loaded.append(load_part(f, self.m, dtype, here, along, buffer, left, valid))
+            return self.value(f, loaded, scalars), valid
+
+        def position(i):
+            """Index of the element in each lane, for reductions that ask for it."""
+            if "i64" not in self.reducer.parts[1:]:
+                return None
+            first = f.splat(index + i * index_step, lanes)
+            if not rows:
+                return first
+            return first + iota.cast("zext", "i64") * f.splat(index_step, lanes)
+
+        def advance(new):
             for variable, x in zip(state, new, strict=True):
                 variable.set(x)
+
+        if self.reducer.block:
+            partial = f.var(vector(self.value_type, lanes), 0)
+            with f.range(0, n, step=step * self.reducer.block) as begin:
+                partial.set(0)
+                end = f.minimum(n, begin + step * self.reducer.block)
+                with f.range(begin, end, step=step) as i:
+                    v, valid = take(i)
+                    v = f.select(valid, v, f.value(0, v.type))
+                    partial.set(partial.get() + v)
+                advance(self.reducer.add_block([s.get() for s in state], partial.get()))
+        else:
+            with f.range(0, n, step=step) as i:
+                v, valid = take(i)
+                now = tuple(s.get() for s in state)
+                advance(self.reducer.update(f, now, v, position(i), valid))
         self.store_state(f, [s.get() for s in state], by_name["state"])
         f.ret()
 

@@ -17,6 +17,7 @@ class Reducer:
 
     kinds = ("f",)
     uses_first = False
+    block = 0
 
     def __init__(self, element, signed, types):
         self.element, self.signed, self.types = element, signed, types
@@ -38,6 +39,30 @@ class Sum(Reducer):
 
     def merge(self, f, a, b):
         return (a[0] + b[0],)
+
+
+class BlockedSum(Sum):
+    """Sum of float32: blocks of a few additions in float32, the blocks in float64.
+
+    A block's error is that of a handful of additions, however long the row.
+    """
+
+    block = 16
+
+    def __init__(self, element, signed, types):
+        super().__init__("float", signed, types)
+        self.parts = ("double",)
+
+    def update(self, f, state, v, index, valid):
+        return self.add_block(state, f.select(valid, v, f.value(0.0, v.type)))
+
+    def add_block(self, state, partial):
+        return (state[0] + partial.cast("fpext", "double"),)
+
+
+class BlockedMean(BlockedSum):
+    def result(self, f, state, count, scalars):
+        return (state[0] / count,)
 
 
 class Compensated(Reducer):
@@ -217,6 +242,8 @@ def make(kind, element, signed, types):
     floating = element in ("float", "double")
     exact = types.f == "double" and floating
     wide = "double" if floating else "i64"
+    if floating and not exact and kind in ("sum", "mean"):
+        return (BlockedSum if kind == "sum" else BlockedMean)(element, signed, types)
     if kind == "sum":
         return (Compensated if exact else Sum)(wide, signed, types)
     if kind == "mean":
