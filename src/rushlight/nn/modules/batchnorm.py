@@ -19,17 +19,24 @@ class _BatchNorm(_NormBase):
 
     def forward(self, input):
         self._check_input_dim(input)
+        params, buffers = self._parameters, self._buffers
+        try:
+            # Several times faster than attributes, which are looked for elsewhere first.
+            weight, bias = params["weight"], params["bias"]
+            mean, var = buffers["running_mean"], buffers["running_var"]
+            count = buffers["num_batches_tracked"]
+        except KeyError:
+            weight, bias, mean, var = self.weight, self.bias, self.running_mean, self.running_var
+            count = self.num_batches_tracked
         factor = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
+        if self.training and self.track_running_stats and count is not None:
+            count.add_(1)
             if self.momentum is None:
-                factor = 1.0 / float(self.num_batches_tracked)
-        mean, var = self.running_mean, self.running_var
+                factor = 1.0 / float(count)
         from_batch = self.training or (mean is None and var is None)
         if self.training and not self.track_running_stats:
             mean = var = None
-        return F.batch_norm(input, mean, var, self.weight, self.bias, from_batch, factor,
-                            self.eps)
+        return F.batch_norm(input, mean, var, weight, bias, from_batch, factor, self.eps)
 
 
 def _require_dims(input, *allowed):

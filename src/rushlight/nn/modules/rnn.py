@@ -117,7 +117,11 @@ class RNNBase(Module):
     @property
     def _flat_weights(self):
         """All weights in the order in which the kernels take them."""
-        return [getattr(self, name) for names in self._all_weights for name in names]
+        own = self._parameters
+        try:
+            return [own[name] for names in self._all_weights for name in names]
+        except KeyError:
+            return [getattr(self, name) for names in self._all_weights for name in names]
 
     @property
     def all_weights(self):
