@@ -7,12 +7,13 @@ frameworks. The numbers themselves are made in `rushlight.randomness`.
 
 from __future__ import annotations
 
+import os
 import struct
 from contextlib import contextmanager
 
 import numpy as np
 
-from rushlight.randomness.engine import LEFT, NEXT, NORMAL, NORMAL_VALID, STATE_BYTES, N
+from rushlight.randomness.engine import BUSY, LEFT, NEXT, NORMAL, NORMAL_VALID, STATE_BYTES, N
 
 __all__ = [
     "DEFAULT_SEED",
@@ -87,14 +88,12 @@ class Generator:
             raise ValueError("Overflow when unpacking long long")
         self._seed = seed & 0xFFFFFFFFFFFFFFFF
         self._bytes[: 4 * N].view(np.uint32)[:] = _seeded_words(self._seed & 0xFFFFFFFF)
-        self._bytes[LEFT:] = 0
+        self._bytes[LEFT:BUSY] = 0
         self._field(LEFT, np.int32)[0] = 1
         return self
 
     def seed(self):
         """Seed from the operating system's randomness; returns the seed, an integer below 2^64."""
-        import os
-
         self.manual_seed(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 
@@ -147,7 +146,7 @@ class Generator:
     def clone_state(self):
         """A new generator in the same state."""
         other = Generator()
-        other._bytes[:] = self._bytes
+        other._bytes[:BUSY] = self._bytes[:BUSY]
         other._seed = self._seed
         return other
 
@@ -155,7 +154,7 @@ class Generator:
 
     def graphsafe_set_state(self, state):
         """Continue from the state of the generator `state`."""
-        self._bytes[:] = state._bytes
+        self._bytes[:BUSY] = state._bytes[:BUSY]
         self._seed = state._seed
         return self
 
@@ -210,6 +209,14 @@ def _to_array(state):
 
 
 default_generator = Generator()
+
+if hasattr(os, "register_at_fork"):
+
+    def _forget_other_threads():
+        """In a child process, where nobody else draws any more."""
+        default_generator._bytes[BUSY:] = 0
+
+    os.register_at_fork(after_in_child=_forget_other_threads)
 
 
 def manual_seed(seed):

@@ -7,7 +7,8 @@ import pytest
 
 from rushlight.random import DEFAULT_SEED, RNG_STATE_BYTES, Generator
 from rushlight.randomness import fills
-from rushlight.randomness.kernels import kernel
+from rushlight.randomness.engine import BUSY
+from rushlight.randomness.kernels import LONG, kernel
 
 
 def words(gen, n):
@@ -111,3 +112,48 @@ def test_pickle_and_copy():
     expected = words(gen, 30)
     for twin in twins:
         assert (words(twin, 30) == expected).all()
+
+
+def test_threads_share_a_generator_draw_by_draw():
+    """Long draws run without the interpreter lock, yet no word is drawn twice or torn."""
+    import threading
+
+    gen, n, drawn = Generator().manual_seed(4), LONG + 4, []
+
+    def run(size):
+        for _ in range(3):
+            drawn.append(words(gen, size))
+
+    threads = [threading.Thread(target=run, args=(size,)) for size in (n, n, 100, 100)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    total = sum(piece.size for piece in drawn)
+    stream = np.random.RandomState(4).randint(0, 2**32, total, dtype=np.uint32)
+    pairs = stream.view(np.uint64).tolist()  # each piece begins at an even place
+    starts = {pair: 2 * place for place, pair in enumerate(pairs)}
+    taken = np.zeros(total, bool)
+    for piece in drawn:
+        place = starts[int(piece[:2].view(np.uint64)[0])]
+        assert (stream[place : place + piece.size] == piece).all()
+        taken[place : place + piece.size] = True
+    assert taken.all()
+
+
+def test_a_forked_child_draws():
+    import os
+    import signal
+
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork here")
+    from rushlight.random import default_generator
+
+    words(default_generator, 3)
+    default_generator._bytes[BUSY] = 1  # as if another thread drew at the moment of forking
+    child = os.fork()
+    default_generator._bytes[BUSY] = 0 if child else default_generator._bytes[BUSY]
+    if not child:
+        signal.alarm(20)  # ends a child that waits for a thread it hasn't got
+        os._exit(0 if words(default_generator, 5).size == 5 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

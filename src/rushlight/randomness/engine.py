@@ -7,6 +7,7 @@ State (`STATE_BYTES` bytes, owned by a `Generator`):
     offset  2500  i32         next: index of the next word
     offset  2504  f64         the second normal of a pair, when drawn one by one
     offset  2512  i32         whether that normal is there
+    offset  2516  i32         busy: another thread is drawing
 
 Source: M. Matsumoto, T. Nishimura, "Mersenne Twister", ACM TOMACS 8(1), 1998.
 """
@@ -14,7 +15,7 @@ Source: M. Matsumoto, T. Nishimura, "Mersenne Twister", ACM TOMACS 8(1), 1998.
 from __future__ import annotations
 
 N, M = 624, 397
-LEFT, NEXT, NORMAL, NORMAL_VALID = 2496, 2500, 2504, 2512
+LEFT, NEXT, NORMAL, NORMAL_VALID, BUSY = 2496, 2500, 2504, 2512, 2516
 STATE_BYTES = 2560  # room for a vector read past the last word
 UPPER, LOWER, MATRIX = 0x80000000, 0x7FFFFFFF, 0x9908B0DF
 

@@ -133,7 +133,7 @@ def fill_log_normal(gen, array, mean=1.0, std=2.0):
     """e^(mean + std z)."""
 
     def exponentiate(drawn):
-        kernel("exp")(drawn, drawn, drawn.size, 0.0, 0.0)
+        kernel("exp")(gen._bytes, drawn, drawn.size, 0.0, 0.0)
         return drawn
 
     return _run(gen, "normal_pairs_double", array, _F64, mean, std, exponentiate)

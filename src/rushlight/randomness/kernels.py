@@ -6,15 +6,20 @@ from functools import cache
 
 __all__ = ["kernel", "module_ir"]
 
+LONG = 1 << 17  # numbers from which on a draw releases the interpreter lock
+
 
 # What Python calls: (state, array, n, a, b). The first two are arrays, whose data pointers are read
-# from the objects.
+# from the objects. Long draws release the interpreter lock and mark the state as busy; whoever has
+# the lock and finds a state busy waits. So each draw is one indivisible step.
 ENTRY = """
 @_Py_NoneStruct = external global i8
 declare void @rl_mt_words(ptr, ptr, i64)
 declare void @Py_IncRef(ptr)
 declare i64 @PyLong_AsLongLong(ptr)
 declare double @PyFloat_AsDouble(ptr)
+declare ptr @PyEval_SaveThread()
+declare void @PyEval_RestoreThread(ptr)
 define ptr @rl_NAME_entry(ptr %module, ptr %args, i64 %count) {
 entry:
   %args.1 = getelementptr ptr, ptr %args, i64 1
@@ -33,7 +38,30 @@ entry:
   %n = call i64 @PyLong_AsLongLong(ptr %n.o)
   %a = call double @PyFloat_AsDouble(ptr %a.o)
   %b = call double @PyFloat_AsDouble(ptr %b.o)
+  %busy.p = getelementptr i8, ptr %state, i64 BUSY
+  br label %wait
+wait:
+  %busy = load volatile i32, ptr %busy.p
+  %taken = icmp ne i32 %busy, 0
+  br i1 %taken, label %yield, label %free
+yield:
+  %yielded = call ptr @PyEval_SaveThread()
+  call void @PyEval_RestoreThread(ptr %yielded)
+  br label %wait
+free:
+  %long = icmp sgt i64 %n, LONG
+  br i1 %long, label %apart, label %here
+here:
   call void @rl_NAME(ptr %state, ptr %out, i64 %n, double %a, double %b)
+  br label %done
+apart:
+  store volatile i32 1, ptr %busy.p
+  %thread = call ptr @PyEval_SaveThread()
+  call void @rl_NAME(ptr %state, ptr %out, i64 %n, double %a, double %b)
+  call void @PyEval_RestoreThread(ptr %thread)
+  store volatile i32 0, ptr %busy.p
+  br label %done
+done:
   call void @Py_IncRef(ptr @_Py_NoneStruct)
   ret ptr @_Py_NoneStruct
 }
@@ -47,7 +75,8 @@ def module_ir(name):
     if name == "engine":
         return engine.words_ir()
     write = transforms.KERNELS.get(name) or rejection.KERNELS[name]
-    lines = (ENTRY.replace("NAME", name) + write()).splitlines()
+    entry = ENTRY.replace("NAME", name).replace("BUSY", str(engine.BUSY)).replace("LONG", str(LONG))
+    lines = (entry + write()).splitlines()
     # Functions of one module may declare the same intrinsics; LLVM takes each declaration once.
     declarations = sorted({line for line in lines if line.startswith("declare ")})
     return "\n".join(declarations + [line for line in lines if not line.startswith("declare ")])
@@ -80,8 +109,7 @@ def kernel(name):
     """The kernel `name` as a callable of (state, array, n, a, b): n numbers from the array's start.
 
     `state` is a generator's array of bytes. `array` must be contiguous and of the kernel's type;
-    nothing is checked. The interpreter lock is held during the call, so a draw from a generator is
-    one indivisible step.
+    nothing is checked. A call is one indivisible step for other threads that draw from the state.
     """
     from rushlight.runtime.native import callable_from
 
