@@ -11,7 +11,7 @@ def _copying(name, base):
         return r.clone(memory_format=_contiguous())
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = f"The result of the view op ``{name[:-5]}``, copied."
-    public(name, method=False, out=True)(fn)
+    public(name, method=name == "narrow_copy", out=True)(fn)
 
 
 def _contiguous():

@@ -56,10 +56,10 @@ def check_gather(name, input, dim, index):
     """Wrapped dimension, after PyTorch's checks of rank, dtype and size."""
     n = input._a.ndim
     dim = wrap_dim(dim, n)
-    if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
-        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     if not index._a.size:
         return dim
+    if index.dtype is not dtypes.int64 and index.dtype is not dtypes.int32:
+        raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     if max(n, 1) != max(index._a.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as "
                            f"{'input' if name == 'gather' else 'self'} tensor")
@@ -80,6 +80,14 @@ def gather(input, dim, index, *, sparse_grad=False):
     return _gather(input, d, index, sparse_grad)
 
 
+def _wrapped(indices, n):
+    """Negative positions counted from the end."""
+    a = indices._a
+    if type(a) is np.ndarray and a.size and a.min() < 0:
+        return wrap(np.where(a < 0, a + n, a))
+    return indices
+
+
 @public(out=True)
 def take_along_dim(input, indices, dim=None):
     """``gather`` with broadcasting of the other dimensions; without dim on the flattened tensors."""
@@ -87,7 +95,7 @@ def take_along_dim(input, indices, dim=None):
         raise RuntimeError("torch.take_along_dim(): dtype of indices should be Long but got "
                            f"{scalar_name(indices.dtype)}")
     if dim is None:
-        return _gather(input.reshape(-1), 0, indices.reshape(-1), False)
+        return _gather(input.reshape(-1), 0, _wrapped(indices.reshape(-1), input._a.size), False)
     n = input._a.ndim
     if n != indices._a.ndim:
         raise RuntimeError("torch.take_along_dim(): input and indices should have the same number of "
@@ -100,7 +108,7 @@ def take_along_dim(input, indices, dim=None):
     common = list(broadcast_shapes(a, b))
     full = input.expand(common) if common != a else input
     common[d] = rows
-    return _gather(full, d, indices.expand(common).contiguous(), False)
+    return _gather(full, d, _wrapped(indices.expand(common), size).contiguous(), False)
 
 
 # ---------------------------------------------------------------- whole slices

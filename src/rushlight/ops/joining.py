@@ -397,9 +397,10 @@ def _flip(a, dims):
 
 
 @public()
-def flip(input, *dims):
+def flip(input, *args, dims=None):
     """Elements in reverse order along the given dimensions."""
     from .views import sizes
+    dims = args if dims is None else (dims,)
     return _flip(input, wrap_dims(sizes(dims), input._a.ndim))
 
 

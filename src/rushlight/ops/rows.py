@@ -8,11 +8,10 @@ import numpy as np
 
 
 def linear_index(a, indices, values):
-    """Bring advanced indices into the form (rows, position of each row, values).
+    """Advanced indices as positions in the indexed dimensions taken together.
 
-    rows: a 2-D view ``(positions, width)`` onto a contiguous copy-free layout of `a` if the indexed
-    dimensions come first, else a function writes it back; here it is returned as a list
-    ``[rows, write_back]``. flat: one position a value row.
+    Returns (target, positions, rows of values): `target` tells `accumulate_rows` how `a` is seen as
+    ``(positions, width)``.
     """
     dims = [d for d, i in enumerate(indices) if i is not None]
     rest = [d for d in range(a.ndim) if d not in dims]

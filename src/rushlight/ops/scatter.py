@@ -5,7 +5,7 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import scalar_name
 from ..record import Joint
-from ..tensor.geometry import broadcast_shapes, can_expand, wrap_dim
+from ..tensor.geometry import broadcast_shapes, can_expand, storage_extent, wrap_dim
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, resolve_bits, wrap
 from .creation import number_for
@@ -252,7 +252,8 @@ def _add(out, dim, index, src):
         return
     if not out.ndim:
         check_range(index, 1, 0)
-        out += src.reshape(-1)[:index.size].sum()
+        add_rows(out.reshape(1, 1), np.zeros(index.size, np.int64),
+                 src.reshape(-1)[:index.size].reshape(-1, 1))
         return
     check_range(index, out.shape[dim], dim)
     flat = out.reshape(-1, 1) if out.flags.c_contiguous else np.ascontiguousarray(out).reshape(-1, 1)
@@ -531,9 +532,9 @@ def _scaled(g, alpha):
 def _add_index(out, dim, index, source, alpha):
     i = _at(out, dim, index)
     if alpha != 1:
-        source = source * source.dtype.type(alpha)
+        source = (source * source.dtype.type(alpha)).astype(source.dtype, copy=False)
     if not out.ndim:
-        out += source.sum()
+        add_rows(out.reshape(1, 1), np.zeros(source.size, np.int64), source.reshape(-1, 1))
         return
     if not source.ndim:
         source = source.reshape(1)
@@ -656,7 +657,7 @@ def _index_fill(a, dim, index, value):
 @primitive("index_fill.int_Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor",
            node="IndexFillBackward1",
            vjp={"self": lambda g, dim, index: g.index_fill(dim, index, 0),
-                "value": lambda g, dim, index: _index_select(g, dim, index).sum()})
+                "value": lambda g, dim, index: (_index_select(g, dim, index) if g._a.ndim else g).sum()})
 def _index_fill_tensor(a, dim, index, value):
     out = a.copy()
     _fill_index(out, dim, index, value)
@@ -879,16 +880,33 @@ def diagonal_scatter(input, src, offset=0, dim1=0, dim2=1):
     return _diagonal_scatter(input, src.to(input.dtype), offset, a, b)
 
 
+@primitive("as_strided_scatter(Tensor self, Tensor src, int[] size, int[] stride, int storage_offset) "
+           "-> Tensor",
+           vjp={"self": lambda g, src_shape, size, stride, storage_offset:
+                _strided_scatter(g, g.new_zeros(src_shape), size, stride, storage_offset),
+                "src": lambda g, size, stride, storage_offset:
+                g.contiguous().as_strided(size, stride, storage_offset)})
+def _strided_scatter(a, src, size, stride, storage_offset):
+    out = np.array(a, order="C")
+    flat = out.reshape(-1)[storage_offset:]
+    window = np.lib.stride_tricks.as_strided(flat, size, [s * a.itemsize for s in stride])
+    window[...] = src
+    return out
+
+
 @public(out=True)
 def as_strided_scatter(input, src, size, stride, storage_offset=None):
     """A copy with the elements of an ``as_strided`` window replaced by `src`."""
-    out = input.clone()
-    window = out.as_strided(size, stride, storage_offset)
-    if window._a.shape != src._a.shape:
+    size, stride = tuple(size), tuple(stride)
+    offset = storage_offset or 0
+    if size != src._a.shape:
         raise RuntimeError("expected src to have a size equal to the slice of self. src size = "
-                           f"{list(src.shape)}, slice size = {list(window.shape)}")
-    window.copy_(src)
-    return out
+                           f"{list(src.shape)}, slice size = {list(size)}")
+    need = storage_extent(size, stride, offset)
+    if need > input._a.size:
+        raise RuntimeError(f"setStorage: sizes {list(size)}, strides {list(stride)}, storage offset "
+                           f"{offset} are out of bounds for a tensor of {input._a.size} elements")
+    return _strided_scatter(input, src.to(input.dtype), size, stride, offset)
 
 
 @public(name="fill_diagonal_", namespaces=("torch",))

@@ -145,6 +145,15 @@ def _end_point(name, x, which):
     return x, d if d.category >= dtypes.FLOAT else dtypes.default.float
 
 
+def _count(name, steps):
+    if isinstance(steps, bool) or not hasattr(steps, "__index__"):
+        raise TypeError(f"{name}(): argument 'steps' must be int, not {type(steps).__name__}")
+    steps = steps.__index__()
+    if steps < 0:
+        raise RuntimeError("number of steps must be non-negative")
+    return steps
+
+
 def _spaced_type(name, d0, d1, dtype):
     inferred = promote_types(d0, d1)
     if inferred.is_complex or dtype is None:
@@ -170,6 +179,8 @@ def _spaced(start, end, n, d):
         # The kernel multiplies in single precision for the narrow types.
         kind = np.float32
         step, i = kind(step), i.astype(kind)
+        if n == 1:
+            return np.array([s]).astype(d.np)
         low = (kind(s) + step * i)
         high = (kind(e) - step * (kind(n) - i - 1))
         return np.where(np.arange(n) < n // 2, low, high).astype(np.int64).astype(d.np)
@@ -193,10 +204,9 @@ def linspace(start, end, steps=None, *, out=None, dtype=None, layout=None, devic
     dtype = as_dtype(dtype, "linspace")
     start, d0 = _end_point("linspace", start, "start")
     end, d1 = _end_point("linspace", end, "end")
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
+    steps = _count("linspace", steps)
     d = out.dtype if out is not None and dtype is None else _spaced_type("linspace", d0, d1, dtype)
-    return _deliver("linspace", _spaced(start, end, int(steps), d), d, out, device, layout,
+    return _deliver("linspace", _spaced(start, end, steps, d), d, out, device, layout,
                     pin_memory, requires_grad)
 
 
@@ -209,19 +219,20 @@ def logspace(start, end, steps=None, base=10.0, *, out=None, dtype=None, layout=
     dtype = as_dtype(dtype, "logspace")
     start, d0 = _end_point("logspace", start, "start")
     end, d1 = _end_point("logspace", end, "end")
-    if steps < 0:
-        raise RuntimeError("number of steps must be non-negative")
+    steps = _count("logspace", steps)
     d = out.dtype if out is not None and dtype is None else _spaced_type("logspace", d0, d1, dtype)
     with np.errstate(all="ignore"):
         if d.category == dtypes.INT:
+            start, end = number_for(d, start), number_for(d, end)
             step = np.float32((end - start) / (steps - 1)) if steps > 1 else np.float32(0)
             i = np.arange(steps).astype(np.float32)
             e = np.where(np.arange(steps) < steps // 2, np.float32(start) + step * i,
-                         np.float32(end) - step * (np.float32(steps) - i - 1))
+                         np.float32(end) - step * (np.float32(steps) - i - 1)) if steps > 1 else \
+                np.full(steps, start, np.float32)
             a = np.power(np.float32(base), e).astype(np.int64).astype(d.np)
         else:
             work = dtypes.float32 if d.is_low_precision else d
-            e = _spaced(start, end, int(steps), work)
+            e = _spaced(start, end, steps, work)
             a = np.power(work.np.type(base), e).astype(d.np)
     return _deliver("logspace", a, d, out, device, layout, pin_memory, requires_grad)
 

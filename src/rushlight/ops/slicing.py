@@ -105,7 +105,7 @@ def narrow(input, dim, start, length):
     if n == 0:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     if isinstance(start, Tensor):
-        if start._a.ndim or start.dtype.category > 1:
+        if start._a.ndim or start.dtype.category != 1:
             raise RuntimeError("start must be an 0-dim integral Tensor.")
         start = start.item()
     if length < 0:

@@ -58,7 +58,7 @@ def batch_index(i, shape):
 
 def each(a):
     """The matrices of a batch with their flat number."""
-    return enumerate(a.reshape(-1, *a.shape[-2:]))
+    return enumerate(a.reshape(-1, *a.shape[-2:]) if a.size else ())
 
 
 def conj(t):

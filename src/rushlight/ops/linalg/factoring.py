@@ -13,6 +13,7 @@ from ...return_types import (
     linalg_lu_factor,
     linalg_lu_factor_ex,
     linalg_qr,
+    struct,
 )
 from ...return_types import lu_unpack as lu_unpack_result
 from ...return_types import qr as qr_result
@@ -290,8 +291,8 @@ def _permutation(pivots, m, dtype):
     """Permutation matrices P (A = P L U) from 1-based row exchanges."""
     batch = pivots.shape[:-1]
     out = np.zeros((*batch, m, m), dtype)
-    flat = out.reshape(-1, m, m)
-    for i, p in enumerate(pivots.reshape(-1, pivots.shape[-1])):
+    flat = out.reshape(-1, m, m) if out.size else out[:0]
+    for i, p in enumerate(pivots.reshape(len(flat), pivots.shape[-1])):
         order = np.arange(m)
         for a, b in enumerate(p):
             order[[a, b - 1]] = order[[b - 1, a]]
@@ -309,7 +310,7 @@ def _unpack(LU, pivots, data, pivot=True):
     return P, L, LU[..., :k, :].triu()
 
 
-@public(method=False)
+@public(method=False, out=True)
 def lu_unpack(LU_data, LU_pivots, unpack_data=True, unpack_pivots=True):
     """P, L and U of a compact factorization; what is not asked for is empty."""
     if LU_pivots.dtype is not dtypes.int32:
@@ -339,11 +340,14 @@ def linalg_lu_(A, *, pivot=True):
     return linalg_lu(_lu(A, pivot))
 
 
-@public("lu")
+_lu_with_info = struct("_lu_with_info", "LU", "pivots", "info")
+
+
+@public("lu", out=True)
 def lu(input, pivot=True, get_infos=False):
     """Compact LU factorization and pivots (deprecated: linalg.lu_factor)."""
     r = _factor("torch.linalg.lu_factor_ex", input, pivot, not get_infos)
-    return tuple(r) if get_infos else tuple(r[:2])
+    return _lu_with_info(r) if get_infos else tuple(r[:2])
 
 
 @public("lu_solve", namespaces=_LA, method=False, out=True)
