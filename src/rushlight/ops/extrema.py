@@ -7,9 +7,20 @@ from ..record import NONDIFF, Joint
 from ..return_types import aminmax as aminmax_struct
 from ..return_types import max as max_struct
 from ..return_types import min as min_struct
+from ..runtime.allocator import empty
 from ..tensor.tensor import Tensor
 from .dispatch import primitive
-from .reduce_common import I64, axes_of, kept, narrow, no_identity, wide
+from .reduce_common import (
+    I64,
+    axes_of,
+    kept,
+    kernel,
+    narrow,
+    no_identity,
+    reduce,
+    reduced_shape,
+    wide,
+)
 from .reduction import publish
 from .registry import FUNCTIONS
 
@@ -55,6 +66,9 @@ def _all_grad(g, self, out):
 
 def _extreme(ufunc, a, axes, keepdim):
     d = a.dtype
+    k = kernel("max" if ufunc is np.maximum else "min", d, d)
+    if k is not None:
+        return reduce(k, a, axes, keepdim, d)
     x = wide(a)
     if axes == ():
         return a.copy()
@@ -117,6 +131,12 @@ def _pick_grad(g0, self_shape, dim, keepdim, out1):
 def _with_position(search, a, dim, keepdim):
     if not a.ndim:
         return a.copy(), np.zeros((), I64)
+    k = kernel("max_index" if search is np.argmax else "min_index", a.dtype, (a.dtype, I64))
+    if k is not None:
+        shape = reduced_shape(a.shape, (dim,), keepdim)
+        values, at = empty(shape, a.dtype), empty(shape, I64)
+        k(values, at, a, 1 << dim)
+        return values, at
     at = search(wide(a), dim)
     index = np.expand_dims(at, dim)
     values = np.take_along_axis(a, index, dim)
@@ -199,6 +219,9 @@ def _argmin(a, dim, keepdim):
 def _position(search, a, dim, keepdim):
     if not a.ndim:
         return np.zeros((), I64)
+    k = kernel("argmax" if search is np.argmax else "argmin", a.dtype, I64)
+    if k is not None:
+        return reduce(k, a, None if dim is None else (dim,), keepdim, I64)
     r = np.asarray(search(wide(a), dim), I64)
     if keepdim:
         return r.reshape((1,) * a.ndim) if dim is None else np.expand_dims(r, dim).copy()

@@ -4,12 +4,23 @@ import math
 
 import numpy as np
 
-from ..dtypes import FLOAT, promote_types, scalar_name
+from ..dtypes import FLOAT, from_np, promote_types, scalar_name
 from ..record import Joint
+from ..runtime.allocator import empty
 from ..tensor.geometry import can_expand, wrap_dim
 from .dispatch import primitive
 from .out import with_out
-from .reduce_common import F32, F64, axes_of, kept, narrow, reduced_shape, wide
+from .reduce_common import (
+    F32,
+    F64,
+    axes_of,
+    compiled,
+    kept,
+    mask_of,
+    narrow,
+    reduced_shape,
+    wide,
+)
 from .reduction import publish
 from .registry import FUNCTIONS, METHODS, public
 
@@ -41,9 +52,36 @@ def _norm_grad(g, self, out, ord, dim, keepdim):
     return self * magnitude.pow(ord - 2) * (g / n.pow(ord - 1)).masked_fill(n == 0, 0)
 
 
+_power_sums = {}
+
+
+def _power_sum(d, p):
+    """The kernel of the 1- or 2-norm for arrays of type `d`, or None."""
+    if p != 2 and p != 1:
+        return None
+    k = _power_sums.get((d, p), _power_sums)
+    if k is _power_sums:
+        k = None
+        t = from_np(d)
+        if t.category == FLOAT and t.itemsize > 1 and compiled():
+            from ..compiler import reduce_kernel
+            from ..compiler import scalar as s
+            from ..compiler.expr import input_
+            x = input_(0)
+            k = reduce_kernel("sum", t.name, t.name, pre=x * x if p == 2 else s.abs(x),
+                              post=s.sqrt(x) if p == 2 else None).call
+        _power_sums[d, p] = k
+    return k
+
+
 @primitive("linalg_vector_norm(Tensor self, Scalar ord, int[] dim, bool keepdim, ScalarType dtype) -> "
            "Tensor", vjp={"self": _norm_grad})
 def _vector_norm(a, p, axes, keepdim, np_dtype):
+    k = _power_sum(a.dtype, p) if np_dtype == a.dtype and a.size else None
+    if k is not None:
+        out = empty(reduced_shape(a.shape, axes, keepdim), np_dtype)
+        k(out, a, mask_of(axes, a.ndim))
+        return out
     x = wide(a)
     if x.dtype.kind != "c" and np_dtype.kind != "c" and np_dtype.itemsize > x.dtype.itemsize:
         x = x.astype(np_dtype)

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..dtypes import FLOAT, from_np
+from ..runtime.allocator import empty
 from ..tensor.geometry import wrap_dim, wrap_dims
 
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
@@ -113,20 +114,41 @@ def compiled():
     return _compiled
 
 
-def kernel(kind, in_np, out_nps, scalars=()):
-    """The compiled reduction of this kind for these array types, or None where there is none."""
+def kernel(kind, in_np, out_nps):
+    """The compiled reduction of this kind for these array types, or None where there is none.
+
+    ``var_mean`` takes the correction as a scalar.
+    """
     key = (kind, in_np, out_nps)
     k = _kernels.get(key, _kernels)
     if k is _kernels:
         k = None
-        if in_np.kind != "c" and in_np.itemsize > 0 and compiled():
+        outs = out_nps if type(out_nps) is tuple else (out_nps,)
+        types = [from_np(d) for d in (in_np, *outs)]
+        if all(t.category < FLOAT or t.category == FLOAT and t.itemsize > 1 for t in types) and compiled():
             from ..compiler import reduce_kernel
-            a = from_np(in_np)
-            if a.category < FLOAT or a.itemsize > 1:
-                outs = [from_np(o).name for o in (out_nps if type(out_nps) is tuple else (out_nps,))]
-                k = reduce_kernel(kind, a.name, outs, scalars).call
+            scalars = ("float64",) if kind == "var_mean" else ()
+            k = reduce_kernel(kind, types[0].name, tuple(t.name for t in types[1:]), scalars).call
         _kernels[key] = k
     return k
+
+
+def reduce(k, a, axes, keepdim, out_np):
+    """Run the compiled reduction `k` of one output over `axes` (None: all)."""
+    shape = a.shape
+    if axes is None:
+        out = empty((1,) * len(shape) if keepdim else (), out_np)
+        k(out, a, (1 << len(shape)) - 1)
+        return out
+    mask = 0
+    for d in axes:
+        mask |= 1 << d
+    if keepdim:
+        out = empty(tuple([1 if mask >> i & 1 else n for i, n in enumerate(shape)]), out_np)
+    else:
+        out = empty(tuple([n for i, n in enumerate(shape) if not mask >> i & 1]), out_np)
+    k(out, a, mask)
+    return out
 
 
 def mask_of(axes, ndim):

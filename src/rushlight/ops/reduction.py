@@ -4,6 +4,7 @@ import numpy as np
 
 from ..dtypes import COMPLEX, FLOAT, from_np, scalar_name, uint8
 from ..record import NONDIFF
+from ..runtime.allocator import empty
 from .dispatch import primitive
 from .out import with_out
 from .reduce_common import (
@@ -11,10 +12,15 @@ from .reduce_common import (
     F64,
     I64,
     axes_of,
+    compiled,
     count,
     is_low,
     kept,
+    kernel,
+    mask_of,
     narrow,
+    reduce,
+    reduced_shape,
     spread,
     wide,
 )
@@ -55,8 +61,11 @@ def _numpy_names(kwargs):
 
 
 def _accumulate(a, axes, keepdim, np_dtype):
-    """Sum in `np_dtype`; long float32 sums run in double, 16-bit floats in float32."""
+    """Sum in `np_dtype`; float32 sums run in double, 16-bit floats in float32."""
     d = a.dtype
+    k = kernel("sum", d, np_dtype)
+    if k is not None:
+        return reduce(k, a, axes, keepdim, np_dtype)
     if np_dtype == F32 and d == F32:
         # NumPy adds pairwise only along the fastest axis.
         if a.size > 1024:
@@ -98,6 +107,8 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, axis=None):
         np_dtype = I64 if d.category < FLOAT else input._a.dtype
     else:
         np_dtype = dtype.np
+        if dtype.category < input.dtype.category:
+            input = input.to(dtype)
     if axis is not None:
         dim = axis
     if dim is None and not keepdim:
@@ -127,6 +138,9 @@ def _mean_dim(a, axes, keepdim, np_dtype):
 
 
 def _average(a, axes, keepdim, np_dtype):
+    k = kernel("mean", a.dtype, np_dtype)
+    if k is not None:
+        return reduce(k, a, axes, keepdim, np_dtype)
     n = count(a.shape, axes)
     with np.errstate(all="ignore"):
         if is_low(np_dtype):
@@ -202,6 +216,9 @@ publish("nanmean", nanmean)
 # ---------------------------------------------------------------- prod
 
 def _product(a, axes, keepdim, np_dtype):
+    k = kernel("prod", a.dtype, np_dtype)
+    if k is not None:
+        return reduce(k, a, axes, keepdim, np_dtype)
     if is_low(np_dtype):
         return narrow(np.multiply.reduce(wide(a).astype(F32, copy=False), axes, F32, None, keepdim),
                       np_dtype)
@@ -286,12 +303,18 @@ def _true(a):
 @primitive("all(Tensor self, int[] dim, bool keepdim) -> Tensor", vjp=_BOOLEAN, samples="reduction_test",
            reference="all")
 def _all(a, axes, keepdim):
+    k = kernel("all", a.dtype, _result_of_test(a))
+    if k is not None:
+        return reduce(k, a, axes, keepdim, _result_of_test(a))
     return narrow(np.logical_and.reduce(_true(a), axes, None, None, keepdim), _result_of_test(a))
 
 
 @primitive("any(Tensor self, int[] dim, bool keepdim) -> Tensor", vjp=_BOOLEAN, samples="reduction_test",
            reference="any")
 def _any(a, axes, keepdim):
+    k = kernel("any", a.dtype, _result_of_test(a))
+    if k is not None:
+        return reduce(k, a, axes, keepdim, _result_of_test(a))
     return narrow(np.logical_or.reduce(_true(a), axes, None, None, keepdim), _result_of_test(a))
 
 
@@ -346,9 +369,37 @@ def _logsumexp_grad(g, self, out, dim, keepdim):
     return g * (weight.conj() if weight.dtype.is_complex else weight)
 
 
+_log_sums = {}
+
+
+def _log_of_sum(d):
+    """The kernel of log(sum(exp(x - top))) for arrays of type `d`, or None."""
+    k = _log_sums.get(d, _log_sums)
+    if k is _log_sums:
+        k = None
+        t = from_np(d)
+        if t.category == FLOAT and t.itemsize > 1 and compiled():
+            from ..compiler import reduce_kernel
+            from ..compiler import scalar as s
+            from ..compiler.expr import input_
+            k = reduce_kernel("sum", (t.name, t.name), t.name, pre=s.exp(input_(0) - input_(1)),
+                              post=s.log(input_(0))).call
+        _log_sums[d] = k
+    return k
+
+
 @primitive("logsumexp(Tensor self, int[] dim, bool keepdim) -> Tensor", vjp={"self": _logsumexp_grad})
 def _logsumexp(a, axes, keepdim):
     d = a.dtype
+    k, total = kernel("max", d, d), _log_of_sum(d)
+    if k is not None and total is not None and a.size:
+        # log sum exp(x - m) + m with the largest element m, 0 in place of an infinite one.
+        top = reduce(k, a, axes, True, d)
+        np.copyto(top, 0, where=np.isinf(top))
+        out = empty(reduced_shape(a.shape, axes, keepdim), d)
+        total(out, a, top, mask_of(axes, a.ndim))
+        top = top.reshape(out.shape)
+        return narrow(wide(out) + wide(top), d)
     x = wide(a)
     if 0 in [a.shape[i] for i in (range(a.ndim) if axes is None else axes)]:
         with np.errstate(all="ignore"):

@@ -4,8 +4,22 @@ import numpy as np
 
 from ..dtypes import FLOAT, scalar_name
 from ..record import NONDIFF, Joint
+from ..runtime.allocator import empty
 from .dispatch import primitive
-from .reduce_common import F32, F64, I64, axes_of, count, is_low, narrow, spread, wide
+from .reduce_common import (
+    F32,
+    F64,
+    I64,
+    axes_of,
+    count,
+    is_low,
+    kernel,
+    mask_of,
+    narrow,
+    reduced_shape,
+    spread,
+    wide,
+)
 from .reduction import publish
 from .registry import FUNCTIONS
 
@@ -14,6 +28,12 @@ from .registry import FUNCTIONS
 
 def _moments(a, axes, correction, keepdim):
     """(variance, mean) over `axes`, two passes, double sums for float32."""
+    k = kernel("var_mean", a.dtype, (a.dtype, a.dtype))
+    if k is not None:
+        shape = reduced_shape(a.shape, axes, keepdim)
+        variance, average = empty(shape, a.dtype), empty(shape, a.dtype)
+        k(variance, average, a, mask_of(axes, a.ndim), float(correction))
+        return variance, average
     low = is_low(a.dtype)
     x = wide(a)
     n = count(a.shape, axes)
