@@ -1,7 +1,6 @@
-"""PyTorch's CPU random streams: the engine, the transforms of its words, and the fills built on
-them.
+"""PyTorch's CPU random streams, described in `docs/random_streams.md`.
 
-`engine` writes the mt19937 generator as LLVM IR, `transforms` what turns its words into numbers,
-`kernels` compiles and loads them, and `fills` is the array-level API. `rushlight.random` has the
-generators.
+`engine` writes the mt19937 generator as LLVM IR; `transforms` and `rejection` write what turns its
+words into numbers; `kernels` compiles and loads them. `fills` and `samplers` are the array-level
+functions, `checks` what the ops refuse. `rushlight.random` has the generators.
 """

@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from rushlight.randomness.checks import DIGITS
 from rushlight.randomness.kernels import kernel
 
 __all__ = [
@@ -209,11 +210,6 @@ def _view_of(array):
     return lambda drawn: drawn.astype(np.float32).astype(array.dtype)
 
 
-# The largest integer to which each floating type counts without gaps; integer types give all of
-# their non-negatives.
-_MANTISSA = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
-
-
 def fill_random(gen, array):
     """Integers over the range of the type: [0, 2^m] for floats with m significant bits, [0,
     maximum] for integers.
@@ -226,7 +222,7 @@ def fill_random(gen, array):
     if dtype.kind in "iu":
         span = int(np.iinfo(dtype).max) + 1
     else:
-        span = (1 << _MANTISSA[dtype.name]) + 1
+        span = (1 << DIGITS[dtype.name]) + 1
     if dtype.itemsize == 8:
         return _run(gen, "integers64", array, _I64, _bits(span), 0.0, _view_of(array))
     return _run(gen, "integers32_8", array, _I64, _bits(span), 0.0, _view_of(array))
