@@ -10,8 +10,9 @@ Writers append under a file lock.  A record that is cut short or damaged is igno
 again.  When a pack outgrows its bound the older half is dropped; packs of other environments that have
 not been used for a month are removed.
 
-The directory is ``$RUSHLIGHT_CACHE`` or ``$XDG_CACHE_HOME/rushlight`` or ``~/.cache/rushlight``.  It holds code that will
-run, so it must belong to the user and be writable by nobody else; otherwise nothing is read or written.
+The directory is ``$RUSHLIGHT_CACHE`` or ``$XDG_CACHE_HOME/rushlight`` or ``~/.cache/rushlight``.  It
+holds code that will run, so it must belong to the user and be writable by nobody else; otherwise
+nothing is read or written.
 ``RUSHLIGHT_CACHE=off`` keeps code in memory only.
 """
 

@@ -213,7 +213,7 @@ def _broadcast(f, m, desc, args, context, rank, dims):
                         with different:
                             wrong.set(extent.ne(1) | (j < outputs))
                 with missing:
-                    wrong.set((j < outputs))
+                    wrong.set(j < outputs)
             with f.if_(wrong.get()):
                 _fail(f, m, "PyExc_ValueError", "kernel: operand shapes do not match")
                 f.ret(f.value(1))
