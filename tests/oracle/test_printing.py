@@ -11,7 +11,7 @@ from rushlight.tensor import printing
 torch = pytest.importorskip("torch")
 pytest.importorskip("ml_dtypes")
 sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
-import printing_cases  # noqa: E402
+import printing_cases
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -11,7 +11,7 @@ from rushlight.random import Generator
 from rushlight.randomness import checks, fills, samplers
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
-import random_cases  # noqa: E402
+import random_cases
 
 STORED = json.loads(Path(random_cases.FILE).read_text())
 OTHERS = STORED["others"]

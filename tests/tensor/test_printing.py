@@ -9,7 +9,7 @@ import pytest
 from rushlight.tensor import printing
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "golden"))
-import printing_cases  # noqa: E402
+import printing_cases
 
 nan, inf = float("nan"), float("inf")
 
