@@ -205,6 +205,21 @@ def test_scalars_and_many():
     for one, want in zip(sets, wants, strict=True):
         for got, w in zip(one[:3], want, strict=True):
             np.testing.assert_allclose(got, w, rtol=1e-6)
+    # Enough small sets to be shared among threads, and a large one.
+    shapes = [(50, 70)] * 40 + [(300, 400)]
+    sets = [tuple(rng.random(shape, "f4") for _ in range(4)) for shape in shapes]
+    wants = [evaluate(exprs, one, scalars, dtype="f4") for one in sets]
+    k.many([(p, m, v, p, m, v, g) for p, m, v, g in sets], scalars)
+    for one, want in zip(sets, wants, strict=True):
+        np.testing.assert_allclose(one[0], want[0], rtol=1e-5)
+        np.testing.assert_allclose(one[2], want[2], rtol=1e-5)
+    with pytest.raises(TypeError, match="operands"):
+        k.many([sets[0]], scalars)
+    for wrong in ((tuple(sets), scalars), ([list(sets[0])], scalars), ([], list(scalars)), ([],)):
+        with pytest.raises(TypeError, match="list of tuples"):
+            k.many(*wrong)
+    with pytest.raises(TypeError, match="scalars"):
+        k.many([], scalars[:2])
     double = pointwise_kernel(trace(lambda x, a: x * a, "i", "i"), ["int64"], ["int64"], ["int64"],
                               "int64")
     x = np.arange(5)

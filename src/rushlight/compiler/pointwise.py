@@ -164,6 +164,8 @@ def fill_environment(address, names):
     special = {
         "Py_None": id(None),
         "PyFloat_Type": id(float),
+        "PyList_Type": id(list),
+        "PyTuple_Type": id(tuple),
         "PyExc_TypeError": id(TypeError),
         "PyExc_ValueError": id(ValueError),
         "ndarray": id(np.ndarray),

@@ -30,7 +30,8 @@ TYPE, BYTES_VALUE, FLOAT_VALUE, TUPLE_ITEMS, VAR_SIZE = 8, 32, 16, 24, 16
 ENVIRONMENT = (
     "PyErr_SetString", "PyExc_TypeError", "PyExc_ValueError", "Py_None", "Py_IncRef",
     "PyFloat_Type", "PyFloat_AsDouble", "PyLong_AsUnsignedLongLongMask", "PyErr_Occurred",
-    "PyEval_SaveThread", "PyEval_RestoreThread", "rl_parallel_for", "ndarray",
+    "PyEval_SaveThread", "PyEval_RestoreThread", "rl_parallel_for", "ndarray", "PyList_Type",
+    "PyTuple_Type",
 )  # fmt: skip
 
 # Words of the call context.
@@ -98,6 +99,7 @@ def module(triple):
     _run_short_rows(m)
     _execute(m)
     _call(m)
+    _run_sets(m)
     _call_many(m)
     return m.text()
 
@@ -530,13 +532,50 @@ def _call(m):
     _none(f)
 
 
+def _run_sets(m):
+    """void rl_run_sets(job, begin, end): a task of ``rl_pointwise_many``, small sets of operands.
+
+    The job is (descriptor, array of tuples, scalars).  The caller holds the GIL meanwhile and nothing
+    here touches a reference count, so reading the arrays is safe.
+    """
+    f = m.function("rl_run_sets", "void", [("ptr", "job"), ("i64", "begin"), ("i64", "end")])
+    job = _Words(f, f.args[0])
+    pointer = job.pointer_at(0)
+    desc, items, scalars = _Words(f, pointer), _Words(f, job.pointer_at(1)), job.pointer_at(2)
+    context = f.buffer(8 * CONTEXT_WORDS)
+    f.call("void", "llvm.memcpy.p0.p0.i64", context + 8 * SCALARS, scalars, f.value(8 * MAX_SCALARS),
+           f.value(False, "i1"))
+    with f.range(f.args[1], f.args[2]) as i:
+        state = f.call(
+            "i64", "rl_read_operands", pointer, items.pointer_at(i) + TUPLE_ITEMS, context
+        )
+        small = _Words(f, context)[TOTAL] < desc[4]
+        with f.if_(state.eq(0) & small):
+            f.call("void", "rl_execute", pointer, context)
+    f.ret()
+
+
 def _call_many(m):
-    """PyObject *rl_pointwise_many(self, args, n): a list of operand tuples, a tuple of scalars."""
+    """PyObject *rl_pointwise_many(self, args, n): a list of operand tuples, a tuple of scalars.
+
+    Large sets run one after another, each on all threads; small ones are shared out whole.
+    """
     f = m.function("rl_pointwise_many", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     pointer = f.args[0] + BYTES_VALUE
     desc, args = _Words(f, pointer), _Words(f, f.args[1])
     context = f.buffer(8 * CONTEXT_WORDS)
+
+    def wants(good):
+        with f.if_(~good):
+            _fail(f, m, "PyExc_TypeError", "kernel: many wants a list of tuples and a tuple")
+            f.ret(f.value(0, "ptr"))
+
+    def is_a(item, type_):
+        return f.load("ptr", item + TYPE).eq(_environment(f, type_))
+
+    wants(f.args[2].eq(2))
     sets, scalars = args.pointer_at(0), args.pointer_at(1)
+    wants(is_a(sets, "PyList_Type") & is_a(scalars, "PyTuple_Type"))
     with f.if_(f.load("i64", scalars + VAR_SIZE).ne(desc[2])):
         _fail(f, m, "PyExc_TypeError", "kernel: wrong number of scalars")
         f.ret(f.value(0, "ptr"))
@@ -544,14 +583,32 @@ def _call_many(m):
     with f.if_(bad.ne(0)):
         f.ret(f.value(0, "ptr"))
     items = _Words(f, f.load("ptr", sets + TUPLE_ITEMS))
-    with f.range(f.load("i64", sets + VAR_SIZE)) as i:
+    count = f.load("i64", sets + VAR_SIZE)
+    # All operands are checked before anything is written.
+    small_work = f.var("i64", 0)
+    with f.range(count) as i:
         one = items.pointer_at(i)
+        wants(is_a(one, "PyTuple_Type"))
         with f.if_(f.load("i64", one + VAR_SIZE).ne(desc[7])):
             _fail(f, m, "PyExc_TypeError", "kernel: wrong number of operands")
             f.ret(f.value(0, "ptr"))
         state = f.call("i64", "rl_read_operands", pointer, one + TUPLE_ITEMS, context)
         with f.if_(state.eq(1)):
             f.ret(f.value(0, "ptr"))
-        with f.if_(state.eq(0)):
+        total = _Words(f, context)[TOTAL]
+        small_work.set(small_work.get() + f.select(total < desc[4], total, f.value(0)))
+    share = small_work.get() >= desc[4] * 2
+    with f.if_(share):
+        job = _Words(f, f.buffer(24))
+        f.store(pointer, job.at(0))
+        f.store(items.pointer, job.at(1))
+        f.store(context + 8 * SCALARS, job.at(2))
+        f.call("void", _environment(f, "rl_parallel_for"), _function(f, "rl_run_sets"), job.pointer,
+               count)
+    with f.range(count) as i:
+        one = items.pointer_at(i)
+        state = f.call("i64", "rl_read_operands", pointer, one + TUPLE_ITEMS, context)
+        large = _Words(f, context)[TOTAL] >= desc[4]
+        with f.if_(state.eq(0) & (large | ~share)):
             f.call("void", "rl_execute", pointer, context)
     _none(f)
