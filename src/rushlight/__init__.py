@@ -95,6 +95,9 @@ def __getattr__(name):
         value = FUNCTIONS["torch"].get(name)
         if value is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if (getattr(value, "__module__", None) or "").startswith("rushlight.ops."):
+            # Pickles name it as users import it: many functions have no other place.
+            value.__module__ = __name__
     globals()[name] = value
     return value
 

@@ -11,6 +11,9 @@ def __getattr__(name):
     value = FUNCTIONS.get(_NAMESPACE, {}).get(name)
     if value is None:
         raise AttributeError(f"module 'torch.nn.functional' has no attribute {name!r}")
+    if (getattr(value, "__module__", None) or "").startswith("rushlight.ops."):
+        # Pickles of modules that hold it (an activation) name it as users import it.
+        value.__module__ = __name__
     globals()[name] = value
     return value
 
