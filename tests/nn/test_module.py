@@ -236,3 +236,30 @@ def test_factory_kwargs():
         "device": "cpu", "dtype": torch.float64}
     with pytest.raises(TypeError, match="unexpected kwargs"):
         nn.factory_kwargs({"size": 3})
+
+
+def test_modules_that_hold_functions_are_pickled():
+    layer = nn.TransformerEncoderLayer(4, 2, 8, activation=torch.tanh)
+    assert pickle.loads(pickle.dumps(layer)).activation is torch.tanh
+    layer = nn.TransformerEncoderLayer(4, 2, 8)
+    assert pickle.loads(pickle.dumps(layer)).activation is nn.functional.relu
+
+
+def test_tied_weights_stay_tied():
+    embedding, out = nn.Embedding(5, 4), nn.Linear(4, 5, bias=False)
+    out.weight = embedding.weight
+    net = nn.Sequential(embedding, out)
+    assert len(list(net.parameters())) == 1
+    net.double()
+    assert out.weight is embedding.weight and out.weight.dtype == torch.float64
+    other = copy.deepcopy(net)
+    assert other[0].weight is other[1].weight
+
+
+def test_meta_modules_are_loaded_by_assignment():
+    with torch.device("meta"):
+        layer = nn.Linear(2, 3)
+    with pytest.raises(NotImplementedError, match="to_empty"):
+        layer.to("cpu")
+    layer.load_state_dict(nn.Linear(2, 3).state_dict(), assign=True)
+    assert layer(torch.ones(2)).shape == (3,)

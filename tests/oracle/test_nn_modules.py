@@ -154,7 +154,8 @@ def test_public_names():
 @pytest.mark.parametrize("case", [
     ("Linear", (2, 3)), ("LSTM", (2, 3, 2)), ("GRUCell", (2, 3)), ("BatchNorm2d", (4,)),
     ("Conv2d", (2, 3, 2)), ("MultiheadAttention", (8, 2)), ("Embedding", (3, 4)),
-    ("AdaptiveLogSoftmaxWithLoss", (8, 20, (4, 10)))], ids=lambda case: case[0])
+    ("AdaptiveLogSoftmaxWithLoss", (8, 20, (4, 10))), ("TransformerEncoderLayer", (8, 2, 16))],
+    ids=lambda case: case[0])
 def test_saved_modules_load_in_the_other_library(case, tmp_path):
     for writer, reader in ((rushlight, torch), (torch, rushlight)):
         writer.manual_seed(0)
