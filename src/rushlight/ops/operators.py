@@ -14,8 +14,8 @@ _BINARY = {"__add__": "add", "__sub__": "sub", "__mul__": "mul", "__truediv__": 
            "__iand__": "bitwise_and_", "__ior__": "bitwise_or_", "__ixor__": "bitwise_xor_",
            "__ilshift__": "bitwise_left_shift_", "__irshift__": "bitwise_right_shift_"}
 _REFLECTED = {"__radd__": "add", "__rmul__": "mul", "__rand__": "bitwise_and", "__ror__": "bitwise_or",
-              "__rxor__": "bitwise_xor"}
-_SWAPPED = {"__rsub__": "sub", "__rtruediv__": "true_divide", "__rfloordiv__": "floor_divide",
+              "__rxor__": "bitwise_xor", "__rsub__": "rsub"}
+_SWAPPED = {"__rtruediv__": "true_divide", "__rfloordiv__": "floor_divide",
             "__rmod__": "remainder", "__rpow__": "pow", "__rmatmul__": "matmul",
             "__rlshift__": "bitwise_left_shift", "__rrshift__": "bitwise_right_shift"}
 _UNARY = {"__neg__": "neg", "__abs__": "abs", "__invert__": "bitwise_not"}
