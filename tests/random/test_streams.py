@@ -95,6 +95,22 @@ def test_randperm_permutes(n, dtype):
     assert drawn.dtype == dtype and sorted(drawn.tolist()) == list(range(n))
 
 
+@pytest.mark.parametrize("dtype", ["int64", "int32"])
+def test_long_permutations(monkeypatch, dtype):
+    monkeypatch.setattr(fills, "LONG_PERMUTATION", 1500)
+    gen, n = Generator().manual_seed(6), 1600
+    drawn = fills.randperm(gen, n, np.dtype(dtype))
+    words = np.random.RandomState(6).randint(0, 2**32, 2 * n, dtype=np.uint64)
+    expected = list(range(n))
+    for i, number in enumerate((words[::2] << np.uint64(32) | words[1::2]).tolist()):
+        j = number % (i + 1)
+        expected[i], expected[j] = expected[j], expected[i]
+    assert drawn.tolist() == expected
+    other = Generator().manual_seed(6)
+    other._skip(2 * n)
+    assert (gen.state_bytes() == other.state_bytes()).all()
+
+
 def test_remainders_of_every_width():
     """The estimated quotient is put right for every word, also at the ends of its range."""
     from rushlight.randomness.kernels import kernel

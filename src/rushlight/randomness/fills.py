@@ -228,13 +228,20 @@ def fill_random(gen, array):
     return _run(gen, "integers32_8", array, _I64, _bits(span), 0.0, _view_of(array))
 
 
+# From this length on the remainder of one word would favour small numbers too much.
+LONG_PERMUTATION = (2**32 - 1) // 20
+
+
 def randperm(gen, n, dtype=np.int64):
-    """A permutation of 0 ... n - 1 by Fisher and Yates: word i mod (n - i) chooses what place i is
-    swapped with.
+    """A permutation of 0 ... n - 1 by Fisher and Yates.
+
+    Word i mod (n - i) says how far behind place i the element is that it is swapped with; from
+    `LONG_PERMUTATION` on, two words mod (i + 1) are the place itself.
     """
     array = np.arange(n, dtype=dtype)
+    name = "randperm" if n < LONG_PERMUTATION else "randperm_long"
     if n > 1:
-        kernel(f"randperm_{array.itemsize}")(gen._bytes, array, n, 0.0, 0.0)
+        kernel(f"{name}_{array.itemsize}")(gen._bytes, array, n, 0.0, 0.0)
     return array
 
 

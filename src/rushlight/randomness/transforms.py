@@ -487,6 +487,32 @@ def randperm(size):
     return frame(f"randperm_{size}", b, CHUNK + 16)
 
 
+def randperm_long(size):
+    """The same for the longest arrays: place i is swapped with (two words) mod (i + 1); 2 n words."""
+    b = Builder()
+    element = f"i{8 * size}"
+
+    def chunk(start):
+        rest = b.op("sub", "i64", "%n", start)
+        count = b.call("i64", "llvm.smin.i64", rest, str(CHUNK))
+        wanted = b.op("mul", "i64", count, 2)
+        b.emit(f"call void @rl_mt_words(ptr %state, ptr %buffer, i64 {wanted})")
+
+        def body(i):
+            at = b.op("add", "i64", start, i)
+            number = _long(b, b.load("i64", b.address("%buffer", i, "i64")))
+            other = b.op("urem", "i64", number, b.op("add", "i64", at, 1))
+            here, there = (b.address("%out", k, element) for k in (at, other))
+            x, y = b.load(element, here), b.load(element, there)
+            b.store(element, y, here)
+            b.store(element, x, there)
+
+        b.loop(0, count, 1, body)
+
+    b.loop(0, "%n", CHUNK, chunk)
+    return frame(f"randperm_long_{size}", b, 2 * CHUNK + 16)
+
+
 def skip():
     """Draw n words and forget them; out, a and b unused."""
     b = Builder()
@@ -523,6 +549,7 @@ KERNELS = {
     "words": words,
     "skip": skip,
     **{f"randperm_{size}": partial(randperm, size) for size in (1, 2, 4, 8)},
+    **{f"randperm_long_{size}": partial(randperm_long, size) for size in (4, 8)},
     "normal_blocks_float": normal_blocks_float,
     "normal_blocks_half": normal_blocks_half,
     "normal_blocks_double": normal_blocks_double,
