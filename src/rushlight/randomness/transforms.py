@@ -488,7 +488,7 @@ def randperm(size):
 
 
 def randperm_long(size):
-    """The same for the longest arrays: place i is swapped with (two words) mod (i + 1); 2 n words."""
+    """The same for the longest arrays: swap place i with (two words) mod (i + 1); 2 n words."""
     b = Builder()
     element = f"i{8 * size}"
 
