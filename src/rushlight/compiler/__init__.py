@@ -41,8 +41,9 @@ not broadcast raises ValueError, dtypes are checked by item size only.  Operands
 ``numpy.ndarray``.  Scalars are Python floats,
 ints or bools.
 
-``k.many([(out.., in..), ...], scalars)`` runs the kernel over many argument tuples in one native
-call.  ``k.address`` is the C entry ``void (void **operands, i64 *strides, void *scalars, i64 n, i64
+``k.many([(out.., in..), ...], (scalar, ..))`` runs the kernel over a list of operand tuples in one
+native call (a fused optimizer step: outputs ``p, m, v`` updated in place from ``p, m, v, grad``); small
+sets are shared out among the threads.  ``k.address`` is the C entry ``void (void **operands, i64 *strides, void *scalars, i64 n, i64
 flags)`` for other native code: operands are outputs, then inputs; strides in bytes; scalars are
 8-byte words (double or i64); flags 0.
 
@@ -79,6 +80,11 @@ log_softmax_backward``: ``call(y, x, mask)`` and ``call(gx, g, y, mask)``, any s
 
 **Scans.** ``scan_kernel(kind, in_dtype, out_dtype)``: ``call(out, x, mask)`` for ``cumsum cumprod
 logcumsumexp``, ``call(values, indices, x, mask)`` for ``cummax cummin`` (int64 indices).
+
+**Other native code.** ``compiler.engine.load(key, build, symbols, imports=None, level=1,
+codegen_level=1)`` gives the addresses of functions in LLVM IR made by ``build()``, from the disk cache
+if it is there: without importing llvmlite, in some 50 microseconds a module.
+``compiler.codegen.builder`` writes IR in a structured way.
 
 ``available()`` says whether machine code can be made here (llvmlite is installed, CPython with the
 usual object layout); without it the op layer uses ``evaluate``.

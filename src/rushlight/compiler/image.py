@@ -23,7 +23,8 @@ ALLOC, WRITE = 2, 1
 NOBITS, RELA, SYMTAB, UNWIND = 8, 4, 2, 0x70000001
 ABS64, PC32, PLT32, GOTPCREL, PC64, GOTPCRELX, REX_GOTPCRELX = 1, 2, 4, 9, 24, 41, 42
 STUB_BYTES = 8
-ARENA_BYTES = 256 << 20
+# Address space for code; less where a limit on it is set.
+ARENA_BYTES = (256 << 20, 64 << 20, 16 << 20)
 
 _lock = threading.Lock()
 
@@ -159,8 +160,11 @@ class Arena:
         reserve.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int,
                             ctypes.c_int, ctypes.c_long]
         private_anonymous, no_reserve = 0x22, 0x4000
-        self.base = reserve(None, ARENA_BYTES, 0, private_anonymous | no_reserve, -1, 0)
-        if self.base in (None, ctypes.c_void_p(-1).value):
+        for self.size in ARENA_BYTES:
+            self.base = reserve(None, self.size, 0, private_anonymous | no_reserve, -1, 0)
+            if self.base not in (None, ctypes.c_void_p(-1).value):
+                break
+        else:
             raise OSError("no address space for generated code")
         self.used = 0
 
@@ -169,7 +173,7 @@ class Arena:
         size = (len(image) + PAGE - 1) // PAGE * PAGE
         code_size = (data_at + PAGE - 1) // PAGE * PAGE
         at = self.base + self.used
-        if self.used + size > ARENA_BYTES:
+        if self.used + size > self.size:
             raise OSError("the range for generated code is full")
         self.used += size
         self._set(at, size, mmap.PROT_READ | mmap.PROT_WRITE)
