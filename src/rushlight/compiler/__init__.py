@@ -42,8 +42,9 @@ not broadcast raises ValueError, dtypes are checked by item size only.  Operands
 ints or bools.
 
 ``k.many([(out.., in..), ...], (scalar, ..))`` runs the kernel over a list of operand tuples in one
-native call (a fused optimizer step: outputs ``p, m, v`` updated in place from ``p, m, v, grad``); small
-sets are shared out among the threads.  ``k.address`` is the C entry ``void (void **operands, i64 *strides, void *scalars, i64 n, i64
+native call (a fused optimizer step: outputs ``p, m, v`` updated in place from ``p, m, v, grad``);
+small sets are shared out among the threads.
+``k.address`` is the C entry ``void (void **operands, i64 *strides, void *scalars, i64 n, i64
 flags)`` for other native code: operands are outputs, then inputs; strides in bytes; scalars are
 8-byte words (double or i64); flags 0.
 
