@@ -72,6 +72,16 @@ class Images(Numbers):
         return torch.full((3, 64, 64), float(i)), np.full((100,), i), {"label": i, "name": str(i)}
 
 
+class Forking(Numbers):
+    """Leaves a process behind that holds the worker's descriptors, and dies."""
+
+    def __getitem__(self, i):
+        if os.fork() == 0:
+            time.sleep(5)
+            os._exit(0)
+        os._exit(5)
+
+
 class Mixed(Dataset):
     """One sample with arrays and tensors of many kinds."""
 

@@ -189,6 +189,30 @@ LONG_RUN = """
 """
 
 
+THREADS = """
+    import threading
+    from samples import Numbers
+    from rushlight.utils.data import DataLoader
+    sums = []
+    def run():
+        sums.append(sum(batch.sum().item() for batch in DataLoader(Numbers(20), 3, num_workers=1)))
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    print(sums)
+"""
+
+
+def test_loaders_in_several_threads():
+    out, errors = run_script(THREADS).communicate(timeout=50)
+    assert out.strip() == "[190, 190, 190, 190]", errors
+
+
+def test_a_grandchild_that_lives_on_does_not_hide_a_death():
+    with pytest.raises(RuntimeError, match="exit code 5"):
+        list(DataLoader(samples.Forking(), 2, num_workers=1))
+
+
 def wait_gone(pids, seconds):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

@@ -4,12 +4,14 @@ Families register functions as they are imported; nothing is imported before the
 for, and derived forms (in-place, ``out=``) are made when they are first used.
 """
 
+from _thread import RLock
 from importlib import import_module
 
 FUNCTIONS = {}          # namespace -> {name: function}
 METHODS = {}            # name -> function whose first argument is the tensor
 INPLACE = {}            # name_ -> function
-_loaded = False
+_loaded = _loading = False
+_lock = RLock()
 
 
 def public(name=None, *, namespaces=("torch",), method=True, out=False, inplace=False, types=None):
@@ -51,15 +53,20 @@ def alias(new, old, *, namespaces=("torch",), method=True):
 
 
 def load():
-    """Import every family (once)."""
-    global _loaded
-    if not _loaded:
-        _loaded = True
+    """Import every family (once); threads that come meanwhile wait until all are there."""
+    global _loaded, _loading
+    if _loaded:
+        return
+    with _lock:
+        if _loading:            # a family asks while it is being imported, or another thread is done
+            return
+        _loading = True
         from . import FAMILIES
         for f in FAMILIES:
             import_module("." + f, __package__)
         from .operators import install
         install()
+        _loaded = True
 
 
 def function(name, namespace="torch"):
