@@ -55,7 +55,8 @@ def clone(input, *, memory_format=None):
 
 @primitive("_to_copy(Tensor self, ScalarType dtype, Device device, MemoryFormat? memory_format) "
            "-> Tensor", node="ToCopyBackward0",
-           vjp={"self": lambda g, self_dtype: g.to(self_dtype)})
+           vjp={"self": lambda g, self_dtype:
+                (g.real if g.dtype.is_complex and not self_dtype.is_complex else g).to(self_dtype)})
 def _to_copy(a, dtype, device, memory_format):
     out = _dense(a, dtype.np, memory_format)
     copy_array(out, a)

@@ -363,10 +363,10 @@ def vander(x, N=None, increasing=False):
 @public("vander", namespaces=("torch.linalg",), method=False)
 def linalg_vander(x, *, N=None):
     """Vandermonde matrices with rising powers of the last dimension."""
-    if x._a.ndim < 1:
-        raise RuntimeError("linalg.vander(): Expected dim of x to be at least 1, but got 0")
-    if N is not None and N <= 1:
-        raise RuntimeError(f"N must be greater than 1, but got {N}")
+    if not x._a.ndim:
+        x = x.reshape(1)
+    if (x._a.shape[-1] if N is None else N) <= 1:
+        raise RuntimeError("N must be greater than 1.")
     if x.dtype is dtypes.bool_:
         x = x.to(dtypes.int64)
     return _vander(x, N, True)

@@ -399,8 +399,9 @@ def _ldl(a, hermitian):
         f, = _lapack((name,), a)
         x, p, c = ld.reshape(-1, n, n), pivots.reshape(-1, n), info.reshape(-1)
         for i, m in each(a):
-            x[i], piv, code = f(m, lower=True)
-            p[i], c[i] = piv + 1 if (piv >= 0).all() and 0 in piv else piv, max(code, 0)
+            full, piv, code = f(m, lower=True)
+            x[i] = np.tril(full)
+            p[i], c[i] = piv, max(code, 0)
     return by_column(ld), pivots, info
 
 

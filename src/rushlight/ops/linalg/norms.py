@@ -59,6 +59,11 @@ def _matrix_dims(name, A, dim):
     return dims
 
 
+def _largest(t, dim, keepdim):
+    """The maximum over `dim`; 0 over an empty one."""
+    return t.amax(dim, keepdim) if t._a.shape[dim] else t.sum(dim, keepdim)
+
+
 @public("matrix_norm", namespaces=_LA, method=False, out=True)
 def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
     """Matrix norm: fro, nuc, inf, -inf, 1, -1 (row and column sums), 2, -2 (singular values)."""
@@ -86,12 +91,12 @@ def matrix_norm(A, ord="fro", dim=(-2, -1), keepdim=False, *, dtype=None):
         if ord == "nuc":
             r = s.sum(-1)
         else:
-            r = s.amax(-1) if ord > 0 else s.amin(-1)
+            r = _largest(s, -1, False) if ord > 0 else s.amin(-1)
     else:
         # 1 and -1 sum over the rows, inf and -inf over the columns.
         first, second = dims if abs(ord) == 1 else dims[::-1]
         sums = vector_norm(A, 1, first, True)
-        r = sums.amax(second, keepdim=True) if ord > 0 else sums.amin(second, keepdim=True)
+        r = _largest(sums, second, True) if ord > 0 else sums.amin(second, keepdim=True)
         return r if keepdim else r.squeeze(dims)
     return _back(r, dims, False, A._a.ndim) if keepdim else r
 

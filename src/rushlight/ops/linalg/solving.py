@@ -395,7 +395,7 @@ def _power(name, A, n):
                         f"{type(n).__name__}")
     check_square(name, A)
     if n == 0:
-        return identity(A, A._a.shape[-1]).expand(A.shape).clone()
+        return A.clone().zero_() + identity(A, A._a.shape[-1])
     if n < 0:
         A, n = inverse_of("linalg.inv", A, True)[0], -n
     if n == 1:

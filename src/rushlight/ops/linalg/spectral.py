@@ -369,7 +369,7 @@ def cond(A, p=None):
 
 # ---------------------------------------------------------------- least squares
 
-@public("lstsq", namespaces=_LA, method=False)
+@public("lstsq", namespaces=_LA, method=False, out=True)
 def lstsq(A, B, rcond=None, *, driver=None):
     """The least-squares solution X of ``A X = B``, residuals, rank and singular values.
 
@@ -408,8 +408,8 @@ def lstsq(A, B, rcond=None, *, driver=None):
         full = not rank._a.size or bool((rank._a == n).all())
         if driver != "gelsy":
             values = _svdvals(A.detach())
-    residuals = empty
-    if m > n and full:
+    residuals = (x.real if x.dtype.is_complex else x).reshape(-1)[:0]
+    if m > n and full and driver != "gelsy":
         d = matmul(A, x) - b
         residuals = (d * conj(d)).real.sum(-2) if d.dtype.is_complex else (d * d).sum(-2)
         if vector:
