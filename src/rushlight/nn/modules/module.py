@@ -1,5 +1,6 @@
 """`Module`: attributes that register themselves, and the pieces of other files put together."""
 
+import sys
 from collections import OrderedDict
 
 import rushlight as torch
@@ -40,6 +41,9 @@ __all__ = [
     "Module"]
 
 
+_Function = type(lambda: None)
+# Modules whose functions are exchanged for native ones while the program runs.
+_PUBLIC = ("rushlight", "rushlight.nn.functional")
 # Values of these types register nothing.
 _PLAIN = frozenset((bool, int, float, str, tuple, list, dict, type(None)))
 
@@ -247,6 +251,10 @@ class Module(HookMixin, StateMixin, TreeMixin, ConvertMixin):
     def __getstate__(self):
         state = dict(self.__dict__)
         state.pop("_compiled_call_impl", None)
+        for name, value in state.items():
+            if type(value) is _Function and value.__module__ in _PUBLIC:
+                # A generated twin may have taken the place of a function held as an attribute.
+                state[name] = getattr(sys.modules[value.__module__], value.__name__, value)
         return state
 
     def __setstate__(self, state):

@@ -1,8 +1,10 @@
 """Putting generated functions in the place of Python ones, and keeping their descriptors filled."""
 
+import copyreg
 import ctypes
 import sys
 import threading
+from types import BuiltinFunctionType
 from zlib import crc32
 
 from ...autograd import modes
@@ -134,6 +136,20 @@ def _builtin(name, address, descriptor):
         ctypes.cast(api.PyCFunction_NewEx, ctypes.c_void_p).value)
     _keep.extend((descriptor, definition, capsule))
     return new(ctypes.addressof(definition), capsule, None)
+
+
+def _public_name(builtin):
+    """What a pickle says of a builtin function: ours go by the names users import them by."""
+    if type(builtin.__self__).__name__ == "PyCapsule":
+        for ns in ("torch.nn.functional", "torch", *FUNCTIONS):
+            for name, fn in FUNCTIONS[ns].items():
+                if fn is builtin:
+                    builtin.__module__ = ns.replace("torch", "rushlight", 1)
+                    return name
+    return builtin.__reduce__()
+
+
+copyreg.pickle(BuiltinFunctionType, _public_name)
 
 
 def _bound(builtin):
