@@ -31,6 +31,9 @@ class Node:
         """The node's name as PyTorch spells it, e.g. ``MulBackward0``."""
         return type(self).__name__
 
+    def __repr__(self):
+        return f"<{type(self).__name__} object at {id(self):#x}>"
+
     @property
     def next_functions(self):
         """((node, output index), ...), one an input; ``(None, 0)`` for constants."""

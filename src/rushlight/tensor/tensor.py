@@ -10,7 +10,7 @@ from .. import devices
 from ..autograd.modes import state
 from ..autograd.node import Node, edge_of, next_seq
 from ..dtypes import BY_NP, from_np
-from .geometry import Size, is_channels_last, is_contiguous, suggest_channels_last
+from .geometry import Size, contiguous_strides, is_channels_last, is_contiguous, suggest_channels_last
 from .storage import MetaArray, TypedStorage, UntypedStorage, alias_storage, make_storage, window
 
 _ndarray = np.ndarray
@@ -662,8 +662,21 @@ def wrap(a):
     """A tensor that owns the fresh array `a`."""
     if type(a) is not _ndarray and type(a) is not MetaArray:
         a = np.asarray(a)
+    if not a.size:
+        a = _empty(a)
     d = BY_NP.get(a.dtype)
     return assemble(a, d if d is not None else from_np(a.dtype), make_storage(a), 0)
+
+
+def _empty(a):
+    """An array without elements under the strides PyTorch gives it (NumPy may have zeros there)."""
+    item = a.itemsize
+    strides = tuple(s * item for s in contiguous_strides(a.shape))
+    if a.strides == strides:
+        return a
+    if type(a) is MetaArray:
+        return MetaArray(a.shape, a.dtype, strides)
+    return _ndarray(a.shape, a.dtype, bytearray(1), 0, strides)
 
 
 def shallow(t):
