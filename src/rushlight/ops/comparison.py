@@ -7,7 +7,7 @@ from ..record import NONDIFF
 from ..tensor.tensor import Tensor
 from .pointwise.core import pointwise, publish, run, run_out
 from .pointwise.forms import change, need_tensor, register
-from .registry import public
+from .registry import FUNCTIONS, public
 
 _INF = float("inf")
 
@@ -109,7 +109,7 @@ def isreal(input):
     """Whether the imaginary part is zero; true for real types."""
     if input.dtype.category == COMPLEX:
         return input.imag == 0
-    return input == input if input.dtype.category < FLOAT else input.new_ones(input.shape, dtype=_bool)
+    return FUNCTIONS["torch"]["ones_like"](input, dtype=_bool)
 
 
 _isclose = pointwise(
@@ -126,6 +126,8 @@ _isclose_nan = pointwise(
 @public()
 def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """|input - other| <= atol + rtol * |other|, or equal; NaN are close only with equal_nan."""
+    need_tensor("isclose", input)
+    need_tensor("isclose", other, 2, "other")
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{scalar_name(input.dtype)} did not match {scalar_name(other.dtype)}")
     if rtol < 0:

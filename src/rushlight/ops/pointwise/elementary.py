@@ -54,10 +54,29 @@ acosh = _function("acosh", lambda x: s.acosh(x), "arccosh", "Inverse hyperbolic 
 atanh = _function("atanh", lambda x: s.atanh(x), "arctanh", "Inverse hyperbolic tangent.",
                   samples="unary_unit", aliases=("arctanh",))
 sigmoid = _function("sigmoid", lambda x: s.sigmoid(x), None, "1 / (1 + exp(-input)).", saves="result")
-deg2rad = _function("deg2rad", lambda x: x * (pi / 180), "deg2rad", "Degrees to radians.",
-                    node="Deg2RadBackward0")
-rad2deg = _function("rad2deg", lambda x: x * (180 / pi), "rad2deg", "Radians to degrees.",
-                    node="Rad2DegBackward0")
+
+
+def _angle_unit(name, factor, node, doc):
+    rec = pointwise(f"{name}(Tensor self) -> Tensor", lambda x: x * factor, promote="float", node=node,
+                    reference=name, samples="unary", doc=doc).record
+
+    def check(input):
+        if isinstance(input, Tensor) and input.dtype.category == COMPLEX:
+            raise RuntimeError(f"{name} is not supported for complex tensors.")
+
+    def function(input, *, out=None):
+        check(input)
+        return run(rec, (input,), ()) if out is None else run_out(rec, (input,), (), out)
+
+    def inplace(input):
+        check(input)
+        return change(rec, input, (), (), name)
+    function.__doc__ = doc
+    register(name, function, inplace=inplace)
+
+
+_angle_unit("deg2rad", pi / 180, "Deg2RadBackward0", "Degrees to radians.")
+_angle_unit("rad2deg", 180 / pi, "Rad2DegBackward0", "Radians to degrees.")
 sinc = _function("sinc", lambda x: s.where(x == 0, 1.0, s.sin(x * pi) / (x * pi)), "sinc",
                  "sin(pi x) / (pi x), 1 at 0.",
                  vjp={"self": lambda g, self: _sinc_grad(g, self)})

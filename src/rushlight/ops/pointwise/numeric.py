@@ -11,7 +11,7 @@ from ...record import NONDIFF
 from ...tensor.tensor import Tensor
 from ..dispatch import primitive
 from ..registry import public
-from .core import pointwise, run, run_out
+from .core import pointwise, result_array, run, run_out
 from .forms import category, change, conj, need_tensor, register
 from .selection import _where as _where_call
 from .selection import _zeros_where as keep_where
@@ -112,13 +112,20 @@ nextafter = pointwise("nextafter(Tensor self, Tensor other) -> Tensor", lambda x
 @primitive("nextafter.bfloat16(Tensor self, Tensor other) -> Tensor",
            vjp={"self": lambda g: g, "other": lambda g: None})
 def _nextafter_low(a, b):
-    return np.asarray(np.nextafter(a, b))
+    r = np.nextafter(a, b)
+    out = result_array([a, b], a.dtype)
+    out[...] = r
+    return out
 
 
 def _nextafter(input, other, *, out=None):
     """The next floating-point number after `input` towards `other`."""
+    need_tensor("nextafter", input)
+    need_tensor("nextafter", other, 2, "other")
     _floats("nextafter", input, other)
-    if result_type_of((input, other)).is_low_precision:
+    d = result_type_of((input, other))
+    if d.is_low_precision:
+        input, other = input.to(d), other.to(d)
         from ..out import with_out
         return with_out("nextafter", _nextafter_low)(input, other, out=out)
     return run(nextafter.record, (input, other), ()) if out is None else \
@@ -149,6 +156,8 @@ logaddexp2 = pointwise("logaddexp2(Tensor self, Tensor other) -> Tensor",
 
 def _logaddexp(name, call, exp, log_):
     def fn(input, other, *, out=None):
+        need_tensor(name, input)
+        need_tensor(name, other, 2, "other")
         _inexact(name, input, other)
         if result_type_of((input, other)).category == COMPLEX:
             r = _complex_logaddexp(input, other, exp, log_)
@@ -193,6 +202,7 @@ _xlogy_second = pointwise("xlogy.Scalar_Other(Tensor self, Tensor other) -> Tens
 
 
 def _xlogy_record(input, other):
+    _reals("xlogy", input, other)
     if not isinstance(input, Tensor):
         return _xlogy_first.record
     return (_xlogy if isinstance(other, Tensor) else _xlogy_second).record
@@ -217,7 +227,14 @@ def pow2(x):
     return x.exp2() if isinstance(x, Tensor) else 2.0 ** x
 
 
-function(ldexp)
+
+
+def _check_ldexp(name, a, b):
+    if a.dtype.category == FLOAT and b.dtype.category == BOOL:
+        raise NotImplementedError("\"ldexp_cpu_exp\" not implemented for 'Bool'")
+
+
+function(ldexp, check=_check_ldexp)
 
 heaviside = pointwise("heaviside(Tensor self, Tensor values) -> Tensor",
                       lambda x, v: s.where(x == 0, v, s.where(x > 0, 1, 0)),
@@ -233,6 +250,8 @@ def _heaviside(input, values, *, out=None):
 
 
 def _check_heaviside(input, values):
+    need_tensor("heaviside", input)
+    need_tensor("heaviside", values, 2, "values")
     if input.dtype.category == COMPLEX or values.dtype.category == COMPLEX:
         raise RuntimeError("heaviside is not yet implemented for complex tensors.")
     if input.dtype is not values.dtype:
@@ -435,7 +454,7 @@ def nan_to_num(input, nan=None, posinf=None, neginf=None, *, out=None):
         from ..registry import function as named
         parts = named("view_as_real")(input.resolve_conj())
         r = named("view_as_complex")(nan_to_num(parts, nan, posinf, neginf).contiguous())
-        return r if out is None else out.copy_(r)
+        return (named("empty_like")(input) if out is None else out).copy_(r)
     params = _nan_to_num_params(input, nan, posinf, neginf)
     return run(_nan_to_num.record, (input,), params) if out is None else \
         run_out(_nan_to_num.record, (input,), params, out)
@@ -463,7 +482,7 @@ def _angle_grad(g, self):
 
 @primitive("angle(Tensor self) -> Tensor", vjp={"self": _angle_grad})
 def _angle_complex(a):
-    return np.asarray(np.angle(a))
+    return np.array(np.angle(a), order="C")
 
 
 @public(out=True)

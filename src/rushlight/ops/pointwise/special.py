@@ -150,8 +150,11 @@ FUNCTIONS.setdefault("torch.special", {})["multigammaln"] = FUNCTIONS["torch"]["
 # ---------------------------------------------------------------- logit, entropy
 
 _logit = pointwise("logit(Tensor self) -> Tensor", lambda x: s.log(x / (1.0 - x)), promote="float",
-                   vjp={"self": lambda g, self: keep_where(
-                       (self >= 0) & (self <= 1), g / (self * (1 - self)))})
+                   vjp={"self": lambda g, self: _logit_grad(g, self)})
+# NaN outside of the domain, infinite at its ends.
+_logit_grad = pointwise("logit.grad(Tensor g, Tensor self) -> Tensor",
+                        lambda g, x: s.where(s.logical_or(x < 0.0, x > 1.0), float("nan"), s.where(
+                            s.logical_or(x == 0.0, x == 1.0), g * float("inf"), g / (x * (1.0 - x)))))
 _logit_eps = pointwise("logit.eps(Tensor self, Scalar low, Scalar high) -> Tensor",
                        lambda x, a, b: s.log(s.minimum(s.maximum(x, a), b)
                                              / (1.0 - s.minimum(s.maximum(x, a), b))),
