@@ -233,7 +233,7 @@ def _gelu_call(input, approximate="none"):
 
 
 _publish("gelu", _gelu_call, "x * Phi(x) with the normal distribution function Phi, or its tanh "
-         "approximation. Hendrycks and Gimpel 2016.", inplace=False, flag=False)
+         "approximation. Hendrycks and Gimpel 2016.", inplace=False, flag=False, record=_gelu_none.record)
 
 _silu = pointwise("silu(Tensor self) -> Tensor", lambda x: x * s.sigmoid(x), samples="unary")
 _mish = pointwise("mish(Tensor self) -> Tensor", lambda x: x * s.tanh(s.log1p_exp(x)),
@@ -279,12 +279,12 @@ def _silu_call(input):
     return _silu.record, ()
 
 
-_publish("silu", _silu_call, "x * sigmoid(x) (swish). Ramachandran et al. 2017.", inplace=False)
-_publish("mish", _plain(_mish, "mish_cpu"), "x * tanh(softplus(x)). Misra 2019.", inplace=False)
+_publish("silu", _silu_call, "x * sigmoid(x) (swish). Ramachandran et al. 2017.", inplace=False, record=_silu.record)
+_publish("mish", _plain(_mish, "mish_cpu"), "x * tanh(softplus(x)). Misra 2019.", inplace=False, record=_mish.record)
 _publish("logsigmoid", _plain(_logsigmoid, "log_sigmoid_cpu"), "log(sigmoid(x)) without overflow.",
-         inplace=False, flag=False)
-_publish("softsign", _plain(_softsign, None), "x / (1 + |x|).", inplace=False, flag=False)
-_publish("tanhshrink", _plain(_tanhshrink, None), "x - tanh(x).", inplace=False, flag=False)
+         inplace=False, flag=False, record=_logsigmoid.record)
+_publish("softsign", _plain(_softsign, None), "x / (1 + |x|).", inplace=False, flag=False, record=_softsign.record)
+_publish("tanhshrink", _plain(_tanhshrink, None), "x - tanh(x).", inplace=False, flag=False, record=_tanhshrink.record)
 
 
 def _softplus_call(input, beta=1, threshold=20):
@@ -339,9 +339,9 @@ _hardswish = pointwise("hardswish(Tensor self) -> Tensor",
                        lambda x: x * s.minimum(s.maximum(x + 3.0, 0.0), 6.0) / 6.0,
                        vjp={"self": lambda g, self: _hardswish_grad(g, self)})
 _publish("hardsigmoid", _plain(_hardsigmoid, "hardsigmoid_cpu"), "min(max(x + 3, 0), 6) / 6.",
-         inplace=False)
+         inplace=False, record=_hardsigmoid.record)
 _publish("hardswish", _plain(_hardswish, "hardswish_cpu"), "x * min(max(x + 3, 0), 6) / 6. Howard et al. "
-         "2019.", inplace=False)
+         "2019.", inplace=False, record=_hardswish.record)
 
 # ---------------------------------------------------------------- gated, randomized
 

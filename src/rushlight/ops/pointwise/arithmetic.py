@@ -162,6 +162,7 @@ def _div_inplace(input, other, *, rounding_mode=None):
     return change(_div_record(input, other, rounding_mode), input, (other,), (), "div")
 
 
+_div_function.record = div.record
 register("div", _div_function, inplace=_div_inplace, aliases=("divide",))
 publish(div, "true_divide")
 
@@ -174,6 +175,7 @@ def floor_divide(input, other, *, out=None):
     return run_out(rec, (input, other), (), out)
 
 
+floor_divide.record = _div_floor.record
 register("floor_divide", floor_divide,
          inplace=lambda input, other: change(_div_record(input, other, "floor"), input, (other,), (),
                                              "floor_divide"))
@@ -357,6 +359,7 @@ def _neg_inplace(input):
     return change(neg.record, input, (), (), "neg")
 
 
+_neg.record = neg.record
 register("neg", _neg, inplace=_neg_inplace, aliases=("negative",))
 
 abs = pointwise("abs(Tensor self) -> Tensor", lambda x: s.abs(x), promote="real",
@@ -382,6 +385,7 @@ def _abs_inplace(input):
     return change(abs.record, input, (), (), "abs")
 
 
+_abs.record = abs.record
 register("abs", _abs, inplace=_abs_inplace, aliases=("absolute",))
 
 reciprocal = pointwise("reciprocal(Tensor self) -> Tensor", lambda x: s.reciprocal(x), promote="float",

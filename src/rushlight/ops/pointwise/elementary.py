@@ -72,6 +72,7 @@ def _angle_unit(name, factor, node, doc):
         check(input)
         return change(rec, input, (), (), name)
     function.__doc__ = doc
+    function.record = rec
     register(name, function, inplace=inplace)
 
 
@@ -100,6 +101,7 @@ def _rounding(name, formula, reference, doc, aliases=()):
         _refuse(input, name)
         return change(rec, input, (), (), name)
     function.__doc__ = doc
+    function.record = rec
     register(name, function, inplace=inplace, aliases=aliases)
     return f
 
@@ -153,6 +155,7 @@ def _round_inplace(input, *, decimals=0):
     return change(rec, input, (), params, "round")
 
 
+round.record = _round.record
 register("round", round, inplace=_round_inplace)
 
 frac = pointwise("frac(Tensor self) -> Tensor", lambda x: s.frac(x), vjp={"self": lambda g: g},
@@ -175,6 +178,7 @@ def _frac_inplace(input):
     return change(frac.record, input, (), (), "frac")
 
 
+_frac.record = frac.record
 register("frac", _frac, inplace=_frac_inplace)
 
 # ---------------------------------------------------------------- sign
@@ -202,6 +206,7 @@ def _sign(input, *, out=None):
     return run(sign.record, (input,), ()) if out is None else run_out(sign.record, (input,), (), out)
 
 
+_sign.record = sign.record
 register("sign", _sign, inplace=lambda input: change(sign.record, input, (), (), "sign"))
 
 
