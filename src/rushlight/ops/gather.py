@@ -76,7 +76,7 @@ def gather(input, dim, index, *, sparse_grad=False):
     """``out[i][j] = input[index[i][j]][j]`` for dim 0, and so on: values picked along `dim`."""
     d = check_gather("gather", input, dim, index)
     if not index._a.size:
-        return input.new_empty(index._a.shape)
+        return input.reshape(-1)[:0].clone().reshape(index._a.shape)
     return _gather(input, d, index, sparse_grad)
 
 

@@ -156,7 +156,7 @@ def index_tensors(input, indices):
             d = len(out)
             m = x._a.shape
             if shape[d:d + len(m)] != m:
-                i = next((i for i in range(len(m)) if d + i >= len(shape) or shape[d + i] != m[i]))
+                i = next(i for i in range(len(m)) if d + i >= len(shape) or shape[d + i] != m[i])
                 if d + len(m) > len(shape):
                     raise IndexError(f"too many indices for tensor of dimension {len(shape)}")
                 raise IndexError(f"The shape of the mask {list(m)} at index {i} does not match the "
@@ -596,6 +596,18 @@ def nonzero(input, *, as_tuple=False):
     out = np.empty((len(cols[0]), a.ndim), np.int64)
     for k, c in enumerate(cols):
         out[:, k] = c
+    return wrap(out)
+
+
+@public("nonzero_static", out=True)
+def nonzero_static(input, *, size, fill_value=-1):
+    """``nonzero`` cut or filled with `fill_value` to exactly `size` rows."""
+    if size < 0:
+        raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
+    a = resolve_bits(input)
+    rows = nonzero(input)._a[:size] if type(a) is _ndarray else np.empty((0, a.ndim), np.int64)
+    out = np.full((size, a.ndim), fill_value, np.int64)
+    out[:len(rows)] = rows
     return wrap(out)
 
 

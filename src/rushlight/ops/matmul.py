@@ -12,6 +12,7 @@ from ..runtime.allocator import empty as alloc
 from ..tensor.tensor import Tensor
 from .copy import copy_array
 from .dispatch import primitive
+from .out import with_out
 from .products import _kernels, batched, kernel_for, mm2, multiply
 from .registry import public
 from .views import expanded
@@ -170,8 +171,10 @@ def _linear_nd(x, w, bias):
 
 
 @public(namespaces=("torch.nn.functional", "torch._C._nn"), method=False)
-def linear(input, weight, bias=None):
+def linear(input, weight, bias=None, *, out=None):
     """``input @ weight.T + bias``: input (*, in), weight (out, in) or (in), bias (out)."""
+    if out is not None:
+        return _linear_into(input, weight, bias, out=out)
     d = input.dtype
     if weight._a.ndim != 2:
         if weight._a.ndim == 1:
@@ -199,6 +202,9 @@ def linear(input, weight, bias=None):
         return _linear_nd(input, weight, None) + bias
     expanded(bias, (1, weight._a.shape[0]))
     return _linear_nd(input, weight, bias)
+
+
+_linear_into = with_out("linear", lambda input, weight, bias: linear(input, weight, bias))
 
 
 # ---------------------------------------------------------------- public products

@@ -65,7 +65,9 @@ def _replicate(n, p, q):
 
 
 def _circular(n, p, q):
-    return np.arange(-p, n + q) % max(n, 1)
+    # Negative amounts cut off first; what is left repeats.
+    kept = np.arange(max(-p, 0), n - max(-q, 0))
+    return kept[np.arange(-max(p, 0), len(kept) + max(q, 0)) % max(len(kept), 1)]
 
 
 _SOURCES = {"reflection": _reflect, "replication": _replicate, "circular": _circular}

@@ -657,11 +657,18 @@ def _index_fill(a, dim, index, value):
 @primitive("index_fill.int_Tensor(Tensor self, int dim, Tensor index, Tensor value) -> Tensor",
            node="IndexFillBackward1",
            vjp={"self": lambda g, dim, index: g.index_fill(dim, index, 0),
-                "value": lambda g, dim, index: (_index_select(g, dim, index) if g._a.ndim else g).sum()})
+                "value": lambda g, dim, index: _filled_gradient(g, dim, index)})
 def _index_fill_tensor(a, dim, index, value):
     out = a.copy()
     _fill_index(out, dim, index, value)
     return out
+
+
+def _filled_gradient(g, dim, index):
+    """The sum of the gradient over the slices that were filled, each counted once."""
+    if not g._a.ndim or type(index._a) is not _ndarray:
+        return g.sum()
+    return _index_select(g, dim, wrap(np.unique(index._a.reshape(-1)))).sum()
 
 
 def _fill_index(out, dim, index, value):

@@ -93,12 +93,18 @@ def inv_ex(A, *, check_errors=False):
 
 # ---------------------------------------------------------------- determinant
 
+def _regular(a, det):
+    """Whether the determinants are far enough from zero (by Hadamard's bound) to divide by the matrix."""
+    bound = np.sqrt((a.real ** 2 + a.imag ** 2).sum(-1)).prod(-1)
+    return bool((np.abs(det) > np.sqrt(np.finfo(a.dtype).eps) * bound).all())
+
+
 def _det_gradient(g, out, A):
-    """``g conj(det) A^-H``; for singular matrices the cofactors from a singular value decomposition."""
+    """``g conj(det) A^-H``; for (nearly) singular matrices the cofactors from a singular value decomposition."""
     n = A._a.shape[-1]
     if n == 0 or not out._a.size:
         return A.new_zeros(A.shape)
-    if A.is_meta or np.abs(out._a).min() > 0 and np.isfinite(out._a).all():
+    if A.is_meta or _regular(A._a, out._a):
         d = (g * conj(out)).unsqueeze(-1).unsqueeze(-1)
         eye = identity(A, n)
         return _solve_general(adjoint(A), eye.expand(A.shape)) * d

@@ -1,0 +1,152 @@
+"""Matrix products: all ranks, layouts and dtypes against NumPy; gradients by finite differences."""
+
+import numpy as np
+import pytest
+
+import rushlight as torch
+
+from .helpers import generator, numerical_gradient
+
+LINEAR = torch.nn.functional.linear
+
+
+def rand(*shape, seed=0):
+    return generator(seed).standard_normal(shape)
+
+
+PRODUCTS = [
+    ("mm", lambda a, b: a @ b, np.matmul, [(3, 4), (4, 5)]),
+    ("batch", lambda a, b: a @ b, np.matmul, [(2, 3, 4), (2, 4, 5)]),
+    ("broadcast", lambda a, b: a @ b, np.matmul, [(2, 1, 3, 4), (5, 4, 2)]),
+    ("folded", lambda a, b: a @ b, np.matmul, [(2, 3, 4), (4, 5)]),
+    ("matrix with batch", lambda a, b: a @ b, np.matmul, [(3, 4), (2, 4, 5)]),
+    ("mv", lambda a, b: a @ b, np.matmul, [(3, 4), (4,)]),
+    ("vm", lambda a, b: a @ b, np.matmul, [(4,), (4, 3)]),
+    ("vector with batch", lambda a, b: a @ b, np.matmul, [(4,), (2, 4, 3)]),
+    ("batch with vector", lambda a, b: a @ b, np.matmul, [(2, 3, 4), (4,)]),
+    ("dot", lambda a, b: a @ b, np.matmul, [(4,), (4,)]),
+    ("linear", lambda a, b: LINEAR(a, b), lambda a, b: a @ b.T, [(3, 4), (5, 4)]),
+    ("linear of a batch", lambda a, b: LINEAR(a, b), lambda a, b: a @ b.T, [(2, 3, 4), (5, 4)]),
+    ("einsum", lambda a, b: torch.einsum("bij,kj->bki", a, b),
+     lambda a, b: np.einsum("bij,kj->bki", a, b), [(2, 3, 4), (5, 4)]),
+    ("einsum ellipsis", lambda a, b: torch.einsum("...ij,...kj->...ik", a, b),
+     lambda a, b: np.einsum("...ij,...kj->...ik", a, b), [(2, 3, 4), (5, 4)]),
+    ("tensordot", lambda a, b: torch.tensordot(a, b, ([0, 2], [1, 0])),
+     lambda a, b: np.tensordot(a, b, ([0, 2], [1, 0])),
+     [(2, 3, 4), (4, 2, 5)]),
+    ("kron", torch.kron, np.kron, [(2, 3), (3, 2)]),
+    ("outer", torch.outer, np.outer, [(3,), (4,)]),
+    ("inner", torch.inner, np.inner, [(2, 4), (3, 4)]),
+    ("cross", lambda a, b: torch.cross(a, b, dim=-1), np.cross, [(4, 3), (4, 3)]),
+]
+
+
+@pytest.mark.parametrize("name, op, reference, shapes", PRODUCTS, ids=[p[0] for p in PRODUCTS])
+def test_values_and_gradients(name, op, reference, shapes):
+    arrays = [rand(*s, seed=i) for i, s in enumerate(shapes)]
+    ts = [torch.tensor(a, requires_grad=True) for a in arrays]
+    r = op(*ts)
+    expected = reference(*arrays)
+    np.testing.assert_allclose(r.detach().numpy(), expected, atol=1e-12)
+    w = rand(*expected.shape, seed=9) if expected.shape else np.array(1.3)
+    grads = torch.autograd.grad((r * torch.tensor(w)).sum(), ts, create_graph=True)
+    for i, g in enumerate(grads):
+        def partial(x, i=i):
+            return reference(*[x if k == i else a for k, a in enumerate(arrays)])
+        np.testing.assert_allclose(g.detach().numpy(), numerical_gradient(partial, arrays[i].copy(), w), atol=1e-6)
+    # The product is bilinear: the derivative of <g_a, v> by b is the gradient of a's direction v.
+    v = torch.tensor(rand(*shapes[0], seed=4))
+    second, = torch.autograd.grad((grads[0] * v).sum(), ts[1])
+    direct, = torch.autograd.grad((op(v, ts[1]) * torch.tensor(w)).sum(), ts[1])
+    np.testing.assert_allclose(second.numpy(), direct.numpy(), atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype, tol", [(torch.float32, 1e-5), (torch.float64, 1e-12), (torch.float16, 5e-3),
+                                        (torch.bfloat16, 5e-2), (torch.complex64, 1e-5), (torch.int64, 0),
+                                        (torch.uint8, 0)])
+def test_dtypes_and_strides(dtype, tol):
+    a, b = rand(6, 8), rand(8, 5, seed=1)
+    if not dtype.is_floating_point and not dtype.is_complex:
+        a, b = np.abs(np.round(a * 2)), np.abs(np.round(b * 2))
+    x, y = torch.tensor(a).to(dtype), torch.tensor(b).to(dtype)
+    expected = (x.double().numpy() if dtype is not torch.complex64 else a) @ (
+        y.double().numpy() if dtype is not torch.complex64 else b)
+    for p, q in ((x, y), (x.t().contiguous().t(), y), (x, y.t().contiguous().t()),
+                 (torch.cat([x, x], 1)[:, :8], y)):
+        r = p @ q
+        assert r.dtype is dtype
+        value = r.real if dtype.is_complex else r.double()
+        np.testing.assert_allclose(value.numpy(), expected, rtol=tol, atol=tol * 4)
+
+
+def test_heads_that_do_not_merge_into_one_batch():
+    x = rand(2, 5, 3, 4)
+    q = torch.tensor(x).transpose(1, 2)
+    np.testing.assert_allclose((q @ q.transpose(-1, -2)).numpy(), np.einsum("bthd,bshd->bhts", x, x), atol=1e-12)
+
+
+def test_empty_operands():
+    assert (torch.ones(2, 0) @ torch.ones(0, 3)).tolist() == [[0] * 3] * 2
+    assert (torch.ones(0, 2) @ torch.ones(2, 3)).shape == (0, 3)
+    assert torch.bmm(torch.ones(0, 2, 3), torch.ones(0, 3, 4)).shape == (0, 2, 4)
+
+
+@pytest.mark.parametrize("name, args", [("addmm", [(3, 5), (3, 4), (4, 5)]), ("addmv", [(3,), (3, 4), (4,)]),
+                                        ("addr", [(3, 4), (3,), (4,)]), ("baddbmm", [(3, 5), (2, 3, 4), (2, 4, 5)]),
+                                        ("addbmm", [(3, 5), (2, 3, 4), (2, 4, 5)])])
+def test_sums_and_products(name, args):
+    c, a, b = (rand(*s, seed=i) for i, s in enumerate(args))
+    product = np.multiply.outer(a, b) if name == "addr" else a @ b
+    product = product.sum(0) if name == "addbmm" else product
+    fn = getattr(torch, name)
+    ts = [torch.tensor(x, requires_grad=True) for x in (c, a, b)]
+    r = fn(*ts, beta=0.5, alpha=2)
+    np.testing.assert_allclose(r.detach().numpy(), 0.5 * c + 2 * product, atol=1e-12)
+    r.sum().backward()
+    scale = 2 if name == "baddbmm" else 1
+    np.testing.assert_allclose(ts[0].grad.numpy(), np.full(c.shape, 0.5 * scale))
+    nan = torch.full(args[0], float("nan"), dtype=torch.float64)
+    assert not fn(nan, ts[1].detach(), ts[2].detach(), beta=0).isnan().any()
+
+
+def test_fused_bias():
+    x, w, b = rand(3, 4), rand(5, 4, seed=1), rand(5, seed=2)
+    ts = [torch.tensor(v, requires_grad=True) for v in (x, w, b)]
+    r = LINEAR(*ts)
+    assert r.grad_fn.name() == "AddmmBackward0"
+    np.testing.assert_allclose(r.detach().numpy(), x @ w.T + b, atol=1e-12)
+    (r * torch.tensor(rand(3, 5, seed=3))).sum().backward()
+    np.testing.assert_allclose(ts[2].grad.numpy(), rand(3, 5, seed=3).sum(0), atol=1e-12)
+    np.testing.assert_allclose(ts[1].grad.numpy(), rand(3, 5, seed=3).T @ x, atol=1e-12)
+
+
+@pytest.mark.parametrize("make, text", [
+    (lambda: torch.mm(torch.zeros(2, 3), torch.zeros(2, 3)),
+     r"mat1 and mat2 shapes cannot be multiplied \(2x3 and 2x3\)"),
+    (lambda: torch.mm(torch.zeros(2, 3), torch.zeros(3, 2).double()), "same dtype, but got: float != double"),
+    (lambda: torch.dot(torch.zeros(2), torch.zeros(3)), "inconsistent tensor size"),
+    (lambda: torch.bmm(torch.zeros(2, 3, 4), torch.zeros(2, 3, 4)), "Expected size for first two dimensions"),
+    (lambda: torch.matmul(torch.tensor(1.0), torch.zeros(2)), "at least 1D"),
+    (lambda: torch.einsum("ij,jk->il", torch.zeros(2, 2), torch.zeros(2, 2)), "output subscript l does not appear"),
+    (lambda: torch.einsum("ij,kj->ik", torch.zeros(2, 3), torch.zeros(2, 4)), "does not broadcast"),
+    (lambda: torch.linalg.multi_dot([torch.zeros(2, 2)]), "at least 2 tensors"),
+    (lambda: LINEAR(torch.zeros(2, 3), torch.zeros(4, 5)), "cannot be multiplied")])
+def test_errors(make, text):
+    with pytest.raises(RuntimeError, match=text):
+        make()
+
+
+def test_bool_has_no_product():
+    with pytest.raises(NotImplementedError, match="Bool"):
+        torch.ones(2, 2, dtype=torch.bool) @ torch.ones(2, 2, dtype=torch.bool)
+
+
+def test_chains_are_multiplied_in_the_cheapest_order():
+    ms = [rand(10, 100), rand(100, 5, seed=1), rand(5, 50, seed=2), rand(50, seed=3)]
+    np.testing.assert_allclose(torch.linalg.multi_dot([torch.tensor(m) for m in ms]).numpy(), np.linalg.multi_dot(ms))
+
+
+def test_meta():
+    a, b = torch.empty(1 << 16, 1 << 16, device="meta"), torch.empty(1 << 16, 7, device="meta")
+    assert (a @ b).shape == (1 << 16, 7)
+    assert LINEAR(a, b.t()).shape == (1 << 16, 7)
