@@ -2,16 +2,42 @@
 
 import numpy as np
 
-from ..dtypes import COMPLEX, FLOAT, scalar_name
+from ..dtypes import COMPLEX, FLOAT, from_np, scalar_name
 from ..record import Joint
 from ..return_types import cummax as cummax_struct
 from ..return_types import cummin as cummin_struct
+from ..runtime.allocator import empty
 from ..tensor.geometry import wrap_dim
 from .dispatch import primitive
 from .inplace import apply
-from .reduce_common import F32, F64, I64, is_low, narrow, wide
+from .reduce_common import F32, F64, I64, compiled, is_low, narrow, wide
 from .reduction import publish
 from .registry import FUNCTIONS, INPLACE, METHODS
+
+_kernels = {}
+
+
+def _kernel(kind, in_np, out_np):
+    """The compiled scan for these array types, or None where there is none."""
+    key = (kind, in_np, out_np)
+    k = _kernels.get(key, _kernels)
+    if k is _kernels:
+        k = None
+        a, b = from_np(in_np), from_np(out_np)
+        if all(t.category < FLOAT or t.category == FLOAT and t.itemsize > 1 for t in (a, b)) \
+                and a.category <= b.category and b.category > 0 and compiled():
+            from ..compiler import scan_kernel
+            k = scan_kernel(kind, a.name, b.name).call
+        _kernels[key] = k
+    return k
+
+
+def _run(k, a, dim, np_dtype):
+    out = empty(a.shape, np_dtype)
+    if a.size:
+        k(out, a, 1 << dim)
+    return out
+
 
 # ---------------------------------------------------------------- sums
 
@@ -26,6 +52,9 @@ def _reverse_cumsum(x, dim):
 def _cumsum(a, dim, np_dtype):
     if not a.ndim:
         return narrow(a.copy(), np_dtype)
+    k = _kernel("cumsum", a.dtype, np_dtype)
+    if k is not None:
+        return _run(k, a, dim, np_dtype)
     acc = F32 if is_low(np_dtype) else np_dtype
     a = wide(a)
     if acc == F32 and a.shape[dim] > 32:
@@ -34,7 +63,7 @@ def _cumsum(a, dim, np_dtype):
     with np.errstate(all="ignore"):
         if a.dtype.kind == "c" and acc.kind != "c":
             a = a.real
-        return narrow(np.add.accumulate(a.astype(acc, copy=False), dim, acc), np_dtype)
+        return np.ascontiguousarray(narrow(np.add.accumulate(a.astype(acc, copy=False), dim, acc), np_dtype))
 
 
 def _integer_type(input, dtype):
@@ -52,9 +81,13 @@ def cumsum(input, dim, *, dtype=None):
 def _cumprod(a, dim, np_dtype):
     if not a.ndim:
         return narrow(a.copy(), np_dtype)
+    k = _kernel("cumprod", a.dtype, np_dtype)
+    if k is not None:
+        return _run(k, a, dim, np_dtype)
     acc = F32 if is_low(np_dtype) else np_dtype
     with np.errstate(all="ignore"):
-        return narrow(np.multiply.accumulate(wide(a).astype(acc, copy=False), dim, acc), np_dtype)
+        r = np.multiply.accumulate(wide(a).astype(acc, copy=False), dim, acc)
+        return np.ascontiguousarray(narrow(r, np_dtype))
 
 
 def _cumprod_grad(g, x, dim, out):
@@ -124,6 +157,12 @@ def _running(ufunc, a, dim):
     """Running extremum and where it last occurred; NaN, once met, stays."""
     if not a.ndim:
         return a.copy(), np.zeros((), I64)
+    k = _kernel("cummax" if ufunc is np.maximum else "cummin", a.dtype, a.dtype)
+    if k is not None:
+        values, at = empty(a.shape, a.dtype), empty(a.shape, I64)
+        if a.size:
+            k(values, at, a, 1 << dim)
+        return values, at
     x = wide(a)
     values = ufunc.accumulate(x, dim)
     n = a.shape[dim]
@@ -132,7 +171,7 @@ def _running(ufunc, a, dim):
     if x.dtype.kind == "f":
         here |= np.isnan(x)
     at = np.maximum.accumulate(np.where(here, positions, 0), dim)
-    return narrow(values, a.dtype), at
+    return np.ascontiguousarray(narrow(values, a.dtype)), np.ascontiguousarray(at)
 
 
 @primitive("cummax(Tensor self, int dim) -> (Tensor values, Tensor indices)", vjp=Joint(_position_grad))
@@ -183,6 +222,9 @@ def _logcumsumexp_grad(g, self, out, dim):
 def _logcumsumexp(a, dim):
     if not a.ndim:
         return a.copy()
+    k = _kernel("logcumsumexp", a.dtype, a.dtype)
+    if k is not None:
+        return _run(k, a, dim, a.dtype)
     x = wide(a)
     with np.errstate(all="ignore"):
         if x.dtype.kind == "c":
