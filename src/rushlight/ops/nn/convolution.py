@@ -37,21 +37,44 @@ def _matmul(a, b, out):
     product(a, b, out)
 
 
-def _columns(xp, kernel, stride, dilation, out, groups, lo, hi, merged):
-    """Columns of batch rows lo:hi: (g, c*k, n*l) if merged, else (n, g, c*k, l)."""
-    w = windows(xp[lo:hi], kernel, stride, dilation, out)
-    n, c = w.shape[:2]
-    cg = c // groups
-    w = w.reshape((n, groups, cg) + w.shape[2:]) if groups == 1 else _split_groups(w, groups)
-    k, l = int(np.prod(kernel)), int(np.prod(out))
+def _native(x):
+    """The generated (im2col, col2im) for images like `x`, or None."""
+    if x.ndim != 4 or x.dtype.name not in _LLVM:
+        return None
+    from ...compiler import available
+    if not available():
+        return None
+    from ...compiler.templates.columns import kernels
+    return kernels(_LLVM[x.dtype.name])
+
+
+_LLVM = {"float32": "float", "float64": "double"}
+
+
+def _geometry(shape, kernel, stride, padding, dilation, out, merged):
+    """Geometry words for `compiler.templates.columns`; columns over the batch if merged."""
+    n, c, h, w = shape
+    k, l = kernel[0] * kernel[1], out[0] * out[1]
+    steps = (n * l, l) if merged else (l, c * k * l)
+    return np.array((n, c, h, w, *kernel, *stride, *padding, *dilation, *out, *steps), np.int64)
+
+
+def _columns(x, kernel, stride, padding, dilation, out, groups, merged):
+    """Window columns of x (n, c, *s): (g, c*k, n*l) if merged, else (n, g, c*k, l)."""
+    n, c = x.shape[:2]
+    cg, k, l = c // groups, int(np.prod(kernel)), int(np.prod(out))
+    native = _native(x)
+    if native:
+        cols = empty((groups, cg * k, n * l) if merged else (n, groups, cg * k, l), x.dtype)
+        native[0](cols, x, _geometry(x.shape, kernel, stride, padding, dilation, out, merged))
+        return cols
+    w = windows(pad(x, padding, padding), kernel, stride, dilation, out)
+    w = _split_groups(w, groups)
     if merged:
-        w = np.moveaxis(w, 0, 2 + len(kernel) + 0)      # g, cg, *kernel, n, *out
-        cols = empty(w.shape, xp.dtype)
-        copy_array(cols, w)
-        return cols.reshape(groups, cg * k, n * l)
-    cols = empty(w.shape, xp.dtype)
+        w = np.moveaxis(w, 0, 2 + len(kernel))          # g, cg, *kernel, n, *out
+    cols = empty(w.shape, x.dtype)
     copy_array(cols, w)
-    return cols.reshape(n, groups, cg * k, l)
+    return cols.reshape(groups, cg * k, n * l) if merged else cols.reshape(n, groups, cg * k, l)
 
 
 def _split_groups(w, groups):
@@ -81,18 +104,17 @@ def _forward(x, w, stride, padding, dilation, groups):
     if k == 1 and set(stride) == {1} and not any(padding):
         _matmul(w3[None], x.reshape(n, groups, cg, l), y.reshape(n, groups, o // groups, l))
         return y
-    xp = pad(x, padding, padding)
     yv = y.reshape(n, groups, o // groups, l)
     step = _step(n, cg * groups * k * l)
     for lo in range(0, n, step):
         hi = min(lo + step, n)
         if l < 256 and hi - lo > 1:
-            cols = _columns(xp, kernel, stride, dilation, out, groups, lo, hi, True)
+            cols = _columns(x[lo:hi], kernel, stride, padding, dilation, out, groups, True)
             t = empty((groups, o // groups, (hi - lo) * l), x.dtype)
             _matmul(w3, cols, t)
             copy_array(yv[lo:hi], t.reshape(groups, o // groups, hi - lo, l).transpose(2, 0, 1, 3))
         else:
-            cols = _columns(xp, kernel, stride, dilation, out, groups, lo, hi, False)
+            cols = _columns(x[lo:hi], kernel, stride, padding, dilation, out, groups, False)
             _matmul(w3[None], cols, yv[lo:hi])
     return y
 
@@ -120,41 +142,46 @@ def _adjoint_input(y, w, size, stride, padding, dilation, groups):
         if x.size:
             _matmul(wt[None], y.reshape(n, groups, o // groups, l), x.reshape(n, groups, cg, l))
         return x
-    full = tuple(max(s + 2 * p, (q - 1) * t + d * (kk - 1) + 1) for s, p, q, t, d, kk in
-                 zip(size, padding, out, stride, dilation, kernel))
-    xp = empty((n, c) + full, y.dtype)
-    xp[...] = 0
+    native = _native(y)
+    if native and y.size and w.size and c and min(size):
+        x = empty((n, c) + tuple(size), y.dtype)
+    else:
+        native = None
+        full = tuple(max(s + 2 * p, (q - 1) * t + d * (kk - 1) + 1) for s, p, q, t, d, kk in
+                     zip(size, padding, out, stride, dilation, kernel))
+        xp = empty((n, c) + full, y.dtype)
+        xp[...] = 0
+        if not (y.size and w.size):
+            return np.ascontiguousarray(crop(xp, padding, size))
     step = _step(n, c * k * l)
     yv = y.reshape(n, groups, o // groups, l)
-    if y.size and w.size:
-        for lo in range(0, n, step):
-            hi = min(lo + step, n)
-            m = hi - lo
-            if l < 256 and m > 1:
-                t = empty((groups, o // groups, m, l), y.dtype)
-                copy_array(t, yv[lo:hi].transpose(1, 2, 0, 3))
-                cols = empty((groups, cg * k, m * l), y.dtype)
-                _matmul(wt, t.reshape(groups, o // groups, m * l), cols)
-                cols = cols.reshape((c,) + tuple(kernel) + (m,) + tuple(out))
-                cols = np.moveaxis(cols, 1 + len(kernel), 0)
-            else:
-                cols = empty((m, groups, cg * k, l), y.dtype)
-                _matmul(wt[None], yv[lo:hi], cols)
-                cols = cols.reshape((m, c) + tuple(kernel) + tuple(out))
-            target = windows(xp[lo:hi], kernel, stride, dilation, out)
-            for pos in np.ndindex(*kernel):
-                i = (slice(None), slice(None)) + pos
-                v = target[i]
-                _add_into(v, cols[i])
+    for lo in range(0, n, step):
+        hi = min(lo + step, n)
+        m = hi - lo
+        merged = l < 256 and m > 1
+        if merged:
+            t = empty((groups, o // groups, m, l), y.dtype)
+            copy_array(t, yv[lo:hi].transpose(1, 2, 0, 3))
+            cols = empty((groups, cg * k, m * l), y.dtype)
+            _matmul(wt, t.reshape(groups, o // groups, m * l), cols)
+        else:
+            cols = empty((m, groups, cg * k, l), y.dtype)
+            _matmul(wt[None], yv[lo:hi], cols)
+        if native:
+            native[1](x[lo:hi], cols, _geometry((m, c, *size), kernel, stride, padding, dilation, out, merged))
+            continue
+        if merged:
+            cols = cols.reshape((c,) + tuple(kernel) + (m,) + tuple(out))
+            cols = np.moveaxis(cols, 1 + len(kernel), 0)
+        else:
+            cols = cols.reshape((m, c) + tuple(kernel) + tuple(out))
+        target = windows(xp[lo:hi], kernel, stride, dilation, out)
+        for pos in np.ndindex(*kernel):
+            i = (slice(None), slice(None)) + pos
+            target[i] += cols[i]
+    if native:
+        return x
     return np.ascontiguousarray(crop(xp, padding, size)) if xp.shape[2:] != tuple(size) else xp
-
-
-def _add_into(dst, src):
-    if dst.size < 16384 or dst.dtype.kind == "c":
-        np.add(dst, src, out=dst)
-    else:
-        from .kernels import add_kernel
-        add_kernel(dst.dtype)(dst, dst, src)
 
 
 def _adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
@@ -167,13 +194,13 @@ def _adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
     if not y.size or not dw.size:
         dw[...] = 0
         return dw.reshape((o, cg) + tuple(kernel))
-    xp = pad(np.ascontiguousarray(x), padding, padding)
+    x = np.ascontiguousarray(x)
     step = _step(n, c * k * l)
     first = True
     for lo in range(0, n, step):
         hi = min(lo + step, n)
         m = hi - lo
-        cols = _columns(xp, kernel, stride, dilation, out, groups, lo, hi, True)
+        cols = _columns(x[lo:hi], kernel, stride, padding, dilation, out, groups, True)
         t = empty((groups, o // groups, m, l), y.dtype)
         copy_array(t, y[lo:hi].reshape(m, groups, o // groups, l).transpose(1, 2, 0, 3)
                    if y.flags.c_contiguous else
