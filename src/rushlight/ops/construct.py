@@ -285,6 +285,17 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
     Without `dtype`, Python floats give the default dtype, ints int64, bools bool, complex the default
     complex dtype; arrays keep theirs.
     """
+    if type(data) is list and data and dtype is None and device is None and not requires_grad:
+        # The most common call, without the general machinery.
+        types = set(map(type, data))
+        if len(types) == 1 and devices.usable(None) is devices.CPU:
+            if float in types:
+                return wrap(np.array(data, dtypes.default.float.np))
+            if int in types:
+                try:
+                    return wrap(np.array(data, np.int64))
+                except OverflowError:
+                    raise ValueError("Overflow when unpacking long long") from None
     dtype = as_dtype(dtype, "tensor")
     if pin_memory:
         check_options("tensor", None, pin_memory)

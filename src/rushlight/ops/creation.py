@@ -24,6 +24,12 @@ _U8 = np.dtype(np.uint8)
 
 def shape_of(name, args):
     """The shape from ``f(2, 3)``, ``f((2, 3))`` or ``f(torch.Size)``; errors as PyTorch words them."""
+    for s in args:
+        if type(s) is not int or s < 0:
+            break
+    else:
+        if args:
+            return args
     if len(args) == 1:
         s = args[0]
         if type(s) is int:
@@ -136,8 +142,11 @@ def _by_shape(name, value, doc):
         if pin_memory or layout is not None:
             check_options(name, layout, pin_memory)
         d = dtypes.default.float if dtype is None else as_dtype(dtype, name)
-        a = blank(shape, d, devices.usable(device))
-        return finish(filled(a, value), requires_grad)
+        if devices.usable(device) is devices.META:
+            return finish(blank(shape, d, devices.META), requires_grad)
+        a = alloc(shape, d.np)
+        a.fill(value)
+        return finish(a, requires_grad) if requires_grad else wrap(a)
 
     def factory(*args, size=None, out=None, dtype=None, layout=None, device=None, pin_memory=False,
                 requires_grad=False):

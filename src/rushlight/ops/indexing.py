@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.modes import state
+from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import can_expand, wrap_dim
 from ..tensor.tensor import Tensor, make_view, resolve_bits, shallow, wrap
 from .creation import number_for
@@ -71,12 +72,13 @@ def _gather(a, indices):
         if len(indices) == 1 and indices[0].dtype.kind != "b":
             idx = indices[0]
             n = a.shape[0]
-            if n == 0 and idx.size:
-                raise IndexError(f"index is out of bounds for dimension with size {n}")
-            from ..runtime.allocator import empty as alloc
-            out = alloc(idx.shape + a.shape[1:], a.dtype)
-            if out.nbytes < 65536:
+            if n == 0:
+                if idx.size:
+                    raise IndexError("index is out of bounds for dimension with size 0")
+                return a[idx]
+            if a.nbytes // n * idx.size < 65536:
                 return a.take(idx, 0)
+            out = alloc(idx.shape + a.shape[1:], a.dtype)
             if idx.size and (idx.min() < -n or idx.max() >= n):
                 bad = idx[(idx < -n) | (idx >= n)].flat[0]
                 raise IndexError(f"index {bad} is out of bounds for dimension 0 with size {n}")
@@ -458,6 +460,8 @@ def getitem(self, index):
                     v = None
                 if v is not None and v.size:
                     return window_on(self, v, self._offset + at // a.itemsize)
+    if t is Tensor and index.dtype is dtypes.int64 and index._a.ndim and a.ndim:
+        return _index(self, [index])
     v, indices = resolve(self, index)
     if indices is not None:
         return _index(v, index_tensors(v, indices))
