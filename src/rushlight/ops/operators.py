@@ -15,7 +15,8 @@ _BINARY = {"__add__": "add", "__sub__": "sub", "__mul__": "mul", "__truediv__": 
            "__ilshift__": "bitwise_left_shift_", "__irshift__": "bitwise_right_shift_"}
 _REFLECTED = {"__radd__": "add", "__rmul__": "mul", "__rand__": "bitwise_and", "__ror__": "bitwise_or",
               "__rxor__": "bitwise_xor", "__rsub__": "rsub"}
-_SWAPPED = {"__rtruediv__": "true_divide", "__rfloordiv__": "floor_divide",
+_SWAPPED = {"__rtruediv__": "true_divide", "__rdiv__": "true_divide",
+            "__rfloordiv__": "floor_divide",
             "__rmod__": "remainder", "__rpow__": "pow", "__rmatmul__": "matmul",
             "__rlshift__": "bitwise_left_shift", "__rrshift__": "bitwise_right_shift"}
 _UNARY = {"__neg__": "neg", "__abs__": "abs", "__invert__": "bitwise_not"}

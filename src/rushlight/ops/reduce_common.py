@@ -14,6 +14,8 @@ def axes_of(dim, ndim):
     if dim is None:
         return None
     if type(dim) is int:
+        if 0 <= dim < ndim:
+            return (dim,)
         return (wrap_dim(dim, ndim),) if ndim else _scalar_axes((dim,))
     if isinstance(dim, (bool, float, str)):
         raise TypeError(f"argument 'dim' must be tuple of ints, not {type(dim).__name__}")
@@ -139,6 +141,12 @@ def reduce(k, a, axes, keepdim, out_np):
     if axes is None:
         out = empty((1,) * len(shape) if keepdim else (), out_np)
         k(out, a, (1 << len(shape)) - 1)
+        return out
+    if len(axes) == 1:
+        d, = axes
+        mask = 1 << d
+        out = empty(shape[:d] + (1,) + shape[d + 1:] if keepdim else shape[:d] + shape[d + 1:], out_np)
+        k(out, a, mask)
         return out
     mask = 0
     for d in axes:

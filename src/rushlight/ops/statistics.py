@@ -273,7 +273,7 @@ def _quantile(name, input, q, dim, keepdim, interpolation, skip_nan):
     below = rank.long() if not interpolation == "midpoint" else rank.floor().long()
     out = x.gather(-1, below)
     if interpolation in ("linear", "midpoint"):
-        weight = (rank - below).detach() if interpolation == "linear" else \
+        weight = rank - below if interpolation == "linear" else \
             input.detach().new_full(rank._a.shape, 0.5)
         above = rank.ceil().long()
         out = out.lerp(x.gather(-1, above), weight.expand(out._a.shape))
