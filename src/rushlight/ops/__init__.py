@@ -6,7 +6,7 @@ FAMILIES = [
     "pointwise.arithmetic", "pointwise.elementary", "pointwise.selection", "pointwise.numeric",
     "pointwise.activations", "pointwise.special", "comparison", "reduction", "extrema", "statistics", "scan",
     "sorting", "softmax", "norms",
-    "matmul", "contraction", "linalg.solving", "linalg.factoring", "linalg.spectral", "linalg.norms",
+    "matmul", "contraction", "fft", "linalg.solving", "linalg.factoring", "linalg.spectral", "linalg.norms",
     "random",
     "nn.convolution", "nn.pooling", "nn.normalization", "nn.dropout", "nn.embedding", "nn.losses",
     "nn.recurrent", "nn.attention", "nn.rearrange", "nn.resampling", "nn.distance", "nn.ctc",

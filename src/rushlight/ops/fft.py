@@ -1,0 +1,343 @@
+"""Discrete Fourier transforms in one or several dimensions.
+
+Three primitives, as in PyTorch: complex to complex, real to complex (half of the spectrum), and
+complex (half a spectrum) to real; scale: 0 none, 1 by the root of the number of points, 2 by the number.
+"""
+
+import math
+
+import numpy as np
+
+from .. import dtypes
+from ..dtypes import scalar_name
+from ..tensor.geometry import wrap_dim
+from .dispatch import primitive
+from .padding import _constant
+from .registry import public
+from .slicing import _slice
+
+_NS = ("torch.fft",)
+
+
+def _points(shape, dim):
+    n = 1
+    for d in dim:
+        n *= shape[d]
+    return n
+
+
+def _scaled(a, n, scale):
+    if scale and n:
+        a *= a.real.dtype.type(1 / (math.sqrt(n) if scale == 1 else n))
+    return a
+
+
+# ---------------------------------------------------------------- primitives
+
+@primitive("_fft_c2c(Tensor self, int[] dim, int normalization, bool forward) -> Tensor",
+           vjp={"self": lambda g, dim, normalization, forward:
+                _c2c(g, dim, normalization, not forward)})
+def _c2c(a, dim, normalization, forward):
+    n = _points(a.shape, dim)
+    # NumPy's inverse divides by n when asked for "backward"; "forward" leaves it out.
+    r = np.fft.fftn(a, axes=dim, norm="backward") if forward else np.fft.ifftn(a, axes=dim, norm="forward")
+    return _scaled(np.ascontiguousarray(r).astype(a.dtype, copy=False), n, normalization)
+
+
+@primitive("_fft_r2c(Tensor self, int[] dim, int normalization) -> Tensor",
+           vjp={"self": lambda g, self_shape, dim, normalization:
+                _r2c_gradient(g, self_shape, dim, normalization)})
+def _r2c(a, dim, normalization):
+    r = np.fft.rfftn(a, axes=dim, norm="backward")
+    return _scaled(np.ascontiguousarray(r).astype(np.result_type(a.dtype, np.complex64), copy=False),
+                   _points(a.shape, dim), normalization)
+
+
+def _r2c_gradient(g, shape, dim, normalization):
+    """The half spectrum's gradient, filled with zeros, transformed back."""
+    last = dim[-1]
+    missing = shape[last] - g._a.shape[last]
+    if missing > 0:
+        g = _constant(g, (0, 0) * (g._a.ndim - 1 - last) + (0, missing), 0)
+    return _c2c(g, dim, normalization, False).real
+
+
+@primitive("_fft_c2r(Tensor self, int[] dim, int normalization, int last_dim_size) -> Tensor",
+           vjp={"self": lambda g, dim, normalization: _c2r_gradient(g, dim, normalization)})
+def _c2r(a, dim, normalization, last_dim_size):
+    sizes = [*[a.shape[d] for d in dim[:-1]], last_dim_size]
+    r = np.fft.irfftn(a, sizes, dim, norm="forward")
+    n = 1
+    for s in sizes:
+        n *= s
+    return _scaled(np.ascontiguousarray(r).astype(a.real.dtype, copy=False), n, normalization)
+
+
+def _c2r_gradient(g, dim, normalization):
+    """Every coefficient but those that are their own mirror image counts twice."""
+    r = _r2c(g, dim, normalization)
+    last = dim[-1]
+    double = g._a.shape[last] - r._a.shape[last]
+    if double <= 0:
+        return r
+    n = r._a.shape[last]
+    factor = np.ones(n)
+    factor[1:1 + double] = 2
+    from ..tensor.tensor import wrap
+    shape = [1] * r._a.ndim
+    shape[last] = n
+    return r * wrap(factor.astype(g._a.dtype).reshape(shape))
+
+
+# ---------------------------------------------------------------- arguments
+
+def _scale(name, norm, forward):
+    if norm is None or norm == "backward":
+        return 0 if forward else 2
+    if norm == "forward":
+        return 2 if forward else 0
+    if norm == "ortho":
+        return 1
+    raise RuntimeError(f"Invalid normalization mode: \"{norm}\"")
+
+
+def _promoted(t, complex_=False):
+    d = t.dtype
+    if d.category < dtypes.FLOAT:
+        d = dtypes.default.float
+    if d in (dtypes.float16, dtypes.bfloat16):
+        raise RuntimeError(f"Unsupported dtype {scalar_name(d)}")
+    if complex_ and not d.is_complex:
+        d = d.to_complex()
+    return t.to(d)
+
+
+def _fitted(t, sizes, dims):
+    """`t` cut or filled with zeros to the given sizes."""
+    for n, d in zip(sizes, dims):
+        have = t._a.shape[d]
+        if n < have:
+            t = _slice(t, d, 0, n, 1)
+        elif n > have:
+            t = _constant(t, (0, 0) * (t._a.ndim - 1 - d) + (0, n - have), 0)
+    return t
+
+
+def _real_only(name, t):
+    if t.dtype.is_complex:
+        raise RuntimeError(f"{name} expects a real input tensor, but got {scalar_name(t.dtype)}")
+
+
+def _size(n, have):
+    n = have if n is None else n
+    if n < 1:
+        raise RuntimeError(f"Invalid number of data points ({n}) specified")
+    return n
+
+
+def _dims(name, t, s, dim):
+    """Sizes and dimensions of an n-dimensional transform (-1: keep the size)."""
+    n = t._a.ndim
+    if dim is not None:
+        dim = (dim,) if isinstance(dim, int) else tuple(dim)
+        dims = tuple(wrap_dim(d, n) for d in dim)
+        if len(set(dims)) != len(dims):
+            raise RuntimeError("FFT dims must be unique")
+    if s is not None:
+        s = (s,) if isinstance(s, int) else tuple(s)
+        if dim is None:
+            if len(s) > n:
+                raise RuntimeError(f"Got shape with {len(s)} values but input tensor only has {n} "
+                                   "dimensions.")
+            dims = tuple(range(n - len(s), n))
+        elif len(dims) != len(s):
+            raise RuntimeError("When given, dim and shape arguments must have the same length")
+        sizes = tuple(t._a.shape[d] if k == -1 else k for k, d in zip(s, dims))
+    else:
+        if dim is None:
+            dims = tuple(range(n))
+        sizes = tuple(t._a.shape[d] for d in dims)
+    for k in sizes:
+        if k < 1:
+            raise RuntimeError(f"Invalid number of data points ({k}) specified")
+    return sizes, dims
+
+
+# ---------------------------------------------------------------- one dimension
+
+def _one(name, forward, doc):
+    def fn(input, n=None, dim=-1, norm=None):
+        scale = _scale(name, norm, forward)
+        t = _promoted(input, True)
+        d = wrap_dim(dim, t._a.ndim, scalar_ok=False)
+        return _c2c(_fitted(t, (_size(n, t._a.shape[d]),), (d,)), (d,), scale, forward)
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = doc
+    public(name, namespaces=_NS, method=False, out=True)(fn)
+
+
+_one("fft", True, "The transform ``X[k] = sum_j x[j] exp(-2 pi i j k / n)`` along `dim`.")
+_one("ifft", False, "The inverse of ``fft``.")
+
+
+def _half(name, forward, conjugate, doc):
+    def fn(input, n=None, dim=-1, norm=None):
+        _real_only(name, input)
+        scale = _scale(name, norm, forward)
+        t = _promoted(input)
+        d = wrap_dim(dim, t._a.ndim, scalar_ok=False)
+        r = _r2c(_fitted(t, (_size(n, t._a.shape[d]),), (d,)), (d,), scale)
+        return r.conj() if conjugate else r
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = doc
+    public(name, namespaces=_NS, method=False, out=True)(fn)
+
+
+_half("rfft", True, False, "The first half of the spectrum of a real signal.")
+_half("ihfft", False, True, "The inverse of ``hfft``: half of a Hermitian signal, of a real spectrum.")
+
+
+def _to_real(name, forward, conjugate, doc):
+    def fn(input, n=None, dim=-1, norm=None):
+        scale = _scale(name, norm, forward)
+        t = _promoted(input, True)
+        d = wrap_dim(dim, t._a.ndim, scalar_ok=False)
+        n = _size(n, 2 * (t._a.shape[d] - 1))
+        t = _fitted(t, (n // 2 + 1,), (d,))
+        return _c2r(t.conj() if conjugate else t, (d,), scale, n)
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = doc
+    public(name, namespaces=_NS, method=False, out=True)(fn)
+
+
+_to_real("irfft", False, False, "The real signal of length `n` with the given half spectrum.")
+_to_real("hfft", True, True, "The real spectrum of a Hermitian signal given by its first half.")
+
+
+# ---------------------------------------------------------------- several dimensions
+
+def _several(name, default, core, doc):
+    if default is None:
+        def fn(input, s=None, dim=None, norm=None):
+            return core(input, s, dim, norm)
+    else:
+        def fn(input, s=None, dim=default, norm=None):
+            return core(input, s, dim, norm)
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = doc
+    public(name, namespaces=_NS, method=False, out=True)(fn)
+
+
+def _complex_core(name, forward):
+    def core(input, s, dim, norm):
+        scale = _scale(name, norm, forward)
+        t = _promoted(input, True)
+        sizes, dims = _dims(name, t, s, dim)
+        return _c2c(_fitted(t, sizes, dims), dims, scale, forward) if dims else t.clone()
+    return core
+
+
+def _half_core(name, forward, conjugate):
+    def core(input, s, dim, norm):
+        _real_only(name, input)
+        scale = _scale(name, norm, forward)
+        t = _promoted(input)
+        sizes, dims = _dims(name, t, s, dim)
+        if not dims:
+            raise RuntimeError(f"{name} must transform at least one axis")
+        t = _fitted(t, sizes, dims)
+        if not conjugate:
+            return _r2c(t, dims, scale)
+        # The other dimensions are transformed backwards.
+        r = _r2c(t, dims[-1:], scale).conj()
+        return _c2c(r, dims[:-1], scale, forward) if len(dims) > 1 else r
+    return core
+
+
+def _real_core(name, forward, conjugate):
+    def core(input, s, dim, norm):
+        scale = _scale(name, norm, forward)
+        t = _promoted(input, True)
+        sizes, dims = _last_sizes(name, t, s, dim)
+        last = sizes[-1]
+        t = _fitted(t, (*sizes[:-1], last // 2 + 1), dims)
+        if not conjugate:
+            return _c2r(t, dims, scale, last)
+        if len(dims) > 1:
+            t = _c2c(t, dims[:-1], scale, forward)
+        return _c2r(t.conj(), dims[-1:], scale, last)
+    return core
+
+
+def _last_sizes(name, t, s, dim):
+    n = t._a.ndim
+    given = s is not None
+    if dim is not None and not given:
+        dims = tuple(wrap_dim(d, n) for d in ((dim,) if isinstance(dim, int) else tuple(dim)))
+        if len(set(dims)) != len(dims):
+            raise RuntimeError("FFT dims must be unique")
+        sizes = tuple(t._a.shape[d] for d in dims)
+    elif not given:
+        dims, sizes = tuple(range(n)), t._a.shape
+    else:
+        given_sizes = (s,) if isinstance(s, int) else tuple(s)
+        sizes, dims = _dims(name, t, [k if k != -1 or i < len(given_sizes) - 1 else 1
+                                      for i, k in enumerate(given_sizes)], dim)
+        given = given_sizes[-1] != -1
+    if not dims:
+        raise RuntimeError(f"{name} must transform at least one axis")
+    if not given:
+        sizes = (*sizes[:-1], 2 * (t._a.shape[dims[-1]] - 1))
+    for k in sizes:
+        if k < 1:
+            raise RuntimeError(f"Invalid number of data points ({k}) specified")
+    return sizes, dims
+
+
+for _suffix, _default in (("2", (-2, -1)), ("n", None)):
+    for _base, _core, _doc in (
+            ("fft", lambda n: _complex_core(n, True), "``fft`` over several dimensions."),
+            ("ifft", lambda n: _complex_core(n, False), "``ifft`` over several dimensions."),
+            ("rfft", lambda n: _half_core(n, True, False), "``rfft`` over the last of several dimensions."),
+            ("irfft", lambda n: _real_core(n, False, False), "``irfft`` over several dimensions."),
+            ("hfft", lambda n: _real_core(n, True, True), "``hfft`` over several dimensions."),
+            ("ihfft", lambda n: _half_core(n, False, True), "``ihfft`` over several dimensions.")):
+        _several(_base + _suffix, _default, _core(_base + _suffix), _doc)
+
+
+# ---------------------------------------------------------------- frequencies
+
+@public(namespaces=_NS, method=False, out=True)
+def fftfreq(n, d=1.0, *, dtype=None, layout=None, device=None, requires_grad=False):
+    """The frequencies of ``fft``'s coefficients for sample spacing `d`."""
+    from .sequences import arange
+    k = arange(n, dtype=dtype or dtypes.default.float, device=device)
+    k[n - n // 2:] -= n
+    r = k * (1.0 / (n * d))
+    return r.requires_grad_() if requires_grad else r
+
+
+@public(namespaces=_NS, method=False, out=True)
+def rfftfreq(n, d=1.0, *, dtype=None, layout=None, device=None, requires_grad=False):
+    """The frequencies of ``rfft``'s coefficients for sample spacing `d`."""
+    from .sequences import arange
+    r = arange(n // 2 + 1, dtype=dtype or dtypes.default.float, device=device) * (1.0 / (n * d))
+    return r.requires_grad_() if requires_grad else r
+
+
+def _shift(name, sign, doc):
+    def fn(input, dim=None):
+        n = input._a.ndim
+        dims = tuple(range(n)) if dim is None else tuple(
+            wrap_dim(d, n) for d in ((dim,) if isinstance(dim, int) else dim))
+        if not dims:
+            return input.clone()
+        sizes = [input._a.shape[d] for d in dims]
+        return input.roll([k // 2 if sign > 0 else (k + 1) // 2 for k in sizes], dims)
+    fn.__name__ = fn.__qualname__ = name
+    fn.__doc__ = doc
+    public(name, namespaces=_NS, method=False)(fn)
+
+
+_shift("fftshift", 1, "The zero frequency moved to the middle.")
+_shift("ifftshift", -1, "The inverse of ``fftshift``.")
