@@ -16,6 +16,7 @@ from ...record import Joint
 from ...runtime.allocator import empty
 from ..copy import converted, copy_array
 from ..dispatch import primitive
+from ..products import batched
 from ..registry import public
 from .windows import crop, out_size, pad, tuple_of, windows
 
@@ -33,8 +34,7 @@ def _narrow(out, like):
 
 
 def _matmul(a, b, out):
-    from ..product import product
-    product(a, b, out)
+    batched(a, b, out)
 
 
 def _native(x):
