@@ -504,7 +504,12 @@ class Tensor(metaclass=_TensorMeta):
 
     def __array__(self, dtype=None, copy=None):
         a = self.numpy()
-        return a if dtype is None else a.astype(dtype, copy=False)
+        if dtype is not None and a.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"a tensor of {self.dtype!r} cannot be shown as {np.dtype(dtype)} without "
+                                 "a copy")
+            return a.astype(dtype)
+        return a.copy() if copy else a
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
         from ..ops.registry import function

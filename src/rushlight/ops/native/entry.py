@@ -5,8 +5,9 @@ is (see ``DESC``). What all share (types, singletons, offsets of Tensor slots) i
 
 Note [Common case]: operands are Tensor or Parameter objects on ndarrays of the descriptor's dtype, C order
 (or one value expanded), equal shapes, without pending bits; views whose base has no graph, or whose history is
-current; Python floats and ints as scalars. The thread is the one that loaded this code, in a mode that dispatch has nothing to do for
-(word ``plain`` of the environment, kept by ``autograd.modes``). Anything else goes to the fallback.
+current; Python floats and ints as scalars. The thread is the one that loaded this code, in a mode that dispatch
+has nothing to do for (word ``plain`` of the environment, kept by ``autograd.modes``). Anything else goes to the
+fallback.
 """
 
 from ...compiler.codegen.builder import Module
@@ -268,6 +269,15 @@ class Entry:
         kind = self.f.load("ptr", x + TYPE)
         return kind.eq(self.w.env(self.f, "Tensor")) | kind.eq(self.w.env(self.f, "Parameter"))
 
+    def integer(self, x):
+        """The value of `x`; leave unless it is an int of 64 bits."""
+        f = self.f
+        self.unless(f.load("ptr", x + TYPE).eq(self.w.env(f, "int")))
+        overflow = f.buffer(8, 8)
+        value = f.call("i64", "PyLong_AsLongLongAndOverflow", x, overflow)
+        self.unless(f.load("i32", overflow).eq(0))
+        return value
+
     def check(self, x, mask, i):
         """Leave unless tensor `x` is the common case; note in `mask` whether it needs a gradient."""
         f = self.f
@@ -437,28 +447,29 @@ def _view(w):
         count.set(f.load("i64", only + SIZE))
         items.set(only + TUPLE_ITEMS)
     e.unless(count.get() < 10)
+    total = f.var("i64", 1)
+    old = f.load("ptr", a + DIMS)
+    with f.range(f.load("i32", a + ND).cast("sext", "i64")) as i:
+        total.set(total.get() * f.load("i64", old + i * 8))
+    e.unless(total.get() > 0)
     dims = f.buffer(8 * 10, 8)
-    known, hole = f.var("i64", 1), f.var("i64", -1)
+    rest, hole = f.var("i64", 0), f.var("i64", -1)      # elements that the sizes to come must hold
+    rest.set(total.get())
     with f.range(count.get()) as i:
-        item = f.load("ptr", items.get() + i * 8)
-        e.unless(f.load("ptr", item + TYPE).eq(w.env(f, "int")))
-        size = f.call("i64", "PyLong_AsUnsignedLongLongMask", item)
+        size = e.integer(f.load("ptr", items.get() + i * 8))
         with f.if_else(size.eq(-1)) as (free, given):
             with free:
                 e.unless(hole.get().eq(-1))
                 hole.set(i)
             with given:
-                e.unless((size > 0) & (size < 1 << 40))
-                known.set(known.get() * size)
+                e.unless((size > 0) & (size <= rest.get()))
+                e.unless((rest.get() // size * size).eq(rest.get()))
+                rest.set(rest.get() // size)
                 f.store(size, dims + i * 8)
-    total = f.var("i64", 1)
-    old = f.load("ptr", a + DIMS)
-    with f.range(f.load("i32", a + ND).cast("sext", "i64")) as i:
-        total.set(total.get() * f.load("i64", old + i * 8))
     with f.if_(hole.get().ne(-1)):
-        f.store(total.get() // known.get(), dims + hole.get() * 8)
-        known.set(known.get() * (total.get() // known.get()))
-    e.unless(known.get().eq(total.get()) & (total.get() > 0))
+        f.store(rest.get(), dims + hole.get() * 8)
+        rest.set(1)
+    e.unless(rest.get().eq(1))
 
     def array():
         return _show(w, f, a, count.get().cast("trunc", "i32"), dims, f.value(0, "ptr"),
@@ -477,14 +488,15 @@ def _select(w):
     f = e.f
     e.unless(e.n.eq(2))
     x, key = f.load("ptr", e.args), f.load("ptr", e.args + 8)
-    e.unless(f.load("ptr", key + TYPE).eq(w.env(f, "int")) & e.is_tensor(x))
+    e.unless(e.is_tensor(x))
+    index = e.integer(key)
     mask = f.var("i64", 0)
     e.check(x, mask, 0)
     a = w.get(f, x, "_a")
     nd = f.load("i32", a + ND)
     e.unless(nd > 0)
     i = f.var("i64", 0)
-    i.set(f.call("i64", "PyLong_AsUnsignedLongLongMask", key))
+    i.set(index)
     dims, strides = f.load("ptr", a + DIMS), f.load("ptr", a + STRIDES)
     n = f.load("i64", dims)
     with f.if_(i.get() < 0):

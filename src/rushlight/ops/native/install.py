@@ -17,6 +17,8 @@ from ..registry import FUNCTIONS, METHODS
 from . import entry
 
 _state = None
+_lock = threading.RLock()    # one thread at a time puts functions in place
+_done = set()                # installers that have run
 ALL_DIMS = (1 << 63) - 1     # mask of reduced dimensions
 _keep = []
 
@@ -67,13 +69,24 @@ def ready():
     """Load the entries (once); False where this interpreter is not laid out as they expect."""
     global _state
     if _state is None:
-        _state = _load() or False
+        if threading.current_thread() is not threading.main_thread():
+            return False            # generated functions serve the main thread, which loads them when it comes
+        with _lock:
+            _state = _load() or False
     return bool(_state)
+
+
+def _first(installer):
+    """Whether `installer` is to run now: the entries are there and it has not run."""
+    if not ready() or installer in _done:
+        return False
+    _done.add(installer)
+    return True
 
 
 def _load():
     from ...compiler import available
-    if not available() or threading.current_thread() is not threading.main_thread():
+    if not available():
         return None
     offsets = _offsets()
     if not _sound(offsets):
@@ -206,10 +219,10 @@ def fill_plan(rec, mask, plan):
     index = {rec.args[p].name: k for k, p in enumerate(rec.tensor_args)}
     codes = []
     for name in plan.names:
-        if name == "out":
-            codes.append(entry.OUTPUT)
-        elif name in index:
+        if name in index:           # derived ops have inputs that are called "out"
             codes.append(index[name])
+        elif name == "out":
+            codes.append(entry.OUTPUT)
         elif rec.kind == "view" and name in _VIEW_CODES:
             codes.append(_VIEW_CODES[name])
         elif name == "self_shape":
@@ -231,16 +244,16 @@ def adopt(rec, key, launch):
     """First float32 run of a record: make its generated functions and publish them."""
     if key not in _PATTERNS or launch.kernel is None or not ready():
         return
-    if _parameter is None and "rushlight.nn.parameter" in sys.modules:
-        parameter_type(sys.modules["rushlight.nn.parameter"].Parameter)
-    if not _state.descriptors:
+    with _lock:
+        if _parameter is None and "rushlight.nn.parameter" in sys.modules:
+            parameter_type(sys.modules["rushlight.nn.parameter"].Parameter)
         install_views()
         install_sum()
-    if rec not in _state.descriptors:
-        publish(rec)
-    fill(rec, key, launch)
-    for mask, plan in rec.plans.items():
-        fill_plan(rec, mask, plan)
+        if rec not in _state.descriptors:
+            publish(rec)
+        fill(rec, key, launch)
+        for mask, plan in list(rec.plans.items()):
+            fill_plan(rec, mask, plan)
 
 
 def _plain(rec):
@@ -329,7 +342,7 @@ def _replace(fn, twin, dunders=()):
 
 def install_views():
     """Generated ``view`` of sizes and ``x[i]``, for any dtype."""
-    if not ready():
+    if not _first("views"):
         return
     from ..slicing import _select
     from ..views import _view
@@ -348,21 +361,22 @@ def _twins(functions, make):
 
 def install_products(kernel):
     """Generated ``a @ b`` of matrices and ``linear`` with bias, once the float32 GEMM is there."""
-    if not ready():
-        return
-    from .. import matmul
-    mm, linear = matmul._mm.record, matmul._linear_bias.record
-    functions = {METHODS["matmul"], FUNCTIONS["torch"]["matmul"], METHODS["mm"], FUNCTIONS["torch"]["mm"]}
-    _twins([(fn, ()) for fn in functions], lambda fn: _serve(mm, "rl_matmul", fn, kernel))
-    op = Tensor.__dict__["__matmul__"]
-    Tensor.__matmul__ = _bound(_serve(mm, "rl_matmul", op, kernel))
-    fn = FUNCTIONS["torch.nn.functional"]["linear"]
-    _replace(fn, _serve(linear, "rl_linear", fn, kernel))
+    with _lock:
+        if not _first("products"):
+            return
+        from .. import matmul
+        mm, linear = matmul._mm.record, matmul._linear_bias.record
+        functions = {METHODS["matmul"], FUNCTIONS["torch"]["matmul"], METHODS["mm"], FUNCTIONS["torch"]["mm"]}
+        _twins([(fn, ()) for fn in functions], lambda fn: _serve(mm, "rl_matmul", fn, kernel))
+        op = Tensor.__dict__["__matmul__"]
+        Tensor.__matmul__ = _bound(_serve(mm, "rl_matmul", op, kernel))
+        fn = FUNCTIONS["torch.nn.functional"]["linear"]
+        _replace(fn, _serve(linear, "rl_linear", fn, kernel))
 
 
 def install_sum():
     """Generated ``x.sum()`` over all elements of a float32 tensor."""
-    if not ready():
+    if not _first("sum"):
         return
     from ...compiler import reduce_kernel
     from .. import reduction

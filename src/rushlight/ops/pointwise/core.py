@@ -9,7 +9,7 @@ import numpy as np
 from ... import dtypes
 from ...autograd.modes import state
 from ...dtypes import BOOL, FLOAT, INT, can_cast, result_type_of, scalar_name
-from ...record import Record
+from ...record import RECORDS, Record
 from ...runtime.allocator import empty
 from ...tensor.geometry import broadcast_shapes, is_dense, permuted_strides
 from ...tensor.storage import MetaArray
@@ -51,6 +51,16 @@ def pointwise(schema, formula, *, promote="default", vjp=None, saves="self", **f
     call.__name__ = call.__qualname__ = rec.name
     call.__doc__ = rec.doc
     return call
+
+
+def _forget():
+    """Drop all launches: they depend on the default dtype, which has changed."""
+    for rec in RECORDS.values():
+        if rec.kind == "pointwise":
+            rec.extra.clear()
+
+
+dtypes.on_default_change.append(_forget)
 
 
 class Launch:
