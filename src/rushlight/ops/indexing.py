@@ -501,6 +501,12 @@ def setitem(self, index, value):
             _assign(v, value)
         return
     if value is None:
+        mask = indices[0]
+        if len(indices) == 1 and mask is not None and mask.dtype is dtypes.bool_ and untracked(v) and \
+                mask._a.shape == v._a.shape and not v._bits & 3:
+            np.copyto(v._a, number, where=mask._a)
+            v._storage.version += 1
+            return
         value = wrap(np.array(number, self.dtype.np))
     elif value.dtype is not self.dtype:
         if value._a.ndim:
