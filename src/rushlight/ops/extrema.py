@@ -158,9 +158,10 @@ def _min_dim(a, dim, keepdim):
 
 
 def _three_forms(name, everything, along, struct, pairwise):
-    def function(input, dim=None, keepdim=False, *, other=None, out=None, axis=None):
+    def function(input, dim=None, keepdim=False, *, other=None, out=None, axis=None, keepdims=False):
         if axis is not None:
             dim = axis
+        keepdim = keepdim or keepdims
         if other is None and isinstance(dim, Tensor):
             other = dim
         if other is not None:

@@ -100,7 +100,7 @@ def _sum_dim(a, axes, keepdim, np_dtype):
     return _accumulate(a, axes, keepdim, np_dtype)
 
 
-def sum(input, dim=None, keepdim=False, *, dtype=None, axis=None):
+def sum(input, dim=None, keepdim=False, *, dtype=None):
     """Sum over `dim` (an int, several, or None for all); integers and bools are summed as int64."""
     if dtype is None:
         d = input.dtype
@@ -109,15 +109,12 @@ def sum(input, dim=None, keepdim=False, *, dtype=None, axis=None):
         np_dtype = dtype.np
         if dtype.category < input.dtype.category:
             input = input.to(dtype)
-    if axis is not None:
-        dim = axis
     if dim is None and not keepdim:
         return _sum_all(input, np_dtype)
     return _sum_dim(input, axes_of(dim, input._a.ndim), bool(keepdim), np_dtype)
 
 
-FUNCTIONS.setdefault("torch", {})["sum"] = publish("sum", sum)
-METHODS["sum"] = sum
+publish("sum", sum)
 
 
 # ---------------------------------------------------------------- mean
@@ -161,18 +158,15 @@ def _float_result(input, dtype, name):
     return dtype.np
 
 
-def mean(input, dim=None, keepdim=False, *, dtype=None, axis=None):
+def mean(input, dim=None, keepdim=False, *, dtype=None):
     """Average over `dim`; integer tensors need a floating `dtype`."""
     np_dtype = _float_result(input, dtype, "mean")
-    if axis is not None:
-        dim = axis
     if dim is None and not keepdim:
         return _mean_all(input, np_dtype)
     return _mean_dim(input, axes_of(dim, input._a.ndim), bool(keepdim), np_dtype)
 
 
-FUNCTIONS["torch"]["mean"] = publish("mean", mean)
-METHODS["mean"] = mean
+publish("mean", mean)
 
 
 # ---------------------------------------------------------------- without NaN

@@ -11,7 +11,7 @@ from ..tensor.geometry import wrap_dim
 from .dispatch import primitive
 from .reduce_common import compiled, narrow, wide
 from .reduction import publish
-from .registry import FUNCTIONS, METHODS
+from .registry import FUNCTIONS
 
 _kernels = {}
 
@@ -120,7 +120,6 @@ log_softmax = _function(_log_softmax, "log_softmax_lastdim_kernel_impl")
 log_softmax.__doc__ = "log(softmax(input)) along `dim`, without overflow."
 publish("softmax", softmax, namespaces=("torch", "torch.special"))
 publish("log_softmax", log_softmax, namespaces=("torch", "torch.special"))
-METHODS["softmax"], METHODS["log_softmax"] = softmax, log_softmax
 
 
 def _implicit_dim(name, ndim, stacklevel):
