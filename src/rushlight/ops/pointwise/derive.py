@@ -1,7 +1,11 @@
 """Gradients of pointwise formulas by symbolic differentiation."""
 
+from itertools import count
+
 from ...record import Record
 from ...tensor.tensor import Tensor
+
+_fresh = count(100)
 
 
 class DerivedRule:
@@ -77,8 +81,8 @@ def _rule(rec, arg, tensors, params, gradient, read, used_params):
             full[n + 1 + k] = x
         from ...compiler.expr import input_
         for k, x in enumerate(full):
-            if x is None:                     # not read by the result: any leaf serves
-                full[k] = input_(100 + k, "f")
+            if x is None:                     # not read by the result: a leaf that nobody else uses
+                full[k] = input_(next(_fresh), "f")
         return gradient(g, *full)
 
     own = "grad"                # the derived op's operand for what its rules call g
