@@ -49,7 +49,7 @@ def _cat(arrays, dim):
     first = arrays[0]
     if first.ndim < 4 and first.size and first.nbytes * len(arrays) < 65536:
         # Few bytes: NumPy's own check of shapes and types is the shortest way.
-        if all([a.dtype == first.dtype and a.ndim == first.ndim for a in arrays]):
+        if all(a.dtype == first.dtype and a.ndim == first.ndim for a in arrays):
             return np.concatenate(arrays, dim)
     parts = [a for a in arrays if a.shape != (0,)]
     d = _result_dtype(arrays)
