@@ -6,6 +6,9 @@ Iterative throughout, so that a chain of any length works; re-entrant, because a
 from heapq import heappop, heappush, heappushpop
 from sys import getrefcount
 
+import numpy as np
+
+from ..tensor.geometry import can_expand, is_dense
 from .modes import state
 from .node import Node, edge_of
 
@@ -220,7 +223,6 @@ def _run(node, grads):
 def conform(g, shape, dtype, edges=None, i=0):
     """A gradient in the shape and type of what it is the gradient of: broadcast dimensions summed."""
     if g._a.shape != shape:
-        from ..tensor.geometry import can_expand
         if not can_expand(shape, g._a.shape):
             raise RuntimeError(f"a node returned an invalid gradient at index {i} - got {list(g.shape)} but "
                                f"expected shape compatible with {list(shape)}")
@@ -237,10 +239,10 @@ def sum_to(g, shape):
     """Sum `g` over the dimensions along which `shape` was broadcast to it."""
     lead = len(g._a.shape) - len(shape)
     dims = list(range(lead))
-    dims += [lead + i for i, s in enumerate(shape) if s == 1 and g._a.shape[lead + i] != 1]
-    if not dims:
-        return g
-    g = g.sum(dims, True)
+    inner = [lead + i for i, s in enumerate(shape) if s == 1 and g._a.shape[lead + i] != 1]
+    if not inner:
+        return g.sum(dims) if lead else g
+    g = g.sum(dims + inner, True)
     return g.reshape(shape) if lead else g
 
 
@@ -296,7 +298,6 @@ def _shared(g):
 
 
 def _copy_like(g, leaf):
-    from ..tensor.geometry import is_dense
     prev, state.grad = state.grad, False
     try:
         out = leaf.new_empty_strided(leaf.shape, leaf.stride()) if is_dense(
@@ -315,7 +316,7 @@ def root_grad(t, g):
         if t.dtype.is_complex:
             raise RuntimeError("grad can be implicitly created only for real scalar outputs but got "
                                f"{t.dtype!r}")
-        return t.new_ones(t._a.shape)
+        return _one(t)
     if not hasattr(g, "_a"):
         raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
     if g._a.shape != t._a.shape:
@@ -326,6 +327,13 @@ def root_grad(t, g):
                            f"same dtype. Mismatch in dtype: grad_output[0] has a dtype of {g.dtype!r} "
                            f"and output[0] has a dtype of {t.dtype!r}.")
     return g
+
+
+def _one(t):
+    from ..tensor.tensor import MetaArray, wrap
+    if type(t._a) is MetaArray:
+        return t.new_ones(t._a.shape)
+    return wrap(np.ones(t._a.shape, t._a.dtype))
 
 
 def _roots(tensors, grads):

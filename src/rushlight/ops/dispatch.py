@@ -201,15 +201,16 @@ class Plan:
     the call; rules: (argument position, function, indices into [g, *saved]).
     """
 
-    __slots__ = ("names", "kinds", "fetch", "rules", "has_tensors", "joint", "rec", "list_args", "backward")
+    __slots__ = ("names", "kinds", "fetch", "rules", "has_tensors", "joint", "rec", "list_args", "backward", "used")
 
     def gather(self, node, grads):
         """[gradient, or the tuple of several; saved values...], unpacked."""
         if self.rec.n_out == 1:
             values = [grads[0]]
         else:
-            values = [tuple([zeros_for(o) if x is None and o is not None else x
-                             for x, o in zip(grads, node.outs)])]
+            used = self.used
+            values = [tuple([zeros_for(o) if x is None and o is not None and k in used else x
+                             for k, (x, o) in enumerate(zip(grads, node.outs))])]
         for kind, x in zip(self.kinds, node.saved):
             if kind:
                 x = unpack(x, node) if kind == 1 else [None if y is None else unpack(y, node) for y in x]
@@ -355,6 +356,7 @@ def make_plan(rec, mask):
     p.rec = rec
     p.names, p.kinds, p.fetch = [], [], []
     p.joint = None
+    p.used = set()              # outputs whose gradients the rules read
     p.list_args = {i for i in rec.tensor_args if rec.args[i].is_list}
     index = {a.name: i for i, a in enumerate(rec.args)}
     vjp = rec.vjp
@@ -369,10 +371,13 @@ def make_plan(rec, mask):
         for name in _names(fn):
             if name == "g":
                 idx.append(-1 if multi else 0)
+                p.used.add(0)
             elif name == "gs":
                 idx.append(0)
+                p.used.update(range(64))
             elif name[0] == "g" and name[1:].isdigit():
                 idx.append(-1 - int(name[1:]) if multi else 0)
+                p.used.add(int(name[1:]))
             else:
                 if name not in p.names:
                     p.names.append(name)

@@ -7,6 +7,7 @@ Arithmetic and methods come from the op table: a name that is not defined here i
 import numpy as np
 
 from .. import devices
+from ..autograd.engine import backward as _backward
 from ..autograd.modes import state
 from ..autograd.node import Node, edge_of, next_seq
 from ..dtypes import BY_NP, from_np
@@ -389,8 +390,7 @@ class Tensor(metaclass=_TensorMeta):
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
         """Accumulate the gradient of this tensor (weighted by `gradient`) into the leaves' ``.grad``."""
-        from ..autograd.engine import backward
-        backward((self,), (gradient,), retain_graph, create_graph, inputs=inputs)
+        _backward((self,), (gradient,), retain_graph, create_graph, inputs=inputs)
 
     def register_hook(self, hook):
         """Call ``hook(grad)`` when this tensor's gradient is computed; a result replaces it."""

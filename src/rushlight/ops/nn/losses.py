@@ -260,6 +260,22 @@ def binary_cross_entropy_with_logits(input, target, weight=None, size_average=No
 
 # ---------------------------------------------------------------- likelihoods
 
+_row_numbers = np.arange(0)
+
+
+def _rows(n):
+    """0, 1, ..., n - 1, kept between calls."""
+    global _row_numbers
+    if len(_row_numbers) < n:
+        _row_numbers = np.arange(max(n, 1024))
+    return _row_numbers[:n]
+
+
+def _in_range(target, c):
+    """Whether all classes lie in [0, c): one pass, negative numbers being large unsigned ones."""
+    return target.size == 0 or int(target.view(np.uint64).max()) < c
+
+
 def _nll_grad(g0, self_shape, target, weight, reduction, ignore_index, out1):
     return nll_backward(g0, target, weight, tuple(self_shape), reduction, ignore_index, out1)
 
@@ -268,6 +284,15 @@ def _nll_grad(g0, self_shape, target, weight, reduction, ignore_index, out1):
            "int ignore_index) -> (Tensor, Tensor)", vjp={"self": _nll_grad}, node="NllLossBackward0")
 def _nll(x, target, weight, reduction, ignore_index):
     """(loss, total weight) of log-probabilities (n, c, *d) and classes (n, *d)."""
+    if weight is None and x.ndim == 2 and x.dtype.itemsize > 2 and _in_range(target, x.shape[1]):
+        picked = x[_rows(len(target)), target]
+        if reduction == NONE:
+            return -picked, np.zeros((), x.dtype)
+        loss = -np.add.reduce(picked, dtype=np.float64)
+        n = len(target)
+        if reduction == MEAN:
+            loss = loss / n if n else np.float64("nan")
+        return np.array(loss, x.dtype), np.array(n, x.dtype)
     t = target[:, None] if x.ndim > 1 else target[None]
     axis = 1 if x.ndim > 1 else 0
     keep = t != ignore_index
@@ -291,6 +316,10 @@ def _nll(x, target, weight, reduction, ignore_index):
                 _nll_grad_grad(g, target, weight, reduction, ignore_index, total)})
 def nll_backward(g, target, weight, shape, reduction, ignore_index, total):
     """Gradient of the log-probabilities: minus the weight at the class, zero elsewhere."""
+    if weight is None and len(shape) == 2 and g.dtype.itemsize > 2 and _in_range(target, shape[1]):
+        out = np.zeros(shape, g.dtype)
+        out[_rows(len(target)), target] = -(g / total if reduction == MEAN else g)
+        return out
     axis = 1 if len(shape) > 1 else 0
     t = np.expand_dims(target, axis)
     keep = t != ignore_index
@@ -338,8 +367,7 @@ def _nll_loss(input, target, weight, reduction, ignore_index):
         target = target.to(dtypes.int64)
     a = target._a
     if type(a) is np.ndarray and a.size:
-        low, high = a.min(), a.max()
-        if low < 0 or high >= c:
+        if not _in_range(a, c):
             bad = a[((a < 0) | (a >= c)) & (a != ignore_index)]
             if bad.size:
                 raise IndexError(f"Target {int(bad.reshape(-1)[0])} is out of bounds.")
