@@ -60,8 +60,10 @@ def _types_of(args, kwargs):
 
 
 def _overridable(fn):
-    if getattr(fn, "_overridable", False):
+    if isinstance(fn, type) or getattr(fn, "_overridable", False):
         return fn
+    if isinstance(fn, property):
+        return property(_overridable(fn.fget), fn.fset and _overridable(fn.fset))
 
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):
