@@ -3,7 +3,8 @@
 ``columns(cols, x, geometry)`` writes, ``image(x, cols, geometry)`` adds up. x is (n, c, h, w) in C order; the
 entry for channel c, kernel position (i, j), image n and output (p, q) stands at
 
-    cols[(c KH KW + i KW + j) * position_step + n * image_step + p OW + q]  =  x[n, c, p SH - PH + i DH, q SW - PW + j DW]
+    cols[(c KH KW + i KW + j) * position_step + n * image_step + p OW + q]
+        = x[n, c, p SH - PH + i DH, q SW - PW + j DW]
 
 (zero outside), so one layout serves products an image and products over the batch. ``geometry`` is an int64 array
 of the words in ``FIELDS``. Work is cut into fixed tiles: a kernel position of a channel, or a plane of the image.
