@@ -280,14 +280,6 @@ def mutation_of_saved_tensors_allowed(torch):
     return x.grad
 
 
-def saved_tensor_register_hooks(torch):
-    x = torch.tensor([3.0], requires_grad=True)
-    y = x.exp()
-    y.grad_fn._raw_saved_result.register_hooks(lambda t: t, lambda t: t * 10)
-    y.backward()
-    return x.grad
-
-
 def backward_hook_may_call_backward(torch):
     x = torch.tensor(2.0, requires_grad=True)
     inner = torch.tensor(5.0, requires_grad=True)

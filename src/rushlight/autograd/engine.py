@@ -9,8 +9,8 @@ from sys import getrefcount
 import numpy as np
 
 from ..tensor.geometry import can_expand, is_dense
-from .modes import state
-from .node import Node, edge_of
+from .modes import state, switch_grad
+from .node import AccumulateGrad, Node, edge_of
 
 
 def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_grad=True):
@@ -22,18 +22,55 @@ def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_gra
     """
     deps, order = _dependencies(roots)
     needed = None if capture is None else _needed(order, capture)
-    buffers = {}
-    ready = []              # heap of nodes that wait beside `node`, latest recorded first
-    node = None
-    prev = state.grad
-    if prev is not create_graph:
-        state.grad = create_graph
+    if watchers or capture is not None:
+        with _Pass(deps, roots, needed, capture, accumulate_grad):
+            _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad, deps, needed)
+    else:
+        _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad, deps, None)
+
+
+watchers = []               # hooks that ask `state.backward` about the pass they run in
+
+
+class _Pass:
+    """What hooks and re-entrant functions may ask about the backward pass they run in."""
+
+    __slots__ = ("deps", "roots", "needed", "capture", "accumulates", "outer", "__weakref__")
+
+    def __init__(self, deps, roots, needed, capture, accumulates):
+        self.deps, self.roots, self.needed, self.capture = deps, roots, needed, capture
+        self.accumulates = accumulates
+
+    def reaches(self, edge):
+        """Whether a gradient will come to the edge ``(target, index)``."""
+        target = edge[0]
+        there = target in self.deps or any(r[0] is target for r in self.roots)
+        return there and (self.needed is None or target in self.needed or edge in self.capture)
+
+    def __enter__(self):
+        self.outer, state.backward = state.backward, self
+
+    def __exit__(self, *exc):
+        state.backward = self.outer
+
+
+def _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad, deps, needed):
+    """Run the nodes of one backward pass.
+
+    `node` is the next to run and `incoming` its gradients when they are at hand; gradients of the others
+    wait in `buffers`, and nodes that are ready beside `node` in the heap `ready`, latest recorded first.
+    """
+    buffers, ready = {}, []
+    node = incoming = None
+    plain = capture is None
+    anomaly = state.anomaly
+    prev = switch_grad(create_graph)
     try:
         for (target, nr), g in zip(roots, grads):
             _add(buffers, target, nr, g)
         g = grads = None
         for target in list(buffers):
-            if target not in deps:
+            if not deps[target]:
                 if isinstance(target, Node):
                     heappush(ready, (-target.seq, target))
                 else:
@@ -43,31 +80,26 @@ def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_gra
                 if not ready:
                     break
                 node = heappop(ready)[1]
-            elif ready:
+            elif ready and -ready[0][0] > node.seq:
+                if incoming is not None:
+                    buffers[node] = incoming
+                    incoming = None
                 node = heappushpop(ready, (-node.seq, node))[1]
-            incoming = buffers.pop(node, None)
+            if incoming is None:
+                incoming = buffers.pop(node, None)
             edges = node.edges
             if incoming is None:
                 outgoing = [None] * len(edges)
+            elif plain and node.ext is None and not anomaly:
+                outgoing = node.apply(incoming)
+                if type(outgoing) is not list:
+                    outgoing = list(outgoing)
+                if not keep_graph:
+                    node.release()
             else:
-                if node.ext is not None:
-                    incoming = _tensor_hooks(node, incoming)
-                if capture is not None:
-                    for nr, g in enumerate(incoming):
-                        if (node, nr) in capture and g is not None:
-                            capture[node, nr] = g
-                    g = None
-                if needed is not None and node not in needed:
-                    outgoing = [None] * len(edges)
-                else:
-                    if state.anomaly or node.ext is not None:
-                        outgoing = list(_run(node, incoming))
-                    else:
-                        outgoing = node.apply(incoming)
-                        if type(outgoing) is not list:
-                            outgoing = list(outgoing)
-                    if not keep_graph:
-                        node.release()
+                outgoing = _run_watched(node, incoming, capture, needed)
+                if not keep_graph and (needed is None or node in needed):
+                    node.release()
             node = incoming = None
             i = -1
             for e in edges:
@@ -81,7 +113,8 @@ def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_gra
                 if g is not None:
                     outgoing[i] = None
                     if inner:
-                        shape, dtype = target.outs[nr]
+                        outs = target.outs
+                        shape, dtype = outs[nr]
                     else:
                         shape, dtype = target._a.shape, target.dtype
                     if g._a.shape != shape or g.dtype is not dtype:
@@ -89,10 +122,16 @@ def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_gra
                     buf = buffers.get(target)
                     if buf is None:
                         if inner:
-                            outs = target.outs
-                            buf = [g] if len(outs) == 1 else [None] * len(outs)
+                            if len(outs) == 1:
+                                buf = [g]
+                                if n == 0 and node is None:
+                                    node, incoming = target, buf
+                                    g = buf = None
+                                    continue
+                            else:
+                                buf = [None] * len(outs)
                         else:
-                            if n == 0 and capture is None and target._meta is None:
+                            if n == 0 and plain and target._meta is None:
                                 fresh = getrefcount(g) <= 2
                                 accumulate(target, g, create_graph, fresh)
                                 g = None
@@ -116,32 +155,45 @@ def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_gra
                     else:
                         heappush(ready, (-target.seq, target))
     finally:
-        if state.grad is not prev:
-            state.grad = prev
+        switch_grad(prev)
+
+
+def _run_watched(node, incoming, capture, needed):
+    """Run a node that has hooks or is captured, or in anomaly mode; a list of gradients for its edges."""
+    if node.ext is not None and (needed is None or node in needed or any(
+            (node, nr) in capture for nr in range(len(incoming)))):
+        incoming = _tensor_hooks(node, incoming)
+    if capture is not None:
+        for nr, g in enumerate(incoming):
+            if (node, nr) in capture and g is not None:
+                capture[node, nr] = g
+    if needed is not None and node not in needed:
+        return [None] * len(node.edges)
+    return list(_run(node, incoming))
 
 
 def _dependencies(roots):
-    """How many edges lead to each target, and the nodes that can be reached."""
+    """How many edges lead to each target (roots included), and the nodes that can be reached."""
     deps, order = {}, []
     stack = []
-    seen = set()
     for target, _ in roots:
-        if isinstance(target, Node) and target not in seen:
-            seen.add(target)
-            stack.append(target)
+        if target not in deps:
+            deps[target] = 0
+            if isinstance(target, Node):
+                stack.append(target)
     while stack:
         node = stack.pop()
         order.append(node)
         for e in node.edges:
             if e is not None:
                 target = e[0]
-                if target in deps:
-                    deps[target] += 1
-                else:
+                n = deps.get(target)
+                if n is None:
                     deps[target] = 1
-                    if isinstance(target, Node) and target not in seen:
-                        seen.add(target)
+                    if isinstance(target, Node):
                         stack.append(target)
+                else:
+                    deps[target] = n + 1
     return deps, order
 
 
@@ -330,10 +382,11 @@ def root_grad(t, g):
 
 
 def _one(t):
-    from ..tensor.tensor import MetaArray, wrap
-    if type(t._a) is MetaArray:
-        return t.new_ones(t._a.shape)
-    return wrap(np.ones(t._a.shape, t._a.dtype))
+    from ..tensor.tensor import wrap
+    a = t._a
+    if type(a) is not np.ndarray:
+        return t.new_ones(a.shape)
+    return wrap(np.ones(a.shape, a.dtype) if a.shape else np.array(1, a.dtype))
 
 
 def _roots(tensors, grads):
@@ -351,7 +404,18 @@ def _roots(tensors, grads):
 def _tuple(x, n=None):
     if x is None:
         return (None,) * n
-    return (x,) if hasattr(x, "_a") else tuple(x)
+    return (x,) if hasattr(x, "_a") or hasattr(x, "output_nr") else tuple(x)
+
+
+def backward_scalar(t, retain_graph, create_graph):
+    """`backward` of one recorded real scalar; False when `t` is no such tensor."""
+    node = t._grad_fn
+    if node is None or t._view is not None or t._a.size != 1 or t.dtype.is_complex or \
+            type(node) is AccumulateGrad:
+        return False
+    keep = create_graph if retain_graph is None else retain_graph
+    execute(((node, t._out_nr),), [_one(t)], keep, bool(create_graph))
+    return True
 
 
 def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
@@ -371,7 +435,7 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
     if inputs is not None:
         inputs = _tuple(inputs)
         if not inputs:
-            raise RuntimeError("'inputs' argument to backward cannot be empty.")
+            raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
         capture = {_input_edge(t): None for t in inputs}
     roots, grads = _roots(tensors, grads)
     keep = create_graph if retain_graph is None else retain_graph
@@ -384,7 +448,17 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
                     t._grad = g if t._grad is None else t._grad + g
 
 
+def _zeros_at(t):
+    if hasattr(t, "_a"):
+        return t.new_zeros(t._a.shape)
+    from ..ops.dispatch import zeros_for
+    return zeros_for(t[0].outs[t[1]])
+
+
 def _input_edge(t):
+    if isinstance(t, tuple):            # a GradientEdge
+        node, nr = t
+        return (node.variable, 0) if type(node) is AccumulateGrad else (node, nr)
     e = edge_of(t)
     if e is None:
         raise RuntimeError("One of the differentiated Tensors does not require grad")
@@ -416,13 +490,13 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
     capture = dict.fromkeys(edges)
     execute(roots, grads, keep, create_graph, capture, accumulate_grad=False)
     result = []
-    for t, e in zip(inputs, edges):
+    for i, (t, e) in enumerate(zip(inputs, edges)):
         g = capture[e]
         if g is None:
             if materialize_grads:
-                g = t.new_zeros(t._a.shape)
+                g = _zeros_at(t)
             elif not allow_unused:
-                raise RuntimeError("One of the differentiated Tensors appears to not have been used in "
+                raise RuntimeError(f"The differentiated Tensor at index {i} appears to not have been used in "
                                    "the graph. Set allow_unused=True if this is the desired behavior.")
         result.append(g)
     return tuple(result)

@@ -17,9 +17,9 @@ class FunctionCtx:
 
     def save_for_backward(self, *tensors):
         """Keep tensors (inputs, outputs or intermediates) for ``ctx.saved_tensors`` in backward."""
-        for t in tensors:
+        for i, t in enumerate(tensors):
             if t is not None and not hasattr(t, "_a"):
-                raise TypeError("save_for_backward can only save variables, but argument is of type "
+                raise TypeError(f"save_for_backward can only save variables, but argument {i} is of type "
                                 f"{type(t).__name__}")
         self._to_save = tensors
 
@@ -97,11 +97,11 @@ class FunctionNode(Node):
         for i, (r, is_tensor) in enumerate(zip(result, self.n_inputs)):
             if is_tensor:
                 if r is not None and not hasattr(r, "_a"):
-                    raise TypeError(f"function {type(self).__name__} returned gradient {i} of type "
+                    raise RuntimeError(f"function {type(self).__name__} returned gradient {i} of type "
                                     f"{type(r).__name__}; expected a Tensor or None")
                 out.append(r)
             elif r is not None:
-                raise RuntimeError(f"function {type(self).__name__} returned a gradient different from "
+                raise RuntimeError(f"function {type(self).__name__} returned a gradient different than "
                                    f"None at position {i + 1}, but the corresponding forward input was "
                                    "not a Variable")
         return out
@@ -134,9 +134,9 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
     """
 
     def __init__(self, *args, **kwargs):
-        raise RuntimeError(f"Legacy autograd function object was called: {type(self)}. Please use "
-                           "new-style autograd function with static forward method: call "
-                           "Function.apply(...).")
+        import warnings
+        warnings.warn(f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so "
+                      "you should invoke them on the class itself.", DeprecationWarning, stacklevel=2)
 
     @staticmethod
     def forward(*args, **kwargs):
@@ -166,7 +166,7 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
         ctx = object.__new__(cls._ctx_type)
         rg = [t and a.requires_grad for t, a in zip(is_tensor, args)]
         recording = state.grad and any(rg)
-        ctx.needs_input_grad = tuple(r and state.grad for r in rg)
+        ctx.needs_input_grad = tuple(rg)
         edges = [edge_of(a) if r else None for a, r in zip(args, rg)] if recording else None
         prev, state.grad = state.grad, False
         try:
@@ -207,6 +207,9 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
             if not hasattr(o, "_a") or id(o) in non_diff or o.dtype.category < 2:
                 continue
             if id(o) in dirty:
+                if o._view is None and o._requires_grad and o._grad_fn is None:
+                    raise RuntimeError("a leaf Variable that requires grad has been used in an in-place "
+                                       "operation.")
                 check(o)
                 rebase(o, node, i)
             else:

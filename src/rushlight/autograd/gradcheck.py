@@ -48,7 +48,7 @@ def _check(func, inputs, eps, atol, rtol, nondet_tol):
     xs = [x for x in _leaves(inputs) if x.requires_grad]
     if not xs:
         raise ValueError("gradcheck expects at least one input tensor to require gradient, but none of "
-                         "the them have requires_grad=True.")
+                         "them have requires_grad=True.")
     for x in xs:
         if x.numel() > 1 and 0 in [s for s, n in zip(x.stride(), x.shape) if n > 1]:
             raise RuntimeError("The 0th input has a dimension with stride 0. gradcheck only supports "

@@ -1,6 +1,9 @@
 """Looking at the recorded graph, and intercepting what it saves."""
 
-from .engine import execute  # noqa: F401  (the engine is part of this module's subject)
+from _thread import allocate_lock as Lock
+from weakref import WeakKeyDictionary
+
+from .engine import execute, watchers  # noqa: F401  (the engine is part of this module's subject)
 from .hooks import RemovableHandle, disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
 from .modes import state
 from .node import Node, as_node, edge_of
@@ -53,24 +56,39 @@ def register_multi_grad_hook(tensors, fn, *, mode="all"):
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
     tensors = list(tensors)
-    grads = [None] * len(tensors)
-    seen = [0]
+    edges = [edge_of(t) for t in tensors]
+    passes = WeakKeyDictionary()        # backward pass -> [how many are to come, gradients]
+    lock = Lock()
 
     def hook_for(i):
         def hook(g):
-            if mode == "any":
-                if not seen[0]:
-                    seen[0] = 1
-                    fn(g)
-                return
-            grads[i] = g
-            seen[0] += 1
-            if seen[0] == len(tensors):
-                got, seen[0] = list(grads), 0
-                grads[:] = [None] * len(tensors)
-                fn(got)
+            current = state.backward
+            with lock:
+                found = passes.get(current)
+                if found is None:
+                    left = 1 if mode == "any" else sum(current.reaches(e) for e in edges)
+                    found = passes[current] = [left, [None] * len(tensors)]
+                found[0] -= 1
+                found[1][i] = g
+                now = found[0] == 0
+            if now:
+                fn(g if mode == "any" else found[1])
         return hook
-    return _MultiHandle(t.register_hook(hook_for(i)) for i, t in enumerate(tensors))
+    watchers.append(passes)
+    return _MultiHandle((*(t.register_hook(hook_for(i)) for i, t in enumerate(tensors)), _Watch(passes)))
+
+
+class _Watch:
+    """Lets the engine stop telling of its passes when a multi-gradient hook is removed."""
+
+    def __init__(self, passes):
+        self.passes = passes
+
+    def remove(self):
+        for i, p in enumerate(watchers):
+            if p is self.passes:
+                del watchers[i]
+                break
 
 
 class set_warn_on_accumulate_grad_stream_mismatch:

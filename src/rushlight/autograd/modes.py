@@ -21,6 +21,7 @@ class _State(threading.local):
     anomaly_nan = True
     function_modes = ()     # stack of TorchFunctionMode
     autocast = None         # active autocast settings
+    backward = None         # the backward pass that runs, while somebody may ask about it
 
     def __setattr__(self, name, value):
         threading.local.__setattr__(self, name, value)
@@ -32,6 +33,16 @@ class _State(threading.local):
 _mirror = None              # [nothing special, gradients recorded], read by generated functions
 _mirrored_thread = None
 state = _State()
+
+
+def switch_grad(value):
+    """Set gradient recording in this thread; returns what it was. (A quicker ``state.grad = value``.)"""
+    own = state.__dict__
+    prev = own.get("grad", True)
+    own["grad"] = value
+    if _mirrored_thread == get_ident():
+        _mirror[1] = value
+    return prev
 
 
 def mirror(words):
@@ -99,12 +110,11 @@ class no_grad(_Decorator):
         pass
 
     def __enter__(self):
-        self._prev = state.grad
-        state.grad = False
+        self._prev = switch_grad(False)
         return None
 
     def __exit__(self, *exc):
-        state.grad = self._prev
+        switch_grad(self._prev)
 
 
 class enable_grad(_Decorator):

@@ -201,6 +201,11 @@ def rewire(t, fn, out_nr):
 
 def pack_input(t):
     """Save an input: the tensor, with the version and history it has now."""
+    if t._bits & 4:
+        raise RuntimeError(
+            "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference "
+            "mode in computation tracked by autograd. To work around this, you can make a clone to get a normal "
+            "tensor and use it in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`.")
     if state.saved_hooks:
         return _pack_hooked(t, edge_of(t))
     return (t, t._storage.version, t._grad_fn)
@@ -235,7 +240,8 @@ def unpack(entry, node):
         if len(entry) == 3:
             t, version, fn = entry
             if t._storage.version != version:
-                raise modified(t._a.shape, t.dtype, t._storage.version, version, fn, t._out_nr)
+                raise modified(t._a.shape, t.dtype, t._storage.version, version, t._grad_fn,
+                               t._out_nr)
             if fn is not t._grad_fn:
                 return rewire(t, fn, t._out_nr) if fn is not None else t.detach()
             return t
@@ -250,17 +256,24 @@ def unpack(entry, node):
     return entry.restore(node)
 
 
+def op_name(fn):
+    """The name of a node without its ending, as error texts have it: ``Mul`` of MulBackward0."""
+    name = fn.name()
+    head, found, tail = name.rpartition("Backward")
+    return head if found and (not tail or tail.isdigit()) else name
+
+
 def modified(shape, dtype, found, expected, fn, out_nr):
     """The error for a saved tensor that was changed in place."""
     from ..dtypes import scalar_name
     what = f"[torch.{scalar_name(dtype)}Tensor {list(shape)}]"
-    origin = "" if fn is None else f", which is output {out_nr} of {fn.name()},"
+    origin = "" if fn is None else f", which is output {out_nr} of {op_name(fn)},"
     if state.anomaly:
         hint = ("the backtrace further above shows the operation that failed to compute its gradient. "
                 "The variable in question was changed in there or anywhere later. Good luck!")
     else:
         hint = ("enable anomaly detection to find the operation that failed to compute its gradient, "
-                "with torch.autograd.set_detect_anomaly(True).")
+                "with torch.autograd.set_detect_anomaly(True, check_nan=False).")
     return RuntimeError(
         "one of the variables needed for gradient computation has been modified by an inplace "
         f"operation: {what}{origin} is at version {found}; expected version {expected} instead. "

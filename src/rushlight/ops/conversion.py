@@ -245,21 +245,24 @@ METHODS["type"] = type_
 # ---------------------------------------------------------------- in-place writes
 
 class CopyBackwards(Node):
-    """History of ``a.copy_(b)``: nothing for the old contents, a conversion for the source."""
+    """History of ``a.copy_(b)``: zeros for the old contents, a conversion for the source."""
 
     __slots__ = ("source",)
 
     def apply(self, grads):
         g = grads[0]
-        if g is None or self.edges[1] is None:
-            return None, g
+        if g is None:
+            return None, None
+        old = None if self.edges[0] is None else g.new_zeros(g._a.shape)
+        if self.edges[1] is None:
+            return old, None
         shape, dtype, device = self.source
         out = g
         if dtype is not g.dtype:
             if g.dtype.is_complex and not dtype.is_complex:
                 out = out.real
             out = out.to(dtype)
-        return None, out
+        return old, out
 
     def release(self):
         pass

@@ -8,13 +8,17 @@ it from now on, so that a later change of it raises at backward, as PyTorch's do
 import functools
 
 from ..autograd.modes import state
-from ..autograd.node import Node, edge_of, next_seq
+from ..autograd.node import Node, as_node, edge_of, next_seq, op_name
 from ..dtypes import can_cast, scalar_name
 from .dispatch import needs_grad
 
 
 def check(t, what="in-place operation"):
     """Raise if `t` must not be changed in place now (leaf, view of a leaf, no_grad or split view)."""
+    if t._bits & 4 and not state.inference:
+        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed.You can "
+                           "make a clone to get a normal tensor before doing inplace update.See "
+                           "https://github.com/pytorch/rfcs/pull/17 for more details.")
     if not state.grad:
         return
     v = t._view
@@ -24,16 +28,28 @@ def check(t, what="in-place operation"):
                                "operation.")
         return
     base = v.base
+    if base._requires_grad and v.no_grad:
+        raise refused(t, "is being modified inplace")
     if base._requires_grad and base._grad_fn is None or t._requires_grad and t._grad_fn is None:
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place "
                            "operation.")
-    if v.no_grad or v.multi:
-        if v.multi and needs_grad(t):
-            raise RuntimeError(
-                f"Output {t._out_nr} of {t._grad_fn.name() if t._grad_fn else 'a view'} is a view and "
-                "is being modified inplace. This view is the output of a function that returns "
-                "multiple views. Such functions do not allow the output views to be modified inplace. "
-                "You should replace the inplace operation by an out-of-place one.")
+    if v.multi and needs_grad(t):
+        raise refused(t, "is being modified inplace")
+
+
+def refused(t, what):
+    """The error for a change of view `t` (or of its base) whose history could not be kept."""
+    if t._view.multi:
+        origin = f"Output {t._out_nr} of {op_name(t._grad_fn)}" if t._grad_fn is not None else "This"
+        return RuntimeError(
+            f"{origin} is a view and {what}. This view is the output of a function that returns multiple "
+            "views. Such functions do not allow the output views to be modified inplace. You should replace "
+            "the inplace operation by an out-of-place one.")
+    return RuntimeError(
+        f"A view was created in no_grad mode and {what} with grad mode enabled. Given that this use case is "
+        "ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the "
+        "inplace either both inside the no_grad block (if you don't want the inplace to be tracked) or both "
+        "outside (if you want the inplace to be tracked).")
 
 
 def derive(name, fn):
@@ -121,6 +137,13 @@ class CopySlices(Node):
     """
 
     __slots__ = ("geometry",)
+
+    @property
+    def next_functions(self):
+        """The base, then what the op on the view leads to besides the view itself."""
+        base, inner = self.edges
+        first = (None, 0) if base is None else (as_node(base[0]), base[1])
+        return (first, *inner[0].next_functions[1:])
 
     def apply(self, grads):
         g = grads[0]

@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import devices
 from ..autograd.engine import backward as _backward
+from ..autograd.engine import backward_scalar as _backward_scalar
 from ..autograd.modes import state
 from ..autograd.node import Node, edge_of, next_seq
 from ..dtypes import BY_NP, from_np
@@ -54,10 +55,14 @@ class ViewInfo:
 
     def refresh(self, t):
         """Rebuild the history of view `t` from its base, which was changed in place."""
-        self.version = t._storage.version
         base = self.base
         if not base._requires_grad or base._grad_fn is None:
+            self.version = t._storage.version
             return
+        if (self.multi or self.no_grad) and state.grad and t._grad_fn is not base._grad_fn:
+            from ..ops.inplace import refused
+            raise refused(t, "its base or another view of its base has been modified inplace")
+        self.version = t._storage.version
         from ..ops.views import as_strided_node
         t._grad_fn = as_strided_node(base, t)
         t._out_nr = 0
@@ -297,6 +302,8 @@ class Tensor(metaclass=_TensorMeta):
 
     @property
     def _version(self):
+        if self._bits & 4:
+            raise RuntimeError("Inference tensors do not track version counter.")
         return self._storage.version
 
     # ------------------------------------------------------------ autograd
@@ -310,6 +317,8 @@ class Tensor(metaclass=_TensorMeta):
 
     @requires_grad.setter
     def requires_grad(self, value):
+        if value and self.dtype.category < 2:
+            raise RuntimeError("only Tensors of floating point and complex dtype can require gradients")
         self.requires_grad_(value)
 
     def requires_grad_(self, requires_grad=True):
@@ -318,8 +327,7 @@ class Tensor(metaclass=_TensorMeta):
             if self._requires_grad:
                 return self
             if self.dtype.category < 2:
-                raise RuntimeError("only Tensors of floating point and complex dtype can require "
-                                   "gradients")
+                raise RuntimeError("only Tensors of floating point dtype can require gradients")
             if self._bits & 4 and not state.inference:
                 raise RuntimeError("Setting requires_grad=True on inference tensor outside "
                                    "InferenceMode is not allowed.")
@@ -390,6 +398,8 @@ class Tensor(metaclass=_TensorMeta):
 
     def backward(self, gradient=None, retain_graph=None, create_graph=False, inputs=None):
         """Accumulate the gradient of this tensor (weighted by `gradient`) into the leaves' ``.grad``."""
+        if gradient is None and inputs is None and _backward_scalar(self, retain_graph, create_graph):
+            return
         _backward((self,), (gradient,), retain_graph, create_graph, inputs=inputs)
 
     def register_hook(self, hook):
@@ -425,8 +435,12 @@ class Tensor(metaclass=_TensorMeta):
 
     def detach_(self):
         """Forget this tensor's history."""
-        if self._view is not None and self._view.multi:
-            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
+        if self._view is not None:
+            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
+                               "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is "
+                               "set as True, gradients are views of DDP buckets, and hence detach_() cannot "
+                               "be called on these gradients. To fix this error, please refer to the "
+                               "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution.")
         self._grad_fn, self._requires_grad, self._out_nr = None, False, 0
         self._view = None
         return self

@@ -61,6 +61,11 @@ class CheckpointFunction(Function):
 
     @staticmethod
     def backward(ctx, *grads):
+        if state.backward is not None and not state.backward.accumulates:
+            raise RuntimeError("When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or "
+                               "passing an `inputs` parameter to .backward(). To resolve this error, you can "
+                               "either set use_reentrant=False, or call .backward() without passing the "
+                               "`inputs` argument.")
         args = list(ctx.others)
         for i, t in zip(ctx.slots, ctx.saved_tensors):
             args[i] = t

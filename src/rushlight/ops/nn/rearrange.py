@@ -73,7 +73,7 @@ public("native_channel_shuffle", method=False)(
 # ---------------------------------------------------------------- sliding blocks
 
 @primitive("im2col(Tensor self, int[] kernel_size, int[] dilation, int[] padding, int[] stride) -> Tensor",
-           vjp={"self": lambda g, self_shape, kernel_size, dilation, padding, stride:
+           node="Im2ColBackward0", vjp={"self": lambda g, self_shape, kernel_size, dilation, padding, stride:
                 _col2im(g, self_shape[2:], kernel_size, dilation, padding, stride)})
 def _im2col(x, kernel, dilation, padding, stride):
     """Columns (n, c k, l) of the sliding windows of x (n, c, h, w)."""
