@@ -328,11 +328,11 @@ def accumulate(leaf, g, create_graph, fresh=False):
     """Add `g` to ``leaf.grad``; a gradient that nobody else holds is taken as it is."""
     old = leaf._grad
     if old is None:
-        if create_graph:
-            leaf._grad = g.clone() if _shared(g) else g
-        elif fresh and not _shared(g) and g._a.strides == leaf._a.strides:
-            g._grad_fn, g._requires_grad = None, False
+        if fresh and not create_graph and g._view is None and not g._offset and not g._bits and \
+                g._a.strides == leaf._a.strides and getrefcount(g._storage) <= 2:
             leaf._grad = g
+        elif create_graph:
+            leaf._grad = g.clone() if _shared(g) else g
         else:
             leaf._grad = _copy_like(g, leaf)
     elif create_graph:

@@ -25,6 +25,7 @@ from .reduce_common import (
     wide,
 )
 from .registry import FUNCTIONS, METHODS
+from .views import repeated
 
 
 def publish(name, fn, *, namespaces=("torch",), method=True, out=True):
@@ -88,7 +89,7 @@ def _accumulate(a, axes, keepdim, np_dtype):
 # ---------------------------------------------------------------- sum
 
 @primitive("sum(Tensor self, ScalarType dtype) -> Tensor",
-           vjp={"self": lambda g, self_shape: g.expand(self_shape)}, samples="reduction", reference="sum")
+           vjp={"self": lambda g, self_shape: repeated(g, self_shape)}, samples="reduction", reference="sum")
 def _sum_all(a, np_dtype):
     return _accumulate(a, None, False, np_dtype)
 

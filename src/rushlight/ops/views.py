@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..autograd.modes import state
 from ..autograd.node import edge_of, next_seq
 from ..dtypes import dtype as dtype_class
 from ..dtypes import scalar_name
@@ -20,6 +21,8 @@ from ..tensor.tensor import ViewInfo, assemble, make_view
 from .dispatch import node_class, view_primitive
 from .registry import FUNCTIONS, METHODS, public
 
+_ndarray = np.ndarray
+
 
 def sizes(args):
     """``(2, 3)`` from ``x.view(2, 3)``, ``x.view((2, 3))`` or ``x.view([2, 3])``."""
@@ -28,7 +31,6 @@ def sizes(args):
     return tuple(s if type(s) is int else s.__index__() for s in args)
 
 
-_ndarray = np.ndarray
 
 
 def untracked(t):
@@ -389,6 +391,15 @@ def broadcast_shapes(*shapes):
         return Size(common_shape(*shapes))
     except RuntimeError:
         raise RuntimeError("Shape mismatch: objects cannot be broadcast to a single shape") from None
+
+
+def repeated(g, shape):
+    """The single value of `g` at every position of `shape`: an expanded view, or outside recording just an
+    array of that shape over the same memory."""
+    a = g._a
+    if state.grad or a.ndim or type(a) is not _ndarray or a.dtype.kind != "f" or g._bits & 3:
+        return _expand(g, shape)
+    return assemble(_ndarray(shape, a.dtype, a, 0, (0,) * len(shape)), g.dtype, g._storage, g._offset)
 
 
 __all__ = ["sizes", "as_strided_node", "can_expand", "numel", "wrap_dim", "wrap_dims"]
