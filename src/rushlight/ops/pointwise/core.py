@@ -392,21 +392,42 @@ def inplace_form(rec, name, function):
 
 
 def direct(t, others):
-    """Whether a kernel may write over `t` while it reads the others (no partial overlap)."""
-    if t._bits & 3 or type(t._a) is not _ndarray:
+    """Whether a kernel may write over `t` while it reads the others.
+
+    RuntimeError where `t` has one element in several places, or shares some elements but not all with another
+    operand: what comes out would depend on the order of writing.
+    """
+    if type(t._a) is not _ndarray:
         return False
     shape = t._a.shape
-    for x in others:
-        if isinstance(x, Tensor):
-            if x._storage.block() is t._storage.block() and (
-                    x._a.strides != t._a.strides or x._offset != t._offset or x._a.shape != shape):
-                return False
-            if x._a.shape != shape and broadcast_shapes(shape, x._a.shape) != shape:
-                return False
     if 0 in t._a.strides and t._a.size > 1:
         from ...tensor.geometry import has_overlap
         if has_overlap(shape, t.stride()):
             raise RuntimeError("unsupported operation: more than one element of the written-to tensor "
                                "refers to a single memory location. Please clone() the tensor before "
                                "performing the operation.")
-    return True
+    fits = not t._bits & 3
+    for x in others:
+        if isinstance(x, Tensor):
+            if x is not t and x._storage.block() is t._storage.block() and (
+                    x._a.strides != t._a.strides or x._offset != t._offset or x._a.shape != shape
+                    or x._a.itemsize != t._a.itemsize):
+                if partly_shared(t, x):
+                    raise RuntimeError("unsupported operation: some elements of the input tensor and the "
+                                       "written-to tensor refer to a single memory location. Please clone() the "
+                                       "tensor before performing the operation.")
+                fits = False
+            elif x._a.shape != shape and broadcast_shapes(shape, x._a.shape) != shape:
+                fits = False
+    return fits
+
+
+def partly_shared(t, x):
+    """Whether two tensors on one storage, both dense, share memory without being the same window on it."""
+    a, b = t._a, x._a
+    if not a.size or not b.size or not (is_dense(a.shape, t.stride()) and is_dense(b.shape, x.stride())):
+        return False
+    start, other = t._offset * a.itemsize, x._offset * b.itemsize
+    if start == other and a.nbytes == b.nbytes:
+        return t.stride() != x.stride()
+    return start < other + b.nbytes and other < start + a.nbytes
