@@ -313,7 +313,8 @@ def _nll(x, target, weight, reduction, ignore_index):
 @primitive("nll_loss_backward(Tensor grad, Tensor target, Tensor? weight, int[] shape, int reduction, "
            "int ignore_index, Tensor total) -> Tensor",
            vjp={"grad": lambda g, target, weight, reduction, ignore_index, total:
-                _nll_grad_grad(g, target, weight, reduction, ignore_index, total)})
+                _nll_grad_grad(g, target, weight, reduction, ignore_index, total),
+                "total": lambda g: None})       # a sum of class weights, which are constants
 def nll_backward(g, target, weight, shape, reduction, ignore_index, total):
     """Gradient of the log-probabilities: minus the weight at the class, zero elsewhere."""
     if weight is None and len(shape) == 2 and g.dtype.itemsize > 2 and _in_range(target, shape[1]):

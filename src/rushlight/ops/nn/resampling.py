@@ -315,7 +315,7 @@ def _fetch(input, coords):
     for x, s in zip(coords, sizes):
         ok = (x >= 0) & (x <= s - 1)
         inside = ok if inside is None else inside & ok
-        i = x.clamp(0, s - 1).to(dtypes.int64)
+        i = x.masked_fill(~ok, 0).to(dtypes.int64)         # NaN is nowhere inside
         flat = i if flat is None else flat * s + i
     out = flat.shape[1:]
     index = flat.reshape(n, 1, -1).expand(n, c, -1)
