@@ -63,8 +63,10 @@ compute=None)`` with kind ``sum mean prod max min argmax argmin max_index min_in
     k = reduce_kernel("sum", ["float32"] * 2, "float32", pre=s.input(0) * s.input(1))  # broadcasts
 
 Outputs have all dims (size 1 where reduced) or only the kept ones.  Any strides and dims; empty
-reductions give the neutral element (the op layer refuses empty max).  Sums of float32 are kept in
-float64 and rounded once, of float64 compensated; bits do not depend on threads.
+reductions give the neutral element (the op layer refuses empty max).  Sums of float32 (and of 16-bit
+floats, widened) add blocks of 16 numbers in float32 and the blocks in float64, which is rounded once:
+the error before that is at most 15 * 2^-24 of the sum of magnitudes, however many there are.  Sums of
+float64 are compensated.  Bits do not depend on threads.
 
 **Row programs.** ``row_kernel(reductions, outputs, in_dtypes, out_dtypes, scalar_dtypes=(),
 row_outputs=(), compute="float32")``: reductions along a row (a dim, or several that merge), then formulas
