@@ -64,6 +64,28 @@ def test_threads_that_use_a_function_first_at_the_same_time():
     subprocess.run([sys.executable, "-c", RACE], check=True, timeout=120)
 
 
+EARLY = """
+import threading
+import rushlight as torch
+def work():
+    x = torch.ones(2, 2)
+    x + x, x @ x, x.sum()
+t = threading.Thread(target=work)
+t.start()
+t.join()
+x = torch.ones(2, 2)
+x - x
+from rushlight.ops.native import install
+if install.ready():
+    for name in ("__add__", "__matmul__", "sum", "__sub__"):
+        assert type(torch.Tensor.__dict__[name]).__name__ == "instancemethod", name
+"""
+
+
+def test_functions_used_first_by_another_thread_are_generated_too():
+    subprocess.run([sys.executable, "-c", EARLY], check=True, timeout=120)
+
+
 def test_numpy_array_of_a_tensor_is_a_copy():
     t = torch.zeros(3)
     a = np.array(t)

@@ -19,6 +19,7 @@ from . import entry
 _state = None
 _lock = threading.RLock()    # one thread at a time puts functions in place
 _done = set()                # installers that have run
+_waiting = []                # calls that other threads left for the main thread
 ALL_DIMS = (1 << 63) - 1     # mask of reduced dimensions
 _keep = []
 
@@ -73,6 +74,9 @@ def ready():
             return False            # generated functions serve the main thread, which loads them when it comes
         with _lock:
             _state = _load() or False
+        while _waiting:
+            call, *args = _waiting.pop()
+            call(*args)
     return bool(_state)
 
 
@@ -242,7 +246,11 @@ def fill_plan(rec, mask, plan):
 
 def adopt(rec, key, launch):
     """First float32 run of a record: make its generated functions and publish them."""
-    if key not in _PATTERNS or launch.kernel is None or not ready():
+    if key not in _PATTERNS or launch.kernel is None:
+        return
+    if not ready():
+        if _state is None:
+            _waiting.append((adopt, rec, key, launch))
         return
     with _lock:
         if _parameter is None and "rushlight.nn.parameter" in sys.modules:
@@ -363,6 +371,8 @@ def install_products(kernel):
     """Generated ``a @ b`` of matrices and ``linear`` with bias, once the float32 GEMM is there."""
     with _lock:
         if not _first("products"):
+            if _state is None:
+                _waiting.append((install_products, kernel))
             return
         from .. import matmul
         mm, linear = matmul._mm.record, matmul._linear_bias.record
