@@ -15,8 +15,7 @@ LAYERS = (
     ("runtime", "tensor.geometry"),
     ("compiler",),
     ("autograd.modes", "autograd.node", "autograd.hooks", "autograd.engine"),
-    ("ops.operators", "ops.registry"),  # names only: what the class looks up when it is used
-    ("tensor",),
+    ("tensor", "ops.operators", "ops.registry"),    # the class and the names that it looks up
     ("autograd", "overrides", "return_types"),
     ("randomness", "random"),
     ("ops",),

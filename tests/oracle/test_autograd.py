@@ -9,7 +9,7 @@ import rushlight
 
 torch = pytest.importorskip("torch")
 sys.path.insert(0, str(Path(__file__).parents[1] / "autograd"))
-from support import agree, cases, run  # noqa: E402
+from support import agree, cases, run
 
 CASES = cases()
 # Slow in PyTorch, or its texts depend on its version; the stored results cover them.
