@@ -22,3 +22,13 @@ def test_grid_sample_at_positions_that_are_no_numbers(mode):
     y = F.grid_sample(torch.ones(1, 1, 2, 2), grid, mode=mode, align_corners=True).reshape(2)
     assert y[1].item() == 1
     assert not y[0].item() == 1
+
+
+def test_embedding_bag_scales_gradients_by_frequency():
+    index, offsets = torch.tensor([0, 1, 1, 2, 1]), torch.tensor([0, 3])
+    for mode, rows in (("sum", [1, 1, 1]), ("mean", [1 / 3, (2 / 3 + 1 / 2) / 3, 1 / 2])):
+        w = torch.ones(4, 2, requires_grad=True)
+        F.embedding_bag(index, w, offsets, mode=mode, scale_grad_by_freq=True).sum().backward()
+        assert w.grad[:, 0].tolist() == pytest.approx([*rows, 0])
+    with pytest.raises(ValueError, match="max mode does not support"):
+        F.embedding_bag(index, w, offsets, mode="max", scale_grad_by_freq=True)

@@ -123,6 +123,8 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
         raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.dim()}")
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
+    if mode == "max" and scale_grad_by_freq:
+        raise ValueError("max mode does not support scaling the gradient by the frequency")
     if input.dim() == 2:
         if offsets is not None:
             raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a "
@@ -157,12 +159,12 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
         _renorm(weight, flat, max_norm, norm_type)
     bounds = np.append(starts, flat.numel())
     bag = np.repeat(np.arange(starts.size), np.diff(bounds)).astype(np.int64)
-    return _bags(flat, weight, bag, starts.size, mode, per_sample_weights, pad)
+    return _bags(flat, weight, bag, starts.size, mode, per_sample_weights, pad, bool(scale_grad_by_freq))
 
 
-def _bags(flat, weight, bag, n, mode, per_sample_weights, pad):
+def _bags(flat, weight, bag, n, mode, per_sample_weights, pad, scale):
     from ...tensor.tensor import wrap
-    rows = _embedding(weight, flat, pad, False)
+    rows = _embedding(weight, flat, pad, scale)
     keep = flat._a != pad if pad >= 0 else np.ones(flat.numel(), bool)
     index = wrap(bag)
     if mode == "max":

@@ -46,14 +46,6 @@ def reduced(x, reduction):
     return x.mean() if reduction == "mean" else x.sum() if reduction == "sum" else x
 
 
-def _total(a, how):
-    """Sum (in float64) or mean of an array as 0-dim array of its type."""
-    t = np.sum(a, dtype=np.float64 if a.dtype.kind == "f" else None)
-    if how == MEAN:
-        t = t / a.size if a.size else np.float64("nan")
-    return np.asarray(t, a.dtype)
-
-
 # ---------------------------------------------------------------- elementwise losses
 
 def _elementwise(name, formula, params=(), node=None, vjp=None):
