@@ -425,6 +425,12 @@ def backward(tensors, grad_tensors=None, retain_graph=None, create_graph=False,
     tensors: outputs to differentiate; grad_tensors: one cotangent each (None for scalars);
     inputs: only these tensors get a gradient. RuntimeError for outputs without a graph.
     """
+    if grad_variables is not None:
+        import warnings
+        warnings.warn("`grad_variables` is deprecated. Use `grad_tensors` instead.", FutureWarning, stacklevel=2)
+        if grad_tensors is not None:
+            raise RuntimeError("backward() takes `grad_tensors` or the older `grad_variables`, not both")
+        grad_tensors = grad_variables
     tensors = _tuple(tensors)
     if grad_tensors is not None and hasattr(grad_tensors, "_a"):
         grad_tensors = (grad_tensors,)
