@@ -263,9 +263,10 @@ def _rows(n):
     return _row_numbers[:n]
 
 
-def _in_range(target, c):
-    """Whether all classes lie in [0, c): one pass, negative numbers being large unsigned ones."""
-    return target.size == 0 or int(target.view(np.uint64).max()) < c
+def _in_range(target, c, ignore_index=-1):
+    """Whether all classes lie in [0, c) and none can be ignored: one pass, negatives being large unsigned."""
+    return not 0 <= ignore_index < c and (
+        target.size == 0 or int(target.view(np.uint64).max()) < c)
 
 
 def _nll_grad(g0, self_shape, target, weight, reduction, ignore_index, out1):
@@ -276,7 +277,8 @@ def _nll_grad(g0, self_shape, target, weight, reduction, ignore_index, out1):
            "int ignore_index) -> (Tensor, Tensor)", vjp={"self": _nll_grad}, node="NllLossBackward0")
 def _nll(x, target, weight, reduction, ignore_index):
     """(loss, total weight) of log-probabilities (n, c, *d) and classes (n, *d)."""
-    if weight is None and x.ndim == 2 and x.dtype.itemsize > 2 and _in_range(target, x.shape[1]):
+    if weight is None and x.ndim == 2 and x.dtype.itemsize > 2 and \
+            _in_range(target, x.shape[1], ignore_index):
         picked = x[_rows(len(target)), target]
         if reduction == NONE:
             return -picked, np.zeros((), x.dtype)
@@ -309,7 +311,8 @@ def _nll(x, target, weight, reduction, ignore_index):
                 "total": lambda g: None})       # a sum of class weights, which are constants
 def nll_backward(g, target, weight, shape, reduction, ignore_index, total):
     """Gradient of the log-probabilities: minus the weight at the class, zero elsewhere."""
-    if weight is None and len(shape) == 2 and g.dtype.itemsize > 2 and _in_range(target, shape[1]):
+    if weight is None and len(shape) == 2 and g.dtype.itemsize > 2 and \
+            _in_range(target, shape[1], ignore_index):
         out = np.zeros(shape, g.dtype)
         out[_rows(len(target)), target] = -(g / total if reduction == MEAN else g)
         return out
