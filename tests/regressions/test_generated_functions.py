@@ -1,5 +1,6 @@
 """Generated functions must refuse what they can't serve: sizes and indices beyond 64 bits, threads."""
 
+import os
 import subprocess
 import sys
 
@@ -109,3 +110,37 @@ def test_default_dtype_reaches_ops_that_ran_before():
     finally:
         torch.set_default_dtype(torch.float32)
     assert torch.sin(i).dtype is torch.float32
+
+
+FORK = """
+import os
+import sys
+import threading
+import rushlight as torch
+x = torch.ones(2, requires_grad=True)
+x + x
+def child():
+    with torch.no_grad():
+        quiet = (x * 2).requires_grad
+    found = []
+    t = threading.Thread(target=lambda: found.append((x * 2).requires_grad))
+    t.start()
+    t.join()
+    return not quiet and (x * 2).requires_grad and found == [True]
+def fork():
+    pid = os.fork()
+    if not pid:
+        os._exit(0 if child() else 3)
+    status.append(os.waitpid(pid, 0)[1])
+status = []
+with torch.no_grad():
+    t = threading.Thread(target=fork)
+    t.start()
+    t.join()
+sys.exit(status != [0])
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_modes_in_the_child_of_a_thread():
+    subprocess.run([sys.executable, "-c", FORK], check=True, timeout=120)

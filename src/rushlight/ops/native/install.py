@@ -2,6 +2,7 @@
 
 import copyreg
 import ctypes
+import os
 import sys
 import threading
 from types import BuiltinFunctionType
@@ -121,8 +122,14 @@ def _load():
         table[i] = values[name]
     s = _State()
     s.entries, s.table, s.descriptors, s.definitions = found, table, {}, {}
-    plain = entry.ENVIRONMENT.index("plain")
-    modes.mirror((ctypes.c_uint64 * 2).from_address(found["rl_tensor_environment"] + 8 * plain))
+    words = found["rl_tensor_environment"]
+
+    def serve_this_thread():
+        table[entry.ENVIRONMENT.index("thread")] = get()
+        modes.mirror((ctypes.c_uint64 * 2).from_address(words + 8 * entry.ENVIRONMENT.index("plain")))
+    serve_this_thread()
+    # The child of another thread's fork has that thread only; the old one's state may be reused.
+    os.register_at_fork(after_in_child=serve_this_thread)
     return s
 
 
