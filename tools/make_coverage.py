@@ -123,33 +123,25 @@ def code(text):
     return f"`{text}`" if text else ""
 
 
-def main_table(functions, methods, attributes):
-    """``torch`` and Tensor together: one row a name, in-place names with the name they belong to."""
-    def shown(names):
-        return {n for n in names if not n.startswith("_")}
-
-    functions, methods = shown(functions), shown(methods)
-    names = functions | methods | attributes
-    bases = {n[:-1] for n in names if n.endswith("_") and n[:-1] in names}
-    return sorted(n for n in names if not (n.endswith("_") and n[:-1] in bases))
+def base_names(names):
+    """`names` without the in-place ones that belong to another, sorted."""
+    return sorted(n for n in names if not (n.endswith("_") and n[:-1] in names))
 
 
 def names_section(registry, tensor):
     torch = registry.FUNCTIONS["torch"]
-    attributes = {n for n in dir(tensor) if not n.startswith("_")}
-    methods = {n for n in registry.METHODS if not n.startswith("_")} | attributes
-    names = main_table(torch, methods, attributes)
+    methods = {n for n in {*dir(tensor), *registry.METHODS} if not n.startswith("_")}
+    functions = {n for n in torch if not n.startswith("_")}
     rows = []
-    for n in names:
+    for n in base_names(functions | methods):
         change = n + "_"
         rows.append((code(n), tick(n in torch), tick(n in methods),
                      " ".join(filter(None, ("method" if change in methods else "",
                                             "function" if change in torch else ""))),
                      tick(n in torch and takes_out(torch[n]))))
-    counts = (len([n for n in torch if not n.startswith("_")]), len(methods))
     yield "## Functions of `torch` and methods of `Tensor`"
     yield ""
-    yield (f"{counts[0]} functions and {counts[1]} methods and attributes. In-place: `x.name_()` (method), "
+    yield (f"{len(functions)} functions and {len(methods)} methods and attributes. In-place: `x.name_()` (method), "
            "`torch.name_(x)` (function). Operators (`+`, `@`, indexing) are these functions.")
     yield ""
     yield from table(("name", "function", "Tensor", "in-place", "`out=`"), rows)
@@ -158,11 +150,9 @@ def names_section(registry, tensor):
         yield ""
         yield f"## `{space}`"
         yield ""
-        own = sorted(n for n in found if not n.startswith("_"))
+        own = {n for n in found if not n.startswith("_")}
         rows = []
-        for n in own:
-            if n.endswith("_") and n[:-1] in found:
-                continue
+        for n in base_names(own):
             form = [f"`{n}_`"] if n + "_" in found else []
             form += ["`inplace=`"] if takes_inplace(found[n]) else []
             rows.append((code(n), " ".join(form), tick(takes_out(found[n]))))
@@ -183,8 +173,12 @@ def gradient(record, record_module):
     if isinstance(rule, record_module.Joint):
         return "written, joint"
     inputs = [record.args[i].name for i in record.tensor_args]
+    # A rule that only raises says that a derivative exists and nobody has it.
+    raising = [n for n in inputs if n in rule and rule[n].__code__.co_names == ("NotImplementedError",)]
     missing = [n for n in inputs if n not in rule]
-    return "written" + (f" (not for {', '.join(missing)})" if missing and rule else "")
+    notes = [f"{word} {', '.join(names)}" for word, names in (("not implemented for", raising), ("not for", missing))
+             if names]
+    return "written" + (f" ({'; '.join(notes)})" if notes else "")
 
 
 def shapes(record):
@@ -217,11 +211,12 @@ def op_section(record_module):
     yield (f"{len(rows)} records: " + ", ".join(f"{n} {k}" for k, n in sorted(kinds.items())) + ". Gradients: "
            + ", ".join(f"{n} {k}" for k, n in sorted(words.items())) + ".")
     yield ""
-    yield ("*Derived* gradients come from the formula; *written* ones are rules beside the kernel (an op that is "
-           "written in terms of other ops needs no record). *None* says why there is nothing to differentiate; "
-           "*not implemented* raises `NotImplementedError` in `backward`. *Meta* tells how results on the `meta` "
-           "device get their sizes. *Reference* and *samples* name the NumPy or SciPy function and the inputs with "
-           "which the table's own tests check the record; the others are tested by files of their own.")
+    yield ("*Derived* gradients come from the formula; *written* ones are rules beside the kernel, *not for* inputs "
+           "such as indices (an op that is written in terms of other ops needs no record). *None* says why there is "
+           "nothing to differentiate; *not implemented* raises `NotImplementedError` in `backward`. *Meta* tells how "
+           "results on the `meta` device get their sizes. *Reference* and *samples* name the NumPy or SciPy function "
+           "and the inputs with which the table's own tests check the record; the others are tested by files of "
+           "their own.")
     yield ""
     yield from table(("record", "kind", "gradient", "meta", "reference", "samples"), rows)
 
