@@ -179,3 +179,15 @@ def factories_under_no_grad(torch):
         x = torch.ones(2, requires_grad=True)
         y = x.detach().requires_grad_()
     return [x.requires_grad, y.requires_grad, x.is_leaf]
+
+
+def inference_tensors_cannot_change_outside(torch):
+    with torch.inference_mode():
+        y = torch.ones(2)
+    out = []
+    for change in (lambda: y.add_(1), lambda: y.copy_(torch.ones(2)), lambda: y.__setitem__(0, 1.0),
+                   lambda: y.fill_(2.0), lambda: y.zero_(), lambda: y.exp_(), lambda: y.mul_(2)):
+        with torch.no_grad():
+            out.append(error(change))
+        out.append(error(change))
+    return out

@@ -290,8 +290,7 @@ def copy_(input, src, non_blocking=False):
                             f"{type(src).__name__}")
     if t._a.shape != src._a.shape and not can_expand(src._a.shape, t._a.shape):
         _size_mismatch(src._a.shape, t._a.shape)
-    if state.grad:
-        check(t)
+    check(t)
     if t is src:
         return t
     if type(t._a) is _ndarray and type(src._a) is not _ndarray:

@@ -32,6 +32,7 @@ def mutate(rec, args, writer):
     """
     t = args[0]
     if not state.grad:
+        check(t)
         writer()
         t._storage.version += 1
         return t
@@ -474,6 +475,8 @@ def getitem(self, index):
 
 def setitem(self, index, value):
     """``self[index] = value``."""
+    if self._bits & 4:
+        check(self)
     tv = type(value)
     if not isinstance(value, Tensor):
         if tv not in _NUMBERS:

@@ -375,7 +375,7 @@ def inplace_form(rec, name, function):
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}_(): argument 'input' (position 1) must be Tensor, not "
                             f"{type(input).__name__}")
-        if state.grad:
+        if state.grad or input._bits & 4:
             check(input)
             if needs_grad(input) or any(isinstance(x, Tensor) and needs_grad(x) for x in others):
                 return apply(lambda t, *xs: run(rec, (t, *xs), ()), input, others, {}, name)

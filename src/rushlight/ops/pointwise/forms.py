@@ -25,7 +25,7 @@ def change(rec, t, others, params, name):
     if not isinstance(t, Tensor):
         raise TypeError(f"{name}_(): argument 'input' (position 1) must be Tensor, not "
                         f"{type(t).__name__}")
-    if state.grad:
+    if state.grad or t._bits & 4:
         check(t)
         if needs_grad(t) or any(isinstance(x, Tensor) and needs_grad(x) for x in others):
             return apply(lambda x, *xs: run(rec, (x, *xs), params), t, others, {}, name)
