@@ -162,10 +162,17 @@ class CopySlices(Node):
         pass
 
 
+def _keep_grad(t, node, nr):
+    """A tensor that retains its gradient retains that of its new contents."""
+    if t._grad_fn is not None and t.retains_grad:
+        node.extras().retain[nr] = t._grad_fn.ext.retain.pop(t._out_nr)
+
+
 def rebase(t, node, nr):
     """Make `node` the history of `t`; of a view, by way of its base."""
     v = t._view
     if v is None:
+        _keep_grad(t, node, nr)
         t._grad_fn, t._out_nr, t._requires_grad = node, nr, True
         return
     base = v.base
@@ -174,6 +181,7 @@ def rebase(t, node, nr):
     c.saved, c.ext, c.seq = (), None, next_seq()
     c.outs = ((base._a.shape, base.dtype),)
     c.geometry = (t._a.shape, t.stride(), t._offset, base.stride(), base._offset)
+    _keep_grad(base, c, 0)
     base._grad_fn, base._out_nr, base._requires_grad = c, 0, True
     v.version = -1
     v.refresh(t)

@@ -63,15 +63,15 @@ register("where", _where_method, namespaces=())
 _pass_between = pointwise("clamp.grad(Tensor g, Tensor self, Tensor min, Tensor max) -> Tensor",
                           lambda g, x, a, b: s.where(s.logical_and(x >= a, x <= b), g, 0),
                           vjp={"g": lambda g, self, min, max: _pass_between(g, self, min, max),
-                               "self": lambda g: None})
+                               "self": lambda g: None, "min": lambda g: None, "max": lambda g: None})
 _pass_above = pointwise("clamp.min_grad(Tensor g, Tensor self, Tensor min) -> Tensor",
                         lambda g, x, a: s.where(x >= a, g, 0),
                         vjp={"g": lambda g, self, min: _pass_above(g, self, min),
-                             "self": lambda g: None})
+                             "self": lambda g: None, "min": lambda g: None})
 _pass_below = pointwise("clamp.max_grad(Tensor g, Tensor self, Tensor max) -> Tensor",
                         lambda g, x, b: s.where(x <= b, g, 0),
                         vjp={"g": lambda g, self, max: _pass_below(g, self, max),
-                             "self": lambda g: None})
+                             "self": lambda g: None, "max": lambda g: None})
 
 _clamp = pointwise("clamp(Tensor self, Tensor min, Tensor max) -> Tensor",
                    lambda x, a, b: s.minimum(s.maximum(x, a), b), node="ClampBackward1",
