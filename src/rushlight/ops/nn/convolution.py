@@ -6,8 +6,11 @@ Three bilinear primitives, each other's derivatives (x input, w weight, y output
     x' = conv_input(y, w)     the adjoint in x: transposed convolution
     w' = conv_weight(x, y)    the adjoint in w
 
-The matrix products run on window columns (im2col) in chunks that stay in cache.
+The matrix products run on window columns (im2col): of an image or a part of one at a time, made where they are
+multiplied (`compiler.templates.convolve`), or of many images where those would be small.
 """
+
+from functools import cache
 
 import numpy as np
 
@@ -88,7 +91,67 @@ def _step(n, columns):
     return max(1, min(n, _CHUNK // max(columns, 1)))
 
 
-def _forward(x, w, stride, padding, dilation, groups):
+_TILE = 64 << 10        # elements of window columns that stay in a core's cache
+
+
+@cache
+def _plan(shape, o, kernel, stride, padding, dilation, out):
+    """(geometry, bins) for `compiler.templates.convolve`, or None where larger products pay more."""
+    n, c, h, w = shape
+    k, l = c * kernel[0] * kernel[1], out[0] * out[1]
+    if not (n and k and l > 0 and o) or k * out[1] > 4 * _TILE or k * o > 2 * _TILE:
+        return None
+    rows = max(1, min(out[0], _TILE // (k * out[1])))
+    blocks = -(-out[0] // rows)
+    if n * blocks < 4 or rows * out[1] < 16:
+        return None
+    group = 1 if blocks > 1 else max(1, min(n, _TILE // (k * l), 128 // l))
+    units = -(-n // group) * blocks
+    bins = min(8, units)
+    return np.array((n, c, h, w, *kernel, *stride, *padding, *dilation, *out, o, rows, blocks, group, bins),
+                    np.int64), bins
+
+
+_loaded = {}
+
+
+def _cached(x, w_shape, stride, padding, dilation, out, groups):
+    """(kernels, geometry, bins) of the way that keeps columns in the caches, or None."""
+    if groups != 1 or x.ndim != 4:
+        return None
+    found = _loaded.get(x.dtype)
+    if found is None:
+        found = _loaded[x.dtype] = _convolve_kernels(x.dtype.name)
+    plan = found and _plan(x.shape, w_shape[0], tuple(w_shape[2:]), tuple(stride), tuple(padding), tuple(dilation),
+                           tuple(out))
+    return plan and (found, *plan)
+
+
+def _convolve_kernels(name):
+    from ...compiler import available
+    if name not in _LLVM or not available():
+        return ()
+    from ...compiler.templates.convolve import kernels
+    return kernels(_LLVM[name])
+
+
+def _forward(x, w, bias, stride, padding, dilation, groups):
+    """The convolution with its bias."""
+    kernel = w.shape[2:]
+    out = tuple(map(out_size, x.shape[2:], kernel, stride, padding, dilation))
+    way = _cached(x, w.shape, stride, padding, dilation, out, groups)
+    if way:
+        y = empty((x.shape[0], w.shape[0]) + out, x.dtype)
+        way[0][0](y, np.ascontiguousarray(x), np.ascontiguousarray(w),
+                  None if bias is None else np.ascontiguousarray(bias), way[1])
+        return y
+    y = _by_columns(x, w, stride, padding, dilation, groups)
+    if bias is not None:
+        y += bias.reshape((-1,) + (1,) * (y.ndim - 2))
+    return y
+
+
+def _by_columns(x, w, stride, padding, dilation, groups):
     kernel = w.shape[2:]
     n, o = x.shape[0], w.shape[0]
     out = tuple(out_size(*a) for a in zip(x.shape[2:], kernel, stride, padding, dilation))
@@ -136,6 +199,14 @@ def _adjoint_input(y, w, size, stride, padding, dilation, groups):
     c = cg * groups
     k, l = int(np.prod(kernel)), int(np.prod(out))
     y = np.ascontiguousarray(y)
+    if groups == 1 and len(kernel) == 2 and tuple(stride) == (1, 1):
+        # With steps of one the adjoint is a convolution by the flipped kernel.
+        around = tuple(d * (q - 1) - p for d, q, p in zip(dilation, kernel, padding))
+        way = min(around) >= 0 and _cached(y, (c, o, *kernel), stride, around, dilation, tuple(size), 1)
+        if way:
+            x = empty((n, c) + tuple(size), y.dtype)
+            way[0][0](x, y, np.ascontiguousarray(w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)), None, way[1])
+            return x
     wt = np.ascontiguousarray(w).reshape(groups, o // groups, cg * k).transpose(0, 2, 1)
     if k == 1 and set(stride) == {1} and not any(padding) and tuple(size) == tuple(out):
         x = empty((n, c) + tuple(size), y.dtype)
@@ -195,6 +266,11 @@ def _adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
         dw[...] = 0
         return dw.reshape((o, cg) + tuple(kernel))
     x = np.ascontiguousarray(x)
+    way = _cached(x, (o, c, *kernel), stride, padding, dilation, out, groups)
+    if way:
+        words, bins = way[1:]
+        way[0][1](dw, x, np.ascontiguousarray(y), empty((bins, c * k, o), x.dtype), words)
+        return dw.reshape((o, cg) + tuple(kernel))
     step = _step(n, c * k * l)
     first = True
     for lo in range(0, n, step):
@@ -235,10 +311,7 @@ def _grads(g, input, weight, bias_shape, stride, padding, dilation, groups, need
 def conv(x, w, b, stride, padding, dilation, groups):
     """y = x * w + b (cross-correlation); x (n, c, *s), w (o, c/groups, *k), b (o)."""
     wx, ww, wb = _wide(x, w, b)
-    y = _forward(wx, ww, stride, padding, dilation, groups)
-    if wb is not None:
-        y += wb.reshape((-1,) + (1,) * (y.ndim - 2))
-    return _narrow(y, x)
+    return _narrow(_forward(wx, ww, wb, stride, padding, dilation, groups), x)
 
 
 def _input_grads(g, grad_output, weight, stride, padding, dilation, groups, needs):
