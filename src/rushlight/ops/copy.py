@@ -73,8 +73,8 @@ def write(t, source):
 
 def converted(a, np_dtype, order="K"):
     """A fresh array with the contents of `a` as `np_dtype`, dense in a's dimension order."""
-    from .pointwise.core import result_array
     from ..runtime.allocator import empty
+    from .pointwise.core import result_array
     out = empty(a.shape, np_dtype) if order == "C" else result_array([a], np_dtype)
     copy_array(out, a)
     return out

@@ -109,14 +109,29 @@ def _kernel_call(rec):
     return call
 
 
+_META_RUN = 1 << 22         # most elements of a meta tensor for which a kernel runs on zeros
+
+
+def check_devices(name, arrays):
+    """RuntimeError when meta tensors meet tensors with data (other than single numbers)."""
+    for a in arrays:
+        if type(a) is _ndarray and a.ndim:
+            raise RuntimeError(f"{name}: expected all tensors to be on the same device, but found at least two "
+                               "devices, meta and cpu!")
+
+
 def run_meta(rec, args, arrays):
     """Outputs without data, from the record's meta rule or from the kernel run on zeros."""
+    check_devices(rec.name, arrays)
     if rec.meta is not None:
         out = rec.meta(*args)
         if out and type(out[0]) is tuple and type(out[0][0]) is tuple:
             return tuple(MetaArray(s, d.np) for s, d in out)
         shape, d = out
         return MetaArray(tuple(shape), d.np)
+    if any(type(a) is MetaArray and a.size > _META_RUN for a in arrays):
+        raise NotImplementedError(f"{rec.name}: no shape rule for meta tensors of this size yet (more than "
+                                  f"{_META_RUN} elements)")
     zeros = [_zeros_like_meta(a) for a in arrays]
     out = rec.kernel(*zeros)
     if type(out) is tuple:

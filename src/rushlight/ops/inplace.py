@@ -13,12 +13,11 @@ from ..dtypes import can_cast, scalar_name
 from .dispatch import needs_grad
 
 
-def check(t, what="in-place operation"):
+def check(t):
     """Raise if `t` must not be changed in place now (leaf, view of a leaf, no_grad or split view)."""
     if t._bits & 4 and not state.inference:
-        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed.You can "
-                           "make a clone to get a normal tensor before doing inplace update.See "
-                           "https://github.com/pytorch/rfcs/pull/17 for more details.")
+        raise RuntimeError("Inplace update to inference tensor outside InferenceMode is not allowed: clone() it "
+                           "and change the clone")
     if not state.grad:
         return
     v = t._view

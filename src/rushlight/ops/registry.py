@@ -14,7 +14,7 @@ _loaded = _loading = False
 _lock = RLock()
 
 
-def public(name=None, *, namespaces=("torch",), method=True, out=False, inplace=False, types=None):
+def public(name=None, *, namespaces=("torch",), method=True, out=False, inplace=False):
     """Decorator: publish a function.
 
     namespaces: where it appears, e.g. ``("torch", "torch.nn.functional")``; method: also a Tensor

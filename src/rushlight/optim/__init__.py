@@ -36,7 +36,7 @@ __all__ = [
     "SGD",
     "SparseAdam",
     "lr_scheduler",
-    "swa_utils",  # noqa: F822
+    "swa_utils",
     "swap_in_optimizer_params_and_state",
 ]
 

@@ -348,9 +348,8 @@ class Optimizer:
             import warnings
 
             warnings.warn(
-                "optimizer contains a parameter group with duplicate parameters; in future, this "
-                "will cause an error; see github.com/pytorch/pytorch/issues/40967 for more "
-                "information",
+                "optimizer contains a parameter group with duplicate parameters; each would be stepped "
+                "more than once",
                 stacklevel=3,
             )
         if not ids.isdisjoint(id(p) for group in self.param_groups for p in group["params"]):

@@ -243,17 +243,6 @@ def view_strides(shape, strides, new_shape):
     return tuple(out) if k == -1 else None
 
 
-def preserved_strides(shape, strides):
-    """Strides of a fresh dense tensor that keeps the dimension order of `strides`.
-
-    Dense operands keep their strides; others get a dense layout in the order of descending stride,
-    ties broken towards row-major (the rule of empty_like with preserve_format).
-    """
-    if is_dense(shape, strides):
-        return tuple(strides)
-    return permuted_strides(shape, strides)
-
-
 def permuted_strides(shape, *operand_strides):
     """Dense strides in the dimension order that the operands' strides suggest (TensorIterator's).
 

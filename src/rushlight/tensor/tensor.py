@@ -361,12 +361,9 @@ class Tensor(metaclass=_TensorMeta):
         if self._grad is None and self._grad_fn is not None and not self.retains_grad:
             import warnings
             warnings.warn(
-                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
-                "attribute won't be populated during autograd.backward(). If you indeed want the .grad "
-                "field to be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf "
-                "Tensor. If you access the non-leaf Tensor by mistake, make sure you access the leaf "
-                "Tensor instead. See github.com/pytorch/pytorch/pull/30531 for more informations.",
-                stacklevel=2)
+                "The .grad attribute of a Tensor that is not a leaf Tensor is being accessed: backward() fills "
+                "it for leaves only. Call retain_grad() on this tensor beforehand to keep its gradient, or "
+                "read .grad of the leaf it was made from.", stacklevel=2)
         return self._grad
 
     @grad.setter
@@ -436,11 +433,7 @@ class Tensor(metaclass=_TensorMeta):
     def detach_(self):
         """Forget this tensor's history."""
         if self._view is not None:
-            raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using "
-                               "DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is "
-                               "set as True, gradients are views of DDP buckets, and hence detach_() cannot "
-                               "be called on these gradients. To fix this error, please refer to the "
-                               "Optimizer.zero_grad() function in torch/optim/optimizer.py as the solution.")
+            raise RuntimeError("Can't detach views in-place. Use detach() instead.")
         self._grad_fn, self._requires_grad, self._out_nr = None, False, 0
         self._view = None
         return self
@@ -596,9 +589,8 @@ class Tensor(metaclass=_TensorMeta):
     def __deepcopy__(self, memo):
         if not self.is_leaf:
             raise RuntimeError("Only Tensors created explicitly by the user (graph leaves) support the "
-                               "deepcopy protocol at the moment.  If you were attempting to deepcopy a "
-                               "module, this may be because of a torch.nn.utils.weight_norm usage, see "
-                               "https://github.com/pytorch/pytorch/pull/103001")
+                               "deepcopy protocol at the moment: this one was computed. Copy tensor.detach(), or "
+                               "in a module drop what recomputes the attribute (weight_norm, for instance)")
         if id(self) in memo:
             return memo[id(self)]
         import copy

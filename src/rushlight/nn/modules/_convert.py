@@ -106,11 +106,8 @@ class ConvertMixin:
             if dtype.is_complex:
                 import warnings
                 warnings.warn(
-                    "Complex modules are a new feature under active development whose design may "
-                    "change, and some modules might not work as expected when using complex "
-                    "tensors as parameters or buffers. Please file an issue at "
-                    "https://github.com/pytorch/pytorch/issues/new?template=bug-report.yml if a "
-                    "complex module does not work as expected.", stacklevel=2)
+                    "Complex modules are a new feature: some modules do not take complex parameters or "
+                    "buffers yet", stacklevel=2)
 
         def convert(t):
             try:

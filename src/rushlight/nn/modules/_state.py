@@ -30,16 +30,14 @@ class StateMixin:
     def get_extra_state(self):
         """State other than tensors, to be kept in the state dict; a class may define it."""
         raise RuntimeError(
-            "Reached a code path in Module.get_extra_state() that should never be called. Please "
-            "file an issue at https://github.com/pytorch/pytorch/issues/new?template="
-            "bug-report.yml to report this bug.")
+            "Reached a code path in Module.get_extra_state() that should never be called: a class with extra "
+            "state defines both get_extra_state and set_extra_state")
 
     def set_extra_state(self, state):
         """Take back what `get_extra_state` returned."""
         raise RuntimeError(
-            "Reached a code path in Module.set_extra_state() that should never be called. Please "
-            "file an issue at https://github.com/pytorch/pytorch/issues/new?template="
-            "bug-report.yml to report this bug.")
+            "Reached a code path in Module.set_extra_state() that should never be called: a class with extra "
+            "state defines both get_extra_state and set_extra_state")
 
     def _has_extra_state(self, method):
         return getattr(type(self), method) is not getattr(StateMixin, method)

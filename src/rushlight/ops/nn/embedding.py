@@ -151,8 +151,7 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.dim()}")
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError("embedding_bag: per_sample_weights was not None. per_sample_weights "
-                                  f"is only supported for mode='sum' (got mode='{mode}'). Please open a "
-                                  "feature request on GitHub.")
+                                  f"is only supported for mode='sum' (got mode='{mode}')")
     _check_indices("embedding_bag", flat, weight.shape[0])
     pad = _padding(padding_idx, weight.shape[0])
     if max_norm is not None:

@@ -14,7 +14,7 @@ from ...runtime.allocator import empty
 from ...tensor.geometry import broadcast_shapes, is_dense, permuted_strides
 from ...tensor.storage import MetaArray
 from ...tensor.tensor import Tensor, resolve_bits, wrap
-from ..dispatch import attach, needs_grad
+from ..dispatch import attach, check_devices, needs_grad
 from ..registry import FUNCTIONS, INPLACE, METHODS
 
 _ndarray = np.ndarray
@@ -205,6 +205,7 @@ _U8 = np.dtype(np.uint8)
 
 
 def _run_meta(rec, launch, operands, params, arrays, rg):
+    check_devices(rec.name, arrays)
     shape = broadcast_shapes(*[a.shape for a in arrays])
     r = wrap(MetaArray(shape, launch.out_np))
     if rg and state.grad:
@@ -295,17 +296,10 @@ def _converter(rec, compute):
 
     def to_int(v):
         v = int(v)
-        if not low <= v <= high:
-            if low == 0 and -high - 1 <= v < 0:
-                return v & high
-            raise RuntimeError(f"value cannot be converted to type {_CTYPES[compute.name]} without "
-                               "overflow")
+        if not low <= v <= high:            # wraps, as C's conversions do
+            v = (v - low) % (high - low + 1) + low
         return v
     return to_int
-
-
-_CTYPES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int",
-           "int64": "int64_t", "uint16": "uint16_t", "uint32": "uint32_t", "uint64": "uint64_t"}
 
 
 def _compiler_available():
