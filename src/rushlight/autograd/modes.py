@@ -58,7 +58,9 @@ class _Decorator:
     def __call__(self, func):
         import inspect
         if inspect.isclass(func):
-            raise TypeError(f"{type(self).__name__} decorates functions, not classes")
+            import warnings
+            warnings.warn("Decorating classes is deprecated and will be disabled in future versions: decorate "
+                          "the methods that need it", FutureWarning, stacklevel=2)
         if inspect.isgeneratorfunction(func):
             return self._wrap_generator(func)
 
