@@ -1,5 +1,8 @@
 """Pooling: maximum (with indices), average, Lp, adaptive, fractional, unpooling."""
 
+import math
+from functools import cache
+
 import numpy as np
 
 from ... import dtypes
@@ -61,6 +64,32 @@ def _after(shape, kernel, stride, padding, dilation, out):
 
 # ---------------------------------------------------------------- maximum
 
+_INT64 = np.dtype(np.int64)
+_loaded = {}
+
+
+def _native(np_dtype):
+    """The generated (maxima, scatter) for planes of a dtype, or None."""
+    try:
+        return _loaded[np_dtype]
+    except KeyError:
+        from ...compiler import available
+        found = None
+        if np_dtype.name in ("float32", "float64") and available():
+            from ...compiler.templates.maxima import kernels
+            found = kernels({4: "float", 8: "double"}[np_dtype.itemsize])
+        return _loaded.setdefault(np_dtype, found)
+
+
+@cache
+def _planes(lead, spatial, kernel, stride, padding, dilation, out):
+    """The geometry words of `compiler.templates.maxima`; one dimension is a plane of one row."""
+    def pair(t, filler):
+        return t if len(t) == 2 else (filler, *t)
+    return np.array((math.prod(lead), *pair(spatial, 1), *pair(kernel, 1), *pair(stride, 1), *pair(padding, 0),
+                     *pair(dilation, 1), *pair(out, 1)), np.int64)
+
+
 def _max_kernel(n, np_dtype):
     from .kernels import elementwise, name_of
     name = name_of(np_dtype)
@@ -89,6 +118,13 @@ def _max_pool(x, kernel, stride, padding, dilation, out):
     """(largest value, its flat position in the unpadded plane) of every window."""
     n = len(kernel)
     spatial = x.shape[-n:]
+    native = _native(x.dtype) if n <= 2 and stride[-1] <= 2 else None
+    if native:
+        y = empty(x.shape[:-n] + tuple(out), x.dtype)
+        index = empty(y.shape, _INT64)
+        native[0](y, index, np.ascontiguousarray(x), _planes(x.shape[:-n], spatial, tuple(kernel), tuple(stride),
+                                                             tuple(padding), tuple(dilation), tuple(out)))
+        return y, index
     xp = pad(x, padding, _after(spatial, kernel, stride, padding, dilation, out), _lowest(x.dtype))
     views = position_views(xp, kernel, stride, dilation, out)
     plane = np.ones(n, np.int64)
@@ -135,6 +171,13 @@ def _scatter(g, index, size):
     """Add every value at its window's position in planes of `size`."""
     n = len(size) - 2 if len(size) == index.ndim and index.ndim > 2 else len(size) - 1
     n = max(n, 1)
+    native = _native(g.dtype)
+    if native and index.size:
+        out = empty(size, g.dtype)
+        planes = (math.prod(size[:index.ndim - n]), 1, math.prod(size[index.ndim - n:]), *(1, 1) * 4, 1,
+                  math.prod(index.shape[index.ndim - n:]))
+        native[1](out, np.ascontiguousarray(g), np.ascontiguousarray(index), np.array(planes, np.int64))
+        return out
     lead = int(np.prod(size[:index.ndim - n]))
     plane = int(np.prod(size[index.ndim - n:]))
     flat = np.ascontiguousarray(index).reshape(lead, -1) + (np.arange(lead) * plane)[:, None]

@@ -1,0 +1,163 @@
+"""Largest values of windows of planes, with their positions, and the scattering of gradients to them.
+
+    maxima(y, index, x, geometry)           y and index (planes, oh, ow), x (planes, h, w)
+    scatter(x, g, index, geometry)          x = 0; x[plane, index[plane, l]] += g[plane, l], in the order of l
+                                            (positions beyond the plane are left out)
+
+All in C order, index of int64: the position in its plane of the window's last NaN, else of its first largest value.
+``geometry`` is an int64 array of the words in ``FIELDS``; the step along rows, sw, is 1 or 2. Lanes are neighbouring
+windows; what lies outside the plane is masked out. A tile is a plane.
+"""
+
+from functools import cache
+
+from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.targets import host
+
+FIELDS = ("planes", "h", "w", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw", "oh", "ow")
+DATA = 16                       # PyArrayObject.data
+LANES = (4, 8)
+_PARALLEL_FROM = 1 << 14        # elements read
+
+
+@cache
+def kernels(type_):
+    """(maxima, scatter) for LLVM element type ``float`` or ``double``."""
+    from rushlight.runtime import native
+
+    names = ("rl_maxima", "rl_scatter")
+    found = native.load(f"maxima {type_}", module_text(type_), names,
+                        {"rl_parallel_for": native.symbols()["rl_parallel_for"]})
+    return tuple(native.callable_from(found[n], n) for n in names)
+
+
+def module_text(type_):
+    """The IR of both entries and their tasks."""
+    m = Module(host().triple)
+    m.globals.append("@_Py_NoneStruct = external global i8")
+    size = {"float": 4, "double": 8}[type_]
+    for step in (1, 2):
+        for lanes in LANES:
+            _maxima_task(m, type_, size, lanes, step)
+    _scatter_task(m, type_, size)
+    _entry(m, "rl_maxima", 3)
+    _entry(m, "rl_scatter", 3)
+    return m.text()
+
+
+class _Job:
+    def __init__(self, f, context):
+        self.arrays = [f.load("ptr", context + 8 * k) for k in range(3)]
+        for k, name in enumerate(FIELDS):
+            setattr(self, name, f.load("i64", context + 8 * (3 + k)))
+
+
+_TASK = [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
+
+
+def _maxima_task(m, type_, size, lanes, step):
+    f = m.function(f"rl_maxima{lanes}_{step}", "void", _TASK, "internal", "nounwind")
+    g = _Job(f, f.args[0])
+    y, index, x = g.arrays
+    kind, ints = vector(type_, lanes), f"<{lanes} x i32>"
+    iota = Value(f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", ints)
+    best, where = f.var(kind), f.var(ints)
+    low = f.value(float("-inf"), kind)
+    wide = f.splat(g.w.cast("trunc", "i32"), lanes)
+
+    with f.range(f.args[1], f.args[2]) as plane, f.range(g.oh) as p:
+        source = x + plane * g.h * g.w * size
+        target = (plane * g.oh + p) * g.ow
+        top = p * g.sh - g.ph
+        # The first row and column of a window inside the plane.
+        first_row = f.select(top < 0, top + (g.dh - 1 - top) // g.dh * g.dh, top)
+        with f.range(0, g.ow, step=lanes) as q:
+            left = f.splat((q * step - g.pw).cast("trunc", "i32"), lanes) + iota * step
+            gap = f.splat(g.dw.cast("trunc", "i32"), lanes)
+            corner = f.splat((first_row * g.w).cast("trunc", "i32"), lanes)
+            best.set(low)
+            where.set(corner + left)
+            with f.if_(q * step < g.pw):
+                inside = f.select(left < 0, left + (gap - 1 - left) // gap * gap, left)
+                where.set(corner + inside)
+            valid = iota < f.splat((g.ow - q).cast("trunc", "i32"), lanes)
+            with f.range(g.kh) as i:
+                row = top + i * g.dh
+                with f.if_((row >= 0) & (row < g.h)), f.range(g.kw) as j:
+                    column = left + f.splat((j * g.dw).cast("trunc", "i32"), lanes)
+                    mask = valid & (column >= 0) & (column < wide)
+                    place = source + (row * g.w + q * step - g.pw + j * g.dw) * size
+                    value = _load(f, kind, lanes, step, place, mask)
+                    position = f.splat((row * g.w).cast("trunc", "i32"), lanes) + column
+                    old = best.get()
+                    take = mask & ((value > old) | value.isnan())
+                    best.set(f.select(take, value, old))
+                    where.set(f.select(take, position, where.get()))
+            _store(f, best.get(), y + (target + q) * size, valid, size)
+            _store(f, where.get().cast("sext", "i64"), index + (target + q) * 8, valid, 8)
+    f.ret()
+
+
+def _load(f, kind, lanes, step, place, mask):
+    """Every ``step``-th element from ``place``."""
+    if step == 1:
+        return f.masked_load(kind, place, mask)
+    n = lanes * step
+    nothing = Value(f, "zeroinitializer", mask.type)
+    spread = f.shuffle(mask, nothing, [i // step if not i % step else lanes for i in range(n)])
+    type_ = kind.split(" x ")[1][:-1]
+    value = f.masked_load(vector(type_, n), place, spread)
+    return f.shuffle(value, value, list(range(0, n, step)))
+
+
+def _store(f, value, place, mask, size):
+    element = {"float": "f32", "double": "f64", "i64": "i64"}[value.type.split(" x ")[1][:-1]]
+    lanes = value.type[1:].split(" x ")[0]
+    name = f"llvm.masked.store.v{lanes}{element}.p0"
+    f.module.declared[name] = f"declare void @{name}({value.type}, ptr, {mask.type})"
+    f.line(f"call void @{name}({value.type} {value.name}, ptr align {size} {place.name}, {mask.type} {mask.name})")
+
+
+def _scatter_task(m, type_, size):
+    f = m.function("rl_scatter_task", "void", _TASK, "internal", "nounwind")
+    g = _Job(f, f.args[0])
+    x, gradient, index = g.arrays
+    plane, count = g.h * g.w, g.oh * g.ow
+    zero = f.value(0.0, type_)
+    with f.range(f.args[1], f.args[2]) as tile:
+        target, first = x + tile * plane * size, tile * count
+        with f.range(plane) as i:
+            f.store(zero, target + i * size)
+        with f.range(count) as l:
+            position = f.load("i64", index + (first + l) * 8)
+            with f.if_(position.ult(plane)):
+                place = target + position * size
+                f.store(f.load(type_, place) + f.load(type_, gradient + (first + l) * size), place)
+    f.ret()
+
+
+def _entry(m, name, arrays):
+    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    args, none = f.args[1], Value(f, "@_Py_NoneStruct", "ptr")
+    context = f.buffer(8 * (arrays + len(FIELDS)), 8)
+    for k in range(arrays):
+        f.store(f.load("ptr", f.load("ptr", args + 8 * k) + DATA), context + 8 * k)
+    words = f.load("ptr", f.load("ptr", args + 8 * arrays) + DATA)
+    for k in range(len(FIELDS)):
+        f.store(f.load("i64", words + 8 * k), context + 8 * (arrays + k))
+    g = _Job(f, context)
+    if name == "rl_scatter":
+        task, work = Value(f, "@rl_scatter_task", "ptr"), g.planes * g.h * g.w
+    else:
+        steps = [f.select(g.ow <= LANES[0], *(Value(f, f"@rl_maxima{n}_{step}", "ptr") for n in LANES))
+                 for step in (1, 2)]
+        task, work = f.select(g.sw.eq(1), *steps), g.planes * g.oh * g.ow * g.kh * g.kw
+    with f.if_else(work < _PARALLEL_FROM) as (small, large):
+        with small:
+            f.call("void", task, context, f.value(0), g.planes)
+        with large:
+            state = f.call("ptr", "PyEval_SaveThread")
+            f.call("void", "rl_parallel_for", task, context, g.planes)
+            f.call("void", "PyEval_RestoreThread", state)
+    f.call("void", "Py_IncRef", none)
+    f.ret(none)
