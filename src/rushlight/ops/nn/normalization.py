@@ -5,6 +5,10 @@ biased variance. Ioffe & Szegedy arXiv:1502.03167; Ba et al. arXiv:1607.06450; W
 Ulyanov et al. arXiv:1607.08022; Zhang & Sennrich arXiv:1910.07467.
 """
 
+import math
+import struct
+from functools import cache
+
 import numpy as np
 
 from ...autograd.modes import state
@@ -49,6 +53,43 @@ def _channels(a):
     return a.reshape(a.shape[0], a.shape[1], -1) if a.ndim != 3 else a
 
 
+_loaded = {}
+_WIDE_CHANNEL = 1 << 20     # elements from which few channels are shared out among threads
+
+
+def _native(x, w, b, eps):
+    """((forward, backward), words) of `compiler.templates.batchnorm` for an input, or None."""
+    dt = x.dtype
+    try:
+        found = _loaded[dt]
+    except KeyError:
+        found = _loaded[dt] = _batch_kernels(dt.name)
+    if found is None or w is not None and w.dtype != dt or b is not None and b.dtype != dt:
+        return None
+    words = _words(x.shape, eps)
+    return words is not None and (found, words) or None
+
+
+def _batch_kernels(name):
+    from ...compiler import available
+    if name not in ("float32", "float64") or not available():
+        return None
+    from ...compiler.templates.batchnorm import kernels
+    return kernels("float" if name == "float32" else "double")
+
+
+@cache
+def _words(shape, eps):
+    n, c, l = shape[0], shape[1], math.prod(shape[2:])
+    if l < 4 or n * l > _WIDE_CHANNEL and c < 8:
+        return None
+    return np.array((n, c, l, struct.unpack("q", struct.pack("d", eps))[0]), np.int64)
+
+
+def _dense(a):
+    return a if a is None or a.flags.c_contiguous else np.ascontiguousarray(a)
+
+
 def _batch_grads(g0, input, weight, running_mean, running_var, out1, out2, training, eps, needs):
     if state.grad:
         return _batch_grads_differentiable(g0, input, weight, running_mean, running_var, training, eps,
@@ -83,6 +124,13 @@ def _batch_grads_differentiable(g, x, w, running_mean, running_var, training, ep
            vjp=Joint(_batch_grads), node="NativeBatchNormBackward0")
 def _batch_norm(x, w, b, rm, rv, training, eps):
     """(normalized, mean, 1/std) with statistics a channel, from the batch or the running ones."""
+    way = training and _native(x, w, b, eps)
+    if way:
+        (forward, _), words = way
+        c, dt = x.shape[1], x.dtype
+        y, mean, invstd = empty(x.shape, dt), np.empty(c, dt), np.empty(c, dt)
+        forward(y, mean, invstd, _dense(x), _dense(w), _dense(b), words)
+        return y, mean, invstd
     x3 = _channels(_wide(np.ascontiguousarray(x)))
     dt = x3.dtype
     n = x3.shape[0] * x3.shape[2]
@@ -105,6 +153,13 @@ def _batch_norm(x, w, b, rm, rv, training, eps):
            "(Tensor, Tensor, Tensor)", vjp={}, node="NativeBatchNormBackwardBackward0")
 def batch_norm_backward(g, x, w, rm, rv, mean, invstd, training, eps):
     """Gradients of input, weight and bias."""
+    way = training and g.dtype == x.dtype and _native(x, w, None, eps)
+    if way:
+        (_, backward), words = way
+        c, dt = x.shape[1], x.dtype
+        dx, dw, db = empty(x.shape, dt), np.empty(c, dt), np.empty(c, dt)
+        backward(dx, dw, db, _dense(g), _dense(x), _dense(w), _dense(mean), _dense(invstd), words)
+        return dx, dw, db
     x3, g3 = _channels(_wide(np.ascontiguousarray(x))), _channels(_wide(np.ascontiguousarray(g)))
     dt = x3.dtype
     n = x3.shape[0] * x3.shape[2]
@@ -123,10 +178,18 @@ def batch_norm_backward(g, x, w, rm, rv, mean, invstd, training, eps):
     return (converted(dx, x.dtype) if dx.dtype != x.dtype else dx), dw.astype(dt), db.astype(dt)
 
 
-def _update_running(running, value, momentum):
-    a = running._a
-    a[...] = (1 - momentum) * a.astype(np.float64) + momentum * value
-    running._storage.version += 1
+def _update_running(mean, var, batch_mean, batch_invstd, momentum, eps, unbias):
+    """The running statistics, in place; the variance comes from 1/std."""
+    names = [name_of(a.dtype) for a in (mean, var, batch_mean)]
+    elementwise(("running", *names), _running, "ffff", [*names, names[2]], names[:2], "float64",
+                ["float64"] * 3)(mean, var, mean, var, batch_mean, batch_invstd, momentum, eps, unbias)
+
+
+def _running(mean, var, batch_mean, invstd, momentum, eps, unbias):
+    from ...compiler import scalar as s
+    batch = 1 / (invstd * invstd) - eps
+    batch = s.where(batch < 0, 0.0, batch) * unbias
+    return mean + momentum * (batch_mean - mean), var + momentum * (batch - var)
 
 
 @public(namespaces=_F, method=False)
@@ -170,10 +233,11 @@ def _run_batch_norm(input, weight, bias, running_mean, running_var, training, mo
     if training and running_mean is not None and type(mean._a) is np.ndarray:
         n = input.numel() // c
         m = 0.0 if momentum is None else momentum
-        var = 1 / mean._a.dtype.type(1) * (1 / invstd._a.astype(np.float64) ** 2 - eps)
-        _update_running(running_mean, mean._a.astype(np.float64), m)
+        var = running_var if running_var is not None else running_mean.clone()
+        _update_running(running_mean._a, var._a, mean._a, invstd._a, m, eps, n / max(n - 1, 1))
+        running_mean._storage.version += 1
         if running_var is not None:
-            _update_running(running_var, np.maximum(var, 0) * (n / max(n - 1, 1)), m)
+            running_var._storage.version += 1
     return y, mean, invstd
 
 
