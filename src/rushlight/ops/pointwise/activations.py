@@ -11,8 +11,7 @@ import numpy as np
 from ...compiler import scalar as s
 from ...dtypes import BOOL, COMPLEX, FLOAT, scalar_name
 from ..registry import FUNCTIONS, METHODS
-from .core import pointwise, run, run_out
-from .forms import change
+from .core import change, pointwise, run, run_out
 
 F = "torch.nn.functional"
 

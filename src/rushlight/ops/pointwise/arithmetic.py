@@ -3,8 +3,8 @@
 from ...compiler import scalar as s
 from ...dtypes import BOOL, COMPLEX, FLOAT, INT
 from ...tensor.tensor import Tensor
-from .core import pointwise, publish, run, run_out
-from .forms import category, change, conj, has_zero, need_tensor, register
+from .core import change, pointwise, publish, run, run_out
+from .forms import category, conj, has_zero, need_tensor, register
 
 # ---------------------------------------------------------------- sums
 

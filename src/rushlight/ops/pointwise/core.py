@@ -15,6 +15,7 @@ from ...tensor.geometry import broadcast_shapes, is_dense, permuted_strides
 from ...tensor.storage import MetaArray
 from ...tensor.tensor import Tensor, resolve_bits, wrap
 from ..dispatch import attach, check_devices, needs_grad
+from ..inplace import apply, check, store
 from ..registry import FUNCTIONS, INPLACE, METHODS
 
 _ndarray = np.ndarray
@@ -361,28 +362,31 @@ def run_out(rec, operands, params, out):
     return with_out(rec.name, lambda *xs: run(rec, xs[:len(operands)], params))(*operands, out=out)
 
 
-def inplace_form(rec, name, function):
-    """``name_``: the kernel writes over its first operand; history as in ``inplace``."""
-    from ..inplace import apply, check, store
+def change(rec, t, others, params, name):
+    """``t <- rec(t, *others, *params)`` over t's memory, with history."""
+    if not isinstance(t, Tensor):
+        raise TypeError(f"{name}_(): argument 'input' (position 1) must be Tensor, not "
+                        f"{type(t).__name__}")
+    if state.grad or t._bits & 4:
+        check(t)
+        if needs_grad(t) or any(isinstance(x, Tensor) and needs_grad(x) for x in others):
+            return apply(lambda x, *xs: run(rec, (x, *xs), params), t, others, {}, name)
+    if not direct(t, others):
+        store(t, run(rec, (t, *others), params), name)
+        return t
+    run(rec, (t, *others), params, t._a)
+    t._storage.version += 1
+    return t
 
-    def change(input, *others):
-        if not isinstance(input, Tensor):
-            raise TypeError(f"{name}_(): argument 'input' (position 1) must be Tensor, not "
-                            f"{type(input).__name__}")
-        if state.grad or input._bits & 4:
-            check(input)
-            if needs_grad(input) or any(isinstance(x, Tensor) and needs_grad(x) for x in others):
-                return apply(lambda t, *xs: run(rec, (t, *xs), ()), input, others, {}, name)
-        if not direct(input, others):
-            store(input, run(rec, (input, *others), ()), name)
-            return input
-        run(rec, (input, *others), (), input._a)
-        input._storage.version += 1
-        return input
-    change.__name__ = change.__qualname__ = name + "_"
-    change.__doc__ = f"In-place version of :func:`{name}`."
-    change.record = rec
-    return change
+
+def inplace_form(rec, name, function):
+    """``name_`` of a record without params."""
+    def form(input, *others):
+        return change(rec, input, others, (), name)
+    form.__name__ = form.__qualname__ = name + "_"
+    form.__doc__ = f"In-place version of :func:`{name}`."
+    form.record = rec
+    return form
 
 
 def direct(t, others):

@@ -5,8 +5,8 @@ from math import pi
 from ...compiler import scalar as s
 from ...dtypes import BOOL, COMPLEX, FLOAT, INT
 from ...tensor.tensor import Tensor
-from .core import pointwise, publish, run, run_out
-from .forms import change, register
+from .core import change, pointwise, publish, run, run_out
+from .forms import register
 
 
 def _function(name, formula, reference, doc, *, samples="unary", saves="self", aliases=(), **facts):

@@ -2,13 +2,9 @@
 
 import numpy as np
 
-from ...autograd.modes import state
 from ...dtypes import of_number
 from ...tensor.tensor import Tensor
-from ..dispatch import needs_grad
-from ..inplace import apply, check, store
 from ..registry import FUNCTIONS, INPLACE, METHODS
-from .core import direct, run
 
 _ndarray = np.ndarray
 
@@ -18,23 +14,6 @@ def conj(x):
     if hasattr(x, "_a"):
         return x.conj() if x.dtype.is_complex else x
     return x.conjugate() if type(x) is complex else x
-
-
-def change(rec, t, others, params, name):
-    """``t <- rec(t, *others, *params)`` over t's memory, with history."""
-    if not isinstance(t, Tensor):
-        raise TypeError(f"{name}_(): argument 'input' (position 1) must be Tensor, not "
-                        f"{type(t).__name__}")
-    if state.grad or t._bits & 4:
-        check(t)
-        if needs_grad(t) or any(isinstance(x, Tensor) and needs_grad(x) for x in others):
-            return apply(lambda x, *xs: run(rec, (x, *xs), params), t, others, {}, name)
-    if not direct(t, others):
-        store(t, run(rec, (t, *others), params), name)
-        return t
-    run(rec, (t, *others), params, t._a)
-    t._storage.version += 1
-    return t
 
 
 def register(name, function, *, inplace=None, namespaces=("torch",), method=True, aliases=()):

@@ -11,8 +11,8 @@ from ...record import NONDIFF
 from ...tensor.tensor import Tensor
 from ..dispatch import primitive
 from ..registry import public
-from .core import pointwise, result_array, run, run_out
-from .forms import category, change, conj, need_tensor, register
+from .core import change, pointwise, result_array, run, run_out
+from .forms import category, conj, need_tensor, register
 from .selection import _where as _where_call
 from .selection import _zeros_where as keep_where
 

@@ -4,8 +4,8 @@ from ...compiler import scalar as s
 from ...dtypes import BOOL, COMPLEX
 from ...record import Joint
 from ...tensor.tensor import Tensor
-from .core import pointwise, run, run_out
-from .forms import change, need_tensor, register
+from .core import change, pointwise, run, run_out
+from .forms import need_tensor, register
 
 # ---------------------------------------------------------------- where
 

@@ -16,8 +16,8 @@ from ..dispatch import primitive
 from ..out import with_out
 from ..reduce_common import narrow, wide
 from ..registry import FUNCTIONS, METHODS
-from .core import pointwise, run, run_out
-from .forms import change, register
+from .core import change, pointwise, run, run_out
+from .forms import register
 from .selection import _zeros_where as keep_where
 
 BOTH = ("torch", "torch.special")
