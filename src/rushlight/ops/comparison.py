@@ -5,8 +5,8 @@ from ..dtypes import COMPLEX, FLOAT, scalar_name
 from ..dtypes import bool_ as _bool
 from ..record import NONDIFF
 from ..tensor.tensor import Tensor
-from .pointwise.core import pointwise, publish, run, run_out
-from .pointwise.forms import change, need_tensor, register
+from .pointwise.core import change, pointwise, publish, run, run_out
+from .pointwise.forms import need_tensor, register
 from .registry import FUNCTIONS, public
 
 _INF = float("inf")

@@ -304,10 +304,6 @@ def _converter(rec, compute):
 
 
 def _compiler_available():
-    try:
-        import rushlight.compiler.pointwise  # noqa
-    except ImportError:
-        return False
     from ...compiler import available
     return available()
 
