@@ -293,7 +293,10 @@ def sum_to(g, shape):
     dims = list(range(lead))
     inner = [lead + i for i, s in enumerate(shape) if s == 1 and g._a.shape[lead + i] != 1]
     if not inner:
-        return g.sum(dims) if lead else g
+        if not lead:
+            return g
+        from ..ops.reduction import _sum_dim
+        return _sum_dim(g, tuple(dims), False, g._a.dtype)
     g = g.sum(dims + inner, True)
     return g.reshape(shape) if lead else g
 

@@ -55,7 +55,7 @@ class ReLU(_Inplace):
     """max(x, 0)."""
 
     def forward(self, input):
-        return F.relu(input, inplace=self.inplace)
+        return F.relu_(input) if self.inplace else F.relu(input)
 
 
 class RReLU(Module):
