@@ -1,11 +1,12 @@
 """Convolution of images by products of window columns that never leave the cache, as generated code.
 
-    convolve(y, x, w, bias, geometry)       y[n, o, p, q] = sum_{c,i,j} w[o, c, i, j] x[n, c, ...] (+ bias[o])
+    convolve(y, x, w, wb, geometry)         y[n, o, p, q] = sum_{c,i,j} w[o, c, i, j] x[n, c, ...]  (+ wb[o, c kh kw])
     weight_gradient(dw, x, g, partial, geometry)
 
-x (n, c, h, w), y and g (n, o, oh, ow), w and dw (o, c, kh, kw) in C order; bias an array of o elements or None;
-``geometry`` an int64 array of the words in ``FIELDS``. Each thread makes the columns of an image (of ``rows`` rows of
-outputs, ``blocks`` of them an image) in scratch memory of its own and multiplies them at once:
+x (n, c, h, w), y and g (n, o, oh, ow), w and dw (o, c, kh, kw) in C order. wb is None, or the weights with the bias as
+one more column, which stands for one more row of columns, of ones. ``geometry`` is an int64 array of the words in
+``FIELDS``. Each thread makes the columns of an image (of ``rows`` rows of outputs, ``blocks`` of them an image) in
+scratch memory of its own and multiplies them at once:
 
     columns[(c KH + i) KW + j, p OW + q] = x[n, c, p SH - PH + i DH, q SW - PW + j DW]      (zero outside)
 
@@ -50,7 +51,9 @@ def module_text(type_):
     size = {"float": 4, "double": 8}[type_]
     m.declared["llvm.memcpy.p0.p0.i64"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
     for lanes in LANES[type_]:
-        _fill(m, type_, size, lanes)
+        _fill(m, type_, size, lanes, "short")
+    for way in ("long", "packed"):
+        _fill(m, type_, size, LANES[type_][-1], way)
     _fill_strided(m, type_, size)
     _forward_task(m, type_, size)
     _weight_task(m, type_, size)
@@ -74,11 +77,14 @@ class _Job:
         self.f.store(self.f.value(1), self.context + 8 * _FAILED)
 
     def inside(self, shift, step, size, low, high):
-        """Outputs q of [low, high) with 0 <= q * step - shift < size, as a range."""
+        """Outputs q of [low, high) with 0 <= q * step - shift < size, as a range; a step of 1 is best a 1."""
         f = self.f
-        first = f.select(shift > 0, (shift + step - 1) // step, f.value(0))
-        last = size - 1 + shift
-        end = f.select(last < 0, f.value(0), last // step + 1)
+        if isinstance(step, int):
+            first, end = shift, size + shift
+        else:
+            first = f.select(shift > 0, (shift + step - 1) // step, f.value(0))
+            last = size - 1 + shift
+            end = f.select(last < 0, f.value(0), last // step + 1)
         first, end = f.minimum(_maximum(f, first, low), high), f.minimum(end, high)
         return first, _maximum(f, end, first)
 
@@ -90,10 +96,11 @@ def _maximum(f, a, b):
 _FILL = [("ptr", "context"), ("ptr", "dst"), ("i64", "first"), ("i64", "last"), ("i64", "p0"), ("i64", "p1")]
 
 
-def _positions(f, g, size, row):
-    """Kernel positions by images by rows, in the order of the columns' memory.
+def _positions(f, g, size, plane_writer, step=1):
+    """Kernel positions by images, in the order of the columns' memory.
 
-    ``row(source, low, high, shift)`` writes one, or a row of zeros if source is None, and returns nothing.
+    ``plane_writer(low, high, shift)`` gives, for the outputs [low, high) of a row that see the plane, a function
+    (source, top, bottom): rows [p0, p1) of outputs, of which [top, bottom) see it, row p from source + p * sh * w.
     """
     _, _, first, last, p0, p1 = f.args
     with f.range(g.c) as c, f.range(g.kh) as i:
@@ -101,59 +108,91 @@ def _positions(f, g, size, row):
         top, bottom = g.inside(up, g.sh, g.h, p0, p1)
         with f.range(g.kw) as j:
             shift = g.pw - j * g.dw
-            low, high = g.inside(shift, g.sw, g.width, f.value(0), g.ow)
-            write = row(low, high, shift)
+            low, high = g.inside(shift, step, g.width, f.value(0), g.ow)
+            write = plane_writer(low, high, shift)
             with f.range(first, last) as n:
-                plane = g.x + (n * g.c + c) * g.h * g.width * size
-                with f.range(p0, top):
-                    write(None)
-                with f.range(top, bottom) as p:
-                    write(plane + (p * g.sh - up) * g.width * size)
-                with f.range(bottom, p1):
-                    write(None)
+                write(g.x + ((n * g.c + c) * g.h - up) * g.width * size, top, bottom)
 
 
-def _fill(m, type_, size, lanes):
-    """void fill_l(context, dst, first, last, p0, p1): columns with steps of 1, whole vectors at a time.
+def _by_rows(f, g, size, at, row):
+    """A plane written row by row: ``row(source, here)``, without a source zeros; ``at`` moves on."""
+    p0, p1 = f.args[4:]
 
-    Rows are written in order, so what a vector writes past its row is written over; `dst` has room for a vector.
+    def rows(begin, end, source):
+        with f.range(begin, end) as p:
+            here = at.get()
+            row(None if source is None else source + p * g.sh * g.width * size, here)
+            at.set(here + g.ow * size)
+
+    def write(source, top, bottom):
+        rows(p0, top, None)
+        rows(top, bottom, source)
+        rows(bottom, p1, None)
+    return write
+
+
+def _fill(m, type_, size, lanes, way):
+    """void fill(context, dst, first, last, p0, p1): columns with steps of 1 along rows, a vector at a time.
+
+    Memory is written in order, so what a vector writes past its row is written over; `dst` has room for a vector.
+    The ways: "long" rows of any length, "short" ones of one vector, "packed" ones of which several make a vector
+    and follow each other in the plane as well.
     """
-    f = m.function(f"rl_fill{lanes}", "void", _FILL, "internal", "nounwind")
+    f = m.function(f"rl_fill_{way}{lanes}", "void", _FILL, "internal", "nounwind")
     g = _Job(f, f.args[0])
+    p0, p1 = f.args[4:]
     kind = vector(type_, lanes)
     at = f.var("ptr", f.args[1])
-    iota = ", ".join(f"i32 {i}" for i in range(lanes))
+    iota = Value(f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", f"<{lanes} x i32>")
     zero = f.value(0.0, kind)
 
-    def row(low, high, shift):
-        low, high = low.cast("trunc", "i32"), high.cast("trunc", "i32")
+    def below(n):
+        return iota < f.splat(n.cast("trunc", "i32"), lanes)
 
-        def mask(q):
-            start = f.splat(q, lanes)
-            index = f.emit(f"<{lanes} x i32>", f"add <{lanes} x i32> <{iota}>, {start.name}")
-            return (index >= f.splat(low, lanes)) & (index < f.splat(high, lanes))
+    def between(low, high, q):
+        return ~below(low - q) & below(high - q)
 
-        def write(source):
-            here = at.get()
+    def store(here, value=zero):
+        f.store(value, here, align=size)
+
+    def plane_writer(low, high, shift):
+        def long(source, here):
             with f.range(0, g.ow, step=lanes) as q:
-                value = zero if source is None else f.masked_load(
-                    kind, source + (q - shift) * size, mask(q.cast("trunc", "i32")))
-                f.store(value, here + q * size, align=size)
-            at.set(here + g.ow * size)
-        return write
-    _positions(f, g, size, row)
+                store(here + q * size, zero if source is None else f.masked_load(
+                    kind, source + (q - shift) * size, between(low, high, q)))
+
+        if way == "long":
+            return _by_rows(f, g, size, at, long)
+        if way == "short":
+            mask = between(low, high, f.value(0))
+
+            def short(source, here):
+                store(here, zero if source is None else f.masked_load(kind, source + -shift * size, mask))
+            return _by_rows(f, g, size, at, short)
+
+        q = iota & f.splat((g.ow - 1).cast("trunc", "i32"), lanes)
+        mask = (q >= f.splat(low.cast("trunc", "i32"), lanes)) & (q < f.splat(high.cast("trunc", "i32"), lanes))
+
+        def packed(source, top, bottom):
+            here = at.get()
+            source = source + (p0 * g.width - shift) * size
+            begin, end, count = ((p - p0) * g.ow for p in (top, bottom, p1))
+            with f.range(count, step=lanes) as i:
+                store(here + i * size, f.masked_load(kind, source + i * size, mask & between(begin, end, i)))
+            at.set(here + count * size)
+        return packed
+    _positions(f, g, size, plane_writer)
     f.ret()
 
 
 def _fill_strided(m, type_, size):
-    f = m.function("rl_fill1", "void", _FILL, "internal", "nounwind")
+    f = m.function("rl_fill_strided", "void", _FILL, "internal", "nounwind")
     g = _Job(f, f.args[0])
     at = f.var("ptr", f.args[1])
     zero = f.value(0.0, type_)
 
-    def row(low, high, shift):
-        def write(source):
-            here = at.get()
+    def plane_writer(low, high, shift):
+        def row(source, here):
             with f.range(g.ow if source is None else low) as q:
                 f.store(zero, here + q * size)
             if source is not None:
@@ -161,18 +200,20 @@ def _fill_strided(m, type_, size):
                     f.store(f.load(type_, source + (q * g.sw - shift) * size), here + q * size)
                 with f.range(high, g.ow) as q:
                     f.store(zero, here + q * size)
-            at.set(here + g.ow * size)
-        return write
-    _positions(f, g, size, row)
+        return _by_rows(f, g, size, at, row)
+    _positions(f, g, size, plane_writer, g.sw)
     f.ret()
 
 
 def _fill_choice(f, g, type_):
     """The filling function for rows of outputs as long as these."""
-    small, middle, large = (Value(f, f"@rl_fill{n}", "ptr") for n in LANES[type_])
-    a, b, _ = LANES[type_]
-    found = f.select(g.ow <= a, small, f.select(g.ow <= b, middle, large))
-    return f.select(g.sw.eq(1), found, Value(f, "@rl_fill1", "ptr"))
+    most = LANES[type_][-1]
+    found = Value(f, f"@rl_fill_long{most}", "ptr")
+    for lanes in reversed(LANES[type_]):
+        found = f.select(g.ow <= lanes, Value(f, f"@rl_fill_short{lanes}", "ptr"), found)
+    whole = (g.ow & (g.ow - 1)).eq(0) & (g.ow < most) & g.ow.eq(g.width) & g.sh.eq(1)
+    found = f.select(whole, Value(f, f"@rl_fill_packed{most}", "ptr"), found)
+    return f.select(g.sw.eq(1), found, Value(f, "@rl_fill_strided", "ptr"))
 
 
 def _product(f, job, **words):
@@ -200,23 +241,22 @@ def _forward_task(m, type_, size):
     context, begin, end = f.args
     g = _Job(f, context)
     k, plane = g.c * g.kh * g.kw, g.oh * g.ow
-    block, columns = _scratch(f, g, k * g.rows * g.ow * size + 64)
+    biased = f.emit("i64", f"zext i1 {g.extra.ne(Value(f, 'null', 'ptr')).name} to i64")
+    depth = k + biased
+    block, columns = _scratch(f, g, depth * g.rows * g.ow * size + 64)
     fill, job = _fill_choice(f, g, type_), f.buffer(8 * SIZE)
-    biased = g.extra.ne(Value(f, "null", "ptr"))
+    weight = f.select(biased.ne(0), g.extra, g.weight)
+    one = f.value(1.0, type_)
     with f.range(begin, end) as tile:
         n, p0 = tile // g.blocks, (tile % g.blocks) * g.rows
         p1 = f.minimum(p0 + g.rows, g.oh)
         l = (p1 - p0) * g.ow
         f.call("void", fill, context, columns, n, n + 1, p0, p1)
         target = g.y + (n * g.o * plane + p0 * g.ow) * size
-        with f.if_(biased), f.range(g.o) as o:
-            value = f.load(type_, g.extra + o * size)
-            row = target + o * plane * size
-            with f.range(l) as q:
-                f.store(value, row + q * size)
-        failed = _product(f, job, m=g.o, n=l, k=k, a=g.weight, a_row=k * size, a_col=size, b=columns,
-                          b_row=l * size, b_col=size, c=target, c_row=plane * size,
-                          beta=f.emit("i64", f"zext i1 {biased.name} to i64"))
+        with f.if_(biased.ne(0)), f.range(l) as q:
+            f.store(one, columns + (k * l + q) * size)
+        failed = _product(f, job, m=g.o, n=l, k=depth, a=weight, a_row=depth * size, a_col=size, b=columns,
+                          b_row=l * size, b_col=size, c=target, c_row=plane * size, beta=0)
         with f.if_(failed.ne(0)):
             g.fail()
     f.call("void", "rl_free", block)

@@ -91,32 +91,32 @@ def _step(n, columns):
     return max(1, min(n, _CHUNK // max(columns, 1)))
 
 
-_TILE = 64 << 10        # elements of window columns that stay in a core's cache
+_TILE = 80 << 10        # elements of window columns that stay in a core's cache
 
 
 @cache
 def _plan(shape, o, kernel, stride, padding, dilation, out):
-    """(geometry, bins) for `compiler.templates.convolve`, or None where larger products pay more."""
+    """(geometry, bins, elements of a window) for `templates.convolve`, or None where larger products pay more."""
     n, c, h, w = shape
     k, l = c * kernel[0] * kernel[1], out[0] * out[1]
-    if not (n and k and l > 0 and o) or k * out[1] > 4 * _TILE or k * o > 2 * _TILE:
+    if not (n and k and l > 0 and o) or k * out[1] > 256 << 10 or k * o > 128 << 10:
         return None
     rows = max(1, min(out[0], _TILE // (k * out[1])))
     blocks = -(-out[0] // rows)
     if n * blocks < 4 or rows * out[1] < 16:
         return None
-    group = 1 if blocks > 1 else max(1, min(n, _TILE // (k * l), 128 // l))
+    group = 1 if blocks > 1 else max(1, min(n, _TILE // (k * l), 256 // l))
     units = -(-n // group) * blocks
     bins = min(8, units)
     return np.array((n, c, h, w, *kernel, *stride, *padding, *dilation, *out, o, rows, blocks, group, bins),
-                    np.int64), bins
+                    np.int64), bins, k
 
 
 _loaded = {}
 
 
 def _cached(x, w_shape, stride, padding, dilation, out, groups):
-    """(kernels, geometry, bins) of the way that keeps columns in the caches, or None."""
+    """(kernels, geometry, bins, elements of a window) of the way that keeps columns in the caches, or None."""
     if groups != 1 or x.ndim != 4:
         return None
     found = _loaded.get(x.dtype)
@@ -142,8 +142,14 @@ def _forward(x, w, bias, stride, padding, dilation, groups):
     way = _cached(x, w.shape, stride, padding, dilation, out, groups)
     if way:
         y = empty((x.shape[0], w.shape[0]) + out, x.dtype)
-        way[0][0](y, np.ascontiguousarray(x), np.ascontiguousarray(w),
-                  None if bias is None else np.ascontiguousarray(bias), way[1])
+        with_bias = None
+        if bias is not None:
+            # The bias is the weight of one more row of columns, of ones.
+            o, k = w.shape[0], way[3]
+            with_bias = empty((o, k + 1), x.dtype)
+            with_bias[:, :k] = w.reshape(o, k)
+            with_bias[:, k] = bias
+        way[0][0](y, np.ascontiguousarray(x), np.ascontiguousarray(w), with_bias, way[1])
         return y
     y = _by_columns(x, w, stride, padding, dilation, groups)
     if bias is not None:
@@ -268,7 +274,7 @@ def _adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
     x = np.ascontiguousarray(x)
     way = _cached(x, (o, c, *kernel), stride, padding, dilation, out, groups)
     if way:
-        words, bins = way[1:]
+        words, bins = way[1:3]
         way[0][1](dw, x, np.ascontiguousarray(y), empty((bins, c * k, o), x.dtype), words)
         return dw.reshape((o, cg) + tuple(kernel))
     step = _step(n, c * k * l)
