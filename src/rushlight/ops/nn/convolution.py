@@ -205,8 +205,8 @@ def _adjoint_input(y, w, size, stride, padding, dilation, groups):
     c = cg * groups
     k, l = int(np.prod(kernel)), int(np.prod(out))
     y = np.ascontiguousarray(y)
-    if groups == 1 and len(kernel) == 2 and tuple(stride) == (1, 1):
-        # With steps of one the adjoint is a convolution by the flipped kernel.
+    if groups == 1 and len(kernel) == 2 and tuple(stride) == (1, 1) and o <= 4 * c:
+        # With steps of one the adjoint is a convolution by the flipped kernel; its columns hold o channels.
         around = tuple(d * (q - 1) - p for d, q, p in zip(dilation, kernel, padding))
         way = min(around) >= 0 and _cached(y, (c, o, *kernel), stride, around, dilation, tuple(size), 1)
         if way:
