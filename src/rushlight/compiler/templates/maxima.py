@@ -39,6 +39,8 @@ def module_text(type_):
     for step in (1, 2):
         for lanes in LANES:
             _maxima_task(m, type_, size, lanes, step)
+    for lanes in LANES:
+        _squares_task(m, type_, size, lanes)
     _scatter_task(m, type_, size)
     _entry(m, "rl_maxima", 3)
     _entry(m, "rl_scatter", 3)
@@ -98,6 +100,37 @@ def _maxima_task(m, type_, size, lanes, step):
     f.ret()
 
 
+def _squares_task(m, type_, size, lanes):
+    """Windows of 2 by 2 in steps of 2 along rows that all lie inside, the most frequent ones."""
+    f = m.function(f"rl_squares{lanes}", "void", _TASK, "internal", "nounwind")
+    g = _Job(f, f.args[0])
+    y, index, x = g.arrays
+    ints = f"<{lanes} x i32>"
+    iota = Value(f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", ints)
+    none = Value(f, "zeroinitializer", f"<{lanes} x i1>")
+    with f.range(f.args[1], f.args[2]) as plane, f.range(g.oh) as p:
+        target = (plane * g.oh + p) * g.ow
+        corner = p * g.sh * g.w
+        source = x + (plane * g.h * g.w + corner) * size
+        with f.range(0, g.ow, step=lanes) as q:
+            valid = iota < f.splat((g.ow - q).cast("trunc", "i32"), lanes)
+            pairs = f.shuffle(valid, none, [i // 2 for i in range(2 * lanes)])
+            best = where = None
+            for i in range(2):
+                row = f.masked_load(vector(type_, 2 * lanes), source + (g.w * i + q * 2) * size, pairs)
+                first = f.splat((corner + g.w * i + q * 2).cast("trunc", "i32"), lanes) + iota * 2
+                for j in range(2):
+                    value, position = f.shuffle(row, row, list(range(j, 2 * lanes, 2))), first + j
+                    if best is None:
+                        best, where = value, position
+                        continue
+                    take = (value > best) | value.isnan()
+                    best, where = f.select(take, value, best), f.select(take, position, where)
+            _store(f, best, y + (target + q) * size, valid, size)
+            _store(f, where.cast("sext", "i64"), index + (target + q) * 8, valid, 8)
+    f.ret()
+
+
 def _load(f, kind, lanes, step, place, mask):
     """Every ``step``-th element from ``place``."""
     if step == 1:
@@ -151,7 +184,10 @@ def _entry(m, name, arrays):
     else:
         steps = [f.select(g.ow <= LANES[0], *(Value(f, f"@rl_maxima{n}_{step}", "ptr") for n in LANES))
                  for step in (1, 2)]
-        task, work = f.select(g.sw.eq(1), *steps), g.planes * g.oh * g.ow * g.kh * g.kw
+        squares = g.kh.eq(2) & g.kw.eq(2) & g.sw.eq(2) & g.dh.eq(1) & g.dw.eq(1) & g.ph.eq(0) & g.pw.eq(0) & \
+            (g.ow * 2 <= g.w) & ((g.oh - 1) * g.sh + 2 <= g.h)
+        square = f.select(g.ow <= LANES[0], *(Value(f, f"@rl_squares{n}", "ptr") for n in LANES))
+        task, work = f.select(squares, square, f.select(g.sw.eq(1), *steps)), g.planes * g.oh * g.ow * g.kh * g.kw
     with f.if_else(work < _PARALLEL_FROM) as (small, large):
         with small:
             f.call("void", task, context, f.value(0), g.planes)
