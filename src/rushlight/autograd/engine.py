@@ -287,6 +287,9 @@ def conform(g, shape, dtype, edges=None, i=0):
     return g
 
 
+_sum_dim = None             # the primitive, once the op families are loaded
+
+
 def sum_to(g, shape):
     """Sum `g` over the dimensions along which `shape` was broadcast to it."""
     lead = len(g._a.shape) - len(shape)
@@ -295,7 +298,9 @@ def sum_to(g, shape):
     if not inner:
         if not lead:
             return g
-        from ..ops.reduction import _sum_dim
+        global _sum_dim
+        if _sum_dim is None:
+            from ..ops.reduction import _sum_dim
         return _sum_dim(g, tuple(dims), False, g._a.dtype)
     g = g.sum(dims + inner, True)
     return g.reshape(shape) if lead else g

@@ -147,7 +147,7 @@ def _weight_gradient(g, input):
 def _input_gradient(g, weight):
     if weight.dtype.is_complex:
         weight = weight.conj_physical()
-    return _mm(g, weight) if g._a.ndim == 2 else _fold(g, weight)
+    return g.mm(weight) if g._a.ndim == 2 else _fold(g, weight)
 
 
 _RULES = {"input": _input_gradient, "weight": _weight_gradient, "bias": lambda g: g}
