@@ -78,50 +78,60 @@ def compile_object(text, level=1, codegen_level=1):
 
     ``level`` is the pass pipeline's (0 to 3); vectorization is never LLVM's: kernels spell it out.
     """
+    with _lock:
+        return _compile(text, level, codegen_level)
+
+
+def _compile(text, level, codegen_level):
+    # A frame of its own: what LLVM made is destroyed before the lock is let go, so that the interpreter,
+    # which takes the lock to exit, never ends under it.
     import llvmlite.binding as llvm
 
-    with _lock:
-        machine = _machine(codegen_level)
-        module = llvm.parse_assembly(text)
-        if level == 1:
-            # Kernels spell out their vectors: this is all they need, in a tenth of the O1
-            # pipeline's time.
-            builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(1))
-            passes = llvm.create_new_module_pass_manager()
-            passes.add_sroa_pass()
-            passes.add_instruction_combine_pass()
-            passes.add_simplify_cfg_pass()
-            passes.add_loop_rotate_pass()
-            passes.add_instruction_combine_pass()
-            passes.add_simplify_cfg_pass()
-            passes.run(module, builder)
-        elif level:
-            options = llvm.create_pipeline_tuning_options(speed_level=level)
-            options.loop_vectorization = False
-            options.slp_vectorization = False
-            options.loop_unrolling = False
-            options.loop_interleaving = False
-            builder = llvm.create_pass_builder(machine, options)
-            builder.getModulePassManager().run(module, builder)
-        statistics["compiled"] += 1
-        return machine.emit_object(module)
+    machine = _machine(codegen_level)
+    module = llvm.parse_assembly(text)
+    if level == 1:
+        # Kernels spell out their vectors: this is all they need, in a tenth of the O1
+        # pipeline's time.
+        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(1))
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_sroa_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+        passes.add_loop_rotate_pass()
+        passes.add_instruction_combine_pass()
+        passes.add_simplify_cfg_pass()
+        passes.run(module, builder)
+    elif level:
+        options = llvm.create_pipeline_tuning_options(speed_level=level)
+        options.loop_vectorization = False
+        options.slp_vectorization = False
+        options.loop_unrolling = False
+        options.loop_interleaving = False
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+    statistics["compiled"] += 1
+    return machine.emit_object(module)
 
 
 def link_object(code, symbols, imports=None):
     """Load an object for the rest of the process; returns {symbol: address}."""
+    with _lock:
+        return _link(code, symbols, imports)
+
+
+def _link(code, symbols, imports):
     import llvmlite.binding as llvm
 
-    with _lock:
-        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
-        for symbol in symbols:
-            builder.export_symbol(symbol)
-        for symbol, address in (imports or {}).items():
-            builder.import_symbol(symbol, address)
-        library = builder.link(_jit(), f"kernel.{len(_forever)}")
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
-        _forever.append(library)
-        statistics["loaded"] += 1
-        return {symbol: library[symbol] for symbol in symbols}
+    builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process()
+    for symbol in symbols:
+        builder.export_symbol(symbol)
+    for symbol, address in (imports or {}).items():
+        builder.import_symbol(symbol, address)
+    library = builder.link(_jit(), f"kernel.{len(_forever)}")
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))
+    _forever.append(library)
+    statistics["loaded"] += 1
+    return {symbol: library[symbol] for symbol in symbols}
 
 
 def _place(stored, symbols, imports):

@@ -19,7 +19,37 @@ from functools import cache
 
 METH_FASTCALL = 0x80
 
-lock = threading.RLock()
+
+
+class _CompileLock:
+    """Re-entrant. Once the interpreter exits, the thread that takes it down is the last to get it."""
+
+    def __init__(self):
+        self._lock = threading.RLock()
+        self._exiting = False
+
+    def acquire(self):
+        # A daemon thread that compiles in a loop would take the lock again before a waiter wakes.
+        if self._exiting and not self._lock._is_owned():
+            threading.Event().wait()
+        self._lock.acquire()
+
+    def release(self):
+        self._lock.release()
+
+    def close(self):
+        """Take the lock for good, as soon as the code that is being made is finished."""
+        self._exiting = True
+        self._lock.acquire(timeout=30)
+
+    def __enter__(self):
+        self.acquire()
+
+    def __exit__(self, *_):
+        self.release()
+
+
+lock = _CompileLock()
 _forever = []
 
 if hasattr(os, "register_at_fork"):
@@ -29,10 +59,8 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-@atexit.register
-def _finish_compiling():
-    # LLVM must not be taken down under a daemon thread that compiles; nor may one begin again.
-    lock.acquire(timeout=30)
+# LLVM must not be taken down under a daemon thread that compiles; nor may one begin again.
+atexit.register(lock.close)
 
 
 class _MethodDef(ctypes.Structure):
