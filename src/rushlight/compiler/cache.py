@@ -48,10 +48,11 @@ def directory():
 
 
 def sources_digest():
-    """A hash of the compiler's own source files."""
+    """A hash of the source files that make code: the compiler's and the runtime's."""
     digest = blake2b(digest_size=16)
     top = os.path.dirname(os.path.abspath(__file__))
-    for folder in (top, os.path.join(top, "codegen"), os.path.join(top, "templates")):
+    folders = (top, os.path.join(top, "codegen"), os.path.join(top, "templates"), os.path.join(top, "..", "runtime"))
+    for folder in folders:
         if not os.path.isdir(folder):
             continue
         for name in sorted(os.listdir(folder)):

@@ -157,15 +157,18 @@ def _descr_size_field() -> tuple[int, str]:
 def _load() -> None:
     """Generate the allocator, or settle for NumPy's where llvmlite is missing."""
     global _library, _native_empty, _unavailable
-    with native.lock:
-        from rushlight.runtime.allocator_ir import allocator_ir
-
     if not native.available():
         _unavailable = True
         return
+
+    def text():
+        from rushlight.runtime.allocator_ir import allocator_ir
+
+        return allocator_ir(THRESHOLD, cpu.is_linux(), _descr_size_field())
+
     addresses = native.load(
-        "allocator",
-        allocator_ir(THRESHOLD, cpu.is_linux(), _descr_size_field()),
+        f"allocator {cpu.is_linux()} {_descr_size_field()}",
+        text,
         _EXPORTS,
         native.numpy_api(),
     )

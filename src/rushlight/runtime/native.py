@@ -1,6 +1,6 @@
 """From LLVM IR to native symbols and CPython callables.
 
-    load(name, ir, exports, imports={}, level=2) -> {export: address}
+    load(key, build, exports, imports={}, level=2) -> {export: address}
     callable_from(address, name, doc) -> builtin function (METH_FASTCALL)
     symbols() -> {name: address}       the runtime's own C ABI, for the imports of other modules
     available() -> bool                whether llvmlite can be imported here
@@ -87,13 +87,18 @@ def _engine():
         return engine
 
 
-def load(name: str, ir: str, exports, imports=None, level: int = 2) -> dict:
-    """Compile and load the module ``ir`` for the rest of the process; return addresses of exports.
+def load(key: str, build, exports, imports=None, level: int = 2) -> dict:
+    """Load a module for the rest of the process; return addresses of its exports.
 
-    ``imports`` maps further symbols to addresses; the process's own symbols are always visible.
-    Code is kept on disk by the hash of its text (see ``compiler.cache``).
+    ``build()`` makes its LLVM IR and is called only when the code for ``key`` is neither in memory nor on
+    disk: the key says all that the text depends on besides the sources of ``compiler`` and ``runtime``.
+    A text in place of ``build`` is a part of the key itself. ``imports`` maps further symbols to
+    addresses; the process's own symbols are always visible.
     """
-    return _engine().load(f"{name}|{level}|{ir}", lambda: ir, list(exports), imports, level)
+    if isinstance(build, str):
+        text = build
+        key, build = f"{key}|{text}", lambda: text
+    return _engine().load(f"{key}|{level}", build, list(exports), imports, level)
 
 
 def callable_from(address: int, name: str, doc: str = "", module: str = "rushlight"):

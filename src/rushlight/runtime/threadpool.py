@@ -131,10 +131,13 @@ _SIGNATURES = {
 
 def _load() -> None:
     global _library, _address
-    with native.lock:
+
+    def text():
         from rushlight.runtime.threadpool_ir import pool_ir
 
-    addresses = native.load("threadpool", pool_ir(_supported()), list(_SIGNATURES))
+        return pool_ir(_supported())
+
+    addresses = native.load(f"threadpool {_supported()}", text, list(_SIGNATURES))
     with native.lock:
         if _library is not None:
             return

@@ -31,7 +31,7 @@ def kernels(type_):
     from rushlight.runtime import native
 
     names = ("rl_batch_norm", "rl_batch_norm_backward")
-    found = native.load(f"batchnorm {type_}", module_text(type_), names,
+    found = native.load(f"batchnorm {type_}", lambda: module_text(type_), names,
                         {"rl_parallel_for": native.symbols()["rl_parallel_for"]})
     return tuple(native.callable_from(found[n], n) for n in names)
 

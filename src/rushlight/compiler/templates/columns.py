@@ -29,7 +29,7 @@ def kernels(type_):
 
     symbols = native.symbols()
     found = native.load(
-        f"columns {type_}", module_text(type_), ("rl_columns", "rl_image"),
+        f"columns {type_}", lambda: module_text(type_), ("rl_columns", "rl_image"),
         {"rl_parallel_for": symbols["rl_parallel_for"]},
     )
     return tuple(native.callable_from(found[n], n) for n in ("rl_columns", "rl_image"))

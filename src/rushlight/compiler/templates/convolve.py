@@ -40,7 +40,7 @@ def kernels(type_):
     imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
     imports["rl_gemm"] = gemm.gemm_address({"float": "float32", "double": "float64"}[type_])
     names = ("rl_convolve", "rl_weight_gradient")
-    found = native.load(f"convolve {type_}", module_text(type_), names, imports)
+    found = native.load(f"convolve {type_}", lambda: module_text(type_), names, imports)
     return tuple(native.callable_from(found[n], n) for n in names)
 
 

@@ -26,7 +26,7 @@ def kernels(type_):
     from rushlight.runtime import native
 
     names = ("rl_maxima", "rl_scatter")
-    found = native.load(f"maxima {type_}", module_text(type_), names,
+    found = native.load(f"maxima {type_}", lambda: module_text(type_), names,
                         {"rl_parallel_for": native.symbols()["rl_parallel_for"]})
     return tuple(native.callable_from(found[n], n) for n in names)
 
