@@ -13,7 +13,13 @@
     kernel(dtype) -> builtin function
         The same for one dtype, positional arguments only; about 0.1 us of overhead.
     gemm_address(dtype) -> int
-        C ABI ``int32 gemm(int64 *job)``, see ``gemm_driver.FIELDS``; needs no GIL.
+        C ABI ``int32 gemm(int64 *job)``, see ``gemm_driver.FIELDS``; needs no GIL. Ignores the fields
+        ``row_bias``, ``finish`` and ``context``.
+    fused_address(dtype) -> int
+        The same with those fields; float32 and float64.
+    strips(dtype) -> Strips(mr, nr, pack_rows, pack_columns, multiply)
+        Sizes and C ABI addresses for templates that pack operands themselves, see ``gemm_strips``;
+        float32 and float64.
     supported(dtype) -> bool
 
 The sums over k run in one fixed order that depends on the sizes and the CPU only: neither on the
@@ -24,6 +30,9 @@ After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication"
 (2008).
 """
 
+from collections import namedtuple
+from functools import cache
+
 import numpy as np
 
 from rushlight.compiler import engine
@@ -31,7 +40,10 @@ from rushlight.runtime import cpu, native
 
 _ELEMENTS = {"float32": "float", "float64": "double"}
 _HALVES = ("bfloat16", "float16")
+_STRIPS = ("rl_pack_rows", "rl_pack_columns", "rl_multiply_packed")
 _kernels = {}
+
+Strips = namedtuple("Strips", "mr nr pack_rows pack_columns multiply")
 
 
 def supported(dtype) -> bool:
@@ -65,19 +77,48 @@ def gemm_address(dtype) -> int:
     return _load(np.dtype(dtype))[1]
 
 
+@cache
+def fused_address(dtype) -> int:
+    """Address of ``int32 gemm_fused(int64 *job)`` for float32 or float64."""
+    return _real(np.dtype(dtype).name)["rl_gemm_fused"]
+
+
+@cache
+def strips(dtype) -> Strips:
+    """Sizes of panels and strips, and the functions of ``gemm_strips``, for float32 or float64."""
+    name = np.dtype(dtype).name
+    found = _real(name)
+    width = cpu.vector_bytes()
+    from rushlight.compiler.templates.gemm_micro import Shape
+
+    shape = Shape(_ELEMENTS[name], width, _registers(width), True)
+    return Strips(shape.mr, shape.nr, *(found[symbol] for symbol in _STRIPS))
+
+
 def _load(dtype):
     found = _kernels.get(dtype)
     if found is not None:
         return found
     if dtype.name not in _names() or not dtype.isnative:
         raise TypeError(f"gemm: no kernel for {dtype.name} (there are {', '.join(_names())})")
-    imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
     if dtype.name in _HALVES:
+        imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
         imports["rl_inner"] = _pairs_address() if _pairs(dtype.name) else gemm_address("float32")
-    addresses = _code(dtype.name, dtype.num, ["rl_gemm", "rl_call"], imports)
+        addresses = _code(dtype.name, dtype.num, ["rl_gemm", "rl_call"], imports)
+    else:
+        addresses = _real(dtype.name)
     call = native.callable_from(addresses["rl_call"], f"gemm_{dtype.name}", kernel.__doc__)
     found = _kernels[dtype] = call, addresses["rl_gemm"]
     return found
+
+
+def _real(name):
+    """Addresses in the module of float32 or float64."""
+    if name not in _ELEMENTS:
+        raise TypeError(f"gemm: no kernel of its own for {name}")
+    imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
+    exports = ["rl_gemm", "rl_call", "rl_gemm_fused", *_STRIPS]
+    return _code(name, np.dtype(name).num, exports, imports)
 
 
 def _code(name, type_num, exports, imports):

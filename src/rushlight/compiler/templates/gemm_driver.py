@@ -1,13 +1,20 @@
 """The matrix product around its micro-kernels: packing, tiles of C, parallel tasks.
 
-A product is described by an array of int64, ``FIELDS``; the generated ``int32 gemm(int64 *job)``
-computes
+A product is described by an array of int64, ``FIELDS``; the generated ``int32 gemm_fused(int64 *job)``
+(and ``gemm``, which sets ``row_bias`` and ``finish`` to 0 for the caller) computes
 
     C[o, b] = alpha * A[o, b] @ B[o, b] (+ bias) (+ C[o, b] when beta is 1)
 
 for o < outer and b < batch, and returns 0, or 1 when memory for packing is refused. Strides are in
 bytes and arbitrary for A and B (0 broadcasts); C's columns are adjacent. ``alpha`` holds the bits
-of a double, ``bias`` the address of n adjacent elements or 0.
+of a double (of an int64 for integers), ``bias`` and ``row_bias`` the addresses of n and m adjacent
+elements or 0, added to each row and each column. ``finish``, unless it is 0, is the address of
+
+    void finish(ptr context, ptr c, i64 c_row, i64 matrix, i64 row, i64 column, i64 rows, i64 columns)
+
+called once for every piece of C when its sums are complete (c is the piece's first element, matrix =
+o * batch + b): an activation, a residual, a conversion, while the piece is in the cache. The pieces are
+disjoint, may come in any order and from several threads.
 
 The ways, by shape only (so an element's bits never depend on the number of threads):
 
@@ -23,17 +30,19 @@ The ways, by shape only (so an element's bits never depend on the number of thre
 from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, tile_kernel
 from rushlight.compiler.templates.gemm_pack import pack
+from rushlight.compiler.templates.gemm_strips import write_strips
 
 # What the caller fills in, then what the driver keeps for its tasks.
 FIELDS = (
     "outer batch m n k a a_outer a_batch a_row a_col b b_outer b_batch b_row b_col "
-    "c c_outer c_batch c_row bias alpha beta "
-    "height panels strips k_block k_blocks pack_a pack_b packed_a packed_b tile_panels tile_strips "
+    "c c_outer c_batch c_row bias alpha beta row_bias finish context "
+    "matrix height panels strips k_block k_blocks pack_a pack_b packed_a packed_b tile_panels tile_strips "
     "row_tiles width slab_begin slab_end serial"
 ).split()
 INDEX = {name: i for i, name in enumerate(FIELDS)}
 SIZE = 48  # int64 of a job, with room
 
+_POINTERS = ("a", "b", "c", "bias", "row_bias", "finish", "context", "packed_a", "packed_b")
 TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
 
 
@@ -72,7 +81,7 @@ class _Job:
         return self.pointer + 8 * INDEX[name] if INDEX[name] else self.pointer
 
     def __getattr__(self, name):
-        type_ = "ptr" if name in ("a", "b", "c", "bias", "packed_a", "packed_b") else "i64"
+        type_ = "ptr" if name in _POINTERS else "i64"
         return self.f.load(type_, self._at(name))
 
     def set(self, **values):
@@ -105,6 +114,7 @@ class Driver:
         self._table("wide", shape.wide_rows, "wide")
         self._table("dot", shape.dot_rows, "dot")
         pack(m, shape)
+        m.globals.append("@zero = internal constant i64 0")
         self._pack_task()
         self._tile_task()
         self._strip_task()
@@ -112,6 +122,8 @@ class Driver:
         self._product()
         self._batch_task()
         self._entry()
+        if not shape.pairs:
+            write_strips(self)
         return m
 
     def _table(self, name, count, kernels):
@@ -124,8 +136,24 @@ class Driver:
         return f.load("ptr", Value(f, f"@{table}_table", "ptr") + (rows - 1) * 8)
 
     def _alpha(self, f, job):
+        if self.shape.element[0] == "i":
+            return job.alpha.cast("trunc", "i32") if self.shape.item == 4 else job.alpha
         alpha = job.alpha.cast("bitcast", "double")
         return alpha if self.shape.item == 8 else alpha.cast("fptrunc", "float")
+
+    def _rows_of_bias(self, f, job, row, wanted=None):
+        """(address, step) of the biases of the rows from ``row`` on; of zero where there are none."""
+        given = job.row_bias.ne(0)
+        if wanted is not None:
+            given = given & wanted
+        step = f.select(given, f.value(self.shape.item), f.value(0))
+        return f.select(given, job.row_bias + row * self.shape.item, Value(f, "@zero", "ptr")), step
+
+    def _finish(self, f, job, row, column, rows, columns):
+        """Call ``finish`` for a piece of C, if there is one."""
+        with f.if_(job.finish.ne(0)):
+            c = job.c + (row * job.c_row + column * self.shape.item)
+            f.call("void", job.finish, job.context, c, job.c_row, job.matrix, row, column, rows, columns)
 
     def _parallel(self, f, task, job, count):
         """Run a task over ``count`` tiles: on the pool, or here when the job is a serial one."""
@@ -207,6 +235,7 @@ class Driver:
                         job.a + (row * a_row + p * a_col),
                     )
                     c = job.c + row * c_row
+                    rbias, rstep = self._rows_of_bias(f, job, row, start)
                     kernels = {
                         name: self._kernel(f, name, rows) for name in ("full", "edge", "narrow")
                     }
@@ -230,8 +259,12 @@ class Driver:
                         )
                         f.call(
                             "void", kernel, depth, a, kernel_a_row, kernel_a_col, b, kernel_b_row,
-                            c + column * item, c_row, left, beta, here, alpha,
+                            c + column * item, c_row, left, beta, here, rbias, rstep, alpha,
                         )  # fmt: skip
+            with f.if_(end >= k):
+                row, column = first_panel * height, first_strip * nr
+                self._finish(f, job, row, column, f.minimum(last_panel * height, m) - row,
+                             f.minimum(last_strip * nr, n) - column)
         f.ret()
 
     def _strip_task(self):
@@ -272,11 +305,15 @@ class Driver:
                         self._kernel(f, "narrow", rows),
                     )
                     kernel = f.select(left >= nr, self._kernel(f, "full", rows), part)
+                    rbias, rstep = self._rows_of_bias(f, job, row, start)
                     f.call(
                         "void", kernel, depth, job.a + (row * a_row + p * a_col), a_row, a_col,
                         packed, f.value(nr * item), job.c + (row * c_row + column * item), c_row,
-                        left, beta, here, alpha,
+                        left, beta, here, rbias, rstep, alpha,
                     )  # fmt: skip
+            row = first_panel * height
+            self._finish(f, job, row, column, f.minimum(last_panel * height, m) - row,
+                         f.minimum(f.value(nr), left))
         f.ret()
 
     def _dot_task(self):
@@ -295,11 +332,13 @@ class Driver:
             here = f.select(has_bias, bias + column * shape.item, Value(f, "null", "ptr"))
             with f.range(first, last, step=shape.dot_rows) as row:
                 rows = f.minimum(f.value(shape.dot_rows), last - row)
+                rbias, rstep = self._rows_of_bias(f, job, row)
                 f.call(
                     "void", self._kernel(f, "dot", rows), k, job.a + row * a_row, a_row, b,
                     job.b_col, job.c + (row * c_row + column * shape.item), c_row,
-                    n - column, beta, here, alpha,
+                    n - column, beta, here, rbias, rstep, alpha,
                 )  # fmt: skip
+            self._finish(f, job, first, column, last - first, f.minimum(f.value(shape.dots), n - column))
         f.ret()
 
     def _product(self):
@@ -316,13 +355,16 @@ class Driver:
             job.n.eq(1)
             & (job.m > 1)
             & (job.c_row.eq(item) | job.m.eq(1))
-            & job.bias.eq(Value(f, "null", "ptr"))
+            & job.bias.eq(0)
+            & job.finish.eq(0)
         )
         with f.if_(turnable):
             a, a_row, a_col, m = job.a, job.a_row, job.a_col, job.m
             b, b_row = job.b, job.b_row
             f.store(b, job._at("a"))
             f.store(a, job._at("b"))
+            f.store(job.row_bias, job._at("bias"))
+            f.store(Value(f, "null", "ptr"), job._at("row_bias"))
             job.set(a_row=job.b_col, a_col=b_row, b_row=a_col, b_col=a_row, m=1, n=m)
         m, n, k = job.m, job.n, job.k
         small = self._cost(m, n, k) < tuning.parallel_work
@@ -437,6 +479,7 @@ class Driver:
             f"call void @llvm.memcpy.p0.p0.i64(ptr {own.pointer.name}, ptr {job.pointer.name}, "
             f"i64 {8 * SIZE}, i1 false)"
         )
+        own.set(matrix=t)
         o, b = t.udiv(job.batch), t.urem(job.batch)
         f.store(job.a + (job.a_outer * o + job.a_batch * b), own._at("a"))
         f.store(job.b + (job.b_outer * o + job.b_batch * b), own._at("b"))
@@ -445,6 +488,11 @@ class Driver:
     def _entry(self):
         f = self.module.function(
             f"{self.prefix}_gemm", "i32", [("ptr", "job")], attributes="nounwind"
+        )
+        _Job(f, f.args[0]).set(row_bias=0, finish=0, context=0)
+        f.ret(f.call("i32", f"{self.prefix}_gemm_fused", f.args[0]))
+        f = self.module.function(
+            f"{self.prefix}_gemm_fused", "i32", [("ptr", "job")], attributes="nounwind"
         )
         job = _Job(f, f.args[0])
         zero = f.value(0, "i32")
@@ -456,10 +504,12 @@ class Driver:
             & job.b_batch.eq(0)
             & job.a_batch.eq(job.m * job.a_row)
             & job.c_batch.eq(job.m * job.c_row)
+            & job.row_bias.eq(0)
+            & job.finish.eq(0)
         )
         with f.if_(merges):
             job.set(m=job.m * job.batch, batch=1)
-        job.set(serial=0)
+        job.set(serial=0, matrix=0)
         count = job.batch * job.outer
         with f.if_(count.eq(1)):
             f.ret(f.call("i32", "product", job.pointer))

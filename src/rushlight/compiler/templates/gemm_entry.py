@@ -155,6 +155,8 @@ class _Entry:
                 f.ret(null)
             beta.set(truth.cast("sext", "i64"))
         put(bias.get(), "bias")
+        for name in ("row_bias", "finish", "context"):
+            put(f.value(0), name)
         put(alpha.get(), "alpha")
         put(beta.get(), "beta")
 

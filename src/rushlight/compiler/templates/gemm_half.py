@@ -225,6 +225,7 @@ class HalfDriver:
         with f.if_(block.eq(null)):
             f.ret(f.value(1, "i32"))
         own.set(outer=1, a_outer=0, b_outer=0, c_outer=0)
+        own.set(row_bias=0, finish=0, context=0)
         for name in ("batch", "m", "n", "k", "alpha", "beta"):
             own.set(**{name: f.load("i64", job._at(name))})
         at = f.load("ptr", block)

@@ -1,18 +1,19 @@
 """Micro-kernels of the matrix product: the loops that hold a tile of C in registers.
 
-``tile_kernel`` makes ``void tile_r(k, a, ars, acs, b, brs, c, crs, n, alpha, bias, beta)`` for r
-rows and ``Shape.nr`` columns:
+``tile_kernel`` makes ``void tile_r(k, a, ars, acs, b, brs, c, crs, n, beta, bias, row_bias, row_step,
+alpha)`` for r rows and ``Shape.nr`` columns:
 
-    c[i, j] = alpha * sum_p a[i, p] * b[p, j]  (+ bias[j])  (+ c[i, j])
+    c[i, j] = alpha * sum_p a[i, p] * b[p, j]  + row_bias[i]  (+ bias[j])  (+ c[i, j])
 
-    (bias when it is not null, the old c when beta is 1)
+    (bias when it is not null, the old c when beta is 1; row_step is the bytes from one row's bias to
+    the next's, 0 for one number, which is 0 where there is none)
 
 with a at ``a + i*ars + p*acs``, b at ``b + p*brs + j*itemsize``, c at ``c + i*crs + j*itemsize``
 (strides in bytes) and j < n. Products are summed in the order of p, each by one fused multiply-add,
 whatever r and n are, so an element's bits don't depend on how C is cut into tiles.
 
-``dot_kernel`` makes ``void dot_r(k, a, ars, b, bcs, c, crs, n, alpha, bias, beta)`` for r rows and
-n <= ``Shape.dots`` columns where both operands are contiguous along k (``x @ W.T`` with few rows):
+``dot_kernel`` makes ``void dot_r(k, a, ars, b, bcs, c, crs, n, beta, bias, row_bias, row_step, alpha)``
+for r rows and n <= ``Shape.dots`` columns where both operands are contiguous along k (``x @ W.T`` with few rows):
 vectors run along k.
 """
 
@@ -20,7 +21,8 @@ from rushlight.compiler.codegen.builder import Value, vector
 
 _PARAMS = ("i64", "k"), ("ptr", "a"), ("i64", "ars"), ("i64", "acs"), ("ptr", "b"), ("i64", "brs")
 _DOT_PARAMS = ("i64", "k"), ("ptr", "a"), ("i64", "ars"), ("ptr", "b"), ("i64", "bcs")
-_STORE_PARAMS = ("ptr", "c"), ("i64", "crs"), ("i64", "n"), ("i64", "beta"), ("ptr", "bias")
+_STORE_PARAMS = (("ptr", "c"), ("i64", "crs"), ("i64", "n"), ("i64", "beta"), ("ptr", "bias"),
+                 ("ptr", "rbias"), ("i64", "rstep"))
 
 PREFETCH_ROWS = 8
 
@@ -29,15 +31,16 @@ class Shape:
     """Register tile and vector sizes for an element type on a CPU.
 
     ``mr`` rows by ``nv`` vectors of ``lanes`` elements fill the register file but for the operands:
-    14 x 2 of 32 registers, 6 x 2 of 16. With ``pairs`` the elements of A and B are pairs of
-    bfloat16 that follow each other along k, and C is float32.
+    14 x 2 of 32 registers, 6 x 2 of 16. Elements are "float", "double", "i32" or "i64" (integers wrap).
+    With ``pairs`` the elements of A and B are pairs of bfloat16 that follow each other along k, and C
+    is float32.
     """
 
     def __init__(
         self, element: str, vector_bytes: int, registers: int, fused: bool, pairs: bool = False
     ):
         self.element, self.fused, self.pairs = element, fused, pairs
-        self.item = {"float": 4, "double": 8}[element]
+        self.item = {"float": 4, "double": 8, "i32": 4, "i64": 8}[element]
         self.lanes = vector_bytes // self.item
         self.vector = vector(element, self.lanes)
         self.bytes = vector_bytes
@@ -66,10 +69,14 @@ def _masks(f, shape, n, count):
     return masks
 
 
+def _suffix(shape):
+    element = {"float": "f32", "double": "f64"}.get(shape.element, shape.element)
+    return f"v{shape.lanes}{element}"
+
+
 def masked_load(f, shape, pointer, mask):
     """Elements of a vector where ``mask`` holds, zero elsewhere; no access outside of it."""
-    suffix = f"v{shape.lanes}{'f32' if shape.item == 4 else 'f64'}.p0"
-    name, mask_type = f"llvm.masked.load.{suffix}", f"<{shape.lanes} x i1>"
+    name, mask_type = f"llvm.masked.load.{_suffix(shape)}.p0", f"<{shape.lanes} x i1>"
     f.module.declared[name] = f"declare {shape.vector} @{name}(ptr, {mask_type}, {shape.vector})"
     return f.emit(
         shape.vector,
@@ -79,8 +86,7 @@ def masked_load(f, shape, pointer, mask):
 
 
 def masked_store(f, shape, value, pointer, mask):
-    suffix = f"v{shape.lanes}{'f32' if shape.item == 4 else 'f64'}.p0"
-    name, mask_type = f"llvm.masked.store.{suffix}", f"<{shape.lanes} x i1>"
+    name, mask_type = f"llvm.masked.store.{_suffix(shape)}.p0", f"<{shape.lanes} x i1>"
     f.module.declared[name] = f"declare void @{name}({shape.vector}, ptr, {mask_type})"
     f.line(
         f"call void @{name}({shape.vector} {value.name}, ptr align 1 {pointer.name}, "
@@ -94,7 +100,7 @@ def multiply_add(f, shape, a, b, c):
         bits = f"<{2 * shape.lanes} x bfloat>"
         a, b = (f.emit(bits, f"bitcast {shape.vector} {x.name} to {bits}") for x in (a, b))
         return f.call(shape.vector, f"llvm.x86.avx512bf16.dpbf16ps.{8 * shape.bytes}", c, a, b)
-    return f.fma(a, b, c) if shape.fused else a * b + c
+    return f.fma(a, b, c) if shape.fused and shape.element[0] != "i" else a * b + c
 
 
 def prefetch(f, pointer):
@@ -119,7 +125,7 @@ def tile_kernel(module, shape, rows, nv, masked, name):
         "internal",
         "nounwind",
     )
-    k, a, ars, acs, b, brs, c, crs, n, beta, bias, alpha = f.args
+    k, a, ars, acs, b, brs, c, crs, n, beta, bias, rbias, rstep, alpha = f.args
     vt = shape.vector
     masks = _masks(f, shape, n, nv) if masked else None
     # Three rows to a pointer: [p], [p + s], [p + 2s] need five pointers for 14 rows.
@@ -171,11 +177,12 @@ def tile_kernel(module, shape, rows, nv, masked, name):
         [_phi(f, vt, [("zeroinitializer", "entry"), (names[(i, j)], "loop")]) for j in range(nv)]
         for i in range(rows)
     ]
-    _store_rows(f, shape, sums, masks, c, crs, alpha, bias, beta)
+    _store_rows(f, shape, sums, masks, c, crs, alpha, (bias, rbias, rstep), beta)
     f.ret()
 
 
-def _store_rows(f, shape, sums, masks, c, crs, alpha, bias, beta):
+def _store_rows(f, shape, sums, masks, c, crs, alpha, biases, beta):
+    bias, rbias, rstep = biases
     lanes, count = shape.lanes, len(sums[0])
     null = Value(f, "null", "ptr")
     has_bias, adds = bias.ne(null), beta.ne(0)
@@ -194,9 +201,9 @@ def _store_rows(f, shape, sums, masks, c, crs, alpha, bias, beta):
         for i, row in enumerate(sums):
             start = c + crs * i
             for j, total in enumerate(row):
-                yield total, start + j * shape.bytes if j else start, j
+                yield total, start + j * shape.bytes if j else start, i, j
 
-    with f.if_else(has_bias | adds | alpha.ne(1.0)) as (general, plain):
+    with f.if_else(has_bias | adds | rstep.ne(0) | alpha.ne(1)) as (general, plain):
         with general:
             scale = f.splat(alpha, lanes)
             offsets = [
@@ -204,11 +211,12 @@ def _store_rows(f, shape, sums, masks, c, crs, alpha, bias, beta):
                 for j in range(count)
             ]
             olds = [where(adds, j) for j in range(count)]
-            for total, at, j in places():
+            rows = [f.splat(f.load(shape.element, rbias + rstep * i, align=1), lanes) for i in range(len(sums))]
+            for total, at, i, j in places():
                 old = masked_load(f, shape, at, olds[j])
-                store(total * scale + offsets[j] + old, at, j)
+                store(total * scale + (offsets[j] + rows[i]) + old, at, j)
         with plain:
-            for total, at, j in places():
+            for total, at, _, j in places():
                 store(total, at, j)
 
 
@@ -252,7 +260,7 @@ def dot_kernel(module, shape, rows, name):
         "internal",
         "nounwind",
     )
-    k, a, ars, b, bcs, c, crs, n, beta, bias, alpha = f.args
+    k, a, ars, b, bcs, c, crs, n, beta, bias, rbias, rstep, alpha = f.args
     lanes, vt, columns = shape.lanes, shape.vector, shape.dots
     group = min(columns, lanes)
     last = n - 1
@@ -290,7 +298,7 @@ def dot_kernel(module, shape, rows, name):
         ]
         for row in slots
     ]
-    _store_rows(f, narrow, sums, masks, c, crs, alpha, bias, beta)
+    _store_rows(f, narrow, sums, masks, c, crs, alpha, (bias, rbias, rstep), beta)
     f.ret()
 
 

@@ -1,0 +1,151 @@
+"""The matrix product's C ABI for other templates: packed operands, biases of rows, finishing functions."""
+
+import ctypes
+import struct
+
+import numpy as np
+import pytest
+
+pytest.importorskip("llvmlite")
+from rushlight.compiler.templates import gemm as g
+from rushlight.compiler.templates.gemm_driver import INDEX, SIZE
+from rushlight.runtime import threadpool
+
+RNG = np.random.default_rng(7)
+WORDS = ctypes.c_int64
+FINISH = ctypes.CFUNCTYPE(None, *[WORDS] * 8)
+
+
+def function(address, count):
+    return ctypes.CFUNCTYPE(None, *[WORDS] * count)(address)
+
+
+def normal(dtype, *shape):
+    return RNG.standard_normal(shape).astype(dtype)
+
+
+def bound(a, b, *more):
+    size = abs(a.astype("f8")) @ abs(b.astype("f8")) + sum(abs(x.astype("f8")) for x in more)
+    return (a.shape[-1] + 4) * np.finfo(a.dtype).eps * size
+
+
+def job_of(c, a, b, **more):
+    """A job for matrices or batches of them."""
+    job = (WORDS * SIZE)()
+
+    def batch(x):
+        return x.strides[-3] if x.ndim > 2 else 0
+    one = struct.unpack("q", struct.pack("d", 1.0))[0]
+    words = dict(outer=1, batch=c.shape[0] if c.ndim > 2 else 1, m=c.shape[-2], n=c.shape[-1], k=a.shape[-1],
+                 a=a.ctypes.data, a_batch=batch(a), a_row=a.strides[-2], a_col=a.strides[-1],
+                 b=b.ctypes.data, b_batch=batch(b), b_row=b.strides[-2], b_col=b.strides[-1],
+                 c=c.ctypes.data, c_batch=batch(c), c_row=c.strides[-2], alpha=one) | more
+    for name, value in words.items():
+        job[INDEX[name]] = value
+    return job
+
+
+def fused(dtype):
+    return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(g.fused_address(dtype))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("m, n, k", [(1, 1, 1), (14, 32, 5), (15, 33, 40), (64, 100, 27), (5, 7, 0), (30, 65, 1000)])
+def test_packed_operands(m, n, k, dtype):
+    s = g.strips(dtype)
+    for turned in (False, True):
+        a = normal(dtype, k, m).T if turned else normal(dtype, m, k)
+        b = normal(dtype, n, k).T if turned else normal(dtype, k, n)
+        height = -(-m // -(-m // s.mr))
+        packed_a = np.full(-(-m // height) * height * k + 1, np.nan, dtype)
+        packed_b = np.full(-(-n // s.nr) * s.nr * k + 1, np.nan, dtype)
+        function(s.pack_rows, 6)(a.ctypes.data, *a.strides, m, k, packed_a.ctypes.data)
+        function(s.pack_columns, 6)(b.ctypes.data, *b.strides, k, n, packed_b.ctypes.data)
+        if k:
+            panel = packed_a[:height * k].reshape(k, height)
+            np.testing.assert_array_equal(panel[:, :min(m, height)], a[:height].T)
+            strip = packed_b[:s.nr * k].reshape(k, s.nr)
+            np.testing.assert_array_equal(strip[:, :min(n, s.nr)], b[:, :s.nr])
+        assert np.isnan(packed_a[-1]) and np.isnan(packed_b[-1])
+        bias, rows, start = normal(dtype, n), normal(dtype, m), normal(dtype, m, n + 3)
+        exact = a.astype("f8") @ b.astype("f8")
+        multiply = function(s.multiply, 10)
+        for with_bias, with_rows, beta in ((0, 0, 0), (1, 0, 1), (0, 1, 0), (1, 1, 1)):
+            c = start.copy()
+            multiply(packed_a.ctypes.data, m, k, packed_b.ctypes.data, n, c.ctypes.data, c.strides[0], beta,
+                     bias.ctypes.data * with_bias, rows.ctypes.data * with_rows)
+            value = exact + with_bias * bias + with_rows * rows[:, None] + beta * start[:, :n]
+            assert (abs(c[:, :n] - value) <= bound(a, b, bias, rows[:, None], start[:, :n])).all()
+            np.testing.assert_array_equal(c[:, n:], start[:, n:])
+
+
+def test_strips_one_by_one_give_the_same_bits():
+    s, m, k, strips = g.strips("f4"), 40, 900, 3
+    a, b = normal("f4", m, k), normal("f4", k, strips * s.nr)
+    packed_a, packed_b = np.empty((m + s.mr) * k, "f4"), np.empty(b.size, "f4")
+    function(s.pack_rows, 6)(a.ctypes.data, *a.strides, m, k, packed_a.ctypes.data)
+    function(s.pack_columns, 6)(b.ctypes.data, *b.strides, k, b.shape[1], packed_b.ctypes.data)
+    whole, parts = np.empty((m, b.shape[1]), "f4"), np.empty((m, b.shape[1]), "f4")
+    multiply = function(s.multiply, 10)
+    multiply(packed_a.ctypes.data, m, k, packed_b.ctypes.data, b.shape[1], whole.ctypes.data, whole.strides[0],
+             0, 0, 0)
+    for t in range(strips):
+        multiply(packed_a.ctypes.data, m, k, packed_b.ctypes.data + t * s.nr * k * 4, s.nr,
+                 parts.ctypes.data + t * s.nr * 4, parts.strides[0], 0, 0, 0)
+    np.testing.assert_array_equal(whole, parts)
+
+
+# Shapes that take each of the driver's ways.
+WAYS = [(1, 1, 1), (1, 50, 70), (3, 129, 5), (9, 40, 64), (50, 1, 30), (50, 1, 0), (30, 40, 50), (70, 90, 600),
+        (300, 260, 500), (20, 40, 9000)]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("m, n, k", WAYS)
+def test_biases_of_rows(m, n, k, dtype):
+    for left in ("rows", "columns"):
+        for right in ("rows", "columns"):
+            a = normal(dtype, m, k) if left == "rows" else normal(dtype, k, m).T
+            b = normal(dtype, k, n) if right == "rows" else normal(dtype, n, k).T
+            rows, bias = normal(dtype, m), normal(dtype, n)
+            c = np.full((m, n), np.nan, dtype)
+            assert fused(dtype)(job_of(c, a, b, row_bias=rows.ctypes.data)) == 0
+            value = a.astype("f8") @ b.astype("f8") + rows[:, None]
+            assert (abs(c - value) <= bound(a, b, rows[:, None])).all()
+            assert fused(dtype)(job_of(c, a, b, row_bias=rows.ctypes.data, bias=bias.ctypes.data)) == 0
+            assert (abs(c - value - bias) <= bound(a, b, rows[:, None], bias)).all()
+
+
+@pytest.mark.parametrize("m, n, k", WAYS)
+@pytest.mark.parametrize("batch", [0, 3])
+def test_finish_sees_each_element_once_and_complete(m, n, k, batch):
+    a = normal("f4", *([batch] if batch else []), m, k)
+    b = normal("f4", k, n)
+    c = np.full((*a.shape[:-1], n), np.nan, "f4")
+    counts = np.zeros((max(batch, 1), m, n), int)
+
+    def finish(context, piece, c_row, matrix, row, column, rows, columns):
+        assert context == 77 and c_row == c.strides[-2]
+        start = c.ctypes.data + matrix * (c.strides[0] if batch else 0) + row * c_row + column * 4
+        assert piece == start
+        counts[matrix, row:row + rows, column:column + columns] += 1
+        view = c[matrix] if batch else c
+        view[row:row + rows, column:column + columns] *= 2
+    callback = FINISH(finish)
+    before = threadpool.get_num_threads()
+    threadpool.set_num_threads(1)
+    try:
+        job = job_of(c, a, b, finish=ctypes.cast(callback, ctypes.c_void_p).value, context=77)
+        assert fused("f4")(job) == 0
+    finally:
+        threadpool.set_num_threads(before)
+    assert (counts == 1).all()
+    value = a.astype("f8") @ b.astype("f8")
+    assert (abs(c - 2 * value) <= 2 * bound(a, b)).all()
+
+
+def test_refusals():
+    with pytest.raises(TypeError, match="int64"):
+        g.strips("i8")
+    with pytest.raises(TypeError, match="bool"):
+        g.fused_address("bool")
