@@ -17,6 +17,7 @@ from ..autograd.modes import state
 from ..autograd.node import FREED, Node, edge_of, next_seq, pack_input, pack_output, unpack
 from ..dtypes import BY_NP, FLOAT, from_np
 from ..record import Joint, NoGradient, Record
+from ..runtime.allocator import OutOfMemoryError
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, make_view, resolve_bits, wrap
 
@@ -96,7 +97,10 @@ def _kernel_call(rec):
         if meta:
             out = run_meta(rec, args, arrays)
         else:
-            out = kernel(*arrays)
+            try:
+                out = kernel(*arrays)
+            except MemoryError as error:
+                raise OutOfMemoryError(f"{rec.name}: {error}") from None
         if type(out) is tuple:
             outs = tuple([None if a is None else wrap(a) for a in out])
             if rg and state.grad:

@@ -22,7 +22,7 @@ C ABI for generated code (symbols as in ``runtime.native.symbols``; none of them
 
     PyObject *rl_new_array(PyArray_Descr *descr, int32 nd, const int64 *dims)
         New C-order array of any size, as ``empty``; needs the GIL; borrows ``descr``; NULL with
-        MemoryError set.
+        OutOfMemoryError set.
     Block *rl_alloc(int64 nbytes)
         NULL when the system refuses; the first field is the data pointer, 64-byte aligned.
     Block *rl_scratch(int64 nbytes)
@@ -59,16 +59,26 @@ _cache_limit = None
 _unavailable = False
 
 
+_MOST = (1 << 63) - 1
+
+
+class OutOfMemoryError(RuntimeError, MemoryError):
+    """The system refuses memory: a RuntimeError as in PyTorch, a MemoryError as in Python."""
+
+
 def empty(shape: tuple, dtype: np.dtype) -> np.ndarray:
     """Uninitialised C-order array of ``shape`` (ints >= 0) and ``dtype`` (an ``np.dtype``).
 
-    Raises MemoryError with the number of bytes when the system refuses.
+    Raises OutOfMemoryError with the number of bytes when the system refuses, RuntimeError when no
+    address space could hold them.
     """
     nbytes = dtype.itemsize
     for size in shape:
         nbytes *= size
     if nbytes < 65536:
         return _np_empty(shape, dtype)
+    if nbytes > _MOST:
+        raise RuntimeError(f"Storage size calculation overflowed with sizes={list(shape)}")
     if _native_empty is None and not _unavailable:
         _load()
     try:
@@ -78,7 +88,7 @@ def empty(shape: tuple, dtype: np.dtype) -> np.ndarray:
     except (OverflowError, ValueError, MemoryError) as error:
         if str(error).startswith("rushlight"):
             raise
-        raise MemoryError(f"rushlight: can't allocate {nbytes} bytes") from None
+        raise OutOfMemoryError(f"rushlight: can't allocate {nbytes} bytes") from None
 
 
 def memory_stats() -> dict:
@@ -170,7 +180,7 @@ def _load() -> None:
         f"allocator {cpu.is_linux()} {_descr_size_field()}",
         text,
         _EXPORTS,
-        native.numpy_api(),
+        native.numpy_api() | {"rl_out_of_memory": id(OutOfMemoryError)},
     )
     with native.lock:
         if _library is not None:

@@ -465,7 +465,7 @@ done:
 """
 
 _ARRAYS = """
-@PyExc_MemoryError = external global ptr
+@rl_out_of_memory = external global i8
 @PyExc_TypeError = external global ptr
 @PyArray_Type = external global i8
 declare ptr @PyCapsule_New(ptr, ptr, ptr)
@@ -494,12 +494,11 @@ entry:
   %got = icmp ne ptr %b, null
   br i1 %got, label %wrap, label %refuse
 refuse:
-  %e = load ptr, ptr @PyExc_MemoryError
   %live = load i64, ptr @stats
   %sp = getelementptr i64, ptr @stats, i64 3
   %cached = load i64, ptr %sp
   %x = call ptr (ptr, ptr, ...) @PyErr_Format(
-    ptr %e, ptr @refused, i64 %nbytes, i64 %live, i64 %cached)
+    ptr @rl_out_of_memory, ptr @refused, i64 %nbytes, i64 %live, i64 %cached)
   ret ptr null
 wrap:
   %capsule = call ptr @PyCapsule_New(ptr %b, ptr @capsule_name, ptr @release)
