@@ -22,12 +22,12 @@ from rushlight.compiler.codegen.lower import (
     int_to_int,
     to_memory,
 )
+from rushlight.compiler.codegen.reduce_walks import SHORT_VECTORS, Walk, size_of
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.expr import input_, to_text
 from rushlight.compiler.pointwise import (
     builtin,
     fill_environment,
-    load_part,
     method,
     scalar_value,
 )
@@ -102,7 +102,7 @@ def _make(kind, in_dtypes, out_dtypes, scalar_dtypes, pre, post, compute):
     found = engine.load(text, spec.ir, SYMBOLS)
     dtypes = (*out_dtypes, *in_dtypes)
     words = [len(out_dtypes), len(in_dtypes), len(floats), len(dtypes), spec.lanes,
-             spec.state_bytes, *[found[s] for s in SYMBOLS], *[ITEMSIZE[d] for d in dtypes],
+             spec.state_bytes | spec.short_lanes * SHORT_VECTORS << 32, *[found[s] for s in SYMBOLS], *[ITEMSIZE[d] for d in dtypes],
              *[0 if x else 1 for x in floats]]
     descriptor = b"".join(w.to_bytes(8, "little", signed=True) for w in words)
     return ReduceKernel(builtin(_entry(), descriptor), descriptor, text)
@@ -132,15 +132,17 @@ class Specification:
         element = self.types.of(pre.kind)
         self.reducer = reducers.make(kind, "i8" if pre.kind == "b" else element, signed, self.types)
         self.value_type = self.reducer.element
-        self.part_bytes = [_size(p) * self.lanes for p in self.reducer.parts]
+        # Rows that are reduced together, one a lane in the end.
+        self.short_lanes = target.lanes(4) if self.types.itemsize > 1 else 0
+        self.part_bytes = [size_of(p) * self.lanes for p in self.reducer.parts]
         self.state_bytes = sum(self.part_bytes)
         self.result_types = Types("float64") if element in ("float", "double") else self.types
 
     def ir(self):
         self.m = Module(host().triple)
         self.initial()
-        self.accumulate("rows")
-        self.accumulate("columns")
+        Walk(self, "rows").write()
+        Walk(self, "columns").write()
         self.fold()
         self.merge()
         self.finish()
@@ -165,15 +167,16 @@ class Specification:
             for i, x in enumerate(self.scalar_is_float)
         ]
 
-    def value(self, f, loaded, scalars):
+    def value(self, f, loaded, scalars, lanes=None):
         """``pre`` of loaded vectors, in the type that is accumulated."""
+        lanes = lanes or self.lanes
 
         def leaf(e):
             if e.op == "scalar":
-                return scalar_value(f, scalars[e.attr], e, self.types, self.lanes)
+                return scalar_value(f, scalars[e.attr], e, self.types, lanes)
             return from_memory(f, loaded[e.attr], self.in_dtypes[e.attr], e.kind, self.types)
 
-        v = Lowering(f, self.lanes, self.types, leaf).emit([self.pre])[0]
+        v = Lowering(f, lanes, self.types, leaf).emit([self.pre])[0]
         return self.widen(v)
 
     def widen(self, v):
@@ -201,87 +204,15 @@ class Specification:
                 type_ = f"i{8 * ITEMSIZE[dtype]}"
                 base = f.load("ptr", inputs + 8 * j)
                 step = f.load("i64", steps + 8 * j)
-                # One output: all lanes take its element.  Several: a lane has its own.
+                # A lane has the first element of its output; further lanes repeat them.
                 with f.range(self.lanes) as lane:
-                    inside = f.select(lane < width, lane, f.value(0))
-                    element = f.load(type_, base + inside * step, 1)
+                    element = f.load(type_, base + lane.urem(width) * step, 1)
                     f.store(element, buffer + lane * ITEMSIZE[dtype])
                 loaded.append(f.load(vector(MEMORY[dtype], self.lanes), buffer, 64))
             zeros = [f.value(0.0 if x else 0, "double" if x else "i64")
                      for x in self.scalar_is_float]
             first = self.value(f, loaded, zeros)
         self.store_state(f, self.reducer.initial(f, self.lanes, first), state)
-        f.ret()
-
-    def accumulate(self, name):
-        """``rows(state, inputs, steps, n, scalars, index, index_step)``: lanes along n elements.
-
-        ``columns(state, inputs, kept_steps, steps, width, n, scalars, index, index_step)``: lanes
-        along ``width`` outputs, n elements for each.
-        """
-        rows, lanes = name == "rows", self.lanes
-        params = [("ptr", "state"), ("ptr", "inputs"), ("ptr", "along")]
-        params += [] if rows else [("ptr", "down"), ("i64", "width")]
-        params += [("i64", "n"), ("ptr", "scalars"), ("i64", "index"), ("i64", "index_step")]
-        f = self.m.function(name, "void", params)
-        by_name = {a.name[1:]: a for a in f.args}
-        n, width = by_name["n"], by_name.get("width")
-        scalars = self.scalars(f, by_name["scalars"])
-        index, index_step = by_name["index"], by_name["index_step"]
-        lane_numbers = ", ".join(f"i32 {i}" for i in range(lanes))
-        iota = f.value(0, vector("i32", lanes))
-        iota.name = f"<{lane_numbers}>"
-        operands = []
-        for j, dtype in enumerate(self.in_dtypes):
-            size = ITEMSIZE[dtype]
-            base = f.load("ptr", by_name["inputs"] + 8 * j)
-            step = f.load("i64", by_name["along"] + 8 * j)
-            down = None if rows else f.load("i64", by_name["down"] + 8 * j)
-            buffer = f.buffer(size * lanes)
-            f.store(f.value(0, vector(f"i{8 * size}", lanes)), buffer, 64)
-            operands.append((dtype, base, step, down, buffer))
-        state = [f.var(v.type, v) for v in self.load_state(f, by_name["state"])]
-        step = lanes if rows else 1
-
-        def take(i):
-            """Value and mask of the lanes at element i."""
-            left = f.minimum(n - i, f.value(lanes)) if rows else width
-            valid = iota < f.splat(left.cast("trunc", "i32"), lanes)
-            loaded = []
-            for dtype, base, along, down, buffer in operands:
-                here = base + i * (along if rows else down)
-                loaded.append(load_part(f, self.m, dtype, here, along, buffer, left, valid))
-            return self.value(f, loaded, scalars), valid
-
-        def position(i):
-            """Index of the element in each lane, for reductions that ask for it."""
-            if "i64" not in self.reducer.parts[1:]:
-                return None
-            first = f.splat(index + i * index_step, lanes)
-            if not rows:
-                return first
-            return first + iota.cast("zext", "i64") * f.splat(index_step, lanes)
-
-        def advance(new):
-            for variable, x in zip(state, new, strict=True):
-                variable.set(x)
-
-        if self.reducer.block:
-            partial = f.var(vector(self.value_type, lanes), 0)
-            with f.range(0, n, step=step * self.reducer.block) as begin:
-                partial.set(0)
-                end = f.minimum(n, begin + step * self.reducer.block)
-                with f.range(begin, end, step=step) as i:
-                    v, valid = take(i)
-                    v = f.select(valid, v, f.value(0, v.type))
-                    partial.set(partial.get() + v)
-                advance(self.reducer.add_block([s.get() for s in state], partial.get()))
-        else:
-            with f.range(0, n, step=step) as i:
-                v, valid = take(i)
-                now = tuple(s.get() for s in state)
-                advance(self.reducer.update(f, now, v, position(i), valid))
-        self.store_state(f, [s.get() for s in state], by_name["state"])
         f.ret()
 
     def fold(self):
@@ -312,36 +243,50 @@ class Specification:
         f = self.m.function("finish", "void", [("ptr", "state"), ("ptr", "outputs"), ("ptr", "steps"),
                                                ("i64", "width"), ("i64", "count"),
                                                ("ptr", "scalars")])
-        state, outputs, steps, width, count, scalar_words = f.args
+        state, outputs_, steps, width, count, scalar_words = f.args
         scalars = self.scalars(f, scalar_words)
         types = self.result_types
-        sizes = [_size(p) for p in self.reducer.parts]
+        sizes = [size_of(p) for p in self.reducer.parts]
+
+        def outputs(state_values, lanes):
+            divisor = count.cast("sitofp", "double")
+            numbers = [x if x.type != "double" or lanes == 1 else f.splat(x, lanes) for x in scalars]
+            divisor = f.splat(divisor, lanes) if lanes > 1 else divisor
+            for j, (v, dtype) in enumerate(zip(self.reducer.result(f, state_values, divisor, numbers), self.out_dtypes,
+                                               strict=True)):
+                element = split(v.type)[0]
+                kind = "b" if element == "i1" else "f" if v.is_float else "i"
+                if j == 0 and self.post is not None:
+                    v, kind = self.finished(f, v, scalars, lanes), self.post.kind
+                yield to_memory(f, v, kind, dtype, _IntTypes(split(v.type)[0], types) if kind == "i" else types)
+
+        places = [(f.load("ptr", outputs_ + 8 * j), f.load("i64", steps + 8 * j), ITEMSIZE[d])
+                  for j, d in enumerate(self.out_dtypes)]
+        dense = width.eq(self.lanes)
+        for _, step, size in places:
+            dense = dense & step.eq(size)
+        with f.if_(dense):
+            for v, (place, _, size) in zip(outputs(self.load_state(f, state), self.lanes), places):
+                f.store(v, place, size)
+            f.ret()
         with f.range(width) as lane:
             values, at = [], 0
             for part, size, total in zip(self.reducer.parts, sizes, self.part_bytes, strict=True):
                 values.append(f.load(part, state + at + lane * size))
                 at += total
-            results = self.reducer.result(f, tuple(values), count.cast("sitofp", "double"), scalars)
-            for j, (v, dtype) in enumerate(zip(results, self.out_dtypes, strict=True)):
-                kind = "b" if v.type == "i1" else "f" if v.is_float else "i"
-                if j == 0 and self.post is not None:
-                    v, kind = self.finished(f, v, scalars), self.post.kind
-                as_types = _IntTypes(v.type, types) if kind == "i" else types
-                v = to_memory(f, v, kind, dtype, as_types)
-                step = f.load("i64", steps + 8 * j)
-                target = f.load("ptr", outputs + 8 * j) + lane * step
-                f.store(v, target, 1)
+            for v, (place, step, size) in zip(outputs(tuple(values), 1), places):
+                f.store(v, place + lane * step, size)
         f.ret()
 
-    def finished(self, f, v, scalars):
+    def finished(self, f, v, scalars, lanes):
         types = self.result_types
 
         def leaf(e):
             if e.op == "scalar":
-                return scalar_value(f, scalars[e.attr], e, types, 1)
+                return scalar_value(f, scalars[e.attr], e, types, lanes)
             return float_to_float(v, types.f) if e.kind == "f" and v.is_float else v
 
-        return Lowering(f, 1, types, leaf).emit([self.post])[0]
+        return Lowering(f, lanes, types, leaf).emit([self.post])[0]
 
 
 class _IntTypes:
@@ -350,7 +295,3 @@ class _IntTypes:
     def __init__(self, element, types):
         self.f, self.i = types.f, element
         self.signed = types.signed or element == "i64"
-
-
-def _size(element):
-    return {"float": 4, "double": 8}.get(element) or int(element[1:]) // 8

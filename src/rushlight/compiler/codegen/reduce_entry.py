@@ -11,7 +11,8 @@ dimensions; used where a kept dimension is the innermost, or the reduced one is 
 
 A kernel's descriptor (64-bit words in the ``bytes`` object that is ``self``):
 
-    0 outputs | 1 inputs | 2 scalars | 3 operands | 4 lanes | 5 bytes of a state
+    0 outputs | 1 inputs | 2 scalars | 3 operands | 4 lanes
+    5 bytes of a state; in the upper half the longest row that is reduced together with its neighbours
     6 initial | 7 rows | 8 columns | 9 fold | 10 merge | 11 finish      (addresses, see ``reduction.py``)
     12 ... item size of each operand, then kind of each scalar (0 double, 1 integer)
 """
@@ -55,7 +56,7 @@ ENVIRONMENT = (*entry.ENVIRONMENT, "PyMem_RawMalloc", "PyMem_RawFree", "PyErr_No
 
 # Words of the context.  A dimension's row holds the step of each operand, then that of the index.
 (DESC, RANK, KEPT, REDUCED_RANK, LENGTH, OUTER, COUNT, TILE_COUNT, PARTS, PART_ROWS, GROUP, BY_COLUMNS,
- WORKSPACE, TILE_DIM_SIZE, TILES_PER_ROW, OUTPUTS_TOTAL, GROUPS, CUT) = range(18)  # fmt: skip
+ WORKSPACE, TILE_DIM_SIZE, TILES_PER_ROW, OUTPUTS_TOTAL, GROUPS, CUT, STRETCH) = range(19)  # fmt: skip
 POINTERS = 24
 SCALARS = POINTERS + MAX_OPERANDS
 WIDTH = MAX_OPERANDS + 1
@@ -273,7 +274,11 @@ def _plan(m):
     step_kept = _magnitude(f, context[_step(context, KEPT_TABLE, 0, first)])
     inner_kept = (step_kept.ne(0) & ((step_kept < step_in) | step_in.eq(0))) & (kept > 1)
     few = (length < SHORT) & (kept > length) & (kept >= 8)
-    columns = (inner_kept & ((kept >= 4) | (kept >= length))) | few
+    # Short rows one after the other: as many together as there are lanes.
+    together = (desc[1].eq(1) & step_in.eq(desc[first + HEADER]) & (length <= (desc[STATE] >> 32)) & (kept >= 8)
+                & ~inner_kept)
+    columns = (inner_kept & ((kept >= 4) | (kept >= length))) | few | together
+    context[STRETCH] = f.select(together, f.value(MOST_ROWS), f.value(ROWS_TOGETHER))
     context[BY_COLUMNS] = columns.cast("zext", "i64")
     outer = f.var("i64", 1)
     with f.range(1, context[REDUCED_RANK]) as d:
@@ -326,7 +331,7 @@ def _run_groups(m):
     )
     context = _Words(f, f.args[0])
     desc = _Words(f, context.pointer_at(DESC))
-    operands, outputs, state_size = desc[3], desc[0], desc[STATE]
+    operands, outputs, state_size = desc[3], desc[0], desc[STATE] & 0xffffffff
     lanes, parts = desc[LANES], context[PARTS]
     columns = context[BY_COLUMNS].ne(0)
     states = f.buffer(TILES_TOGETHER * MOST_STATE_BYTES)
@@ -362,8 +367,7 @@ def _run_groups(m):
                         # Rows up to the end of the innermost reduced dimension.
                         inside = row.get().urem(row_length)
                         count = f.minimum(row_length - inside, row_end - row.get())
-                        count = f.minimum(count, f.select(together > 1, f.value(ROWS_TOGETHER),
-                                                          f.value(MOST_ROWS)))
+                        count = f.minimum(count, f.select(together > 1, context[STRETCH], f.value(MOST_ROWS)))
                         with f.range(together) as t:
                             index = _row_pointers(
                                 f, context, operands, row.get().udiv(row_length), inside,
@@ -446,7 +450,7 @@ def _join(m):
     )
     context = _Words(f, f.args[0])
     desc = _Words(f, context.pointer_at(DESC))
-    operands, lanes, parts, size = desc[3], desc[LANES], context[PARTS], desc[STATE]
+    operands, lanes, parts, size = desc[3], desc[LANES], context[PARTS], desc[STATE] & 0xffffffff
     pointers, widths = _Words(f, f.buffer(8 * MAX_OPERANDS)), _Words(f, f.buffer(8))
     columns = context[BY_COLUMNS].ne(0)
     with f.range(f.args[1], f.args[2]) as tile:
@@ -493,7 +497,7 @@ def _call(m):
     parts, groups = context[PARTS], context[GROUPS]
     workspace = f.var("ptr", 0)
     with f.if_(parts > 1):
-        needed = context[TILE_COUNT] * parts * desc[STATE]
+        needed = context[TILE_COUNT] * parts * (desc[STATE] & 0xffffffff)
         workspace.set(f.call("ptr", env(f, "PyMem_RawMalloc"), needed + 64))
         with f.if_(workspace.get().eq(0)):
             f.call("ptr", env(f, "PyErr_NoMemory"))

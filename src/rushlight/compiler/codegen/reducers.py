@@ -24,9 +24,28 @@ class Reducer:
         self.element, self.signed, self.types = element, signed, types
         self.parts = (element,)
 
+    def only(self, f, valid, v, other):
+        """``v`` in valid lanes (all, where ``valid`` is None)."""
+        return v if valid is None else f.select(valid, v, f.value(other, v.type))
+
     def update(self, f, state, v, index, valid):
-        v = f.select(valid, v, f.value(self.neutral, v.type))
-        return self.merge(f, state, (v,))
+        return self.merge(f, state, (self.only(f, valid, v, self.neutral),))
+
+    # A *run* is a short stretch whose values may be kept in a cheaper form than the state.
+
+    def run(self, f, lanes, first):
+        """The empty run."""
+        return self.initial(f, lanes, first)
+
+    def extend(self, f, run, v, index, valid):
+        return self.update(f, run, v, index, valid)
+
+    def join(self, f, a, b):
+        return self.merge(f, a, b)
+
+    def absorb(self, f, state, run):
+        """The state with a run."""
+        return self.merge(f, state, run)
 
     def initial(self, f, lanes, first):
         return tuple(f.value(self.neutral, f"<{lanes} x {p}>") for p in self.parts)
@@ -55,10 +74,19 @@ class BlockedSum(Sum):
         self.parts = ("double",)
 
     def update(self, f, state, v, index, valid):
-        return self.add_block(state, f.select(valid, v, f.value(0.0, v.type)))
+        return self.absorb(f, state, (self.only(f, valid, v, 0.0),))
 
-    def add_block(self, state, partial):
-        return (state[0] + partial.cast("fpext", "double"),)
+    def run(self, f, lanes, first):
+        return (f.value(0.0, f"<{lanes} x float>"),)
+
+    def extend(self, f, run, v, index, valid):
+        return (run[0] + self.only(f, valid, v, 0.0),)
+
+    def join(self, f, a, b):
+        return (a[0] + b[0],)
+
+    def absorb(self, f, state, run):
+        return (state[0] + run[0].cast("fpext", "double"),)
 
 
 class BlockedMean(BlockedSum):
@@ -76,8 +104,7 @@ class Compensated(Reducer):
         self.parts = (element, element)
 
     def update(self, f, state, v, index, valid):
-        v = f.select(valid, v, f.value(0.0, v.type))
-        total, error = self._add(state[0], v)
+        total, error = self._add(state[0], self.only(f, valid, v, 0.0))
         return total, state[1] + error
 
     @staticmethod
@@ -147,9 +174,7 @@ class ArgExtremum(Extremum):
         return value, f.value(NONE, f"<{lanes} x i64>")
 
     def update(self, f, state, v, index, valid):
-        v = f.select(valid, v, f.value(self.neutral, v.type))
-        index = f.select(valid, index, f.value(NONE, index.type))
-        return self.merge(f, state, (v, index))
+        return self.merge(f, state, (self.only(f, valid, v, self.neutral), self.only(f, valid, index, NONE)))
 
     def merge(self, f, a, b):
         take, same = self.beats(b[0], a[0]), b[0].eq(a[0])
@@ -210,7 +235,7 @@ class Moments(Reducer):
         return first, zero, zero
 
     def update(self, f, state, v, index, valid):
-        d = f.select(valid, v - state[0], f.value(0.0, v.type))
+        d = self.only(f, valid, v - state[0], 0.0)
         return state[0], state[1] + d, f.fma(d, d, state[2])
 
     def merge(self, f, a, b):

@@ -1,0 +1,319 @@
+"""The inner loops of a reduction: lanes along a row, or lanes across neighbouring outputs.
+
+    rows(state, inputs, steps, n, scalars, index, index_step)
+    columns(state, inputs, kept_steps, steps, width, n, scalars, index, index_step)
+
+Each has a form for what is dense in memory, written out with whole vectors, and one for any strides.  Columns have
+two more forms for a single dense input: *narrow* ones (fewer outputs than lanes, which divide them) run over the
+block as over one row and fold the lanes; *short rows* (n elements side by side for each output) load a row a vector
+and transpose while they add up.  Which form runs depends on shapes and strides only.
+"""
+
+from rushlight.compiler.codegen.builder import Value, split, vector
+from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY
+from rushlight.compiler.expr import topological
+from rushlight.compiler.pointwise import load_part
+
+# Longest row that is reduced with its neighbours: a lane adds at most twelve numbers before lanes are joined.
+SHORT_VECTORS = 12
+_CHEAP = 4                      # operations of a formula that is worth repeating in the code
+
+
+def size_of(element):
+    """Bytes of an LLVM element type."""
+    return {"float": 4, "double": 8}.get(element) or int(element[1:]) // 8
+
+
+def iota(f, lanes, element="i32"):
+    """The vector 0, 1, 2, ..."""
+    return Value(f, "<" + ", ".join(f"{element} {i}" for i in range(lanes)) + ">", vector(element, lanes))
+
+
+def tree(f, merge, rows):
+    """One vector whose lane i is all lanes of ``rows[i]`` joined (as many rows as lanes)."""
+    lanes = split(rows[0][0].type)[1]
+    even, odd = list(range(0, 2 * lanes, 2)), list(range(1, 2 * lanes, 2))
+    while len(rows) > 1:
+        joined = []
+        for a, b in zip(rows[::2], rows[1::2]):
+            low = tuple(f.shuffle(x, y, even) for x, y in zip(a, b))
+            high = tuple(f.shuffle(x, y, odd) for x, y in zip(a, b))
+            joined.append(merge(f, low, high))
+        rows = joined
+    return rows[0]
+
+
+class Walk:
+    """Writes ``rows`` or ``columns`` of the reduction ``spec``."""
+
+    def __init__(self, spec, name):
+        self.spec, self.reducer, self.lanes = spec, spec.reducer, spec.lanes
+        self.is_rows = name == "rows"
+        params = [("ptr", "state"), ("ptr", "inputs"), ("ptr", "along")]
+        params += [] if self.is_rows else [("ptr", "down"), ("i64", "width")]
+        params += [("i64", "n"), ("ptr", "scalars"), ("i64", "index"), ("i64", "index_step")]
+        f = self.f = spec.m.function(name, "void", params)
+        args = {a.name[1:]: a for a in f.args}
+        self.n, self.width, self.pointer = args["n"], args.get("width"), args["state"]
+        self.scalars = spec.scalars(f, args["scalars"])
+        self.index, self.index_step = args["index"], args["index_step"]
+        self.has_index = "i64" in self.reducer.parts[1:]
+        self.sizes = [ITEMSIZE[d] for d in spec.in_dtypes]
+        self.bases = [f.load("ptr", args["inputs"] + 8 * j) for j in range(len(self.sizes))]
+        self.along = [f.load("i64", args["along"] + 8 * j) for j in range(len(self.sizes))]
+        self.down = None if self.is_rows else [f.load("i64", args["down"] + 8 * j) for j in range(len(self.sizes))]
+        self.state = [f.var(v.type, v) for v in spec.load_state(f, self.pointer)]
+        cheap = len(topological([spec.pre])) <= _CHEAP
+        self.unrolled = (self.reducer.block or 4) if cheap else 1
+
+    def write(self):
+        f = self.f
+        dense = f.value(True, "i1")
+        for step, size in zip(self.along, self.sizes):
+            dense = dense & step.eq(size)
+        if self.is_rows:
+            with f.if_(dense):
+                self.flat(self.n, self.positions(iota(f, self.lanes, "i64"), self.index_step), self.state)
+                self.end()
+        else:
+            if len(self.sizes) == 1:
+                self.narrow()
+                if self.spec.short_lanes:
+                    self.short()
+            with f.if_(dense & self.width.eq(self.lanes)):
+                self.dense_columns()
+                self.end()
+        self.any_strides()
+        self.end()
+
+    def end(self):
+        self.spec.store_state(self.f, [s.get() for s in self.state], self.pointer)
+        self.f.ret()
+
+    # ------------------------------------------------------------ pieces
+
+    def value(self, loaded, lanes):
+        return self.spec.value(self.f, loaded, self.scalars, lanes)
+
+    def positions(self, lane, step):
+        """A function of i: the indices in each lane, ``lane`` + i steps on (None where nobody asks)."""
+        if not self.has_index:
+            return lambda i: None
+        f = self.f
+        lanes = split(lane.type)[1]
+        offsets = lane * f.splat(self.index_step, lanes) + f.splat(self.index, lanes)
+        return lambda i: offsets + f.splat(i * step, lanes)
+
+    def fresh(self, lanes, first=None):
+        """An empty run, as variables."""
+        f = self.f
+        if first is None and self.reducer.uses_first:
+            first = self.state[0].get()
+        return [f.var(v.type, v) for v in self.reducer.run(f, lanes, first)]
+
+    @staticmethod
+    def put(variables, values):
+        for variable, x in zip(variables, values, strict=True):
+            variable.set(x)
+
+    def add(self, run, v, index, valid):
+        self.put(run, self.reducer.extend(self.f, tuple(x.get() for x in run), v, index, valid))
+
+    def absorb(self, into, run):
+        values = [tuple(x.get() for x in vs) for vs in (into, run)]
+        self.put(into, self.reducer.absorb(self.f, *values))
+
+    def blocks(self, begin, end, step, into, body):
+        """Call ``body(run, i, k)`` for all i: in whole groups of ``unrolled``, then one by one; returns the last run.
+
+        What is left over beyond ``end`` belongs to the caller, who extends the returned run and then absorbs it.
+        """
+        f, reducer, u = self.f, self.reducer, self.unrolled
+        i = f.var("i64", begin)
+        if not reducer.block:
+            with f.loop() as loop:
+                at = i.get()
+                loop.break_if(at + (u * step) > end)
+                for k in range(u):
+                    body(into, at, k)
+                i.set(at + u * step)
+            run = into
+        else:
+            with f.loop() as loop:
+                at = i.get()
+                loop.break_if(at + (reducer.block * step) > end)
+                run = self.fresh(self.lanes)
+                if u == 1:
+                    with f.range(at, at + reducer.block * step, step=step) as j:
+                        body(run, j, 0)
+                else:
+                    for k in range(u):
+                        body(run, at, k)
+                self.absorb(into, run)
+                i.set(at + reducer.block * step)
+            run = self.fresh(self.lanes)
+        with f.loop() as loop:
+            at = i.get()
+            loop.break_if(at + step > end)
+            body(run, at, 0)
+            i.set(at + step)
+        return run, i
+
+    # ------------------------------------------------------------ forms
+
+    def flat(self, n, position, into):
+        """Over n elements side by side."""
+        f, lanes = self.f, self.lanes
+
+        def load(i, k=0, mask=None):
+            loaded = []
+            for base, dtype, size in zip(self.bases, self.spec.in_dtypes, self.sizes):
+                here = base + i * size + k * lanes * size
+                type_ = vector(MEMORY[dtype], lanes)
+                loaded.append(f.load(type_, here, size) if mask is None else self.part(type_, here, size, mask, n - i))
+            return self.value(loaded, lanes)
+
+        def body(run, i, k):
+            self.add(run, load(i, k), position(i + k * lanes) if self.has_index else None, None)
+
+        run, i = self.blocks(0, n, lanes, into, body)
+        left = i.get()
+        with f.if_(left < n):
+            valid = iota(f, lanes) < f.splat((n - left).cast("trunc", "i32"), lanes)
+            self.add(run, load(left, 0, valid), position(left), valid)
+        if run is not into:
+            self.absorb(into, run)
+
+    def part(self, type_, here, size, valid, left):
+        """The first ``left`` elements at ``here``, those that are ``valid``."""
+        return load_part(self.f, self.spec.m, _NAMES[split(type_)[0]], here, self.f.value(size), self.scratch(size),
+                         left, valid)
+
+    def scratch(self, size):
+        """Bytes on the stack for the elements of a vector."""
+        f = self.f
+        buffer = f.buffer(size * self.lanes)
+        f.store(f.value(0, vector(f"i{8 * size}", self.lanes)), buffer, 64)
+        return buffer
+
+    def narrow(self):
+        """Fewer outputs than lanes, side by side, rows one after the other: as one row whose lanes repeat."""
+        f, lanes, width, n = self.f, self.lanes, self.width, self.n
+        size, = self.sizes
+        fits = self.along[0].eq(size) & (width < lanes) & self.down[0].eq(width * size) & (n * width >= 2 * lanes)
+        with f.if_(fits), f.if_(f.value(lanes).urem(width).eq(0)):
+            rows = iota(f, lanes, "i64").udiv(f.splat(width, lanes)) if self.has_index else iota(f, lanes, "i64")
+
+            def position(i):
+                return offsets(i.udiv(width)) if self.has_index else None
+
+            offsets = self.positions(rows, self.index_step)
+            first = self.state[0].get() if self.reducer.uses_first else None
+            total = [f.var(v.type, v) for v in self.reducer.initial(f, lanes, first)]
+            self.flat(n * width, position, total)
+            half = lanes // 2
+            while half:
+                with f.if_(width <= half):
+                    now = tuple(x.get() for x in total)
+                    turned = tuple(f.shuffle(x, x, [(i + half) % lanes for i in range(lanes)]) for x in now)
+                    self.put(total, self.reducer.merge(f, now, turned))
+                half //= 2
+            self.put(self.state, self.reducer.merge(f, *(tuple(x.get() for x in v) for v in (self.state, total))))
+            self.end()
+
+    def short(self):
+        """Short rows side by side in memory, one for each output."""
+        f, width, n, r = self.f, self.width, self.n, self.spec.short_lanes
+        size, = self.sizes
+        dtype, = self.spec.in_dtypes
+        type_ = vector(MEMORY[dtype], r)
+        fits = self.down[0].eq(size) & (width > 1) & (n <= SHORT_VECTORS * r)
+        with f.if_(fits):
+            parts = [split(x.type)[0] for x in self.reducer.run(f, r, f.value(0.0, vector("double", r)))]
+            bytes_ = [size_of(p) for p in parts]
+            rows = [f.buffer(b * r * r) for b in bytes_]
+            ends = []
+            # Lanes without an output end as empty runs.
+            for b, v in zip(bytes_, self.reducer.run(f, self.lanes, f.value(0.0, vector("double", self.lanes)))):
+                ends.append(f.buffer(b * self.lanes))
+                f.store(v, ends[-1], 8)
+            position = self.positions(iota(f, r, "i64"), self.index_step)
+            whole = n & -r
+            valid = iota(f, r) < f.splat((n - whole).cast("trunc", "i32"), r)
+            last = width - 1
+            with f.range(0, width, step=r) as group:
+                with f.range(0, r, step=4) as four:
+                    runs, places = [], []
+                    for k in range(4):
+                        row = f.minimum(group + four + k, last)
+                        first = None
+                        if self.reducer.uses_first:
+                            first = f.splat(f.load("double", self.pointer + row * 8), r)
+                        runs.append(self.fresh(r, first))
+                        places.append(self.bases[0] + row * self.along[0])
+                    with f.range(0, whole, step=r) as i:
+                        index = position(i)
+                        for run, place in zip(runs, places):
+                            v = self.value([f.load(type_, place + i * size, size)], r)
+                            self.add(run, v, index, None)
+                    with f.if_(whole < n):
+                        index = position(whole)
+                        for run, place in zip(runs, places):
+                            x = self.part(type_, place + whole * size, size, valid, n - whole)
+                            self.add(run, self.value([x], r), index, valid)
+                    for k, run in enumerate(runs):
+                        for slot, b, x in zip(rows, bytes_, run):
+                            f.store(x.get(), slot + (four + k) * (b * r), 8)
+                loaded = [tuple(f.load(vector(p, r), slot + k * b * r, 8)
+                                for slot, b, p in zip(rows, bytes_, parts)) for k in range(r)]
+                for slot, b, x in zip(ends, bytes_, tree(f, self.reducer.join, loaded)):
+                    f.store(x, slot + group * b, 8)
+            run = [f.var(vector(p, self.lanes), f.load(vector(p, self.lanes), slot, 8)) for p, slot in zip(parts, ends)]
+            self.absorb(self.state, run)
+            self.end()
+
+    def dense_columns(self):
+        """As many outputs as lanes, side by side."""
+        f, lanes = self.f, self.lanes
+        position = self.positions(Value(f, "zeroinitializer", vector("i64", lanes)), self.index_step)
+
+        def body(run, i, k):
+            loaded = []
+            for base, down, dtype, size in zip(self.bases, self.down, self.spec.in_dtypes, self.sizes):
+                loaded.append(f.load(vector(MEMORY[dtype], lanes), base + (i + k) * down, size))
+            self.add(run, self.value(loaded, lanes), position(i + k) if self.has_index else None, None)
+
+        run, _ = self.blocks(0, self.n, 1, self.state, body)
+        if run is not self.state:
+            self.absorb(self.state, run)
+
+    def any_strides(self):
+        """Elements any distance apart, any number of lanes."""
+        f, lanes, n = self.f, self.lanes, self.n
+        step = lanes if self.is_rows else 1
+        buffers = [self.scratch(size) for size in self.sizes]
+        lane = iota(f, lanes, "i64") if self.is_rows else Value(f, "zeroinitializer", vector("i64", lanes))
+        position = self.positions(lane, self.index_step)
+
+        def body(run, i):
+            left = f.minimum(n - i, f.value(lanes)) if self.is_rows else self.width
+            valid = iota(f, lanes) < f.splat(left.cast("trunc", "i32"), lanes)
+            loaded = []
+            for j, dtype in enumerate(self.spec.in_dtypes):
+                here = self.bases[j] + i * (self.along if self.is_rows else self.down)[j]
+                loaded.append(load_part(f, self.spec.m, dtype, here, self.along[j], buffers[j], left, valid))
+            self.add(run, self.value(loaded, lanes), position(i), valid)
+
+        if self.reducer.block:
+            with f.range(0, n, step=step * self.reducer.block) as begin:
+                run = self.fresh(lanes)
+                with f.range(begin, f.minimum(n, begin + step * self.reducer.block), step=step) as i:
+                    body(run, i)
+                self.absorb(self.state, run)
+        else:
+            with f.range(0, n, step=step) as i:
+                body(self.state, i)
+
+
+_NAMES = {"i8": "uint8", "i16": "int16", "i32": "int32", "i64": "int64", "half": "float16", "float": "float32",
+          "double": "float64"}
