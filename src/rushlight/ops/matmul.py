@@ -13,7 +13,7 @@ from ..tensor.tensor import Tensor
 from .copy import copy_array
 from .dispatch import primitive
 from .out import with_out
-from .products import _kernels, batched, kernel_for, mm2, multiply
+from .products import _kernels, batched, kernel_for, mm2, multiply, scaled
 from .registry import public
 from .views import expanded
 
@@ -126,7 +126,7 @@ def _linear_arrays(x, w, bias):
             call(out, rows, w.T, bias)
         else:
             out[...] = bias
-            call(out, rows, w.T, None, 1.0, True)
+            call(out, rows, w.T, None, 1, True)
     else:
         multiply(out, rows, w.T)
         if bias is not None:
@@ -404,6 +404,7 @@ def _accumulate(out, a, b, alpha):
     if not out.size or not a.shape[-1]:
         return out
     if call is not None:
+        a, alpha = scaled(a, alpha)
         call(out, a, b, None, alpha, True)
     elif out.dtype.itemsize == 2 and out.dtype.kind not in "iu":
         out[...] = (out.astype(np.float32) + np.float32(alpha) * np.matmul(

@@ -19,10 +19,9 @@ def kernel_for(d):
         return _kernels[d]
     except KeyError:
         k = None
-        if d.kind not in "iubc":
-            from ..compiler.templates import gemm
-            if gemm.supported(d):
-                k = gemm.kernel(d)
+        from ..compiler.templates import gemm
+        if gemm.supported(d):
+            k = gemm.kernel(d)
         _kernels[d] = k
         if k is not None and d == np.float32:
             from .native.install import install_products
@@ -61,7 +60,14 @@ def mm2(a, b):
     return out
 
 
-def batched(a, b, into=None, alpha=1.0, accumulate=False):
+def scaled(a, alpha):
+    """`a` and `alpha` such that the kernels, which take real factors, give ``alpha * a @ b``."""
+    if type(alpha) is complex:
+        return (a, alpha.real) if alpha.imag == 0 else (a * a.dtype.type(alpha), 1)
+    return a, alpha
+
+
+def batched(a, b, into=None, alpha=1, accumulate=False):
     """Products over broadcast leading dimensions, ``into`` an array of the result's shape if given."""
     batch = a.shape[:-2]
     if b.shape[:-2] != batch:
@@ -78,6 +84,7 @@ def batched(a, b, into=None, alpha=1.0, accumulate=False):
         else:
             multiply(out, a, b)
         return out
+    a, alpha = scaled(a, alpha)
     if len(batch) == 0:
         call(out, a, b, None, alpha, accumulate)
         return out

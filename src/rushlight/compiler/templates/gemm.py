@@ -1,14 +1,15 @@
-"""Matrix products of float32, float64, bfloat16 and float16 arrays by generated code.
+"""Matrix products of arrays of floats, complex numbers and integers by generated code.
 
-    gemm(out, a, b, bias=None, alpha=1.0, accumulate=False) -> None
+    gemm(out, a, b, bias=None, alpha=1, accumulate=False) -> None
 
         out = alpha * a @ b  (+ bias)  (+ out when accumulate)
 
     ``out`` (m, n), (batch, m, n) or (outer, batch, m, n): rows of adjacent elements. ``a`` (m, k),
     ``b`` (k, n), any strides (so ``w.T`` is free), or of out's rank with leading dimensions of
     out's sizes or 1. ``bias`` (n,), contiguous. All of one dtype. ``out`` must not overlap the
-    others. 16-bit floats are summed in float32 and rounded once. Raises TypeError for dtypes,
-    ValueError for shapes and layouts, MemoryError.
+    others. dtypes: float32 and float64, float16 and bfloat16 (summed in float32, rounded once), int64,
+    int32, int16, int8, uint8 (modulo their range), complex64 and complex128. ``alpha`` is a float, an int
+    for integers. Raises TypeError for dtypes, ValueError for shapes and layouts, MemoryError.
 
     kernel(dtype) -> builtin function
         The same for one dtype, positional arguments only; about 0.1 us of overhead.
@@ -16,10 +17,10 @@
         C ABI ``int32 gemm(int64 *job)``, see ``gemm_driver.FIELDS``; needs no GIL. Ignores the fields
         ``row_bias``, ``finish`` and ``context``.
     fused_address(dtype) -> int
-        The same with those fields; float32 and float64.
+        The same with those fields; float32, float64, int32, int64.
     strips(dtype) -> Strips(mr, nr, pack_rows, pack_columns, multiply)
         Sizes and C ABI addresses for templates that pack operands themselves, see ``gemm_strips``;
-        float32 and float64.
+        the same dtypes.
     supported(dtype) -> bool
 
 The sums over k run in one fixed order that depends on the sizes and the CPU only: neither on the
@@ -38,8 +39,10 @@ import numpy as np
 from rushlight.compiler import engine
 from rushlight.runtime import cpu, native
 
-_ELEMENTS = {"float32": "float", "float64": "double"}
-_HALVES = ("bfloat16", "float16")
+# LLVM's types of the elements that have kernels of their own, and what other elements are computed in.
+_ELEMENTS = {"float32": "float", "float64": "double", "int32": "i32", "int64": "i64"}
+_INNER = {"bfloat16": "float32", "float16": "float32", "int16": "int32", "int8": "int32", "uint8": "int32",
+          "complex64": "float32", "complex128": "float64"}
 _STRIPS = ("rl_pack_rows", "rl_pack_columns", "rl_multiply_packed")
 _kernels = {}
 
@@ -54,11 +57,11 @@ def supported(dtype) -> bool:
 def _names():
     # Converting float16 without an instruction for it would be a library call an element.
     if cpu.has("f16c") or cpu.machine() == "aarch64":
-        return (*_ELEMENTS, *_HALVES)
-    return (*_ELEMENTS, "bfloat16")
+        return (*_ELEMENTS, *_INNER)
+    return (*_ELEMENTS, *(name for name in _INNER if name != "float16"))
 
 
-def gemm(out, a, b, bias=None, alpha=1.0, accumulate=False) -> None:
+def gemm(out, a, b, bias=None, alpha=1, accumulate=False) -> None:
     """``out = alpha * a @ b (+ bias) (+ out)``; see the module's text."""
     try:
         call = _kernels[out.dtype][0]
@@ -79,13 +82,13 @@ def gemm_address(dtype) -> int:
 
 @cache
 def fused_address(dtype) -> int:
-    """Address of ``int32 gemm_fused(int64 *job)`` for float32 or float64."""
+    """Address of ``int32 gemm_fused(int64 *job)`` for float32, float64, int32 or int64."""
     return _real(np.dtype(dtype).name)["rl_gemm_fused"]
 
 
 @cache
 def strips(dtype) -> Strips:
-    """Sizes of panels and strips, and the functions of ``gemm_strips``, for float32 or float64."""
+    """Sizes of panels and strips, and the functions of ``gemm_strips``, for the dtypes of ``fused_address``."""
     name = np.dtype(dtype).name
     found = _real(name)
     width = cpu.vector_bytes()
@@ -101,9 +104,9 @@ def _load(dtype):
         return found
     if dtype.name not in _names() or not dtype.isnative:
         raise TypeError(f"gemm: no kernel for {dtype.name} (there are {', '.join(_names())})")
-    if dtype.name in _HALVES:
+    if dtype.name in _INNER:
         imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
-        imports["rl_inner"] = _pairs_address() if _pairs(dtype.name) else gemm_address("float32")
+        imports["rl_inner"] = _pairs_address() if _pairs(dtype.name) else gemm_address(_INNER[dtype.name])
         addresses = _code(dtype.name, dtype.num, ["rl_gemm", "rl_call"], imports)
     else:
         addresses = _real(dtype.name)
@@ -113,7 +116,7 @@ def _load(dtype):
 
 
 def _real(name):
-    """Addresses in the module of float32 or float64."""
+    """Addresses in the module of a dtype with kernels of its own."""
     if name not in _ELEMENTS:
         raise TypeError(f"gemm: no kernel of its own for {name}")
     imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
@@ -152,20 +155,27 @@ def _registers(vector_bytes):
 def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     """LLVM IR of the kernels, the driver and the CPython entry for one dtype."""
     from rushlight.compiler.codegen.targets import host
+    from rushlight.compiler.templates.gemm_complex import ComplexDriver
     from rushlight.compiler.templates.gemm_driver import Driver, Tuning
     from rushlight.compiler.templates.gemm_entry import write_entry
     from rushlight.compiler.templates.gemm_half import HalfDriver
     from rushlight.compiler.templates.gemm_micro import Shape
 
     triple = host().triple
-    if name in _HALVES:
-        module = HalfDriver(name, vector_bytes // 4, triple, _pairs(name)).write()
-        write_entry(module, 2, "rl", type_num)
+    if name.startswith("complex"):
+        driver = ComplexDriver(_ELEMENTS[_INNER[name]], vector_bytes, triple)
+        module = driver.write()
+        write_entry(module, 2 * driver.item, "rl", type_num)
+        return module.text()
+    if name in _INNER:
+        driver = HalfDriver(name, vector_bytes // 4, triple, _pairs(name))
+        module = driver.write()
+        write_entry(module, driver.item, "rl", type_num, "int" in name)
         return module.text()
     fused = cpu.has("fma") or cpu.machine() == "aarch64"
     pairs, registers = name == "pairs", _registers(vector_bytes)
     shape = Shape(_ELEMENTS.get(name, "float"), vector_bytes, registers, fused, pairs)
     module = Driver(shape, Tuning(shape, caches.l1d, caches.l2), triple, "rl").write()
     if not pairs:
-        write_entry(module, shape.item, "rl", type_num)
+        write_entry(module, shape.item, "rl", type_num, "int" in name)
     return module.text()

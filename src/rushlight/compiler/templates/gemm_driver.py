@@ -18,6 +18,7 @@ disjoint, may come in any order and from several threads.
 
 The ways, by shape only (so an element's bits never depend on the number of threads):
 
+* few elements of C and many k's: the k's in parts (``gemm_split``), each part by one of the next;
 * both operands contiguous along k and few rows: dot products, nothing packed;
 * few rows, or all of B small: the tile kernels read A and B where they are, if B's rows are
   contiguous;
@@ -30,6 +31,7 @@ The ways, by shape only (so an element's bits never depend on the number of thre
 from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, tile_kernel
 from rushlight.compiler.templates.gemm_pack import pack
+from rushlight.compiler.templates.gemm_split import wanted, write_split
 from rushlight.compiler.templates.gemm_strips import write_strips
 
 # What the caller fills in, then what the driver keeps for its tasks.
@@ -37,12 +39,12 @@ FIELDS = (
     "outer batch m n k a a_outer a_batch a_row a_col b b_outer b_batch b_row b_col "
     "c c_outer c_batch c_row bias alpha beta row_bias finish context "
     "matrix height panels strips k_block k_blocks pack_a pack_b packed_a packed_b tile_panels tile_strips "
-    "row_tiles width slab_begin slab_end serial"
+    "row_tiles width slab_begin slab_end serial parts part_k chunk partial"
 ).split()
 INDEX = {name: i for i, name in enumerate(FIELDS)}
 SIZE = 48  # int64 of a job, with room
 
-_POINTERS = ("a", "b", "c", "bias", "row_bias", "finish", "context", "packed_a", "packed_b")
+_POINTERS = ("a", "b", "c", "bias", "row_bias", "finish", "context", "packed_a", "packed_b", "partial")
 TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
 
 
@@ -120,6 +122,7 @@ class Driver:
         self._strip_task()
         self._dot_task()
         self._product()
+        write_split(self, _Job, TASK, SIZE)
         self._batch_task()
         self._entry()
         if not shape.pairs:
@@ -370,6 +373,9 @@ class Driver:
         small = self._cost(m, n, k) < tuning.parallel_work
         job.set(serial=f.emit("i64", f"zext i1 {(small | job.serial.ne(0)).name} to i64"))
 
+        with f.if_(wanted(self, f, job)):
+            f.ret(f.call("i32", "split", job.pointer))
+
         along = job.a_col.eq(item) & job.b_row.eq(item)
         shallow = (m <= 8) & (k >= shape.lanes)
         deep = (m <= tuning.dot_rows) & (k >= 8 * shape.lanes)
@@ -471,7 +477,7 @@ class Driver:
                 job.set(serial=-1)
         f.ret()
 
-    def _copy_job(self, f, job, own, t):
+    def _copy_words(self, f, job, own):
         self.module.declared["llvm.memcpy.p0.p0.i64"] = (
             "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
         )
@@ -479,6 +485,9 @@ class Driver:
             f"call void @llvm.memcpy.p0.p0.i64(ptr {own.pointer.name}, ptr {job.pointer.name}, "
             f"i64 {8 * SIZE}, i1 false)"
         )
+
+    def _copy_job(self, f, job, own, t):
+        self._copy_words(f, job, own)
         own.set(matrix=t)
         o, b = t.udiv(job.batch), t.urem(job.batch)
         f.store(job.a + (job.a_outer * o + job.a_batch * b), own._at("a"))

@@ -29,12 +29,15 @@ _MESSAGES = {
 }
 
 
-def write_entry(module, item, prefix, type_num):
+def write_entry(module, item, prefix, type_num, integer=False):
     """Add ``PyObject *{prefix}_call(PyObject *self, PyObject **args, ssize_t n)`` to the module.
 
-    ``item`` is the elements' size in bytes, ``type_num`` NumPy's number of their dtype.
+    ``item`` is the elements' size in bytes, ``type_num`` NumPy's number of their dtype; alpha is a float, or an
+    int of 64 bits for ``integer`` elements.
     """
-    _Entry(module, item, prefix, type_num).write()
+    entry = _Entry(module, item, prefix, type_num)
+    entry.integer = integer
+    entry.write()
 
 
 class _Entry:
@@ -133,7 +136,8 @@ class _Entry:
         put(n, "n")
         put(k, "k")
 
-        bias, alpha, beta = f.var("ptr", null), f.var("double", 1.0), f.var("i64", 0)
+        number = "i64" if self.integer else "double"
+        bias, alpha, beta = f.var("ptr", null), f.var(number, 1), f.var("i64", 0)
         with f.if_(count > 3):
             given = f.load("ptr", args + 24)
             with f.if_(given.ne(none)):
@@ -144,8 +148,9 @@ class _Entry:
                 self.require(stride.eq(item) | (n <= 1), "layout")
                 bias.set(self.field(given, DATA))
         with f.if_(count > 4):
-            factor = f.call("double", "PyFloat_AsDouble", f.load("ptr", args + 32))
-            with f.if_(factor.eq(-1.0)):
+            convert = "PyLong_AsLongLong" if self.integer else "PyFloat_AsDouble"
+            factor = f.call(number, convert, f.load("ptr", args + 32))
+            with f.if_(factor.eq(-1)):
                 with f.if_(f.call("ptr", "PyErr_Occurred").ne(null)):
                     f.ret(null)
             alpha.set(factor)

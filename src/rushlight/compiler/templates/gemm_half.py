@@ -1,9 +1,10 @@
-"""Matrix products of 16-bit floats: summed in float32, rounded once.
+"""Matrix products of narrow elements by those of wide ones: 16-bit floats and small integers.
 
-The generated ``int32 rl_gemm(int64 *job)`` has the contract of ``gemm_driver`` for bfloat16 or
-float16 elements (bias included) and calls a product with float32 results, imported as ``rl_inner``:
+The generated ``int32 rl_gemm(int64 *job)`` has the contract of ``gemm_driver.gemm`` for bfloat16 or
+float16 elements (bias included), summed in float32 and rounded once, or for 8- and 16-bit integers,
+summed in int32 and cut, which is exact modulo their range. It calls a product imported as ``rl_inner``:
 
-* the one of float32, for operands widened here. Widening keeps the direction in which an operand is
+* the one of float32 or int32, for operands widened here. Widening keeps the direction in which an operand is
   contiguous, so the float32 product sees the same kind of layout;
 * where the CPU multiplies pairs of bfloat16 (AVX512-BF16, which takes subnormal numbers for zero),
   the one of pairs along k. Operands contiguous along k with even k are such pairs as they are.
@@ -11,10 +12,10 @@ float16 elements (bias included) and calls a product with float32 results, impor
 Rounding is to nearest, ties to even; NaN stays NaN.
 """
 
-from rushlight.compiler.codegen.builder import Module, Value
+from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job
 
-# A conversion of ``count`` blocks of rows x columns: strides in bytes, the float32 side contiguous.
+# A conversion of ``count`` blocks of rows x columns: strides in bytes, the wide side contiguous.
 CONVERT = (
     "wide half rows columns row_stride column_stride block_stride blocks rows_per_tile"
 ).split()
@@ -36,14 +37,20 @@ PAIR = [
 PAIR_INDEX = {name: i for i, name in enumerate(PAIR)}
 
 
+# Integers: LLVM's type and how it widens.
+_INTEGERS = {"int16": ("i16", "sext"), "int8": ("i8", "sext"), "uint8": ("i8", "zext")}
+
+
 class HalfDriver:
-    """Writes the module for ``kind`` "bfloat16" or "float16" with vectors of ``lanes`` float32.
+    """Writes the module for ``kind`` (a dtype's name) with vectors of ``lanes`` wide elements.
 
     ``pairs`` says that ``rl_inner`` takes pairs of bfloat16.
     """
 
     def __init__(self, kind: str, lanes: int, triple: str, pairs: bool):
         self.kind, self.lanes, self.module, self.pairs = kind, lanes, Module(triple), pairs
+        self.wide = "i32" if kind in _INTEGERS else "float"
+        self.item = 1 if kind.endswith("int8") else 2
 
     def write(self) -> Module:
         """The conversions and ``rl_gemm``."""
@@ -55,7 +62,10 @@ class HalfDriver:
         return self.module
 
     def _load_wide(self, f, at, lanes):
-        """``lanes`` elements at an address, as float32."""
+        """``lanes`` elements at an address, widened."""
+        if self.kind in _INTEGERS:
+            element, widen = _INTEGERS[self.kind]
+            return f.load(vector(element, lanes), at, align=1).cast(widen, "i32")
         if self.kind == "float16":
             half = "half" if lanes == 1 else f"<{lanes} x half>"
             return f.load(half, at, align=1).cast("fpext", "float")
@@ -63,6 +73,9 @@ class HalfDriver:
         return (f.load(bits, at, align=1).cast("zext", "i32") << 16).bits()
 
     def _store_half(self, f, value, at):
+        if self.kind in _INTEGERS:
+            f.store(value.cast("trunc", _INTEGERS[self.kind][0]), at, align=1)
+            return
         if self.kind == "float16":
             f.store(value.cast("fptrunc", "half"), at, align=1)
             return
@@ -72,12 +85,10 @@ class HalfDriver:
         f.store(f.select(value.isnan(), quiet, nearest).cast("trunc", "i16"), at, align=1)
 
     def _widen(self, f, wide, half, lanes):
-        vector = self._load_wide(f, half, lanes)
-        f.store(vector, wide, align=1)
+        f.store(self._load_wide(f, half, lanes), wide, align=1)
 
     def _round(self, f, wide, half, lanes):
-        vector = f.load("float" if lanes == 1 else f"<{lanes} x float>", wide, align=1)
-        self._store_half(f, vector, half)
+        self._store_half(f, f.load(vector(self.wide, lanes), wide, align=1), half)
 
     def _task(self, name, one):
         """Tile t: some rows; row r of the whole is row r % rows of block r // rows."""
@@ -91,12 +102,12 @@ class HalfDriver:
         row_stride, block_stride = field("row_stride"), field("block_stride")
         per_tile = field("rows_per_tile")
         last = f.minimum(f.args[2] * per_tile, rows * field("blocks"))
-        whole = f.select(step.eq(2), columns & (-self.lanes), f.value(0))
+        whole = f.select(step.eq(self.item), columns & (-self.lanes), f.value(0))
         with f.range(f.args[1] * per_tile, last) as r:
             to = wide + r * columns * 4
             at = half + (r.udiv(rows) * block_stride + r.urem(rows) * row_stride)
             with f.range(0, whole, step=self.lanes) as i:
-                one(f, to + i * 4, at + i * 2, self.lanes)
+                one(f, to + i * 4, at + i * self.item, self.lanes)
             with f.range(whole, columns) as i:
                 one(f, to + i * 4, at + i * step, 1)
         f.ret()
@@ -181,7 +192,7 @@ class HalfDriver:
         row, column = getattr(job, f"{name}_row"), getattr(job, f"{name}_col")
         blocks = f.select(batch.eq(0), f.value(1), job.batch)
         # Along the rows of the matrix, or along its columns when those are contiguous.
-        turned = row.eq(2) & column.ne(2)
+        turned = row.eq(self.item) & column.ne(self.item)
         self._convert(
             f, "widen", wide=wide, half=getattr(job, name), blocks=blocks, block_stride=batch,
             rows=f.select(turned, columns, rows), columns=f.select(turned, rows, columns),
@@ -241,7 +252,7 @@ class HalfDriver:
         own.set(c_batch=size, c_row=n * 4)
         shape = {"wide": result, "half": job.c, "rows": m, "columns": n, "blocks": batch}
         strides = {
-            "row_stride": job.c_row, "column_stride": f.value(2), "block_stride": job.c_batch,
+            "row_stride": job.c_row, "column_stride": f.value(self.item), "block_stride": job.c_batch,
         }  # fmt: skip
         with f.if_(job.beta.ne(0)):
             self._convert(f, "widen", **shape, **strides)
@@ -250,7 +261,7 @@ class HalfDriver:
         with f.if_(job.bias.ne(null)):
             self._convert(
                 f, "widen", wide=bias, half=job.bias, rows=f.value(1), columns=n,
-                blocks=f.value(1), row_stride=f.value(0), column_stride=f.value(2),
+                blocks=f.value(1), row_stride=f.value(0), column_stride=f.value(self.item),
                 block_stride=f.value(0),
             )  # fmt: skip
         failed = f.call("i32", "rl_inner", own.pointer)

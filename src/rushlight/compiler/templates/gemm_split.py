@@ -1,0 +1,113 @@
+"""Products of few elements and many k's: the k's split into parts, each summed by itself.
+
+Weight gradients sum over a whole batch of pixels for a small matrix: there are too few tiles of C to share
+out, and packing all of B would send it through memory once more. Part t of the k's goes to a matrix of its own
+in scratch memory, chunk by chunk that stay in the second-level cache; at the end the matrices are added up in
+order. Parts and chunks depend on the sizes only, so the bits don't depend on the number of threads.
+"""
+
+from rushlight.compiler.codegen.builder import Value
+from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store
+
+# The least k to split, and the most bytes of C.
+LEAST_K, MOST_BYTES = 4096, 512 << 10
+PARTS, LEAST_PART = 16, 1024
+CHUNK_BYTES = 256 << 10
+
+
+def write_split(driver, job_class, task, size):
+    """Add ``i32 split(ptr job)`` and its tasks to the driver's module."""
+    _split_task(driver, job_class, task, size)
+    _total_task(driver, job_class, task)
+    _split(driver, job_class)
+
+
+def wanted(driver, f, job):
+    """Whether to split: by the sizes."""
+    shape = driver.shape
+    m, n, k = job.m, job.n, job.k
+    tiles = (m + (shape.mr - 1)).udiv(shape.mr) * (n + (shape.nr - 1)).udiv(shape.nr)
+    return (k >= LEAST_K) & (m * n <= MOST_BYTES // shape.item) & (tiles <= 64)
+
+
+def _split(driver, job_class):
+    item, block = driver.shape.item, driver.tuning.k_block
+    f = driver.module.function("split", "i32", [("ptr", "job")], "internal", "nounwind")
+    job = job_class(f, f.args[0])
+    m, n, k = job.m, job.n, job.k
+    part = ((k + (PARTS - 1)).udiv(PARTS) + 63) & -64
+    part = f.select(part < LEAST_PART, f.value(LEAST_PART), part)
+    parts = (k + part - 1).udiv(part)
+    chunk = f.value(CHUNK_BYTES).udiv(n * item) & -64
+    chunk = f.minimum(f.select(chunk < block, f.value(block), chunk), f.value(4 * block))
+    memory = f.call("ptr", "rl_scratch", parts * m * n * item)
+    with f.if_(memory.eq(0)):
+        f.ret(f.value(1, "i32"))
+    job.set(parts=parts, part_k=part, chunk=chunk)
+    f.store(f.load("ptr", memory), job._at("partial"))
+    driver._parallel(f, "split_task", job, parts)
+    failed = job.serial.eq(-1)
+    rows = f.value(2048).udiv(n) + 1
+    job.set(height=rows)
+    with f.if_(~failed):
+        with f.if_else(parts * m * n < 65536) as (here, pool):
+            with here:
+                f.call("void", "total_task", job.pointer, f.value(0), (m + rows - 1).udiv(rows))
+            with pool:
+                driver._parallel(f, "total_task", job, (m + rows - 1).udiv(rows))
+    f.call("void", "rl_free", memory)
+    f.ret(f.emit("i32", f"zext i1 {failed.name} to i32"))
+
+
+def _split_task(driver, job_class, task, size):
+    """Tile t: the products of part t's chunks."""
+    f = driver.module.function("split_task", "void", task, "internal", "nounwind")
+    job = job_class(f, f.args[0])
+    mine = f.buffer(8 * size)
+    own = job_class(f, mine)
+    m, n, k, part, chunk = job.m, job.n, job.k, job.part_k, job.chunk
+    a, b, a_col, b_row = job.a, job.b, job.a_col, job.b_row
+    with f.range(f.args[1], f.args[2]) as t:
+        first = t * part
+        last = f.minimum(first + part, k)
+        with f.range(first, last, step=chunk) as p:
+            driver._copy_words(f, job, own)
+            f.store(a + p * a_col, own._at("a"))
+            f.store(b + p * b_row, own._at("b"))
+            f.store(job.partial + t * m * n * driver.shape.item, own._at("c"))
+            more = f.emit("i64", f"zext i1 {(p > first).name} to i64")
+            own.set(k=f.minimum(chunk, last - p), c_row=n * driver.shape.item, beta=more, bias=0, row_bias=0,
+                    finish=0, serial=1)
+            failed = f.call("i32", "product", mine)
+            with f.if_(failed.ne(0)):
+                job.set(serial=-1)
+    f.ret()
+
+
+def _total_task(driver, job_class, task):
+    """Tile t: some rows of the sum of all parts."""
+    shape = driver.shape
+    f = driver.module.function("total_task", "void", task, "internal", "nounwind")
+    job = job_class(f, f.args[0])
+    m, n, parts, height, partial = job.m, job.n, job.parts, job.height, job.partial
+    step, null = m * n * shape.item, Value(f, "null", "ptr")
+    bias, adds = job.bias, job.beta.ne(0)
+    with f.range(f.args[1], f.args[2]) as t:
+        low = t * height
+        high = f.minimum(low + height, m)
+        with f.range(low, high) as row:
+            rbias, _ = driver._rows_of_bias(f, job, row)
+            offset = f.splat(f.load(shape.element, rbias, align=1), shape.lanes)
+            with f.range(0, n, step=shape.lanes) as column:
+                (mask,) = _masks(f, shape, n - column, 1)
+                at = partial + (row * n + column) * shape.item
+                total = f.var(shape.vector, masked_load(f, shape, at, mask))
+                with f.range(1, parts) as i:
+                    total.set(total.get() + masked_load(f, shape, at + i * step, mask))
+                here = f.select(bias.ne(null), bias + column * shape.item, null)
+                extra = masked_load(f, shape, here, mask & f.splat(bias.ne(null), shape.lanes))
+                c = job.c + (row * job.c_row + column * shape.item)
+                old = masked_load(f, shape, c, mask & f.splat(adds, shape.lanes))
+                masked_store(f, shape, total.get() + (extra + offset) + old, c, mask)
+        driver._finish(f, job, low, f.value(0), high - low, n)
+    f.ret()
