@@ -102,8 +102,8 @@ def _make(kind, in_dtypes, out_dtypes, scalar_dtypes, pre, post, compute):
     found = engine.load(text, spec.ir, SYMBOLS)
     dtypes = (*out_dtypes, *in_dtypes)
     words = [len(out_dtypes), len(in_dtypes), len(floats), len(dtypes), spec.lanes,
-             spec.state_bytes | spec.short_lanes * SHORT_VECTORS << 32, *[found[s] for s in SYMBOLS], *[ITEMSIZE[d] for d in dtypes],
-             *[0 if x else 1 for x in floats]]
+             spec.state_bytes | spec.short_lanes * SHORT_VECTORS << 32, *[found[s] for s in SYMBOLS],
+             *[ITEMSIZE[d] for d in dtypes], *[0 if x else 1 for x in floats]]
     descriptor = b"".join(w.to_bytes(8, "little", signed=True) for w in words)
     return ReduceKernel(builtin(_entry(), descriptor), descriptor, text)
 

@@ -1,16 +1,20 @@
 """Order: sorting, selection by rank, medians, modes, distinct values, searching."""
 
+from importlib import import_module
+
 import numpy as np
 
 from .. import return_types as structs
-from ..dtypes import COMPLEX, FLOAT, scalar_name
+from ..dtypes import COMPLEX, FLOAT, from_np, scalar_name
 from ..record import NONDIFF, Joint
+from ..runtime.allocator import empty
 from ..tensor.geometry import wrap_dim
 from ..tensor.tensor import Tensor, wrap
+from .copy import copy_array
 from .dispatch import primitive
 from .extrema import from_positions
 from .out import write
-from .reduce_common import I64, no_identity, wide
+from .reduce_common import I64, compiled, no_identity, wide
 from .reduction import publish
 from .registry import FUNCTIONS, METHODS
 
@@ -23,15 +27,64 @@ def _picked_grad(g0, self_shape, dim, keepdim, out1):
     return (from_positions(g0, dim, out1, self_shape, keepdim),)
 
 
+_kernels = {}
+
+
+def row_kernel(maker, np_dtype):
+    """The generated function of ``compiler.templates.<maker>`` for arrays of this type, or None where there is none."""
+    key = (maker, np_dtype)
+    k = _kernels.get(key, _kernels)
+    if k is _kernels:
+        k, t = None, from_np(np_dtype)
+        if (t.category < FLOAT or t.category == FLOAT and t.itemsize > 1) and compiled():
+            module = import_module(f"rushlight.compiler.templates.{maker}")
+            k = getattr(module, f"{maker}_kernel")(t.name)
+        _kernels[key] = k
+    return k
+
+
+def in_rows(a, dim):
+    """The array with `dim` last, in C order."""
+    moved = a if dim == a.ndim - 1 else a.swapaxes(dim, -1)
+    if moved.flags.c_contiguous:
+        return moved
+    out = empty(moved.shape, a.dtype)
+    copy_array(out, moved)
+    return out
+
+
+def from_rows(a, dim):
+    """What `in_rows` has put last back in its place, in C order."""
+    if dim == a.ndim - 1:
+        return a
+    moved = a.swapaxes(dim, -1)
+    out = empty(moved.shape, a.dtype)
+    copy_array(out, moved)
+    return out
+
+
+def sorted_rows(x, descending=False):
+    """(values, positions) of rows in C order, stably sorted; NaN counts as the largest."""
+    n = x.shape[-1]
+    k = row_kernel("sort", x.dtype) if n < 1 << 32 else None
+    if k is not None:
+        values, at = empty(x.shape, x.dtype), empty(x.shape, I64)
+        if x.size:
+            k(values, at, x, np.array((x.size // n, n, descending), I64))
+        return values, at
+    y = wide(x)
+    if descending:
+        # Stable and descending: sort the reversed sequence upwards, then reverse.
+        at = n - 1 - np.flip(np.argsort(np.flip(y, -1), -1, kind="stable"), -1)
+    else:
+        at = np.argsort(y, -1, kind="stable")
+    at = np.ascontiguousarray(at.astype(I64, copy=False))
+    return np.take_along_axis(x, at, -1), at
+
+
 def _order(a, dim, descending):
     """Stable order along `dim`; NaN counts as the largest."""
-    x = wide(a)
-    if not descending:
-        return np.argsort(x, dim, kind="stable")
-    # Stable and descending: sort the reversed sequence upwards, then reverse.
-    n = x.shape[dim]
-    at = np.argsort(np.flip(x, dim), dim, kind="stable")
-    return n - 1 - np.flip(at, dim)
+    return sorted_rows(in_rows(a, dim), descending)[1].swapaxes(dim, -1)
 
 
 # ---------------------------------------------------------------- sort
@@ -51,8 +104,7 @@ def _sort_stable(a, dim, descending):
 def _sorted(a, dim, descending):
     if not a.ndim:
         return a.copy(), np.zeros((), I64)
-    at = _order(a, dim, descending).astype(I64, copy=False)
-    return np.take_along_axis(a, at, dim), np.ascontiguousarray(at)
+    return tuple([from_rows(r, dim) for r in sorted_rows(in_rows(a, dim), descending)])
 
 
 def sort(input, dim=-1, descending=False, stable=None, *, out=None):
