@@ -9,5 +9,6 @@ FAMILIES = [
     "matmul", "contraction", "fft", "linalg.solving", "linalg.factoring", "linalg.spectral", "linalg.norms",
     "random",
     "nn.convolution", "nn.pooling", "nn.normalization", "nn.dropout", "nn.embedding", "nn.losses",
+    "nn.likelihood",
     "nn.recurrent", "nn.attention", "nn.rearrange", "nn.resampling", "nn.distance", "nn.ctc",
 ]

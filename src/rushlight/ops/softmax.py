@@ -1,6 +1,8 @@
 """Softmax and its logarithm along one dimension."""
 
+import math
 import warnings
+from functools import cache
 
 import numpy as np
 
@@ -8,12 +10,12 @@ from ..dtypes import BY_NP, FLOAT, scalar_name
 from ..record import Joint
 from ..runtime.allocator import empty
 from ..tensor.geometry import wrap_dim
-from .dispatch import primitive
+from .dispatch import RecordNode, primitive
 from .reduce_common import compiled, narrow, wide
 from .reduction import publish
 from .registry import FUNCTIONS
 
-_kernels = {}
+_kernels, _templates = {}, {}
 
 
 def _kernel(kind, d):
@@ -24,13 +26,46 @@ def _kernel(kind, d):
     return k
 
 
+def _dense(name, d, shape, dim, buffers, arrays):
+    """(kernel, words) for C-contiguous arrays of one dtype, or None."""
+    for a in arrays:
+        if not a.flags.c_contiguous or a.dtype != d:
+            return None
+    words = _layout(shape, dim, d.itemsize, buffers)
+    if words is None:
+        return None
+    words, kind = words
+    found = _templates.get((name, kind, d))
+    if found is None:
+        from ..compiler.templates import softmax as templates
+        step, kind_name = name
+        make = getattr(templates, step + kind)
+        found = _templates[name, kind, d] = make(kind_name, BY_NP[d].name)
+    return found, words
+
+
+@cache
+def _layout(shape, dim, itemsize, buffers):
+    """(words, "" along rows or "_columns") of the templates; None where columns do not fit."""
+    from ..compiler.templates.softmax import column_words, row_words
+    outer, inner = math.prod(shape[:dim]), math.prod(shape[dim + 1:])
+    if inner == 1:
+        return row_words(outer, shape[dim], itemsize), ""
+    words = column_words(outer, shape[dim], inner, itemsize, buffers)
+    return None if words is None else (words, "_columns")
+
+
 def _forward(kind, a, dim):
     d = a.dtype
     if d.kind != "c" and compiled():
         x = a if a.ndim else a.reshape(1)
         out = empty(x.shape, d)
         if x.size:
-            _kernel(kind, d)(out, x, 1 << dim)
+            way = _dense(("forward", kind), d, x.shape, dim, 1, (x,))
+            if way:
+                way[0](out, x, way[1])
+            else:
+                _kernel(kind, d)(out, x, 1 << dim)
         return out if a.ndim else out.reshape(())
     x = wide(a if a.ndim else a.reshape(1))
     with np.errstate(all="ignore"):
@@ -47,7 +82,11 @@ def _backward(kind, g, y, dim):
             g, y = g.reshape(1), y.reshape(1)
         out = empty(y.shape, d)
         if y.size:
-            _kernel(kind + "_backward", d)(out, g, y, 1 << dim)
+            way = _dense(("backward", kind), d, y.shape, dim, 2, (g, y))
+            if way:
+                way[0](out, g, y, way[1])
+            else:
+                _kernel(kind + "_backward", d)(out, g, y, 1 << dim)
         return out
     shape = y.shape
     g, y = wide(g if shape else g.reshape(1)), wide(y if shape else y.reshape(1))
@@ -101,6 +140,29 @@ def _softmax(a, dim):
            vjp={"self": lambda g, out, dim: _log_softmax_backward(g, out, dim)}, samples="scan")
 def _log_softmax(a, dim):
     return _forward("log_softmax", a, dim)
+
+
+class LogSoftmaxNode(RecordNode):
+    """The node of log_softmax. What came after it may have done its work already (``losses``): then `done` is
+    the gradient of its input, in place of the one of its output."""
+
+    record = _log_softmax.record
+    done = None
+
+    def apply(self, grads):
+        done = self.done
+        if done is None:
+            return self.plan.backward(self, grads)
+        self.done = None
+        if grads[0] is done:
+            return [done]
+        # Somebody else's gradient has been added to it.
+        return [done + self.plan.backward(self, [grads[0] - done])[0]]
+
+
+LogSoftmaxNode.__name__ = LogSoftmaxNode.__qualname__ = "LogSoftmaxBackward0"
+LogSoftmaxNode.__module__ = "torch.autograd"
+_log_softmax.record._node = LogSoftmaxNode
 
 
 def _function(call, kernel_name):

@@ -193,6 +193,13 @@ def exp_scaled(f, x, shift=0):
     return scale(f, y, i + shift, n + float(shift)) if shift else scale(f, y, i, n)
 
 
+def exp_nonpositive(f, x):
+    """exp(x) for x <= 0 (or NaN)."""
+    x = clamp(f, x, format_of(x).exp_range[0], None)
+    i, n, r, p = _exp_reduced(f, x)
+    return scale(f, f.fma(r * r, p, r) + 1.0, i, n)
+
+
 def exp_moderate(f, x):
     """exp(x) where the result is known to be a normal number."""
     i, n, r, p = _exp_reduced(f, x)
