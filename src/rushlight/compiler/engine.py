@@ -18,6 +18,7 @@ from rushlight.compiler.codegen.targets import host
 # One lock for all that makes or loads code, so that a fork can wait for it.
 from rushlight.runtime.native import lock as _lock
 
+_HALVES = ("__truncsfhf2", "__truncdfhf2", "__extendhfsf2")
 _loaded = {}
 _forever = []
 statistics = {"compiled": 0, "loaded": 0, "from_disk": 0}
@@ -134,12 +135,25 @@ def _link(code, symbols, imports):
     return {symbol: library[symbol] for symbol in symbols}
 
 
+def _support(name):
+    """The address of a function that LLVM calls where the CPU has no instruction; None if we have none."""
+    if name not in _HALVES:
+        return None
+
+    def build():
+        from rushlight.compiler.codegen.halves import module_text
+
+        return module_text(host().triple)
+
+    return load("halves", build, _HALVES)[name]
+
+
 def _place(stored, symbols, imports):
     """Load what the cache holds: an image ("I") or, where none could be made, an object ("O")."""
     if stored[:1] == b"O":
         return link_object(stored[1:], symbols, imports)
     statistics["loaded"] += 1
-    found = image.load(stored[1:], imports)
+    found = image.load(stored[1:], imports, _support)
     return {symbol: found[symbol] for symbol in symbols}
 
 

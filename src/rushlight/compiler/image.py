@@ -195,9 +195,11 @@ def _libraries():
     return [ctypes.CDLL(None), ctypes.CDLL("libm.so.6")]
 
 
-def outside_address(name, imports):
-    if name in imports:
-        return imports[name]
+def outside_address(name, imports, support=None):
+    """Where a function is that an image calls: as given, of ``support(name)`` or in the process."""
+    found = imports.get(name) or (support and support(name))
+    if found:
+        return found
     for library in _libraries():
         try:
             return ctypes.cast(getattr(library, name), ctypes.c_void_p).value
@@ -206,11 +208,14 @@ def outside_address(name, imports):
     raise OSError(f"generated code needs {name}, which this process does not have")
 
 
-def load(image, imports=None):
-    """Addresses of the symbols of an image made by ``flatten``, for the rest of the process."""
+def load(image, imports=None, support=None):
+    """Addresses of the symbols of an image made by ``flatten``, for the rest of the process.
+
+    ``imports`` are addresses of outside functions; ``support(name)`` may know others.
+    """
     code, data_at, exports, slots, absolute = marshal.loads(image)
     imports = imports or {}
-    outside = {slot: outside_address(name, imports) for name, slot in slots.items()}
+    outside = {slot: outside_address(name, imports, support) for name, slot in slots.items()}
     with _lock:
         at, seal = _arena().put(code, data_at)
         for slot, value in outside.items():

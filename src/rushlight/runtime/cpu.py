@@ -7,6 +7,10 @@
     physical_memory() -> int           bytes, cgroup limit taken into account
 
 Everything is read from the operating system, without llvmlite, and remembered.
+
+``RUSHLIGHT_CPU`` makes code as for a lesser CPU, to test what kernels do there: a level (``sse``, ``avx2``,
+``avx512``, which is the common part of it; ``neon`` on AArch64), extensions to do without (``-avx512bf16``), or
+both, with commas between. It can only take away.
 """
 
 import os
@@ -46,9 +50,39 @@ def machine() -> str:
     return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
 
 
+# What the levels of RUSHLIGHT_CPU do without: beginnings of names, and the names among them that stay.
+_VECTOR_512 = ("avx512", "avx10", "amx", "avxvnni", "avxifma", "avxneconvert")
+_LEVELS = {
+    "sse": (("avx", "amx", "fma", "f16c", "vaes", "vpclmulqdq", "xop"), ()),
+    "avx2": (_VECTOR_512, ()),
+    "avx512": (_VECTOR_512, ("avx512f", "avx512dq", "avx512bw", "avx512vl", "avx512cd")),
+    "neon": (("sve", "sme"), ()),
+}
+
+
+@cache
+def _restriction() -> tuple:
+    """RUSHLIGHT_CPU as (beginnings of names to do without, names that stay, further names to do without)."""
+    begin, keep, without = (), (), set()
+    for word in filter(None, os.environ.get("RUSHLIGHT_CPU", "").split(",")):
+        if word in _LEVELS:
+            begin, keep = _LEVELS[word]
+        elif word[0] == "-":
+            without.add(word[1:])
+        else:
+            raise ValueError(f"RUSHLIGHT_CPU: {word!r} is neither one of {', '.join(_LEVELS)} nor -extension")
+    return begin, keep, without
+
+
+def masked(name: str) -> bool:
+    """Whether RUSHLIGHT_CPU says to do without the extension ``name``."""
+    begin, keep, without = _restriction()
+    return name in without or (name.startswith(begin) and name not in keep)
+
+
 @cache
 def features() -> frozenset:
-    """Instruction-set extensions of this CPU by LLVM's names; empty where they aren't told."""
+    """Instruction-set extensions to use on this CPU, by LLVM's names; empty where they aren't told."""
     names = ()
     try:
         with open("/proc/cpuinfo") as lines:
@@ -58,11 +92,11 @@ def features() -> frozenset:
                     break
     except OSError:
         return frozenset()
-    return frozenset(_LLVM_NAMES.get(name, name) for name in names)
+    return frozenset(name for name in (_LLVM_NAMES.get(name, name) for name in names) if not masked(name))
 
 
 def has(*names: str) -> bool:
-    """Whether the CPU has all of the extensions ``names``."""
+    """Whether the CPU has all of the extensions ``names``, and may use them."""
     return features().issuperset(names)
 
 

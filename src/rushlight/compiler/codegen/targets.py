@@ -37,9 +37,13 @@ class Host(Target):
             raise AttributeError(name)
         import llvmlite.binding as llvm
 
-        features = llvm.get_host_cpu_features().flatten()
+        from rushlight.runtime import cpu
+
+        found = llvm.get_host_cpu_features()
+        for feature in found:
+            found[feature] = found[feature] and not cpu.masked(feature)
         # Without this LLVM splits 512-bit vectors in halves on many CPUs.
-        self.features = features + (",-prefer-256-bit" if self.vector_bytes == 64 else "")
+        self.features = found.flatten() + (",-prefer-256-bit" if self.vector_bytes == 64 else "")
         self.triple, self.cpu = llvm.get_process_triple(), llvm.get_host_cpu_name()
         return getattr(self, name)
 
