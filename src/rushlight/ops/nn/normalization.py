@@ -17,9 +17,12 @@ from ...record import Joint
 from ...runtime.allocator import empty
 from ..copy import converted
 from ..dispatch import primitive
+from ..reduce_common import compiled
 from ..registry import function, public
 from .kernels import elementwise, name_of, row_sums
 
+_FLOAT32 = np.dtype(np.float32)
+_NOTHING = np.zeros(0, np.float32)
 _F = ("torch.nn.functional",)
 _TF = ("torch", "torch.nn.functional")
 
@@ -324,12 +327,65 @@ def _rows(a, k):
     return np.ascontiguousarray(a).reshape(a.size // n if n else 0, n)
 
 
+def _param_type(d):
+    """What parameters and statistics are kept in."""
+    return d if d.itemsize == 8 else _FLOAT32
+
+
+def _param(a, d):
+    """A parameter as a dense array of type `d`, or None."""
+    if a is None or a.dtype == d and a.flags.c_contiguous:
+        return a
+    return np.ascontiguousarray(a, d)
+
+
+@cache
+def _template(module, name, d, *args):
+    from importlib import import_module
+    return getattr(import_module(f"rushlight.compiler.templates.{module}"), name)(name_of(d), *args)
+
+
+@cache
+def _row_words(rows, n, eps):
+    from ...compiler.templates.rownorm import forward_words
+    return forward_words(rows, n, eps)
+
+
+@cache
+def _row_gradient_words(rows, n, affine):
+    from ...compiler.templates.rownorm import backward_words
+    return backward_words(rows, n, affine)
+
+
+def _row_gradients(g, x, shape, w, mean, rstd, affine):
+    """Gradients of input, weight and bias of layer normalization, or with mean None of RMS normalization."""
+    d, wide, rms = x.dtype, _param_type(x.dtype), mean is None
+    n = math.prod(shape)
+    words, bins = _row_gradient_words(x.size // n, n, bool(affine))
+    dx = empty(x.shape, d)
+    dw = db = part = _NOTHING
+    if affine:
+        dw, db, part = empty(shape, wide), None if rms else empty(shape, wide), empty((bins, 2, n), wide)
+    _template("rownorm", "backward", d, rms, w is not None, bool(affine))(
+        dx, dw, db, part, _dense(g), _dense(x), _param(w, wide), _param(mean, wide), _param(rstd, wide), words)
+    return dx, dw, db
+
+
 @primitive("native_layer_norm(Tensor input, int[] normalized_shape, Tensor? weight, Tensor? bias, "
            "float eps) -> (Tensor, Tensor, Tensor)", vjp=Joint(_layer_grads),
            node="NativeLayerNormBackward0")
 def _layer_norm(x, normalized_shape, w, b, eps):
     """(normalized, mean, 1/std) with statistics over the last dimensions."""
     k = len(normalized_shape)
+    if x.size and compiled():
+        d, wide = x.dtype, _param_type(x.dtype)
+        n = math.prod(normalized_shape)
+        rows, lead = x.size // n, x.shape[:x.ndim - k] + (1,) * k
+        y, mean, rstd = empty(x.shape, d), empty(lead, wide), empty(lead, wide)
+        affine = ("w" if w is not None else "") + ("b" if b is not None else "")
+        kernel = _template("rownorm", "forward", d, False, affine)
+        kernel(y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide), _row_words(rows, n, eps))
+        return y, mean, rstd
     x2 = _wide(_rows(x, k))
     dt, n = x2.dtype, x2.shape[1]
     mean = (row_sums("sum", (x2,), (1,)) / n).astype(dt)[:, None]
@@ -352,6 +408,8 @@ def _layer_norm(x, normalized_shape, w, b, eps):
 def layer_norm_backward(g, x, normalized_shape, w, mean, invstd, affine):
     """Gradients of input, weight and bias."""
     k = len(normalized_shape)
+    if x.size and compiled() and g.dtype == x.dtype:
+        return _row_gradients(g, x, tuple(normalized_shape), w, mean, invstd, affine)
     x2, g2 = _wide(_rows(x, k)), _wide(_rows(g, k))
     dt, n = x2.dtype, x2.shape[1]
     m, r = mean.reshape(-1, 1), invstd.reshape(-1, 1)
@@ -407,6 +465,37 @@ def native_layer_norm(input, normalized_shape, weight, bias, eps):
     return _layer_norm(input, shape, weight, bias, float(eps))
 
 
+def _rms_grads(g0, input, normalized_shape, weight, out1, eps, needs):
+    if state.grad:
+        dims, lead = list(range(-len(normalized_shape), 0)), list(range(input.dim() - len(normalized_shape)))
+        rstd = (input * input).mean(dims, True).add(eps).rsqrt()
+        xhat = input * rstd
+        gw = g0 if weight is None else g0 * weight
+        dx = rstd * (gw - xhat * (gw * xhat).mean(dims, True))
+        return dx, None if not needs[1] else (g0 * xhat).sum(lead) if lead else g0 * xhat
+    dx, dw = _rms_norm_backward(g0, input, normalized_shape, weight, out1, needs[1])
+    return dx, dw if needs[1] else None
+
+
+@primitive("_fused_rms_norm(Tensor input, int[] normalized_shape, Tensor? weight, float eps) -> (Tensor, Tensor)",
+           vjp=Joint(_rms_grads))
+def _rms_norm(x, normalized_shape, w, eps):
+    """(normalized, 1/rms) with mean squares over the last dimensions."""
+    d, wide = x.dtype, _param_type(x.dtype)
+    n, k = math.prod(normalized_shape), len(normalized_shape)
+    y, rstd = empty(x.shape, d), empty(x.shape[:x.ndim - k] + (1,) * k, wide)
+    kernel = _template("rownorm", "forward", d, True, "" if w is None else "w")
+    kernel(y, None, rstd, _dense(x), _param(w, wide), None, _row_words(x.size // n, n, eps))
+    return y, rstd
+
+
+@primitive("_fused_rms_norm_backward(Tensor grad, Tensor input, int[] normalized_shape, Tensor? weight, Tensor rstd, "
+           "bool affine) -> (Tensor, Tensor)", vjp={})
+def _rms_norm_backward(g, x, normalized_shape, w, rstd, affine):
+    """Gradients of input and weight."""
+    return _row_gradients(g, x, tuple(normalized_shape), w, None, rstd, affine)[:2]
+
+
 @public(namespaces=_TF, method=False)
 def rms_norm(input, normalized_shape, weight=None, eps=None):
     """x / sqrt(mean(x**2) + eps) * weight over the last dimensions."""
@@ -415,6 +504,8 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     if eps is None:
         from ...dtypes import finfo, float32
         eps = finfo(float32 if input.dtype.is_low_precision else input.dtype).eps
+    if (weight is None or weight.dtype is input.dtype) and input.dtype.is_floating_point and input._a.size and compiled():
+        return _rms_norm(input, shape, weight, float(eps))[0]
     x = input.float() if input.dtype.is_low_precision else input
     y = x * (x * x).mean(
         list(range(-len(shape), 0)), True).add(eps).rsqrt()
