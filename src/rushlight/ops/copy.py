@@ -3,15 +3,23 @@
 import numpy as np
 
 from ..dtypes import BY_NP, from_np
+from ..runtime.allocator import empty
 from ..tensor.tensor import resolve_bits
 
-_SMALL = 32768
+_SMALL = 1 << 13             # bytes up to which NumPy's copy starts sooner than ours
+_copies = {}
 
 
 def copy_array(dst, src):
     """``dst[...] = src`` with C-like conversion; `src` broadcasts. `dst` must not overlap `src`."""
-    if dst.dtype == src.dtype and dst.size < _SMALL:
-        dst[...] = src
+    if dst.dtype == src.dtype:
+        if dst.nbytes > _SMALL:
+            copy = _copies.get(dst.itemsize)
+            if copy is None:
+                copy = _copies[dst.itemsize] = _same(dst.itemsize)
+            copy(dst, src)
+        else:
+            dst[...] = src
         return
     if dst.dtype.kind == "c" or src.dtype.kind == "c":
         if src.dtype.kind == "c" and dst.dtype.kind != "c":
@@ -25,6 +33,42 @@ def copy_array(dst, src):
             np.copyto(dst, src, casting="unsafe")
         return
     _kernel(src.dtype, dst.dtype)(dst, src)
+
+
+def _same(size):
+    """The copy between arrays of one dtype, its elements of `size` bytes."""
+    from ..compiler import available
+    if not available() or size not in (1, 2, 4, 8, 16):
+        return np.copyto
+    from ..compiler.templates.copying import kernel
+    return kernel(size)
+
+
+def fresh(a):
+    """A copy of `a` in C order."""
+    out = empty(a.shape, a.dtype)
+    copy_array(out, a)
+    return out
+
+
+_fills = []
+_FILL_FROM = 1 << 14
+
+
+def fill_array(a, value):
+    """Set every element of the C-order array `a` to the Python number `value`."""
+    if a.nbytes < _FILL_FROM or a.itemsize > 8:
+        a.fill(value)
+        return
+    if not _fills:
+        from ..compiler import available
+        if not available():
+            a.fill(value)
+            return
+        from ..compiler.templates.runs import kernels
+        _fills.append(kernels()[1])
+    word = np.full(8 // a.itemsize, value, a.dtype).view(np.int64)
+    _fills[0](a, int(word[0]), a.nbytes)
 
 
 def _is_float8(a):
@@ -73,7 +117,6 @@ def write(t, source):
 
 def converted(a, np_dtype, order="K"):
     """A fresh array with the contents of `a` as `np_dtype`, dense in a's dimension order."""
-    from ..runtime.allocator import empty
     from .pointwise.core import result_array
     out = empty(a.shape, np_dtype) if order == "C" else result_array([a], np_dtype)
     copy_array(out, a)

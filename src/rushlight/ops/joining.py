@@ -397,7 +397,7 @@ def roll(input, shifts, dims=None):
 def _flip(a, dims):
     from .pointwise.core import result_array
     out = result_array([a], a.dtype)
-    out[...] = np.flip(a, dims) if a.ndim else a
+    copy_array(out, np.flip(a, dims) if a.ndim else a)
     return out
 
 

@@ -1,0 +1,156 @@
+"""What the kernels that move memory share: arguments of entries, tasks, copies and fills of runs of bytes.
+
+Entries are called with arrays first and Python ints after them; a *context* holds the arrays' data pointers and
+the ints, word by word, for the tasks of the thread pool.
+"""
+
+from rushlight.compiler import engine
+from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.targets import host
+
+DATA = 16                       # PyArrayObject.data
+TASK = [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
+ENTRY = [("ptr", "self"), ("ptr", "args"), ("i64", "n")]
+STREAM_FROM = 24 << 20          # bytes of results from which stores go past the cache
+PARALLEL_FROM = 1 << 15         # bytes (or so many steps) from which a job is shared out
+RUN = 64                        # bytes a step of a copy
+
+
+def load(key, build, names):
+    """The functions `names` of the module whose text ``build()`` makes, as callables."""
+    from rushlight.runtime import native
+
+    found = engine.load(key, build, names, {"rl_parallel_for": native.symbols()["rl_parallel_for"]})
+    return tuple(native.callable_from(found[n], n) for n in names)
+
+
+def new_module():
+    """An empty module that knows ``None`` and how to mark stores that go past the cache."""
+    m = Module(host().triple)
+    m.globals.append("@_Py_NoneStruct = external global i8")
+    m.metadata.add("!0 = !{i32 1}")
+    return m
+
+
+def data_of(f, args, k):
+    """The data pointer of the array that is argument `k`."""
+    return f.load("ptr", f.load("ptr", args + 8 * k) + DATA)
+
+
+def int_of(f, args, k):
+    """The Python int that is argument `k` (a number or a value)."""
+    return f.call("i64", "PyLong_AsLongLong", f.load("ptr", args + (k * 8)))
+
+
+def none(f):
+    """Return None from an entry."""
+    value = Value(f, "@_Py_NoneStruct", "ptr")
+    f.call("void", "Py_IncRef", value)
+    f.ret(value)
+
+
+def share(f, name, context, tiles, work):
+    """Run task `name` over the tiles: at once where there is little work, else on the thread pool."""
+    task = Value(f, f"@{name}", "ptr")
+    with f.if_else(work < PARALLEL_FROM) as (small, large):
+        with small:
+            f.call("void", task, context, f.value(0), tiles)
+        with large:
+            state = f.call("ptr", "PyEval_SaveThread")
+            f.call("void", "rl_parallel_for", task, context, tiles)
+            f.call("void", "PyEval_RestoreThread", state)
+
+
+def ceil_div(value, by):
+    return (value + (by - 1)).udiv(by)
+
+
+def at_least(f, value, low):
+    low = f.value(low)
+    return f.select(value < low, low, value)
+
+
+def address(f, pointer):
+    return f.emit("i64", f"ptrtoint ptr {pointer.name} to i64")
+
+
+def prefetch(f, pointer, write=0):
+    """Ask for the cache line at `pointer` (which need not be valid)."""
+    f.module.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+    f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 {write}, i32 3, i32 1)")
+
+
+def copy_run(f, to, source, nbytes, stream=None):
+    """Copy `nbytes` (a value); with `stream`, an i1, whole lines go past the cache where it is true.
+
+    Under 64 bytes, two moves that may overlap do; longer runs end with a move that overlaps the one before.
+    """
+    kind = vector("i8", RUN)
+    with f.if_else(nbytes >= RUN) as (long, short):
+        with long:
+            end = nbytes - RUN
+            at = f.var("i64", 0)
+            if stream is not None:
+                with f.if_(stream):
+                    head = (f.value(0) - address(f, to)) & (RUN - 1)
+                    f.store(f.load(kind, source, 1), to, 1)
+                    at.set(head)
+                    with f.loop() as loop:
+                        now = at.get()
+                        loop.break_if(now > end)
+                        f.store(f.load(kind, source + now, 1), to + now, RUN, ", !nontemporal !0")
+                        at.set(now + RUN)
+            with f.loop() as loop:
+                now = at.get()
+                loop.break_if(now >= end)
+                f.store(f.load(kind, source + now, 1), to + now, 1)
+                at.set(now + RUN)
+            f.store(f.load(kind, source + end, 1), to + end, 1)
+        with short:
+            short_run(f, to, source, nbytes)
+
+
+def short_run(f, to, source, nbytes):
+    """Copy fewer than 64 bytes."""
+    done = f.fresh("copied")
+    for half in (32, 16, 8, 4, 2):
+        with f.if_(nbytes >= half):
+            kind = vector("i8", half)
+            end = nbytes - half
+            first, last = f.load(kind, source, 1), f.load(kind, source + end, 1)
+            f.store(first, to, 1)
+            f.store(last, to + end, 1)
+            f.terminate(f"br label %{done}")
+    with f.if_(nbytes > 0):
+        f.store(f.load("i8", source), to)
+    f.label(done)
+
+
+def fill_run(f, to, pattern, nbytes, stream=None):
+    """Write the 64 bytes `pattern` over and over; `nbytes` and `to` are multiples of its period, 1, 2, 4 or 8.
+
+    Where `stream` is true whole lines go past the cache.
+    """
+    rest = f.buffer(RUN, RUN)
+    with f.if_else(nbytes >= RUN) as (long, short):
+        with long:
+            end = nbytes - RUN
+            at = f.var("i64", 0)
+            if stream is not None:
+                with f.if_(stream):
+                    f.store(pattern, to, 1)
+                    at.set((f.value(0) - address(f, to)) & (RUN - 1))
+                    with f.loop() as loop:
+                        now = at.get()
+                        loop.break_if(now > end)
+                        f.store(pattern, to + now, RUN, ", !nontemporal !0")
+                        at.set(now + RUN)
+            with f.loop() as loop:
+                now = at.get()
+                loop.break_if(now >= end)
+                f.store(pattern, to + now, 1)
+                at.set(now + RUN)
+            f.store(pattern, to + end, 1)
+        with short, f.if_(nbytes > 0):
+            f.store(pattern, rest, RUN)
+            short_run(f, to, rest, nbytes)

@@ -1,0 +1,239 @@
+"""Reading and writing by index: gather, scatter and their reductions over any geometry.
+
+    call(a, index, v, n, step, wrap, m, im, vm, b, ab, ib, vb, [size, a, i, v] ...) -> bool
+
+walks over all positions of `index` (int64). At each, ``i = index[..]`` picks the element ``a[.. + i * step]`` of the
+indexed array, where 0 <= i < n (with `wrap` true: -n <= i < n), and with `v`'s element at the position it does
+
+    get  v = a[i]        put  a[i] = v        add mul max min  a[i] = op(a[i], v)
+
+True comes back when an index was out of range; its position is left out. Sizes count elements, steps are bytes. The
+positions are those of the *picked* dimension (size m; steps im, vm in index and v), of an *inner* one (size b; steps
+ab, ib, vb) and of any number of outer ones, innermost first. Results depend on no order but that along the picked
+dimension, which is kept: tiles that write share no element of `a`. Where nothing but the picked dimension is large,
+tiles are ranges of targets and each walks over all indices.
+"""
+
+from functools import cache
+
+from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.codegen.targets import host
+from rushlight.compiler.templates import blocks
+
+WORDS = ("a", "index", "v", "bad", "rows", "block", "chunk", "group", "blocks", "chunks", "ranges", "stream")
+ARGUMENTS = ("n", "step", "wrap", "m", "im", "vm", "b", "ab", "ib", "vb")
+OUTER = len(WORDS) + len(ARGUMENTS)
+MAX_OUTER = 32
+TILE = 1 << 14                  # elements a tile
+RANGES = 4                      # ranges of targets where one dimension is all there is
+RANGES_FROM = 1 << 16           # indices from which it is worth to walk over them several times
+AHEAD = 12                      # rows between asking for memory and using it
+SIZES = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16, "float": 4, "double": 8}
+
+
+@cache
+def kernel(op, type_, unsigned=False):
+    """The walk for operation `op` on LLVM element type `type_` (any of its size for get and put)."""
+    name = f"rl_{op}"
+    return blocks.load(f"indexed {op} {type_} {unsigned}", lambda: module_text(op, type_, unsigned), (name,))[0]
+
+
+def module_text(op, type_, unsigned=False):
+    """The IR of the entry and its task."""
+    m = blocks.new_module()
+    _task(m, op, type_, unsigned)
+    _entry(m, op, SIZES[type_])
+    return m.text()
+
+
+class _Context:
+    def __init__(self, f, pointer):
+        self.f, self.pointer = f, pointer
+
+    def __getitem__(self, name):
+        k = WORDS.index(name) if name in WORDS else len(WORDS) + ARGUMENTS.index(name)
+        return self.f.load("ptr" if k < 3 else "i64", self.pointer + 8 * k)
+
+    def put(self, name, value):
+        self.f.store(self.f.value(value), self.pointer + 8 * WORDS.index(name))
+
+
+def _combine(f, op, old, new, unsigned):
+    """``op(old, new)``; not-a-number wins in max and min."""
+    if op == "add":
+        return old + new
+    if op == "mul":
+        return old * new
+    if old.is_float:
+        better = new > old if op == "max" else new < old
+        return f.select(better | new.isnan(), new, old)
+    if unsigned:
+        better = new.ugt(old) if op == "max" else new.ult(old)
+    else:
+        better = new > old if op == "max" else new < old
+    return f.select(better, new, old)
+
+
+def _apply(f, op, type_, target, value, unsigned):
+    """The operation on one element, or one vector of them."""
+    if op == "get":
+        f.store(f.load(type_, target, 1), value, 1)
+        return
+    new = f.load(type_, value, 1)
+    if op != "put":
+        new = _combine(f, op, f.load(type_, target, 1), new, unsigned)
+    f.store(new, target, 1)
+
+
+def _task(m, op, type_, unsigned):
+    f = m.function(f"rl_{op}_task", "void", blocks.TASK, "internal", "nounwind")
+    g = _Context(f, f.args[0])
+    size = SIZES[type_]
+    n, step, wrap = g["n"], g["step"], g["wrap"]
+    wrapped = f.select(wrap.ne(0), n, f.value(0))
+    b, ab, ib, vb = (g[k] for k in ("b", "ab", "ib", "vb"))
+    im, vm = g["im"], g["vm"]
+    bad = f.var("i64", 0)
+    rows, outer = g["rows"], g.pointer + 8 * OUTER
+    dense = ib.eq(0) & ab.eq(size) & vb.eq(size)
+
+    with f.range(f.args[1], f.args[2]) as tile:
+        left = f.var("i64", tile)
+
+        def take(count):
+            now = left.get()
+            left.set(now.udiv(count))
+            return now.urem(count)
+
+        span = blocks.ceil_div(n, g["ranges"])
+        low = take(g["ranges"]) * span
+        span = f.minimum(span, n - low)
+        first = take(g["blocks"]) * g["block"]
+        count = f.minimum(g["block"], b - first)
+        begin = take(g["chunks"]) * g["chunk"]
+        end = f.minimum(begin + g["chunk"], g["m"])
+        row = left.get() * g["group"]
+        with f.range(row, f.minimum(row + g["group"], rows)) as r:
+            base = f.var("ptr", g["a"] + first * ab)
+            indices = f.var("ptr", g["index"] + first * ib)
+            values = f.var("ptr", g["v"] + first * vb)
+            left.set(r)
+            d = f.var("ptr", outer)
+            with f.loop() as dims:
+                dims.break_if(left.get().eq(0))
+                here = d.get()
+                at = take(f.load("i64", here))
+                base.set(base.get() + at * f.load("i64", here + 8))
+                indices.set(indices.get() + at * f.load("i64", here + 16))
+                values.set(values.get() + at * f.load("i64", here + 24))
+                d.set(here + 32)
+            a0, i0, v0 = base.get(), indices.get(), values.get()
+
+            def picked(place, act):
+                i = f.load("i64", place)
+                i = i + f.select(i < 0, wrapped, f.value(0))
+                with f.if_else((i - low).ult(span)) as (inside, outside):
+                    with inside:
+                        act(a0 + i * step)
+                    with outside, f.if_(i.uge(n)):
+                        bad.set(1)
+
+            def element(target, value):
+                _apply(f, op, type_, target, value, unsigned)
+
+            with f.if_else(b.eq(1)) as (single, inner):
+                with single:
+                    place, value = f.var("ptr", i0 + begin * im), f.var("ptr", v0 + begin * vm)
+                    with f.range(begin, end):
+                        here, there = place.get(), value.get()
+                        picked(here, lambda target: element(target, there))
+                        place.set(here + im)
+                        value.set(there + vm)
+                with inner, f.range(begin, end) as k:
+                    place, value = i0 + k * im, v0 + k * vm
+                    with f.if_else(dense) as (run, each):
+                        with run:
+                            _ask(f, op, a0, place, im, step, count, size, k, end)
+                            picked(place, lambda target: _run(f, g, op, type_, target, value, count, unsigned))
+                        with each, f.range(count) as j:
+                            picked(place + j * ib, lambda target: element(target + j * ab, value + j * vb))
+    with f.if_(bad.get().ne(0)):
+        g.put("bad", 1)
+    f.ret()
+
+
+def _ask(f, op, base, place, im, step, count, size, k, end):
+    """Ask for the row that comes AHEAD rows later."""
+    with f.if_(k + AHEAD < end):
+        row = base + f.load("i64", place + im * AHEAD) * step
+        blocks.prefetch(f, row, 0 if op == "get" else 1)
+        for line in (64, 128, 192):
+            with f.if_(count > line // size):
+                blocks.prefetch(f, row + line, 0 if op == "get" else 1)
+
+
+def _run(f, g, op, type_, target, value, count, unsigned):
+    """The operation on a dense run of `count` elements."""
+    size = SIZES[type_]
+    if op == "get":
+        blocks.copy_run(f, value, target, count * size, g["stream"].ne(0))
+        return
+    if op == "put":
+        blocks.copy_run(f, target, value, count * size)
+        return
+    lanes = host().lanes(size)
+    kind = vector(type_, lanes)
+    whole = count & -lanes
+    with f.range(0, whole, step=lanes) as j:
+        _apply(f, op, kind, target + j * size, value + j * size, unsigned)
+    with f.range(whole, count) as j:
+        _apply(f, op, type_, target + j * size, value + j * size, unsigned)
+
+
+def _entry(m, op, size):
+    f = m.function(f"rl_{op}", "ptr", blocks.ENTRY)
+    args, n = f.args[1], f.args[2]
+    context = f.buffer(8 * (OUTER + 4 * MAX_OUTER), 8)
+    for k in range(3):
+        f.store(blocks.data_of(f, args, k), context + 8 * k)
+    words = n - 3
+    with f.range(words) as k:
+        f.store(blocks.int_of(f, args, k + 3), context + (k * 8 + 8 * len(WORDS)))
+    g = _Context(f, context)
+    rows = f.var("i64", 1)
+    with f.range(OUTER - len(WORDS), words, step=4) as k:
+        rows.set(rows.get() * f.load("i64", context + (k * 8 + 8 * len(WORDS))))
+    rows = rows.get()
+    m_, b = g["m"], g["b"]
+    total = rows * m_ * b
+    g.put("bad", 0)
+    g.put("rows", rows)
+    with f.if_(total > 0):
+        if op == "get":
+            block = f.minimum(b, TILE)
+            chunk = f.minimum(blocks.at_least(f, f.value(TILE).udiv(block), 1), m_)
+            ranges = f.value(1)
+        else:
+            # Two lines or more for each of at least two blocks, where rows do not share the work out.
+            line = 128 // size
+            quarter = blocks.ceil_div(blocks.ceil_div(b, 4), line) * line
+            block = f.select(rows >= 8, b, f.minimum(quarter, b))
+            chunk = m_
+            few = (rows * blocks.ceil_div(b, block) < 2) & (m_ >= RANGES_FROM)
+            ranges = f.select(few, f.value(RANGES), f.value(1))
+        group = f.minimum(blocks.at_least(f, f.value(TILE).udiv(block * chunk), 1), rows)
+        for name, value in (("block", block), ("chunk", chunk), ("group", group), ("ranges", ranges),
+                            ("blocks", blocks.ceil_div(b, block)), ("chunks", blocks.ceil_div(m_, chunk))):
+            g.put(name, value)
+        stream = f.var("i64", 0)
+        if op == "get":
+            steps = f.var("i64", blocks.address(f, g["v"]) | g["vm"] | (block * size) | (b * size))
+            with f.range(OUTER, n + (len(WORDS) - 3), step=4) as k:
+                steps.set(steps.get() | f.load("i64", context + (k * 8 + 24)))
+            lines = (steps.get() & 63).eq(0) & (total >= blocks.STREAM_FROM // size)
+            stream.set(lines.cast("zext", "i64"))
+        g.put("stream", stream.get())
+        tiles = g["blocks"] * g["chunks"] * ranges * blocks.ceil_div(rows, group)
+        blocks.share(f, f"rl_{op}_task", context, tiles, total * 2)
+    bad = f.load("i64", context + 8 * WORDS.index("bad"))
+    f.ret(f.call("ptr", "PyBool_FromLong", bad))

@@ -1,0 +1,170 @@
+"""Runs of bytes: arrays joined, filled, and cut to triangles.
+
+    join(out, [part, ...], outer, size)          out (outer, w0 + w1 + ..) from parts (outer, w0), (outer, w1) ..
+    fill(out, word, nbytes)                      `nbytes` of `out` become the 8 bytes of the int `word` again and again
+    triangle(out, a, rows, size, h, w, diagonal, upper)    planes (h, w) of `size`-byte elements, zeros beyond a diagonal
+
+All arrays are in C order. Tiles are fixed ranges of bytes, or of rows.
+"""
+
+from functools import cache
+
+from rushlight.compiler.codegen.builder import Value
+from rushlight.compiler.templates import blocks
+
+TILE = 1 << 17                  # bytes a tile
+ND, DIMS, DESCR, LIST_ITEMS, SIZE = 24, 32, 56, 24, 16
+ON_STACK = 64                   # parts whose table needs no memory of its own
+
+
+@cache
+def kernels():
+    """(join, fill, triangle)."""
+    return blocks.load("runs", module_text, ("rl_join", "rl_fill", "rl_triangle"))
+
+
+def module_text():
+    """The IR of the entries and their tasks."""
+    m = blocks.new_module()
+    _join(m)
+    _fill(m)
+    _triangle(m)
+    return m.text()
+
+
+def _array_bytes(f, a, size):
+    """Bytes of the elements of array `a`."""
+    total = f.var("i64", size)
+    dims = f.load("ptr", a + DIMS)
+    with f.range(f.load("i32", a + ND).cast("sext", "i64")) as d:
+        total.set(total.get() * f.load("i64", dims + d * 8))
+    return total.get()
+
+
+def _span(f, begin, end, total):
+    """Bytes of a range of tiles."""
+    return begin * TILE, f.minimum(end * TILE, total)
+
+
+def _join(m):
+    # Context: out, table of (data, bytes a row), parts, bytes a row, bytes in all, stream.
+    f = m.function("rl_join_task", "void", blocks.TASK, "internal", "nounwind")
+    context = f.args[0]
+    out, table = (f.load("ptr", context + 8 * k) for k in range(2))
+    parts, row_bytes, total, stream = (f.load("i64", context + 8 * k) for k in range(2, 6))
+    first, last = _span(f, f.args[1], f.args[2], total)
+    row = f.var("i64", first.udiv(row_bytes))
+    with f.loop() as rows:
+        r = row.get()
+        start = r * row_bytes
+        rows.break_if(start >= last)
+        low, high = first - start, last - start
+        at = f.var("i64", 0)
+        with f.range(parts) as k:
+            entry = table + (k << 4)
+            width = f.load("i64", entry + 8)
+            left = at.get()
+            right = left + width
+            begin = f.select(low > left, low, left)
+            end = f.minimum(right, high)
+            with f.if_(begin < end):
+                source = f.load("ptr", entry) + (r * width + begin - left)
+                blocks.copy_run(f, out + (start + begin), source, end - begin, stream.ne(0))
+            at.set(right)
+        row.set(r + 1)
+    f.ret()
+
+    f = m.function("rl_join", "ptr", blocks.ENTRY)
+    args = f.args[1]
+    parts = f.load("ptr", args + 8)
+    items, count = f.load("ptr", parts + LIST_ITEMS), f.load("i64", parts + SIZE)
+    outer, size = blocks.int_of(f, args, 2), blocks.int_of(f, args, 3)
+    table = f.var("ptr", f.buffer(16 * ON_STACK, 8))
+    own = count > ON_STACK
+    with f.if_(own):
+        table.set(f.call("ptr", "PyMem_RawMalloc", count << 4))
+        with f.if_(table.get().eq(0)):
+            f.ret(f.call("ptr", "PyErr_NoMemory"))
+    row_bytes = f.var("i64", 0)
+    with f.range(count) as k:
+        a = f.load("ptr", items + k * 8)
+        width = _array_bytes(f, a, size).udiv(outer)
+        entry = table.get() + (k << 4)
+        f.store(f.load("ptr", a + blocks.DATA), entry)
+        f.store(width, entry + 8)
+        row_bytes.set(row_bytes.get() + width)
+    total = row_bytes.get() * outer
+    context = f.buffer(48, 8)
+    stream = (total >= blocks.STREAM_FROM).cast("zext", "i64")
+    words = (blocks.data_of(f, args, 0), table.get(), count, row_bytes.get(), total, stream)
+    for k, word in enumerate(words):
+        f.store(word, context + 8 * k)
+    with f.if_(total > 0):
+        blocks.share(f, "rl_join_task", context, blocks.ceil_div(total, TILE), total)
+    with f.if_(own):
+        f.call("void", "PyMem_RawFree", table.get())
+    blocks.none(f)
+
+
+def _fill(m):
+    # Context: out, word, bytes in all, stream.
+    f = m.function("rl_fill_task", "void", blocks.TASK, "internal", "nounwind")
+    context = f.args[0]
+    word, total, stream = (f.load("i64", context + 8 * k) for k in range(1, 4))
+    first, last = _span(f, f.args[1], f.args[2], total)
+    pattern = f.splat(word, 8)
+    blocks.fill_run(f, f.load("ptr", context) + first, pattern, last - first, stream.ne(0))
+    f.ret()
+
+    f = m.function("rl_fill", "ptr", blocks.ENTRY)
+    args = f.args[1]
+    total = blocks.int_of(f, args, 2)
+    context = f.buffer(32, 8)
+    f.store(blocks.data_of(f, args, 0), context)
+    f.store(blocks.int_of(f, args, 1), context + 8)
+    f.store(total, context + 16)
+    f.store((total >= blocks.STREAM_FROM).cast("zext", "i64"), context + 24)
+    with f.if_(total > 0):
+        blocks.share(f, "rl_fill_task", context, blocks.ceil_div(total, TILE), total)
+    blocks.none(f)
+
+
+def _triangle(m):
+    # Context: out, a, then the ints as given, rows a tile, stream.
+    names = ("rows", "size", "h", "w", "diagonal", "upper")
+    f = m.function("rl_triangle_task", "void", blocks.TASK, "internal", "nounwind")
+    context = f.args[0]
+    out, a = (f.load("ptr", context + 8 * k) for k in range(2))
+    rows, size, h, w, diagonal, upper = (f.load("i64", context + 8 * k) for k in range(2, 8))
+    each, stream = f.load("i64", context + 64), f.load("i64", context + 72).ne(0)
+    zeros = Value(f, "zeroinitializer", "<8 x i64>")
+    width = w * size
+    with f.range(f.args[1] * each, f.minimum(f.args[2] * each, rows)) as r:
+        # The first column of the upper part, or the first beyond the lower one.
+        cut = r.urem(h) + diagonal + (1 - upper)
+        cut = f.minimum(blocks.at_least(f, cut, 0), w) * size
+        to, source = out + r * width, a + r * width
+        with f.if_else(upper.ne(0)) as (yes, no):
+            with yes:
+                blocks.fill_run(f, to, zeros, cut, stream)
+                blocks.copy_run(f, to + cut, source + cut, width - cut, stream)
+            with no:
+                blocks.copy_run(f, to, source, cut, stream)
+                blocks.fill_run(f, to + cut, zeros, width - cut, stream)
+    f.ret()
+
+    f = m.function("rl_triangle", "ptr", blocks.ENTRY)
+    args = f.args[1]
+    context = f.buffer(80, 8)
+    for k in range(2):
+        f.store(blocks.data_of(f, args, k), context + 8 * k)
+    for k in range(len(names)):
+        f.store(blocks.int_of(f, args, 2 + k), context + 8 * (2 + k))
+    rows, size, _, w = (f.load("i64", context + 8 * k) for k in range(2, 6))
+    total = rows * w * size
+    with f.if_(total > 0):
+        each = blocks.at_least(f, f.value(TILE).udiv(w * size), 1)
+        f.store(each, context + 64)
+        f.store((total >= blocks.STREAM_FROM).cast("zext", "i64"), context + 72)
+        blocks.share(f, "rl_triangle_task", context, blocks.ceil_div(rows, each), total)
+    blocks.none(f)

@@ -1,0 +1,65 @@
+"""Arrays and masks: elements where a mask is true packed together, spread out, and their positions."""
+
+import numpy as np
+
+from ..compiler import available
+from ..runtime.allocator import empty
+
+_LONG = np.dtype(np.int64)
+_SIZES = (1, 2, 4, 8, 16)
+
+
+class Mask:
+    """A mask made ready: its bytes in C order, how many are true (`total`), and how many before each tile."""
+
+    __slots__ = ("array", "total", "counts", "shift", "shape")
+
+    def __init__(self, mask):
+        self.shape = mask.shape
+        self.array = mask if mask.flags.c_contiguous else np.ascontiguousarray(mask)
+        self.counts = None
+        if available():
+            from ..compiler.templates import select
+            self.shift, n = select.tiles(mask.size)
+            self.counts = np.empty(n, _LONG)
+            self.total = select.counter()(self.array, self.counts, mask.size, self.shift)
+        else:
+            self.total = int(np.count_nonzero(mask))
+
+    def pack(self, a):
+        """``a[mask]`` for an array of the mask's shape."""
+        if self.counts is None or a.itemsize not in _SIZES:
+            return a[self.array.reshape(self.shape)]
+        from ..compiler.templates.select import mover
+        from .copy import fresh
+        if not a.flags.c_contiguous:
+            a = fresh(a)
+        out = empty((self.total,), a.dtype)
+        mover("pack", a.itemsize)(out, a, self.array, self.counts, a.size, self.shift)
+        return out
+
+    def spread(self, a, v):
+        """``a[mask] = v`` for an array of the mask's shape and a C-order vector of at least `total` elements."""
+        if self.counts is None or a.itemsize not in _SIZES or not a.flags.c_contiguous:
+            a[self.array.reshape(self.shape)] = v[:self.total]
+            return
+        from ..compiler.templates.select import mover
+        mover("spread", a.itemsize)(a, v, self.array, self.counts, a.size, self.shift)
+
+    def positions(self):
+        """Positions of the trues in the flattened mask."""
+        return self.coordinates((self.array.size,))[0]
+
+    def coordinates(self, shape=None, by_element=False):
+        """Coordinates of the trues: (dimensions, total), or (total, dimensions) if `by_element`."""
+        shape = self.shape if shape is None else shape
+        dims = len(shape)
+        out = empty((self.total, dims) if by_element else (dims, self.total), _LONG)
+        if self.counts is None:
+            found = np.nonzero(self.array.reshape(shape))
+            (out.T if by_element else out)[...] = found
+            return out
+        from ..compiler.templates.select import finder
+        steps = (dims, 1) if by_element else (1, self.total)
+        finder()(out, self.array, self.counts, self.array.size, self.shift, *steps, *shape)
+        return out

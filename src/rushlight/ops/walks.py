@@ -1,0 +1,171 @@
+"""Arrays read and written by index: geometry for the kernels of ``compiler.templates.indexed``.
+
+    get_rows(a, dim, index, v)         v[.., k, ..] = a[.., index[k], ..]
+    put_rows, combine_rows             the other way round: written, or combined by add, mul, max, min
+    get, put, combine                  the same element by element: index and v of one shape and rank with `a`
+
+Each returns whether an index lay outside [0, n) (with wrap: [-n, n)); such positions are left out. Indices are int64
+or int32 arrays. Without a compiler NumPy does the work.
+"""
+
+import numpy as np
+
+from ..compiler import available
+
+_POSITION = np.dtype(np.int64)
+_RAW = {1: "i8", 2: "i16", 4: "i32", 8: "i64", 16: "i128"}
+_FLOAT = {4: "float", 8: "double"}
+_UFUNC = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+_kernels = {}
+
+
+def _kernel(op, dtype):
+    """The walk for `op` on arrays of `dtype`, or None where NumPy has to do it."""
+    k = _kernels.get((op, dtype))
+    if k is None:
+        k = _kernels[op, dtype] = _find(op, dtype) or False
+    return k
+
+
+def _find(op, dtype):
+    if not available():
+        return None
+    from ..compiler.templates.indexed import kernel
+    size, kind = dtype.itemsize, dtype.kind
+    if op in ("get", "put"):
+        return kernel(op, _RAW[size]) if size in _RAW else None
+    if kind == "b":
+        return kernel({"add": "max", "mul": "min"}.get(op, op), "i8", True)
+    if kind in "iu":
+        return kernel(op, _RAW[size], kind == "u" and op in ("max", "min"))
+    return kernel(op, _FLOAT[size]) if kind == "f" and size in _FLOAT else None
+
+
+def narrow(dtype):
+    """Whether sums of this floating dtype are to be made in float32."""
+    return dtype.itemsize <= 2 and dtype.kind not in "iub"
+
+
+def positions(index):
+    """`index` as int64, in whatever layout it has."""
+    return index if index.dtype == _POSITION else index.astype(_POSITION)
+
+
+def outside(index, n, wrap=False):
+    """Whether an index lies outside; the test for walks without elements."""
+    return bool(index.size) and bool(index.max() >= n or index.min() < (-n if wrap else 0))
+
+
+def first_outside(index, n, wrap=False):
+    """The first index that lies outside, for an error's text."""
+    i = index.reshape(-1)
+    return i[(i >= n) | (i < (-n if wrap else 0))][0]
+
+
+def _rows(op, a, dim, index, v, wrap):
+    index = positions(index)
+    n = a.shape[dim]
+    if not v.size:
+        return outside(index, n, wrap)
+    kernel = _kernel(op, a.dtype)
+    if not kernel or not (a.flags.c_contiguous and v.flags.c_contiguous):
+        shape = [1] * a.ndim
+        shape[dim] = -1
+        full = np.broadcast_to(index.reshape(shape), v.shape)
+        return _walk(op, a, dim, full, v, wrap)
+    outer = inner = 1
+    for s in a.shape[:dim]:
+        outer *= s
+    for s in a.shape[dim + 1:]:
+        inner *= s
+    size, count = a.itemsize, index.shape[0]
+    step = inner * size
+    if outer == 1:
+        return kernel(a, index, v, n, step, wrap, count, index.strides[0], step, inner, size, 0, size)
+    return kernel(a, index, v, n, step, wrap, count, index.strides[0], step, inner, size, 0, size,
+                  outer, n * step, 0, count * step)
+
+
+def _walk(op, a, dim, index, v, wrap):
+    n = a.shape[dim]
+    if not index.size:
+        return False
+    index = positions(index)
+    kernel = _kernel(op, a.dtype)
+    if not kernel:
+        return _numpy(op, a, dim, index, v, wrap)
+    a_steps, i_steps, v_steps = a.strides, index.strides, v.strides
+    dims = []
+    last = -1
+    for d, s in enumerate(index.shape):
+        if s == 1 or d == dim:
+            continue
+        steps = (a_steps[d], i_steps[d], v_steps[d])
+        if dims and steps[0] * s == dims[-1][1] and steps[1] * s == dims[-1][2] and steps[2] * s == dims[-1][3]:
+            s *= dims.pop()[0]
+        dims.append((s, *steps))
+        last = d
+    m = index.shape[dim]
+    inner = dims.pop() if dims and (last > dim or m == 1) else (1, 0, 0, 0)
+    words = [w for four in reversed(dims) for w in four]
+    return kernel(a, index, v, n, a_steps[dim], wrap, m, i_steps[dim], v_steps[dim], *inner, *words)
+
+
+def _numpy(op, a, dim, index, v, wrap):
+    """The walk by NumPy: dtypes without a kernel, machines without a compiler."""
+    n = a.shape[dim]
+    if outside(index, n, wrap):
+        return True
+    index = np.where(index < 0, index + n, index)
+    window = a[tuple([slice(None) if d == dim else slice(0, s) for d, s in enumerate(index.shape)])]
+    if op == "get":
+        v[...] = np.take_along_axis(window, index, dim)
+    elif op == "put":
+        np.put_along_axis(window, index, v, dim)
+    else:
+        at = [np.arange(s).reshape([-1 if e == d else 1 for e in range(index.ndim)]) for d, s in enumerate(index.shape)]
+        at[dim] = index
+        with np.errstate(all="ignore"):
+            _UFUNC[op].at(window, tuple(at), v)
+    return False
+
+
+def get_rows(a, dim, index, v, wrap=False):
+    """``v[.., k, ..] = a[.., index[k], ..]``; index is a vector."""
+    return _rows("get", a, dim, index, v, wrap)
+
+
+def put_rows(a, dim, index, v, wrap=False):
+    """``a[.., index[k], ..] = v[.., k, ..]``, later ones over earlier ones."""
+    return _rows("put", a, dim, index, v, wrap)
+
+
+def combine_rows(op, a, dim, index, v, wrap=False):
+    """``a[.., index[k], ..] = op(itself, v[.., k, ..])`` in the order of k; 16-bit floats in float32."""
+    return _wide(_rows, op, a, dim, index, v, wrap)
+
+
+def get(a, dim, index, v, wrap=False):
+    """``v[i][j] = a[index[i][j]][j]`` for dim 0, and so on."""
+    return _walk("get", a, dim, index, v, wrap)
+
+
+def put(a, dim, index, v, wrap=False):
+    """``a[index[i][j]][j] = v[i][j]`` for dim 0, and so on; later ones over earlier ones."""
+    return _walk("put", a, dim, index, v, wrap)
+
+
+def combine(op, a, dim, index, v, wrap=False):
+    """``a[index[i][j]][j] = op(itself, v[i][j])`` for dim 0, and so on, in the order along `dim`."""
+    return _wide(_walk, op, a, dim, index, v, wrap)
+
+
+def _wide(walk, op, a, dim, index, v, wrap):
+    if not narrow(a.dtype):
+        return walk(op, a, dim, index, v, wrap)
+    from .copy import converted, copy_array
+    single = np.dtype(np.float32)
+    wide = converted(a, single, "C")
+    bad = walk(op, wide, dim, index, converted(v, single, "C"), wrap)
+    copy_array(a, wide)
+    return bad
