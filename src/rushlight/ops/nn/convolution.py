@@ -6,29 +6,23 @@ Three bilinear primitives, each other's derivatives (x input, w weight, y output
     x' = conv_input(y, w)     the adjoint in x: transposed convolution
     w' = conv_weight(x, y)    the adjoint in w
 
-The matrix products run on window columns (im2col): of an image or a part of one at a time, made where they are
-multiplied (`compiler.templates.convolve`), or of many images where those would be small.
+The work is in `conv_maps` (generated code) and `conv_fallback` (NumPy).
 """
-
-from functools import cache
 
 import numpy as np
 
 from ...dtypes import scalar_name
 from ...record import Joint
-from ...runtime.allocator import empty
-from ..copy import converted, copy_array
+from ..copy import converted
 from ..dispatch import primitive
-from ..products import batched
 from ..registry import public
-from .windows import crop, out_size, pad, tuple_of, windows
-
-_CHUNK = 4 << 20        # elements of window columns made at a time
+from . import conv_fallback, conv_maps
+from .windows import tuple_of
 
 
 def _wide(*arrays):
     """16-bit floats as float32; other types as they are."""
-    return [a.astype(np.float32) if a is not None and a.dtype.itemsize == 2 and a.dtype.kind not in "iu"
+    return [converted(a, np.dtype(np.float32)) if a is not None and a.dtype.itemsize == 2 and a.dtype.kind not in "iu"
             else a for a in arrays]
 
 
@@ -36,266 +30,19 @@ def _narrow(out, like):
     return out if out.dtype == like.dtype else converted(out, like.dtype)
 
 
-def _matmul(a, b, out):
-    batched(a, b, out)
+def _forward(*operands):
+    y = conv_maps.forward(*operands)
+    return conv_fallback.forward(*operands) if y is None else y
 
 
-def _native(x):
-    """The generated (im2col, col2im) for images like `x`, or None."""
-    if x.ndim != 4 or x.dtype.name not in _LLVM:
-        return None
-    from ...compiler import available
-    if not available():
-        return None
-    from ...compiler.templates.columns import kernels
-    return kernels(_LLVM[x.dtype.name])
+def _adjoint_input(*operands):
+    x = conv_maps.adjoint_input(*operands)
+    return conv_fallback.adjoint_input(*operands) if x is None else x
 
 
-_LLVM = {"float32": "float", "float64": "double"}
-
-
-def _geometry(shape, kernel, stride, padding, dilation, out, merged):
-    """Geometry words for `compiler.templates.columns`; columns over the batch if merged."""
-    n, c, h, w = shape
-    k, l = kernel[0] * kernel[1], out[0] * out[1]
-    steps = (n * l, l) if merged else (l, c * k * l)
-    return np.array((n, c, h, w, *kernel, *stride, *padding, *dilation, *out, *steps), np.int64)
-
-
-def _columns(x, kernel, stride, padding, dilation, out, groups, merged):
-    """Window columns of x (n, c, *s): (g, c*k, n*l) if merged, else (n, g, c*k, l)."""
-    n, c = x.shape[:2]
-    cg, k, l = c // groups, int(np.prod(kernel)), int(np.prod(out))
-    native = _native(x)
-    if native:
-        cols = empty((groups, cg * k, n * l) if merged else (n, groups, cg * k, l), x.dtype)
-        native[0](cols, x, _geometry(x.shape, kernel, stride, padding, dilation, out, merged))
-        return cols
-    w = windows(pad(x, padding, padding), kernel, stride, dilation, out)
-    w = _split_groups(w, groups)
-    if merged:
-        w = np.moveaxis(w, 0, 2 + len(kernel))          # g, cg, *kernel, n, *out
-    cols = empty(w.shape, x.dtype)
-    copy_array(cols, w)
-    return cols.reshape(groups, cg * k, n * l) if merged else cols.reshape(n, groups, cg * k, l)
-
-
-def _split_groups(w, groups):
-    n, c = w.shape[:2]
-    st = w.strides
-    return np.lib.stride_tricks.as_strided(
-        w, (n, groups, c // groups) + w.shape[2:], (st[0], st[1] * (c // groups), st[1]) + st[2:])
-
-
-def _step(n, columns):
-    return max(1, min(n, _CHUNK // max(columns, 1)))
-
-
-_TILE = 80 << 10        # elements of window columns that stay in a core's cache
-
-
-@cache
-def _plan(shape, o, kernel, stride, padding, dilation, out):
-    """(geometry, bins, elements of a window) for `templates.convolve`, or None where larger products pay more."""
-    n, c, h, w = shape
-    k, l = c * kernel[0] * kernel[1], out[0] * out[1]
-    if not (n and k and l > 0 and o) or k * out[1] > 256 << 10 or k * o > 128 << 10:
-        return None
-    rows = max(1, min(out[0], _TILE // (k * out[1])))
-    blocks = -(-out[0] // rows)
-    if n * blocks < 4 or rows * out[1] < 16:
-        return None
-    group = 1 if blocks > 1 else max(1, min(n, _TILE // (k * l), 256 // l))
-    units = -(-n // group) * blocks
-    bins = min(8, units)
-    return np.array((n, c, h, w, *kernel, *stride, *padding, *dilation, *out, o, rows, blocks, group, bins),
-                    np.int64), bins, k
-
-
-_loaded = {}
-
-
-def _cached(x, w_shape, stride, padding, dilation, out, groups):
-    """(kernels, geometry, bins, elements of a window) of the way that keeps columns in the caches, or None."""
-    if groups != 1 or x.ndim != 4:
-        return None
-    found = _loaded.get(x.dtype)
-    if found is None:
-        found = _loaded[x.dtype] = _convolve_kernels(x.dtype.name)
-    plan = found and _plan(x.shape, w_shape[0], tuple(w_shape[2:]), tuple(stride), tuple(padding), tuple(dilation),
-                           tuple(out))
-    return plan and (found, *plan)
-
-
-def _convolve_kernels(name):
-    from ...compiler import available
-    if name not in _LLVM or not available():
-        return ()
-    from ...compiler.templates.convolve import kernels
-    return kernels(_LLVM[name])
-
-
-def _forward(x, w, bias, stride, padding, dilation, groups):
-    """The convolution with its bias."""
-    kernel = w.shape[2:]
-    out = tuple(map(out_size, x.shape[2:], kernel, stride, padding, dilation))
-    way = _cached(x, w.shape, stride, padding, dilation, out, groups)
-    if way:
-        y = empty((x.shape[0], w.shape[0]) + out, x.dtype)
-        with_bias = None
-        if bias is not None:
-            # The bias is the weight of one more row of columns, of ones.
-            o, k = w.shape[0], way[3]
-            with_bias = empty((o, k + 1), x.dtype)
-            with_bias[:, :k] = w.reshape(o, k)
-            with_bias[:, k] = bias
-        way[0][0](y, np.ascontiguousarray(x), np.ascontiguousarray(w), with_bias, way[1])
-        return y
-    y = _by_columns(x, w, stride, padding, dilation, groups)
-    if bias is not None:
-        y += bias.reshape((-1,) + (1,) * (y.ndim - 2))
-    return y
-
-
-def _by_columns(x, w, stride, padding, dilation, groups):
-    kernel = w.shape[2:]
-    n, o = x.shape[0], w.shape[0]
-    out = tuple(out_size(*a) for a in zip(x.shape[2:], kernel, stride, padding, dilation))
-    k, l = int(np.prod(kernel)), int(np.prod(out))
-    cg = w.shape[1]
-    y = empty((n, o) + out, x.dtype)
-    if not y.size:
-        return y
-    if groups == o == x.shape[1] and groups > 1:
-        return _depthwise(x, w, y, stride, padding, dilation)
-    x = np.ascontiguousarray(x)
-    w3 = np.ascontiguousarray(w).reshape(groups, o // groups, cg * k)
-    if k == 1 and set(stride) == {1} and not any(padding):
-        _matmul(w3[None], x.reshape(n, groups, cg, l), y.reshape(n, groups, o // groups, l))
-        return y
-    yv = y.reshape(n, groups, o // groups, l)
-    step = _step(n, cg * groups * k * l)
-    for lo in range(0, n, step):
-        hi = min(lo + step, n)
-        if l < 256 and hi - lo > 1:
-            cols = _columns(x[lo:hi], kernel, stride, padding, dilation, out, groups, True)
-            t = empty((groups, o // groups, (hi - lo) * l), x.dtype)
-            _matmul(w3, cols, t)
-            copy_array(yv[lo:hi], t.reshape(groups, o // groups, hi - lo, l).transpose(2, 0, 1, 3))
-        else:
-            cols = _columns(x[lo:hi], kernel, stride, padding, dilation, out, groups, False)
-            _matmul(w3[None], cols, yv[lo:hi])
-    return y
-
-
-def _depthwise(x, w, y, stride, padding, dilation):
-    xp = pad(x, padding, padding)
-    v = windows(xp, w.shape[2:], stride, dilation, y.shape[2:])
-    y[...] = 0
-    for i, pos in enumerate(np.ndindex(*w.shape[2:])):
-        y += w[(slice(None), 0) + pos].reshape((-1,) + (1,) * (y.ndim - 2)) * \
-            v[(slice(None), slice(None)) + pos]
-    return y
-
-
-def _adjoint_input(y, w, size, stride, padding, dilation, groups):
-    kernel, out = w.shape[2:], y.shape[2:]
-    n, o = y.shape[:2]
-    cg = w.shape[1]
-    c = cg * groups
-    k, l = int(np.prod(kernel)), int(np.prod(out))
-    y = np.ascontiguousarray(y)
-    if groups == 1 and len(kernel) == 2 and tuple(stride) == (1, 1) and o <= 4 * c:
-        # With steps of one the adjoint is a convolution by the flipped kernel; its columns hold o channels.
-        around = tuple(d * (q - 1) - p for d, q, p in zip(dilation, kernel, padding))
-        way = min(around) >= 0 and _cached(y, (c, o, *kernel), stride, around, dilation, tuple(size), 1)
-        if way:
-            x = empty((n, c) + tuple(size), y.dtype)
-            way[0][0](x, y, np.ascontiguousarray(w[:, :, ::-1, ::-1].transpose(1, 0, 2, 3)), None, way[1])
-            return x
-    wt = np.ascontiguousarray(w).reshape(groups, o // groups, cg * k).transpose(0, 2, 1)
-    if k == 1 and set(stride) == {1} and not any(padding) and tuple(size) == tuple(out):
-        x = empty((n, c) + tuple(size), y.dtype)
-        if x.size:
-            _matmul(wt[None], y.reshape(n, groups, o // groups, l), x.reshape(n, groups, cg, l))
-        return x
-    native = _native(y)
-    if native and y.size and w.size and c and min(size):
-        x = empty((n, c) + tuple(size), y.dtype)
-    else:
-        native = None
-        full = tuple(max(s + 2 * p, (q - 1) * t + d * (kk - 1) + 1) for s, p, q, t, d, kk in
-                     zip(size, padding, out, stride, dilation, kernel))
-        xp = empty((n, c) + full, y.dtype)
-        xp[...] = 0
-        if not (y.size and w.size):
-            return np.ascontiguousarray(crop(xp, padding, size))
-    step = _step(n, c * k * l)
-    yv = y.reshape(n, groups, o // groups, l)
-    for lo in range(0, n, step):
-        hi = min(lo + step, n)
-        m = hi - lo
-        merged = l < 256 and m > 1
-        if merged:
-            t = empty((groups, o // groups, m, l), y.dtype)
-            copy_array(t, yv[lo:hi].transpose(1, 2, 0, 3))
-            cols = empty((groups, cg * k, m * l), y.dtype)
-            _matmul(wt, t.reshape(groups, o // groups, m * l), cols)
-        else:
-            cols = empty((m, groups, cg * k, l), y.dtype)
-            _matmul(wt[None], yv[lo:hi], cols)
-        if native:
-            native[1](x[lo:hi], cols, _geometry((m, c, *size), kernel, stride, padding, dilation, out, merged))
-            continue
-        if merged:
-            cols = cols.reshape((c,) + tuple(kernel) + (m,) + tuple(out))
-            cols = np.moveaxis(cols, 1 + len(kernel), 0)
-        else:
-            cols = cols.reshape((m, c) + tuple(kernel) + tuple(out))
-        target = windows(xp[lo:hi], kernel, stride, dilation, out)
-        for pos in np.ndindex(*kernel):
-            i = (slice(None), slice(None)) + pos
-            target[i] += cols[i]
-    if native:
-        return x
-    return np.ascontiguousarray(crop(xp, padding, size)) if xp.shape[2:] != tuple(size) else xp
-
-
-def _adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
-    out = y.shape[2:]
-    n, o = y.shape[:2]
-    c = x.shape[1]
-    cg = c // groups
-    k, l = int(np.prod(kernel)), int(np.prod(out))
-    dw = empty((groups, o // groups, cg * k), x.dtype)
-    if not y.size or not dw.size:
-        dw[...] = 0
-        return dw.reshape((o, cg) + tuple(kernel))
-    x = np.ascontiguousarray(x)
-    way = _cached(x, (o, c, *kernel), stride, padding, dilation, out, groups)
-    if way:
-        words, bins = way[1:3]
-        way[0][1](dw, x, np.ascontiguousarray(y), empty((bins, c * k, o), x.dtype), words)
-        return dw.reshape((o, cg) + tuple(kernel))
-    step = _step(n, c * k * l)
-    first = True
-    for lo in range(0, n, step):
-        hi = min(lo + step, n)
-        m = hi - lo
-        cols = _columns(x[lo:hi], kernel, stride, padding, dilation, out, groups, True)
-        t = empty((groups, o // groups, m, l), y.dtype)
-        copy_array(t, y[lo:hi].reshape(m, groups, o // groups, l).transpose(1, 2, 0, 3)
-                   if y.flags.c_contiguous else
-                   np.ascontiguousarray(y[lo:hi]).reshape(m, groups, o // groups, l).transpose(1, 2, 0, 3))
-        t = t.reshape(groups, o // groups, m * l)
-        if first:
-            _matmul(t, cols.transpose(0, 2, 1), dw)
-            first = False
-        else:
-            part = empty(dw.shape, dw.dtype)
-            _matmul(t, cols.transpose(0, 2, 1), part)
-            dw += part
-    return dw.reshape((o, cg) + tuple(kernel))
+def _adjoint_weight(*operands):
+    dw = conv_maps.adjoint_weight(*operands)
+    return conv_fallback.adjoint_weight(*operands) if dw is None else dw
 
 
 # ---------------------------------------------------------------- primitives
@@ -338,7 +85,7 @@ def _input_grads(g, grad_output, weight, stride, padding, dilation, groups, need
 def conv_input(y, w, size, stride, padding, dilation, groups):
     """The adjoint of `conv` in its input, of spatial shape `size`."""
     wy, ww = _wide(y, w)
-    return _narrow(_adjoint_input(wy, ww, size, stride, padding, dilation, groups), y)
+    return _narrow(_adjoint_input(wy, ww, None, size, stride, padding, dilation, groups), y)
 
 
 def _weight_grads(g, input, grad_output, stride, padding, dilation, groups, needs):
@@ -368,10 +115,7 @@ def _transposed_grads(g, input, weight, bias_shape, stride, padding, dilation, g
 def conv_transposed(y, w, b, size, stride, padding, dilation, groups):
     """Transposed convolution: the adjoint of `conv`, plus a bias."""
     wy, ww, wb = _wide(y, w, b)
-    x = _adjoint_input(wy, ww, size, stride, padding, dilation, groups)
-    if wb is not None:
-        x += wb.reshape((-1,) + (1,) * (x.ndim - 2))
-    return _narrow(x, y)
+    return _narrow(_adjoint_input(wy, ww, wb, size, stride, padding, dilation, groups), y)
 
 
 # ---------------------------------------------------------------- public functions

@@ -1,0 +1,123 @@
+"""Window columns of chosen pixels, a vector of pixels at a time, by tables.
+
+    void gather(tables, x, vector, first, last, dst, pitch)
+
+        dst[(k - first) pitch + l] = x[pixel l of the vector, moved by entry k]   for first <= k < last, or 0
+
+What a pixel is, and where its windows reach, is in tables made once a shape (``ops.nn.conv_plans``), so one function
+serves convolutions of any rank, padding and dilation, their adjoints, and vectors over the rows of several images.
+A vector of pixels is made of *runs*, pixels of one row of one image. ``tables`` are five words:
+
+    runs      int64[vectors + 1]: vector v has the runs runs[v] .. runs[v + 1] - 1
+    offsets   int64 bytes of each run: lane l reads at x + offset + l * step + moves[k]
+    masks     the lanes of a run that see the image, for each position of the kernel: 4 bytes a position
+    moves     (int64 bytes to move by, int64 bytes to its mask) of each k
+    pitch     bytes of a run's masks
+
+The *kind* is the step between lanes in elements: 1; 2, where masks hold a bit an element passed over; or 0 for any
+other, which is a sixth word, in bytes.
+"""
+
+from functools import cache
+
+from rushlight.compiler import engine
+from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.templates.conv_tile import ITEM, lanes_of, masked_load
+from rushlight.runtime import cpu
+
+PARAMS = (("ptr", "tables"), ("ptr", "x"), ("i64", "vector"), ("i64", "first"), ("i64", "last"), ("ptr", "dst"),
+          ("i64", "pitch"))
+_UNROLLED = 4       # runs of a vector with code of their own
+
+
+@cache
+def address(type_, kind):
+    """The address of the function for steps of 1, 2 or (0) any."""
+    key = f"conv gather|{type_}|{kind}|{cpu.vector_bytes()}"
+    return engine.load(key, lambda: module_text(type_, kind), ["rl_gather"], level=1, codegen_level=2)["rl_gather"]
+
+
+def module_text(type_, kind):
+    """The IR of one function."""
+    from rushlight.compiler.codegen.targets import host
+
+    m = Module(host().triple)
+    _gather(m, type_, kind)
+    return m.text()
+
+
+def _bits(f, pointer, lanes, which=0):
+    """A mask of ``lanes`` bits, the ``which``-th at ``pointer``."""
+    if lanes >= 8:
+        word = f.load(f"i{lanes}", pointer + which * lanes // 8, align=1)
+    else:
+        word = (f.load("i8", pointer, align=1).lshr(which * lanes)).cast("trunc", f"i{lanes}")
+    return f.emit(f"<{lanes} x i1>", f"bitcast i{lanes} {word.name} to <{lanes} x i1>")
+
+
+def _gather(m, type_, kind):
+    f = m.function("rl_gather", "void", PARAMS, "", "nounwind")
+    tables, x, index, first, last, dst, pitch = f.args
+    item, lanes = ITEM[type_], lanes_of(type_)
+    vec = vector(type_, lanes)
+    runs, offsets, masks, moves = (f.load("ptr", tables + 8 * i) for i in range(4))
+    mask_pitch = f.load("i64", tables + 32)
+    step = f.load("i64", tables + 40) if kind == 0 else None
+    begin = f.load("i64", runs + index * 8)
+    count = f.load("i64", runs + index * 8 + 8) - begin
+    zero = f.value(0.0, vec)
+
+    def run(i):
+        return x + f.load("i64", offsets + (begin + i) * 8), masks + (begin + i) * mask_pitch
+
+    def read(place, mask, old):
+        if kind == 1:
+            return masked_load(f, vec, place, _bits(f, mask, lanes), old, item)
+        if kind == 2:
+            low = masked_load(f, vec, place, _bits(f, mask, lanes), None, item)
+            high = masked_load(f, vec, place + lanes * item, _bits(f, mask, lanes, 1), None, item)
+            found = f.shuffle(low, high, range(0, 2 * lanes, 2))
+            # Runs have no lanes in common: what isn't there is zero, and zeros don't change bits joined by or.
+            return found if old is None else _joined(f, found, old, item, lanes)
+        name = f"llvm.masked.gather.v{lanes}{'f32' if item == 4 else 'f64'}.v{lanes}p0"
+        f.module.declared[name] = f"declare {vec} @{name}(<{lanes} x ptr>, i32, <{lanes} x i1>, {vec})"
+        iota = Value(f, "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">", f"<{lanes} x i64>")
+        steps = iota * f.splat(step, lanes)
+        places = f.emit(f"<{lanes} x ptr>", f"getelementptr i8, ptr {place.name}, <{lanes} x i64> {steps.name}")
+        return f.emit(vec, f"call {vec} @{name}(<{lanes} x ptr> {places.name}, i32 {item}, <{lanes} x i1> "
+                           f"{_bits(f, mask, lanes).name}, {vec} {(old or zero).name})")
+
+    def each(found):
+        """The loop over k for runs that are known."""
+        at = f.var("ptr", dst)
+        with f.range(first, last) as k:
+            entry = moves + k * 16
+            move, bit = f.load("i64", entry), f.load("i64", entry + 8)
+            value = None
+            for place, mask in found:
+                value = read(place + move, mask + bit, value)
+            here = at.get()
+            f.store(value or zero, here, align=item)
+            at.set(here + pitch)
+
+    for n in range(_UNROLLED + 1):
+        with f.if_(count.eq(n)):
+            each([run(i) for i in range(n)])
+            f.ret()
+    at = f.var("ptr", dst)
+    with f.range(first, last) as k:
+        entry = moves + k * 16
+        move, bit = f.load("i64", entry), f.load("i64", entry + 8)
+        total = f.var(vec, zero)
+        with f.range(count) as i:
+            place, mask = run(i)
+            total.set(read(place + move, mask + bit, total.get()))
+        here = at.get()
+        f.store(total.get(), here, align=item)
+        at.set(here + pitch)
+    f.ret()
+
+
+def _joined(f, a, b, item, lanes):
+    integer = "i32" if item == 4 else "i64"
+    return (a.cast("bitcast", integer) | b.cast("bitcast", integer)).cast("bitcast", "float" if item == 4 else "double")

@@ -1,0 +1,174 @@
+"""The gradient of convolution weights as a sum of products over pixels, as generated code.
+
+    weight_gradient(dw, x, g, partial, plan)        dw[o, k] = sum_pixels g[o, pixel] columns[k, pixel]
+
+``plan`` is an int64 array of the words in ``FIELDS`` (see ``ops.nn.conv_plans``); ``partial`` has room for
+(groups, bins, depth, width) elements. A tile of work is a bin of pixels of a group by a part of the k's. Block by
+block of pixels it turns g into rows of channels, gathers window columns (see ``conv_gather``), and adds their product,
+transposed, to its bin of ``partial``. At the end the bins are added up in order and turned: the bits depend on the
+shape, not on the number of threads.
+"""
+
+from functools import cache
+
+from rushlight.compiler import engine
+from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, read_arguments, scratch
+from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_store
+from rushlight.compiler.templates.gemm_pack import turn
+from rushlight.runtime import cpu
+
+POINTERS = ("dw", "x", "g", "partial", "failed")
+FIELDS = (
+    "tile", "gather", "gather_g",                                       # functions
+    "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the columns
+    "g_runs", "g_offsets", "g_masks", "g_moves", "g_mask_pitch", "g_lane_step",     # and of g's rows
+    "groups", "rows", "width", "depth", "height", "panels", "parts", "vectors", "bins", "gathered",
+    "units", "unit_vectors", "block_vectors", "x_unit", "x_group", "g_unit", "g_group",
+)
+INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
+SIZE = 8 * len(INDEX)
+_POINTER_FIELDS = {"dw", "x", "g", "partial", "tile", "gather", "gather_g"}
+
+
+@cache
+def kernel(type_):
+    """The builtin function weight_gradient(dw, x, g, partial, plan) for ``float`` or ``double``."""
+    from rushlight.runtime import native
+
+    symbols = native.symbols()
+    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
+    key = f"conv weight|{type_}|{cpu.vector_bytes()}"
+    found = engine.load(key, lambda: module_text(type_), ["rl_weight_gradient"], imports, level=1)
+    return native.callable_from(found["rl_weight_gradient"], "rl_weight_gradient", kernel.__doc__)
+
+
+def module_text(type_):
+    """The IR of the entry and its tasks."""
+    from rushlight.compiler.codegen.targets import host
+
+    m = Module(host().triple)
+    m.globals.append("@_Py_NoneStruct = external global i8")
+    m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
+    _turn(m, type_)
+    _bin_task(m, type_)
+    _total_task(m, type_)
+    _entry(m, type_)
+    return m.text()
+
+
+def _job(f, pointer):
+    return Job(f, pointer, INDEX, _POINTER_FIELDS)
+
+
+def _turn(m, type_):
+    """void turn(src, dst, pitch): dst[j pitch + i] = src[i lanes + j], a square of vectors."""
+    item, lanes = ITEM[type_], lanes_of(type_)
+    f = m.function("turn", "void", (("ptr", "src"), ("ptr", "dst"), ("i64", "pitch")), "internal", "nounwind")
+    src, dst, pitch = f.args
+    kind = vector(type_, lanes)
+    rows = [f.load(kind, src + i * lanes * item, align=item) for i in range(lanes)]
+    for j, column in enumerate(turn(f, rows)):
+        f.store(column, dst + pitch * j, align=item)
+    f.ret()
+
+
+def _bin_task(m, type_):
+    """Tile: a bin of a group's pixels by a part of the panels of k's."""
+    item, lanes = ITEM[type_], lanes_of(type_)
+    f = m.function("bin_task", "void", TASK, "internal", "nounwind")
+    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    job.load(*POINTERS[:4], *FIELDS)
+    square = f.buffer(lanes * lanes * item)
+    zeros = Value(f, "@zeros", "ptr")
+    size = lanes * item
+    across = job.width * item                   # bytes of a row of channels
+    strip = job.vectors * size
+    pitch = job.block_vectors * size + 64       # of a row of columns; never a multiple of a page
+    turned_size = job.block_vectors * lanes * across
+    block, turned = scratch(f, job, turned_size + (job.gathered + job.height) * pitch)
+    columns = turned + turned_size
+    each = job.bins * job.parts
+    all_vectors = job.units * job.unit_vectors
+    with f.range(begin, end) as t:
+        group, rest = t // each, t % each
+        bin_, part = rest // job.parts, rest % job.parts
+        q0 = (part * job.panels // job.parts) * job.height
+        q1 = f.minimum(((part + 1) * job.panels // job.parts) * job.height, job.depth)
+        first, last = bin_ * all_vectors // job.bins, (bin_ + 1) * all_vectors // job.bins
+        x, g = job.x + group * job.x_group, job.g + group * job.g_group
+        target = job.partial + (group * job.bins + bin_) * job.depth * across
+        with f.range(first, last, step=job.block_vectors) as v0:
+            v1 = f.minimum(v0 + job.block_vectors, last)
+            pixels = (v1 - v0) * lanes
+            with f.range(v0, v1) as v:
+                unit, local = v // job.unit_vectors, v % job.unit_vectors
+                with f.range(0, job.rows, step=lanes) as o:
+                    f.call("void", job.gather_g, job.at("g_runs"), g + unit * job.g_unit, local, o,
+                           f.minimum(o + lanes, job.rows), square, f.value(size))
+                    f.call("void", "turn", square, turned + ((v - v0) * lanes * across + o * item), across,
+                           declare=False)
+            again = f.emit("i64", f"zext i1 {v0.ne(first).name} to i64")
+            with f.range(q0, q1, step=job.gathered) as k0:
+                k1 = f.minimum(k0 + job.gathered, q1)
+                with f.range(v0, v1) as v:
+                    unit, local = v // job.unit_vectors, v % job.unit_vectors
+                    f.call("void", job.gather, job.at("runs"), x + unit * job.x_unit, local, k0, k1,
+                           columns + (v - v0) * size, pitch)
+                with f.range(k0, k1, step=job.height) as k:
+                    rows = f.minimum(job.height, k1 - k)
+                    with f.range(0, across, step=strip) as o:
+                        f.call("void", job.tile, pixels, columns + (k - k0) * pitch, pitch, turned + o, across,
+                               target + (k * across + o), across, rows, job.vectors * lanes, again, zeros)
+    f.call("void", "rl_free", block)
+    f.ret()
+
+
+def _total_task(m, type_):
+    """Tile: a vector of k's of a group, over all rows: the bins added up and turned into dw."""
+    item, lanes = ITEM[type_], lanes_of(type_)
+    f = m.function("total_task", "void", TASK, "internal", "nounwind")
+    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    job.load("dw", "partial", "rows", "width", "depth", "bins")
+    kind = vector(type_, lanes)
+    across = job.width * item
+    each = (job.depth + (lanes - 1)) // lanes
+    bin_size = job.depth * across
+    with f.range(begin, end) as t:
+        group, k = t // each, (t % each) * lanes
+        mask = below(f, job.depth - k, lanes)
+        places = [job.partial + (group * job.bins * bin_size + f.minimum(k + i, job.depth - 1) * across)
+                  for i in range(lanes)]
+        with f.range(0, job.rows, step=lanes) as o:
+            sums = []
+            for place in places:
+                total = f.var(kind, f.load(kind, place + o * item, align=item))
+                sums.append(total)
+            with f.range(1, job.bins) as b:
+                for place, total in zip(places, sums, strict=True):
+                    total.set(total.get() + f.load(kind, place + (b * bin_size + o * item), align=item))
+            for j, row in enumerate(turn(f, [total.get() for total in sums])):
+                with f.if_(o + j < job.rows):
+                    masked_store(f, row, job.dw + ((group * job.rows + o + j) * job.depth + k) * item, mask)
+    f.ret()
+
+
+def _entry(m, type_):
+    """PyObject *rl_weight_gradient(self, args, n): dw, x, g, partial, plan."""
+    f = m.function("rl_weight_gradient", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    context = f.buffer(SIZE, 8)
+    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
+    job = _job(f, context)
+    f.store(f.value(0), job.at("failed"))
+    job.load("groups", "bins", "parts", "depth")
+    lanes = lanes_of(type_)
+    state = f.call("ptr", "PyEval_SaveThread")
+    f.call("void", "rl_parallel_for", Value(f, "@bin_task", "ptr"), context, job.groups * job.bins * job.parts)
+    f.call("void", "rl_parallel_for", Value(f, "@total_task", "ptr"), context,
+           job.groups * ((job.depth + (lanes - 1)) // lanes))
+    f.call("void", "PyEval_RestoreThread", state)
+    with f.if_(f.load("i64", job.at("failed")).ne(0)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
+    none = Value(f, "@_Py_NoneStruct", "ptr")
+    f.call("void", "Py_IncRef", none)
+    f.ret(none)

@@ -1,0 +1,95 @@
+"""The three bilinear maps of convolution on arrays, by generated code.
+
+    forward(x, w, bias, ...)      adjoint_input(y, w, bias, ...)      adjoint_weight(x, y, ...)
+
+Arrays are float32 or float64, contiguous or not. Each returns None where there is no kernel: without a compiler, for
+other dtypes, and for shapes whose tables would be too large; `conv_fallback` serves those.
+"""
+
+import numpy as np
+
+from ...runtime.allocator import empty
+from ..copy import copy_array
+from . import conv_plans
+from .windows import out_size
+
+_NAMES = {np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
+_usable = None
+
+
+def _name(dtype):
+    """The dtype's name if there are kernels for it."""
+    global _usable
+    if _usable is None:
+        from ...compiler import available
+        _usable = available()
+    return _NAMES.get(dtype) if _usable else None
+
+
+def dense(a):
+    """The array in C order."""
+    if a.flags.c_contiguous:
+        return a
+    out = empty(a.shape, a.dtype)
+    copy_array(out, a)
+    return out
+
+
+def forward(x, w, bias, stride, padding, dilation, groups):
+    """y[n, o, p] = sum w[o, c, k] x[n, c, p stride - padding + k dilation] (+ bias[o])."""
+    name = _name(x.dtype)
+    n, o = x.shape[0], w.shape[0]
+    kernel, size = w.shape[2:], x.shape[2:]
+    out = tuple(map(out_size, size, kernel, stride, padding, dilation))
+    if not name or not (n and o and w.size and x.size and min(out) > 0):
+        return None
+    plans = conv_plans.forward(name, n, groups, o // groups, w.shape[1], kernel, size, out, tuple(stride),
+                               tuple(padding), tuple(dilation))
+    if plans is None:
+        return None
+    y = empty((n, o) + out, x.dtype)
+    _run(plans, y, dense(x), dense(w), bias if bias is None else dense(bias))
+    return y
+
+
+def _run(plans, y, x, w, bias):
+    for first, count, plan in plans:
+        if count == y.shape[0]:
+            plan.call(y, x, w, bias, plan.words)
+        else:
+            plan.call(y[first:first + count], x[first:first + count], w, bias, plan.words)
+
+
+def adjoint_input(y, w, bias, size, stride, padding, dilation, groups):
+    """The adjoint of `forward` in x, of spatial shape `size` (+ bias[c])."""
+    name = _name(y.dtype)
+    n, o = y.shape[:2]
+    channels, size = w.shape[1], tuple(size)
+    if not name or not (n and w.size and y.size and min(size) > 0):
+        return None
+    found = conv_plans.adjoint(name, n, groups, o // groups, channels, w.shape[2:], size, y.shape[2:], tuple(stride),
+                               tuple(padding), tuple(dilation))
+    if found is None:
+        return None
+    plans, gaps = found
+    x = empty((n, channels * groups) + size, y.dtype)
+    if gaps:
+        x[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * len(size))
+    _run(plans, x, dense(y), dense(w), bias if bias is None else dense(bias))
+    return x
+
+
+def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
+    """The adjoint of `forward` in w, of spatial shape `kernel`."""
+    name = _name(x.dtype)
+    n, o = y.shape[:2]
+    channels, kernel = x.shape[1] // groups, tuple(kernel)
+    if not name or not (n and x.size and y.size and min(kernel) > 0):
+        return None
+    plan = conv_plans.weight(name, n, groups, o // groups, channels, kernel, x.shape[2:], y.shape[2:], tuple(stride),
+                             tuple(padding), tuple(dilation))
+    if plan is None:
+        return None
+    dw = empty((o, channels) + kernel, x.dtype)
+    plan.call(dw, dense(x), dense(y), empty((plan.partial,), x.dtype), plan.words)
+    return dw

@@ -1,0 +1,275 @@
+"""What the generated convolutions are told about a shape: tables of pixels and moves, and how work is cut.
+
+A *sampling* is a linear map of images that convolutions and their adjoints share:
+
+    columns[(c, taps), (n, m)] = source[n, c, m_d step_d + offset_d[tap_d] for each dimension d]     (0 outside)
+
+for m in a grid. A convolution samples its input with steps of its stride; its adjoint in the input samples the output's
+gradient with steps of one, at one grid for each phase of the stride. Plans are made with NumPy once a shape and kept.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from ...runtime import cpu
+
+_MOST_ENTRIES = 48 << 20        # of masks of pixels by taps
+_TYPES = {"float32": "float", "float64": "double"}
+
+
+class Plan:
+    """Words for a generated function, and what keeps the tables they point to alive."""
+
+    __slots__ = ("words", "kept", "call", "partial")
+
+    def __init__(self, words, kept, call, partial=None):
+        self.words, self.kept, self.call, self.partial = words, kept, call, partial
+
+
+class Pixels:
+    """The tables of ``compiler.templates.conv_gather`` for ``n`` images of a grid, a vector of pixels at a time."""
+
+    def __init__(self, n, grid, steps, offsets, source, image, lanes, item, multiple):
+        """offsets: of each dimension a list; image: elements from image to image; multiple: of vectors in all."""
+        inner = _strides(source)
+        length = int(np.prod(grid))
+        self.count = count = n * length
+        self.vectors = vectors = -(-count // (lanes * multiple)) * multiple
+        where = np.arange(vectors * lanes)
+        there = where < count
+        self.image, rest = np.divmod(np.minimum(where, count - 1), length)
+        self.coords = np.unravel_index(rest, grid)
+        base = self.image * image
+        for m, step, stride in zip(self.coords, steps, inner):
+            base += m * (step * stride)
+        row = where // grid[-1]
+        starts = np.flatnonzero(there & ((where % lanes == 0) | np.concatenate(([True], row[1:] != row[:-1]))))
+        step = steps[-1]
+        lane = starts % lanes
+        # The kinds of gathering: lanes that follow each other, that skip one, or any (a word of its own).
+        self.kind = step if step in (1, 2) else 0
+        self.step = step * item
+        bit = np.left_shift(1, np.arange(lanes) * (2 if step == 2 else 1), dtype=np.int64)
+        bit = np.tile(bit, vectors)
+        self.runs = np.zeros(vectors + 1, np.int64)
+        np.cumsum(np.bincount(starts // lanes, minlength=vectors), out=self.runs[1:])
+        self.offsets = (base[starts] - lane * step) * item
+        taps = [len(o) for o in offsets]
+        self.masks = np.empty((len(starts), int(np.prod(taps))), np.uint32)
+        seen = [[(m * s + o >= 0) & (m * s + o < size) for o in offs]
+                for m, s, offs, size in zip(self.coords, steps, offsets, source)]
+        for t, at in enumerate(np.ndindex(*taps)):
+            valid = there
+            for d, i in enumerate(at):
+                valid = valid & seen[d][i]
+            self.masks[:, t] = np.add.reduceat(np.where(valid, bit, 0), starts)
+        self.moves = [sum(offsets[d][i] * inner[d] for d, i in enumerate(at)) for at in np.ndindex(*taps)]
+
+    def words(self, moves):
+        """The tables' words with the table of moves."""
+        return [_address(self.runs), _address(self.offsets), _address(self.masks), _address(moves),
+                self.masks.strides[0], self.step]
+
+
+def _strides(sizes):
+    out, step = [], 1
+    for size in reversed(sizes):
+        out.insert(0, step)
+        step *= size
+    return out
+
+
+def _address(array):
+    return array.__array_interface__["data"][0]
+
+
+def _moves(pixels, channels, plane, item):
+    """(bytes to move, bytes to the mask) of each k = (channel, tap)."""
+    taps = len(pixels.moves)
+    out = np.empty((channels, taps, 2), np.int64)
+    out[:, :, 0] = (np.arange(channels)[:, None] * plane + np.array(pixels.moves)) * item
+    out[:, :, 1] = np.arange(taps) * 4
+    return out.reshape(-1, 2)
+
+
+def _group(n, length, width):
+    """Images to a unit: as few as waste little of the kernels' width."""
+    best, least = 1, None
+    for g in range(1, min(n, 16) + 1):
+        strips = n // g * -(-g * length // width) + -(-(n % g) * length // width)
+        cost = strips * (1 if g == 1 else 1.04) + (4 if n % g else 0)
+        if least is None or cost < least:
+            best, least = g, cost
+    return best
+
+
+def _split(size, most):
+    """The largest even share of at most ``most``."""
+    return -(-size // max(1, -(-size // most)))
+
+
+@lru_cache(512)
+def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
+    """Plans [(first image, images, Plan)] of a product with sampled columns; None where tables would be too large.
+
+    y[n, (group, row), m_d place_d[1] + place_d[0]] = sum_{c, taps} w[...] columns. ``weights`` are, for each tap,
+    elements from a weight's first tap; ``strides`` the elements between groups, rows and channels of the weights;
+    ``out`` y's spatial sizes; ``place`` a (start, step) a dimension.
+    """
+    from ...compiler.templates import conv_gather, conv_product, conv_tile
+
+    type_ = _TYPES[dtype]
+    item, lanes = conv_tile.ITEM[type_], conv_tile.lanes_of(type_)
+    length, plane, area = int(np.prod(grid)), int(np.prod(source)), int(np.prod(out))
+    taps = len(weights)
+    depth = channels * taps
+    height, vectors = conv_tile.form(rows)
+    width = vectors * lanes
+    unit = _group(n, length, width)
+    if unit * length * taps > _MOST_ENTRIES:
+        return None
+    panels = -(-rows // height)
+    l1, l2 = cpu.caches()[:2]
+    k_block = _split(depth, max(64, (l1 * 3 // 4) // (height * item)))
+    call = conv_product.kernel(type_)
+    found = []
+    for first, count in ((0, n // unit * unit), (n // unit * unit, n % unit)):
+        if not count:
+            continue
+        images = min(unit, count)
+        pixels = Pixels(images, grid, steps, offsets, source, groups * channels * plane, lanes, item, vectors)
+        moves = _moves(pixels, channels, plane, item)
+        where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
+        whole = place == ((0, 1),) * len(grid) and out == grid
+        direct = images == 1 and whole
+        strips = pixels.vectors // vectors
+        total = count // images * strips
+        most = max(1, min(16, l2 // 2 // (k_block * width * item)))
+        large = rows * depth * item > l2
+        tile_strips = most if large else max(1, min(most, -(-total // 16)))
+        tile_strips = _split(total, tile_strips)
+        blocks = -(-total // tile_strips)
+        parts = min(panels, max(1, -(-16 // (blocks * groups)))) if depth * rows * length * count > 1 << 22 else 1
+        pieces, piece_list = _pieces(pixels, images, width, grid, out, place, groups * rows * area, whole, item)
+        words = np.array([
+            conv_tile.address(type_, height, vectors, True), conv_gather.address(type_, pixels.kind),
+            *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
+            groups, rows, depth, height, panels, parts, vectors,
+            count // images, strips, images * length, tile_strips, blocks, k_block,
+            images * groups * channels * plane * item, channels * plane * item,
+            images * groups * rows * area * item, rows * area * item, area * item,
+            strides[0] * item, strides[1] * item, int(direct),
+        ], np.int64)
+        found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
+    return tuple(found)
+
+
+def _pieces(pixels, images, width, grid, out, place, image, whole, item):
+    """Where the pixels of a unit's strips go: (first of each strip, (pixel, count, bytes to go to, step))."""
+    inner = _strides(out)
+    where = np.arange(pixels.count)
+    to = pixels.image[:pixels.count] * image
+    for m, (start, step), stride in zip(pixels.coords, place, inner):
+        to = to + (start + m[:pixels.count] * step) * stride
+    row = where // (int(np.prod(grid)) if whole else grid[-1])
+    new = np.concatenate(([True], row[1:] != row[:-1])) | (where % width == 0)
+    starts = np.flatnonzero(new)
+    counts = np.diff(np.append(starts, pixels.count))
+    table = np.stack([starts % width, counts, to[starts] * item,
+                      np.full(len(starts), place[-1][1] * item)], 1).astype(np.int64)
+    strips = -(-pixels.count // width)
+    firsts = np.zeros(strips + 1, np.int64)
+    np.cumsum(np.bincount(starts // width, minlength=strips), out=firsts[1:])
+    return firsts, np.ascontiguousarray(table)
+
+
+@lru_cache(512)
+def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offsets):
+    """A Plan for dw[o, (c, taps)] = sum g[n, o, m] columns[(c, taps), (n, m)], or None."""
+    from ...compiler.templates import conv_gather, conv_tile, conv_weight
+
+    type_ = _TYPES[dtype]
+    item, lanes = conv_tile.ITEM[type_], conv_tile.lanes_of(type_)
+    length, plane = int(np.prod(grid)), int(np.prod(source))
+    taps = int(np.prod([len(o) for o in offsets]))
+    depth = channels * taps
+    unit = max((g for g in range(1, 17) if n % g == 0), key=lambda g: (round(
+        g * length / (-(-g * length // lanes) * lanes), 2), -g))
+    if unit * length * taps > _MOST_ENTRIES:
+        return None
+    most = conv_tile.form(1 << 20)[0]
+    panels = -(-depth // most)
+    height = -(-depth // panels)
+    vectors = 1 if rows <= lanes else 2
+    width = -(-rows // (vectors * lanes)) * vectors * lanes
+    pixels = Pixels(unit, grid, steps, offsets, source, groups * channels * plane, lanes, item, 1)
+    ones = ((0,),) * len(grid)
+    gs = Pixels(unit, grid, (1,) * len(grid), ones, grid, groups * rows * length, lanes, item, 1)
+    moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, length, item)
+    l2 = cpu.caches().l2
+    total = n // unit * pixels.vectors
+    # Pixels at a time: turned gradients take at most a third of the second-level cache.
+    block = max(2, min(24, total, l2 // 3 // (width * lanes * item)))
+    gathered = max(1, min(panels, 160 // height)) * height
+    size = groups * depth * width * item
+    bins = max(1, min(16, -(-total // block), (16 << 20) // max(size, 1)))
+    block = _split(-(-total // bins), block)
+    parts = max(1, min(panels, -(-16 // (bins * groups))))
+    words = np.array([
+        conv_tile.address(type_, height, vectors, False), conv_gather.address(type_, pixels.kind),
+        conv_gather.address(type_, 1), *pixels.words(moves), *gs.words(g_moves),
+        groups, rows, width, depth, height, panels, parts, vectors, bins, gathered,
+        n // unit, pixels.vectors, block,
+        unit * groups * channels * plane * item, channels * plane * item,
+        unit * groups * rows * length * item, rows * length * item,
+    ], np.int64)
+    return Plan(words, (pixels, gs, moves, g_moves), conv_weight.kernel(type_), groups * bins * depth * width)
+
+
+@lru_cache(512)
+def forward(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
+    """Plans of y = conv(x, w) for x (n, groups channels, *size) and w (groups rows, channels, *kernel), or None."""
+    taps = int(np.prod(kernel))
+    return product(dtype, n, groups, rows, channels, size, out, stride, _offsets(kernel, padding, dilation),
+                   tuple(range(taps)), (rows * channels * taps, channels * taps, taps), out, ((0, 1),) * len(out))
+
+
+@lru_cache(512)
+def adjoint(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
+    """(plans, whether they leave gaps) of the adjoint in the input, x of spatial shape ``size`` from y of ``out``.
+
+    x[a + m stride] takes the taps i with a + padding - i dilation divisible by the stride: each such phase is a
+    convolution of y of its own, with steps of one.
+    """
+    taps = int(np.prod(kernel))
+    strides = (rows * channels * taps, taps, channels * taps)
+    flat = np.arange(taps).reshape(kernel)
+    phases = [[(a, tuple(i for i in range(k) if (a + p - i * d) % s == 0)) for a in range(min(s, extent))]
+              for k, s, p, d, extent in zip(kernel, stride, padding, dilation, size)]
+    found, gaps = [], False
+    for index in np.ndindex(*map(len, phases)):
+        chosen = [phases[d][i] for d, i in enumerate(index)]
+        if not all(indices for _, indices in chosen):
+            gaps = True
+            continue
+        grid = tuple(-(-(extent - a) // s) for (a, _), extent, s in zip(chosen, size, stride))
+        offsets = tuple(tuple((a + p - i * d) // s for i in indices)
+                        for (a, indices), s, p, d in zip(chosen, stride, padding, dilation))
+        weights = tuple(int(t) for t in flat[np.ix_(*(indices for _, indices in chosen))].reshape(-1))
+        plans = product(dtype, n, groups, channels, rows, out, grid, (1,) * len(grid), offsets, weights, strides, size,
+                        tuple((a, s) for (a, _), s in zip(chosen, stride)))
+        if plans is None:
+            return None
+        found += plans
+    return tuple(found), gaps
+
+
+def _offsets(kernel, padding, dilation):
+    return tuple(tuple(i * d - p for i in range(k)) for k, p, d in zip(kernel, padding, dilation))
+
+
+@lru_cache(512)
+def weight(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
+    """A Plan of the adjoint in the weight, or None."""
+    return weight_gradient(dtype, n, groups, rows, channels, size, out, stride, _offsets(kernel, padding, dilation))
