@@ -5,7 +5,8 @@
         y = (x - mean) * (invstd * w) + b
     backward(dx, dw, db, g, x, w, mean, invstd, words)
         db = sum g, dot = sum g * (x - mean), dw = dot * invstd, and with s = invstd * w, N = n * l
-        dx = s * g - (s * invstd^2 * dot / N * (x - mean) + s * db / N)
+        dx = s * g - (s * invstd^2 * dot / N * (x - mean) + s * db / N), without the latter where eps is 0: in
+        evaluation the statistics are constants
 
 All in C order and of one dtype; w and b hold c elements or are None. ``words`` is an int64 array: n, c, l, the bits
 of eps as a double. Sums run in float64 in an order that depends on the sizes only. A channel is a tile, so what is
@@ -157,6 +158,8 @@ def _backward_task(m, type_):
         s = t.widen(scale)
         slope = f.splat(t.narrow(s * r * r * dot / t.count), _LANES)
         shift = f.splat(t.narrow(s * total / t.count), _LANES)
+        constant = f.splat(t.eps.eq(0), _LANES)
+        slope, shift = (f.select(constant, f.value(0.0, v.type), v) for v in (slope, shift))
         scale = f.splat(scale, _LANES)
         for at, mask, _ in t.vectors(c):
             g, x = t.load(t.g, at, mask), t.load(t.x, at, mask)

@@ -21,7 +21,7 @@ from ..reduce_common import compiled
 from ..registry import function, public
 from .kernels import elementwise, name_of, row_sums
 
-_FLOAT32 = np.dtype(np.float32)
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _NOTHING = np.zeros(0, np.float32)
 _F = ("torch.nn.functional",)
 _TF = ("torch", "torch.nn.functional")
@@ -93,6 +93,31 @@ def _dense(a):
     return a if a is None or a.flags.c_contiguous else np.ascontiguousarray(a)
 
 
+def _channels_last(a, always=False):
+    """The array with its channels moved behind, if it is C-contiguous then; else None, or with `always` a copy."""
+    if not always and (not a.size or not compiled() or a.dtype.kind == "c"):
+        return None
+    if a.ndim > 2:
+        a = np.moveaxis(a, 1, -1)
+    return a if a.flags.c_contiguous else np.ascontiguousarray(a) if always else None
+
+
+def _channels_second(a):
+    return np.moveaxis(a, -1, 1) if a.ndim > 2 else a
+
+
+@cache
+def _column_words(rows, n, eps):
+    from ...compiler.templates.columnnorm import forward_words, layout
+    return forward_words(rows, n, eps), layout(rows, n)[1]
+
+
+@cache
+def _column_gradient_words(rows, n, training):
+    from ...compiler.templates.columnnorm import backward_words, layout
+    return backward_words(rows, n, training), layout(rows, n)[1]
+
+
 def _batch_grads(g0, input, weight, running_mean, running_var, out1, out2, training, eps, needs):
     if state.grad:
         return _batch_grads_differentiable(g0, input, weight, running_mean, running_var, training, eps,
@@ -127,6 +152,14 @@ def _batch_grads_differentiable(g, x, w, running_mean, running_var, training, ep
            vjp=Joint(_batch_grads), node="NativeBatchNormBackward0")
 def _batch_norm(x, w, b, rm, rv, training, eps):
     """(normalized, mean, 1/std) with statistics a channel, from the batch or the running ones."""
+    last = _channels_last(x) if training else None
+    if last is not None:
+        d, wide, c = x.dtype, _param_type(x.dtype), x.shape[1]
+        words, bins = _column_words(x.size // c, c, eps)
+        y, mean, rstd = empty(last.shape, d), empty((c,), wide), empty((c,), wide)
+        _template("columnnorm", "forward", d)(y, mean, rstd, empty((bins, 2, c), wide), last, _param(w, wide),
+                                              _param(b, wide), words)
+        return _channels_second(y), mean, rstd
     way = training and _native(x, w, b, eps)
     if way:
         (forward, _), words = way
@@ -156,12 +189,21 @@ def _batch_norm(x, w, b, rm, rv, training, eps):
            "(Tensor, Tensor, Tensor)", vjp={}, node="NativeBatchNormBackwardBackward0")
 def batch_norm_backward(g, x, w, rm, rv, mean, invstd, training, eps):
     """Gradients of input, weight and bias."""
-    way = training and g.dtype == x.dtype and _native(x, w, None, eps)
+    last = _channels_last(x)
+    if last is not None:
+        d, wide, c = x.dtype, _param_type(x.dtype), x.shape[1]
+        words, bins = _column_gradient_words(x.size // c, c, bool(training))
+        dx, dw, db = empty(last.shape, d), empty((c,), wide), empty((c,), wide)
+        g = _channels_last(g if g.dtype == d else converted(g, d), True)
+        _template("columnnorm", "backward", d)(dx, dw, db, empty((bins, 2, c), wide), g, last, _param(w, wide),
+                                               _param(mean, wide), _param(invstd, wide), words)
+        return _channels_second(dx), dw, db
+    way = g.dtype == x.dtype and _native(x, w, None, eps if training else 0.0)
     if way:
         (_, backward), words = way
         c, dt = x.shape[1], x.dtype
         dx, dw, db = empty(x.shape, dt), np.empty(c, dt), np.empty(c, dt)
-        backward(dx, dw, db, _dense(g), _dense(x), _dense(w), _dense(mean), _dense(invstd), words)
+        backward(dx, dw, db, _dense(g), _dense(x), _dense(w), _param(mean, dt), _param(invstd, dt), words)
         return dx, dw, db
     x3, g3 = _channels(_wide(np.ascontiguousarray(x))), _channels(_wide(np.ascontiguousarray(g)))
     dt = x3.dtype
@@ -504,7 +546,8 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     if eps is None:
         from ...dtypes import finfo, float32
         eps = finfo(float32 if input.dtype.is_low_precision else input.dtype).eps
-    if (weight is None or weight.dtype is input.dtype) and input.dtype.is_floating_point and input._a.size and compiled():
+    if (weight is None or weight.dtype is input.dtype) and input.dtype.is_floating_point and input._a.size and \
+            compiled():
         return _rms_norm(input, shape, weight, float(eps))[0]
     x = input.float() if input.dtype.is_low_precision else input
     y = x * (x * x).mean(
@@ -512,6 +555,61 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
     if weight is not None:
         y = y * weight
     return y.to(input.dtype)
+
+
+def _group_grads(g0, input, weight, group, eps, out1, out2, needs):
+    if state.grad:
+        x = input.reshape(input.shape[0], group, -1)
+        mean = x.mean(2, True)
+        centered = x - mean
+        rstd = (centered * centered).mean(2, True).add(eps).rsqrt()
+        xhat = centered * rstd
+        per_channel = (1, -1) + (1,) * (input.dim() - 2)
+        gw = (g0 if weight is None else g0 * weight.reshape(per_channel)).reshape(x.shape)
+        dx = rstd * (gw - gw.mean(2, True) - xhat * (gw * xhat).mean(2, True))
+        dims = [0, *range(2, input.dim())]
+        return (dx.reshape(input.shape), (g0 * xhat.reshape(input.shape)).sum(dims) if needs[1] else None,
+                g0.sum(dims) if needs[2] else None)
+    dx, dw, db = _group_norm_backward(g0, input, weight, group, out1, out2, needs[1] or needs[2])
+    return dx, dw if needs[1] else None, db if needs[2] else None
+
+
+@cache
+def _group_words(shape, group, eps):
+    from ...compiler.templates.groupnorm import forward_words
+    return forward_words(shape[0], group, shape[1] // group, math.prod(shape[2:]), eps)
+
+
+@cache
+def _group_gradient_words(shape, group, affine):
+    from ...compiler.templates.groupnorm import backward_words
+    return backward_words(shape[0], group, shape[1] // group, math.prod(shape[2:]), affine)
+
+
+@primitive("native_group_norm(Tensor input, Tensor? weight, Tensor? bias, int group, float eps) -> "
+           "(Tensor, Tensor, Tensor)", vjp=Joint(_group_grads))
+def _group_norm(x, w, b, group, eps):
+    """(normalized, mean, 1/std) with statistics a group of channels of a sample."""
+    d, wide = x.dtype, _param_type(x.dtype)
+    y, mean, rstd = empty(x.shape, d), empty((x.shape[0], group), wide), empty((x.shape[0], group), wide)
+    _template("groupnorm", "forward", d)(y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide),
+                                         _group_words(x.shape, group, eps))
+    return y, mean, rstd
+
+
+@primitive("native_group_norm_backward(Tensor grad, Tensor input, Tensor? weight, int group, Tensor mean, "
+           "Tensor rstd, bool affine) -> (Tensor, Tensor, Tensor)", vjp={})
+def _group_norm_backward(g, x, w, group, mean, rstd, affine):
+    """Gradients of input, weight and bias."""
+    d, wide, c = x.dtype, _param_type(x.dtype), x.shape[1]
+    g = g if g.dtype == d else converted(g, d)
+    dx, dw, db, part = empty(x.shape, d), _NOTHING, _NOTHING, _NOTHING
+    if affine:
+        dw, db, part = empty((c,), wide), empty((c,), wide), empty((x.shape[0], c, 2), _FLOAT64)
+    _template("groupnorm", "backward", d, bool(affine))(
+        dx, dw, db, part, _dense(g), _dense(x), _param(w, wide), _param(mean, wide), _param(rstd, wide),
+        _group_gradient_words(x.shape, group, bool(affine)))
+    return dx, dw, db
 
 
 @public(namespaces=_TF, method=False)
@@ -532,6 +630,9 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enable
                                f"{list(input.shape)}")
     if not input.numel():
         return input * 1 if weight is None else input * weight.reshape(1, -1, *(1,) * (input.dim() - 2))
+    if compiled() and input.dtype.is_floating_point and all(
+            t is None or t.dtype is input.dtype or input.dtype.is_low_precision for t in (weight, bias)):
+        return _group_norm(input, weight, bias, num_groups, float(eps))[0]
     size = input.numel() // (n * num_groups)
     y = _layer_norm(input.reshape(n * num_groups, size), (size,), None, None, float(eps))[0]
     y = y.reshape(input.shape)
