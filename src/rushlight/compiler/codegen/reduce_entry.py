@@ -44,10 +44,10 @@ MAX_DIMS = 64
 PARALLEL_FROM = 32768
 PART_ELEMENTS = 32768
 MOST_PARTS = 256
-MOST_STATE_BYTES = 2048
-# Column tiles that one task walks down together, and rows it takes at a time.
-TILES_TOGETHER = 16
-ROWS_TOGETHER = 16
+STATES_BYTES = 32768
+# Column tiles that one task walks down together (if their states fit), and rows it takes at a time.
+TILES_TOGETHER = 64
+ROWS_TOGETHER = 8
 MOST_ROWS = 4096
 # A reduced dimension shorter than this is walked by columns if outputs are plenty.
 SHORT = 32
@@ -277,7 +277,7 @@ def _plan(m):
     # Short rows one after the other: as many together as there are lanes.
     together = (desc[1].eq(1) & step_in.eq(desc[first + HEADER]) & (length <= (desc[STATE] >> 32)) & (kept >= 8)
                 & ~inner_kept)
-    columns = (inner_kept & ((kept >= 4) | (kept >= length))) | few | together
+    columns = (inner_kept & ((kept >= 2) | (kept >= length))) | few | together
     context[STRETCH] = f.select(together, f.value(MOST_ROWS), f.value(ROWS_TOGETHER))
     context[BY_COLUMNS] = columns.cast("zext", "i64")
     outer = f.var("i64", 1)
@@ -305,7 +305,8 @@ def _plan(m):
     fewest = (f.value(PART_ELEMENTS) + weight - 1).udiv(weight)
     wanted = (unit_count + fewest - 1).udiv(fewest)
     wanted = f.select(wanted > MOST_PARTS, f.value(MOST_PARTS), wanted)
-    wanted = f.select((tiles >= 64) | (wanted < 1), f.value(1), wanted)
+    enough = tiles >= f.select(columns, f.value(8 * TILES_TOGETHER), f.value(64))
+    wanted = f.select(enough | (wanted < 1), f.value(1), wanted)
     part_rows = (unit_count + wanted - 1).udiv(wanted)
     part_rows = f.select(part_rows < 1, f.value(1), part_rows)
     context[PART_ROWS] = part_rows
@@ -317,8 +318,8 @@ def _plan(m):
     group = (f.value(PARALLEL_FROM) + work - 1).udiv(work)
     group = f.select(columns & (group < TILES_TOGETHER), f.value(TILES_TOGETHER), group)
     # ... but leave several tasks where there is much to do.
-    group = f.select(columns & (context[PARTS].eq(1)) & (tiles < 2 * TILES_TOGETHER)
-                     & (work * tiles > 4 * PARALLEL_FROM), f.value(4), group)
+    group = f.select(columns & (context[PARTS].eq(1)) & (tiles < 8 * TILES_TOGETHER)
+                     & (work * tiles > 4 * PARALLEL_FROM), (tiles + 7).udiv(8), group)
     context[GROUP] = group
     context[GROUPS] = (tiles + group - 1).udiv(group)
     f.ret()
@@ -334,7 +335,7 @@ def _run_groups(m):
     operands, outputs, state_size = desc[3], desc[0], desc[STATE] & 0xffffffff
     lanes, parts = desc[LANES], context[PARTS]
     columns = context[BY_COLUMNS].ne(0)
-    states = f.buffer(TILES_TOGETHER * MOST_STATE_BYTES)
+    states = f.buffer(STATES_BYTES)
     tile_pointers = _Words(f, f.buffer(8 * MAX_OPERANDS * TILES_TOGETHER))
     row_pointers = _Words(f, f.buffer(8 * MAX_OPERANDS))
     widths = _Words(f, f.buffer(8 * TILES_TOGETHER))
@@ -342,6 +343,7 @@ def _run_groups(m):
     steps = context.at(_step(context, REDUCED_TABLE, f.value(0), 0))
     scalars = context.at(SCALARS)
     row_length, cut = context[REDUCED_TABLE], context[CUT]
+    most = f.minimum(f.value(STATES_BYTES).udiv(state_size), f.value(TILES_TOGETHER))
 
     with f.range(f.args[1], f.args[2]) as task:
         group, part = task.udiv(parts), task.urem(parts)
@@ -351,8 +353,7 @@ def _run_groups(m):
         tile = f.var("i64", group * context[GROUP])
         with f.loop() as tiles:
             tiles.break_if(tile.get() >= tile_end)
-            together = f.select(columns, f.minimum(tile_end - tile.get(), f.value(TILES_TOGETHER)),
-                                f.value(1))
+            together = f.select(columns, f.minimum(tile_end - tile.get(), most), f.value(1))
             with f.range(together) as t:
                 _tile_pointers(f, context, operands, lanes, columns, tile.get() + t, t,
                                tile_pointers, widths)

@@ -123,64 +123,60 @@ class Walk:
         values = [tuple(x.get() for x in vs) for vs in (into, run)]
         self.put(into, self.reducer.absorb(self.f, *values))
 
-    def blocks(self, begin, end, step, into, body):
-        """Call ``body(run, i, k)`` for all i: in whole groups of ``unrolled``, then one by one; returns the last run.
+    def blocks(self, end, step, reach, into, body):
+        """Call ``body(run, i, k)`` for i + k steps from 0 while ``reach`` elements are left, in groups, then singly.
 
-        What is left over beyond ``end`` belongs to the caller, who extends the returned run and then absorbs it.
+        Returns the last run and the next i: what is left up to ``end`` is for the caller to add, who then absorbs it.
         """
         f, reducer, u = self.f, self.reducer, self.unrolled
-        i = f.var("i64", begin)
-        if not reducer.block:
-            with f.loop() as loop:
-                at = i.get()
-                loop.break_if(at + (u * step) > end)
-                for k in range(u):
-                    body(into, at, k)
-                i.set(at + u * step)
-            run = into
-        else:
-            with f.loop() as loop:
-                at = i.get()
-                loop.break_if(at + (reducer.block * step) > end)
-                run = self.fresh(self.lanes)
-                if u == 1:
-                    with f.range(at, at + reducer.block * step, step=step) as j:
-                        body(run, j, 0)
-                else:
-                    for k in range(u):
-                        body(run, at, k)
-                self.absorb(into, run)
-                i.set(at + reducer.block * step)
-            run = self.fresh(self.lanes)
+        i = f.var("i64", 0)
+        group = reducer.block or u
         with f.loop() as loop:
             at = i.get()
-            loop.break_if(at + step > end)
+            loop.break_if(at + (step * (group - 1) + reach) > end)
+            run = self.fresh(self.lanes) if reducer.block else into
+            if u == 1:
+                with f.range(at, at + step * group, step=step) as j:
+                    body(run, j, 0)
+            else:
+                for k in range(u):
+                    body(run, at, k)
+            if reducer.block:
+                self.absorb(into, run)
+            i.set(at + step * group)
+        run = self.fresh(self.lanes) if reducer.block else into
+        with f.loop() as loop:
+            at = i.get()
+            loop.break_if(at + reach > end)
             body(run, at, 0)
             i.set(at + step)
         return run, i
 
     # ------------------------------------------------------------ forms
 
-    def flat(self, n, position, into):
-        """Over n elements side by side."""
+    def flat(self, n, position, into, step=None):
+        """Over n elements side by side, ``step`` (by default all lanes) in a vector; further lanes hold junk."""
         f, lanes = self.f, self.lanes
+        step = f.value(lanes) if step is None else step
 
-        def load(i, k=0, mask=None):
+        def load(i, mask=None):
             loaded = []
             for base, dtype, size in zip(self.bases, self.spec.in_dtypes, self.sizes):
-                here = base + i * size + k * lanes * size
-                type_ = vector(MEMORY[dtype], lanes)
+                here, type_ = base + i * size, vector(MEMORY[dtype], lanes)
                 loaded.append(f.load(type_, here, size) if mask is None else self.part(type_, here, size, mask, n - i))
             return self.value(loaded, lanes)
 
         def body(run, i, k):
-            self.add(run, load(i, k), position(i + k * lanes) if self.has_index else None, None)
+            i = i + step * k
+            self.add(run, load(i), position(i), None)
 
-        run, i = self.blocks(0, n, lanes, into, body)
-        left = i.get()
-        with f.if_(left < n):
-            valid = iota(f, lanes) < f.splat((n - left).cast("trunc", "i32"), lanes)
-            self.add(run, load(left, 0, valid), position(left), valid)
+        run, i = self.blocks(n, step, lanes, into, body)
+        with f.loop() as loop:
+            left = i.get()
+            loop.break_if(left >= n)
+            valid = iota(f, lanes) < f.splat(f.minimum(n - left, lanes).cast("trunc", "i32"), lanes)
+            self.add(run, load(left, valid), position(left), valid)
+            i.set(left + step)
         if run is not into:
             self.absorb(into, run)
 
@@ -197,28 +193,27 @@ class Walk:
         return buffer
 
     def narrow(self):
-        """Fewer outputs than lanes, side by side, rows one after the other: as one row whose lanes repeat."""
+        """Fewer outputs than lanes, side by side, rows one after the other: several rows in a vector."""
         f, lanes, width, n = self.f, self.lanes, self.width, self.n
         size, = self.sizes
-        fits = self.along[0].eq(size) & (width < lanes) & self.down[0].eq(width * size) & (n * width >= 2 * lanes)
-        with f.if_(fits), f.if_(f.value(lanes).urem(width).eq(0)):
+        fits = self.along[0].eq(size) & (width <= lanes // 2) & self.down[0].eq(width * size) & (n * width >= 2 * lanes)
+        with f.if_(fits):
             rows = iota(f, lanes, "i64").udiv(f.splat(width, lanes)) if self.has_index else iota(f, lanes, "i64")
-
-            def position(i):
-                return offsets(i.udiv(width)) if self.has_index else None
-
             offsets = self.positions(rows, self.index_step)
             first = self.state[0].get() if self.reducer.uses_first else None
-            total = [f.var(v.type, v) for v in self.reducer.initial(f, lanes, first)]
-            self.flat(n * width, position, total)
-            half = lanes // 2
-            while half:
-                with f.if_(width <= half):
-                    now = tuple(x.get() for x in total)
-                    turned = tuple(f.shuffle(x, x, [(i + half) % lanes for i in range(lanes)]) for x in now)
-                    self.put(total, self.reducer.merge(f, now, turned))
-                half //= 2
-            self.put(self.state, self.reducer.merge(f, *(tuple(x.get() for x in v) for v in (self.state, total))))
+            start = self.reducer.initial(f, lanes, first)
+            total = [f.var(v.type, v) for v in start]
+            together = f.value(lanes).udiv(width)
+            self.flat(n * width, lambda i: offsets(i.udiv(width)) if self.has_index else None, total, together * width)
+            # Row by row of what the lanes hold, from memory.
+            sizes = [size_of(split(v.type)[0]) for v in start]
+            buffers = [f.buffer(2 * b * lanes) for b in sizes]
+            for buffer, b, now, empty in zip(buffers, sizes, total, start):
+                f.store(now.get(), buffer, 8)
+                f.store(empty, buffer + b * lanes, 8)
+            with f.range(together) as row:
+                held = tuple(f.load(v.type, buffer + row * width * b, b) for v, buffer, b in zip(start, buffers, sizes))
+                self.put(self.state, self.reducer.merge(f, tuple(x.get() for x in self.state), held))
             self.end()
 
     def short(self):
@@ -283,7 +278,7 @@ class Walk:
                 loaded.append(f.load(vector(MEMORY[dtype], lanes), base + (i + k) * down, size))
             self.add(run, self.value(loaded, lanes), position(i + k) if self.has_index else None, None)
 
-        run, _ = self.blocks(0, self.n, 1, self.state, body)
+        run, _ = self.blocks(self.n, f.value(1), f.value(1), self.state, body)
         if run is not self.state:
             self.absorb(self.state, run)
 

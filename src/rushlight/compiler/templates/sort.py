@@ -1,6 +1,6 @@
 """Sorting of rows: stable, with the positions the elements came from.
 
-    sort_kernel(dtype)(values, indices, x, words)       x (rows, n) in C order, indices int64; words: rows, n, descending
+    sort_kernel(dtype)(values, indices, x, words)     x (rows, n) in C order, indices int64; words: rows, n, descending
 
 Short rows are sorted by counting for each element those before it, longer ones by digits of their keys from the
 lowest (D. E. Knuth, TAOCP 5.2.5, algorithm R); digits that all elements share are passed over. Long rows are cut in
