@@ -10,7 +10,7 @@ import numpy as np
 
 from ...runtime.allocator import empty
 from ..copy import copy_array
-from . import conv_plans
+from . import conv_plans, depthwise_plans
 from .windows import out_size
 
 _NAMES = {np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
@@ -43,6 +43,12 @@ def forward(x, w, bias, stride, padding, dilation, groups):
     out = tuple(map(out_size, size, kernel, stride, padding, dilation))
     if not name or not (n and o and w.size and x.size and min(out) > 0):
         return None
+    if depthwise_plans.serves(w.shape[1], groups, kernel, name):
+        plan = depthwise_plans.forward(name, n, groups, o // groups, kernel, size, out, tuple(stride), tuple(padding),
+                                       tuple(dilation))
+        y = empty((n, o) + out, x.dtype)
+        plan.call(y, dense(x), dense(w), bias if bias is None else dense(bias), plan.words)
+        return y
     plans = conv_plans.forward(name, n, groups, o // groups, w.shape[1], kernel, size, out, tuple(stride),
                                tuple(padding), tuple(dilation))
     if plans is None:
@@ -67,6 +73,12 @@ def adjoint_input(y, w, bias, size, stride, padding, dilation, groups):
     channels, size = w.shape[1], tuple(size)
     if not name or not (n and w.size and y.size and min(size) > 0):
         return None
+    if depthwise_plans.serves(channels, groups, kernel := w.shape[2:], name):
+        plan = depthwise_plans.adjoint(name, n, groups, o // groups, kernel, size, y.shape[2:], tuple(stride),
+                                       tuple(padding), tuple(dilation))
+        x = empty((n, groups) + size, y.dtype)
+        plan.call(x, dense(y), dense(w), bias if bias is None else dense(bias), plan.words)
+        return x
     found = conv_plans.adjoint(name, n, groups, o // groups, channels, w.shape[2:], size, y.shape[2:], tuple(stride),
                                tuple(padding), tuple(dilation))
     if found is None:
@@ -86,6 +98,12 @@ def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
     channels, kernel = x.shape[1] // groups, tuple(kernel)
     if not name or not (n and x.size and y.size and min(kernel) > 0):
         return None
+    if depthwise_plans.serves(channels, groups, kernel, name):
+        plan = depthwise_plans.weight(name, n, groups, o // groups, kernel, x.shape[2:], y.shape[2:], tuple(stride),
+                                      tuple(padding), tuple(dilation))
+        dw = empty((o, 1) + kernel, x.dtype)
+        plan.call(dw, dense(x), dense(y), None, plan.words)
+        return dw
     plan = conv_plans.weight(name, n, groups, o // groups, channels, kernel, x.shape[2:], y.shape[2:], tuple(stride),
                              tuple(padding), tuple(dilation))
     if plan is None:
