@@ -7,9 +7,11 @@ from ..dtypes import scalar_name
 from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import broadcast_shapes, wrap_dim
 from ..tensor.tensor import wrap
+from . import walks
+from .copy import converted
 from .dispatch import primitive
 from .registry import public
-from .rows import add_rows
+from .selection import Mask
 from .slicing import zeros_array
 
 
@@ -21,31 +23,20 @@ def long_index(name, index, what="index"):
 
 # ---------------------------------------------------------------- gather
 
-def window_of(a, dim, shape):
-    """`a` cut to `shape` in all dimensions but `dim`."""
-    return a[tuple([slice(None) if d == dim else slice(0, n) for d, n in enumerate(shape)])]
-
-
-def check_range(index, n, dim, text="index {i} is out of bounds for dimension {dim} with size {n}"):
-    """Raise for an index outside [0, n)."""
-    if index.size:
-        low, high = index.min(), index.max()
-        if low < 0 or high >= n:
-            raise (RuntimeError if "{dim}" in text else IndexError)(
-                text.format(i=low if low < 0 else high, dim=dim, n=n))
+def out_of_range(index, n, dim):
+    """The error for the first index outside [0, n)."""
+    i = walks.first_outside(index, n)
+    return RuntimeError(f"index {i} is out of bounds for dimension {dim} with size {n}")
 
 
 @primitive("gather(Tensor self, int dim, Tensor index, bool sparse_grad) -> Tensor",
            vjp={"self": lambda g, self_shape, dim, index: _gather_backward(g, self_shape, dim, index)})
 def _gather(a, dim, index, sparse_grad):
-    if not a.ndim or not index.ndim:
-        a1 = a.reshape(1) if not a.ndim else a
-        check_range(index, a1.shape[0], dim)
-        return a1.take(index.reshape(-1)).reshape(index.shape)
-    check_range(index, a.shape[dim], dim)
-    if index.dtype != np.int64:
-        index = index.astype(np.int64)
-    return np.ascontiguousarray(np.take_along_axis(window_of(a, dim, index.shape), index, dim))
+    out = alloc(index.shape, a.dtype)
+    a1, i1 = a if a.ndim else a.reshape(1), index if index.ndim else index.reshape(1)
+    if walks.get(a1, dim, i1, out.reshape(i1.shape)):
+        raise out_of_range(index, a1.shape[dim], dim)
+    return out
 
 
 def _gather_backward(g, shape, dim, index):
@@ -120,37 +111,37 @@ def _index_select(a, dim, index):
     if not a.ndim:
         return a.copy()
     index = index.reshape(-1)
-    if index.size:
-        low, high = index.min(), index.max()
-        if low < 0 or high >= a.shape[dim]:
-            raise IndexError("index out of range in self")
     out = alloc((*a.shape[:dim], index.size, *a.shape[dim + 1:]), a.dtype)
-    return np.take(a, index, dim, out, "clip") if a.size else out
+    if walks.get_rows(a, dim, index, out):
+        raise IndexError("index out of range in self")
+    return out
 
 
 @primitive("_index_select_backward(Tensor grad, int[] shape, int dim, Tensor index) -> Tensor",
            node="IndexAddBackward0",
            vjp={"grad": lambda g, dim, index: _index_select(g, dim, index)})
 def _index_select_backward(grad, shape, dim, index):
-    out = zeros_array(shape, grad.dtype)
     if not shape:
+        out = zeros_array(shape, grad.dtype)
         out[...] = grad.sum()
         return out
-    add_slices(out, dim, index.reshape(-1), grad)
+    return summed_slices(shape, dim, index.reshape(-1), grad)
+
+
+def summed_slices(shape, dim, index, values):
+    """Zeros of `shape` with the slices `values` of dimension `dim` added at the positions `index`."""
+    d = values.dtype
+    if walks.narrow(d) and d.kind != "c":
+        single = np.dtype(np.float32)
+        return converted(summed_slices(shape, dim, index, converted(values, single, "C")), d, "C")
+    out = zeros_array(shape, d)
+    add_slices(out, dim, index, values)
     return out
 
 
 def add_slices(out, dim, index, values):
-    """``out[..., index[k], ...] += values[..., k, ...]`` on dimension `dim`, repeats adding up."""
-    moved = np.moveaxis(out, dim, 0)
-    width = out.size // out.shape[dim] if out.shape[dim] else 0
-    v = np.moveaxis(values, dim, 0).reshape(len(index), width)
-    if moved.flags.c_contiguous:
-        add_rows(moved.reshape(out.shape[dim], width), index, v)
-        return
-    rows = np.ascontiguousarray(moved).reshape(out.shape[dim], width)
-    add_rows(rows, index, v)
-    moved[...] = rows.reshape(moved.shape)
+    """``out[..., index[k], ...] += values[..., k, ...]`` on dimension `dim`, in the order of k."""
+    walks.combine_rows("add", out, dim, index, values)
 
 
 @public(out=True)
@@ -172,21 +163,25 @@ def index_select(input, dim, index):
            vjp={"self": lambda g, self_shape, index: _take_backward(g, self_shape, index)})
 def _take(a, index):
     n = a.size
-    if index.size and (index.min() < -n or index.max() >= n):
-        if not n:
-            raise IndexError("take(): tried to take from an empty tensor")
-        raise IndexError("out of range: tried to access index "
-                         f"{index[(index < -n) | (index >= n)].flat[0]} on a tensor of {n} elements.")
-    return a.reshape(-1).take(index)
+    out = alloc(index.shape, a.dtype)
+    if index.size and not n:
+        raise IndexError("take(): tried to take from an empty tensor")
+    if walks.get_rows(a.reshape(-1), 0, index.reshape(-1), out.reshape(-1), True):
+        raise beyond_elements(index, n)
+    return out
+
+
+def beyond_elements(index, n):
+    """The error for the first index that is no position among n elements."""
+    return IndexError(f"out of range: tried to access index {walks.first_outside(index, n, True)} on a tensor of "
+                      f"{n} elements.")
 
 
 @primitive("_take_backward(Tensor grad, int[] shape, Tensor index) -> Tensor", node="PutBackward0",
            vjp={"grad": lambda g, index: _take(g, index)})
 def _take_backward(grad, shape, index):
     out = zeros_array(shape, grad.dtype)
-    flat = out.reshape(-1, 1)
-    i = index.reshape(-1)
-    add_rows(flat, np.where(i < 0, i + len(flat), i), grad.reshape(-1, 1))
+    walks.combine_rows("add", out.reshape(-1), 0, index.reshape(-1), grad.reshape(-1), True)
     return out
 
 
@@ -205,7 +200,7 @@ def take(input, index):
            vjp={"self": lambda g, self, mask: _masked_select_backward(g, self, mask)})
 def _masked_select(a, mask):
     shape = np.broadcast_shapes(a.shape, mask.shape)
-    return np.broadcast_to(a, shape)[np.broadcast_to(mask, shape)]
+    return Mask(np.broadcast_to(mask, shape)).pack(np.broadcast_to(a, shape))
 
 
 def _masked_select_backward(g, self, mask):

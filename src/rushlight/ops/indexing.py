@@ -9,14 +9,15 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.modes import state
-from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import can_expand, wrap_dim
 from ..tensor.tensor import Tensor, make_view, resolve_bits, shallow, wrap
+from . import advanced, walks
+from .copy import converted, fresh
 from .creation import number_for
 from .dispatch import attach, needs_grad, primitive
 from .inplace import check, rebase
 from .registry import FUNCTIONS, METHODS, public
-from .rows import accumulate_rows, linear_index
+from .selection import Mask
 from .slicing import _select, _slice, slice_bounds, zeros_array
 from .views import alias, untracked, window_on
 
@@ -59,59 +60,23 @@ def writable(t):
 
 # ---------------------------------------------------------------- advanced indexing
 
-def _where(error):
-    return IndexError(str(error).replace("axis", "dimension"))
-
-
-def _key(indices):
-    return tuple([_FULL if i is None else i for i in indices])
-
-
-def _gather(a, indices):
-    """``a[indices]`` for index arrays (None: the whole dimension), row-major."""
-    try:
-        if len(indices) == 1 and indices[0].dtype.kind != "b":
-            idx = indices[0]
-            n = a.shape[0]
-            if n == 0:
-                if idx.size:
-                    raise IndexError("index is out of bounds for dimension with size 0")
-                return a[idx]
-            if a.nbytes // n * idx.size < 65536:
-                return a.take(idx, 0)
-            out = alloc(idx.shape + a.shape[1:], a.dtype)
-            if idx.size and (idx.min() < -n or idx.max() >= n):
-                bad = idx[(idx < -n) | (idx >= n)].flat[0]
-                raise IndexError(f"index {bad} is out of bounds for dimension 0 with size {n}")
-            np.take(a, idx if idx.size == 0 or idx.min() >= 0 else idx % n, 0, out, "clip")
-            return out
-        r = a[_key(indices)]
-    except IndexError as error:
-        raise _where(error) from None
-    return r if r.flags.c_contiguous else np.ascontiguousarray(r).reshape(r.shape)
-
-
 @primitive("index.Tensor(Tensor self, Tensor?[] indices) -> Tensor",
            vjp={"self": lambda g, self_shape, indices: _index_backward(g, self_shape, indices)})
 def _index(a, indices):
-    return _gather(a, indices)
+    return advanced.get(a, indices)
 
 
 @primitive("_index_backward(Tensor grad, int[] shape, Tensor?[] indices) -> Tensor",
            node="IndexPutBackward0", vjp={"grad": lambda g, indices: _index(g, indices)})
 def _index_backward(grad, shape, indices):
-    out = zeros_array(shape, grad.dtype)
-    _add_at(out, indices, grad)
+    d = grad.dtype
+    if walks.narrow(d) and d.kind != "c":
+        wide = zeros_array(shape, np.dtype(np.float32))
+        advanced.add(wide, indices, converted(grad, wide.dtype, "C"))
+        return converted(wide, d, "C")
+    out = zeros_array(shape, d)
+    advanced.add(out, indices, grad)
     return out
-
-
-def _add_at(out, indices, values):
-    """``out[indices] += values``, elements that are addressed repeatedly getting every share."""
-    if len([i for i in indices if i is not None]) == 1 and indices[-1].dtype.kind == "b":
-        out[_key(indices)] += values
-        return
-    rows, flat, back = linear_index(out, indices, values)
-    accumulate_rows(rows, flat, back)
 
 
 @primitive("index_put(Tensor self, Tensor?[] indices, Tensor values, bool accumulate) -> Tensor",
@@ -119,25 +84,13 @@ def _add_at(out, indices, values):
                 g if accumulate else _index_put(g, indices, g.new_zeros(()), False),
                 "values": lambda g, indices: _index(g, indices)})
 def _index_put(a, indices, values, accumulate):
-    out = a.copy()
+    out = fresh(a)
     _write(out, indices, values, accumulate)
     return out
 
 
 def _write(out, indices, values, accumulate):
-    try:
-        if accumulate:
-            _add_at(out, indices, values)
-        else:
-            out[_key(indices)] = values
-    except IndexError as error:
-        raise _where(error) from None
-    except ValueError as error:
-        shape = np.empty(out.shape, bool)[_key(indices)].shape
-        if can_expand(values.shape, shape):
-            raise error
-        raise RuntimeError(f"shape mismatch: value tensor of shape {list(values.shape)} cannot be "
-                           f"broadcast to indexing result of shape {list(shape)}") from None
+    (advanced.add if accumulate else advanced.put)(out, indices, values)
 
 
 def index_tensors(input, indices):
@@ -167,7 +120,9 @@ def index_tensors(input, indices):
             if type(x._a) is not _ndarray:
                 raise NotImplementedError("boolean indexing has no meta rule: its result's size depends "
                                           "on the data")
-            out.extend([wrap(c) for c in np.nonzero(x._a)])
+            if len(indices) == 1 and m:
+                return [x if name == "bool" else x.to(dtypes.bool_)]
+            out.extend([wrap(c) for c in (Mask(x._a != 0).coordinates() if m else np.nonzero(x._a))])
         else:
             raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
     if len(out) > len(shape):
@@ -600,16 +555,15 @@ def nonzero(input, *, as_tuple=False):
     if type(a) is not _ndarray:
         raise NotImplementedError("nonzero has no meta rule: its result's size depends on the data")
     if as_tuple:
-        if not a.ndim:
-            a = a.reshape(1)
-        return tuple([wrap(np.ascontiguousarray(c, np.int64)) for c in _nonzero(a)])
+        return tuple([wrap(c) for c in _mask_of(a if a.ndim else a.reshape(1)).coordinates()])
     if not a.ndim:
         return wrap(np.empty((int(bool(a)), 0), np.int64))
-    cols = _nonzero(a)
-    out = np.empty((len(cols[0]), a.ndim), np.int64)
-    for k, c in enumerate(cols):
-        out[:, k] = c
-    return wrap(out)
+    return wrap(_mask_of(a).coordinates(by_element=True))
+
+
+def _mask_of(a):
+    """The mask of the elements that are not zero."""
+    return Mask(a if a.dtype.kind == "b" else a != a.dtype.type(0))
 
 
 @public("nonzero_static", out=True)
@@ -622,12 +576,6 @@ def nonzero_static(input, *, size, fill_value=-1):
     out = np.full((size, a.ndim), fill_value, np.int64)
     out[:len(rows)] = rows
     return wrap(out)
-
-
-def _nonzero(a):
-    if a.dtype.kind == "V" or a.dtype.type.__module__ == "ml_dtypes":
-        a = a != a.dtype.type(0)
-    return np.nonzero(a)
 
 
 @public()

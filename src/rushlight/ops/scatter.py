@@ -7,6 +7,8 @@ from ..dtypes import scalar_name
 from ..record import Joint
 from ..tensor.geometry import wrap_dim
 from ..tensor.tensor import Tensor, resolve_bits, wrap
+from . import walks
+from .copy import fresh
 from .creation import number_for
 from .dispatch import primitive
 from .gather import (
@@ -14,15 +16,14 @@ from .gather import (
     _index_select,
     _take,
     add_slices,
+    beyond_elements,
     check_gather,
-    check_range,
     long_index,
-    window_of,
+    out_of_range,
 )
 from .indexing import mutate, writable
 from .inplace import apply
 from .registry import public
-from .rows import add_rows
 from .slicing import _slice
 
 _ndarray = np.ndarray
@@ -38,7 +39,7 @@ def _zero_at(g, dim, index):
            vjp={"self": lambda g, dim, index: _zero_at(g, dim, index),
                 "src": lambda g, dim, index, src_shape: _source_part(g, dim, index, src_shape)})
 def _scatter_src(a, dim, index, src):
-    out = a.copy()
+    out = fresh(a)
     _put(out, dim, index, src)
     return out
 
@@ -46,7 +47,7 @@ def _scatter_src(a, dim, index, src):
 @primitive("scatter.value(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
            node="ScatterBackward1", vjp={"self": lambda g, dim, index: _zero_at(g, dim, index)})
 def _scatter_value(a, dim, index, value):
-    out = a.copy()
+    out = fresh(a)
     _put(out, dim, index, value)
     return out
 
@@ -64,58 +65,35 @@ def _source_part(g, dim, index, shape):
     return full
 
 
-def _put(out, dim, index, src):
-    """``out[index[i][j]][j] = src[i][j]`` in place; of repeated positions the last wins."""
+def _into(out, dim, index, src, walk):
+    """``walk(out, dim, index, src)`` on the part of `src` that the index names, checked."""
     if not index.size:
         return
-    if not out.ndim:
-        check_range(index, 1, 0)
-        out[...] = src if not isinstance(src, _ndarray) else src.reshape(-1)[-1]
-        return
-    check_range(index, out.shape[dim], dim)
-    if isinstance(src, _ndarray):
-        src = src.reshape(1) if not src.ndim else src
+    target = out if out.ndim else out.reshape(1)
+    index = index if index.ndim else index.reshape(1)
+    if not isinstance(src, _ndarray):
+        src = np.broadcast_to(np.array(src, out.dtype), index.shape)
+    elif src.shape != index.shape:
+        src = src if src.ndim else src.reshape(1)
         src = src[tuple([slice(0, n) for n in index.shape])]
-    np.put_along_axis(window_of(out, dim, index.shape), index.astype(np.int64, copy=False), src, dim)
+    if walk(target, dim, index, src):
+        raise out_of_range(index, target.shape[dim], dim)
 
 
-def _positions(out, dim, index):
-    """Positions in the flattened (row-major) `out` that a scatter writes to."""
-    shape = out.shape
-    flat = np.zeros(index.shape, np.int64)
-    for d in range(len(shape)):
-        if d == dim:
-            flat = flat * shape[d] + index
-        else:
-            k = np.arange(index.shape[d]).reshape((-1,) + (1,) * (len(shape) - d - 1))
-            flat = flat * shape[d] + k
-    return flat.reshape(-1)
-
-
-def _window_source(src, index):
-    return src[tuple([slice(0, n) for n in index.shape])].reshape(-1) if src.ndim else src.reshape(-1)
+def _put(out, dim, index, src):
+    """``out[index[i][j]][j] = src[i][j]`` in place; of repeated positions the last wins."""
+    _into(out, dim, index, src, walks.put)
 
 
 def _add(out, dim, index, src):
-    if not index.size:
-        return
-    if not out.ndim:
-        check_range(index, 1, 0)
-        add_rows(out.reshape(1, 1), np.zeros(index.size, np.int64),
-                 src.reshape(-1)[:index.size].reshape(-1, 1))
-        return
-    check_range(index, out.shape[dim], dim)
-    flat = out.reshape(-1, 1) if out.flags.c_contiguous else np.ascontiguousarray(out).reshape(-1, 1)
-    add_rows(flat, _positions(out, dim, index), _window_source(src, index).reshape(-1, 1))
-    if not out.flags.c_contiguous:
-        out[...] = flat.reshape(out.shape)
+    _into(out, dim, index, src, lambda *args: walks.combine("add", *args))
 
 
 @primitive("scatter_add(Tensor self, int dim, Tensor index, Tensor src) -> Tensor",
            vjp={"self": lambda g: g,
                 "src": lambda g, dim, index, src_shape: _source_part(g, dim, index, src_shape)})
 def _scatter_add(a, dim, index, src):
-    out = a.copy()
+    out = fresh(a)
     _add(out, dim, index, src)
     return out
 
@@ -167,31 +145,14 @@ def _finish(call, input, d, index, src, inplace):
 
 
 def _multiply(out, dim, index, src):
-    _reduce_at(np.multiply, out, dim, index, src)
-
-
-def _reduce_at(ufunc, out, dim, index, src):
-    if not index.size:
-        return
-    target = out.reshape(1) if not out.ndim else out
-    index = index.reshape(1) if not index.ndim else index
-    check_range(index, target.shape[dim], dim)
-    flat = np.ascontiguousarray(target).reshape(-1)
-    values = _window_source(src.reshape(1) if not src.ndim else src, index)
-    if flat.dtype.itemsize == 2 and flat.dtype.kind not in "iu":
-        wide = flat.astype(np.float32)
-        ufunc.at(wide, _positions(target, dim, index), values.astype(np.float32))
-        flat = wide.astype(flat.dtype)
-    else:
-        ufunc.at(flat, _positions(target, dim, index), values)
-    target[...] = flat.reshape(target.shape)
+    _into(out, dim, index, src, lambda *args: walks.combine("mul", *args))
 
 
 @primitive("_scatter_multiply(Tensor self, int dim, Tensor index, Tensor src) -> Tensor",
            node="ScatterBackward2",
            vjp=Joint(lambda g, self, dim, index, src: _no_multiply()))
 def _scatter_multiply(a, dim, index, src):
-    out = a.copy()
+    out = fresh(a)
     _multiply(out, dim, index, src)
     return out
 
@@ -250,10 +211,7 @@ def _start(out, dim, index, reduce, include_self):
 
 def _counts(shape, dim, index, include_self):
     c = np.full(shape, 1 if include_self else 0, np.int64)
-    if c.ndim:
-        np.add.at(c.reshape(-1), _positions(c, dim, index), 1)
-    else:
-        c += index.size
+    _add(c, dim, index, 1)
     return np.maximum(c, 1)
 
 
@@ -262,7 +220,7 @@ def _counts(shape, dim, index, include_self):
            vjp=Joint(lambda g, out, self, dim, index, src, reduce, include_self:
                      _scatter_reduce_grad(g, out, self, dim, index, src, reduce, include_self)))
 def _scatter_reduce(a, dim, index, src, reduce, include_self):
-    out = a.copy()
+    out = fresh(a)
     if not index.size:
         return out
     _start(out, dim, index, reduce, include_self)
@@ -276,8 +234,8 @@ def _scatter_reduce(a, dim, index, src, reduce, include_self):
             else:
                 out = (out / n.astype(np.float32 if d.itemsize == 2 else out.real.dtype)).astype(d)
     else:
-        _reduce_at({"prod": np.multiply, "amax": np.maximum, "amin": np.minimum}[reduce], out, dim,
-                   index, src)
+        op = {"prod": "mul", "amax": "max", "amin": "min"}[reduce]
+        _into(out, dim, index, src, lambda *args: walks.combine(op, *args))
     return out
 
 
@@ -354,13 +312,12 @@ def _check_index(name, input, dim, index):
     return d
 
 
-def _at(a, dim, index, text="index out of range in self"):
-    """Key of the slices `index` of dimension `dim`, checked."""
+def _at(a, dim, index):
+    """The positions `index` of dimension `dim` as a vector, checked."""
     n = a.shape[dim] if a.ndim else 1
     i = index.reshape(-1)
-    if i.size and (i.min() < 0 or i.max() >= n):
-        bad = i[(i < 0) | (i >= n)][0]
-        raise IndexError(text.format(i=bad, n=n, dim=dim))
+    if walks.outside(i, n):
+        raise IndexError("index out of range in self")
     return i
 
 
@@ -369,7 +326,7 @@ def _at(a, dim, index, text="index out of range in self"):
                 "source": lambda g, dim, index, source_shape, alpha:
                 _scaled(_index_select(g, dim, index).reshape(source_shape), alpha)})
 def _index_add(a, dim, index, source, alpha):
-    out = a.copy()
+    out = fresh(a)
     _add_index(out, dim, index, source, alpha)
     return out
 
@@ -382,12 +339,9 @@ def _add_index(out, dim, index, source, alpha):
     i = _at(out, dim, index)
     if alpha != 1:
         source = (source * source.dtype.type(alpha)).astype(source.dtype, copy=False)
-    if not out.ndim:
-        add_rows(out.reshape(1, 1), np.zeros(source.size, np.int64), source.reshape(-1, 1))
-        return
     if not source.ndim:
-        source = source.reshape(1)
-    add_slices(out, dim, i, source)
+        source = source.reshape((1,) * max(out.ndim, 1))
+    add_slices(out if out.ndim else out.reshape(1), dim, i, source)
 
 
 def _check_add(name, input, dim, index, source):
@@ -435,18 +389,18 @@ def index_add_(input, dim, index, source, *, alpha=1):
                 _index_select(g, dim, index).expand(source_shape) if source_shape else
                 _index_select(g, dim, index).squeeze()})
 def _index_copy(a, dim, index, source):
-    out = a.copy()
+    out = fresh(a)
     _copy_index(out, dim, index, source)
     return out
 
 
 def _copy_index(out, dim, index, source):
-    i = _at(out, dim, index, "index_copy_(): index {i} is out of bounds for dimension {dim} with size "
-            "{n}")
-    if not out.ndim:
-        out[...] = source.reshape(-1)[-1]
-        return
-    out[(slice(None),) * dim + (i,)] = source
+    i = index.reshape(-1)
+    target = out if out.ndim else out.reshape(1)
+    if walks.put_rows(target, dim, i, source.reshape(source.shape or (1,) * target.ndim)):
+        n = target.shape[dim]
+        raise IndexError(f"index_copy_(): index {walks.first_outside(i, n)} is out of bounds for dimension {dim} with "
+                         f"size {n}")
 
 
 def _check_copy(input, dim, index, source):
@@ -498,7 +452,7 @@ def index_copy_(input, dim, index, source):
 @primitive("index_fill.int_Scalar(Tensor self, int dim, Tensor index, Scalar value) -> Tensor",
            vjp={"self": lambda g, dim, index: g.index_fill(dim, index, 0)})
 def _index_fill(a, dim, index, value):
-    out = a.copy()
+    out = fresh(a)
     _fill_index(out, dim, index, value)
     return out
 
@@ -508,7 +462,7 @@ def _index_fill(a, dim, index, value):
            vjp={"self": lambda g, dim, index: g.index_fill(dim, index, 0),
                 "value": lambda g, dim, index: _filled_gradient(g, dim, index)})
 def _index_fill_tensor(a, dim, index, value):
-    out = a.copy()
+    out = fresh(a)
     _fill_index(out, dim, index, value)
     return out
 
@@ -521,15 +475,11 @@ def _filled_gradient(g, dim, index):
 
 
 def _fill_index(out, dim, index, value):
-    n = out.shape[dim] if out.ndim else 1
     i = index.reshape(-1)
-    if i.size and (i.min() < -n or i.max() >= n):
+    target = out if out.ndim else out.reshape(1)
+    shape = (*target.shape[:dim], i.size, *target.shape[dim + 1:])
+    if walks.put_rows(target, dim, i, np.broadcast_to(np.asarray(value, out.dtype), shape), True):
         raise IndexError("index out of range in self")
-    if not out.ndim:
-        if i.size:
-            out[...] = value
-        return
-    out[(slice(None),) * dim + (i,)] = value
 
 
 def _fill_args(input, dim, index, value):
@@ -604,23 +554,18 @@ def index_reduce_(input, dim, index, source, reduce, *, include_self=True):
                 g if accumulate else g.put(index, source.new_zeros(source.shape), False),
                 "source": lambda g, index, source_shape: _take(g, index).reshape(source_shape)})
 def _put_flat(a, index, source, accumulate):
-    out = np.ascontiguousarray(a).copy()
+    out = fresh(a)
     _write_flat(out, index, source, accumulate)
-    return out.reshape(a.shape)
+    return out
 
 
 def _write_flat(out, index, source, accumulate):
-    n = out.size
-    i = index.reshape(-1)
-    if i.size and (i.min() < -n or i.max() >= n):
-        bad = i[(i < -n) | (i >= n)][0]
-        raise IndexError(f"out of range: tried to access index {bad} on a tensor of {n} elements.")
-    i = np.where(i < 0, i + n, i)
-    flat = out.reshape(-1) if out.flags.c_contiguous else np.ascontiguousarray(out).reshape(-1)
-    if accumulate:
-        add_rows(flat.reshape(-1, 1), i, source.reshape(-1, 1))
-    else:
-        flat[i] = source.reshape(-1)
+    flat = out.reshape(-1)
+    i, source = index.reshape(-1), source.reshape(-1)
+    bad = walks.combine_rows("add", flat, 0, i, source, True) if accumulate else walks.put_rows(
+        flat, 0, i, source, True)
+    if bad:
+        raise beyond_elements(i, flat.size)
     if not out.flags.c_contiguous:
         out[...] = flat.reshape(out.shape)
 

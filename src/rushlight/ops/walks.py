@@ -86,29 +86,47 @@ def _rows(op, a, dim, index, v, wrap):
                   outer, n * step, 0, count * step)
 
 
+def launch(op, a, index, v, n, step, wrap, picked, before, after):
+    """A kernel run on geometry: the picked dimension (size, step in index, step in v), then the dimensions before and
+    after it as (size, step in a, in index, in v). All steps are bytes."""
+    kernel = _kernel(op, a.dtype)
+    dims = merged(before)
+    m = picked[0]
+    tail = merged(after)
+    inner = (1, 0, 0, 0)
+    if tail:
+        inner = tail.pop()
+    elif m == 1 and dims:
+        inner = dims.pop()
+    words = [w for four in reversed(dims + tail) for w in four]
+    return kernel(a, index, v, n, step, wrap, *picked, *inner, *words)
+
+
+def merged(dims):
+    """Dimensions (size, steps ...) without those of size 1, those that run on joined."""
+    out = []
+    for d in dims:
+        s = d[0]
+        if s == 1:
+            continue
+        if out:
+            last = out[-1]
+            if last[1] == d[1] * s and last[2] == d[2] * s and last[3] == d[3] * s:
+                out.pop()
+                d = (s * last[0], *d[1:])
+        out.append(d)
+    return out
+
+
 def _walk(op, a, dim, index, v, wrap):
-    n = a.shape[dim]
     if not index.size:
         return False
     index = positions(index)
-    kernel = _kernel(op, a.dtype)
-    if not kernel:
+    if not _kernel(op, a.dtype):
         return _numpy(op, a, dim, index, v, wrap)
-    a_steps, i_steps, v_steps = a.strides, index.strides, v.strides
-    dims = []
-    last = -1
-    for d, s in enumerate(index.shape):
-        if s == 1 or d == dim:
-            continue
-        steps = (a_steps[d], i_steps[d], v_steps[d])
-        if dims and steps[0] * s == dims[-1][1] and steps[1] * s == dims[-1][2] and steps[2] * s == dims[-1][3]:
-            s *= dims.pop()[0]
-        dims.append((s, *steps))
-        last = d
-    m = index.shape[dim]
-    inner = dims.pop() if dims and (last > dim or m == 1) else (1, 0, 0, 0)
-    words = [w for four in reversed(dims) for w in four]
-    return kernel(a, index, v, n, a_steps[dim], wrap, m, i_steps[dim], v_steps[dim], *inner, *words)
+    dims = list(zip(index.shape, a.strides, index.strides, v.strides))
+    m, step, im, vm = dims[dim]
+    return launch(op, a, index, v, a.shape[dim], step, wrap, (m, im, vm), dims[:dim], dims[dim + 1:])
 
 
 def _numpy(op, a, dim, index, v, wrap):
@@ -161,6 +179,15 @@ def combine(op, a, dim, index, v, wrap=False):
 
 
 def _wide(walk, op, a, dim, index, v, wrap):
+    if a.dtype.kind == "c" and op == "add" and a.ndim:
+        # Two numbers each: a last dimension more.
+        real = np.dtype(np.float32 if a.itemsize == 8 else np.float64)
+        if walk is _rows:
+            shape = [1] * a.ndim
+            shape[dim] = -1
+            index = np.broadcast_to(index.reshape(shape), v.shape)
+        pair = np.broadcast_to(index[..., None], (*index.shape, 2))
+        return _walk(op, _parts(a, real), dim, pair, _parts(v, real), wrap)
     if not narrow(a.dtype):
         return walk(op, a, dim, index, v, wrap)
     from .copy import converted, copy_array
@@ -169,3 +196,8 @@ def _wide(walk, op, a, dim, index, v, wrap):
     bad = walk(op, wide, dim, index, converted(v, single, "C"), wrap)
     copy_array(a, wide)
     return bad
+
+
+def _parts(a, real):
+    """A complex array as real and imaginary parts along a last dimension, without a copy."""
+    return np.lib.stride_tricks.as_strided(a.real, (*a.shape, 2), (*a.strides, real.itemsize))

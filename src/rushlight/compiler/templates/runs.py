@@ -2,7 +2,7 @@
 
     join(out, [part, ...], outer, size)          out (outer, w0 + w1 + ..) from parts (outer, w0), (outer, w1) ..
     fill(out, word, nbytes)                      `nbytes` of `out` become the 8 bytes of the int `word` again and again
-    triangle(out, a, rows, size, h, w, diagonal, upper)    planes (h, w) of `size`-byte elements, zeros beyond a diagonal
+    triangle(out, a, rows, size, h, w, diagonal, upper)    planes (h, w) of `size`-byte elements, cut at a diagonal
 
 All arrays are in C order. Tiles are fixed ranges of bytes, or of rows.
 """
