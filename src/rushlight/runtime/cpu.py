@@ -3,6 +3,7 @@
     features() -> frozenset[str]       LLVM's names: "avx2", "fma", "avx512f", "avx512-bf16"...
     vector_bytes() -> int              64 with AVX-512, 32 with AVX2, else 16
     caches() -> Caches                 bytes of L1 data, L2 and the share of L3, per core
+    amx() -> bool                      whether this process may use AMX's tiles (bfloat16 and int8)
     usable_cores() -> int              affinity mask and cgroup limits taken into account
     physical_memory() -> int           bytes, cgroup limit taken into account
 
@@ -108,6 +109,28 @@ def vector_bytes() -> int:
     if has("avx2", "fma"):
         return 32
     return 16
+
+
+_ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA = 158, 0x1023, 18  # Linux on x86-64: asm/prctl.h
+
+
+@cache
+def amx() -> bool:
+    """Whether this process may use AMX's tiles for bfloat16 and int8, together with AVX-512.
+
+    Linux gives the room to save tiles only to processes that ask for it. What is granted holds for all
+    threads, the running ones too, and for children of a fork.
+    """
+    if machine() != "x86_64" or not is_linux() or vector_bytes() != 64:
+        return False
+    if not has("amx-tile", "amx-bf16", "amx-int8"):
+        return False
+    import ctypes
+
+    request = ctypes.CDLL(None).syscall
+    request.restype = ctypes.c_long
+    arguments = _ARCH_PRCTL, _REQUEST_PERMISSION, _TILE_DATA
+    return request(*(ctypes.c_long(x) for x in arguments)) == 0
 
 
 def _read(path: str) -> str:

@@ -108,6 +108,8 @@ def _load(dtype):
         imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
         imports["rl_inner"] = _pairs_address() if _pairs(dtype.name) else gemm_address(_INNER[dtype.name])
         addresses = _code(dtype.name, dtype.num, ["rl_gemm", "rl_call"], imports)
+        if dtype.name == "bfloat16" and cpu.amx():
+            addresses = _route().half(addresses, dtype.num)
     else:
         addresses = _real(dtype.name)
     call = native.callable_from(addresses["rl_call"], f"gemm_{dtype.name}", kernel.__doc__)
@@ -115,13 +117,22 @@ def _load(dtype):
     return found
 
 
+@cache
 def _real(name):
     """Addresses in the module of a dtype with kernels of its own."""
     if name not in _ELEMENTS:
         raise TypeError(f"gemm: no kernel of its own for {name}")
     imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
     exports = ["rl_gemm", "rl_call", "rl_gemm_fused", *_STRIPS]
-    return _code(name, np.dtype(name).num, exports, imports)
+    found = _code(name, np.dtype(name).num, exports, imports)
+    return _route().real(found) if name == "float32" and cpu.amx() else found
+
+
+def _route():
+    """What chooses between tiles and vectors; of use on CPUs with AMX only."""
+    from rushlight.compiler.templates import gemm_route
+
+    return gemm_route
 
 
 def _code(name, type_num, exports, imports):
