@@ -426,3 +426,28 @@ def test_no_warnings_in_ordinary_use():
         warnings.simplefilter("error")
         for name in DENSE:
             getattr(optim, name)([param()]).step()
+
+
+def test_zero_grad_keeps_gradients_and_empties_them():
+    ps = [torch.nn.Parameter(torch.ones(shape)) for shape in ((3, 4), (), (0, 2), (5,))]
+    ps.append(torch.nn.Parameter(torch.ones(6, 4, dtype=torch.float64)))
+    ps.append(torch.nn.Parameter(torch.ones(2, dtype=torch.complex64)))
+    optimizer = torch.optim.SGD(ps, lr=0.1)
+    for p in ps:
+        p.grad = torch.full_like(p, float("nan"))
+    ps[-2].grad = torch.full((4, 6), float("inf"), dtype=torch.float64).t()
+    ps[0].grad.requires_grad_()
+    before = [p.grad for p in ps]
+    versions = [g._version for g in before]
+    optimizer.zero_grad(set_to_none=False)
+    assert all(p.grad is g for p, g in zip(ps, before, strict=True))
+    assert all(bool((g == 0).all()) and not g.requires_grad for g in before)
+    assert [g._version for g in before] == [v + 1 for v in versions]
+
+    x = torch.ones(3, requires_grad=True)
+    optimizer = torch.optim.SGD([x], lr=0.1)
+    x.square().sum().backward(create_graph=True)
+    grad = x.grad
+    assert grad.grad_fn is not None
+    optimizer.zero_grad(set_to_none=False)
+    assert x.grad is grad and grad.grad_fn is None and grad.tolist() == [0, 0, 0]

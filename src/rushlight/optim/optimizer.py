@@ -11,6 +11,7 @@ from copy import deepcopy
 from itertools import chain
 
 import rushlight as torch
+from rushlight.optim import fused
 from rushlight.utils.hooks import RemovableHandle
 
 __all__ = [
@@ -371,19 +372,26 @@ class Optimizer:
                 for p in group["params"]:
                     p.grad = None
             return
+        grads = []
         for group in self.param_groups:
             for p in group["params"]:
                 grad = p.grad
                 if grad is not None:
                     if grad.grad_fn is not None:
                         grad.detach_()
-                    else:
+                    elif grad.requires_grad:
                         grad.requires_grad_(False)
-                    grad.zero_()
+                    grads.append(grad)
+        for grad in fused.map_(_zero, grads):
+            grad.zero_()
 
     def step(self, closure=None):
         """Update the parameters once; ``closure`` re-evaluates the model and returns the loss."""
         raise NotImplementedError
+
+
+def _zero(s, x):
+    return 0.0
 
 
 def _closure_loss(closure):
