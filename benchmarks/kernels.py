@@ -248,10 +248,13 @@ def allowed_seconds(case, limits, threads):
         found = case.flops / (limits["threads"][str(threads)][case.kind] * 1e9), case.kind
     total = case.reads + case.writes
     if total:
-        # The rates of the nearest smaller size of arrays: an upper bound.
-        rates = [r for size, r in limits["memory"] if size <= total] or [limits["memory"][0][1]]
+        # What a last-level cache holds goes at its rate. Of somewhat larger work a part stays there, so that
+        # a share of memory's bandwidth can come out above 1.
+        small, middle, large = (rates for _, rates in limits["memory"])
+        l2, l3 = limits["caches"]
+        rates = small if total <= l2 * threads else middle if total <= l3 * threads else large
         kind = "copy" if case.reads and case.writes else "read" if case.reads else "fill"
-        found = max(found, (total / (rates[-1][kind] * 1e9), "memory"))
+        found = max(found, (total / (rates[kind] * 1e9), "memory"))
     return found
 
 

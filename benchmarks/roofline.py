@@ -6,7 +6,8 @@ The arithmetic loops keep their accumulators in registers and touch no memory; t
 arrays, each way with plain and with non-temporal stores, and the better one counts. ``limits()`` gives
 
     {"threads": {1: {"f32": GFLOP/s, "f64": ..., "bf16": ..., "int8": ...}, 2: ...},
-     "memory": [(bytes of all arrays, {"read": GB/s, "copy": ..., "fill": ...}), ...]}
+     "memory": [(bytes of all arrays, {"read": GB/s, "copy": ..., "fill": ...}), ...],
+     "caches": (bytes of L2, bytes of L3's share), a core}
 
 A bf16 or int8 rate is that of the CPU's own instruction for it, or of float32 where it has none.
 """
@@ -169,7 +170,7 @@ def memory_limits(threads, addresses):
 def limits(threads=(1, 2)):
     addresses = _addresses()
     return {"threads": {t: arithmetic_limits(t, addresses) for t in threads},
-            "memory": memory_limits(max(threads), addresses)}
+            "memory": memory_limits(max(threads), addresses), "caches": cpu.caches()[1:]}
 
 
 def better(a, b):
@@ -177,7 +178,7 @@ def better(a, b):
     return {"threads": {t: {k: max(v, b["threads"][t][k]) for k, v in rates.items()}
                         for t, rates in a["threads"].items()},
             "memory": [(size, {k: max(v, other[k]) for k, v in rates.items()})
-                       for (size, rates), (_, other) in zip(a["memory"], b["memory"])]}
+                       for (size, rates), (_, other) in zip(a["memory"], b["memory"])], "caches": a["caches"]}
 
 
 def describe(found):
