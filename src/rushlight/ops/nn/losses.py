@@ -8,11 +8,13 @@ import numpy as np
 from ... import dtypes
 from ...autograd.modes import state
 from ...compiler import scalar as s
+from ...dtypes import BY_NP, FLOAT
 from ...record import Joint, Record
 from ...tensor.tensor import wrap
 from .. import dispatch
 from ..dispatch import attach, needs_grad
 from ..pointwise.core import pointwise, run
+from ..reduce_common import compiled
 from ..registry import function, public
 
 _F = ("torch.nn.functional",)
@@ -52,36 +54,59 @@ def _elementwise(name, formula, params=(), node=None, vjp=None):
     decl = "".join(f", Scalar {p}" for p in params)
     term = pointwise(f"_{name}_terms(Tensor self, Tensor target{decl}) -> Tensor", formula, vjp=vjp)
     rec = term.record
+    rules, kernels = [], {}
 
     def gradients(g, self, target, reduction, extra, needs):
-        plan = dispatch.make_plan(rec, 3)
+        if not rules:
+            found = dispatch.make_plan(rec, 3).rules
+            rules.extend((None, ()) if r is None else (r[0], dispatch._names(r[0])[1:]) for r in found)
         if reduction == MEAN:
             g = g / max(self.numel(), 1)
-        out = []
-        for need, rule in zip(needs, plan.rules):
-            if not need or rule is None:
-                out.append(None)
-                continue
-            fn = rule[0]
-            named = {"self": self, "target": target, **dict(zip(params, extra))}
-            out.append(fn(g, *[named[n] for n in dispatch._names(fn)[1:]]))
-        return tuple(out)
+        named = {"self": self, "target": target, **dict(zip(params, extra))}
+        return tuple([fn(g, *[named[n] for n in names]) if need and fn is not None else None
+                      for need, (fn, names) in zip(needs, rules)])
 
     whole = Record(f"{name}(Tensor self, Tensor target, int reduction, float[] extra) -> Tensor",
                    "fused", vjp=Joint(gradients), node=node)
     whole.module = __name__
 
+    def fused(x, t, reduction, extra):
+        """The reduced loss of two arrays in one pass, or None."""
+        d = x.dtype
+        if reduction == NONE or t.dtype != d or x.shape != t.shape or not x.size or not x.ndim:
+            return None
+        k = kernels.get((d, reduction))
+        if k is None:
+            kind = BY_NP.get(d)
+            if kind is None or kind.category != FLOAT or kind.itemsize < 2 or not compiled():
+                return None
+            from ...compiler import reduce_kernel, trace
+            k = kernels[d, reduction] = reduce_kernel(
+                "sum" if reduction == SUM else "mean", [kind.name] * 2, kind.name, ["float64"] * len(params),
+                pre=trace(formula, "ff", "f" * len(params))[0]).call
+        out = np.empty((), d)
+        k(out, x, t, (1 << x.ndim) - 1, *extra)
+        return out
+
     def call(input, target, reduction, extra=()):
+        x, t = input._a, target._a
         recording = state.grad and (needs_grad(input) or needs_grad(target))
-        prev, state.grad = state.grad, False
-        try:
-            terms = run(rec, (input, target), tuple(extra))
-            if reduction == MEAN:
-                terms = terms.mean()
-            elif reduction == SUM:
-                terms = terms.sum()
-        finally:
-            state.grad = prev
+        if type(x) is type(t) is np.ndarray and not input._bits and not target._bits:
+            terms = fused(x, t, reduction, extra)
+        else:
+            terms = None
+        if terms is not None:
+            terms = wrap(terms)
+        else:
+            prev, state.grad = state.grad, False
+            try:
+                terms = run(rec, (input, target), tuple(extra))
+                if reduction == MEAN:
+                    terms = terms.mean()
+                elif reduction == SUM:
+                    terms = terms.sum()
+            finally:
+                state.grad = prev
         if recording:
             attach(whole, (input, target, reduction, tuple(extra)), (terms,))
         return terms
