@@ -119,6 +119,6 @@ def _flat_batch(a, batch):
             return None
         acc = t * s
     if a.flags.c_contiguous:
-        return a.reshape(-1, *a.shape[-2:])
+        return a.reshape(n, *a.shape[-2:])
     step = next((t for s, t in zip(reversed(lead), reversed(st)) if s != 1), 0)
     return np.lib.stride_tricks.as_strided(a, (n, *a.shape[-2:]), (step, *a.strides[-2:]))

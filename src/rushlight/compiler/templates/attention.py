@@ -99,7 +99,8 @@ class Job:
         f = self.f
         kind = value.type
         element = kind[1:-1].split(" x ")[1]
-        name = f"llvm.masked.store.v{self.lanes}{ {'float': 'f32', 'double': 'f64', 'half': 'f16'}.get(element, element)}.p0"
+        short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
+        name = f"llvm.masked.store.v{self.lanes}{short}.p0"
         f.module.declared[name] = f"declare void @{name}({kind}, ptr, {mask.type})"
         f.line(f"call void @{name}({kind} {value.name}, ptr align 1 {place.name}, {mask.type} {mask.name})")
 

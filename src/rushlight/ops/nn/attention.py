@@ -1,68 +1,12 @@
-"""Attention: scaled dot products, and the multi-head form over packed projections.
-
-softmax(q k^T / sqrt(d) + mask) v. Vaswani et al. arXiv:1706.03762.
-"""
+"""Multi-head attention over packed projections. Vaswani et al., arXiv:1706.03762."""
 
 import math
 
 from ... import dtypes
 from ..registry import FUNCTIONS, function, public
+from .scaled_dot_product import scaled_dot_product_attention
 
 _F = ("torch.nn.functional",)
-
-
-@public(namespaces=_F, method=False)
-def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False,
-                                 scale=None, enable_gqa=False):
-    """softmax(scale * query key^T + mask) value.
-
-    query (..., l, e), key (..., s, e), value (..., s, v) -> (..., l, v). A bool mask keeps where True;
-    another is added. is_causal masks the future; enable_gqa shares key heads among groups of query
-    heads. Rows that are masked whole give zero.
-    """
-    if attn_mask is not None and is_causal:
-        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when "
-                           "is_causal=True")
-    if not (query.dtype is key.dtype is value.dtype):
-        raise RuntimeError("Expected query, key, and value to have the same dtype, but got query.dtype: "
-                           f"{query.dtype} key.dtype: {key.dtype} and value.dtype: {value.dtype} instead.")
-    if query.dim() < 2 or key.dim() < 2 or value.dim() < 2:
-        raise RuntimeError("Expected query, key, and value to all be  at least 2 dimensional, but got "
-                           f"query.dim: {query.dim()}, key.dim: {key.dim()} and value.dim: "
-                           f"{value.dim()} instead.")
-    if query.dtype.is_low_precision:
-        mask = attn_mask.float() if attn_mask is not None and attn_mask.is_floating_point() else attn_mask
-        return scaled_dot_product_attention(query.float(), key.float(), value.float(), mask, dropout_p,
-                                            is_causal, scale, enable_gqa).to(query.dtype)
-    if enable_gqa:
-        key = key.repeat_interleave(query.shape[-3] // key.shape[-3], -3)
-        value = value.repeat_interleave(query.shape[-3] // value.shape[-3], -3)
-    weights = _weights(query, key, attn_mask, is_causal, scale)
-    if dropout_p > 0.0:
-        weights = function("dropout", "torch.nn.functional")(weights, dropout_p, True)
-    return weights @ value
-
-
-def _weights(query, key, mask, is_causal, scale):
-    scale = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    root = math.sqrt(abs(scale))
-    q = query * (root if scale >= 0 else -root)
-    scores = q @ (key.transpose(-2, -1) * root)
-    if is_causal:
-        mask = function("ones")(query.shape[-2], key.shape[-2], dtype=dtypes.bool_).tril()
-    if mask is None:
-        return scores.softmax(-1)
-    if mask.dtype is dtypes.bool_:
-        scores = scores.masked_fill(~mask, float("-inf"))
-        weights = scores.softmax(-1)
-        blocked = ~mask.any(-1, keepdim=True)
-        return weights.masked_fill(blocked, 0.0)
-    scores = scores + mask
-    weights = scores.softmax(-1)
-    empty = (scores == float("-inf")).all(-1, keepdim=True)
-    if bool(empty.any()):
-        weights = weights.masked_fill(empty, 0.0)
-    return weights
 
 
 def _canonical(mask, name, other, other_name, target, check_other=True):
@@ -88,17 +32,18 @@ def _project(query, key, value, w, b):
     e = query.shape[-1]
     if key is value:
         if query is key:
-            p = linear(query, w, b).unflatten(-1, (3, e)).unsqueeze(0).transpose(0, -2).squeeze(-2)
-            p = p.contiguous()
-            return p[0], p[1], p[2]
+            return linear(query, w, b).chunk(3, -1)
         wq, wkv = w.split([e, e * 2])
         bq, bkv = (None, None) if b is None else b.split([e, e * 2])
-        kv = linear(key, wkv, bkv).unflatten(-1, (2, e)).unsqueeze(0).transpose(0, -2).squeeze(-2)
-        kv = kv.contiguous()
-        return linear(query, wq, bq), kv[0], kv[1]
+        return linear(query, wq, bq), *linear(key, wkv, bkv).chunk(2, -1)
     ws = w.chunk(3)
     bs = (None,) * 3 if b is None else b.chunk(3)
     return tuple(linear(x, wi, bi) for x, wi, bi in zip((query, key, value), ws, bs))
+
+
+def _heads(x, heads):
+    """(l, n, heads * head) as a view (n, heads, l, head)."""
+    return x.unflatten(-1, (heads, -1)).permute(1, 2, 0, 3)
 
 
 def _check_shapes(query, key, value, key_padding_mask, attn_mask, num_heads):
@@ -198,17 +143,15 @@ def multi_head_attention_forward(
         k, v = cat([k, bias_k.repeat(1, n, 1)]), cat([v, bias_v.repeat(1, n, 1)])
         attn_mask = pad(attn_mask, (0, 1)) if attn_mask is not None else None
         key_padding_mask = pad(key_padding_mask, (0, 1)) if key_padding_mask is not None else None
-    q = q.reshape(tgt, n * num_heads, head).transpose(0, 1)
-    k = static_k if static_k is not None else \
-        k.reshape(k.shape[0], n * num_heads, head).transpose(0, 1)
-    v = static_v if static_v is not None else \
-        v.reshape(v.shape[0], n * num_heads, head).transpose(0, 1)
+    q = _heads(q, num_heads)
+    k = _heads(k, num_heads) if static_k is None else static_k.unflatten(0, (n, num_heads))
+    v = _heads(v, num_heads) if static_v is None else static_v.unflatten(0, (n, num_heads))
     if add_zero_attn:
-        zeros = k.new_zeros((n * num_heads, 1, head))
-        k, v = cat([k, zeros], 1), cat([v, zeros], 1)
+        zeros = k.new_zeros((n, num_heads, 1, head))
+        k, v = cat([k, zeros], 2), cat([v, zeros], 2)
         attn_mask = pad(attn_mask, (0, 1)) if attn_mask is not None else None
         key_padding_mask = pad(key_padding_mask, (0, 1)) if key_padding_mask is not None else None
-    src = k.shape[1]
+    src = k.shape[2]
     if key_padding_mask is not None:
         if tuple(key_padding_mask.shape) != (n, src):
             raise AssertionError(f"expecting key_padding_mask shape of {(n, src)}, but got "
@@ -219,6 +162,7 @@ def multi_head_attention_forward(
     dropout_p = dropout_p if training else 0.0
     linear = function("linear", "torch.nn.functional")
     if need_weights:
+        q, k, v = q.flatten(0, 1), k.flatten(0, 1), v.flatten(0, 1)
         scores = (q * math.sqrt(1.0 / head)) @ k.transpose(-2, -1)
         if attn_mask is not None:
             scores = scores + attn_mask
@@ -237,8 +181,6 @@ def multi_head_attention_forward(
     if attn_mask is not None:
         attn_mask = attn_mask.unsqueeze(0) if attn_mask.shape[0] == 1 and attn_mask.dim() == 3 else \
             attn_mask.reshape(n, num_heads, -1, src)
-    q = q.reshape(n, num_heads, tgt, head)
-    k, v = k.reshape(n, num_heads, src, head), v.reshape(n, num_heads, src, head)
     out = scaled_dot_product_attention(q, k, v, attn_mask, dropout_p, is_causal)
     out = out.permute(2, 0, 1, 3).contiguous().reshape(n * tgt, e)
     out = linear(out, out_proj_weight, out_proj_bias).reshape(tgt, n, -1)
