@@ -1,7 +1,5 @@
 """Order: sorting, selection by rank, medians, modes, distinct values, searching."""
 
-from importlib import import_module
-
 import numpy as np
 
 from .. import return_types as structs
@@ -14,7 +12,7 @@ from .copy import copy_array
 from .dispatch import primitive
 from .extrema import from_positions
 from .out import write
-from .reduce_common import I64, compiled, no_identity, wide
+from .reduce_common import I64, compiled, kernel, no_identity, reduce, wide
 from .reduction import publish
 from .registry import FUNCTIONS, METHODS
 
@@ -27,20 +25,28 @@ def _picked_grad(g0, self_shape, dim, keepdim, out1):
     return (from_positions(g0, dim, out1, self_shape, keepdim),)
 
 
-_kernels = {}
+_names = {}
 
 
-def row_kernel(maker, np_dtype):
-    """The generated function of ``compiler.templates.<maker>`` for arrays of this type, or None where there is none."""
-    key = (maker, np_dtype)
-    k = _kernels.get(key, _kernels)
-    if k is _kernels:
-        k, t = None, from_np(np_dtype)
-        if (t.category < FLOAT or t.category == FLOAT and t.itemsize > 1) and compiled():
-            module = import_module(f"rushlight.compiler.templates.{maker}")
-            k = getattr(module, f"{maker}_kernel")(t.name)
-        _kernels[key] = k
-    return k
+def ordered_name(np_dtype):
+    """The dtype's name if the compiler's kernels of order take it, else None."""
+    name = _names.get(np_dtype, _names)
+    if name is _names:
+        t = from_np(np_dtype)
+        fits = (t.category < FLOAT or t.category == FLOAT and t.itemsize > 1) and compiled()
+        name = _names[np_dtype] = t.name if fits else None
+    return name
+
+
+def key_terms(x, name, descending, spread):
+    """(flip, base, narrow) for the keys of `x`; with `spread` integers' keys are made as small as they can be."""
+    flip = -1 if descending else 0
+    if not spread or x.dtype.kind not in "iu" or x.dtype.itemsize < 4:
+        return flip, 0, False
+    from ..compiler.templates.keys import base_of
+    low, high = (reduce(kernel(kind, x.dtype, x.dtype), x, None, False, x.dtype).item() for kind in ("min", "max"))
+    base, short = base_of(low, high, descending, name, x.dtype)
+    return flip, base, short and x.dtype.itemsize == 8
 
 
 def in_rows(a, dim):
@@ -66,11 +72,13 @@ def from_rows(a, dim):
 def sorted_rows(x, descending=False):
     """(values, positions) of rows in C order, stably sorted; NaN counts as the largest."""
     n = x.shape[-1]
-    k = row_kernel("sort", x.dtype) if n < 1 << 32 else None
-    if k is not None:
+    name = ordered_name(x.dtype)
+    if name is not None and n < 1 << 32:
         values, at = empty(x.shape, x.dtype), empty(x.shape, I64)
         if x.size:
-            k(values, at, x, np.array((x.size // n, n, descending), I64))
+            from ..compiler.templates.sort import sort_kernel
+            flip, base, narrow = key_terms(x, name, descending, n > 96)
+            sort_kernel(name, narrow)(values, at, x, np.array((x.size // n, n, flip, base), I64))
         return values, at
     y = wide(x)
     if descending:

@@ -1,6 +1,7 @@
 """Sorting of rows: stable, with the positions the elements came from.
 
-    sort_kernel(dtype)(values, indices, x, words)     x (rows, n) in C order, indices int64; words: rows, n, descending
+    sort_kernel(dtype, narrow)(values, indices, x, words)       x (rows, n) in C order, indices int64;
+                                                                words: rows, n, flip, base (see ``keys.py``)
 
 Short rows are sorted by counting for each element those before it, longer ones by digits of their keys from the
 lowest (D. E. Knuth, TAOCP 5.2.5, algorithm R); digits that all elements share are passed over. Long rows are cut in
@@ -15,67 +16,51 @@ from rushlight.compiler.templates import keys
 from rushlight.compiler.templates.keys import TASK, Job, Keys, parallel, scratch, widen
 
 _ARRAYS = ("values", "indices", "x")
-_WORDS = ("rows", "n", "descending")
-_FIELDS = (*_ARRAYS, *_WORDS, "flip", "failed", "from", "to", "counts", "shift", "chunk", "chunks")
+_WORDS = ("rows", "n", "flip", "base")
+_FIELDS = (*_ARRAYS, *_WORDS, "failed", "from", "to", "counts", "shift", "chunk", "chunks")
 # Rows up to this length are sorted by counting; rows from that length on are cut in chunks.
 _RANKED = 96
 _LONG = 1 << 16
 _CHUNKS = 16
-_LONG_DIGIT, _DIGIT = 11, 8
+DIGIT = 8
 _PARALLEL_FROM = 1 << 12
 
 
 @cache
-def sort_kernel(dtype):
+def sort_kernel(dtype, narrow=False):
     """The function that sorts rows of a dtype (named as in ``pointwise_kernel``)."""
     from rushlight.runtime import native
 
-    found = native.load(f"sort {dtype}", lambda: module_text(dtype), ("rl_sort",), keys.imports(), level=1)
+    found = native.load(f"sort {dtype} {narrow}", lambda: module_text(dtype, narrow), ("rl_sort",), keys.imports(),
+                        level=1)
     return native.callable_from(found["rl_sort"], "rl_sort")
 
 
-def module_text(dtype):
+def module_text(dtype, narrow):
     """The IR of the entry and its tasks."""
     m = Module(host().triple)
     m.globals.append("@_Py_NoneStruct = external global i8")
-    k = Keys(dtype)
-    _rank(m, k)
-    _radix(m, k)
-    _rows_task(m, k)
-    _map_task(m, k)
-    _count_task(m, k)
-    _move_task(m, k)
-    _out_task(m, k)
-    _long_row(m, k)
-    _entry(m, k)
+    k = Keys(dtype, narrow)
+    for write in (_rank, _radix, _rows_task, _map_task, _count_task, _move_task, _out_task, _long_row, _entry):
+        write(m, k)
     return m.text()
 
 
-def _flip(f, job, k):
-    flip = job.word("flip")
-    return flip if k.bits == 64 else flip.cast("trunc", k.type)
-
-
-def _emit(f, k, pack, place, values, indices, x, flip):
-    f.store(k.value(f, pack, x, flip), values + place * k.size, k.size)
-    f.store(k.position_of(f, pack), indices + place * 8, 8)
-
-
-_ROW = [("ptr", "values"), ("ptr", "indices"), ("ptr", "x"), ("i64", "n"), ("i64", "flip"), ("ptr", "work")]
+_ROW = [("ptr", "values"), ("ptr", "indices"), ("ptr", "x"), ("i64", "n"), ("ptr", "context"), ("ptr", "work")]
 
 
 def _rank(m, k):
     """Sort a short row: the place of an element is the number of those that go before it."""
     f = m.function("rl_rank", "void", _ROW, "internal", "nounwind")
-    values, indices, x, n, flip, work = f.args
-    flip = flip if k.bits == 64 else flip.cast("trunc", k.type)
+    values, indices, x, n, context, work = f.args
+    terms = k.terms(Job(f, context, _FIELDS))
     lanes = max(2, host().lanes(8))
     whole = f"<{lanes} x i64>"
     iota = Value(f, "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">", whole)
     padded = (n + (lanes - 1)) & -lanes
     # Keys of 64 bits lie apart from their positions here.
     with f.range(n) as i:
-        key = k.load(f, x, i, flip)
+        key = k.load(f, x, i, terms)
         f.store(key if k.wide else k.pack(f, key, i), work + i * 8, 8)
     with f.range(n, padded) as i:
         f.store(f.value(-1), work + i * 8, 8)
@@ -90,10 +75,7 @@ def _rank(m, k):
                 before = before | (other.eq(own) & ((iota + f.splat(j, lanes)) < place))
             count.set(count.get() - before.cast("sext", "i64"))
         at = f.call("i64", f"llvm.vector.reduce.add.v{lanes}i64", count.get())
-        if k.wide:
-            bits = f.load(k.type, x + i * 8, 8)
-        else:
-            bits = f.load(k.type, x + i * k.size, k.size)
+        bits = f.load(k.type, x + i * k.size, k.size)
         f.store(bits, values + at * k.size, k.size)
         f.store(i, indices + at * 8, 8)
     f.ret()
@@ -102,55 +84,63 @@ def _rank(m, k):
 def _radix(m, k):
     """Sort a row digit by digit; ``work`` holds two rows of packs, then the counts."""
     f = m.function("rl_radix", "void", _ROW, "internal", "nounwind")
-    values, indices, x, n, wide_flip, work = f.args
-    flip = wide_flip if k.bits == 64 else wide_flip.cast("trunc", k.type)
-    base = 0 if k.wide else 32
-    passes = k.bits // _DIGIT
-    source, target = f.var("ptr", work), f.var("ptr", work + n * k.step)
+    values, indices, x, n, context, work = f.args
+    terms = k.terms(Job(f, context, _FIELDS))
     counts = work + n * (2 * k.step)
-    with f.range(0, passes << _DIGIT, step=8) as i:
-        f.store(f.value(0, "<8 x i32>"), counts + i * 4, 4)
+    clear(f, counts, k.key_bits // DIGIT << DIGIT)
     with f.range(n) as i:
-        key = k.load(f, x, i, flip)
+        key = k.load(f, x, i, terms)
         k.store_pack(f, k.pack(f, key, i), work, i)
-        for p in range(passes):
-            digit = widen(key.lshr(p * _DIGIT) & 255, "i64")
-            slot = counts + (digit + (p << _DIGIT)) * 4
-            f.store(f.load("i32", slot) + 1, slot)
-    for p in range(passes):
-        own = counts + (p << _DIGIT) * 4
-        first = _digit(f, k, k.load_pack(f, source.get(), f.value(0)), base + p * _DIGIT, 255)
+        count_digits(f, k, key, counts)
+    packs = move_digits(f, k, work, work + n * k.step, counts, n)
+    with f.range(n) as i:
+        k.emit(f, k.load_pack(f, packs, i), i, values, indices, x, terms)
+    f.ret()
+
+
+def clear(f, counts, n):
+    """Zero n counters of 32 bits (a multiple of 8)."""
+    with f.range(0, n, step=8) as i:
+        f.store(f.value(0, "<8 x i32>"), counts + i * 4, 4)
+
+
+def count_digits(f, k, key, counts):
+    """Count all digits of one key."""
+    for p in range(k.key_bits // DIGIT):
+        digit = widen(keys.narrow(key.lshr(p * DIGIT), "i8"), "i64")
+        slot = counts + (digit + (p << DIGIT)) * 4
+        f.store(f.load("i32", slot) + 1, slot)
+
+
+def move_digits(f, k, packs, other, counts, n):
+    """Sort n > 0 packs by their counted digits, back and forth between two places; returns where they end."""
+    source, target = f.var("ptr", packs), f.var("ptr", other)
+    for p in range(k.key_bits // DIGIT):
+        own = counts + (p << DIGIT) * 4
+        first = k.digit(f, k.load_pack(f, source.get(), f.value(0)), p * DIGIT, 255)
         with f.if_(widen(f.load("i32", own + first * 4), "i64").ne(n)):
             total = f.var("i32", 0)
-            with f.range(1 << _DIGIT) as d:
+            with f.range(1 << DIGIT) as d:
                 here = f.load("i32", own + d * 4)
                 f.store(total.get(), own + d * 4)
                 total.set(total.get() + here)
             a, b = source.get(), target.get()
             with f.range(n) as i:
                 pack = k.load_pack(f, a, i)
-                slot = own + _digit(f, k, pack, base + p * _DIGIT, 255) * 4
+                slot = own + k.digit(f, pack, p * DIGIT, 255) * 4
                 at = f.load("i32", slot)
                 f.store(at + 1, slot)
                 k.store_pack(f, pack, b, widen(at, "i64"))
             source.set(b)
             target.set(a)
-    a = source.get()
-    with f.range(n) as i:
-        _emit(f, k, k.load_pack(f, a, i), i, values, indices, x, flip)
-    f.ret()
-
-
-def _digit(f, k, pack, shift, mask):
-    word = f.extract(pack, 0) if k.wide else pack
-    return word.lshr(shift) & mask
+    return source.get()
 
 
 def _rows_task(m, k):
     f = m.function("rl_sort_rows", "void", TASK, "internal", "nounwind")
     job = Job(f, f.args[0], _FIELDS)
     n = job.word("n")
-    block, work = scratch(f, n * (2 * k.step) + ((k.bits // _DIGIT) << _DIGIT) * 4 + 256)
+    block, work = scratch(f, n * (2 * k.step) + (k.key_bits // DIGIT << DIGIT) * 4 + 256)
     with f.if_(block.eq(Value(f, "null", "ptr"))):
         job.set("failed", 1)
         f.ret()
@@ -158,7 +148,7 @@ def _rows_task(m, k):
     with f.range(f.args[1], f.args[2]) as row:
         at = row * n
         args = (job.pointer("values") + at * k.size, job.pointer("indices") + at * 8, job.pointer("x") + at * k.size, n,
-                job.word("flip"), work)
+                f.args[0], work)
         with f.if_else(short) as (ranked, other):
             with ranked:
                 f.call("void", "rl_rank", *args)
@@ -184,42 +174,35 @@ def _chunks(m, name):
 
 def _map_task(m, k):
     f, job, each = _chunks(m, "rl_sort_map")
-    flip, x, packs = _flip(f, job, k), job.pointer("x"), job.pointer("from")
+    terms, x, packs = k.terms(job), job.pointer("x"), job.pointer("from")
     for _, begin, end in each():
         with f.range(begin, end) as i:
-            k.store_pack(f, k.pack(f, k.load(f, x, i, flip), i), packs, i)
+            k.store_pack(f, k.pack(f, k.load(f, x, i, terms), i), packs, i)
     f.ret()
-
-
-def _digit_of(f, job, k):
-    bits = _LONG_DIGIT if k.bits >= 32 else _DIGIT
-    shift = job.word("shift")
-    return lambda pack: (f.extract(pack, 0) if k.wide else pack).lshr(shift) & ((1 << bits) - 1), bits
 
 
 def _count_task(m, k):
     f, job, each = _chunks(m, "rl_sort_count")
-    digit, bits = _digit_of(f, job, k)
+    shift = job.word("shift")
     packs, counts = job.pointer("from"), job.pointer("counts")
     for c, begin, end in each():
-        own = counts + (c << bits) * 4
-        with f.range(0, 1 << bits, step=8) as i:
-            f.store(f.value(0, "<8 x i32>"), own + i * 4, 4)
+        own = counts + (c << DIGIT) * 4
+        clear(f, own, 1 << DIGIT)
         with f.range(begin, end) as i:
-            slot = own + digit(k.load_pack(f, packs, i)) * 4
+            slot = own + k.digit(f, k.load_pack(f, packs, i), shift, 255) * 4
             f.store(f.load("i32", slot) + 1, slot)
     f.ret()
 
 
 def _move_task(m, k):
     f, job, each = _chunks(m, "rl_sort_move")
-    digit, bits = _digit_of(f, job, k)
+    shift = job.word("shift")
     packs, target, counts = job.pointer("from"), job.pointer("to"), job.pointer("counts")
     for c, begin, end in each():
-        own = counts + (c << bits) * 4
+        own = counts + (c << DIGIT) * 4
         with f.range(begin, end) as i:
             pack = k.load_pack(f, packs, i)
-            slot = own + digit(pack) * 4
+            slot = own + k.digit(f, pack, shift, 255) * 4
             at = f.load("i32", slot)
             f.store(at + 1, slot)
             k.store_pack(f, pack, target, widen(at, "i64"))
@@ -228,11 +211,11 @@ def _move_task(m, k):
 
 def _out_task(m, k):
     f, job, each = _chunks(m, "rl_sort_out")
-    flip, packs = _flip(f, job, k), job.pointer("from")
+    terms, packs = k.terms(job), job.pointer("from")
     arrays = [job.pointer(a) for a in _ARRAYS]
     for _, begin, end in each():
         with f.range(begin, end) as i:
-            _emit(f, k, k.load_pack(f, packs, i), i, *arrays, flip)
+            k.emit(f, k.load_pack(f, packs, i), i, *arrays, terms)
     f.ret()
 
 
@@ -241,24 +224,22 @@ def _long_row(m, k):
     f = m.function("rl_long_row", "void", [("ptr", "shared"), ("i64", "row")], "internal", "nounwind")
     context = f.buffer(8 * len(_FIELDS), 8)
     shared, job = Job(f, f.args[0], _FIELDS), Job(f, context, _FIELDS)
-    for name in ("n", "flip", "from", "to", "counts", "chunk", "chunks"):
+    for name in ("n", "flip", "base", "from", "to", "counts", "chunk", "chunks"):
         job.set(name, shared.word(name))
     at = f.args[1] * job.word("n")
     for name, size in (("values", k.size), ("indices", 8), ("x", k.size)):
         job.set(name, shared.pointer(name) + at * size)
     n, chunks = job.word("n"), job.word("chunks")
-    bits = _LONG_DIGIT if k.bits >= 32 else _DIGIT
     parallel(f, "rl_sort_map", context, chunks)
     counts = job.pointer("counts")
-    base = 0 if k.wide else 32
-    with f.range(0, k.bits, step=bits) as low:
-        job.set("shift", low + base)
+    with f.range(0, k.key_bits, step=DIGIT) as low:
+        job.set("shift", low)
         parallel(f, "rl_sort_count", context, chunks)
         total, largest = f.var("i32", 0), f.var("i32", 0)
-        with f.range(1 << bits) as d:
+        with f.range(1 << DIGIT) as d:
             before = total.get()
             with f.range(chunks) as c:
-                slot = counts + ((c << bits) + d) * 4
+                slot = counts + ((c << DIGIT) + d) * 4
                 here = f.load("i32", slot)
                 f.store(total.get(), slot)
                 total.set(total.get() + here)
@@ -281,7 +262,6 @@ def _entry(m, k):
     keys.read_arrays(f, f.args[1], job, _ARRAYS)
     keys.read_words(f, f.args[1], len(_ARRAYS), job, _WORDS)
     job.set("failed", 0)
-    job.set("flip", f.select(job.word("descending").ne(0), f.value(-1), f.value(0)))
     rows, n = job.word("rows"), job.word("n")
     with f.if_else(rows * n < _PARALLEL_FROM) as (small, large):
         with small:
@@ -292,8 +272,7 @@ def _entry(m, k):
                 with many:
                     parallel(f, "rl_sort_rows", context, rows)
                 with long:
-                    bits = _LONG_DIGIT if k.bits >= 32 else _DIGIT
-                    block, work = scratch(f, n * (2 * k.step) + (_CHUNKS << bits) * 4)
+                    block, work = scratch(f, n * (2 * k.step) + (_CHUNKS << DIGIT) * 4)
                     with f.if_else(block.eq(Value(f, "null", "ptr"))) as (none, some):
                         with none:
                             job.set("failed", 1)
