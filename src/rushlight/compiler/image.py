@@ -1,14 +1,12 @@
 """Machine code without a linker: objects flattened when compiled, mapped when loaded.
 
-``flatten`` lays the sections of an x86-64 ELF object out as one position-independent image, resolves
-what is relative, and lists what is not: slots for addresses of outside functions and absolute pointers.
+``flatten`` lays the sections of an ELF object (x86-64 or AArch64) out as one position-independent image,
+resolves what is relative, and lists what is not: slots for addresses of outside functions and absolute pointers.
 ``load`` copies an image into executable memory and fills those in.  So a program whose kernels are on
 disk needs no LLVM at all to start, and a kernel loads in microseconds.
 
 Code pages are written before they are made executable and never writable again (data pages stay
-writable).  Objects with relocations that are not known here are left to LLVM's own loader.
-
-Reference: System V ABI, AMD64 supplement, chapter 4.
+writable).  Objects with relocations that ``relocation`` doesn't know are left to LLVM's own loader.
 """
 
 import ctypes
@@ -18,19 +16,15 @@ import struct
 import threading
 from functools import cache
 
+from rushlight.compiler.relocation import MACHINES, Unsupported
+
 PAGE = mmap.PAGESIZE
 ALLOC, WRITE = 2, 1
 NOBITS, RELA, SYMTAB, UNWIND = 8, 4, 2, 0x70000001
-ABS64, PC32, PLT32, GOTPCREL, PC64, GOTPCRELX, REX_GOTPCRELX = 1, 2, 4, 9, 24, 41, 42
-STUB_BYTES = 8
 # Address space for code; less where a limit on it is set.
 ARENA_BYTES = (256 << 20, 64 << 20, 16 << 20)
 
 _lock = threading.Lock()
-
-
-class Unsupported(Exception):
-    """The object has something only a real linker can do."""
 
 
 def flatten(code):
@@ -46,7 +40,8 @@ class _Section:
 
 
 def _flatten(code):
-    if code[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", code, 18)[0] != 62:
+    machine = MACHINES.get(struct.unpack_from("<H", code, 18)[0])
+    if code[:6] != b"\x7fELF\x02\x01" or machine is None:
         raise Unsupported
     table, = struct.unpack_from("<Q", code, 40)
     width, count, names = struct.unpack_from("<3H", code, 58)
@@ -87,18 +82,18 @@ def _flatten(code):
     # Outside functions: a jump through a slot each; slots also serve as a table of addresses.
     outside = sorted({name for name, _, section, _ in symbols if section == 0 and name})
     image.extend(bytes(-len(image) % 16))
-    stubs = {name: len(image) + i * STUB_BYTES for i, name in enumerate(outside)}
-    image.extend(bytes(STUB_BYTES * len(outside)))
+    stubs = {name: len(image) + i * machine.STUB_BYTES for i, name in enumerate(outside)}
+    image.extend(bytes(machine.STUB_BYTES * len(outside)))
     slots = {name: len(image) + 8 * i for i, name in enumerate(outside)}
     image.extend(bytes(8 * len(outside)))
     for name in outside:
-        struct.pack_into("<HiH", image, stubs[name], 0x25FF, slots[name] - stubs[name] - 6, 0x9066)
+        machine.stub(image, stubs[name], slots[name])
     table_slots = {}
     for s in sections:
         if s.type == RELA and sections[s.info].at is not None:
             for at in range(s.offset, s.offset + s.size, 24):
                 _, info, _ = struct.unpack_from("<QQq", code, at)
-                if info & 0xFFFFFFFF in (GOTPCREL, GOTPCRELX, REX_GOTPCRELX):
+                if info & 0xFFFFFFFF in machine.TABLE:
                     name, _, section, _ = symbols[info >> 32]
                     if section != 0 and info >> 32 not in table_slots:
                         table_slots[info >> 32] = len(image)
@@ -126,20 +121,18 @@ def _flatten(code):
             offset, info, addend = struct.unpack_from("<QQq", code, at)
             kind, index, here = info & 0xFFFFFFFF, info >> 32, base + offset
             name, _, section, _ = symbols[index]
-            if kind in (PC32, PLT32):
-                target = stubs[name] if section == 0 else address(index)
-                if section == 0 and kind == PC32:
-                    raise Unsupported
-                struct.pack_into("<i", image, here, target + addend - here)
-            elif kind == PC64 and section != 0:
-                struct.pack_into("<q", image, here, address(index) + addend - here)
-            elif kind in (GOTPCREL, GOTPCRELX, REX_GOTPCRELX):
-                slot = slots[name] if section == 0 else table_slots[index]
-                struct.pack_into("<i", image, here, slot + addend - here)
-            elif kind == ABS64 and section != 0:
-                absolute.append((here, address(index) + addend))
+            if kind in machine.TABLE:
+                target = slots[name] if section == 0 else table_slots[index]
+            elif section != 0:
+                target = address(index)
+            elif kind in machine.CALLS:
+                target = stubs[name]
             else:
                 raise Unsupported
+            if kind == machine.ABSOLUTE:
+                absolute.append((here, target + addend))
+            else:
+                machine.apply(image, kind, here, target + addend)
     absolute += [(slot, address(index)) for index, slot in table_slots.items()]
     exports = {
         name: address(i) for i, (name, info, section, _) in enumerate(symbols)
