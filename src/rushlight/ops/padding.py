@@ -1,11 +1,15 @@
 """``torch.nn.functional.pad``: constant, reflect, replicate and circular borders."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..runtime.allocator import empty as alloc
 from .creation import number_for
 from .dispatch import primitive
 from .gather import add_slices
+from .nn.kernels import name_of
+from .nn.separable import Plan, Taps, supported
 from .registry import public
 from .slicing import zeros_array
 
@@ -73,6 +77,17 @@ def _circular(n, p, q):
 _SOURCES = {"reflection": _reflect, "replication": _replicate, "circular": _circular}
 
 
+@lru_cache(64)
+def _kernel(mode, shape, pad, np_dtype, adjoint):
+    """The compiled map from the last dimensions to those with borders, or its adjoint."""
+    maps = []
+    for d, n in enumerate(shape):
+        i = 2 * (len(shape) - 1 - d)
+        taps = Taps.of_rows(n, _SOURCES[mode](n, pad[i], pad[i + 1])[None])
+        maps.append(taps.transposed() if adjoint else taps)
+    return Plan(maps, name_of(np_dtype))
+
+
 def _border(mode, rank):
     """The record pair of one mode and number of padded dimensions."""
     source = _SOURCES[mode]
@@ -83,6 +98,8 @@ def _border(mode, rank):
                node=node + "BackwardBackward0", vjp={"grad": lambda g, pad: forward(g, pad)})
     def backward(grad, shape, pad):
         ndim = len(shape)
+        if grad.size and supported(grad.dtype):
+            return _kernel(mode, tuple(shape[ndim - rank:]), tuple(pad), grad.dtype, True)(grad)
         for i in range(len(pad) // 2):
             d = ndim - 1 - i
             index = source(shape[d], pad[2 * i], pad[2 * i + 1])
@@ -94,6 +111,8 @@ def _border(mode, rank):
     @primitive(f"{name}(Tensor self, int[] pad) -> Tensor", node=node + "Backward0",
                vjp={"self": lambda g, self_shape, pad: backward(g, self_shape, pad)})
     def forward(a, pad):
+        if a.size and supported(a.dtype):
+            return _kernel(mode, a.shape[a.ndim - rank:], tuple(pad), a.dtype, False)(a)
         for i in range(len(pad) // 2):
             d = a.ndim - 1 - i
             index = source(a.shape[d], pad[2 * i], pad[2 * i + 1])

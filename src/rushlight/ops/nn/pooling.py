@@ -1,7 +1,7 @@
 """Pooling: maximum (with indices), average, Lp, adaptive, fractional, unpooling."""
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -10,6 +10,8 @@ from ...runtime.allocator import empty
 from ..copy import converted
 from ..dispatch import primitive
 from ..registry import public
+from .kernels import name_of
+from .separable import Plan, Taps, supported
 from .windows import out_size, pad, position_views, tuple_of
 
 _F = ("torch.nn.functional",)
@@ -273,6 +275,29 @@ def _sum_views(views, out, scale):
     out *= scale.astype(out.dtype) if out.dtype.kind != "i" else 1
 
 
+@lru_cache(64)
+def _avg_plan(shape, kernel, stride, padding, out, include_pad, divisor, np_dtype, adjoint):
+    """The compiled map of averaging, or its adjoint."""
+    maps = []
+    for i, (n, k, t, p, o) in enumerate(zip(shape, kernel, stride, padding, out)):
+        start = np.arange(o) * t - p
+        end = np.minimum(start + k, n + p)
+        inner_start, inner_end = np.maximum(start, 0), np.minimum(end, n)
+        counts = end - start if include_pad else inner_end - inner_start
+        if divisor is not None:
+            counts = np.full(o, divisor if i == 0 else 1)
+        maps.append(_windows(n, inner_start, inner_end, counts))
+    return Plan([m.transposed() if adjoint else m for m in maps], name_of(np_dtype))
+
+
+def _windows(n, start, end, counts):
+    """Means over inputs start .. end, a pair an output; `counts` are the divisors."""
+    sizes = np.maximum(end - start, 0)
+    target = np.repeat(np.arange(len(start)), sizes)
+    source = np.arange(sizes.sum()) - np.repeat(np.cumsum(sizes) - sizes, sizes) + np.repeat(start, sizes)
+    return Taps(n, len(start), target, source, None, counts)
+
+
 @primitive("avg_pool(Tensor self, int[] kernel_size, int[] stride, int[] padding, int[] size, "
            "bool count_include_pad, int? divisor_override) -> Tensor",
            vjp={"self": lambda g, self_shape, kernel_size, stride, padding, size, count_include_pad,
@@ -282,6 +307,9 @@ def _sum_views(views, out, scale):
 def _avg_pool(x, kernel, stride, padding, out, include_pad, divisor):
     """Mean of every window."""
     n = len(kernel)
+    if x.size and supported(x.dtype):
+        return _avg_plan(x.shape[x.ndim - n:], tuple(kernel), tuple(stride), tuple(padding), tuple(out), include_pad,
+                         divisor, x.dtype, False)(x)
     ones = (1,) * n
     work = x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
     xp = pad(work, padding, _after(x.shape[-n:], kernel, stride, padding, ones, out))
@@ -306,6 +334,9 @@ def _avg_pool(x, kernel, stride, padding, out, include_pad, divisor):
 def _avg_adjoint(g, shape, kernel, stride, padding, out, include_pad, divisor):
     """Every value shared out over its window."""
     n = len(kernel)
+    if g.size and supported(g.dtype):
+        return _avg_plan(tuple(shape[len(shape) - n:]), tuple(kernel), tuple(stride), tuple(padding), tuple(out),
+                         include_pad, divisor, g.dtype, True)(g)
     ones = (1,) * n
     work = g.astype(np.float32) if g.dtype.itemsize == 2 else g
     counts = np.full(out, float(divisor)) if divisor is not None else _counts(
@@ -412,11 +443,23 @@ def _mean_matrix(n, out):
     return m / (end - start)[:, None]
 
 
+@lru_cache(64)
+def _adaptive_plan(shape, size, np_dtype, adjoint):
+    """The compiled map of adaptive averaging, or its adjoint."""
+    maps = []
+    for n, o in zip(shape, size):
+        start, end = _bounds(n, o)
+        maps.append(_windows(n, start, end, end - start))
+    return Plan([m.transposed() if adjoint else m for m in maps], name_of(np_dtype))
+
+
 @primitive("adaptive_avg_pool(Tensor self, int[] size) -> Tensor",
            vjp={"self": lambda g, self_shape, size: _adaptive_avg_adjoint(g, tuple(self_shape), size)},
            node="AdaptiveAvgPool2DBackward0")
 def _adaptive_avg(x, size):
     """Mean of each of `size` windows that divide the last dimensions as evenly as they can."""
+    if x.size and supported(x.dtype):
+        return _adaptive_plan(x.shape[x.ndim - len(size):], tuple(size), x.dtype, False)(x)
     y = x.astype(np.float32) if x.dtype.itemsize == 2 else x
     for i, o in enumerate(size):
         axis = x.ndim - len(size) + i
@@ -430,6 +473,8 @@ def _adaptive_avg(x, size):
            vjp={"self": lambda g, size: _adaptive_avg(g, size)})
 def _adaptive_avg_adjoint(g, shape, size):
     """Every mean's gradient shared out over its window."""
+    if g.size and supported(g.dtype):
+        return _adaptive_plan(tuple(shape[len(shape) - len(size):]), tuple(size), g.dtype, True)(g)
     y = g.astype(np.float32) if g.dtype.itemsize == 2 else g
     for i, o in enumerate(size):
         axis = len(shape) - len(size) + i

@@ -7,12 +7,15 @@ with a = -0.75 (-0.5 with antialiasing, as in Pillow).
 
 import math
 import warnings
+from functools import lru_cache
 
 import numpy as np
 
 from ... import dtypes
 from ..dispatch import primitive
 from ..registry import function, public
+from .kernels import name_of
+from .separable import Plan, Taps, supported
 
 _F = ("torch.nn.functional",)
 
@@ -36,9 +39,9 @@ def _taps(n, out, mode, align, scale, antialias, real):
     i = np.arange(out)
     r = real(_ratio(n, out, align, scale))
     if mode == "nearest":
-        return np.minimum((i * np.float32(r)).astype(np.int64), n - 1)[None], None
+        return np.minimum((np.float32(i) * np.float32(r)).astype(np.int64), n - 1)[None], None
     if mode == "nearest-exact":
-        return np.minimum(((i + 0.5) * np.float32(r)).astype(np.int64), n - 1)[None], None
+        return np.minimum((np.float32(i + 0.5) * np.float32(r)).astype(np.int64), n - 1)[None], None
     if antialias:
         return _antialias(n, out, mode, align, float(r))
     src = (i * r if align else (i + real(0.5)) * r - real(0.5)).astype(real)
@@ -67,6 +70,8 @@ def _antialias(n, out, mode, align, r):
         x = (np.arange(lo, hi) - center + 0.5) * inverse
         w = np.maximum(1 - np.abs(x), 0) if mode == "linear" else _cubic(x, -0.5)
         total = w.sum()
+        # What is not used has weight 0 and an index that is.
+        index[:, i] = lo
         index[:hi - lo, i] = np.arange(lo, hi)
         weights[:hi - lo, i] = w / total if total else w
     return index, weights
@@ -101,6 +106,20 @@ def _plan(shape, size, mode, align, scales, antialias, real):
     return [_taps(n, o, mode, align, s, antialias, real) for n, o, s in zip(shape, size, scales)]
 
 
+@lru_cache(64)
+def _kernel(shape, size, mode, align, scales, antialias, np_dtype, adjoint):
+    """The compiled map of the spatial dimensions, or its adjoint."""
+    maps = []
+    for d, (n, out) in enumerate(zip(shape, size)):
+        if not mode.startswith("nearest") and n == out and scales[d] in (None, 1.0):
+            index, weights = np.arange(n)[None], None
+        else:
+            index, weights = _taps(n, out, mode, align, scales[d], antialias, _work_type(np_dtype))
+        taps = Taps.of_rows(n, index, weights)
+        maps.append(taps.transposed() if adjoint else taps)
+    return Plan(maps, name_of(np_dtype))
+
+
 @primitive("interpolate(Tensor self, int[] size, str mode, bool align_corners, float[] scales, "
            "bool antialias) -> Tensor",
            vjp={"self": lambda g, self_shape, size, mode, align_corners, scales, antialias:
@@ -108,6 +127,8 @@ def _plan(shape, size, mode, align, scales, antialias, real):
            node="UpsampleBilinear2DBackward0")
 def _resample(x, size, mode, align, scales, antialias):
     """Separable interpolation of the dimensions after the first two."""
+    if x.size and supported(x.dtype):
+        return _kernel(tuple(x.shape[2:]), tuple(size), mode, align, tuple(scales), antialias, x.dtype, False)(x)
     integer = x.dtype.kind in "iu"
     y = x if mode.startswith("nearest") else x.astype(_work_type(x.dtype), copy=False)
     plan = _plan(x.shape[2:], size, mode, align, scales, antialias, _work_type(x.dtype))
@@ -130,6 +151,8 @@ def _resample(x, size, mode, align, scales, antialias):
            node="UpsampleBilinear2DBackwardBackward0")
 def _resample_adjoint(g, shape, size, mode, align, scales, antialias):
     """The adjoint of `_resample`."""
+    if g.size and supported(g.dtype):
+        return _kernel(tuple(shape[2:]), tuple(size), mode, align, tuple(scales), antialias, g.dtype, True)(g)
     real = _work_type(g.dtype)
     y = g.astype(real, copy=False) if g.dtype.kind != "c" else g
     plan = _plan(shape[2:], size, mode, align, scales, antialias, real)
