@@ -153,9 +153,41 @@ publish("msort", msort)
 def _topk(a, k, dim, largest, sorted):
     if not a.ndim:
         return a.copy(), np.zeros((), I64)
-    at = _order(a, dim, largest)
-    at = np.ascontiguousarray(at[(slice(None),) * dim + (slice(0, k),)].astype(I64, copy=False))
-    return np.take_along_axis(a, at, dim), at
+    return tuple([from_rows(r, dim) for r in first_of_rows(in_rows(a, dim), k, largest)])
+
+
+def first_of_rows(x, k, descending):
+    """(values, positions) of the first k in order of rows in C order."""
+    n, name = x.shape[-1], ordered_name(x.dtype)
+    if name is None or n >= 1 << 32:
+        return tuple([np.ascontiguousarray(r[..., :k]) for r in sorted_rows(x, descending)])
+    shape = (*x.shape[:-1], k)
+    values, at = empty(shape, x.dtype), empty(shape, I64)
+    if at.size:
+        from ..compiler.templates.select import first_kernel
+        few = k * 16 <= n
+        flip, base, narrow = key_terms(x, name, descending, not few and n > 96)
+        first_kernel(name, narrow)(values, at, x, np.array((x.size // n, n, flip, base, k, max(4 * k, 64) * few), I64))
+    return values, at
+
+
+def ranked_along(a, dim, keepdim, rank, skip=0):
+    """(value, position) of the element of a rank along `dim`; `skip` 1: the median or a NaN, 2: without NaN."""
+    n, name = a.shape[dim], ordered_name(a.dtype)
+    if name is None or n >= 1 << 32:
+        order = _order(a, dim, False)
+        ranks = _median_rank(a, dim, skip == 2) if skip else np.full(
+            [1 if i == dim else s for i, s in enumerate(a.shape)], rank)
+        return _pick(a, np.take_along_axis(order, ranks, dim), dim, keepdim)
+    x = in_rows(a, dim)
+    values, at = empty(x.shape[:-1], a.dtype), empty(x.shape[:-1], I64)
+    if at.size:
+        from ..compiler.templates.select import ranked_kernel
+        flip, base, narrow = key_terms(x, name, False, n > 96 and a.dtype.itemsize == 8)
+        ranked_kernel(name, narrow)(values, at, x, np.array((x.size // n, n, flip, base, rank, skip), I64))
+    if dim != a.ndim - 1:
+        values, at = (np.ascontiguousarray(np.moveaxis(r, dim, -1)) for r in (values, at))
+    return tuple([np.expand_dims(r, dim) if keepdim else r for r in (values, at)])
 
 
 def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
@@ -192,8 +224,7 @@ def _pick(a, at, dim, keepdim):
 def _kthvalue(a, k, dim, keepdim):
     if not a.ndim:
         return a.copy(), np.zeros((), I64)
-    at = _order(a, dim, False)[(slice(None),) * dim + (slice(k - 1, k),)]
-    return _pick(a, at, dim, keepdim)
+    return ranked_along(a, dim, keepdim, k - 1)
 
 
 def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
@@ -234,8 +265,7 @@ def _median_rank(a, dim, skip_nan):
 def _median_along(a, dim, keepdim, skip_nan):
     if not a.ndim:
         return a.copy(), np.zeros((), I64)
-    order = _order(a, dim, False)
-    return _pick(a, np.take_along_axis(order, _median_rank(a, dim, skip_nan), dim), dim, keepdim)
+    return ranked_along(a, dim, keepdim, (a.shape[dim] - 1) // 2, 2 if skip_nan else 1)
 
 
 def _median_all(a, skip_nan):

@@ -1,207 +1,354 @@
-"""Elements where a mask is true: counted, packed, spread out again, and their positions.
+"""Selection by rank: the first k of each row in order, or the element of one rank.
 
-    count(mask, counts, n, shift) -> int         trues in all; counts[t] of those before tile t (tiles of TILE << shift)
-    pack(v, a, mask, counts, n, shift)           v = a[mask]
-    spread(a, v, mask, counts, n, shift)         a[mask] = v
-    where(out, mask, counts, n, shift, step, dim_step, size ...)
-                                                 coordinates of the trues, for the sizes given (outermost first):
-                                                 out[k * step + d * dim_step], int64, steps in elements
+    first_kernel(dtype, narrow)(values, indices, x, words)      x (rows, n), results (rows, k), sorted;
+                                                                words: rows, n, flip, base (see ``keys.py``), k
+    ranked_kernel(dtype, narrow)(values, indices, x, words)     results (rows,); words: rows, n, flip, base, rank, skip
 
-Masks are n bytes, 0 or 1; all arrays are in C order. 64 mask bytes make a word, whose set bits are visited.
+``skip`` 0: the element of that rank; 1: the lower median, or the first NaN if there is one; 2: the lower median of what
+is not NaN. Of equal elements the first come first.
+
+A few elements out of many: those that beat the k-th so far, found a vector at a time, go to a buffer, which is sorted
+and cut to k when it is full. Otherwise the digits of keys are counted from the highest and only the elements that share the
+digit wanted are looked at further (C. A. R. Hoare's FIND, by digits).
 """
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import vector
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.targets import host
+from rushlight.compiler.templates import keys
+from rushlight.compiler.templates.keys import TASK, Job, Keys, narrow, parallel, scratch, widen
+from rushlight.compiler.templates.sort import DIGIT, clear, count_digits, move_digits
 
-TILE = 1 << 13                  # mask bytes a tile
-WORD = 64
-
-
-@cache
-def counter():
-    """``count``."""
-    return blocks.load("select count", _count_text, ("rl_count",))[0]
-
-
-@cache
-def mover(name, size):
-    """``pack`` or ``spread`` for elements of `size` bytes: 1, 2, 4, 8 or 16."""
-    return blocks.load(f"select {name} {size}", lambda: _move_text(name, size), (f"rl_{name}",))[0]
+_ARRAYS = ("values", "indices", "x")
+_WORDS = ("rows", "n", "flip", "base")
+_FIRST = ("k", "room")
+_RANKED = ("rank", "skip")
+# Up to so many packs are sorted by insertion.
+_FEW = 48
+_TOP_BITS = 11
+_PARALLEL_FROM = 1 << 13
 
 
 @cache
-def finder():
-    """``where``."""
-    return blocks.load("select where", _where_text, ("rl_where",))[0]
+def first_kernel(dtype, narrow_=False):
+    """The k first of rows of a dtype."""
+    return _load("rl_first", dtype, narrow_)
 
 
-def tiles(n):
-    """(shift, tiles): tiles of TILE << shift bytes, at most a few thousand of them."""
-    shift = 0
-    while n > TILE << shift + 10:
-        shift += 1
-    return shift, -(-n // (TILE << shift))
+@cache
+def ranked_kernel(dtype, narrow_=False):
+    """The element of one rank of rows of a dtype."""
+    return _load("rl_ranked", dtype, narrow_)
 
 
-def _bits(f, mask, at, end):
-    """The word of the mask bytes from `at`, those from `end` on left out."""
-    some = vector("i8", WORD)
-    word = f.var("i64", 0)
-    with f.if_else(at + WORD <= end) as (whole, part):
-        with whole:
-            set_ = f.load(some, mask + at, 1).ne(0)
-            word.set(f.emit("i64", f"bitcast {set_.type} {set_.name} to i64"))
-        with part, f.range(end - at) as k:
-            bit = f.load("i8", mask + (at + k)).ne(0).cast("zext", "i64")
-            word.set(word.get() | (bit << k))
-    return word.get()
+def _load(name, dtype, narrow_):
+    from rushlight.runtime import native
+
+    found = native.load(f"{name} {dtype} {narrow_}", lambda: module_text(name, Keys(dtype, narrow_)), (name,),
+                        keys.imports(), level=1)
+    return native.callable_from(found[name], name)
 
 
-def _each(f, word, act):
-    """``act(k)`` for each set bit k, from the lowest."""
-    left = f.var("i64", word)
-    with f.loop() as bits:
-        now = left.get()
-        bits.break_if(now.eq(0))
-        act(f.call("i64", "llvm.cttz.i64", now, f.value(True, "i1")))
-        left.set(now & (now - 1))
-
-
-def _count_text():
-    m = blocks.new_module()
-    # Context: mask, counts, n, bytes a tile.
-    f = m.function("rl_count_task", "void", blocks.TASK, "internal", "nounwind")
-    context = f.args[0]
-    mask, counts = (f.load("ptr", context + 8 * k) for k in range(2))
-    n, size = (f.load("i64", context + 8 * k) for k in (2, 3))
-    with f.range(f.args[1], f.args[2]) as tile:
-        end = f.minimum((tile + 1) * size, n)
-        total = f.var("i64", 0)
-        with f.range(tile * size, end, step=WORD) as at:
-            total.set(total.get() + f.intrinsic("ctpop", _bits(f, mask, at, end)))
-        f.store(total.get(), counts + tile * 8)
-    f.ret()
-
-    f = m.function("rl_count", "ptr", blocks.ENTRY)
-    args = f.args[1]
-    context = f.buffer(32, 8)
-    n = blocks.int_of(f, args, 2)
-    size = f.value(TILE) << blocks.int_of(f, args, 3)
-    counts = blocks.data_of(f, args, 1)
-    for k, word in enumerate((blocks.data_of(f, args, 0), counts, n, size)):
-        f.store(word, context + 8 * k)
-    tiles_ = blocks.ceil_div(n, size)
-    total = f.var("i64", 0)
-    with f.if_(n > 0):
-        blocks.share(f, "rl_count_task", context, tiles_, n)
-        with f.range(tiles_) as tile:
-            here = f.load("i64", counts + tile * 8)
-            f.store(total.get(), counts + tile * 8)
-            total.set(total.get() + here)
-    f.ret(f.call("ptr", "PyLong_FromSsize_t", total.get()))
+def module_text(name, k):
+    """The IR of one entry and its tasks."""
+    m = Module(host().triple)
+    m.globals.append("@_Py_NoneStruct = external global i8")
+    _insertion(m, k)
+    _narrow_down(m, k, name == "rl_first")
+    if name == "rl_first":
+        _order(m, k)
+        _offer(m, k)
+        _filter(m, k)
+        _first_task(m, k)
+        _entry(m, k, name, _FIRST)
+    else:
+        _ranked_task(m, k)
+        _entry(m, k, name, _RANKED)
     return m.text()
 
 
-def _move_text(name, size):
-    m = blocks.new_module()
-    # Context: packed, full, mask, counts, n, bytes a tile.
-    f = m.function(f"rl_{name}_task", "void", blocks.TASK, "internal", "nounwind")
-    context = f.args[0]
-    packed, full, mask, counts = (f.load("ptr", context + 8 * k) for k in range(4))
-    n, each = (f.load("i64", context + 8 * k) for k in (4, 5))
-    kind = f"i{8 * size}"
+def _before(f, k, a, b):
+    """Whether pack a goes before pack b."""
+    if not k.wide:
+        return a.ult(b)
+    x, y = (f.extract(p, 0) for p in (a, b))
+    return x.ult(y) | (x.eq(y) & (f.extract(a, 1) < f.extract(b, 1)))
 
-    def move(to, source):
-        f.store(f.load(kind, source, 1), to, 1)
 
-    with f.range(f.args[1], f.args[2]) as tile:
-        end = f.minimum((tile + 1) * each, n)
-        place = f.var("ptr", packed + f.load("i64", counts + tile * 8) * size)
-        with f.range(tile * each, end, step=WORD) as at:
-            word = _bits(f, mask, at, end)
-            here = full + at * size
-            with f.if_else(word.eq(-1)) as (all_, some):
-                with all_:
-                    to, source = (place.get(), here) if name == "pack" else (here, place.get())
-                    for k in range(size):
-                        f.store(f.load(vector("i8", 64), source + 64 * k, 1), to + 64 * k, 1)
-                    place.set(place.get() + 64 * size)
-                with some:
-                    def one(k):
-                        now = place.get()
-                        move(*((now, here + k * size) if name == "pack" else (here + k * size, now)))
-                        place.set(now + size)
-                    _each(f, word, one)
+def _insertion(m, k):
+    """void rl_insertion(packs, n)."""
+    f = m.function("rl_insertion", "void", [("ptr", "packs"), ("i64", "n")], "internal", "nounwind")
+    packs, n = f.args
+    with f.range(1, n) as i:
+        mine = k.load_pack(f, packs, i)
+        at = f.var("i64", i)
+        with f.loop() as loop:
+            here = at.get()
+            loop.break_if(here <= 0)
+            other = k.load_pack(f, packs, here - 1)
+            loop.break_if(_before(f, k, other, mine))
+            k.store_pack(f, other, packs, here)
+            at.set(here - 1)
+        k.store_pack(f, mine, packs, at.get())
     f.ret()
 
-    f = m.function(f"rl_{name}", "ptr", blocks.ENTRY)
-    args = f.args[1]
-    context = f.buffer(48, 8)
-    arrays = [blocks.data_of(f, args, k) for k in range(4)]
-    if name == "spread":
-        arrays[:2] = arrays[1], arrays[0]
-    n = blocks.int_of(f, args, 4)
-    each = f.value(TILE) << blocks.int_of(f, args, 5)
-    for k, word in enumerate((*arrays, n, each)):
-        f.store(word, context + 8 * k)
-    with f.if_(n > 0):
-        blocks.share(f, f"rl_{name}_task", context, blocks.ceil_div(n, each), n * 2)
-    blocks.none(f)
-    return m.text()
 
-
-def _where_text():
-    m = blocks.new_module()
-    # Context: out, mask, counts, n, bytes a tile, step, dim_step, dims, sizes ...
-    f = m.function("rl_where_task", "void", blocks.TASK, "internal", "nounwind")
-    context = f.args[0]
-    out, mask, counts = (f.load("ptr", context + 8 * k) for k in range(3))
-    n, each, step, dim_step, dims = (f.load("i64", context + 8 * k) for k in range(3, 8))
-    sizes = context + 64
-    step, dim_step = step * 8, dim_step * 8
-    width = f.load("i64", sizes + (dims - 1) * 8)
-    lead = f.buffer(8 * 64, 8)
-    with f.range(f.args[1], f.args[2]) as tile:
-        begin = tile * each
-        end = f.minimum(begin + each, n)
-        place = f.var("ptr", out + f.load("i64", counts + tile * 8) * step)
-        row_end, row_start = f.var("i64", 0), f.var("i64", 0)
-        with f.range(begin, end, step=WORD) as at:
-            def one(k):
-                i = at + k
-                with f.if_(i >= row_end.get()):
-                    row = i.udiv(width)
-                    row_start.set(row * width)
-                    row_end.set(row * width + width)
-                    left = f.var("i64", row)
-                    with f.range(1, dims) as back:
-                        d = dims - 1 - back
-                        size = f.load("i64", sizes + d * 8)
-                        f.store(left.get().urem(size), lead + d * 8)
-                        left.set(left.get().udiv(size))
-                to = f.var("ptr", place.get())
-                with f.range(dims - 1) as d:
-                    f.store(f.load("i64", lead + d * 8), to.get())
-                    to.set(to.get() + dim_step)
-                f.store(i - row_start.get(), to.get())
-                place.set(place.get() + step)
-            _each(f, _bits(f, mask, at, end), one)
+def _order(m, k):
+    """void rl_order(packs, n, work): sort packs; ``work`` has room for n packs and the counts."""
+    f = m.function("rl_order", "void", [("ptr", "packs"), ("i64", "n"), ("ptr", "work")], "internal", "nounwind")
+    packs, n, work = f.args
+    with f.if_(n <= _FEW):
+        f.call("void", "rl_insertion", packs, n)
+        f.ret()
+    counts = work + n * k.step
+    clear(f, counts, k.key_bits // DIGIT << DIGIT)
+    with f.range(n) as i:
+        count_digits(f, k, k.key_of(f, k.load_pack(f, packs, i)), counts)
+    end = move_digits(f, k, packs, work, counts, n)
+    with f.if_(end.ne(packs)):
+        with f.range(n) as i:
+            k.store_pack(f, k.load_pack(f, end, i), packs, i)
     f.ret()
 
-    f = m.function("rl_where", "ptr", blocks.ENTRY)
-    args, count = f.args[1], f.args[2]
-    context = f.buffer(8 * (8 + 64), 8)
-    n = blocks.int_of(f, args, 3)
-    each = f.value(TILE) << blocks.int_of(f, args, 4)
-    words = [*(blocks.data_of(f, args, k) for k in range(3)), n, each,
-             *(blocks.int_of(f, args, k) for k in (5, 6)), count - 7]
-    for k, word in enumerate(words):
-        f.store(word, context + 8 * k)
-    with f.range(7, count) as k:
-        f.store(blocks.int_of(f, args, k), context + (k * 8 + 8))
-    with f.if_(n > 0):
-        blocks.share(f, "rl_where_task", context, blocks.ceil_div(n, each), n * 2)
-    blocks.none(f)
-    return m.text()
+
+def _counts_bytes(k):
+    return max(1 << min(_TOP_BITS, k.key_bits), k.key_bits // DIGIT << DIGIT) * 4
+
+
+def _narrow_down(m, k, keep):
+    """i64 rl_narrow(x, n, rank, context, packs, below, counts): how many packs are left; the ``rank``-th of all is at
+    the returned place. With ``keep`` the packs before them are gathered in ``below``.
+    """
+    f = m.function("rl_narrow", "i64", [("ptr", "x"), ("i64", "n"), ("i64", "rank"), ("ptr", "context"),
+                                        ("ptr", "packs"), ("ptr", "below"), ("ptr", "counts")], "internal", "nounwind")
+    x, n, rank, context, packs, below, counts = f.args
+    terms = k.terms(Job(f, context, _WORDS_AT))
+    bits = min(_TOP_BITS, k.key_bits)
+    wanted, left, kept = f.var("i64", rank), f.var("i64", n), f.var("i64", 0)
+    shift = f.var("i64", k.key_bits - bits)
+    mask = (1 << bits) - 1
+
+    def search():
+        """The digit that the rank falls on; ``wanted`` becomes the rank inside it."""
+        digit, first = f.var("i64", 0), f.var("i64", 0)
+        with f.loop() as loop:
+            here = widen(f.load("i32", counts + digit.get() * 4), "i64")
+            loop.break_if(first.get() + here > wanted.get())
+            first.set(first.get() + here)
+            digit.set(digit.get() + 1)
+        wanted.set(wanted.get() - first.get())
+        return digit.get()
+
+    def take(pack, digit, chosen, count):
+        """Keep a pack whose digit is the chosen one, or that is certainly among the first."""
+        if keep:
+            with f.if_(digit < chosen):
+                k.store_pack(f, pack, below, kept.get())
+                kept.set(kept.get() + 1)
+        # Written always, kept if it counts: no branch to guess.
+        k.store_pack(f, pack, packs, count.get())
+        count.set(count.get() + digit.eq(chosen).cast("zext", "i64"))
+
+    clear(f, counts, 1 << bits)
+    with f.range(n) as i:
+        digit = widen(k.load(f, x, i, terms), "i64").lshr(shift.get()) & mask
+        slot = counts + digit * 4
+        f.store(f.load("i32", slot) + 1, slot)
+    chosen, count = search(), f.var("i64", 0)
+    with f.range(n) as i:
+        key = k.load(f, x, i, terms)
+        take(k.pack(f, key, i), widen(key, "i64").lshr(shift.get()) & mask, chosen, count)
+    left.set(count.get())
+    with f.loop() as loop:
+        loop.break_if((left.get() <= _FEW) | shift.get().eq(0))
+        shift.set(f.select(shift.get() > bits, shift.get() - bits, f.value(0)))
+        clear(f, counts, 1 << bits)
+        with f.range(left.get()) as i:
+            slot = counts + k.digit(f, k.load_pack(f, packs, i), shift.get(), mask) * 4
+            f.store(f.load("i32", slot) + 1, slot)
+        chosen, count = search(), f.var("i64", 0)
+        count.set(0)
+        with f.range(left.get()) as i:
+            pack = k.load_pack(f, packs, i)
+            take(pack, k.digit(f, pack, shift.get(), mask), chosen, count)
+        left.set(count.get())
+    # Few are left, or all have equal keys and are in order of position.
+    with f.if_(left.get() <= _FEW):
+        f.call("void", "rl_insertion", packs, left.get())
+    f.ret(wanted.get())
+
+
+def _offer(m, k):
+    """i64 rl_offer(pack, buffer, count, k, room, work): the count after another pack; cuts a full buffer to k."""
+    f = m.function("rl_offer", "i64", [(k.packed, "pack"), ("ptr", "buffer"), ("i64", "count"), ("i64", "k"),
+                                       ("i64", "room"), ("ptr", "work")], "internal", "nounwind")
+    pack, buffer, count, wanted, room, work = f.args
+    k.store_pack(f, pack, buffer, count)
+    count = count + 1
+    with f.if_(count < room):
+        f.ret(count)
+    f.call("void", "rl_order", buffer, count, work)
+    f.ret(wanted)
+
+
+def _filter(m, k):
+    """void rl_filter(x, n, context, buffer, work): the k first in order at the head of ``buffer`` (n >= k)."""
+    f = m.function("rl_filter", "void", [("ptr", "x"), ("i64", "n"), ("ptr", "context"), ("ptr", "buffer"),
+                                         ("ptr", "work")], "internal", "nounwind")
+    x, n, context, buffer, work = f.args
+    job = Job(f, context, _WORDS_AT)
+    terms = k.terms(job)
+    wanted, room = job.word("k"), job.word("room")
+    count, bar = f.var("i64", 0), f.var(k.type, -1)
+    lanes, unroll = max(2, host().lanes(k.size)), 4
+    type_ = vector(k.type, lanes)
+
+    def offer(key, i):
+        filled = count.get() + 1
+        pack = k.pack(f, key, i)
+        count.set(f.call("i64", "rl_offer", pack, buffer, count.get(), wanted, room, work))
+        with f.if_(count.get() < filled):
+            bar.set(narrow(k.key_of(f, k.load_pack(f, buffer, wanted - 1)), k.type))
+
+    # Until the buffer has been full once everything goes in.
+    start = f.minimum(room, n)
+    with f.range(start) as i:
+        offer(k.load(f, x, i, terms), i)
+    step = lanes * unroll
+    i = f.var("i64", start)
+    with f.loop() as loop:
+        at = i.get()
+        loop.break_if(at + step > n)
+        limit = f.splat(bar.get(), lanes)
+        hits = []
+        for u in range(unroll):
+            v = f.load(type_, x + (at + u * lanes) * k.size, k.size)
+            hits.append(k.key(f, v, terms).ult(limit))
+        some = hits[0]
+        for h in hits[1:]:
+            some = some | h
+        word = f.emit(f"i{lanes}", f"bitcast {some.type} {some.name} to i{lanes}")
+        with f.if_(word.ne(0)):
+            for u, h in enumerate(hits):
+                bits = f.var(f"i{lanes}", f.emit(f"i{lanes}", f"bitcast {h.type} {h.name} to i{lanes}"))
+                with f.loop() as each:
+                    now = bits.get()
+                    each.break_if(now.eq(0))
+                    lane = f.call(now.type, f"llvm.cttz.i{lanes}", now, f.value(True, "i1"))
+                    bits.set(now & (now - 1))
+                    place = at + u * lanes + widen(lane, "i64")
+                    key = k.load(f, x, place, terms)
+                    with f.if_(key.ult(bar.get())):
+                        offer(key, place)
+        i.set(at + step)
+    with f.range(i.get(), n) as j:
+        key = k.load(f, x, j, terms)
+        with f.if_(key.ult(bar.get())):
+            offer(key, j)
+    f.call("void", "rl_order", buffer, count.get(), work)
+    f.ret()
+
+
+_WORDS_AT = (*_ARRAYS, *_WORDS, *_FIRST, "failed")
+_RANKED_AT = (*_ARRAYS, *_WORDS, *_RANKED, "failed")
+
+
+def _first_task(m, k):
+    f = m.function("rl_first_task", "void", TASK, "internal", "nounwind")
+    job = Job(f, f.args[0], _WORDS_AT)
+    n, wanted, room = job.word("n"), job.word("k"), job.word("room")
+    few = room.ne(0)
+    # Buffer (or all packs), the packs below, room to sort them, counts.
+    most = f.select(few, room, n)
+    second = f.select(few, room, wanted)
+    block, work = scratch(f, (most + second * 2 + 4) * k.step + _counts_bytes(k) * 2 + 256)
+    with f.if_(block.eq(Value(f, "null", "ptr"))):
+        job.set("failed", 1)
+        f.ret()
+    below = work + (most + 1) * k.step
+    rest = below + (second + 1) * k.step
+    terms = k.terms(job)
+    with f.range(f.args[1], f.args[2]) as row:
+        x = job.pointer("x") + row * n * k.size
+        found = f.var("ptr", work)
+        with f.if_else(few) as (some, many):
+            with some:
+                f.call("void", "rl_filter", x, n, f.args[0], work, below)
+            with many:
+                last = f.call("i64", "rl_narrow", x, n, wanted - 1, f.args[0], work, below, rest)
+                # Those left up to the one of the rank complete the ones below it.
+                kept = wanted - 1 - last
+                with f.range(last + 1) as i:
+                    k.store_pack(f, k.load_pack(f, work, i), below, kept + i)
+                f.call("void", "rl_order", below, wanted, rest)
+                found.set(below)
+        values = job.pointer("values") + row * wanted * k.size
+        indices = job.pointer("indices") + row * wanted * 8
+        with f.range(wanted) as i:
+            k.emit(f, k.load_pack(f, found.get(), i), i, values, indices, x, terms)
+    f.call("void", "rl_free", block)
+    f.ret()
+
+
+def _ranked_task(m, k):
+    f = m.function("rl_ranked_task", "void", TASK, "internal", "nounwind")
+    job = Job(f, f.args[0], _RANKED_AT)
+    n, terms = job.word("n"), k.terms(job)
+    block, work = scratch(f, (n + 4) * k.step + _counts_bytes(k) + 256)
+    with f.if_(block.eq(Value(f, "null", "ptr"))):
+        job.set("failed", 1)
+        f.ret()
+    counts = work + (n + 1) * k.step
+    with f.range(f.args[1], f.args[2]) as row:
+        x = job.pointer("x") + row * n * k.size
+        rank = f.var("i64", job.word("rank"))
+        if k.floating:
+            with f.if_(job.word("skip").ne(0)):
+                valid = n - _count_nan(f, k, x, n)
+                none, whole = valid.eq(0), valid.eq(n)
+                rank.set(f.select(whole, (n - 1) >> 1, f.select(none, f.value(0), f.select(
+                    job.word("skip").eq(1), valid, (valid - 1) >> 1))))
+        null = Value(f, "null", "ptr")
+        at = f.call("i64", "rl_narrow", x, n, rank.get(), f.args[0], work, null, counts)
+        k.emit(f, k.load_pack(f, work, at), row, job.pointer("values"), job.pointer("indices"), x, terms)
+    f.call("void", "rl_free", block)
+    f.ret()
+
+
+def _count_nan(f, k, x, n):
+    """How many elements are NaN."""
+    lanes = max(2, host().lanes(k.size))
+    type_ = vector(k.type, lanes)
+    count = f.var("i64", 0)
+    zero = (f.value(0, k.type), f.value(0, k.type))
+    whole = n & -lanes
+    with f.range(0, whole, step=lanes) as i:
+        bad = k.key(f, f.load(type_, x + i * k.size, k.size), zero).eq(-1)
+        word = f.emit(f"i{lanes}", f"bitcast {bad.type} {bad.name} to i{lanes}")
+        with f.if_(word.ne(0)):
+            count.set(count.get() + widen(f.intrinsic("ctpop", word), "i64"))
+    with f.range(whole, n) as i:
+        count.set(count.get() + widen(k.load(f, x, i, zero).eq(-1), "i64"))
+    return count.get()
+
+
+def _entry(m, k, name, words):
+    """PyObject *name(self, args, n): values, indices, x, words."""
+    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
+    fields = (*_ARRAYS, *_WORDS, *words, "failed")
+    context = f.buffer(8 * len(fields), 8)
+    job = Job(f, context, fields)
+    keys.read_arrays(f, f.args[1], job, _ARRAYS)
+    keys.read_words(f, f.args[1], len(_ARRAYS), job, (*_WORDS, *words))
+    job.set("failed", 0)
+    rows = job.word("rows")
+    task = f"{name}_task"
+    with f.if_else(rows * job.word("n") < _PARALLEL_FROM) as (small, large):
+        with small:
+            f.call("void", task, context, f.value(0), rows)
+        with large:
+            state = f.call("ptr", "PyEval_SaveThread")
+            parallel(f, task, context, rows)
+            f.call("void", "PyEval_RestoreThread", state)
+    keys.finish(f, job)
