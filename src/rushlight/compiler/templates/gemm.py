@@ -119,13 +119,19 @@ def _load(dtype):
 
 @cache
 def _real(name):
-    """Addresses in the module of a dtype with kernels of its own."""
+    """Addresses of the functions of a dtype with kernels of its own."""
+    found = vectors(name)
+    return _route().real(found) if name == "float32" and cpu.amx() else found
+
+
+@cache
+def vectors(name) -> dict:
+    """The same by vectors, even where there are tiles."""
     if name not in _ELEMENTS:
         raise TypeError(f"gemm: no kernel of its own for {name}")
     imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
     exports = ["rl_gemm", "rl_call", "rl_gemm_fused", *_STRIPS]
-    found = _code(name, np.dtype(name).num, exports, imports)
-    return _route().real(found) if name == "float32" and cpu.amx() else found
+    return _code(name, np.dtype(name).num, exports, imports)
 
 
 def _route():

@@ -58,13 +58,15 @@ class Kind:
     """
 
     pieces, passes, checked, apart = 1, (((0, 0),),), False, False
+    # Tiles pay off from ``least`` (m, n, k) and m n >= balance (m + n) on: packing costs as much an element
+    # as ``balance`` multiply-adds gain by tiles.
+    balance = 0
 
     def __init__(self, name, element, item, width, product, total, result, least):
         self.name, self.element, self.item, self.product = name, element, item, product
         self.total, self.result = total, result
         self.result_item = {"float": 4, "i32": 4, "i16": 2}[result]
         self.step_k = 64 // width  # k's of a step
-        # The least m, n and k for which tiles beat vectors.
         self.least = least
 
     def across(self, f, at, step, seen):
@@ -121,8 +123,8 @@ class TileDriver:
         # Cost in multiply-adds below which another thread brings nothing.
         self.parallel_work = 2_000_000
 
-    def write(self) -> Module:
-        """All functions."""
+    def write_kernels(self) -> Module:
+        """The functions of which products are made."""
         for rows in (1, 2):
             for columns in (1, 2):
                 self._block(rows, columns)
@@ -133,6 +135,11 @@ class TileDriver:
         if self.kind.apart:
             self._add_block()
         self._finish_block()
+        return self.module
+
+    def write(self) -> Module:
+        """All functions."""
+        self.write_kernels()
         self._pack_task()
         self._tile_task()
         if self.kind.checked:
@@ -576,6 +583,8 @@ class TileDriver:
             given.set(m=given.m * given.batch, batch=1)
         m, n, k = self.kind.least
         suits = (given.m >= m) & (given.n >= n) & (given.k >= k)
+        if self.kind.balance:
+            suits = suits & (given.m * given.n >= (given.m + given.n) * self.kind.balance)
         with f.if_(~suits):
             f.ret(f.call("i32", "rl_inner_fused", f.args[0]))
         job = Job(f, f.buffer(8 * SIZE))

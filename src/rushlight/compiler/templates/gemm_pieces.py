@@ -62,9 +62,8 @@ class Split(Kind):
     def __init__(self, precision: str):
         self.pieces, self.passes = _PASSES[precision]
         self.apart = precision == "highest"
-        # Packing costs more than for one piece: it needs more rows and columns to pay.
-        least = (32, 32, 32) if self.pieces == 1 else (80, 80, 64)
-        super().__init__(f"float32 {precision}", "float", 4, 2, "bf16", "float", "float", least)
+        super().__init__(f"float32 {precision}", "float", 4, 2, "bf16", "float", "float", (64, 64, 64))
+        self.balance = {"highest": 48, "high": 32, "medium": 24}[precision]
 
     def across(self, f, at, step, seen):
         """Two k's of 16 neighbours as pairs, for each piece."""

@@ -3,8 +3,9 @@
     real(addresses)              addresses of the float32 module with ``rl_gemm`` and ``rl_gemm_fused`` on tiles
                                  and ``rl_call`` by the precision that is set
     half(addresses, type_num)    addresses of the bfloat16 module with ``rl_gemm`` and ``rl_call`` on tiles
+    tiles() -> Packed | None     sizes and functions of ``gemm_tiles`` for float32, None where there are no tiles
 
-Both return ``addresses`` as they are where there are no tiles (``cpu.amx``), or where the tiles' first
+The first two return ``addresses`` as they are where there are no tiles (``cpu.amx``), or where the tiles' first
 product is off by more than rounding explains: then a warning says so, once.
 
 ``rl_call``, which serves ``torch.matmul`` and its kin, asks ``runtime.precision`` at each call, by a word in
@@ -14,6 +15,7 @@ memory that holds the address of the product. Other native code (convolutions, 1
 
 import ctypes
 import struct
+from collections import namedtuple
 from functools import cache
 
 import numpy as np
@@ -21,8 +23,11 @@ import numpy as np
 from rushlight.compiler import engine
 from rushlight.runtime import cpu, native, precision
 
-CHECK_SIZE = 80, 96, 128  # m, n, k
+CHECK_SIZE = 112, 128, 128  # m, n, k
 _UNIT = {"float32": 2.0**-24, "bfloat16": 2.0**-8}
+
+Packed = namedtuple("Packed", "block step_k step_bytes pack_rows multiply")
+_PACKED = ["rl_tiles_pack_rows", "rl_tiles_multiply"]
 
 _route = ctypes.c_int64()  # what rl_call of float32 calls
 
@@ -59,12 +64,28 @@ def half(addresses: dict, type_num: int) -> dict:
     return addresses | found
 
 
+def tiles():
+    """What templates need that pack one operand themselves: ``Packed``, with C ABI addresses."""
+    from rushlight.compiler.templates import gemm
+
+    # Without tiles, or with wrong ones, the product is the one by vectors.
+    if not cpu.amx() or gemm.fused_address("float32") == gemm.vectors("float32")["rl_gemm_fused"]:
+        return None
+    found = _tiles("packed", 0)
+    from rushlight.compiler.templates.gemm_amx import BLOCK, PAIR_BYTES
+    from rushlight.compiler.templates.gemm_pieces import Split
+
+    kind = Split("highest")
+    return Packed(BLOCK, kind.step_k, kind.pieces * PAIR_BYTES, *(found[symbol] for symbol in _PACKED))
+
+
 @cache
 def _tiles(name, inner, type_num=None):
     """Addresses in the module for a kind of elements (or a precision of float32); None if it can't be made."""
     symbols = native.symbols()
     imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free", "PyArray_Type")}
-    exports = ["rl_gemm", "rl_gemm_fused"] + (["rl_call"] if type_num is not None else [])
+    exports = _PACKED if name == "packed" else ["rl_gemm", "rl_gemm_fused"]
+    exports = exports + (["rl_call"] if type_num is not None else [])
     key = f"gemm-amx|{name}|{type_num}|{cpu.caches()}"
     try:
         return engine.load(key, lambda: module_text(name, type_num), exports, imports | {"rl_inner_fused": inner})
@@ -73,15 +94,18 @@ def _tiles(name, inner, type_num=None):
 
 
 def module_text(name: str, type_num: int | None = None, emulated: bool = False) -> str:
-    """LLVM IR of the product on tiles for "bfloat16", "int8" or a precision of float32."""
+    """LLVM IR of the product on tiles for "bfloat16", "int8", a precision of float32; or "packed"."""
     from rushlight.compiler.codegen.targets import host
     from rushlight.compiler.templates.gemm_amx import BFLOAT16, BYTES, TileDriver
     from rushlight.compiler.templates.gemm_entry import write_entry
     from rushlight.compiler.templates.gemm_pieces import Split
+    from rushlight.compiler.templates.gemm_tiles import write_tiles
 
     if not emulated and "+amx-bf16" not in host().features.split(","):
         # LLVM ends the process over an instruction that it doesn't know of.
         raise LookupError("LLVM finds no AMX on this CPU")
+    if name == "packed":
+        return write_tiles(TileDriver(Split("highest"), cpu.caches(), host().triple, emulated)).text()
     kind = {"bfloat16": BFLOAT16, "int8": BYTES}.get(name) or Split(name)
     module = TileDriver(kind, cpu.caches(), host().triple, emulated).write()
     if type_num is not None:
