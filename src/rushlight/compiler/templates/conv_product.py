@@ -60,7 +60,7 @@ def module_text(type_):
     m.globals.append("@_Py_NoneStruct = external global i8")
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
     _pack_task(m, type_)
-    _copy_out(m, type_)
+    copy_out(m, type_)
     _tile_task(m, type_)
     _entry(m, type_)
     return m.text()
@@ -120,7 +120,7 @@ def _pack_task(m, type_):
     f.ret()
 
 
-def _copy_out(m, type_):
+def copy_out(m, type_):
     """void copy_out(src, dst, count, step): dst[i step] = src[i], step in bytes."""
     item, lanes = ITEM[type_], lanes_of(type_)
     f = m.function("copy_out", "void", (("ptr", "src"), ("ptr", "dst"), ("i64", "count"), ("i64", "step")),

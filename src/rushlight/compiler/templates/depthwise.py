@@ -13,8 +13,8 @@ for the adjoint of a strided convolution. Then
     y[n, o, p, q] = bias[o] + sum_{m < terms} sum_t w[o terms + m, t] padded[n, o // share * terms + m][p, q moved by t]
     dw[o, t] = sum_{n, p, q} g[n, o, p, q] padded[n, o // share][p, q moved by t]
 
-Four rows of outputs share what is loaded of a tap. The gradient adds the pixels of a block in vectors, blocks in float64.
-``plan`` holds the int64 words ``FIELDS``.
+Four rows of outputs share what is loaded of a tap. The gradient adds the pixels of a block in vectors, blocks in
+float64. ``plan`` holds the int64 words ``FIELDS``.
 """
 
 from functools import cache

@@ -49,21 +49,30 @@ def forward(x, w, bias, stride, padding, dilation, groups):
         y = empty((n, o) + out, x.dtype)
         plan.call(y, dense(x), dense(w), bias if bias is None else dense(bias), plan.words)
         return y
-    plans = conv_plans.forward(name, n, groups, o // groups, w.shape[1], kernel, size, out, tuple(stride),
-                               tuple(padding), tuple(dilation))
+    ways = conv_plans.forward(name, n, groups, o // groups, w.shape[1], kernel, size, out, tuple(stride),
+                              tuple(padding), tuple(dilation))
+    return _run(ways, (n, o) + out, dense(x), dense(w), bias if bias is None else dense(bias))
+
+
+def _run(ways, shape, x, w, bias):
+    """The result of the quick plans, unless they meet an infinity or NaN, or of the direct ones."""
+    y = empty(shape, x.dtype)
+    if ways.quick and not any(_call(y, x, w, bias, *entry) for entry in ways.quick):
+        return y
+    plans = ways.direct()
     if plans is None:
         return None
-    y = empty((n, o) + out, x.dtype)
-    _run(plans, y, dense(x), dense(w), bias if bias is None else dense(bias))
+    if ways.gaps:
+        y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * (len(shape) - 2))
+    for entry in plans:
+        _call(y, x, w, bias, *entry)
     return y
 
 
-def _run(plans, y, x, w, bias):
-    for first, count, plan in plans:
-        if count == y.shape[0]:
-            plan.call(y, x, w, bias, plan.words)
-        else:
-            plan.call(y[first:first + count], x[first:first + count], w, bias, plan.words)
+def _call(y, x, w, bias, first, count, plan):
+    if count == y.shape[0]:
+        return plan.call(y, x, w, bias, plan.words)
+    return plan.call(y[first:first + count], x[first:first + count], w, bias, plan.words)
 
 
 def adjoint_input(y, w, bias, size, stride, padding, dilation, groups):
@@ -79,16 +88,9 @@ def adjoint_input(y, w, bias, size, stride, padding, dilation, groups):
         x = empty((n, groups) + size, y.dtype)
         plan.call(x, dense(y), dense(w), bias if bias is None else dense(bias), plan.words)
         return x
-    found = conv_plans.adjoint(name, n, groups, o // groups, channels, w.shape[2:], size, y.shape[2:], tuple(stride),
-                               tuple(padding), tuple(dilation))
-    if found is None:
-        return None
-    plans, gaps = found
-    x = empty((n, channels * groups) + size, y.dtype)
-    if gaps:
-        x[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * len(size))
-    _run(plans, x, dense(y), dense(w), bias if bias is None else dense(bias))
-    return x
+    ways = conv_plans.adjoint(name, n, groups, o // groups, channels, w.shape[2:], size, y.shape[2:], tuple(stride),
+                              tuple(padding), tuple(dilation))
+    return _run(ways, (n, channels * groups) + size, dense(y), dense(w), bias if bias is None else dense(bias))
 
 
 def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):

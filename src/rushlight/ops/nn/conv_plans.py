@@ -109,7 +109,6 @@ def _split(size, most):
     return -(-size // max(1, -(-size // most)))
 
 
-@lru_cache(512)
 def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
     """Plans [(first image, images, Plan)] of a product with sampled columns; None where tables would be too large.
 
@@ -184,7 +183,6 @@ def _pieces(pixels, images, width, grid, out, place, image, whole, item):
     return firsts, np.ascontiguousarray(table)
 
 
-@lru_cache(512)
 def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offsets):
     """A Plan for dw[o, (c, taps)] = sum g[n, o, m] columns[(c, taps), (n, m)], or None."""
     from ...compiler.templates import conv_gather, conv_tile, conv_weight
@@ -227,17 +225,39 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     return Plan(words, (pixels, gs, moves, g_moves), conv_weight.kernel(type_), groups * bins * depth * width)
 
 
+class Ways:
+    """The plans of a map: quick ones (minimal filtering; None where they don't pay) and the direct ones."""
+
+    __slots__ = ("quick", "gaps", "_shapes", "_direct")
+
+    def __init__(self, shapes, gaps):
+        """shapes: arguments of `product`; gaps: whether together they leave some of the result untouched."""
+        from . import winograd_plans
+
+        self._shapes, self.gaps, self._direct, self.quick = shapes, gaps, None, None
+        if len(shapes) == 1 and winograd_plans.serves(*shapes[0]):
+            self.quick = winograd_plans.product(*shapes[0])
+
+    def direct(self):
+        """The direct plans, made when they are first needed; None where tables would be too large."""
+        if self._direct is None:
+            found = [product(*shape) for shape in self._shapes]
+            self._direct = (None,) if None in found else (tuple(plan for plans in found for plan in plans),)
+        return self._direct[0]
+
+
 @lru_cache(512)
 def forward(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
-    """Plans of y = conv(x, w) for x (n, groups channels, *size) and w (groups rows, channels, *kernel), or None."""
+    """The `Ways` to y = conv(x, w), x (n, groups channels, *size), w (groups rows, channels, *kernel)."""
     taps = int(np.prod(kernel))
-    return product(dtype, n, groups, rows, channels, size, out, stride, _offsets(kernel, padding, dilation),
-                   tuple(range(taps)), (rows * channels * taps, channels * taps, taps), out, ((0, 1),) * len(out))
+    shape = (dtype, n, groups, rows, channels, size, out, stride, _offsets(kernel, padding, dilation),
+             tuple(range(taps)), (rows * channels * taps, channels * taps, taps), out, ((0, 1),) * len(out))
+    return Ways([shape], False)
 
 
 @lru_cache(512)
 def adjoint(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
-    """(plans, whether they leave gaps) of the adjoint in the input, x of spatial shape ``size`` from y of ``out``.
+    """The `Ways` to the adjoint in the input: from y of spatial shape ``out`` x of ``size``.
 
     x[a + m stride] takes the taps i with a + padding - i dilation divisible by the stride: each such phase is a
     convolution of y of its own, with steps of one.
@@ -245,9 +265,10 @@ def adjoint(dtype, n, groups, rows, channels, kernel, size, out, stride, padding
     taps = int(np.prod(kernel))
     strides = (rows * channels * taps, taps, channels * taps)
     flat = np.arange(taps).reshape(kernel)
-    phases = [[(a, tuple(i for i in range(k) if (a + p - i * d) % s == 0)) for a in range(min(s, extent))]
+    # Taps in the order of their offsets.
+    phases = [[(a, tuple(i for i in reversed(range(k)) if (a + p - i * d) % s == 0)) for a in range(min(s, extent))]
               for k, s, p, d, extent in zip(kernel, stride, padding, dilation, size)]
-    found, gaps = [], False
+    shapes, gaps = [], False
     for index in np.ndindex(*map(len, phases)):
         chosen = [phases[d][i] for d, i in enumerate(index)]
         if not all(indices for _, indices in chosen):
@@ -257,12 +278,9 @@ def adjoint(dtype, n, groups, rows, channels, kernel, size, out, stride, padding
         offsets = tuple(tuple((a + p - i * d) // s for i in indices)
                         for (a, indices), s, p, d in zip(chosen, stride, padding, dilation))
         weights = tuple(int(t) for t in flat[np.ix_(*(indices for _, indices in chosen))].reshape(-1))
-        plans = product(dtype, n, groups, channels, rows, out, grid, (1,) * len(grid), offsets, weights, strides, size,
-                        tuple((a, s) for (a, _), s in zip(chosen, stride)))
-        if plans is None:
-            return None
-        found += plans
-    return tuple(found), gaps
+        shapes.append((dtype, n, groups, channels, rows, out, grid, (1,) * len(grid), offsets, weights, strides, size,
+                       tuple((a, s) for (a, _), s in zip(chosen, stride))))
+    return Ways(shapes, gaps)
 
 
 def _offsets(kernel, padding, dilation):

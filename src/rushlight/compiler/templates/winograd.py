@@ -1,0 +1,268 @@
+"""3 x 3 convolution with steps of one by minimal filtering, as generated code.
+
+    convolve(y, x, w, bias, plan) -> whether y may be wrong
+
+A square of 2 x 2 outputs takes 16 products a channel instead of 36:
+
+    y = A' ((G w G') * (B' d B)) A          w 3 x 3, d 4 x 4, * by elements
+
+so that the sums over channels are 16 matrix products. Squares take the place of pixels in ``conv_product``: a vector of
+them is gathered by tables (as a convolution of 4 x 4 windows with steps of two), turned into 16 vectors a channel in
+scratch memory, multiplied by a panel of transformed weights after the other, and transformed back. Errors are about
+twice those of the direct sum. An infinity or NaN spreads over its square, so the function returns True when it met
+one, for the caller to convolve directly.
+
+S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin and S. Gray, "Fast algorithms for convolutional
+neural networks", CVPR 2016.
+"""
+
+from functools import cache
+
+from rushlight.compiler import engine
+from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.templates.conv_product import TASK, Job, copy_out, copy_words, read_arguments, scratch
+from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_store
+from rushlight.runtime import cpu
+
+POINTERS = ("y", "x", "w", "bias", "packed", "failed", "unbounded")
+FIELDS = (
+    "tile", "gather",                                       # functions
+    "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of 4 x 4 windows
+    "weights",                                              # int64[9 depth]: where w[0, channel, tap] stands
+    "pieces", "piece_list",             # int64[strips + 1]; (pixel, count, offset, whether there is a second row) each
+    "groups", "rows", "depth", "height", "panels", "parts",
+    "units", "strips", "tile_strips", "blocks",
+    "x_unit", "x_group", "y_unit", "y_group", "y_row", "y_line", "w_group", "w_row",
+)
+INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
+SIZE = 8 * len(INDEX)
+VECTORS = 2                     # of squares to a strip
+POSITIONS = 16
+_AT_ONCE = 8                    # channels gathered before they are transformed
+_POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "tile", "gather", "weights", "pieces", "piece_list"}
+
+
+@cache
+def kernel(type_):
+    """The builtin function convolve(y, x, w, bias, plan) -> bool."""
+    from rushlight.runtime import native
+
+    symbols = native.symbols()
+    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
+    key = f"winograd|{type_}|{cpu.vector_bytes()}"
+    found = engine.load(key, lambda: module_text(type_), ["rl_winograd"], imports, level=1, codegen_level=2)
+    return native.callable_from(found["rl_winograd"], "rl_winograd", kernel.__doc__)
+
+
+def module_text(type_):
+    """The IR of the entry and its tasks."""
+    from rushlight.compiler.codegen.targets import host
+
+    m = Module(host().triple)
+    m.globals.append("@_Py_NoneStruct = external global i8")
+    m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
+    copy_out(m, type_)
+    _weights_task(m, type_)
+    _square(m, type_)
+    _back(m, type_)
+    _tile_task(m, type_)
+    _entry(m, type_)
+    return m.text()
+
+
+def _job(f, pointer):
+    return Job(f, pointer, INDEX, _POINTER_FIELDS)
+
+
+# ---------------------------------------------------------------- transforms of columns and rows of vectors
+
+def of_data(d):
+    """B' d of a column of four."""
+    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
+
+
+def of_weights(g):
+    """G g of a column of three."""
+    ends, half = (g[0] + g[2]) * 0.5, g[1] * 0.5
+    return [g[0], ends + half, ends - half, g[2]]
+
+
+def of_products(m):
+    """A' m of a column of four."""
+    return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
+
+
+def both_ways(transform, rows):
+    """The transform of a matrix (a list of rows), of its columns, then of its rows."""
+    columns = [transform(list(column)) for column in zip(*rows, strict=True)]
+    return [transform(list(row)) for row in zip(*columns, strict=True)]
+
+
+# ---------------------------------------------------------------- functions
+
+def _weights_task(m, type_):
+    """Tile: a panel of a group: packed[((panel 16 + position) depth + channel) height + row] = (G w G')[position]."""
+    item, lanes = ITEM[type_], lanes_of(type_)
+    kind, places = vector(type_, lanes), f"<{lanes} x ptr>"
+    f = m.function("weights_task", "void", TASK, "internal", "nounwind")
+    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    job.load("w", "packed", "weights", "panels", "depth", "height", "rows", "w_group", "w_row")
+    name = f"llvm.masked.gather.v{lanes}{'f32' if item == 4 else 'f64'}.v{lanes}p0"
+    m.declared[name] = f"declare {kind} @{name}({places}, i32, <{lanes} x i1>, {kind})"
+    iota = Value(f, "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">", f"<{lanes} x i64>")
+    steps = iota * f.splat(job.w_row, lanes)
+    panel_size = job.depth * job.height * item
+    with f.range(begin, end) as t:
+        group, first = t // job.panels, (t % job.panels) * job.height
+        there = job.rows - first
+        target = job.packed + t * panel_size * POSITIONS
+        with f.range(0, job.height, step=lanes) as r:
+            mask, stored = below(f, there - r, lanes), below(f, job.height - r, lanes)
+            source = job.w + (group * job.w_group + (first + r) * job.w_row)
+            with f.range(job.depth) as c:
+                taps = []
+                for i in range(9):
+                    place = source + f.load("i64", job.weights + (c * 9 + i) * 8)
+                    at = f.emit(places, f"getelementptr i8, ptr {place.name}, <{lanes} x i64> {steps.name}")
+                    taps.append(f.emit(kind, f"call {kind} @{name}({places} {at.name}, i32 {item}, <{lanes} x i1> "
+                                             f"{mask.name}, {kind} zeroinitializer)"))
+                found = both_ways(of_weights, [taps[3 * i:3 * i + 3] for i in range(3)])
+                here = target + (c * job.height + r) * item
+                for i, value in enumerate(v for row in found for v in row):
+                    masked_store(f, value, here + panel_size * i, stored)
+    f.ret()
+
+
+def _square(m, type_):
+    """void square(src, dst, pitch): 16 vectors of windows at src as B' d B, to dst + position * pitch."""
+    item, lanes = ITEM[type_], lanes_of(type_)
+    kind, size = vector(type_, lanes), lanes * item
+    f = m.function("square", "void", (("ptr", "src"), ("ptr", "dst"), ("i64", "pitch")), "internal",
+                   "nounwind alwaysinline")
+    src, dst, pitch = f.args
+    rows = [[f.load(kind, src + (4 * i + j) * size, align=item) for j in range(4)] for i in range(4)]
+    for i, value in enumerate(v for row in both_ways(of_data, rows) for v in row):
+        f.store(value, dst + pitch * i, align=item)
+    f.ret()
+
+
+def _back(m, type_):
+    """vector back(src, pitch, dst, line, bias): A' m A of 16 vectors, as two rows of pixels; 0 * all, summed."""
+    item, lanes = ITEM[type_], lanes_of(type_)
+    kind, size = vector(type_, lanes), lanes * item
+    f = m.function("back", kind, (("ptr", "src"), ("i64", "pitch"), ("ptr", "dst"), ("i64", "line"), (kind, "bias")),
+                   "internal", "nounwind")
+    src, pitch, dst, line, bias = f.args
+    rows = [[f.load(kind, src + pitch * (4 * i + j), align=item) for j in range(4)] for i in range(4)]
+    check = f.value(0.0, kind)
+    for i, (even, odd) in enumerate(both_ways(of_products, rows)):
+        even, odd = even + bias, odd + bias
+        check = check + even * 0.0 + odd * 0.0
+        for half in range(2):
+            pairs = [x for k in range(lanes // 2) for x in (half * lanes // 2 + k, lanes + half * lanes // 2 + k)]
+            f.store(f.shuffle(even, odd, pairs), dst + line * i + half * size, align=item)
+    f.ret(check)
+
+
+def _tile_task(m, type_):
+    """Tile: a block of strips by a part of a group's panels."""
+    item, lanes = ITEM[type_], lanes_of(type_)
+    size, kind = lanes * item, vector(type_, lanes)
+    f = m.function("tile_task", "void", TASK, "internal", "nounwind")
+    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    job.load("y", "x", "bias", "packed", *FIELDS)
+    windows = f.buffer(_AT_ONCE * POSITIONS * size)
+    width = VECTORS * size
+    line = 2 * width                                # a row of pixels of a strip
+    pixels = f.buffer(2 * line)
+    zeros, null = Value(f, "@zeros", "ptr"), Value(f, "null", "ptr")
+    tables = job.at("runs")
+    # Positions lie an odd number of lines apart: their stores would share a set of the cache.
+    data_pitch = job.depth * width + 64
+    strip_size = data_pitch * POSITIONS
+    sums_pitch = job.height * width + 64
+    sums_size = sums_pitch * POSITIONS
+    block, data = scratch(f, job, (strip_size + sums_size) * job.tile_strips)
+    sums = data + strip_size * job.tile_strips
+    each, all_strips = job.blocks * job.parts, job.units * job.strips
+    panel_size = job.depth * job.height * item
+    check = f.var(kind, f.value(0.0, kind))
+    with f.range(begin, end) as t:
+        group, rest = t // each, t % each
+        s0, part = (rest // job.parts) * job.tile_strips, rest % job.parts
+        s1 = f.minimum(s0 + job.tile_strips, all_strips)
+        p0, p1 = part * job.panels // job.parts, (part + 1) * job.panels // job.parts
+        x, y = job.x + group * job.x_group, job.y + group * job.y_group
+        with f.range(s0, s1) as s:
+            here = x + (s // job.strips) * job.x_unit
+            first = (s % job.strips) * VECTORS
+            with f.range(VECTORS) as v, f.range(0, job.depth, step=_AT_ONCE) as c0:
+                c1 = f.minimum(c0 + _AT_ONCE, job.depth)
+                f.call("void", job.gather, tables, here, first + v, c0 * POSITIONS, c1 * POSITIONS, windows,
+                       f.value(size))
+                with f.range(c0, c1) as c:
+                    f.call("void", "square", windows + (c - c0) * (POSITIONS * size),
+                           data + ((s - s0) * strip_size + c * width + v * size), data_pitch, declare=False)
+        with f.range(p0, p1) as panel:
+            row0 = panel * job.height
+            rows = f.minimum(job.height, job.rows - row0)
+            weights = job.packed + (group * job.panels + panel) * panel_size * POSITIONS
+            with f.range(POSITIONS) as i, f.range(s0, s1) as s:
+                f.call("void", job.tile, job.depth, weights + i * panel_size, f.value(0),
+                       data + ((s - s0) * strip_size + i * data_pitch), f.value(width),
+                       sums + ((s - s0) * sums_size + i * sums_pitch), f.value(width), rows,
+                       f.value(VECTORS * lanes), f.value(0), zeros)
+            with f.range(s0, s1) as s:
+                unit, local = s // job.strips, s % job.strips
+                piece0 = f.load("i64", job.pieces + local * 8)
+                piece1 = f.load("i64", job.pieces + local * 8 + 8)
+                with f.range(rows) as r:
+                    offset = f.var(type_, 0.0)
+                    with f.if_(job.bias.ne(null)):
+                        offset.set(f.load(type_, job.bias + (group * job.rows + row0 + r) * item, align=item))
+                    bias = f.splat(offset.get(), lanes)
+                    for v in range(VECTORS):
+                        found = f.call(kind, "back", sums + ((s - s0) * sums_size + r * width + v * size), sums_pitch,
+                                       pixels + 2 * v * size, f.value(line), bias, declare=False)
+                        check.set(check.get() + found)
+                    base = y + (unit * job.y_unit + (row0 + r) * job.y_row)
+                    with f.range(piece0, piece1) as piece:
+                        entry = job.piece_list + piece * 32
+                        pixel, count, offset, second = (f.load("i64", entry + 8 * i) for i in range(4))
+                        f.call("void", "copy_out", pixels + pixel * item, base + offset, count, f.value(item),
+                               declare=False)
+                        with f.if_(second.ne(0)):
+                            f.call("void", "copy_out", pixels + (pixel * item + line), base + (offset + job.y_line),
+                                   count, f.value(item), declare=False)
+    bad = f.emit(f"i{lanes}", f"bitcast <{lanes} x i1> {check.get().isnan().name} to i{lanes}")
+    with f.if_(bad.ne(0)):
+        f.store(f.value(1), job.at("unbounded"))
+    f.call("void", "rl_free", block)
+    f.ret()
+
+
+def _entry(m, type_):
+    """PyObject *rl_winograd(self, args, n): y, x, w, bias or None, plan."""
+    f = m.function("rl_winograd", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    context = f.buffer(SIZE, 8)
+    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
+    job = _job(f, context)
+    f.store(f.value(0), job.at("failed"))
+    f.store(f.value(0), job.at("unbounded"))
+    job.load("groups", "panels", "depth", "height", "blocks", "parts")
+    count = job.groups * job.panels
+    state = f.call("ptr", "PyEval_SaveThread")
+    block = f.call("ptr", "rl_scratch", count * job.depth * job.height * (POSITIONS * ITEM[type_]) + 64)
+    with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, given):
+        with refused:
+            f.store(f.value(1), job.at("failed"))
+        with given:
+            f.store(f.load("ptr", block), job.at("packed"))
+            f.call("void", "rl_parallel_for", Value(f, "@weights_task", "ptr"), context, count)
+            f.call("void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context,
+                   job.groups * job.blocks * job.parts)
+            f.call("void", "rl_free", block)
+    f.call("void", "PyEval_RestoreThread", state)
+    with f.if_(f.load("i64", job.at("failed")).ne(0)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
+    f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", job.at("unbounded"))))
