@@ -18,6 +18,7 @@ from .dispatch import attach, needs_grad, primitive
 from .inplace import check, rebase
 from .registry import FUNCTIONS, METHODS, public
 from .selection import Mask
+from .selection import fill as fill_masked
 from .slicing import _select, _slice, slice_bounds, zeros_array
 from .views import alias, untracked, window_on
 
@@ -462,7 +463,7 @@ def setitem(self, index, value):
         mask = indices[0]
         if len(indices) == 1 and mask is not None and mask.dtype is dtypes.bool_ and untracked(v) and \
                 mask._a.shape == v._a.shape and not v._bits & 3:
-            np.copyto(v._a, number, where=mask._a)
+            fill_masked(v._a, v._a, mask._a, number)
             v._storage.version += 1
             return
         value = wrap(np.array(number, self.dtype.np))

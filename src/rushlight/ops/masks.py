@@ -4,14 +4,17 @@ import numpy as np
 
 from .. import dtypes
 from ..dtypes import scalar_name
+from ..runtime.allocator import empty
 from ..tensor.geometry import broadcast_shapes, can_expand
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, resolve_bits, wrap
+from .copy import fresh
 from .creation import number_for
 from .dispatch import primitive
 from .indexing import mutate, writable
 from .inplace import apply
 from .registry import public
+from .selection import Mask, fill
 
 _ndarray = np.ndarray
 
@@ -42,11 +45,10 @@ def _filled(a, mask, value):
     if a.shape == mask.shape or can_expand(mask.shape, a.shape):
         from .pointwise.core import result_array
         out = result_array([a], a.dtype)
-        out[...] = a
     else:
-        out = np.broadcast_to(a, np.broadcast_shapes(a.shape, mask.shape)).copy()
-    with np.errstate(all="ignore"):
-        np.copyto(out, value, where=mask, casting="unsafe")
+        shape = np.broadcast_shapes(a.shape, mask.shape)
+        out, a = empty(shape, a.dtype), np.broadcast_to(a, shape)
+    fill(out, a, mask, value)
     return out
 
 
@@ -95,9 +97,7 @@ def masked_fill_(input, mask, value):
         rec, v = _masked_fill.record, value
     if input._bits & 3:
         return apply(masked_fill, input, (mask, value), {}, "masked_fill")
-    with np.errstate(all="ignore"):
-        return mutate(rec, (input, mask, value),
-                      lambda: np.copyto(input._a, v, where=mask._a, casting="unsafe"))
+    return mutate(rec, (input, mask, value), lambda: fill(input._a, input._a, mask._a, v))
 
 
 def _fits(shape, target):
@@ -113,17 +113,17 @@ def _fits(shape, target):
                 "source": lambda g, mask, source_shape: _masked_source(g, mask, source_shape)})
 def _masked_scatter(a, mask, source):
     shape = np.broadcast_shapes(a.shape, mask.shape)
-    out = np.broadcast_to(a, shape).copy()
+    out = fresh(np.broadcast_to(a, shape))
     _scatter_mask(out, np.broadcast_to(mask, shape), source)
     return out
 
 
 def _scatter_mask(out, mask, source):
-    n = int(np.count_nonzero(mask))
-    if n > source.size:
+    mask = Mask(mask)
+    if mask.total > source.size:
         raise RuntimeError("masked_scatter: expected `self.numel()` >= number of ones in mask: the "
-                           f"source has {source.size} elements, the mask {n}")
-    out[mask] = source.reshape(-1)[:n]
+                           f"source has {source.size} elements, the mask {mask.total}")
+    mask.spread(out, source.reshape(-1))
 
 
 def _masked_source(g, mask, shape):

@@ -19,10 +19,10 @@ class Mask:
         self.array = mask if mask.flags.c_contiguous else np.ascontiguousarray(mask)
         self.counts = None
         if available():
-            from ..compiler.templates import select
-            self.shift, n = select.tiles(mask.size)
+            from ..compiler.templates import masks
+            self.shift, n = masks.tiles(mask.size)
             self.counts = np.empty(n, _LONG)
-            self.total = select.counter()(self.array, self.counts, mask.size, self.shift)
+            self.total = masks.counter()(self.array, self.counts, mask.size, self.shift)
         else:
             self.total = int(np.count_nonzero(mask))
 
@@ -30,7 +30,7 @@ class Mask:
         """``a[mask]`` for an array of the mask's shape."""
         if self.counts is None or a.itemsize not in _SIZES:
             return a[self.array.reshape(self.shape)]
-        from ..compiler.templates.select import mover
+        from ..compiler.templates.masks import mover
         from .copy import fresh
         if not a.flags.c_contiguous:
             a = fresh(a)
@@ -43,7 +43,7 @@ class Mask:
         if self.counts is None or a.itemsize not in _SIZES or not a.flags.c_contiguous:
             a[self.array.reshape(self.shape)] = v[:self.total]
             return
-        from ..compiler.templates.select import mover
+        from ..compiler.templates.masks import mover
         mover("spread", a.itemsize)(a, v, self.array, self.counts, a.size, self.shift)
 
     def positions(self):
@@ -59,7 +59,51 @@ class Mask:
             found = np.nonzero(self.array.reshape(shape))
             (out.T if by_element else out)[...] = found
             return out
-        from ..compiler.templates.select import finder
+        from ..compiler.templates.masks import finder
         steps = (dims, 1) if by_element else (1, self.total)
         finder()(out, self.array, self.counts, self.array.size, self.shift, *steps, *shape)
         return out
+
+
+_fills = {}
+
+
+def fill(out, a, mask, value):
+    """``out = a`` with the number `value` (or a 0-dim array) where the mask, which broadcasts, is True; `out` may be
+    `a`."""
+    if out.nbytes < _SMALL and out is a:
+        with np.errstate(all="ignore"):
+            np.copyto(out, value, where=mask, casting="unsafe")
+        return
+    d = out.dtype
+    kernel = _fills.get(d)
+    if kernel is None:
+        kernel = _fills[d] = _fill_kernel(d)
+    if not kernel:
+        with np.errstate(all="ignore"):
+            if out is not a:
+                np.copyto(out, a)
+            np.copyto(out, value, where=mask, casting="unsafe")
+        return
+    # The number as an element, for the kernel's scalar: bits, so that nothing is converted twice.
+    element = np.empty((), d)
+    with np.errstate(all="ignore"):
+        np.copyto(element, value, casting="unsafe")
+    raw = kernel[0]
+    kernel[1](out.view(raw), a.view(raw), mask, int(element.view(raw)))
+
+
+_SMALL = 1 << 11
+_RAW = {1: np.dtype(np.int8), 2: np.dtype(np.int16), 4: np.dtype(np.int32), 8: np.dtype(np.int64)}
+
+
+def _fill_kernel(d):
+    """(integer dtype of d's size, kernel that fills), or False."""
+    raw = _RAW.get(d.itemsize)
+    if raw is None or not available():
+        return False
+    from ..compiler import pointwise_kernel
+    from ..compiler import scalar as s
+    from ..compiler.expr import input_, scalar
+    expr = s.where(input_(1, "b"), scalar(0, "i"), input_(0, "i"))
+    return raw, pointwise_kernel((expr,), [raw.name, "bool"], ["int64"], [raw.name], raw.name).call

@@ -5,6 +5,7 @@ import numpy as np
 from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import wrap_dim
 from ..tensor.tensor import Tensor
+from .copy import fill_array
 from .dispatch import primitive, view_primitive
 from .registry import public
 
@@ -12,7 +13,7 @@ from .registry import public
 def zeros_array(shape, np_dtype):
     """A fresh array of zeros."""
     a = alloc(tuple(shape), np_dtype)
-    a.fill(0)
+    fill_array(a, 0)
     return a
 
 

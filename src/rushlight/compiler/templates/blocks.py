@@ -86,28 +86,45 @@ def copy_run(f, to, source, nbytes, stream=None):
     Under 64 bytes, two moves that may overlap do; longer runs end with a move that overlaps the one before.
     """
     kind = vector("i8", RUN)
-    with f.if_else(nbytes >= RUN) as (long, short):
-        with long:
-            end = nbytes - RUN
-            at = f.var("i64", 0)
-            if stream is not None:
-                with f.if_(stream):
-                    head = (f.value(0) - address(f, to)) & (RUN - 1)
-                    f.store(f.load(kind, source, 1), to, 1)
-                    at.set(head)
-                    with f.loop() as loop:
-                        now = at.get()
-                        loop.break_if(now > end)
-                        f.store(f.load(kind, source + now, 1), to + now, RUN, ", !nontemporal !0")
-                        at.set(now + RUN)
-            with f.loop() as loop:
-                now = at.get()
-                loop.break_if(now >= end)
-                f.store(f.load(kind, source + now, 1), to + now, 1)
-                at.set(now + RUN)
-            f.store(f.load(kind, source + end, 1), to + end, 1)
-        with short:
-            short_run(f, to, source, nbytes)
+    done = f.fresh("copied")
+    with f.if_(nbytes < RUN):
+        short_run(f, to, source, nbytes)
+        f.terminate(f"br label %{done}")
+    end = nbytes - RUN
+    if stream is not None:
+        with f.if_(stream):
+            rest = _lines(f, to, nbytes, lambda at: f.load(kind, source + at, 1),
+                          lambda at, n: short_run(f, to + at, source + at, n))
+            short_run(f, to + rest, source + rest, nbytes - rest)
+            f.terminate(f"br label %{done}")
+    _vectors(f, to, end, lambda at: f.load(kind, source + at, 1))
+    f.label(done)
+
+
+def _vectors(f, to, end, value):
+    """Store ``value(at)`` at every 64th byte below `end`, and at `end`."""
+    at = f.var("i64", 0)
+    with f.loop() as loop:
+        now = at.get()
+        loop.break_if(now >= end)
+        f.store(value(now), to + now, 1)
+        at.set(now + RUN)
+    f.store(value(end), to + end, 1)
+
+
+def _lines(f, to, nbytes, value, few):
+    """Store ``value(at)`` past the cache to all whole lines, after ``few(0, n)`` for the bytes before the first;
+    returns where they end."""
+    head = (f.value(0) - address(f, to)) & (RUN - 1)
+    few(f.value(0), head)
+    at = f.var("i64", head)
+    end = nbytes - RUN
+    with f.loop() as loop:
+        now = at.get()
+        loop.break_if(now > end)
+        f.store(value(now), to + now, RUN, ", !nontemporal !0")
+        at.set(now + RUN)
+    return at.get()
 
 
 def short_run(f, to, source, nbytes):
@@ -132,25 +149,16 @@ def fill_run(f, to, pattern, nbytes, stream=None):
     Where `stream` is true whole lines go past the cache.
     """
     rest = f.buffer(RUN, RUN)
-    with f.if_else(nbytes >= RUN) as (long, short):
-        with long:
-            end = nbytes - RUN
-            at = f.var("i64", 0)
-            if stream is not None:
-                with f.if_(stream):
-                    f.store(pattern, to, 1)
-                    at.set((f.value(0) - address(f, to)) & (RUN - 1))
-                    with f.loop() as loop:
-                        now = at.get()
-                        loop.break_if(now > end)
-                        f.store(pattern, to + now, RUN, ", !nontemporal !0")
-                        at.set(now + RUN)
-            with f.loop() as loop:
-                now = at.get()
-                loop.break_if(now >= end)
-                f.store(pattern, to + now, 1)
-                at.set(now + RUN)
-            f.store(pattern, to + end, 1)
-        with short, f.if_(nbytes > 0):
-            f.store(pattern, rest, RUN)
-            short_run(f, to, rest, nbytes)
+    f.store(pattern, rest, RUN)
+    done = f.fresh("filled")
+    with f.if_(nbytes < RUN):
+        short_run(f, to, rest, nbytes)
+        f.terminate(f"br label %{done}")
+    end = nbytes - RUN
+    if stream is not None:
+        with f.if_(stream):
+            left = _lines(f, to, nbytes, lambda at: pattern, lambda at, n: short_run(f, to + at, rest, n))
+            short_run(f, to + left, rest, nbytes - left)
+            f.terminate(f"br label %{done}")
+    _vectors(f, to, end, lambda at: pattern)
+    f.label(done)

@@ -1,6 +1,6 @@
 """Reading and writing by index: gather, scatter and their reductions over any geometry.
 
-    call(a, index, v, n, step, wrap, m, im, vm, b, ab, ib, vb, [size, a, i, v] ...) -> bool
+    call(a, index, v, n, step, wrap, parts, m, im, vm, b, ab, ib, vb, [size, a, i, v] ...) -> bool
 
 walks over all positions of `index` (int64). At each, ``i = index[..]`` picks the element ``a[.. + i * step]`` of the
 indexed array, where 0 <= i < n (with `wrap` true: -n <= i < n), and with `v`'s element at the position it does
@@ -21,12 +21,12 @@ from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks
 
 WORDS = ("a", "index", "v", "bad", "rows", "block", "chunk", "group", "blocks", "chunks", "ranges", "stream")
-ARGUMENTS = ("n", "step", "wrap", "m", "im", "vm", "b", "ab", "ib", "vb")
+ARGUMENTS = ("n", "step", "wrap", "parts", "m", "im", "vm", "b", "ab", "ib", "vb")
 OUTER = len(WORDS) + len(ARGUMENTS)
 MAX_OUTER = 32
 TILE = 1 << 14                  # elements a tile
-RANGES = 4                      # ranges of targets where one dimension is all there is
-RANGES_FROM = 1 << 16           # indices from which it is worth to walk over them several times
+PARTS_FROM = 1 << 15            # indices from which it is worth to look through them several times
+LISTED = 512                    # indices looked through at a time
 AHEAD = 12                      # rows between asking for memory and using it
 SIZES = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16, "float": 4, "double": 8}
 
@@ -96,6 +96,7 @@ def _task(m, op, type_, unsigned):
     bad = f.var("i64", 0)
     rows, outer = g["rows"], g.pointer + 8 * OUTER
     dense = ib.eq(0) & ab.eq(size) & vb.eq(size)
+    constant = ib.eq(0) & ab.eq(size) & vb.eq(0)
 
     with f.range(f.args[1], f.args[2]) as tile:
         left = f.var("i64", tile)
@@ -141,6 +142,12 @@ def _task(m, op, type_, unsigned):
             def element(target, value):
                 _apply(f, op, type_, target, value, unsigned)
 
+            if op != "get":
+                next_row = f.fresh("listed")
+                with f.if_(g["ranges"] > 1):
+                    _listed(f, g, i0, v0, im, vm, begin, end, wrapped, n, low, span, bad,
+                            lambda i, value: element(a0 + i * step, value))
+                    f.terminate(f"br label %{next_row}")
             with f.if_else(b.eq(1)) as (single, inner):
                 with single:
                     place, value = f.var("ptr", i0 + begin * im), f.var("ptr", v0 + begin * vm)
@@ -151,15 +158,46 @@ def _task(m, op, type_, unsigned):
                         value.set(there + vm)
                 with inner, f.range(begin, end) as k:
                     place, value = i0 + k * im, v0 + k * vm
+                    if op == "put":
+                        same = f.fresh("filled")
+                        with f.if_(constant):
+                            picked(place, lambda target: _same(f, type_, target, value, count))
+                            f.terminate(f"br label %{same}")
                     with f.if_else(dense) as (run, each):
                         with run:
                             _ask(f, op, a0, place, im, step, count, size, k, end)
                             picked(place, lambda target: _run(f, g, op, type_, target, value, count, unsigned))
                         with each, f.range(count) as j:
                             picked(place + j * ib, lambda target: element(target + j * ab, value + j * vb))
+                    if op == "put":
+                        f.label(same)
+            if op != "get":
+                f.label(next_row)
     with f.if_(bad.get().ne(0)):
         g.put("bad", 1)
     f.ret()
+
+
+def _listed(f, g, i0, v0, im, vm, begin, end, wrapped, n, low, span, bad, act):
+    """``act(index, value)`` for the indices in a range of targets, found without branches."""
+    targets, values = f.buffer(8 * LISTED), f.buffer(8 * LISTED)
+    with f.range(begin, end, step=LISTED) as first:
+        last = f.minimum(first + LISTED, end)
+        found, wrong = f.var("i64", 0), f.var("i64", 0)
+        place, value = f.var("ptr", i0 + first * im), f.var("ptr", v0 + first * vm)
+        with f.range(first, last):
+            i = f.load("i64", place.get())
+            i = i + f.select(i < 0, wrapped, f.value(0))
+            now = found.get()
+            f.store(i, targets + now * 8)
+            f.store(value.get(), values + now * 8)
+            found.set(now + (i - low).ult(span).cast("zext", "i64"))
+            wrong.set(wrong.get() | i.uge(n).cast("zext", "i64"))
+            place.set(place.get() + im)
+            value.set(value.get() + vm)
+        bad.set(bad.get() | wrong.get())
+        with f.range(found.get()) as k:
+            act(f.load("i64", targets + k * 8), f.load("ptr", values + k * 8))
 
 
 def _ask(f, op, base, place, im, step, count, size, k, end):
@@ -190,6 +228,17 @@ def _run(f, g, op, type_, target, value, count, unsigned):
         _apply(f, op, type_, target + j * size, value + j * size, unsigned)
 
 
+def _same(f, type_, target, value, count):
+    """One element to all places of a dense run."""
+    size = SIZES[type_]
+    one = f.load(type_, value, 1)
+    if size > 8:
+        with f.range(count) as j:
+            f.store(one, target + j * size, 1)
+    else:
+        blocks.fill_run(f, target, f.splat(one, blocks.RUN // size), count * size)
+
+
 def _entry(m, op, size):
     f = m.function(f"rl_{op}", "ptr", blocks.ENTRY)
     args, n = f.args[1], f.args[2]
@@ -204,7 +253,7 @@ def _entry(m, op, size):
     with f.range(OUTER - len(WORDS), words, step=4) as k:
         rows.set(rows.get() * f.load("i64", context + (k * 8 + 8 * len(WORDS))))
     rows = rows.get()
-    m_, b = g["m"], g["b"]
+    m_, b, n_ = g["m"], g["b"], blocks.at_least(f, g["n"], 1)
     total = rows * m_ * b
     g.put("bad", 0)
     g.put("rows", rows)
@@ -214,13 +263,12 @@ def _entry(m, op, size):
             chunk = f.minimum(blocks.at_least(f, f.value(TILE).udiv(block), 1), m_)
             ranges = f.value(1)
         else:
-            # Two lines or more for each of at least two blocks, where rows do not share the work out.
-            line = 128 // size
+            # A line or more for each of several blocks, where rows do not share the work out.
+            line = f.select(b >= 256 // size, f.value(128 // size), f.value(64 // size))
             quarter = blocks.ceil_div(blocks.ceil_div(b, 4), line) * line
             block = f.select(rows >= 8, b, f.minimum(quarter, b))
             chunk = m_
-            few = (rows * blocks.ceil_div(b, block) < 2) & (m_ >= RANGES_FROM)
-            ranges = f.select(few, f.value(RANGES), f.value(1))
+            ranges = f.select(rows.eq(1) & b.eq(1) & (m_ >= PARTS_FROM), f.minimum(g["parts"], n_), f.value(1))
         group = f.minimum(blocks.at_least(f, f.value(TILE).udiv(block * chunk), 1), rows)
         for name, value in (("block", block), ("chunk", chunk), ("group", group), ("ranges", ranges),
                             ("blocks", blocks.ceil_div(b, block)), ("chunks", blocks.ceil_div(m_, chunk))):

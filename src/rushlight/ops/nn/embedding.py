@@ -4,7 +4,9 @@ import numpy as np
 
 from ...record import NONDIFF
 from ...runtime.allocator import empty
+from .. import walks
 from ..dispatch import primitive
+from ..gather import summed_slices
 from ..registry import function, public
 
 _TF = ("torch", "torch.nn.functional")
@@ -17,7 +19,8 @@ _F = ("torch.nn.functional",)
 def _embedding(w, indices, padding_idx, scale):
     """Rows of `w` at `indices`."""
     out = empty(indices.shape + w.shape[1:], w.dtype)
-    np.take(w, indices, 0, out=out, mode="clip") if w.size else None
+    if walks.get_rows(w, 0, indices.reshape(-1), out.reshape(indices.size, *w.shape[1:])):
+        raise IndexError("index out of range in self")
     return out
 
 
@@ -28,22 +31,15 @@ def _embedding_grad(g, indices, rows, padding_idx, scale):
     """Gradients of the rows, added up by index in order."""
     width = g.shape[indices.ndim:]
     flat = indices.reshape(-1)
-    work = g.astype(np.float32) if g.dtype.itemsize == 2 else g
-    values = np.ascontiguousarray(work).reshape((flat.size,) + width)
-    out = np.zeros((rows,) + width, work.dtype)
-    if flat.size:
-        order = np.argsort(flat, kind="stable")
-        sorted_ = flat[order]
-        starts = np.flatnonzero(np.concatenate(([True], sorted_[1:] != sorted_[:-1])))
-        sums = np.add.reduceat(values[order], starts, 0)
-        keys = sorted_[starts]
-        if scale:
-            counts = np.diff(np.append(starts, flat.size)).astype(work.dtype)
-            sums = sums / counts.reshape((-1,) + (1,) * len(width))
-        out[keys] = sums
-        if padding_idx >= 0:
-            out[padding_idx] = 0
-    return out.astype(g.dtype, copy=False)
+    values = g.reshape((flat.size,) + width)
+    if scale:
+        counts = np.bincount(flat, minlength=1)[flat]
+        work = np.float32 if walks.narrow(g.dtype) else g.dtype
+        values = (values.astype(work) / counts.reshape((-1,) + (1,) * len(width)).astype(work)).astype(g.dtype)
+    out = summed_slices((rows, *width), 0, flat, values)
+    if padding_idx >= 0:
+        out[padding_idx] = 0
+    return out
 
 
 def _embedding_gg(g, indices, padding_idx):
@@ -53,13 +49,15 @@ def _embedding_gg(g, indices, padding_idx):
     return y
 
 
-def _check_indices(op, indices, rows):
+def _check_indices(op, indices):
     if indices.dtype.name not in ("int64", "int32"):
         raise RuntimeError(f"Expected tensor for argument #1 'indices' to have one of the following "
                            f"scalar types: Long, Int; but got {indices.type()} instead (while checking "
                            f"arguments for {op})")
-    a = indices._a
-    if type(a) is np.ndarray and a.size and (a.max() >= rows or a.min() < 0):
+
+
+def _check_range(indices, rows):
+    if type(indices._a) is np.ndarray and walks.outside(indices._a, rows):
         raise IndexError("index out of range in self")
 
 
@@ -93,8 +91,9 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
     if weight.dim() != 2:
         raise RuntimeError("'weight' must be 2-D")
     pad = _padding(padding_idx, weight.shape[0])
-    _check_indices("embedding", input, weight.shape[0])
+    _check_indices("embedding", input)
     if max_norm is not None:
+        _check_range(input, weight.shape[0])
         _renorm(weight, input, max_norm, norm_type)
     return _embedding(weight, input, pad, bool(scale_grad_by_freq))
 
@@ -102,7 +101,7 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
 @public("embedding", method=False)
 def torch_embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False):
     """`nn.functional.embedding` with the argument order of ``torch.embedding``."""
-    _check_indices("embedding", indices, weight.shape[0])
+    _check_indices("embedding", indices)
     return _embedding(weight, indices, padding_idx, scale_grad_by_freq)
 
 
@@ -152,9 +151,10 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
     if per_sample_weights is not None and mode != "sum":
         raise NotImplementedError("embedding_bag: per_sample_weights was not None. per_sample_weights "
                                   f"is only supported for mode='sum' (got mode='{mode}')")
-    _check_indices("embedding_bag", flat, weight.shape[0])
+    _check_indices("embedding_bag", flat)
     pad = _padding(padding_idx, weight.shape[0])
     if max_norm is not None:
+        _check_range(flat, weight.shape[0])
         _renorm(weight, flat, max_norm, norm_type)
     bounds = np.append(starts, flat.numel())
     bag = np.repeat(np.arange(starts.size), np.diff(bounds)).astype(np.int64)
