@@ -4,9 +4,8 @@ import math
 
 import numpy as np
 
-from ..dtypes import FLOAT, from_np, promote_types, scalar_name
+from ..dtypes import FLOAT, promote_types, scalar_name
 from ..record import Joint
-from ..runtime.allocator import empty
 from ..tensor.geometry import can_expand, wrap_dim
 from .dispatch import primitive
 from .out import with_out
@@ -14,10 +13,10 @@ from .reduce_common import (
     F32,
     F64,
     axes_of,
-    compiled,
     kept,
-    mask_of,
+    mapped_kernel,
     narrow,
+    reduce,
     reduced_shape,
     wide,
 )
@@ -52,36 +51,43 @@ def _norm_grad(g, self, out, ord, dim, keepdim):
     return self * magnitude.pow(ord - 2) * (g / n.pow(ord - 1)).masked_fill(n == 0, 0)
 
 
-_power_sums = {}
+def _magnitude(s, x):
+    return s.abs(x)
 
 
-def _power_sum(d, p):
-    """The kernel of the 1- or 2-norm for arrays of type `d`, or None."""
-    if p != 2 and p != 1:
-        return None
-    k = _power_sums.get((d, p), _power_sums)
-    if k is _power_sums:
-        k = None
-        t = from_np(d)
-        if t.category == FLOAT and t.itemsize > 1 and compiled():
-            from ..compiler import reduce_kernel
-            from ..compiler import scalar as s
-            from ..compiler.expr import input_
-            x = input_(0)
-            k = reduce_kernel("sum", t.name, t.name, pre=x * x if p == 2 else s.abs(x),
-                              post=s.sqrt(x) if p == 2 else None).call
-        _power_sums[d, p] = k
-    return k
+def _square(s, x):
+    return x * x
+
+
+def _root(s, x):
+    return s.sqrt(x)
+
+
+def _nonzero(s, x):
+    return s.where(s.ne(x, 0), 1.0, 0.0)
+
+
+def _power(s, x):
+    return s.pow(s.abs(x), s.scalar(0))
+
+
+def _inverse_power(s, x):
+    return s.pow(x, s.scalar(1))
+
+
+_power.scalars = 2
+_FORMS = {0.0: ("sum", _nonzero, None), 1.0: ("sum", _magnitude, None), 2.0: ("sum", _square, _root),
+          math.inf: ("max", _magnitude, None), -math.inf: ("min", _magnitude, None)}
 
 
 @primitive("linalg_vector_norm(Tensor self, Scalar ord, int[] dim, bool keepdim, ScalarType dtype) -> "
            "Tensor", vjp={"self": _norm_grad})
 def _vector_norm(a, p, axes, keepdim, np_dtype):
-    k = _power_sum(a.dtype, p) if np_dtype == a.dtype and a.size else None
-    if k is not None:
-        out = empty(reduced_shape(a.shape, axes, keepdim), np_dtype)
-        k(out, a, mask_of(axes, a.ndim))
-        return out
+    if np_dtype == a.dtype and a.size and a.dtype.kind != "c":
+        kind, before, after = _FORMS.get(p, ("sum", _power, _inverse_power))
+        k = mapped_kernel(kind, a.dtype, np_dtype, before, after)
+        if k is not None:
+            return reduce(k, a, axes, keepdim, np_dtype, *((p, 1 / p) if before is _power else ()))
     x = wide(a)
     if x.dtype.kind != "c" and np_dtype.kind != "c" and np_dtype.itemsize > x.dtype.itemsize:
         x = x.astype(np_dtype)

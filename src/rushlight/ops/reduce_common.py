@@ -135,18 +135,40 @@ def kernel(kind, in_np, out_nps):
     return k
 
 
-def reduce(k, a, axes, keepdim, out_np):
+def mapped_kernel(kind, in_np, out_np, formula, post=None):
+    """The compiled reduction of ``formula(scalar functions, x)``, or None; ``post`` maps its result likewise.
+
+    Either may use floating scalars ``s.scalar(i)``, which the kernel then takes after the mask.
+    """
+    key = (kind, in_np, out_np, formula, post)
+    k = _kernels.get(key, _kernels)
+    if k is _kernels:
+        k = None
+        types = [from_np(d) for d in (in_np, out_np)]
+        if all(t.category < FLOAT or t.category == FLOAT and t.itemsize > 1 for t in types) and compiled():
+            from ..compiler import reduce_kernel
+            from ..compiler import scalar as s
+            from ..compiler.expr import input_
+            x = input_(0, "bif"[types[0].category])
+            count = getattr(formula, "scalars", 0)
+            k = reduce_kernel(kind, types[0].name, types[1].name, ("float64",) * count, pre=formula(s, x),
+                              post=None if post is None else post(s, input_(0))).call
+        _kernels[key] = k
+    return k
+
+
+def reduce(k, a, axes, keepdim, out_np, *scalars):
     """Run the compiled reduction `k` of one output over `axes` (None: all)."""
     shape = a.shape
     if axes is None:
         out = empty((1,) * len(shape) if keepdim else (), out_np)
-        k(out, a, (1 << len(shape)) - 1)
+        k(out, a, (1 << len(shape)) - 1, *scalars)
         return out
     if len(axes) == 1:
         d, = axes
         mask = 1 << d
         out = empty(shape[:d] + (1,) + shape[d + 1:] if keepdim else shape[:d] + shape[d + 1:], out_np)
-        k(out, a, mask)
+        k(out, a, mask, *scalars)
         return out
     mask = 0
     for d in axes:
@@ -155,7 +177,7 @@ def reduce(k, a, axes, keepdim, out_np):
         out = empty(tuple([1 if mask >> i & 1 else n for i, n in enumerate(shape)]), out_np)
     else:
         out = empty(tuple([n for i, n in enumerate(shape) if not mask >> i & 1]), out_np)
-    k(out, a, mask)
+    k(out, a, mask, *scalars)
     return out
 
 

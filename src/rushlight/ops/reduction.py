@@ -17,6 +17,7 @@ from .reduce_common import (
     is_low,
     kept,
     kernel,
+    mapped_kernel,
     mask_of,
     narrow,
     reduce,
@@ -176,9 +177,16 @@ def _nansum_grad(g, self, dim, keepdim):
     return spread(g, self._a.shape, dim, keepdim) * self.isnan().logical_not()
 
 
+def _numbers_only(s, x):
+    return s.where(s.isnan(x), 0.0, x)
+
+
 @primitive("nansum(Tensor self, int[] dim, bool keepdim, ScalarType dtype) -> Tensor",
            vjp={"self": _nansum_grad})
 def _nansum(a, axes, keepdim, np_dtype):
+    k = mapped_kernel("sum", a.dtype, np_dtype, _numbers_only) if a.dtype.kind not in "biu" else None
+    if k is not None:
+        return reduce(k, a, axes, keepdim, np_dtype)
     a = wide(a)
     if a.dtype.kind in "fc":
         a = np.where(np.isnan(a), a.dtype.type(0), a)
@@ -338,9 +346,16 @@ publish("all", all)
 publish("any", any)
 
 
+def _nonzero(s, x):
+    return x if x.kind == "b" else s.ne(x, 0)
+
+
 @primitive("count_nonzero(Tensor self, int[] dim) -> Tensor", vjp=NONDIFF("integer result"),
            samples="reduction_test", reference="count_nonzero")
 def _count_nonzero(a, axes):
+    k = mapped_kernel("sum", a.dtype, I64, _nonzero)
+    if k is not None:
+        return reduce(k, a, axes, False, I64)
     return np.asarray(np.add.reduce(a != 0, axes, I64))
 
 

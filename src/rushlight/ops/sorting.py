@@ -167,7 +167,7 @@ def first_of_rows(x, k, descending):
         from ..compiler.templates.select import first_kernel
         few = k * 16 <= n
         flip, base, narrow = key_terms(x, name, descending, not few and n > 96)
-        first_kernel(name, narrow)(values, at, x, np.array((x.size // n, n, flip, base, k, max(4 * k, 64) * few), I64))
+        first_kernel(name, narrow)(values, at, x, np.array((x.size // n, n, flip, base, k, max(4 * k, 32) * few), I64))
     return values, at
 
 

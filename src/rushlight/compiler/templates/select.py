@@ -8,7 +8,7 @@
 is not NaN. Of equal elements the first come first.
 
 A few elements out of many: those that beat the k-th so far, found a vector at a time, go to a buffer, which is sorted
-and cut to k when it is full. Otherwise the digits of keys are counted from the highest and only the elements that share the
+and cut to k when it is full. Otherwise the digits of keys are counted from the highest and only elements with the
 digit wanted are looked at further (C. A. R. Hoare's FIND, by digits).
 """
 
