@@ -51,6 +51,13 @@ def heights(mr):
     return [mr, *(h for h in (8, 4, 2, 1) if h < mr)]
 
 
+def _piece(left, mr):
+    """How many of the rows that are left go next: 16 go as 8 and 8 rather than 14 and 2."""
+    if 8 < mr < left:
+        return 8
+    return next(h for h in heights(mr) if h <= max(left, 1))
+
+
 def module_text(type_):
     """The IR of both functions and their kernels."""
     from rushlight.compiler.templates.gemm_pack import pack
@@ -62,12 +69,12 @@ def module_text(type_):
     for rows in heights(s.mr):
         for kind, (nv, masked) in kinds.items():
             _kernel(m, s, rows, nv, masked, f"{kind}{rows}")
-    # For the rows that are left: how many go next, and the kernel for them.
-    pieces = [next(h for h in heights(s.mr) if h <= max(left, 1)) for left in range(s.mr + 1)]
-    m.globals.append(f"@pieces = internal constant [{s.mr + 1} x i64] [{', '.join(f'i64 {p}' for p in pieces)}]")
+    # For the rows that are left, up to one kernel's and a few: how many go next, and the kernel for them.
+    pieces = [_piece(left, s.mr) for left in range(s.mr + 3)]
+    m.globals.append(f"@pieces = internal constant [{len(pieces)} x i64] [{', '.join(f'i64 {p}' for p in pieces)}]")
     for kind in ("edge", "narrow", "full"):
         kernels = ", ".join(f"ptr @{kind if kind in kinds else 'edge'}{p}" for p in pieces)
-        m.globals.append(f"@{kind}_table = internal constant [{s.mr + 1} x ptr] [{kernels}]")
+        m.globals.append(f"@{kind}_table = internal constant [{len(pieces)} x ptr] [{kernels}]")
     pack(m, s, "rl_strip")
     m.functions[-1].attributes = ("", " nounwind")
     _block(m, s)
@@ -136,7 +143,7 @@ def _block(m, s):
         with f.loop() as loop:
             i = row.get()
             loop.break_if(i >= rows)
-            rest = f.minimum(rows - i, f.value(s.mr)) * 8
+            rest = f.minimum(rows - i, f.value(s.mr + 2)) * 8
             kernel = f.load("ptr", table + rest)
             f.call("void", kernel, k, a + i * ars, ars, acs, here, brs, to + i * crs, crs, left, beta)
             row.set(i + f.load("i64", Value(f, "@pieces", "ptr") + rest))

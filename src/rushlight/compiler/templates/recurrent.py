@@ -1,0 +1,238 @@
+"""Whole sequences of recurrent cells (LSTM, GRU, tanh and ReLU), as generated code.
+
+    forward(y, hn, cn, gates, extra, h0, c0, w, b, sizes, offsets, words)
+
+``gates`` (rows, q h) holds what the inputs contribute to the q gates of h units and all biases but the GRU's for
+the recurrent part of n, which is ``b`` (h); it is overwritten with the activated gates. w (q h, h) holds the
+recurrent weights. In order of the gates, with s the logistic function and u what gates hold plus w h:
+
+    LSTM  i, f, g, o = s(u_i), s(u_f), tanh(u_g), s(u_o);  c = f c + i g;  h = o tanh(c)      extra: c
+    GRU   r, z = s(u_r), s(u_z);  p = w_n h + b;  n = tanh(gates_n + r p);  h = z (h - n) + n    extra: p
+    RNN   h = tanh(u) or max(u, 0)
+
+Step t has ``sizes[t]`` sequences, at rows ``offsets[t]`` and on of gates, y and extra: all of them for padded
+sequences, ever fewer for packed ones; ``reverse`` runs from the last step, where more and more begin. hn and cn are
+the states each sequence ends with. Sequences don't meet, so tiles of ``tile`` of them run in parallel, each through all
+steps, with the weights packed once for all; bits depend neither on tiles nor on threads. All arrays are in C order.
+"""
+
+from functools import cache
+
+from rushlight.compiler.codegen import math
+from rushlight.compiler.codegen.builder import Value
+from rushlight.compiler.templates import tiles
+from rushlight.compiler.templates.attention import DATA, TASK, Job, new_module
+
+GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
+ARRAYS = ("y", "hn", "cn", "gates", "extra", "h0", "c0", "w", "b", "sizes", "offsets")
+FIELDS = ("steps", "batch", "h", "reverse", "tile")
+PARALLEL_FROM = 1 << 15         # multiply-adds
+
+
+@cache
+def kernel(cell, dtype):
+    """The forward function of a cell for float32 or float64."""
+    return load(f"recurrent {cell}", dtype, lambda: module_text(cell, dtype), "rl_recurrent")
+
+
+def load(key, dtype, build, entry):
+    """The entry of a module that multiplies by ``tiles`` and shares out tasks."""
+    from rushlight.runtime import cpu, native
+
+    known = native.symbols()
+    imports = {s: known[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
+    imports |= tiles.symbols("double" if dtype == "float64" else "float")
+    found = native.load(f"{key} {dtype} {cpu.vector_bytes()}", build, [entry], imports, 1)
+    return native.callable_from(found[entry], entry)
+
+
+class Sequences(Job):
+    """The job of a task: words, packed weights and shorthands."""
+
+    def __init__(self, f, dtype, arrays, fields, context=None):
+        super().__init__(f, dtype, arrays, (*fields, "packed"), context)
+        self.packed = f.load("ptr", self.context + 8 * (len(arrays) + len(fields)))
+        self.pitch = self.row_bytes(self.h)
+        self.strips = (self.h + (self.nr - 1)).udiv(self.nr)
+
+    def sigmoid(self, x):
+        return math.sigmoid(self.f, x)
+
+    def tanh(self, x):
+        return math.tanh(self.f, x)
+
+    def rectified(self, x):
+        """max(x, 0); NaN stays."""
+        zero = self.f.value(0.0, x.type)
+        return self.f.select(x <= zero, zero, x)
+
+    def bias(self, at, mask):
+        return self.load_part(self.b + at, mask)
+
+    def load_part(self, place, mask):
+        return self.f.masked_load(self.vector, place, mask)
+
+    def copy_rows(self, src, src_pitch, dst, dst_pitch, rows):
+        """Rows of h elements."""
+        f = self.f
+        with f.range(rows) as r, f.range(0, self.h, step=self.lanes) as c:
+            mask, at = self.below(self.h - c), c * self.item
+            self.masked_store(self.load_part(src + (r * src_pitch + at), mask), dst + (r * dst_pitch + at), mask)
+
+    def units(self, first):
+        """(unit, offset in the strip, lanes that are units) of the vectors of the strip that begins with ``first``."""
+        for part in range(self.nr // self.lanes):
+            unit = first + part * self.lanes
+            yield unit, part * self.lanes, self.below(self.h - unit)
+
+    def step_of(self, n):
+        """The n-th step in the direction of the run."""
+        return self.f.select(self.reverse.ne(0), self.steps - 1 - n, n)
+
+    def active(self, t, first, rows):
+        """How many of a tile's sequences step t has."""
+        f = self.f
+        n = f.load("i64", self.sizes + t * 8) - first
+        return f.select(n < 0, f.value(0), f.minimum(n, rows))
+
+    def place(self, array, t, first, width=1):
+        """Where the rows of step t begin for a tile, in an array with rows of width * h elements."""
+        return array + (self.f.load("i64", self.offsets + t * 8) + first) * (self.h * (width * self.item))
+
+    def last(self, t, first, count):
+        """[from, to): the tile's sequences that end with step t, in the direction of the run."""
+        f = self.f
+        forward = self.reverse.eq(0)
+        more = forward & (t + 1 < self.steps)
+        index = f.select(more, t + 1, t)
+        staying = f.load("i64", self.sizes + index * 8) - first
+        staying = f.select(staying < 0, f.value(0), f.minimum(staying, count))
+        low = f.select(more, staying, f.value(0))
+        return f.select(forward | t.eq(0), low, count), count
+
+
+def module_text(cell, dtype):
+    """The IR of the entry and its tasks."""
+    m = new_module()
+    _pack_task(m, cell, dtype)
+    _task(m, cell, dtype)
+    write_entry(m, "rl_recurrent", ARRAYS, FIELDS, cell, dtype)
+    return m.text()
+
+
+def _pack_task(m, cell, dtype):
+    """Tile: a strip of units, for each gate: columns of w's transpose."""
+    f = m.function("rl_recurrent_pack", "void", TASK, "internal", "nounwind")
+    j = Sequences(f, dtype, ARRAYS, FIELDS)
+    gates, nr, row = GATES[cell], j.nr, j.h * j.item
+    with f.range(f.args[1], f.args[2]) as s:
+        for q in range(gates):
+            src = j.w + (s * nr + j.h * q) * row
+            f.call("void", "rl_strip", src, row, f.value(j.item), j.h, f.minimum(j.h - s * nr, f.value(nr)),
+                   f.value(nr), j.packed + (s * gates + q) * (row * nr), declare=False)
+    f.ret()
+
+
+def _task(m, cell, dtype):
+    """Tile: some sequences, from their first step to their last."""
+    f = m.function("rl_recurrent_task", "void", TASK, "internal", "nounwind")
+    j = Sequences(f, dtype, ARRAYS, FIELDS)
+    gates, item, nr, row = GATES[cell], j.item, j.nr, j.h * j.item
+    lstm, gru = cell == "lstm", cell == "gru"
+    states = j.tile * j.pitch
+    block, base = j.scratch(states * (3 if lstm else 2) + j.tile * (gates * nr * item) + 64)
+    cells, sums = base + states * 2, base + states * (3 if lstm else 2)
+    sums_pitch = gates * nr * item
+    with f.range(f.args[1], f.args[2]) as tile:
+        first = tile * j.tile
+        rows = f.minimum(j.tile, j.batch - first)
+        # States take turns; sequences that begin later find theirs in either.
+        j.copy_rows(j.h0 + first * row, row, base, j.pitch, rows)
+        j.copy_rows(j.h0 + first * row, row, base + states, j.pitch, rows)
+        if lstm:
+            j.copy_rows(j.c0 + first * row, row, cells, j.pitch, rows)
+        with f.range(j.steps) as n:
+            t = j.step_of(n)
+            count = j.active(t, first, rows)
+            old = base + (n & 1) * states
+            new = base + ((n & 1) ^ 1) * states
+            own, y = j.place(j.gates, t, first, gates), j.place(j.y, t, first)
+            extra = j.place(j.extra, t, first) if lstm or gru else None
+            with f.if_(count > 0), f.range(j.strips) as s:
+                j.product(count, gates * nr, j.h, old, j.pitch, item, j.packed + s * (row * (nr * gates)), nr * item,
+                          row * nr, sums, sums_pitch, 0)
+                with f.range(count) as r:
+                    for unit, part, mask in j.units(s * nr):
+                        at = unit * item
+                        mine = [own + (r * (row * gates) + row * q + at) for q in range(gates)]
+                        total = [j.load(sums + (r * sums_pitch + (q * nr + part) * item)) for q in range(gates)]
+                        x = [j.load_part(place, mask) for place in mine]
+                        state = r * j.pitch + at
+                        if lstm:
+                            u = [a + b for a, b in zip(x, total)]
+                            i, forget, o = (j.sigmoid(u[q]) for q in (0, 1, 3))
+                            g = j.tanh(u[2])
+                            c = f.fma(forget, j.load(cells + state), i * g)
+                            h, values = o * j.tanh(c), (i, forget, g, o)
+                            j.store(c, cells + state)
+                            j.masked_store(c, extra + (r * row + at), mask)
+                        elif gru:
+                            reset, z = j.sigmoid(x[0] + total[0]), j.sigmoid(x[1] + total[1])
+                            p = total[2] + j.bias(at, mask)
+                            new_ = j.tanh(f.fma(reset, p, x[2]))
+                            h, values = f.fma(j.load(old + state) - new_, z, new_), (reset, z, new_)
+                            j.masked_store(p, extra + (r * row + at), mask)
+                        else:
+                            u = x[0] + total[0]
+                            h = j.tanh(u) if cell == "tanh" else j.rectified(u)
+                            values = ()
+                        for place, value in zip(mine, values):
+                            j.masked_store(value, place, mask)
+                        j.store(h, new + state)
+                        j.masked_store(h, y + (r * row + at), mask)
+            low, high = j.last(t, first, count)
+            j.copy_rows(y + low * row, row, j.hn + (first + low) * row, row, high - low)
+            if lstm:
+                j.copy_rows(extra + low * row, row, j.cn + (first + low) * row, row, high - low)
+    f.call("void", "rl_free", block)
+    f.ret()
+
+
+def write_entry(m, name, arrays, fields, cell, dtype):
+    """PyObject *name(self, args, n): arrays (or None), then words; packs the weights, then runs the tiles."""
+    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    args, none, null = f.args[1], Value(f, "@_Py_NoneStruct", "ptr"), Value(f, "null", "ptr")
+    count = len(arrays) + len(fields)
+    context = f.buffer(8 * (count + 2), 8)
+    for k in range(len(arrays)):
+        array, data = f.load("ptr", args + 8 * k), f.var("ptr", null)
+        with f.if_(array.ne(none)):
+            data.set(f.load("ptr", array + DATA))
+        f.store(data.get(), context + 8 * k)
+    words = f.load("ptr", f.load("ptr", args + 8 * len(arrays)) + DATA)
+    for k in range(len(fields)):
+        f.store(f.load("i64", words + 8 * k), context + 8 * (len(arrays) + k))
+    f.store(f.value(0), context + 8 * count)
+    f.store(f.value(0), context + 8 * (count + 1))
+    j = Sequences(f, dtype, arrays, fields, context)
+    strips = j.strips * (GATES[cell] * j.nr * j.h * j.item)
+    block = f.call("ptr", "rl_scratch", strips)
+    with f.if_(block.eq(null)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
+    f.store(f.load("ptr", block), context + 8 * count)
+    state = f.call("ptr", "PyEval_SaveThread")
+    parts = (j.batch + (j.tile - 1)).udiv(j.tile)
+    work = j.h * j.h * GATES[cell]
+    for task, tasks, size in ((f"{name}_pack", j.strips, work), (f"{name}_task", parts, work * j.batch * j.steps)):
+        task = Value(f, f"@{task}", "ptr")
+        with f.if_else(size < PARALLEL_FROM) as (small, large):
+            with small:
+                f.call("void", task, context, f.value(0), tasks)
+            with large:
+                f.call("void", "rl_parallel_for", task, context, tasks)
+    f.call("void", "rl_free", block)
+    f.call("void", "PyEval_RestoreThread", state)
+    with f.if_(f.load("i64", context + 8 * (count + 1)).ne(0)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
+    f.call("void", "Py_IncRef", none)
+    f.ret(none)
