@@ -12,7 +12,7 @@ from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import can_expand, contiguous_strides, numel, storage_extent
 from ..tensor.storage import window
 from ..tensor.tensor import Tensor, wrap
-from .copy import copy_array, write
+from .copy import copy_array, fill_array, write
 from .creation import blank, like, number_for, strides_in
 from .dispatch import needs_grad, primitive
 from .inplace import check, rebase
@@ -381,7 +381,7 @@ def set_all(t, value):
                 value = value.conjugate()
             if t._bits & 2:
                 value = -value
-        a.fill(value)
+        fill_array(a, value)
 
 
 @public(method=True)

@@ -56,9 +56,12 @@ _FILL_FROM = 1 << 14
 
 
 def fill_array(a, value):
-    """Set every element of the C-order array `a` to the Python number `value`."""
+    """Set every element of `a` to the Python number `value`."""
     if a.nbytes < _FILL_FROM or a.itemsize > 8:
         a.fill(value)
+        return
+    if not a.flags.c_contiguous:
+        copy_array(a, np.full((), value, a.dtype))
         return
     if not _fills:
         from ..compiler import available

@@ -15,6 +15,7 @@ from ..tensor.geometry import (
 from ..tensor.storage import MetaArray, make_storage, window
 from ..tensor.tensor import Tensor, assemble, wrap
 from .construct import as_dtype, check_options, finish
+from .copy import fill_array
 from .dispatch import primitive
 from .registry import METHODS, public
 
@@ -84,7 +85,7 @@ def blank(shape, d, device, strides=None):
 def filled(a, value):
     """Array `a` with every element set (meta arrays are left alone)."""
     if type(a) is _ndarray:
-        a.fill(value)
+        fill_array(a, value)
     return a
 
 
@@ -145,7 +146,7 @@ def _by_shape(name, value, doc):
         if devices.usable(device) is devices.META:
             return finish(blank(shape, d, devices.META), requires_grad)
         a = alloc(shape, d.np)
-        a.fill(value)
+        fill_array(a, value)
         return finish(a, requires_grad) if requires_grad else wrap(a)
 
     def factory(*args, size=None, out=None, dtype=None, layout=None, device=None, pin_memory=False,

@@ -7,7 +7,7 @@ from ..dtypes import FLOAT, from_np, promote_types
 from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import wrap_dim, wrap_dims
 from ..tensor.tensor import Tensor, wrap
-from .copy import copy_array
+from .copy import copy_array, fresh
 from .dispatch import primitive
 from .registry import METHODS, alias, public
 from .slicing import _slice, zeros_array
@@ -67,8 +67,8 @@ def _cat(arrays, dim):
             out = strided_array(shape, channels_last_strides(shape), d)
     if out is None:
         out = alloc(shape, d)
-        if all(a.dtype == d for a in parts):
-            return np.concatenate(parts, dim, out)
+        if _joined(out, parts, dim):
+            return out
     start = 0
     lead = (slice(None),) * dim
     for a in parts:
@@ -76,6 +76,34 @@ def _cat(arrays, dim):
         copy_array(out[lead + (slice(start, start + n),)], a)
         start += n
     return out
+
+
+_kernels = []
+
+
+def _joined(out, parts, dim):
+    """Whether the parts, dense and of out's dtype, could be put together by whole runs of bytes."""
+    d, outer = out.dtype, 1
+    for s in out.shape[:dim]:
+        outer *= s
+    for a in parts:
+        if a.dtype != d or not a.flags.c_contiguous:
+            return False
+    if not out.size:
+        return True
+    if out.nbytes // outer < _LEAST_RUN * len(parts) and outer > 1:
+        return False
+    if not _kernels:
+        from ..compiler import available
+        if not available():
+            return False
+        from ..compiler.templates.runs import kernels
+        _kernels.append(kernels()[0])
+    _kernels[0](out, parts, outer, out.itemsize)
+    return True
+
+
+_LEAST_RUN = 32             # bytes a part's runs have on average; shorter ones are better copied part by part
 
 
 def _list_of(tensors, name):
@@ -129,6 +157,8 @@ def _stack(arrays, dim):
     d = _result_dtype(arrays)
     first = arrays[0]
     out = alloc((*first.shape[:dim], len(arrays), *first.shape[dim:]), d)
+    if _joined(out, arrays, dim):
+        return out
     lead = (slice(None),) * dim
     for i, a in enumerate(arrays):
         copy_array(out[lead + (i, ...)], a)
@@ -281,7 +311,7 @@ def _repeat(a, repeats):
     out = alloc(tuple([s * r for s, r in zip(shape, repeats)]), a.dtype)
     if out.size:
         blocks = out.reshape([x for s, r in zip(shape, repeats) for x in (r, s)])
-        blocks[...] = a.reshape([x for s in shape for x in (1, s)])
+        copy_array(blocks, a.reshape([x for s in shape for x in (1, s)]))
     return out
 
 
@@ -370,11 +400,30 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
 @primitive("roll(Tensor self, int[] shifts, int[] dims) -> Tensor",
            vjp={"self": lambda g, shifts, dims: _roll(g, tuple(-s for s in shifts), dims)})
 def _roll(a, shifts, dims):
+    out = alloc(a.shape, a.dtype)
     if not a.size:
-        return np.ascontiguousarray(a).copy()
+        return out
     if not dims:
-        return np.roll(a, shifts[0])
-    return np.ascontiguousarray(np.roll(a, shifts, dims)) if a.ndim else a.copy()
+        _roll_into(out.reshape(-1), a.reshape(-1), ((0, shifts[0]),))
+    else:
+        total = {}
+        for d, n in zip(dims, shifts):
+            total[d] = total.get(d, 0) + n
+        _roll_into(out, a, tuple(total.items()))
+    return out
+
+
+def _roll_into(out, a, moves):
+    """Copy `a` with dimension d moved by n for each (d, n), in two parts a dimension."""
+    if not moves:
+        copy_array(out, a)
+        return
+    (d, n), rest = moves[0], moves[1:]
+    size, lead = a.shape[d], (slice(None),) * moves[0][0]
+    n %= size
+    _roll_into(out[lead + (slice(n, None),)], a[lead + (slice(0, size - n),)], rest)
+    if n:
+        _roll_into(out[lead + (slice(0, n),)], a[lead + (slice(size - n, None),)], rest)
 
 
 @public()
@@ -430,12 +479,11 @@ def flipud(input):
 def _rot90(a, k, dims):
     k %= 4
     if k == 0:
-        return a.copy()
+        return fresh(a)
     if k == 2:
-        return np.flip(a, dims).copy()
+        return fresh(np.flip(a, dims))
     # The result is a transpose of a fresh flip, as PyTorch lays it out.
-    flipped = np.flip(a, dims[1] if k == 1 else dims[0]).copy()
-    return flipped.swapaxes(dims[0], dims[1])
+    return fresh(np.flip(a, dims[1] if k == 1 else dims[0])).swapaxes(dims[0], dims[1])
 
 
 @public()
@@ -461,13 +509,27 @@ def rot90(input, k=1, dims=(0, 1)):
 @primitive("tril(Tensor self, int diagonal) -> Tensor",
            vjp={"self": lambda g, diagonal: _tril(g, diagonal)})
 def _tril(a, diagonal):
-    return np.tril(a, diagonal)
+    return _cut(a, diagonal, False)
 
 
 @primitive("triu(Tensor self, int diagonal) -> Tensor",
            vjp={"self": lambda g, diagonal: _triu(g, diagonal)})
 def _triu(a, diagonal):
-    return np.triu(a, diagonal)
+    return _cut(a, diagonal, True)
+
+
+def _cut(a, diagonal, upper):
+    """A triangle of each matrix, in C order."""
+    from ..compiler import available
+    if a.nbytes < 4096 or not available():
+        return (np.triu if upper else np.tril)(a, diagonal)
+    from ..compiler.templates.runs import kernels
+    h, w = a.shape[-2:]
+    out = alloc(a.shape, a.dtype)
+    source = a if a.flags.c_contiguous else fresh(a)
+    diagonal = max(-h - w, min(diagonal, h + w))
+    kernels()[2](out, source, a.size // w, a.itemsize, h, w, diagonal, upper)
+    return out
 
 
 def _triangle(name, call):

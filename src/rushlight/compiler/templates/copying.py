@@ -20,7 +20,7 @@ from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks
 
 ND, DIMS, STRIDES = 24, 32, 40
-MAX_DIMS = 32
+MAX_DIMS = 64                   # NumPy's
 OUT, A, RANK, ROWS, PER_TILE, STREAM, ACROSS, CHUNK, CHUNKS, SHAPE = range(10)
 DIM_WORDS = 3                   # size, step of out, step of a; innermost first
 WORDS = SHAPE + DIM_WORDS * MAX_DIMS

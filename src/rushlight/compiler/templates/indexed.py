@@ -23,7 +23,7 @@ from rushlight.compiler.templates import blocks
 WORDS = ("a", "index", "v", "bad", "rows", "block", "chunk", "group", "blocks", "chunks", "ranges", "stream")
 ARGUMENTS = ("n", "step", "wrap", "parts", "m", "im", "vm", "b", "ab", "ib", "vb")
 OUTER = len(WORDS) + len(ARGUMENTS)
-MAX_OUTER = 32
+MAX_OUTER = 64                  # NumPy's bound on dimensions
 TILE = 1 << 14                  # elements a tile
 PARTS_FROM = 1 << 15            # indices from which it is worth to look through them several times
 LISTED = 512                    # indices looked through at a time
