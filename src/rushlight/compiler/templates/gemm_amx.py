@@ -115,9 +115,9 @@ class TileDriver:
     def __init__(self, kind: Kind, caches, triple: str, emulated: bool = False):
         self.kind, self.emulated, self.module = kind, emulated, Module(triple)
         self.step_bytes = PAIR_BYTES * kind.pieces
-        # A panel of A in two thirds of the first-level cache; few enough blocks of sums, and strips of B,
-        # for the second level.
-        self.block_steps = max(4, caches.l1d * 2 // 3 // self.step_bytes)
+        # A block of a panel and one of a strip fill the first-level cache, so that the panel's is still there
+        # for the next strip. Blocks of sums, and of strips of B, take half of the second level.
+        self.block_steps = max(4, caches.l1d // 2 // self.step_bytes)
         room = max(1, caches.l2 // 2 // (self.block_steps * self.step_bytes + 8 * BLOCK_BYTES))
         self.tile_strips, self.tile_panels = min(16, room), 8
         # Cost in multiply-adds below which another thread brings nothing.
