@@ -63,7 +63,7 @@ def module_text(type_):
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
     copy_out(m, type_)
     _weights_task(m, type_)
-    _square(m, type_)
+    square(m, type_)
     _back(m, type_)
     _tile_task(m, type_)
     _entry(m, type_)
@@ -133,7 +133,7 @@ def _weights_task(m, type_):
     f.ret()
 
 
-def _square(m, type_):
+def square(m, type_):
     """void square(src, dst, pitch): 16 vectors of windows at src as B' d B, to dst + position * pitch."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, size = vector(type_, lanes), lanes * item

@@ -106,10 +106,10 @@ def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
         dw = empty((o, 1) + kernel, x.dtype)
         plan.call(dw, dense(x), dense(y), None, plan.words)
         return dw
-    plan = conv_plans.weight(name, n, groups, o // groups, channels, kernel, x.shape[2:], y.shape[2:], tuple(stride),
-                             tuple(padding), tuple(dilation))
-    if plan is None:
-        return None
-    dw = empty((o, channels) + kernel, x.dtype)
-    plan.call(dw, dense(x), dense(y), empty((plan.partial,), x.dtype), plan.words)
-    return dw
+    shape = (name, n, groups, o // groups, channels, kernel, x.shape[2:], y.shape[2:], tuple(stride), tuple(padding),
+             tuple(dilation))
+    dw, x, y = empty((o, channels) + kernel, x.dtype), dense(x), dense(y)
+    for plan in (conv_plans.weight(*shape), None):
+        plan = plan or conv_plans.direct_weight(*shape)
+        if plan is None or not plan.call(dw, x, y, empty((plan.partial,), x.dtype), plan.words):
+            return plan and dw

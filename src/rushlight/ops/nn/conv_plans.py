@@ -289,5 +289,15 @@ def _offsets(kernel, padding, dilation):
 
 @lru_cache(512)
 def weight(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
+    """A Plan of the adjoint in the weight by minimal filtering (or None where it doesn't pay)."""
+    from . import winograd_plans
+
+    if not winograd_plans.serves_weight(dtype, n, rows, channels, out, kernel, stride, dilation):
+        return None
+    return winograd_plans.weight(n, groups, rows, channels, size, out, padding)
+
+
+@lru_cache(512)
+def direct_weight(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
     """A Plan of the adjoint in the weight, or None."""
     return weight_gradient(dtype, n, groups, rows, channels, size, out, stride, _offsets(kernel, padding, dilation))

@@ -7,6 +7,9 @@ from .conv_plans import Pixels, Plan, _address, _group, _moves, _split, _strides
 
 _FEWEST_CHANNELS = 32
 _FEWEST_SQUARES = 64
+_PARTIAL = 24 << 20             # bytes of the sums of a weight's gradient
+_TILES = 8                      # of work, at least
+_BLOCK = 12                     # vectors of squares at a time, at most
 
 
 def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
@@ -77,3 +80,48 @@ def _pieces(pixels, width, grid, image, item):
     firsts = np.zeros(strips + 1, np.int64)
     np.cumsum(np.bincount(starts // width, minlength=strips), out=firsts[1:])
     return firsts, np.ascontiguousarray(table)
+
+
+def serves_weight(dtype, n, rows, channels, grid, kernel, stride, dilation):
+    """Whether the gradient of weights of this shape is made by minimal filtering."""
+    if dtype != "float32" or kernel != (3, 3) or stride != (1, 1) or dilation != (1, 1) or min(grid) < 2:
+        return False
+    squares = n * -(-grid[0] // 2) * -(-grid[1] // 2)
+    return min(rows, channels) >= _FEWEST_CHANNELS and squares >= 2 * _FEWEST_SQUARES
+
+
+def weight(n, groups, rows, channels, source, grid, padding):
+    """The Plan of dw from x (n, groups channels, *source) and g (n, groups rows, *grid)."""
+    from ...compiler.templates import conv_gather, conv_tile, winograd_weight
+
+    item, lanes = 4, conv_tile.lanes_of("float")
+    squares = tuple(-(-m // 2) for m in grid)
+    area, plane, length = int(np.prod(grid)), int(np.prod(source)), int(np.prod(squares))
+    most = conv_tile.form(1 << 20)[0]
+    panels = -(-channels // most)
+    height = -(-channels // panels)
+    vectors = 2
+    width = -(-rows // (vectors * lanes)) * vectors * lanes
+    unit = max((g for g in range(1, 17) if n % g == 0), key=lambda g: (round(
+        g * length / (-(-g * length // lanes) * lanes), 2), -g))
+    pixels = Pixels(unit, squares, (2, 2), tuple(tuple(range(-p, 4 - p)) for p in padding), source,
+                    groups * channels * plane, lanes, item, 1)
+    gs = Pixels(unit, squares, (2, 2), ((0, 1), (0, 1)), grid, groups * rows * area, lanes, item, 1)
+    moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, area, item)
+    total = n // unit * pixels.vectors
+    bin_bytes = groups * 16 * channels * width * item
+    bins = max(1, min(8, total // 4, _PARTIAL // bin_bytes))
+    parts = max(1, min(panels, -(-_TILES // (bins * groups))))
+    l2 = cpu.caches().l2
+    vector_bytes = 16 * lanes * item * (width + -(-panels // parts) * height)
+    block = max(2, min(_BLOCK, l2 * 5 // 8 // vector_bytes))
+    block = _split(-(-total // bins), block)
+    words = np.array([
+        conv_tile.address("float", height, vectors, False), conv_gather.address("float", 2),
+        *pixels.words(moves), *gs.words(g_moves),
+        groups, rows, width, channels, height, panels, parts, vectors, bins, n // unit, pixels.vectors, block,
+        unit * groups * channels * plane * item, channels * plane * item,
+        unit * groups * rows * area * item, rows * area * item,
+    ], np.int64)
+    return Plan(words, (pixels, gs, moves, g_moves), winograd_weight.kernel("float"),
+                groups * bins * 16 * channels * width)
