@@ -12,7 +12,12 @@ from functools import lru_cache
 import numpy as np
 
 from ... import dtypes
+from ...autograd.modes import state
+from ...record import Joint
+from ...runtime.allocator import empty
+from ...tensor.tensor import wrap
 from ..dispatch import primitive
+from ..reduce_common import compiled
 from ..registry import function, public
 from .kernels import name_of
 from .separable import Plan, Taps, supported
@@ -294,7 +299,6 @@ def affine_grid(theta, size, align_corners=None):
         a = np.linspace(-1, 1, s) if s > 1 else np.zeros(1)
         axes.append(a if align_corners else a * (s - 1) / s)
     grid = np.stack([*reversed(np.meshgrid(*axes, indexing="ij")), np.ones(size[2:])], -1)
-    from ...tensor.tensor import wrap
     base = wrap(grid.astype(theta._a.dtype).reshape(1, -1, n + 1))
     base = base.expand(size[0], -1, -1)
     return (base @ theta.transpose(1, 2)).reshape(size[0], *size[2:], n)
@@ -406,6 +410,53 @@ def grid_sample(input, grid, mode="bilinear", padding_mode="zeros", align_corner
                         ("zeros", "border", "reflection").index(padding_mode), align_corners)
 
 
+def _grid_kernel(name, d, dims, way, padding, align):
+    from ...compiler.templates import gridsample
+    return getattr(gridsample, name)(name_of(d), dims, way, padding, align)
+
+
+@lru_cache(64)
+def _grid_words(shape, places, by_channels=False):
+    from ...compiler.templates.gridsample import words
+    return words(shape, places, by_channels)
+
+
+def _grid_gradients(g, input, grid, interpolation_mode, padding_mode, align_corners, needs):
+    if state.grad:
+        from ...autograd import grad
+        y = _composite(input, grid, interpolation_mode, padding_mode, align_corners)
+        wanted = [t for t, need in zip((input, grid), needs) if need]
+        found = iter(grad(y, wanted, g, create_graph=True))
+        return tuple([next(found) if need else None for need in needs])
+    x, p, ga = (np.ascontiguousarray(t._a) for t in (input, grid, g))
+    dims, places = x.ndim - 2, math.prod(p.shape[1:-1])
+    key = (x.dtype, dims, interpolation_mode, padding_mode, align_corners)
+    dx = dgrid = None
+    if needs[0]:
+        dx = empty(x.shape, x.dtype)
+        _grid_kernel("gradient_x", *key)(dx, ga, p, _grid_words(x.shape, places, True))
+    if needs[1] and interpolation_mode == 1:
+        dgrid = np.zeros(p.shape, p.dtype)
+    elif needs[1]:
+        dgrid = empty(p.shape, p.dtype)
+        _grid_kernel("gradient_grid", *key)(dgrid, ga, x, p, _grid_words(x.shape, places))
+    return None if dx is None else wrap(dx), None if dgrid is None else wrap(dgrid)
+
+
+def _define_grid_sampler(n):
+    @primitive(f"grid_sampler_{n}d(Tensor input, Tensor grid, int interpolation_mode, int padding_mode, "
+               "bool align_corners) -> Tensor", vjp=Joint(_grid_gradients), node=f"GridSampler{n}DBackward0")
+    def sampler(x, grid, interpolation_mode, padding_mode, align_corners):
+        y = empty(x.shape[:2] + grid.shape[1:-1], x.dtype)
+        _grid_kernel("sample", x.dtype, n, interpolation_mode, padding_mode, align_corners)(
+            y, np.ascontiguousarray(x), np.ascontiguousarray(grid), _grid_words(x.shape, math.prod(grid.shape[1:-1])))
+        return y
+    return sampler
+
+
+_GRID_SAMPLERS = {n: _define_grid_sampler(n) for n in (2, 3)}
+
+
 @public(method=False)
 def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):
     """`grid_sample` with numeric modes (0 bilinear, 1 nearest, 2 bicubic; 0 zeros, 1 border, 2 reflection)."""
@@ -428,6 +479,17 @@ def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):
     low = input.dtype.is_low_precision
     x = input.float() if low else input
     g = grid.float() if low else grid
+    if x.dtype is g.dtype and x._a.size and g._a.size and compiled() and x.dtype in (dtypes.float32, dtypes.float64) \
+            and math.prod(x.shape[2:]) < 1 << 31:
+        y = _GRID_SAMPLERS[n](x, g, interpolation_mode, padding_mode, bool(align_corners))
+    else:
+        y = _composite(x, g, interpolation_mode, padding_mode, align_corners)
+    return y.to(input.dtype) if low else y
+
+
+def _composite(x, g, interpolation_mode, padding_mode, align_corners):
+    """`grid_sampler` of tensor ops, differentiable any number of times."""
+    n = x.dim() - 2
     coords = [_unnormalize(g[..., n - 1 - d], x.shape[2 + d], align_corners) for d in range(n)]
     if interpolation_mode != 2:
         coords = [_within(c, s, padding_mode, align_corners) for c, s in zip(coords, x.shape[2:])]
@@ -435,11 +497,11 @@ def grid_sampler(input, grid, interpolation_mode, padding_mode, align_corners):
         y = _sample_linear(x, coords)
     elif interpolation_mode == 1:
         y = _fetch(x, [c.detach().round() for c in coords])
-        if grid.requires_grad:
+        if g.requires_grad:
             y = y + sum(c * 0 for c in coords).unsqueeze(1)
     else:
         y = _sample_cubic(x, coords, padding_mode, align_corners)
-    return y.to(input.dtype) if low else y
+    return y
 
 
 for _name, _n in (("grid_sampler_2d", 2), ("grid_sampler_3d", 3)):
