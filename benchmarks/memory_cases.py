@@ -24,7 +24,7 @@ _simple("reduction", "sum 4096x4096 dim 0", _square, lambda E, x: x.sum(0))
 _simple("reduction", "sum 4096x4096 dim 1", _square, lambda E, x: x.sum(1))
 _simple("reduction", "mean 32x64x56x56 of planes", (32, 64, 56, 56), lambda E, x: x.mean((2, 3)), tol=1e-3)
 _simple("reduction", "var 4096x4096 dim 1", _square, lambda E, x: x.var(1))
-_simple("reduction", "norm 16M", _square, lambda E, x: x.norm())
+_simple("reduction", "norm 16M", _square, lambda E, x: x.norm(), tol=2e-3)
 _simple("reduction", "max 4096x4096 dim 1", _square, lambda E, x: x.max(1))
 _simple("reduction", "amax 4096x4096 dim 0", _square, lambda E, x: x.amax(0))
 _simple("reduction", "argmax 4096x4096 dim 1", _square, lambda E, x: x.argmax(1))
@@ -36,8 +36,9 @@ _simple("reduction", "cumsum 2048x4096 dim 0", (2 * K, 4 * K), lambda E, x: x.cu
 
 # --------------------------------------------------------------------------------------------------------------- order
 
-_simple("order", "sort 1M", (M,), lambda E, x: x.sort())
-_simple("order", "sort 4096x256", (4 * K, 256), lambda E, x: x.sort())
+# Values only are compared: the frameworks may order equal elements differently.
+_simple("order", "sort 1M", (1000000,), lambda E, x: x.sort()[0])
+_simple("order", "sort 4096x256", (4 * K, 256), lambda E, x: x.sort()[0])
 _simple("order", "topk 10 of 2048x4096", (2 * K, 4 * K), lambda E, x: x.topk(10))
 _simple("order", "median 1M", (1000001,), lambda E, x: x.median())
 _simple("order", "median 4096x255 dim 1", (4 * K, 255), lambda E, x: x.median(1))
