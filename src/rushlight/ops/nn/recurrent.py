@@ -5,6 +5,7 @@ Hochreiter & Schmidhuber 1997; Cho et al. arXiv:1406.1078.
 """
 
 from ..registry import FUNCTIONS, function, public
+from .sequences import LAYERS, compiled
 
 
 def _linear(x, w, b):
@@ -37,6 +38,9 @@ def _tanh_step(gx, state, w_hh, b_hh, w_hr):
 
 def _relu_step(gx, state, w_hh, b_hh, w_hr):
     return ((gx + _linear(state[0], w_hh, b_hh)).relu(),)
+
+
+STEPS = {"lstm": _lstm_step, "gru": _gru_step, "rnn_tanh": _tanh_step, "rnn_relu": _relu_step}
 
 
 def _padded(step, x, state, weights, reverse):
@@ -81,7 +85,19 @@ def _packed(step, data, sizes, state, weights, reverse):
     return cat(out), tuple(cat(parts) for parts in zip(*finished))
 
 
-def _run(step, input, batch_sizes, states, flat, has_biases, layers, dropout, train, bidirectional,
+def _layer(cell, x, sizes, state, weights, reverse):
+    """One direction: (outputs, final state); by kernels where they apply."""
+    w_ih, w_hh, b_ih, b_hh, w_hr = weights
+    c0 = state[1] if cell == "lstm" else None
+    if w_hr is None and compiled((x, state[0], c0, w_ih, w_hh, b_ih, b_hh)):
+        y, h, c, _, _ = LAYERS[cell](x, state[0], c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse)
+        return y, (h,) if c0 is None else (h, c)
+    if sizes is None:
+        return _padded(STEPS[cell], x, state, weights, reverse)
+    return _packed(STEPS[cell], x, sizes, state, weights, reverse)
+
+
+def _run(cell, input, batch_sizes, states, flat, has_biases, layers, dropout, train, bidirectional,
          projected):
     per = 2 + 2 * bool(has_biases) + bool(projected)
     directions = 2 if bidirectional else 1
@@ -98,10 +114,7 @@ def _run(step, input, batch_sizes, states, flat, has_biases, layers, dropout, tr
             w_ih, w_hh, b_ih, b_hh = w if has_biases else (*w, None, None)
             state = tuple(s[k] for s in states)
             weights = (w_ih, w_hh, b_ih, b_hh, w_hr)
-            if batch_sizes is None:
-                y, final = _padded(step, x, state, weights, d == 1)
-            else:
-                y, final = _packed(step, x, batch_sizes, state, weights, d == 1)
+            y, final = _layer(cell, x, batch_sizes, state, weights, d == 1)
             outs.append(y)
             finals.append(final)
         x = outs[0] if directions == 1 else cat(outs, -1)
@@ -110,7 +123,7 @@ def _run(step, input, batch_sizes, states, flat, has_biases, layers, dropout, tr
     return x, tuple(stack(parts) for parts in zip(*finals))
 
 
-def _packed_aware(step, multi, name):
+def _packed_aware(multi, name):
     """Tell the overloads apart as their types do: hx of an LSTM is a list, of the others a tensor."""
     def rnn(*args):
         batch_first, sizes = False, None
@@ -122,10 +135,12 @@ def _packed_aware(step, multi, name):
         if input.dim() != (3 if sizes is None else 2):
             raise RuntimeError(f"{name}: input must have {3 if sizes is None else 2} dimensions, got "
                                f"{input.dim()}")
+        if not input.shape[0]:
+            raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
         states = tuple(hx) if multi else (hx,)
         projected = multi and states[0].shape[-1] != states[1].shape[-1]
         x = input.transpose(0, 1) if batch_first else input
-        y, finals = _run(step, x, sizes, states, flat, has_biases, layers, dropout, train, bidirectional,
+        y, finals = _run(name, x, sizes, states, flat, has_biases, layers, dropout, train, bidirectional,
                          projected)
         return (y.transpose(0, 1) if batch_first else y, *finals)
     rnn.__name__ = rnn.__qualname__ = name
@@ -135,10 +150,10 @@ def _packed_aware(step, multi, name):
     return rnn
 
 
-_packed_aware(_lstm_step, True, "lstm")
-_packed_aware(_gru_step, False, "gru")
-_packed_aware(_tanh_step, False, "rnn_tanh")
-_packed_aware(_relu_step, False, "rnn_relu")
+_packed_aware(True, "lstm")
+_packed_aware(False, "gru")
+_packed_aware(False, "rnn_tanh")
+_packed_aware(False, "rnn_relu")
 
 
 def _cell(step, name):

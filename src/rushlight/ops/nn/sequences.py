@@ -1,0 +1,199 @@
+"""One recurrent layer in one direction over whole sequences, as records with kernels of their own.
+
+The products with inputs, for all steps at once, and those for the weights' gradients are large matrix products; what
+goes from step to step is ``compiler.templates.recurrent``. Gradients of gradients take the steps one by one, as
+``recurrent`` writes them down.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+
+from ...autograd.modes import state
+from ...record import Joint
+from ...runtime.allocator import empty
+from ..dispatch import primitive
+from .kernels import row_sums
+
+GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+_NODES = {"lstm": "MkldnnRnnLayerBackward0", "gru": "GruLayerBackward0", "rnn_tanh": "RnnTanhLayerBackward0",
+          "rnn_relu": "RnnReluLayerBackward0"}
+_TILE = 64              # sequences whose states stay in the cache
+_FEWEST = 4             # sequences that another thread is worth
+
+_ready = None
+
+
+def compiled(tensors):
+    """Whether the kernels take these tensors: floating and of one type, a compiler at hand."""
+    global _ready
+    if _ready is None:
+        from ...compiler import available
+        _ready = available()
+    d = tensors[0].dtype
+    return _ready and d.name in ("float32", "float64", "bfloat16", "float16") and all(
+        t is None or t.dtype is d and t.numel() for t in tensors)
+
+
+# ---------------------------------------------------------------- plans
+
+@lru_cache(256)
+def _steps(shape, sizes):
+    """(sizes of the steps, first row of each), as int64 arrays."""
+    n = np.array(sizes, np.int64) if sizes is not None else np.full(shape[0], shape[1], np.int64)
+    return n, np.concatenate([n[:0], [0], np.cumsum(n)[:-1]]).astype(np.int64)
+
+
+def _words(steps, batch, h, reverse):
+    from ...runtime.threadpool import get_num_threads
+    threads = get_num_threads() if batch >= 2 * _FEWEST else 1
+    tiles = threads * -(-batch // (_TILE * threads))
+    return np.array((steps, batch, h, reverse, -(-batch // tiles)), np.int64)
+
+
+def _wide(a):
+    """C order, and float32 for 16-bit floats."""
+    if a is None:
+        return None
+    return np.ascontiguousarray(a, np.float32 if a.itemsize == 2 else a.dtype)
+
+
+def _kernels(cell):
+    from ...compiler.templates import gemm, recurrent, recurrent_backward
+    return gemm.gemm, recurrent.kernel, recurrent_backward.kernel, cell.removeprefix("rnn_")
+
+
+def _bias(cell, h, b_ih, b_hh, dtype):
+    """(what is added to the inputs' products, the recurrent bias that is multiplied by a gate of the GRU)."""
+    if b_ih is None:
+        return None, np.zeros(h, dtype) if cell == "gru" else None
+    if cell != "gru":
+        return b_ih + b_hh, None
+    both = b_ih.copy()
+    both[:2 * h] += b_hh[:2 * h]
+    return both, np.ascontiguousarray(b_hh[2 * h:])
+
+
+def _forward(cell, x, h0, c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse):
+    gemm, kernel, _, short = _kernels(cell)
+    given = x.dtype
+    steps, offsets = _steps(x.shape, None if sizes is None else tuple(sizes))
+    lead = x.shape[:-1]
+    x, h0, c0, w_ih, w_hh, b_ih, b_hh = (_wide(a) for a in (x, h0, c0, w_ih, w_hh, b_ih, b_hh))
+    d, h, batch = x.dtype, w_hh.shape[1], h0.shape[0]
+    x = x.reshape(-1, x.shape[-1])
+    rows = x.shape[0]
+    bias, recurrent_bias = _bias(cell, h, b_ih, b_hh, d)
+    gates = empty((rows, GATES[cell] * h), d)
+    gemm(gates, x, w_ih.T, bias)
+    y, hn = empty((rows, h), d), np.empty((batch, h), d)
+    cn = np.empty((batch, h), d) if cell == "lstm" else None
+    extra = empty((rows, h) if cell in ("lstm", "gru") else (0,), d)
+    kernel(short, d.name)(y, hn, cn, gates, extra, h0, c0, w_hh, recurrent_bias, steps, offsets,
+                          _words(len(steps), batch, h, reverse))
+    y = y.reshape(*lead, h)
+    return y.astype(given, copy=False), hn.astype(given, copy=False), None if cn is None else cn.astype(
+        given, copy=False), gates, extra
+
+
+def _backward(cell, gy, ghn, gcn, x, h0, c0, w_ih, w_hh, sizes, reverse, y, gates, extra, needs):
+    gemm, _, kernel, short = _kernels(cell)
+    given, shape = x.dtype, x.shape
+    steps, offsets = _steps(shape, None if sizes is None else tuple(sizes))
+    gy, ghn, gcn, x, h0, c0, w_ih, w_hh, y = (_wide(a) for a in (gy, ghn, gcn, x, h0, c0, w_ih, w_hh, y))
+    d, h, batch = x.dtype, w_hh.shape[1], h0.shape[0]
+    x, y, gy = x.reshape(-1, shape[-1]), y.reshape(-1, h), gy.reshape(-1, h)
+    dgates = empty(gates.shape, d)
+    drec = empty(gates.shape, d) if cell == "gru" else None
+    dh0 = np.empty((batch, h), d)
+    dc0 = np.empty((batch, h), d) if cell == "lstm" else None
+    kernel(short, d.name)(dgates, drec, dh0, dc0, gy, ghn, gcn, gates, extra, y, h0, c0, w_hh, steps, offsets,
+                          _words(len(steps), batch, h, reverse))
+    drec = dgates if drec is None else drec
+    want_x, want_h, want_c, want_ih, want_hh, want_bi, want_bh = needs
+    dx = dw_ih = dw_hh = db_ih = db_hh = None
+    if want_x:
+        dx = empty(x.shape, d)
+        gemm(dx, dgates, w_ih)
+        dx = dx.reshape(shape)
+    if want_ih:
+        dw_ih = empty(w_ih.shape, d)
+        gemm(dw_ih, dgates.T, x)
+    if want_hh:
+        dw_hh = empty(w_hh.shape, d)
+        _state_products(gemm, dw_hh, drec, y, h0, steps, offsets, sizes, reverse)
+    if want_bi or want_bh:
+        db_ih = row_sums("sum", (dgates,), (0,)).astype(d)
+        db_hh = db_ih.copy() if drec is dgates else row_sums("sum", (drec,), (0,)).astype(d)
+    found = (dx, dh0 if want_h else None, dc0 if want_c else None, dw_ih, dw_hh, db_ih if want_bi else None,
+             db_hh if want_bh else None)
+    return tuple(None if a is None else a.astype(given, copy=False) for a in found)
+
+
+def _state_products(gemm, out, drec, y, h0, steps, offsets, sizes, reverse):
+    """Sum over rows of drec^T times the state before each: the output of the step before, or h0."""
+    n = h0.shape[0]
+    if sizes is None:
+        edge, rest, states = (drec[-n:], drec[:-n], y[n:]) if reverse else (drec[:n], drec[n:], y[:-n])
+        gemm(out, edge.T, h0)
+        if len(rest):
+            gemm(out, rest.T, states, None, 1.0, True)
+        return
+    before = empty(y.shape, y.dtype)
+    for t, (at, count) in enumerate(zip(offsets.tolist(), steps.tolist())):
+        other = t + 1 if reverse else t - 1
+        known = min(count, int(steps[other])) if 0 <= other < len(steps) else 0
+        if known:
+            before[at:at + known] = y[offsets[other]:offsets[other] + known]
+        before[at + known:at + count] = h0[known:count]
+    gemm(out, drec.T, before)
+
+
+# ---------------------------------------------------------------- records
+
+def _differentiable(cell, grads, tensors, sizes, reverse, needs):
+    """The same gradients as functions of their operands: the steps again, one by one, with their history."""
+    from ...autograd import grad
+    from .recurrent import STEPS, _packed, _padded
+    tensors = [None if t is None else t.view_as(t) for t in tensors]
+    x, h0, c0, w_ih, w_hh, b_ih, b_hh = tensors
+    states = (h0,) if c0 is None else (h0, c0)
+    weights = (w_ih, w_hh, b_ih, b_hh, None)
+    if sizes is None:
+        y, final = _padded(STEPS[cell], x, states, weights, reverse)
+    else:
+        y, final = _packed(STEPS[cell], x, sizes, states, weights, reverse)
+    wanted = [t for t, need in zip(tensors, needs) if need]
+    found = iter(grad((y, *final), wanted, [g for g in grads if g is not None], create_graph=True, allow_unused=True))
+    return tuple(next(found) if need else None for need in needs)
+
+
+def _define(cell):
+    """The record of a cell's layer, and that of its gradients."""
+    rnn = f"_{cell}_layer"
+
+    def shapes(x, h0, c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse):
+        h = w_hh.shape[1]
+        rows = x.numel() // x.shape[-1]
+        state_ = (h0.shape[0], h), x.dtype
+        return ((*x.shape[:-1], h), x.dtype), state_, state_, ((rows, GATES[cell] * h), x.dtype), ((rows, h), x.dtype)
+
+    def grads(g0, g1, g2, input, h0, c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, out0, out3, out4, needs):
+        if state.grad:
+            return _differentiable(cell, (g0, g1, g2), (input, h0, c0, w_ih, w_hh, b_ih, b_hh), sizes, reverse, needs)
+        return backward(g0, g1, g2, input, h0, c0, w_ih, w_hh, sizes, reverse, out0, out3, out4, needs)
+
+    operands = "Tensor input, Tensor h0, Tensor? c0, Tensor w_ih, Tensor w_hh"
+    backward = primitive(
+        f"{rnn}_backward(Tensor? grad, Tensor? grad_hn, Tensor? grad_cn, {operands}, int[]? sizes, bool reverse, "
+        "Tensor output, Tensor gates, Tensor? extra, bool[] needs) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, "
+        "Tensor)", vjp={}, doc=f"Gradients of all operands of {rnn}.")(
+            lambda *a: _backward(cell, *a))
+    return primitive(
+        f"{rnn}({operands}, Tensor? b_ih, Tensor? b_hh, int[]? sizes, bool reverse) -> "
+        "(Tensor, Tensor, Tensor, Tensor, Tensor)", vjp=Joint(grads), meta=shapes, node=_NODES[cell],
+        doc="(outputs, last h, last c, activated gates, what else the backward pass needs) of a layer.")(
+            lambda *a: _forward(cell, *a))
+
+
+LAYERS = {cell: _define(cell) for cell in GATES}
