@@ -366,18 +366,38 @@ FUNCTIONS["torch"]["mode"] = METHODS["mode"] = mode
 _DISTINCT = NONDIFF("positions of distinct values")
 
 
-def _distinct(a):
-    """np.unique with 16-bit floats and NaN kept apart, as (values, inverse, counts)."""
-    if a.dtype.type.__module__ == "ml_dtypes":
-        v, i, c = np.unique(a.astype(np.float32), return_inverse=True, return_counts=True,
-                            equal_nan=False)
-        return v.astype(a.dtype), i, c
-    return np.unique(a, return_inverse=True, return_counts=True, equal_nan=False)
+def runs(x, order=None, details=True):
+    """(values, inverse, counts) of the runs of equal elements of a 1-D array; inverse at the positions `order`."""
+    n, name = x.size, ordered_name(x.dtype)
+    x = np.ascontiguousarray(x)
+    if name is None or name == "bfloat16":
+        y = wide(x)
+        new = np.ones(n, bool)
+        new[1:] = y[1:] != y[:-1]
+        group = np.cumsum(new) - 1
+        inverse = np.empty(n, I64)
+        inverse[slice(None) if order is None else order] = group
+        return x[new], inverse, np.bincount(group).astype(I64, copy=False)
+    from ..compiler.templates.distinct import runs_kernel
+    values = empty((n,), x.dtype)
+    starts, inverse = (empty((n,), I64), empty((n,), I64)) if details else (None, None)
+    m = runs_kernel(name)(values, starts, inverse, x, order, np.array((n,), I64))
+    counts = np.diff(starts[:m], append=n) if details else None
+    return values[:m].copy(), inverse, counts
 
 
-@primitive("_unique2(Tensor self) -> (Tensor, Tensor, Tensor)", vjp=NONDIFF("values are selected"))
-def _unique(a):
-    v, i, c = _distinct(a)
+def _distinct(a, details):
+    """The distinct values in order, with inverse and counts; NaN are kept apart."""
+    if a.dtype.kind == "c":
+        return np.unique(a, return_inverse=True, return_counts=True, equal_nan=False)
+    return runs(*sorted_rows(np.ascontiguousarray(a).reshape(-1)), details)
+
+
+@primitive("_unique2(Tensor self, bool details) -> (Tensor, Tensor, Tensor)", vjp=NONDIFF("values are selected"))
+def _unique(a, details):
+    v, i, c = _distinct(a, details)
+    if not details:
+        return v, np.zeros(0, I64), np.zeros(0, I64)
     return v, i.reshape(a.shape).astype(I64, copy=False), c.astype(I64, copy=False)
 
 
@@ -398,8 +418,13 @@ def _unique_dim(a, dim):
     return np.ascontiguousarray(np.moveaxis(rows[order[new]], 0, dim)), inverse, counts
 
 
-@primitive("unique_consecutive(Tensor self, int? dim) -> (Tensor, Tensor, Tensor)", vjp=_DISTINCT)
-def _unique_consecutive(a, dim):
+@primitive("unique_consecutive(Tensor self, int? dim, bool details) -> (Tensor, Tensor, Tensor)", vjp=_DISTINCT)
+def _unique_consecutive(a, dim, details):
+    if dim is None and a.size and a.dtype.kind != "c":
+        values, inverse, counts = runs(a.reshape(-1), None, details)
+        if not details:
+            return values, np.zeros(0, I64), np.zeros(0, I64)
+        return values, inverse.reshape(a.shape), counts
     rows = a.reshape(-1) if dim is None else np.moveaxis(a, dim, 0)
     n = rows.shape[0]
     if n == 0:
@@ -429,7 +454,7 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
     """Distinct values (or slices along `dim`) in order, with optional inverse positions and counts."""
     x = input.detach()
     if dim is None:
-        r = _unique(x)
+        r = _unique(x, bool(return_inverse or return_counts))
     else:
         d = wrap_dim(dim, x._a.ndim)
         if 0 in x._a.shape and x._a.shape[d] != 0:
@@ -442,7 +467,8 @@ def unique(input, sorted=True, return_inverse=False, return_counts=False, dim=No
 def unique_consecutive(input, return_inverse=False, return_counts=False, dim=None):
     """The input without elements (or slices) equal to the one before."""
     d = None if dim is None else wrap_dim(dim, input._a.ndim)
-    return _some(_unique_consecutive(input.detach(), d), return_inverse, return_counts)
+    details = bool(return_inverse or return_counts)
+    return _some(_unique_consecutive(input.detach(), d, details), return_inverse, return_counts)
 
 
 publish("unique", unique, out=False)
@@ -463,6 +489,15 @@ def _searchsorted(sequence, values, right, sorter):
     sequence, values = wide(sequence), wide(values)
     if sorter is not None:
         sequence = np.take_along_axis(sequence, sorter, -1)
+    name = ordered_name(sequence.dtype)
+    if name is not None:
+        from ..compiler.templates.search import search_kernel
+        out, n = empty(values.shape, I64), sequence.shape[-1]
+        m = values.shape[-1] if values.ndim and sequence.ndim > 1 else values.size
+        if out.size:
+            search_kernel(name)(out, np.ascontiguousarray(sequence), np.ascontiguousarray(values), np.array(
+                (out.size // m, n, m, sequence.ndim == 1, right), I64))
+        return out
     if sequence.ndim == 1:
         return np.asarray(np.searchsorted(sequence, values, side), I64).reshape(values.shape)
     out = np.empty(values.shape, I64)

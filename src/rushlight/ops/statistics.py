@@ -11,11 +11,13 @@ from .reduce_common import (
     F64,
     I64,
     axes_of,
+    compiled,
     count,
     is_low,
     kernel,
     mask_of,
     narrow,
+    reduce,
     reduced_shape,
     spread,
     wide,
@@ -308,6 +310,14 @@ _COUNTS = NONDIFF("counts")
 
 @primitive("bincount(Tensor self, Tensor? weights, int minlength) -> Tensor", vjp=_COUNTS)
 def _bincount(a, weights, minlength):
+    if weights is None and a.size and compiled():
+        from ..compiler.templates.distinct import counts_kernel
+        x = np.ascontiguousarray(a, I64)
+        bins = max(int(reduce(kernel("max", I64, I64), x, None, False, I64)) + 1, minlength)
+        counts = empty((bins,), I64)
+        counts.fill(0)
+        counts_kernel()(counts, x, np.array((x.size, bins), I64))
+        return counts
     if weights is None:
         return np.bincount(a, None, minlength).astype(I64, copy=False)
     r = np.bincount(a, wide(weights).astype(F64), minlength)
@@ -317,7 +327,7 @@ def _bincount(a, weights, minlength):
 def bincount(input, weights=None, minlength=0):
     """How often each non-negative integer occurs, or the sum of its weights."""
     if input._a.ndim != 1 or input.dtype.category != 1 or (
-            input._a.size and type(input._a) is np.ndarray and input._a.min() < 0):
+            input._a.size and type(input._a) is np.ndarray and int(input.detach().amin()) < 0):
         if input.dtype.category != 1:
             raise NotImplementedError(f"\"bincount_cpu\" not implemented for "
                                       f"'{scalar_name(input.dtype)}'")

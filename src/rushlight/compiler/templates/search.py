@@ -1,0 +1,106 @@
+"""Binary search of many values in sorted rows.
+
+    search_kernel(dtype)(out, sequence, values, words)
+        sequence (rows, n) or, shared, (n,); values and out (rows, m), out int64; words: rows, n, m, shared, right
+
+The place of a value is the number of elements that are not >= it (with ``right``, not > it), so NaN goes to the end.
+A few searches run side by side without branches, as each waits for memory. Rows of values are tiles of up to 2048.
+"""
+
+from functools import cache
+
+from rushlight.compiler.codegen.builder import Module
+from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, is_signed
+from rushlight.compiler.codegen.targets import host
+from rushlight.compiler.templates import keys
+from rushlight.compiler.templates.keys import TASK, Job, parallel
+
+_ARRAYS, _WORDS = ("out", "sequence", "values"), ("rows", "n", "m", "shared", "right")
+_FIELDS = (*_ARRAYS, *_WORDS, "tiles", "failed")
+_TILE, _TOGETHER = 2048, 8
+_PARALLEL_FROM = 1 << 11
+
+
+@cache
+def search_kernel(dtype):
+    """The function that searches rows of a dtype (any but bfloat16)."""
+    from rushlight.runtime import native
+
+    found = native.load(f"search {dtype}", lambda: module_text(dtype), ("rl_search",), keys.imports(), level=1)
+    return native.callable_from(found["rl_search"], "rl_search")
+
+
+def module_text(dtype):
+    """The IR of the entry and its task."""
+    m = Module(host().triple)
+    m.globals.append("@_Py_NoneStruct = external global i8")
+    _task(m, dtype)
+    _entry(m)
+    return m.text()
+
+
+def _task(m, dtype):
+    f = m.function("rl_search_task", "void", TASK, "internal", "nounwind")
+    job = Job(f, f.args[0], _FIELDS)
+    type_, size = MEMORY[dtype], ITEMSIZE[dtype]
+    n, count, tiles = job.word("n"), job.word("m"), job.word("tiles")
+    sign = "s" if is_signed(dtype) else "u"
+
+    def search(sequence, values, places, together, right):
+        wanted = [f.load(type_, values + k * size, size) for k in range(together)]
+        base, length = [f.var("i64", 0) for _ in wanted], f.var("i64", n)
+
+        def step(half):
+            for v, b in zip(wanted, base):
+                here = b.get()
+                element = f.load(type_, sequence + (here + half - 1) * size, size)
+                go = element.compare("ule" if right else "ult", sign + ("le" if right else "lt"), v)
+                b.set(here + (half & (f.value(0) - go.cast("zext", "i64"))))
+
+        with f.loop() as loop:
+            now = length.get()
+            loop.break_if(now <= 1)
+            half = now >> 1
+            step(half)
+            length.set(now - half)
+        with f.if_(length.get().eq(1)):
+            step(f.value(1))
+        for k, b in enumerate(base):
+            f.store(b.get(), places + k * 8, 8)
+
+    with f.range(f.args[1], f.args[2]) as tile:
+        row = tile.udiv(tiles)
+        begin = tile.urem(tiles) * _TILE
+        end = f.minimum(begin + _TILE, count)
+        sequence = job.pointer("sequence") + f.select(job.word("shared").ne(0), f.value(0), row * n) * size
+        values = job.pointer("values") + row * count * size
+        places = job.pointer("out") + row * count * 8
+        whole = begin + ((end - begin) & -_TOGETHER)
+        with f.if_else(job.word("right").ne(0)) as arms:
+            for arm, right in zip(arms, (True, False)):
+                with arm:
+                    with f.range(begin, whole, step=_TOGETHER) as i:
+                        search(sequence, values + i * size, places + i * 8, _TOGETHER, right)
+                    with f.range(whole, end) as i:
+                        search(sequence, values + i * size, places + i * 8, 1, right)
+    f.ret()
+
+
+def _entry(m):
+    f = m.function("rl_search", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
+    context = f.buffer(8 * len(_FIELDS), 8)
+    job = Job(f, context, _FIELDS)
+    keys.read_arrays(f, f.args[1], job, _ARRAYS)
+    keys.read_words(f, f.args[1], len(_ARRAYS), job, _WORDS)
+    job.set("failed", 0)
+    tiles = (job.word("m") + (_TILE - 1)).udiv(_TILE)
+    job.set("tiles", tiles)
+    total = job.word("rows") * tiles
+    with f.if_else(job.word("rows") * job.word("m") < _PARALLEL_FROM) as (small, large):
+        with small:
+            f.call("void", "rl_search_task", context, f.value(0), total)
+        with large:
+            state = f.call("ptr", "PyEval_SaveThread")
+            parallel(f, "rl_search_task", context, total)
+            f.call("void", "PyEval_RestoreThread", state)
+    keys.finish(f, job)
