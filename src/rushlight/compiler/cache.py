@@ -92,23 +92,23 @@ class Pack:
                 data = file.read()
         except OSError:
             return
-        at = 0
+        at, view = 0, memoryview(data)
         while at + _HEADER.size <= len(data):
             magic, length, crc, key = _HEADER.unpack_from(data, at)
             stop = at + _HEADER.size + length
-            code = data[at + _HEADER.size : stop]
-            if magic != _MAGIC or zlib.crc32(code) != crc:
-                # Damaged or cut short: look for the next record.
+            if magic != _MAGIC or stop > len(data) or data[stop : stop + 4] not in (_MAGIC, b""):
+                # Damaged or cut short: look for the next record. Objects themselves are checked when asked for.
                 at = data.find(_MAGIC, at + 1)
                 if at < 0:
                     break
                 continue
-            self.index[key] = (code, crc)
+            self.index[key] = (view[at + _HEADER.size : stop], crc)
             at = stop
 
     def get(self, key):
-        entry = self.index.get(key)
-        return None if entry is None else entry[0]
+        """The object, or None if there is none or a damaged one."""
+        code, crc = self.index.get(key, (b"", None))
+        return bytes(code) if zlib.crc32(code) == crc else None
 
     def put(self, key, code):
         crc = zlib.crc32(code)
@@ -140,7 +140,7 @@ class Pack:
             total += len(code) + _HEADER.size
             if total > self.limit // 2:
                 break
-            kept.append(_HEADER.pack(_MAGIC, len(code), crc, key) + code)
+            kept.append(b"".join((_HEADER.pack(_MAGIC, len(code), crc, key), code)))
         temporary = f"{self.path}.{os.getpid()}"
         with open(temporary, "wb", opener=_private) as file:
             file.write(b"".join(reversed(kept)))
