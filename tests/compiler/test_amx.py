@@ -433,14 +433,35 @@ def test_zeros_are_not_small():
 
 # ----- packed operands -----
 
-def packed_functions(emulated):
-    driver = gemm_amx.TileDriver(Split("highest"), caches(), host().triple, emulated)
-    text = gemm_tiles.write_tiles(driver).text()
-    names = ["rl_tiles_pack_rows", "rl_tiles_multiply"]
-    found = engine.load(f"test-amx|packed|{emulated}|{text}", lambda: text, names)
-    word = ctypes.c_int64
-    return (ctypes.CFUNCTYPE(None, *[word] * 6)(found[names[0]]),
-            ctypes.CFUNCTYPE(ctypes.c_int32, *[word] * 14)(found[names[1]]), driver.step_bytes)
+class Packed:
+    """The functions of gemm_tiles on arrays."""
+
+    def __init__(self, emulated):
+        driver = gemm_amx.TileDriver(Split("highest"), caches(), host().triple, emulated)
+        text = gemm_tiles.write_tiles(driver).text()
+        found = engine.load(f"test-amx|packed|{emulated}|{text}", lambda: text, list(gemm_tiles.NAMES))
+        rows, columns, multiply = (found[name] for name in gemm_tiles.NAMES)
+        word, self.step_bytes = ctypes.c_int64, driver.step_bytes
+        self._rows, self._columns = (ctypes.CFUNCTYPE(None, *[word] * 7)(x) for x in (rows, columns))
+        self._multiply = ctypes.CFUNCTYPE(ctypes.c_int32, *[word] * 13)(multiply)
+
+    def _pack(self, function, x, minors, k):
+        dst = aligned(-(-minors // 32) * -(-k // 32) * self.step_bytes)
+        facts = np.array([-1, 0])
+        function(x.ctypes.data, *x.strides, *x.shape, dst.ctypes.data, facts.ctypes.data)
+        assert (dst[-64:] == 0xFF).all()
+        return dst, facts
+
+    def rows(self, a):
+        return self._pack(self._rows, a, *a.shape)
+
+    def columns(self, b):
+        return self._pack(self._columns, b, *b.shape[::-1])
+
+    def multiply(self, a, k, first, depth, b, c, beta=0, row_bias=None):
+        return self._multiply(*(x.ctypes.data for x in a), k, first, c.shape[0], depth, *(x.ctypes.data for x in b),
+                              c.shape[1], c.ctypes.data, c.strides[0], beta,
+                              0 if row_bias is None else row_bias.ctypes.data)
 
 
 def aligned(nbytes):
@@ -452,39 +473,27 @@ def aligned(nbytes):
 @pytest.mark.parametrize("emulated", FORMS)
 @pytest.mark.parametrize("m, n, k", [(1, 1, 1), (16, 33, 64), (40, 100, 130), (33, 16, 31), (64, 64, 96)])
 @pytest.mark.parametrize("layout", ["rows", "columns", "spread"])
-def test_packed_rows_by_columns(m, n, k, layout, emulated):
-    pack, multiply, step_bytes = packed_functions(emulated)
+def test_packed_rows_by_packed_columns(m, n, k, layout, emulated):
+    tiles = Packed(emulated)
     a, b = operand(m, k, np.float32, layout), operand(k, n, np.float32, layout)
-    row_bias, c = np.arange(m, dtype="f4"), np.full((m, n + 3), 7, "f4")
-
-    def ceil(x, by):
-        return -(-x // by)
-    packed = aligned(64 + ceil(m, 32) * ceil(k, 32) * step_bytes)
-    scratch = aligned(ceil(n, 32) * ceil(k, 32) * step_bytes)
-    pack(a.ctypes.data, *a.strides, m, k, packed.ctypes.data)
-    first, size = 0, 64
-    while first < k:
-        depth = min(size, k - first)
-        part = b[first : first + depth]
-        assert multiply(packed.ctypes.data, k, first, m, depth, part.ctypes.data, *b.strides, n, c.ctypes.data,
-                        c.strides[0], first > 0, 0 if first else row_bias.ctypes.data, scratch.ctypes.data) == 0
-        first += size
-    assert_close("highest", c[:, :n], a, b, row_bias=row_bias[:, None])
-    assert (c[:, n:] == 7).all()
-    assert (packed[-64:] == 0xFF).all() and (scratch[-64:] == 0xFF).all()
+    row_bias, whole = np.arange(m, dtype="f4"), np.full((m, n + 3), 7, "f4")
+    c, packed = whole[:, :n], tiles.rows(a)
+    for first in range(0, k, 64):
+        part = b[first : first + 64]
+        bias = None if first else row_bias
+        assert tiles.multiply(packed, k, first, len(part), tiles.columns(part), c, first > 0, bias) == 0
+    assert_close("highest", c, a, b, row_bias=row_bias[:, None])
+    assert (whole[:, n:] == 7).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e-32, 1e-25])
 @pytest.mark.parametrize("side", [0, 1])
 def test_packed_operands_that_need_vectors(value, side):
-    pack, multiply, step_bytes = packed_functions(True)
+    tiles = Packed(True)
     a, b, c = operand(20, 30, np.float32, "rows"), operand(30, 40, np.float32, "rows"), np.full((20, 40), 7, "f4")
     (a, b)[side][3, 3] = value
     (b, a)[side][3, 3] = 1e-5
-    packed, scratch = aligned(64 + step_bytes), aligned(2 * step_bytes)
-    pack(a.ctypes.data, *a.strides, 20, 30, packed.ctypes.data)
-    assert multiply(packed.ctypes.data, 30, 0, 20, 30, b.ctypes.data, *b.strides, 40, c.ctypes.data, c.strides[0],
-                    0, 0, scratch.ctypes.data) == 1
+    assert tiles.multiply(tiles.rows(a), 30, 0, 30, tiles.columns(b), c) == 1
     assert (c == 7).all()
 
 

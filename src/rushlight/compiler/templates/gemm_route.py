@@ -26,8 +26,8 @@ from rushlight.runtime import cpu, native, precision
 CHECK_SIZE = 112, 128, 128  # m, n, k
 _UNIT = {"float32": 2.0**-24, "bfloat16": 2.0**-8}
 
-Packed = namedtuple("Packed", "block step_k step_bytes pack_rows multiply")
-_PACKED = ["rl_tiles_pack_rows", "rl_tiles_multiply"]
+Packed = namedtuple("Packed", "block step_k step_bytes pack_rows pack_columns multiply")
+_PACKED = ["rl_tiles_pack_rows", "rl_tiles_pack_columns", "rl_tiles_multiply"]
 
 _route = ctypes.c_int64()  # what rl_call of float32 calls
 
