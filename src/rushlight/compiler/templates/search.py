@@ -4,12 +4,12 @@
         sequence (rows, n) or, shared, (n,); values and out (rows, m), out int64; words: rows, n, m, shared, right
 
 The place of a value is the number of elements that are not >= it (with ``right``, not > it), so NaN goes to the end.
-A few searches run side by side without branches, as each waits for memory. Rows of values are tiles of up to 2048.
+Searches run side by side in the lanes of vectors, as each waits for memory. Rows of values are cut in tiles.
 """
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module
+from rushlight.compiler.codegen.builder import Module, vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, is_signed
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import keys
@@ -17,7 +17,7 @@ from rushlight.compiler.templates.keys import TASK, Job, parallel
 
 _ARRAYS, _WORDS = ("out", "sequence", "values"), ("rows", "n", "m", "shared", "right")
 _FIELDS = (*_ARRAYS, *_WORDS, "tiles", "failed")
-_TILE, _TOGETHER = 2048, 8
+_TILE, _LANES, _GROUPS = 2048, 8, 4
 _PARALLEL_FROM = 1 << 11
 
 
@@ -46,16 +46,19 @@ def _task(m, dtype):
     n, count, tiles = job.word("n"), job.word("m"), job.word("tiles")
     sign = "s" if is_signed(dtype) else "u"
 
-    def search(sequence, values, places, together, right):
-        wanted = [f.load(type_, values + k * size, size) for k in range(together)]
-        base, length = [f.var("i64", 0) for _ in wanted], f.var("i64", n)
+    def search(sequence, values, places, groups, lanes, right):
+        places_type = vector("i64", lanes)
+        wanted = [f.load(vector(type_, lanes), values + g * lanes * size, size) for g in range(groups)]
+        base = [f.var(places_type, f.value(0, places_type)) for _ in wanted]
+        length = f.var("i64", n)
 
         def step(half):
+            ahead = spread(f, half - 1, lanes)
             for v, b in zip(wanted, base):
                 here = b.get()
-                element = f.load(type_, sequence + (here + half - 1) * size, size)
+                element = _gather(f, type_, size, sequence, here + ahead, lanes)
                 go = element.compare("ule" if right else "ult", sign + ("le" if right else "lt"), v)
-                b.set(here + (half & (f.value(0) - go.cast("zext", "i64"))))
+                b.set(f.select(go, here + spread(f, half, lanes), here))
 
         with f.loop() as loop:
             now = length.get()
@@ -65,8 +68,8 @@ def _task(m, dtype):
             length.set(now - half)
         with f.if_(length.get().eq(1)):
             step(f.value(1))
-        for k, b in enumerate(base):
-            f.store(b.get(), places + k * 8, 8)
+        for g, b in enumerate(base):
+            f.store(b.get(), places + g * lanes * 8, 8)
 
     with f.range(f.args[1], f.args[2]) as tile:
         row = tile.udiv(tiles)
@@ -75,15 +78,32 @@ def _task(m, dtype):
         sequence = job.pointer("sequence") + f.select(job.word("shared").ne(0), f.value(0), row * n) * size
         values = job.pointer("values") + row * count * size
         places = job.pointer("out") + row * count * 8
-        whole = begin + ((end - begin) & -_TOGETHER)
+        whole = begin + ((end - begin) & -(_GROUPS * _LANES))
         with f.if_else(job.word("right").ne(0)) as arms:
             for arm, right in zip(arms, (True, False)):
                 with arm:
-                    with f.range(begin, whole, step=_TOGETHER) as i:
-                        search(sequence, values + i * size, places + i * 8, _TOGETHER, right)
+                    with f.range(begin, whole, step=_GROUPS * _LANES) as i:
+                        search(sequence, values + i * size, places + i * 8, _GROUPS, _LANES, right)
                     with f.range(whole, end) as i:
-                        search(sequence, values + i * size, places + i * 8, 1, right)
+                        search(sequence, values + i * size, places + i * 8, 1, 1, right)
     f.ret()
+
+
+def spread(f, x, lanes):
+    return f.splat(x, lanes) if lanes > 1 else x
+
+
+def _gather(f, type_, size, base, index, lanes):
+    """The elements at the places ``index``."""
+    if lanes == 1:
+        return f.load(type_, base + index * size, size)
+    pointers = f.emit(f"<{lanes} x ptr>", f"getelementptr {type_}, ptr {base.name}, {index.type} {index.name}")
+    short = {"float": "f32", "double": "f64", "half": "f16"}.get(type_, type_)
+    whole = vector(type_, lanes)
+    name, mask = f"llvm.masked.gather.v{lanes}{short}.v{lanes}p0", f"<{lanes} x i1>"
+    f.module.declared[name] = f"declare {whole} @{name}(<{lanes} x ptr>, i32, {mask}, {whole})"
+    return f.emit(whole, f"call {whole} @{name}(<{lanes} x ptr> {pointers.name}, i32 {size}, {mask} splat (i1 true), "
+                         f"{whole} poison)")
 
 
 def _entry(m):
