@@ -10,6 +10,7 @@ import numpy as np
 
 from ...runtime.allocator import empty
 from ..copy import copy_array
+from ..products import batched
 from . import conv_plans, depthwise_plans
 from .windows import out_size
 
@@ -35,6 +36,11 @@ def dense(a):
     return out
 
 
+def _whole(kernel, size, out, padding, groups):
+    """Whether one window is all of the image, so that a convolution is a product of matrices."""
+    return kernel == size and groups == 1 and max(out) == 1 and not any(padding)
+
+
 def forward(x, w, bias, stride, padding, dilation, groups):
     """y[n, o, p] = sum w[o, c, k] x[n, c, p stride - padding + k dilation] (+ bias[o])."""
     name = _name(x.dtype)
@@ -49,6 +55,12 @@ def forward(x, w, bias, stride, padding, dilation, groups):
         y = empty((n, o) + out, x.dtype)
         plan.call(y, dense(x), dense(w), bias if bias is None else dense(bias), plan.words)
         return y
+    if _whole(kernel, size, out, padding, groups):
+        y = empty((n, o), x.dtype)
+        batched(dense(x).reshape(n, -1), dense(w).reshape(o, -1).T, y)
+        if bias is not None:
+            y += bias
+        return y.reshape((n, o) + out)
     ways = conv_plans.forward(name, n, groups, o // groups, w.shape[1], kernel, size, out, tuple(stride),
                               tuple(padding), tuple(dilation))
     return _run(ways, (n, o) + out, dense(x), dense(w), bias if bias is None else dense(bias))
@@ -88,6 +100,12 @@ def adjoint_input(y, w, bias, size, stride, padding, dilation, groups):
         x = empty((n, groups) + size, y.dtype)
         plan.call(x, dense(y), dense(w), bias if bias is None else dense(bias), plan.words)
         return x
+    if _whole(w.shape[2:], size, y.shape[2:], padding, groups):
+        x = empty((n, channels) + size, y.dtype)
+        batched(dense(y).reshape(n, o), dense(w).reshape(o, -1), x.reshape(n, -1))
+        if bias is not None:
+            x += bias.reshape((-1,) + (1,) * len(size))
+        return x
     ways = conv_plans.adjoint(name, n, groups, o // groups, channels, w.shape[2:], size, y.shape[2:], tuple(stride),
                               tuple(padding), tuple(dilation))
     return _run(ways, (n, channels * groups) + size, dense(y), dense(w), bias if bias is None else dense(bias))
@@ -109,6 +127,9 @@ def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
     shape = (name, n, groups, o // groups, channels, kernel, x.shape[2:], y.shape[2:], tuple(stride), tuple(padding),
              tuple(dilation))
     dw, x, y = empty((o, channels) + kernel, x.dtype), dense(x), dense(y)
+    if _whole(kernel, x.shape[2:], y.shape[2:], padding, groups):
+        batched(y.reshape(n, o).T, x.reshape(n, -1), dw.reshape(o, -1))
+        return dw
     for plan in (conv_plans.weight(*shape), None):
         plan = plan or conv_plans.direct_weight(*shape)
         if plan is None or not plan.call(dw, x, y, empty((plan.partial,), x.dtype), plan.words):
