@@ -83,7 +83,13 @@ def compile_object(text, level=1, codegen_level=1):
         return _compile(text, level, codegen_level)
 
 
-def _compile(text, level, codegen_level):
+def assembly(text, level=1, codegen_level=1):
+    """The same code as assembly, to read."""
+    with _lock:
+        return _compile(text, level, codegen_level, True)
+
+
+def _compile(text, level, codegen_level, readable=False):
     # A frame of its own: what LLVM made is destroyed before the lock is let go, so that the interpreter,
     # which takes the lock to exit, never ends under it.
     import llvmlite.binding as llvm
@@ -110,6 +116,8 @@ def _compile(text, level, codegen_level):
         options.loop_interleaving = False
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
+    if readable:
+        return machine.emit_assembly(module)
     statistics["compiled"] += 1
     return machine.emit_object(module)
 
