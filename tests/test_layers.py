@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "rushlight"
 # the other way, and how costly packages are put off.
 LAYERS = (
     ("version", "errors", "dtypes", "devices", "record"),
-    ("runtime", "tensor.geometry"),
+    ("runtime", "tensor.geometry", "tensor.watch"),
     ("compiler",),
     ("autograd.modes", "autograd.node", "autograd.hooks", "autograd.engine"),
     ("tensor", "ops.operators", "ops.registry"),    # the class and the names that it looks up
@@ -24,6 +24,7 @@ LAYERS = (
     ("utils.hooks", "utils.dlpack", "utils.checkpoint"),
     ("nn", "optim.fused"),          # clipping gradients shares the kernels over many tensors
     ("optim",),
+    ("capture",),
     ("utils", "multiprocessing", "serialization", "compat"),
     ("datasets", "training"),
     ("cli", "__main__"),

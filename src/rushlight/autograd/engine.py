@@ -8,6 +8,7 @@ from sys import getrefcount
 
 import numpy as np
 
+from ..tensor import watch
 from ..tensor.geometry import can_expand, is_dense
 from .modes import state, switch_grad
 from .node import AccumulateGrad, Node, edge_of
@@ -337,7 +338,8 @@ def accumulate(leaf, g, create_graph, fresh=False):
     old = leaf._grad
     if old is None:
         if fresh and not create_graph and g._view is None and not g._offset and not g._bits and \
-                g._a.strides == leaf._a.strides and getrefcount(g._storage) <= 2:
+                g._a.strides == leaf._a.strides and \
+                getrefcount(g._storage) <= 2 + (watch.listener is not None and watch.listener.keeps(g._storage)):
             leaf._grad = g
         elif create_graph:
             leaf._grad = g.clone() if _shared(g) else g
@@ -347,6 +349,8 @@ def accumulate(leaf, g, create_graph, fresh=False):
         leaf._grad = old + g
     else:
         old.add_(g)
+    if watch.listener is not None:
+        watch.listener.accumulated(leaf, old)
     m = leaf._meta
     if m is not None and m.post_hooks:
         for hook in list(m.post_hooks.values()):
@@ -394,7 +398,10 @@ def _one(t):
     a = t._a
     if type(a) is not np.ndarray:
         return t.new_ones(a.shape)
-    return wrap(np.ones(a.shape, a.dtype) if a.shape else np.array(1, a.dtype))
+    one = wrap(np.ones(a.shape, a.dtype) if a.shape else np.array(1, a.dtype))
+    if watch.listener is not None:
+        watch.listener.constant(one)
+    return one
 
 
 def _roots(tensors, grads):

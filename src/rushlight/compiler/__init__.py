@@ -111,11 +111,16 @@ _HOMES = {
 }
 
 
+# What users reach as ``torch.compiler``; it stands above the op layer.
+_OF_CAPTURE = ("compile", "disable", "explain", "is_compiling", "is_dynamo_compiling", "is_exporting", "reset")
+
+
 def __getattr__(name):
     from importlib import import_module
 
-    if name in _HOMES:
-        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    if name in _HOMES or name in _OF_CAPTURE:
+        home = f"{__name__}.{_HOMES[name]}" if name in _HOMES else "rushlight.capture.compiled"
+        value = getattr(import_module(home), name)
         globals()[name] = value
         return value
     if name in ("scalar", "expr"):
@@ -124,4 +129,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted({*globals(), *_HOMES, "scalar", "expr"})
+    return sorted({*globals(), *_HOMES, *_OF_CAPTURE, "scalar", "expr"})

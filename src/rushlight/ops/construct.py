@@ -9,6 +9,7 @@ from .. import devices, dtypes
 from ..dtypes import dtype as dtype_class
 from ..dtypes import from_np, promote_types, scalar_name
 from ..runtime.allocator import empty as alloc
+from ..tensor import watch
 from ..tensor.geometry import Size
 from ..tensor.storage import MetaArray, TypedStorage, UntypedStorage, _span, make_storage
 from ..tensor.tensor import Tensor, assemble, resolve_bits, wrap
@@ -46,8 +47,10 @@ def check_options(name, layout, pin_memory):
 
 
 def finish(a, requires_grad):
-    """A tensor that owns the array `a`, a leaf that wants gradients if asked."""
+    """A tensor that owns the array `a`, made without tensors; a leaf that wants gradients if asked."""
     t = wrap(a)
+    if watch.listener is not None:
+        watch.listener.constant(t)
     if requires_grad:
         if t.dtype.category < 2:
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
@@ -290,10 +293,10 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         types = set(map(type, data))
         if len(types) == 1 and devices.usable(None) is devices.CPU:
             if float in types:
-                return wrap(np.array(data, dtypes.default.float.np))
+                return finish(np.array(data, dtypes.default.float.np), False)
             if int in types:
                 try:
-                    return wrap(np.array(data, np.int64))
+                    return finish(np.array(data, np.int64), False)
                 except OverflowError:
                     raise ValueError("Overflow when unpacking long long") from None
     dtype = as_dtype(dtype, "tensor")

@@ -9,6 +9,7 @@ from ..devices import META
 from ..dtypes import dtype as dtype_class
 from ..dtypes import scalar_name
 from ..runtime.allocator import empty as alloc
+from ..tensor import watch
 from ..tensor.geometry import can_expand, contiguous_strides, numel, storage_extent
 from ..tensor.storage import window
 from ..tensor.tensor import Tensor, wrap
@@ -300,6 +301,8 @@ def copy_(input, src, non_blocking=False):
         rg = needs_grad(t)
     write(t, src)
     t._storage.version += 1
+    if watch.listener is not None:
+        watch.listener.wrote("copy_", copy_array, (t,), (src,))
     if rg:
         record_copy(t, src)
     return t
@@ -362,11 +365,16 @@ def fill_(input, value):
         rg = state.grad and (needs_grad(value) or needs_grad(t))
         write(t, value)
         t._storage.version += 1
+        if watch.listener is not None:
+            watch.listener.wrote("fill_", copy_array, (t,), (value,))
         if rg:
             _record_fill(t, FillBackward3, value)
         return t
-    set_all(t, number_for(t.dtype, value))
+    number = number_for(t.dtype, value)
+    set_all(t, number)
     t._storage.version += 1
+    if watch.listener is not None:
+        watch.listener.wrote("fill_", lambda a: a.fill(number), (t,), ())
     if state.grad and needs_grad(t):
         _record_fill(t, FillBackward2)
     return t
@@ -398,6 +406,8 @@ def zero_(input):
     if type(t._a) is _ndarray:
         t._a.fill(0)
     t._storage.version += 1
+    if watch.listener is not None:
+        watch.listener.wrote("zero_", lambda a: a.fill(0), (t,), ())
     if state.grad and needs_grad(t):
         _record_fill(t, ZeroBackward0)
     return t

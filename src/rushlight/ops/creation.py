@@ -5,6 +5,7 @@ import numpy as np
 from .. import devices, dtypes
 from ..dtypes import of_number, scalar_name
 from ..runtime.allocator import empty as alloc
+from ..tensor import watch
 from ..tensor.geometry import (
     channels_last_strides,
     contiguous_strides,
@@ -147,7 +148,7 @@ def _by_shape(name, value, doc):
             return finish(blank(shape, d, devices.META), requires_grad)
         a = alloc(shape, d.np)
         fill_array(a, value)
-        return finish(a, requires_grad) if requires_grad else wrap(a)
+        return finish(a, requires_grad)
 
     def factory(*args, size=None, out=None, dtype=None, layout=None, device=None, pin_memory=False,
                 requires_grad=False):
@@ -248,7 +249,10 @@ def _strided(shape, strides, d, device):
         item = d.np.itemsize
         return wrap(MetaArray(shape, d.np, [s * item for s in strides]))
     storage = make_storage(alloc((extent * d.np.itemsize,), _U8))
-    return assemble(window(storage, d.np, shape, strides, 0), d, storage, 0)
+    t = assemble(window(storage, d.np, shape, strides, 0), d, storage, 0)
+    if watch.listener is not None:
+        watch.listener.constant(t)
+    return t
 
 
 @public(method=False)

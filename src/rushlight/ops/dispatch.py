@@ -18,6 +18,7 @@ from ..autograd.node import FREED, Node, edge_of, next_seq, pack_input, pack_out
 from ..dtypes import BY_NP, FLOAT, from_np
 from ..record import Joint, NoGradient, Record
 from ..runtime.allocator import OutOfMemoryError
+from ..tensor import watch
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, make_view, resolve_bits, wrap
 
@@ -103,10 +104,14 @@ def _kernel_call(rec):
                 raise OutOfMemoryError(f"{rec.name}: {error}") from None
         if type(out) is tuple:
             outs = tuple([None if a is None else wrap(a) for a in out])
+            if watch.listener is not None:
+                watch.listener.ran(rec.name, kernel, args, outs)
             if rg and state.grad:
                 attach(rec, args, outs)
             return outs
         t = wrap(out)
+        if watch.listener is not None:
+            watch.listener.ran(rec.name, kernel, args, t)
         if rg and state.grad:
             attach(rec, args, (t,))
         return t
@@ -302,7 +307,7 @@ def specialize(plan):
         scope[f"rule{k}"] = r[0]
         parts.append(f"rule{k}({', '.join('g' if i == 0 else f'v{i - 1}' for i in r[1])})")
     lines.append(f"    return [{', '.join(parts)}]")
-    exec("\n".join(lines), scope)
+    exec(compile("\n".join(lines), f"{__file__}: backward", "exec"), scope)
     return scope["backward"]
 
 

@@ -10,6 +10,7 @@ import functools
 from ..autograd.modes import state
 from ..autograd.node import Node, as_node, edge_of, next_seq, op_name
 from ..dtypes import can_cast, scalar_name
+from ..tensor import watch
 from .dispatch import needs_grad
 
 
@@ -122,10 +123,14 @@ def store(t, result, name):
     if result.dtype is not t.dtype and not can_cast(result.dtype, t.dtype):
         raise RuntimeError(f"result type {scalar_name(result.dtype)} can't be cast to the desired "
                            f"output type {scalar_name(t.dtype)}")
-    from .copy import write
+    from .copy import copy_array, write
     if result._a is not t._a:
         write(t, result)
     t._storage.version += 1
+    if watch.listener is not None:
+        if result._a is t._a:
+            watch.listener.fail(f"{name}_ wrote over its own result")
+        watch.listener.wrote(name, copy_array, (t,), (result,))
 
 
 class CopySlices(Node):

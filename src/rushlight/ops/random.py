@@ -9,6 +9,7 @@ from .. import devices, dtypes
 from ..random import default_generator
 from ..randomness import checks, fills
 from ..runtime.allocator import empty as alloc
+from ..tensor import watch
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, wrap
 from .construct import as_dtype, check_options, finish
@@ -52,7 +53,10 @@ def make(
         a = blank(shape, d, devices.usable(device))
         if type(a) is _ndarray:
             fill(gen, a, d, *args)
-    return finish(a, requires_grad) if requires_grad else wrap(a)
+    t = finish(a, requires_grad) if requires_grad else wrap(a)
+    if watch.listener is not None:
+        watch.listener.drawn(op, lambda: fill(gen, alloc(shape, d.np), d, *args), t)
+    return t
 
 
 def _make_like(
@@ -77,9 +81,13 @@ def _make_like(
         check_options(op, layout, pin_memory)
     d = input.dtype if dtype is None else as_dtype(dtype, op)
     a = like(input, d, input.device if device is None else devices.usable(device), memory_format)
+    gen = generator_of(op, generator)
     if type(a) is _ndarray:
-        fill(generator_of(op, generator), a, d, *args)
-    return finish(a, requires_grad)
+        fill(gen, a, d, *args)
+    t = finish(a, requires_grad)
+    if watch.listener is not None:
+        watch.listener.drawn(op, lambda: fill(gen, np.empty_like(a), d, *args), t)
+    return t
 
 
 def _unit(gen, a, d):
@@ -369,7 +377,14 @@ def dropout_mask(input, keep, generator=None):
     a = like(input, d, devices.CPU, None)
     gen = generator_of("dropout", generator)
     fills.fill_scaled_mask(gen, a, keep, scale)
-    return wrap(a)
+    t = wrap(a)
+    if watch.listener is not None:
+        def draw():
+            mask = np.empty_like(a)
+            fills.fill_scaled_mask(gen, mask, keep, scale)
+            return mask
+        watch.listener.drawn("dropout", draw, t)
+    return t
 
 
 from . import random_draws  # noqa: E402, F401  (registers the rest of the family)

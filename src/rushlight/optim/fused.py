@@ -104,7 +104,7 @@ def gatherer(slots, how):
         "    return batches, rest",
     ]
     scope = {"ndarray": ndarray, "plain": _plain, "is_plain": _is_plain, "supported": _supported}
-    exec(compile("\n".join(lines), f"<gather {' '.join(slots)}>", "exec"), scope)
+    exec(compile("\n".join(lines), f"{__file__}: gather {' '.join(slots)}", "exec"), scope)
     return scope["gather"]
 
 

@@ -10,6 +10,7 @@ import rushlight as torch
 from rushlight.autograd.modes import state as modes
 from rushlight.optim import fused
 from rushlight.optim.optimizer import Optimizer, _closure_loss, _number, _scalar_dtype
+from rushlight.tensor import watch
 
 _FUSED_DEVICES = ["mps", "cuda", "xpu", "hpu", "cpu", "mtia", "privateuseone"]
 
@@ -98,7 +99,8 @@ class PointwiseOptimizer(Optimizer):
         slots, how = self._memory(group)
         if group["foreach"] or group.get("capturable"):
             self._check_modes(group)
-        if differentiable or modes.special:
+        watched = watch.listener is not None and modes.special == 1
+        if differentiable or modes.special and not watched:
             rest = [(p, p.grad, None) for p in group["params"] if p.grad is not None]
             asked = False
         else:
@@ -110,8 +112,21 @@ class PointwiseOptimizer(Optimizer):
                 if kernel is None:
                     kernel = formula.kernels[dtype] = fused.make_kernel(formula, dtype)
                 kernel(batch, scalars)
+            if watched:
+                self._tell(group, slots, how, rest)
         if rest:
             self._step_one_by_one(group, rest, how, asked)
+
+    def _tell(self, group, slots, how, rest):
+        """Let a capture know of the step just done: done again it is the step of whatever numbers there are then."""
+        if rest:
+            watch.listener.fail("an optimizer steps parameters that aren't plain tensors")
+        reads = [p.grad for p in group["params"] if p.grad is not None]
+        changes = [p for p in group["params"] if p.grad is not None]
+        if how != fused.ALIKE:
+            names = slots if how != fused.COUNTED else (*slots, "step")
+            changes += [self.state[p][name] for p in changes for name in names]
+        watch.listener.thunk(f"{type(self).__name__}.step", lambda: self._step_group(group), reads, changes)
 
     def _step_one_by_one(self, group, members, how, asked):
         """Step (parameter, gradient, tick) members with tensor operations."""

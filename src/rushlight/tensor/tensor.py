@@ -12,6 +12,7 @@ from ..autograd.engine import backward_scalar as _backward_scalar
 from ..autograd.modes import state
 from ..autograd.node import Node, edge_of, next_seq
 from ..dtypes import BY_NP, from_np
+from . import watch
 from .geometry import Size, contiguous_strides, is_channels_last, is_contiguous, suggest_channels_last
 from .storage import MetaArray, TypedStorage, UntypedStorage, alias_storage, make_storage, window
 
@@ -260,6 +261,8 @@ class Tensor(metaclass=_TensorMeta):
         a = self._a
         if type(a) is not _ndarray or not a.size:
             return 0
+        if watch.listener is not None:
+            watch.listener.read(self, "data_ptr")
         return a.ctypes.data
 
     def set_(self, source=None, storage_offset=0, size=None, stride=None):
@@ -380,10 +383,12 @@ class Tensor(metaclass=_TensorMeta):
             if g._a.shape != self._a.shape:
                 raise RuntimeError("assigned grad has data of a different size")
         self._grad = g
+        if watch.listener is not None:
+            watch.listener.assigned(self)
 
     @grad.deleter
     def grad(self):
-        self._grad = None
+        self.grad = None
 
     @property
     def retains_grad(self):
@@ -470,6 +475,8 @@ class Tensor(metaclass=_TensorMeta):
         if self._bits:
             a = resolve_bits(self)
         v = a.item()
+        if watch.listener is not None:
+            return watch.listener.number(self, v)
         if type(v) is float or type(v) is int or type(v) is bool or type(v) is complex:
             return v
         return float(v)
@@ -478,6 +485,8 @@ class Tensor(metaclass=_TensorMeta):
         """The values as nested lists (a number for 0 dimensions)."""
         if type(self._a) is not _ndarray:
             raise RuntimeError("Cannot copy out of meta tensor; no data!")
+        if watch.listener is not None:
+            watch.listener.read(self, "tolist")
         a = resolve_bits(self) if self._bits else self._a
         if a.dtype.kind == "V" or a.dtype.type.__module__ == "ml_dtypes":
             a = a.astype(np.float32)
@@ -489,6 +498,8 @@ class Tensor(metaclass=_TensorMeta):
         TypeError for tensors that need a gradient, have pending conjugation, or lie elsewhere;
         ``force=True`` detaches, resolves and copies as needed.
         """
+        if watch.listener is not None:
+            watch.listener.read(self, "numpy")
         if force:
             t = self.detach().resolve_conj().resolve_neg()
             return t.numpy()
@@ -529,6 +540,8 @@ class Tensor(metaclass=_TensorMeta):
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         if self._bits & CONJ:
             raise BufferError("Can't export tensors with the conjugate bit set")
+        if watch.listener is not None:
+            watch.listener.read(self, "__dlpack__")
         return self._a.__dlpack__()
 
     def __dlpack_device__(self):
@@ -579,6 +592,8 @@ class Tensor(metaclass=_TensorMeta):
 
     def __repr__(self, *, tensor_contents=None):
         from .printing import tensor_repr
+        if watch.listener is not None:
+            watch.listener.read(self, "repr")
         return tensor_repr(self)
 
     def __format__(self, spec):
@@ -676,7 +691,10 @@ def wrap(a):
     if not a.size:
         a = _empty(a)
     d = BY_NP.get(a.dtype)
-    return assemble(a, d if d is not None else from_np(a.dtype), make_storage(a), 0)
+    t = assemble(a, d if d is not None else from_np(a.dtype), make_storage(a), 0)
+    if watch.listener is not None:
+        watch.listener.made(t)
+    return t
 
 
 def _empty(a):

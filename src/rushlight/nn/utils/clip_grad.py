@@ -1,6 +1,7 @@
 """Keep gradients from becoming too large."""
 
 import rushlight as torch
+from rushlight.autograd.modes import state as modes
 from rushlight.optim import fused
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_"]
@@ -65,7 +66,10 @@ def clip_grads_with_norm_(parameters, max_norm, total_norm, foreach=None):
     max_norm = float(max_norm)
     with torch.no_grad():
         scale = torch.clamp(max_norm / (total_norm + 1e-6), max=1.0)
-        for grad in fused.map_(_scaled, _gradients(parameters), scale.item()):
+        gradients = _gradients(parameters)
+        if not modes.special:
+            gradients = fused.map_(_scaled, gradients, scale.item())
+        for grad in gradients:
             grad.mul_(scale.to(grad.device))
 
 

@@ -13,6 +13,7 @@ from ... import dtypes
 from ...autograd.modes import state
 from ...dtypes import scalar_name
 from ...runtime.allocator import empty
+from ...tensor import watch
 from ...tensor.tensor import wrap
 from ..dispatch import RecordNode, primitive
 from ..reduce_common import compiled
@@ -128,6 +129,22 @@ def nll_backward(g, target, weight, shape, reduction, ignore_index, total):
     return out
 
 
+def _joint_gradient(kernel, words, y, g, target, weight, total):
+    dx = empty(y.shape, y.dtype)
+    if y.size:
+        kernel(dx, y, np.ascontiguousarray(g), np.ascontiguousarray(target),
+               None if weight is None else np.ascontiguousarray(weight), total, words)
+    return dx
+
+
+def _ran(label, kernel, tensors):
+    """The tensor that ``kernel`` makes of the arrays of `tensors`."""
+    out = wrap(kernel(*[None if t is None else t._a for t in tensors]))
+    if watch.listener is not None:
+        watch.listener.ran(label, kernel, tensors, out)
+    return out
+
+
 class NllNode(RecordNode):
     """The node of nll_loss; `fused` where only it uses the log_softmax below."""
 
@@ -157,11 +174,8 @@ class NllNode(RecordNode):
             kernel = _kernel(found[0], y.dtype)
         if kernel is None:
             return None
-        dx = empty(y.shape, y.dtype)
-        if y.size:
-            kernel(dx, y, np.ascontiguousarray(g._a), np.ascontiguousarray(target._a),
-                   None if weight is None else np.ascontiguousarray(weight._a), total._a, found[1])
-        return wrap(dx)
+        return _ran("cross_entropy_backward", lambda *arrays: _joint_gradient(kernel, found[1], *arrays),
+                    (below.saved_value("out"), g, target, weight, total))
 
 
 NllNode.__name__ = NllNode.__qualname__ = "NllLossBackward0"

@@ -10,6 +10,7 @@ from ...autograd.modes import state
 from ...compiler import scalar as s
 from ...dtypes import BY_NP, FLOAT
 from ...record import Joint, Record
+from ...tensor import watch
 from ...tensor.tensor import wrap
 from .. import dispatch
 from ..dispatch import attach, needs_grad
@@ -97,6 +98,8 @@ def _elementwise(name, formula, params=(), node=None, vjp=None):
             terms = None
         if terms is not None:
             terms = wrap(terms)
+            if watch.listener is not None:
+                watch.listener.ran(name, lambda x, t: fused(x, t, reduction, extra), (input, target), terms)
         else:
             prev, state.grad = state.grad, False
             try:

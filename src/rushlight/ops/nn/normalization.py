@@ -15,6 +15,7 @@ from ...autograd.modes import state
 from ...dtypes import scalar_name
 from ...record import Joint
 from ...runtime.allocator import empty
+from ...tensor import watch
 from ..copy import converted
 from ..dispatch import primitive
 from ..reduce_common import compiled
@@ -279,10 +280,14 @@ def _run_batch_norm(input, weight, bias, running_mean, running_var, training, mo
         n = input.numel() // c
         m = 0.0 if momentum is None else momentum
         var = running_var if running_var is not None else running_mean.clone()
-        _update_running(running_mean._a, var._a, mean._a, invstd._a, m, eps, n / max(n - 1, 1))
+        rest = m, eps, n / max(n - 1, 1)
+        _update_running(running_mean._a, var._a, mean._a, invstd._a, *rest)
         running_mean._storage.version += 1
         if running_var is not None:
             running_var._storage.version += 1
+        if watch.listener is not None:
+            watch.listener.wrote("running statistics", lambda *arrays: _update_running(*arrays, *rest),
+                                 (running_mean, var), (mean, invstd))
     return y, mean, invstd
 
 

@@ -11,6 +11,7 @@ from ...autograd.modes import state
 from ...dtypes import BOOL, FLOAT, INT, can_cast, result_type_of, scalar_name
 from ...record import RECORDS, Record
 from ...runtime.allocator import empty
+from ...tensor import watch
 from ...tensor.geometry import broadcast_shapes, is_dense, permuted_strides
 from ...tensor.storage import MetaArray
 from ...tensor.tensor import Tensor, resolve_bits, wrap
@@ -71,7 +72,7 @@ class Launch:
 
 
 def run(rec, operands, params, into=None):
-    """Apply the record; `into` (an array of the result's shape) receives the result if given."""
+    """Apply the record; the memory of `into` (a tensor of the result's shape) receives the result if given."""
     key = []
     arrays = []
     scalars = None
@@ -105,7 +106,7 @@ def run(rec, operands, params, into=None):
             else:
                 scalars.append(x)
     if into is not None:
-        key.append(into.dtype)
+        key.append(into._a.dtype)
     if params:
         scalars = [*scalars, *params] if scalars else list(params)
         for p in params:
@@ -117,7 +118,7 @@ def run(rec, operands, params, into=None):
         if not arrays:
             raise TypeError(f"{rec.name}(): argument 'input' (position 1) must be Tensor, not "
                             f"{type(operands[0]).__name__}")
-        launch = plan(rec, key, operands, params, into)
+        launch = plan(rec, key, operands, params, None if into is None else into._a)
     if scalars:
         convert = launch.convert
         scalars = [convert(v) for v in scalars]
@@ -126,7 +127,7 @@ def run(rec, operands, params, into=None):
     if meta:
         return _run_meta(rec, launch, operands, params, arrays, rg)
     if into is not None:
-        out = into
+        out = into._a
     elif same and arrays[0].flags.c_contiguous:
         out = empty(shape, launch.out_np)
     else:
@@ -136,8 +137,13 @@ def run(rec, operands, params, into=None):
     else:
         launch.kernel(out, *arrays, *scalars)
     if into is not None:
+        into._storage.version += 1
+        if watch.listener is not None:
+            watch.listener.pointwise(rec, launch, operands, scalars, into, False)
         return None
     r = wrap(out)
+    if watch.listener is not None:
+        watch.listener.pointwise(rec, launch, operands, scalars, r, True)
     if rg and state.grad:
         attach(rec, (*operands, *params), (r,))
     return r
@@ -370,8 +376,7 @@ def change(rec, t, others, params, name):
     if not direct(t, others):
         store(t, run(rec, (t, *others), params), name)
         return t
-    run(rec, (t, *others), params, t._a)
-    t._storage.version += 1
+    run(rec, (t, *others), params, t)
     return t
 
 

@@ -6,6 +6,7 @@ import weakref
 
 import rushlight as torch
 from rushlight.optim.optimizer import Optimizer
+from rushlight.tensor import watch
 
 EPOCH_WARNING = (
     "The epoch parameter in `scheduler.step()` was not necessary and is being deprecated where "
@@ -136,12 +137,17 @@ class LRScheduler:
 
     def step(self, epoch=None):
         """Go to the next step (or to ``epoch``, deprecated) and set the learning rates."""
+        if watch.listener is not None:
+            watch.listener.aside(f"{type(self).__name__}.step", lambda: self.step(epoch))
+            return
         if self._step_count == 1:
             self._check_order()
         self._step_count += 1
         if epoch is not None:
             warnings.warn(EPOCH_WARNING, UserWarning, stacklevel=2)
         self._update_lr(epoch)
+
+    step.runs_aside = True      # what it changes is not for a capture to watch
 
     def _check_order(self):
         if not hasattr(self.optimizer.step, "_wrapped_by_lr_sched"):

@@ -1,0 +1,124 @@
+"""Compiled forward passes whose backward pass comes later: both are captured, the second from ones as gradients."""
+
+from ..autograd.engine import grad as gradients
+from ..autograd.modes import state
+from ..autograd.node import FREED, Node, edge_of, next_seq
+from ..random import default_generator
+from ..tensor.tensor import Tensor
+from .program import program
+from .tape import OLDER, Tape
+
+
+class CompiledBackward(Node):
+    """History of the results of a compiled call: its backward pass is one program.
+
+    saved: (tensors kept of the forward pass, [(tensor, version)] of what must not have changed since).
+    """
+
+    __slots__ = ("plan",)
+
+    def apply(self, grads):
+        if self.saved is None:
+            raise RuntimeError(FREED)
+        if state.grad:
+            raise NotImplementedError("a compiled call has no second derivatives (create_graph=True): call the "
+                                      "function itself")
+        kept, versions = self.saved
+        for t, version in versions:
+            if t._storage.version != version:
+                raise RuntimeError(
+                    "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                    f"[{t.type()} {list(t.shape)}] is at version {t._storage.version}; expected version {version} "
+                    "instead: change it before the forward pass or after the backward pass")
+        incoming = [t.new_zeros(shape) if g is None else g.contiguous() for g, (shape, _), t in
+                    zip(grads, self.outs, self.plan.like)]
+        if not self.plan.holds(incoming):
+            raise RuntimeError("the memory of a parameter was replaced between the forward and the backward pass of a "
+                               "compiled call")
+        made = iter(self.plan.run(*incoming, *kept))
+        return [next(made) if there else None for there in self.plan.there]
+
+
+class Plan:
+    """The backward program of an entry: `leaves` receive gradients where `there`; `results` are what it starts from."""
+
+    __slots__ = ("run", "leaves", "there", "results", "saved", "memory", "like", "tape", "watched")
+
+    def holds(self, incoming):
+        """Whether the program may run on these gradients."""
+        return all(t._storage is s and s.owner is owner for t, s, owner in self.memory)
+
+    def attach(self, results, kept, arguments):
+        """Give tensors made by the forward program their history."""
+        node = CompiledBackward()
+        node.plan, node.ext = self, None
+        node.edges = tuple([edge_of(arguments[x] if type(x) is int else x) for x in self.leaves])
+        node.outs = tuple([(t._a.shape, t.dtype) for t in results])
+        node.seq = next_seq()
+        node.saved = kept, [(t, t._storage.version) for t in self.watched]
+        for i, t in enumerate(results):
+            t._grad_fn, t._out_nr, t._requires_grad = node, i, True
+
+
+SPENT = "spent"
+
+
+def plan_backward(tape, results):
+    """(plan, why there is none) for the backward pass from `results` of the call on `tape`.
+
+    The reason is `SPENT` when the pass was part of the call.
+    """
+    leaves, why = _leaves(results, tape)
+    if why:
+        return None, why
+    starts = [t.new_ones(t.shape) for t in results]
+    generator = default_generator.get_state()
+    backward = Tape(starts, tape)
+    try:
+        with backward:
+            found = gradients(results, leaves, starts, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        return None, f"its backward pass fails: {error}"
+    finally:
+        default_generator.set_state(generator)
+    made = [g for g in found if g is not None]
+    for b in backward.older:
+        if id(b.storage) not in tape.buffers:
+            return None, "its backward pass uses a tensor of unknown origin"
+    if backward.failure:
+        return None, f"in its backward pass, {backward.failure}"
+    plan = Plan()
+    plan.tape, plan.results, plan.saved = backward, results, backward.saved
+    plan.there = [g is not None for g in found]
+    plan.run = program(backward, made)
+    positions = {id(t): i for i, t in enumerate(tape.arguments)}
+    plan.leaves = [positions.get(id(t), t) for t in leaves]
+    plan.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner) for b in backward.older]
+    plan.watched = [b.tensor for b in backward.older if b.origin is OLDER]
+    plan.like = [t.detach() for t in starts]
+    return plan, None
+
+
+def _leaves(results, tape):
+    """(tensors that wait for gradients from `results`, why there is no going on)."""
+    ends = {edge_of(t): t for t in tape.arguments if edge_of(t) is not None}
+    seen, stack, leaves = set(), [edge_of(t) for t in results], []
+    while stack:
+        edge = stack.pop()
+        if edge in seen:
+            continue
+        seen.add(edge)
+        node = edge[0]
+        if edge in ends:
+            leaves.append(ends[edge])
+        elif isinstance(node, Tensor):
+            leaves.append(node)
+        elif node.seq < tape.began:
+            return None, "a tensor with history that is no argument is used"
+        elif node.saved is None:
+            return None, SPENT
+        elif node.ext is not None:
+            return None, "there are hooks on results inside it"
+        else:
+            stack.extend(e for e in node.edges if e is not None)
+    return leaves, None

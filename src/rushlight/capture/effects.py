@@ -1,0 +1,340 @@
+"""Whether running a function again would do the same: what its Python read, what it changed, what it called.
+
+A tape holds kernels only; everything that Python decided on the way is baked into it. A tape may stand for the call if
+
+* the call changed no Python object that was there before (`State` is compared before and after), tensors, gradients and
+  optimizers apart, which the tape knows about;
+* it called nothing whose result can differ from call to call or that acts on the world (`Calls` sees every call of a
+  function in C; Python functions are looked into);
+* the values it could have read are still what they were: `State.guard` makes a function that tells.
+
+What a function could have read is taken wide: everything that can be reached from its arguments, closures, defaults and
+the global names in its code and in the code of all functions it called.
+"""
+
+import builtins
+import math
+import operator
+import os
+import sys
+import types
+from threading import get_ident
+
+from ..tensor.tensor import Tensor
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), type(Ellipsis))
+_ROOT = __name__.partition(".")[0]
+_HOME = __file__[:__file__.rindex("capture")]
+
+_PURE_NAMES = {
+    "abs", "all", "any", "bin", "callable", "chr", "divmod", "format", "getattr", "hasattr", "hash", "isinstance",
+    "issubclass", "iter", "len", "max", "min", "ord", "pow", "repr", "round", "sorted", "sum", "setattr", "delattr",
+    "vars", "__build_class__",
+}
+_PURE = {id(getattr(builtins, n)) for n in _PURE_NAMES}
+_PURE |= {id(f) for m in (math, operator) for f in vars(m).values() if callable(f)}
+# Changes of containers that were there before show in the comparison; others are the call's own.
+_PURE_METHODS_OF = (str, bytes, tuple, int, float, complex, range, slice, list, dict, set, frozenset, type(None), type,
+                    types.MappingProxyType)
+_MODULES = ("math", "operator", "functools", "itertools", "typing", "types", "collections", "dataclasses", "contextlib",
+            "copy", "enum", "abc", "warnings")
+
+
+class Calls:
+    """Sees what a call calls: code objects of users' Python functions, and functions in C that aren't known pure."""
+
+    def __init__(self, tape=None):
+        self.tape = tape
+        self.codes, self.impure = [], None
+        self._seen = set()
+
+    def __enter__(self):
+        self.thread = get_ident()
+        self.outer = sys.getprofile()
+        sys.setprofile(self._event)
+        return self
+
+    def __exit__(self, *exc):
+        sys.setprofile(self.outer)
+
+    def _event(self, frame, event, arg):
+        code = frame.f_code
+        if code.co_filename.startswith(_HOME):
+            return
+        if _in_library(code.co_filename):
+            # What we call there is ours to answer for.
+            if _called_by_us(frame):
+                return
+        if event == "call":
+            if code not in self._seen:
+                self._seen.add(code)
+                self.codes.append((code, frame.f_globals))
+        elif event == "c_call" and self.tape is not None and self.tape.reads and arg != self._exit_call:
+            self.tape.fail(f"{getattr(arg, '__qualname__', arg)} may see a number that was read from a tensor")
+        elif event == "c_call" and self.impure is None and not _is_pure(arg) and arg != self._exit_call:
+            where = f"{code.co_filename}:{frame.f_lineno}"
+            self.impure = f"{getattr(arg, '__qualname__', arg)} is called at {where}"
+
+    _exit_call = sys.setprofile
+
+
+def _is_pure(f):
+    if id(f) in _PURE:
+        return True
+    module = getattr(f, "__module__", None) or ""
+    if module.partition(".")[0] in (_ROOT, "torch"):
+        return True
+    owner = getattr(f, "__self__", None)
+    if owner is None or isinstance(owner, types.ModuleType):
+        # Methods of classes taken from the class (list.append) say where they are from.
+        owner = getattr(f, "__objclass__", None)
+        return owner in _PURE_METHODS_OF
+    if isinstance(owner, (Tensor, types.FunctionType)) or type(owner).__name__ == "PyCapsule":
+        return True                             # (generated functions keep their parts in capsules)
+    return isinstance(owner, _PURE_METHODS_OF) or _from_us(type(owner)) and f.__name__.startswith("__")
+
+
+def _from_us(cls):
+    return (cls.__module__ or "").partition(".")[0] in (_ROOT, "torch")
+
+
+_LIBRARIES = tuple(f"site-packages{os.sep}{name}{os.sep}" for name in ("numpy", "scipy", "ml_dtypes", "llvmlite"))
+_STANDARD = os.path.dirname(os.__file__) + os.sep
+
+
+def _in_library(file):
+    if file.startswith(_STANDARD) and "site-packages" not in file or file.startswith("<frozen"):
+        return True
+    return any(name in file for name in _LIBRARIES)
+
+
+def _called_by_us(frame):
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(_HOME):
+            return True
+        if not _in_library(file):
+            return False
+        frame = frame.f_back
+    return False
+
+
+class State:
+    """The Python state that can be reached from `roots`: places with the plain values and identities they hold.
+
+    entries: (container, how, key, value); `how` is ``item`` (a dict's key), ``index`` (of a list), ``length`` (of a
+    container), ``cell`` (a closure's contents). tensors, modules, optimizers: what was met of these.
+    """
+
+    def __init__(self, roots, codes=()):
+        self.entries, self.tensors, self.optimizers, self.obstacle = [], [], [], None
+        self._seen, self._keep = set(), []
+        self._stack = list(roots)
+        self._keep.append(codes)
+        named = set().union(*[_all_names(code) for code, _ in codes]) if codes else set()
+        self._groups_read = "param_groups" in named
+        self._schedules_read = bool(named & _OF_SCHEDULERS)
+        for code, scope in codes:
+            self._names(code, scope)
+        while self._stack:
+            self._visit(self._stack.pop())
+
+    def _names(self, code, scope):
+        """The global names of a code object and of the functions defined in it."""
+        for name in code.co_names:
+            if name in scope:
+                self._place(scope, "item", name, scope[name])
+        for c in code.co_consts:
+            if isinstance(c, types.CodeType):
+                self._names(c, scope)
+
+    def _place(self, container, how, key, value):
+        mark = (id(container), how, key)
+        if mark in self._seen:
+            return
+        self._seen.add(mark)
+        self.entries.append((container, how, key, value))
+        if not isinstance(value, _PLAIN):
+            self._stack.append(value)
+
+    def _visit(self, x):
+        if isinstance(x, _PLAIN) or id(x) in self._seen:
+            return
+        self._seen.add(id(x))
+        self._keep.append(x)
+        if isinstance(x, Tensor):
+            self.tensors.append(x)
+            if type(x) is Tensor and not x.__dict__:
+                return
+            self._dict(x.__dict__)
+        elif isinstance(x, (types.BuiltinFunctionType, types.BuiltinMethodType, types.MethodDescriptorType)):
+            return
+        elif isinstance(x, types.FunctionType):
+            self._function(x)
+        elif isinstance(x, types.MethodType):
+            self._stack += [x.__func__, x.__self__]
+        elif isinstance(x, types.ModuleType):
+            top = x.__name__.partition(".")[0]
+            if top not in (_ROOT, "torch", *_MODULES) and not _is_users(x):
+                self.obstacle = self.obstacle or f"the module {x.__name__} is used"
+        elif isinstance(x, type):
+            return
+        elif isinstance(x, (list, tuple, set, frozenset)):
+            self._sequence(x)
+        elif isinstance(x, dict):
+            self._dict(x)
+        elif hasattr(x, "param_groups") and hasattr(x, "zero_grad") and _from_us(type(x)):
+            self._optimizer(x)
+        elif getattr(getattr(type(x), "step", None), "runs_aside", False) and not self._schedules_read:
+            self._stack.append(x.optimizer)
+        elif hasattr(x, "__dict__"):
+            self._dict(vars(x))
+            for cls in type(x).__mro__:
+                if _from_us(cls) or cls is object:
+                    continue
+                for name in cls.__dict__.get("__slots__", ()):
+                    self.obstacle = self.obstacle or f"an object with __slots__ ({cls.__name__}.{name}) is used"
+        elif type(x).__module__ not in ("builtins", "typing") and not _from_us(type(x)):
+            self.obstacle = self.obstacle or f"an object of {type(x).__module__}.{type(x).__qualname__} is used"
+        elif isinstance(x, (types.GeneratorType,)) or hasattr(x, "__next__"):
+            self.obstacle = self.obstacle or f"an iterator ({type(x).__name__}) older than the call is used"
+
+    def _function(self, f):
+        if f.__code__.co_filename.startswith(_HOME):
+            if f.__closure__ is None or _from_us(type(f)):
+                return
+        if f.__closure__:
+            for cell in f.__closure__:
+                try:
+                    self._place(cell, "cell", None, cell.cell_contents)
+                except ValueError:
+                    pass
+        self._stack += [x for x in (f.__defaults__, f.__kwdefaults__) if x]
+        if not f.__code__.co_filename.startswith(_HOME):
+            self._names(f.__code__, f.__globals__)
+
+    def _sequence(self, x):
+        self.entries.append((x, "length", None, len(x)))
+        if isinstance(x, list):
+            for i, y in enumerate(x):
+                self._place(x, "index", i, y)
+        else:
+            self._stack.extend(x)
+
+    def _dict(self, d):
+        self.entries.append((d, "length", None, len(d)))
+        for key, value in d.items():
+            if isinstance(key, _PLAIN):
+                self._place(d, "item", key, value)
+            else:
+                self._stack += [key, value]
+
+    def _optimizer(self, x):
+        # Its numbers are read anew at each step; its tensors change by kernels.
+        self.optimizers.append(x)
+        for group in x.param_groups:
+            self.entries.append((group["params"], "length", None, len(group["params"])))
+            for i, p in enumerate(group["params"]):
+                self._place(group["params"], "index", i, p)
+            if self._groups_read:
+                self._dict(group)
+
+    # ------------------------------------------------------------
+
+    def changed(self):
+        """The first place whose contents aren't what they were, in words; None if there is none."""
+        for container, how, key, value in self.entries:
+            now = _look(container, how, key)
+            if not _same(now, value):
+                name = {"length": "the length of a container", "cell": "a variable of a closure"}.get(how, repr(key))
+                return f"{name} was changed from {_short(value)} to {_short(now)}"
+        return None
+
+    def replace(self, which, how):
+        """Put ``how(value)`` in the place of values for which ``which(value)``."""
+        for container, kind, key, value in self.entries:
+            if which(value):
+                if kind == "cell":
+                    container.cell_contents = how(value)
+                else:
+                    container[key] = how(value)
+
+    def guard(self):
+        """A function that tells whether all places hold what they held: straight code over them."""
+        names, tests = {}, []
+
+        def name(x):
+            return names.setdefault(id(x), (f"x{len(names)}", x))[0]
+        for container, how, key, value in self.entries:
+            place = name(container)
+            place = {"item": f"{place}.get({key!r}, missing)", "index": f"{place}[{key}]",
+                     "length": f"len({place})", "cell": f"{place}.cell_contents"}[how]
+            if isinstance(value, (bool, type(None), type(Ellipsis))):
+                tests.append(f"{place} is {value!r}")
+            elif isinstance(value, (int, str, bytes)):
+                tests.append(f"{place} == {value!r}")
+            elif isinstance(value, (float, complex)):
+                tests.append(f"same({place}, {name(value)})")
+            else:
+                tests.append(f"{place} is {name(value)}")
+        # Lengths first: an index beyond the end must not be looked at.
+        tests.sort(key=lambda t: not t.startswith("len("))
+        scope = {n: x for n, x in names.values()}
+        scope.update(missing=_MISSING, same=_same)
+        text = " and\n        ".join(tests) or "True"
+        arguments = "".join(f", {n}={n}" for n, _ in names.values())
+        exec(f"def holds(*, missing=missing, same=same{arguments}):\n    return (\n        {text})", scope)
+        return scope["holds"]
+
+
+def _all_names(code):
+    names = set(code.co_names)
+    for c in code.co_consts:
+        if isinstance(c, types.CodeType):
+            names |= _all_names(c)
+    return names
+
+
+_OF_SCHEDULERS = {"get_last_lr", "get_lr", "last_epoch", "base_lrs", "_last_lr", "_step_count", "state_dict"}
+
+
+class _Missing:
+    def __repr__(self):
+        return "nothing"
+
+
+_MISSING = _Missing()
+
+
+def _look(container, how, key):
+    if how == "item":
+        return container.get(key, _MISSING)
+    if how == "index":
+        return container[key] if key < len(container) else _MISSING
+    if how == "length":
+        return len(container)
+    try:
+        return container.cell_contents
+    except ValueError:
+        return _MISSING
+
+
+def _same(a, b):
+    if a is b:
+        return True
+    if isinstance(b, (float, complex)):
+        return type(a) is type(b) and (a == b and math.copysign(1, a.real) == math.copysign(1, b.real)
+                                       or a != a and b != b)
+    return type(a) is type(b) and isinstance(b, _PLAIN) and a == b
+
+
+def _short(x):
+    text = repr(x) if isinstance(x, (*_PLAIN, _Missing)) else f"a {type(x).__name__}"
+    return text if len(text) < 40 else text[:37] + "..."
+
+
+def _is_users(module):
+    file = getattr(module, "__file__", None)
+    if file is None:
+        return module.__name__ == "__main__"
+    return not ("site-packages" in file or file.startswith((sys.base_prefix, sys.prefix)))

@@ -1,0 +1,294 @@
+"""A tape as a function: straight Python code that calls the tape's kernels one after another.
+
+Memory that the call makes and that nobody sees afterwards has fixed places, shared by what doesn't live at the same
+time. What leaves the call, its results and gradients, is fresh each time.
+"""
+
+import numpy as np
+
+from ..autograd.node import FREED, Node
+from ..ops.pointwise.core import strided_array
+from ..runtime.allocator import empty
+from ..tensor.storage import make_storage
+from ..tensor.tensor import assemble
+from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window
+
+_ndarray = np.ndarray
+_U8 = np.dtype(np.uint8)
+ALIGNMENT = 64
+
+
+class Spent(Node):
+    """History of a result whose backward pass was part of the compiled call."""
+
+    __slots__ = ()
+
+    def apply(self, grads):
+        raise RuntimeError(FREED)
+
+    def release(self):
+        pass
+
+
+def extent(w):
+    """Elements from the first to the last of a window, included."""
+    return 0 if 0 in w.shape else 1 + sum((s - 1) * t for s, t in zip(w.shape, w.strides))
+
+
+class Arena:
+    """Places for memory with known times of life: the first free stretch that is long enough."""
+
+    def __init__(self):
+        self.taken, self.size = [], 0           # taken: (begin, end, last step)
+
+    def place(self, nbytes, first, last):
+        """Offset of `nbytes` that are used from step `first` to step `last`."""
+        nbytes = -(-max(nbytes, 1) // ALIGNMENT) * ALIGNMENT
+        begin = 0
+        for b, e, until in sorted(self.taken):
+            if until < first:
+                continue
+            if b - begin >= nbytes:
+                break
+            begin = max(begin, e)
+        self.taken = [t for t in self.taken if t[2] >= first]
+        self.taken.append((begin, begin + nbytes, last))
+        self.size = max(self.size, begin + nbytes)
+        return begin
+
+
+class Writer:
+    """Writes the function of one tape; `leaving` are the tensors in the call's result, in order."""
+
+    def __init__(self, tape, leaving, spent):
+        self.tape, self.leaving, self.spent = tape, leaving, spent
+        self.scope = {"view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
+                      "resolved": _resolved}
+        self.lines, self.names, self.fixed = [], {}, {}
+        self.first, self.last, self.shape_of, self.visible = {}, {}, {}, set()
+        self._scan()
+
+    def _scan(self):
+        """When each buffer is first and last used, and which leave the call."""
+        for i, step in enumerate(self.tape.steps):
+            for w in _windows(step):
+                b = id(w.buffer)
+                self.first.setdefault(b, i)
+                self.last[b] = i
+            if step.kind == "grad" and step.args[0] is not None:
+                self.visible.add(id(step.args[0].buffer))
+        for t in self.leaving:
+            self.visible.add(id(self.tape.buffer(t)))
+
+    def name(self, value, hint="k"):
+        """A name in the function's scope for an object."""
+        key = id(value)
+        if key not in self.names:
+            n = f"{hint}{len(self.names)}"
+            self.names[key] = n
+            self.scope[n] = value
+        return self.names[key]
+
+    def write(self):
+        """``run(*arguments) -> list`` of the tensors that leave."""
+        tape = self.tape
+        arena = Arena()
+        places = {}
+        for i, step in enumerate(tape.steps):
+            if step.kind == "pointwise" and step.outs[0].buffer.origin is MADE:
+                b = id(step.outs[0].buffer)
+                if self.first[b] == i and b not in self.visible:
+                    w = step.outs[0]
+                    places[b] = arena.place(extent(w) * w.dtype.itemsize, i, self.last[b])
+        memory = empty((arena.size + ALIGNMENT,), _U8)
+        start = -memory.ctypes.data % ALIGNMENT
+        self.arena_bytes = arena.size
+        for b, offset in places.items():
+            self.fixed[b] = memory[start + offset:start + arena.size]
+        for b in tape.constants:
+            if b.written or id(b) in self.visible:
+                self.lines.append(f"{self._base(b)} = {self.name(b.initial)}.copy()")
+            else:
+                b.initial.flags.writeable = False
+        for i, step in enumerate(tape.steps):
+            getattr(self, f"_{step.kind}")(step)
+            for w in _windows(step):
+                b = w.buffer
+                if b.origin is MADE and self.last[id(b)] == i and id(b) not in self.visible | self.fixed.keys():
+                    self.lines.append(f"{self._base(b)} = None")
+        for b in tape.buffers.values():
+            if b.written and b.origin in (ARGUMENT, OLDER):
+                s = f"a{b.key}._storage" if b.origin is ARGUMENT else self.name(b.tensor._storage, "s")
+                self.lines.append(f"{s}.version += {b.written}")
+        results = [self._tensor(t) for t in self.leaving]
+        self.lines.append(f"return [{', '.join(results)}]")
+        arguments = ", ".join(f"a{i}" for i in range(len(tape.arguments)))
+        text = f"def run({arguments}):\n    " + "\n    ".join(self.lines)
+        exec(compile(text, f"{__file__}: program", "exec"), self.scope)
+        run = self.scope["run"]
+        run.text, run.arena_bytes = text, arena.size
+        return run
+
+    # ------------------------------------------------------------ steps
+
+    def _pointwise(self, step):
+        out = step.outs[0]
+        b = out.buffer
+        if b.origin is MADE and id(b) not in self.fixed and not self._begun(b):
+            self.lines.append(f"{self._base(b)} = {self._fresh(out)}")
+            self.shape_of[id(b)] = out
+        args = [self._array(a) for a in step.args]
+        self.lines.append(f"{self.name(step.call)}({', '.join([self._array(out), *args])})")
+
+    def _begun(self, b):
+        return id(b) in self.shape_of
+
+    def _fresh(self, w):
+        n = 1
+        dense = True
+        for s, t in zip(reversed(w.shape), reversed(w.strides)):
+            dense &= t == n or s == 1
+            n *= s
+        make = self.name(empty if dense else strided_array, "new")
+        middle = "" if dense else f"{w.strides!r}, "
+        return f"{make}({w.shape!r}, {middle}{self.name(w.dtype)})"
+
+    def _kernel(self, step):
+        args = ", ".join(self._array(a) for a in step.args)
+        outs = [w for w in step.outs]
+        names = [self._base(w.buffer) if w is not None else "_" for w in outs]
+        for w in outs:
+            if w is not None:
+                self.shape_of[id(w.buffer)] = w
+        comma = "," if step.detail else ""
+        self.lines.append(f"{', '.join(names)}{comma} = {self.name(step.call)}({args})")
+
+    def _draw(self, step):
+        w = step.outs[0]
+        self.shape_of[id(w.buffer)] = w
+        self.lines.append(f"{self._base(w.buffer)} = {self.name(step.call)}()")
+
+    def _write(self, step):
+        args = [self._array(w) for w in (*step.outs, *step.args)]
+        self.lines.append(f"{self.name(step.call)}({', '.join(args)})")
+
+    def _thunk(self, step):
+        self.lines.append(f"{self.name(step.call)}()")
+
+    def _grad(self, step):
+        leaf = self._object(step.call)
+        w = step.args[0]
+        self.lines.append(f"{leaf}._grad = " + ("None" if w is None else self._tensor(step.detail)))
+
+    # ------------------------------------------------------------ values
+
+    def _base(self, b):
+        """The variable that holds the whole memory of a buffer."""
+        return f"{b.origin[0]}_{b.key}"
+
+    def _object(self, t):
+        """An expression for a tensor that is older than the call."""
+        for i, a in enumerate(self.tape.arguments):
+            if a is t:
+                return f"a{i}"
+        return self.name(t, "t")
+
+    def _array(self, x):
+        """An expression for an argument of a kernel."""
+        if type(x) is list:
+            return f"[{', '.join(map(self._array, x))}]"
+        if not isinstance(x, Window):
+            return repr(x) if type(x) in (int, bool, type(None)) else self.name(x, "v")
+        text = self._plain(x)
+        return f"resolved({text}, {x.bits})" if x.bits else text
+
+    def _plain(self, w):
+        b, key = w.buffer, w.key()
+        if id(b) in self.fixed or b.origin is OLDER or b.origin is CONSTANT and not b.written and \
+                id(b) not in self.visible:
+            if key not in self.names:
+                self.names[key] = n = f"w{len(self.names)}"
+                self.scope[n] = self._lasting(w)
+            return self.names[key]
+        if b.origin is ARGUMENT:
+            a = self.tape.arguments[b.key]
+            if _is_window(a, w):
+                return f"a{b.key}._a"
+            return f"view(a{b.key}._storage.bytes(), {self._geometry(w)})"
+        made = self.shape_of.get(id(b))
+        if made is not None and made.key()[1:5] == w.key()[1:5]:
+            return self._base(b)
+        return f"view(storage({self._base(b)}).bytes(), {self._geometry(w)})"
+
+    def _geometry(self, w):
+        return f"{self.name(w.dtype)}, {w.shape!r}, {w.strides!r}, {w.offset}"
+
+    def _lasting(self, w):
+        """The array of a window on memory that stays where it is."""
+        b = w.buffer
+        if id(b) in self.fixed:
+            memory = self.fixed[id(b)]
+        elif b.origin is CONSTANT:
+            memory = b.initial
+        else:
+            memory = b.tensor._storage.bytes()
+        return _view(memory, w.dtype, w.shape, w.strides, w.offset)
+
+    def _tensor(self, t):
+        """An expression that makes (or names) the tensor `t` of the recorded call."""
+        b = self.tape.buffer(t)
+        if b.origin in (ARGUMENT, OLDER):
+            return self._object(t)
+        w = self.tape.window(t)
+        s = f"s_{self._base(b)}"
+        if s not in self.names:
+            self.names[s] = s
+            self.lines.append(f"{s} = storage({self._base(b)})")
+        text = f"assemble({self._plain(w)}, {self.name(t.dtype)}, {s}, {t._offset})"
+        if self.spent and t.grad_fn is not None:
+            text = f"spent({text}, {self.name(type(t.grad_fn))})"
+        return text
+
+
+def _view(memory, dtype, shape, strides, offset):
+    item = dtype.itemsize
+    if 0 in shape:
+        offset = 0
+    return _ndarray(shape, dtype, memory, offset * item, tuple([s * item for s in strides]))
+
+
+def _resolved(a, bits):
+    if bits & 1:
+        a = np.conjugate(a)
+    return np.negative(a) if bits & 2 else a
+
+
+def _spent(t, kind):
+    node = Spent()
+    node.edges, node.saved, node.ext, node.seq, node.outs = (), None, None, 0, ((t._a.shape, t.dtype),)
+    t._grad_fn, t._requires_grad = node, True
+    return t
+
+
+def _is_window(t, w):
+    a = t._a
+    item = a.itemsize
+    return a.dtype == w.dtype and a.shape == w.shape and tuple([s // item for s in a.strides]) == w.strides and \
+        t._offset == w.offset
+
+
+def _windows(step):
+    out = []
+    stack = [*step.args, *step.outs]
+    while stack:
+        x = stack.pop()
+        if type(x) is list:
+            stack.extend(x)
+        elif isinstance(x, Window):
+            out.append(x)
+    return out
+
+
+def program(tape, leaving, spent=True):
+    """The function of a tape, which returns the tensors `leaving` (their histories all `spent`, or none)."""
+    return Writer(tape, leaving, spent).write()

@@ -1,0 +1,302 @@
+"""The tape of one call: which kernels ran on which windows of which memory, in order.
+
+Recording happens while the call runs eagerly on its real data, forward, backward and optimizer alike, below autograd:
+what is written down are kernels over arrays. Memory is known by the storages of tensors. A `Buffer` stands for the
+memory of one storage: an argument's, that of a tensor older than the call (a parameter, say), or memory made by the
+call. A `Window` is a typed, strided part of a buffer.
+
+A tape may be that of a backward pass (`forward` is the tape of the forward pass): what it finds of the latter's memory
+becomes arguments of its own, `saved`.
+
+Ops that tell nothing show by what they leave: tensors made by nobody, versions raised by nobody. Such a tape has a
+`failure` and is of no use.
+"""
+
+import os
+import sys
+from threading import get_ident
+from weakref import ref
+
+import numpy as np
+
+from ..autograd.modes import state
+from ..autograd.node import next_seq
+from ..tensor import watch
+from ..tensor.tensor import Tensor
+from .numbers import seen
+
+_ndarray = np.ndarray
+ARGUMENT, OLDER, MADE, CONSTANT = "argument", "older", "made", "constant"
+ANYTHING = object()
+
+
+class Buffer:
+    """Memory of one storage. `tensor`: one on it (None if MADE); `key`: index among the buffers of its origin.
+
+    The storage is kept, so that its memory isn't used for another tensor while the tape is written.
+    """
+
+    __slots__ = ("origin", "tensor", "storage", "key", "initial", "written")
+
+    def __init__(self, origin, tensor, key):
+        self.origin, self.key = origin, key
+        self.tensor = None if origin is MADE else tensor
+        self.storage = tensor._storage.block()
+        self.initial = None
+        self.written = 0
+
+    def __repr__(self):
+        return f"{self.origin}{self.key}"
+
+
+class Window:
+    """Part of a buffer: NumPy dtype, shape, strides and offset in elements, pending bits."""
+
+    __slots__ = ("buffer", "dtype", "shape", "strides", "offset", "bits")
+
+    def __init__(self, buffer, dtype, shape, strides, offset, bits):
+        self.buffer, self.dtype, self.shape = buffer, dtype, shape
+        self.strides, self.offset, self.bits = strides, offset, bits
+
+    def key(self):
+        """Equal for equal windows."""
+        return id(self.buffer), self.dtype, self.shape, self.strides, self.offset, self.bits
+
+    def __repr__(self):
+        return f"{self.buffer!r}{list(self.shape)}"
+
+
+class Step:
+    """One kernel of a tape.
+
+    kind: ``kernel`` (``call(*args)`` returns fresh arrays, `outs`), ``pointwise`` (``call(out, *args)``), ``write``
+    (``call(*outs, *args)`` changes them), ``grad`` (`call` is a leaf whose ``.grad`` becomes args[0]), ``draw``
+    (``call()`` returns an array), ``thunk`` (``call()`` does it all).
+    args: windows, lists of windows, and plain values.
+    """
+
+    __slots__ = ("kind", "label", "call", "args", "outs", "detail")
+
+    def __init__(self, kind, label, call, args, outs, detail=None):
+        self.kind, self.label, self.call, self.args, self.outs, self.detail = kind, label, call, args, outs, detail
+
+    def __repr__(self):
+        return f"{', '.join(map(repr, self.outs))} = {self.label}({', '.join(map(repr, self.args))})"
+
+
+class Tape:
+    """Listens to the ops of one call; see the module's text."""
+
+    def __init__(self, arguments, forward=None):
+        self.forward, self.saved = forward, []
+        self.began = next_seq()
+        self.thread = get_ident()
+        self.steps, self.failure = [], None
+        self.buffers = {}               # id(storage block) -> Buffer
+        self.older, self.constants = [], []
+        self.pending = {}               # id(block) -> (tensor made by an op that hasn't said how, the op)
+        self.versions = {}              # id(storage) -> (storage, version it has if all changes were told)
+        self.made_count = 0
+        self.arguments = list(arguments)
+        self.reads = []
+        self.entry = {}                 # id(leaf) -> (leaf, what its .grad has to be when the call begins)
+        for i, t in enumerate(arguments):
+            block = id(t._storage.block())
+            if block in self.buffers:
+                self.fail("two arguments share memory")
+            self.buffers[block] = Buffer(ARGUMENT, t, i)
+            self._know(t)
+
+    def fail(self, why):
+        """The tape is of no use, because of `why` (the first reason is kept)."""
+        if self.failure is None:
+            self.failure = why
+
+    # ------------------------------------------------------------ listening
+
+    def made(self, t):
+        if get_ident() == self.thread:
+            code = sys._getframe(2).f_code
+            self.pending[id(t._storage)] = t, f"{code.co_name} ({os.path.basename(code.co_filename)})"
+
+    def ran(self, label, kernel, args, outs):
+        if get_ident() != self.thread:
+            return
+        args = [self._argument(x) for x in args]
+        many = type(outs) is tuple
+        self.steps.append(Step("kernel", label, kernel, args, [self._fresh(t) for t in (outs if many else (outs,))],
+                               many))
+
+    def pointwise(self, rec, launch, operands, scalars, out, fresh):
+        if get_ident() != self.thread:
+            return
+        if launch.numpy:
+            return self.fail(f"{rec.name} of complex numbers runs through NumPy")
+        # Memory that changes comes first: what is met afterwards is as the change left it.
+        out = self._fresh(out) if fresh else self._changed(out)
+        args = [self._argument(x) for x in operands if isinstance(x, Tensor)]
+        args.extend(scalars)
+        self.steps.append(Step("pointwise", rec.name, launch.kernel, args, [out], launch))
+
+    def wrote(self, label, write, targets, args):
+        if get_ident() != self.thread:
+            return
+        outs = [self._changed(t) for t in targets]
+        self.steps.append(Step("write", label, write, [self._argument(x) for x in args], outs))
+
+    def drawn(self, label, draw, t):
+        if get_ident() == self.thread:
+            self.steps.append(Step("draw", label, draw, [], [self._fresh(t)]))
+
+    def thunk(self, label, call, reads, changes):
+        if get_ident() != self.thread:
+            return
+        outs = [self._changed(t) for t in changes]
+        self.steps.append(Step("thunk", label, call, [self._argument(x) for x in reads], outs))
+
+    def constant(self, t):
+        if get_ident() != self.thread:
+            return
+        if self.reads:
+            self.fail("a tensor may be made of a number that was read from a tensor")
+        self.pending.pop(id(t._storage), None)
+        block = t._storage.block()
+        if id(block) in self.buffers or type(t._a) is not _ndarray:
+            return
+        b = self.buffers[id(block)] = Buffer(CONSTANT, t, len(self.constants))
+        b.initial = block.bytes().copy()
+        self.constants.append(b)
+        self._know(t)
+
+    def assigned(self, leaf):
+        if get_ident() == self.thread:
+            self.entry.setdefault(id(leaf), (leaf, ANYTHING))
+            self._gradient(leaf)
+
+    def accumulated(self, leaf, old):
+        if get_ident() == self.thread:
+            self.entry.setdefault(id(leaf), (leaf, old))
+            if leaf._grad is not old:
+                self._gradient(leaf)
+
+    def _gradient(self, leaf):
+        g = leaf._grad
+        self.steps.append(Step("grad", "grad", leaf, [None if g is None else self.window(g)], [], g))
+
+    def read(self, t, what):
+        if get_ident() == self.thread:
+            self.fail(f"Python looks at the numbers of a tensor ({what})")
+
+    def number(self, t, value):
+        if get_ident() != self.thread:
+            return value
+        if type(value) not in (float, int) or self.forward is not None:
+            value = value if type(value) in (float, int, bool, complex) else t.float().tolist()
+            self.fail("Python looks at the number in a tensor (item)")
+            return value
+        self.reads.append(seen(value, t, self, len(self.steps)))
+        self.window(t)
+        return self.reads[-1]
+
+    def aside(self, label, call):
+        outer = watch.set_listener(None)
+        state.special -= 1
+        try:
+            return call()
+        finally:
+            state.special += 1
+            watch.set_listener(outer)
+            self.thunk(label, call, (), ())
+
+    def written_since(self, t, when):
+        """Whether memory of `t` was overwritten after step `when`."""
+        b = self.buffer(t)
+        return any(w is not None and w.buffer is b for s in self.steps[when:]
+                   if s.kind in ("write", "pointwise", "thunk") for w in s.outs)
+
+    # ------------------------------------------------------------ memory
+
+    def keeps(self, storage):
+        """Whether a buffer refers to the storage (once)."""
+        return id(storage) in self.buffers
+
+    def _know(self, t):
+        s = t._storage
+        if id(s) not in self.versions:
+            self.versions[id(s)] = [ref(s), s.version]
+
+    def buffer(self, t):
+        """The buffer of tensor `t`."""
+        s = t._storage
+        block = s.block()
+        pending = self.pending.get(id(s)) or self.pending.get(id(block))
+        if pending is not None:
+            self.fail(f"an op that can't be captured made a tensor that is used: {pending[1]}")
+        b = self.buffers.get(id(block))
+        if b is None:
+            b = self.buffers[id(block)] = self._met(t, id(block))
+        self._know(t)
+        return b
+
+    def _met(self, t, block):
+        """The buffer of a tensor that this call didn't make; the forward pass of a backward pass may have."""
+        before = None if self.forward is None else self.forward.buffers.get(block)
+        if before is not None and before.origin is not OLDER:
+            self.arguments.append(t)
+            self.saved.append(t)
+            return Buffer(ARGUMENT, t, len(self.arguments) - 1)
+        b = Buffer(OLDER, t, len(self.older))
+        self.older.append(b)
+        return b
+
+    def window(self, t):
+        """The window that tensor `t` is."""
+        a = t._a
+        if type(a) is not _ndarray:
+            self.fail("meta tensors")
+            return None
+        item = a.itemsize
+        return Window(self.buffer(t), a.dtype, a.shape, tuple([s // item for s in a.strides]), t._offset, t._bits & 3)
+
+    def _argument(self, x):
+        if isinstance(x, Tensor):
+            return self.window(x)
+        if type(x) in (list, tuple) and any(isinstance(y, Tensor) for y in x):
+            return [self._argument(y) for y in x]
+        return x
+
+    def _fresh(self, t):
+        if t is None:
+            return None
+        self.pending.pop(id(t._storage), None)
+        self.buffers[id(t._storage)] = Buffer(MADE, t, self.made_count)
+        self.made_count += 1
+        self._know(t)
+        return self.window(t)
+
+    def _changed(self, t):
+        # Called when the version has gone up.
+        seen = id(t._storage) in self.versions
+        w = self.window(t)
+        self.versions[id(t._storage)][1] += seen
+        if w is not None:
+            w.buffer.written += 1
+        return w
+
+    # ------------------------------------------------------------ the call
+
+    def __enter__(self):
+        self.outer = watch.set_listener(self)
+        state.special += 1
+        return self
+
+    def __exit__(self, *exc):
+        state.special -= 1
+        watch.set_listener(self.outer)
+        for storage, version in self.versions.values():
+            storage = storage()
+            if storage is not None and storage.version != version:
+                self.fail("an op that can't be captured changed a tensor in place")
+
+    def __str__(self):
+        return "\n".join(map(repr, self.steps))

@@ -1,0 +1,29 @@
+"""Where a capture listens: while ``listener`` is set, ops tell it what they do, each in one of these ways.
+
+    made(t)                             a tensor on fresh memory exists (every `wrap`)
+    ran(label, kernel, args, outs)      ``kernel`` over the arrays of `args` gave the fresh memory of `outs` (a tensor or a
+                                        tuple of them)
+    pointwise(rec, launch, operands, scalars, out, fresh)
+    wrote(label, write, targets, args)  ``write(*arrays of targets, *arrays of args)`` changed the targets
+    constant(t)                         a tensor whose contents depend on no other tensor (zeros, arange ...)
+    drawn(label, draw, t)               ``draw()`` gives a new array of random numbers as t's are
+    thunk(label, call, reads, changes)  ``call()`` does, each time, what was just done to tensors `changes`
+    assigned(leaf)                      ``leaf.grad`` was set
+    accumulated(leaf, old)              a gradient was added to ``leaf.grad``, which was `old`
+    read(t, what)                       Python saw numbers of t
+    number(t, value) -> number          Python asks for t's only value
+    aside(label, call)                  ``call()`` is to be run each time as it is, now too
+    keeps(storage) -> bool              whether the listener itself refers to a storage
+    fail(why)                           something happened that can't be told in these ways
+
+``autograd.modes.state.special`` is raised meanwhile, so that generated functions leave every call to Python.
+"""
+
+listener = None
+
+
+def set_listener(new):
+    """Make `new` (None: nobody) the listener; returns the old one."""
+    global listener
+    old, listener = listener, new
+    return old

@@ -1,0 +1,180 @@
+"""Compiled forward passes with the backward pass outside."""
+
+import copy
+
+import pytest
+
+import rushlight as torch
+from rushlight import nn
+from rushlight.nn import functional as F
+
+
+def build():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(5, 8), nn.Tanh(), nn.LayerNorm(8), nn.Linear(8, 3))
+
+
+def test_a_module_trains_as_the_eager_one():
+    model = build()
+    other = copy.deepcopy(model)
+    compiled = torch.compile(other)
+    opts = [torch.optim.SGD(m.parameters(), 0.1) for m in (model, other)]
+    for i in range(6):
+        x, y = torch.randn(4, 5), torch.randint(0, 3, (4,))
+        losses = []
+        for call, opt in zip((model, compiled), opts, strict=True):
+            opt.zero_grad()
+            loss = F.cross_entropy(call(x), y)
+            loss.backward()
+            opt.step()
+            losses.append(loss.item())
+        assert losses[0] == losses[1]
+        for p, q in zip(model.parameters(), other.parameters(), strict=True):
+            assert torch.equal(p, q) and torch.equal(p.grad, q.grad)
+    assert len(compiled._compiled.entries) == 1
+
+
+def test_gradients_of_arguments_and_several_results():
+    w = torch.randn(4, 4, requires_grad=True)
+
+    def f(a, b):
+        h = torch.sin(a @ w) * b
+        return h.sum(0), {"h": h.exp(), "plain": b + 1}
+    compiled = torch.compile(f)
+    for _ in range(4):
+        a, b = torch.randn(3, 4, requires_grad=True), torch.randn(4)
+        both = []
+        for call in (f, compiled):
+            w.grad = a.grad = None
+            scaled = a * 2                      # an argument with a history
+            s, d = call(scaled, b)
+            assert s.requires_grad and d["h"].requires_grad and not d["plain"].requires_grad
+            (s.sum() + (d["h"] * d["plain"]).sum()).backward()
+            both.append((s.detach(), d["plain"], w.grad.clone(), a.grad.clone()))
+        for x, y in zip(*both, strict=True):
+            assert torch.equal(x, y)
+
+
+def test_results_outlive_later_calls():
+    m = build()
+    f = torch.compile(m)
+    xs = [torch.randn(2, 5) for _ in range(5)]
+    outs = [f(x) for x in xs]
+    outs[3].sum().backward()
+    first = m[0].weight.grad.clone()
+    m.zero_grad()
+    m(xs[3]).sum().backward()
+    assert torch.equal(first, m[0].weight.grad)
+    for x, out in zip(xs, outs, strict=True):
+        assert torch.equal(m(x), out)
+
+
+def test_misuse_is_refused_as_eagerly():
+    m = build()
+    f = torch.compile(m)
+    for _ in range(3):
+        out = f(torch.ones(2, 5))
+    out.sum().backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        out.sum().backward()
+    out = f(torch.ones(2, 5))
+    with torch.no_grad():
+        m[3].weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace"):
+        out.sum().backward()
+    with pytest.raises(NotImplementedError, match="create_graph"):
+        torch.autograd.grad(f(torch.ones(2, 5)).sum(), m[0].weight, create_graph=True)
+
+
+def test_state_that_changes_makes_new_programs():
+    m = nn.Sequential(nn.Linear(5, 5), nn.Dropout(0.5))
+    f = torch.compile(m)
+    x = torch.randn(3, 5)
+    for _ in range(3):
+        assert (f(x) == 0).any()
+    m.eval()
+    for _ in range(3):
+        assert torch.equal(f(x), m(x))
+    m.train()
+    torch.manual_seed(1)
+    a = f(x)
+    torch.manual_seed(1)
+    assert torch.equal(a, m(x))
+    m[0].weight.data = torch.zeros(5, 5)
+    for _ in range(3):
+        torch.manual_seed(2)
+        a = f(x)
+        torch.manual_seed(2)
+        assert torch.equal(a, m(x))
+    with torch.no_grad():
+        m[0].bias.fill_(7)
+        assert (f(x) == 14).any()
+
+
+def test_compiled_modules_are_modules(tmp_path):
+    m = build()
+    f = torch.compile(m)
+    assert isinstance(f, nn.Module) and f._orig_mod is m
+    assert list(f.state_dict()) == ["_orig_mod." + k for k in m.state_dict()]
+    assert [p.data_ptr() for p in f.parameters()] == [p.data_ptr() for p in m.parameters()]
+    assert f.eval() is f and not m.training and f.train().training and m.training
+    x = torch.randn(2, 5)
+    for _ in range(3):
+        f(x)
+    again = copy.deepcopy(f)
+    assert again._orig_mod is not m
+    with torch.no_grad():
+        m[0].weight.zero_()
+    assert not torch.equal(again(x), f(x))
+    import pickle
+    back = pickle.loads(pickle.dumps(f))
+    for _ in range(3):
+        assert torch.equal(back(x), m(x))
+
+
+def test_a_module_compiles_itself():
+    m = build()
+    x = torch.randn(2, 5)
+    want = m(x)
+    m.compile()
+    for _ in range(4):
+        assert torch.equal(m(x), want)
+
+
+def test_explanation():
+    m = build()
+    text = repr(torch.compiler.explain(m, torch.randn(2, 5)))
+    assert "one program of" in text and "tanh" in text
+
+    def loud(x):
+        print(end="")
+        return x + 1
+    assert "print is called at" in repr(torch.compiler.explain(loud, torch.ones(2)))
+    with pytest.raises(RuntimeError, match="fullgraph"):
+        f = torch.compile(loud, fullgraph=True)
+        for _ in range(3):
+            f(torch.ones(2))
+
+
+def test_threads_share_a_compiled_function():
+    from threading import Thread
+    m = build().eval()
+    f = torch.compile(m)
+    xs = [torch.randn(64, 5) for _ in range(4)]
+    with torch.no_grad():
+        want = [m(x) for x in xs]
+        for _ in range(3):
+            f(xs[0])
+    wrong = []
+
+    def work(i):
+        with torch.no_grad():
+            for _ in range(200):
+                if not torch.equal(f(xs[i]), want[i]):
+                    wrong.append(i)
+    threads = [Thread(target=work, args=(i,)) for i in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not wrong
