@@ -6,13 +6,18 @@ import warnings
 import numpy as np
 
 from .. import devices, dtypes
+from ..compiler import available
 from ..dtypes import of_number, promote_types, scalar_name
+from ..runtime.allocator import empty
 from ..tensor.tensor import Tensor, wrap
 from .construct import as_dtype, check_options, finish, to_meta
+from .copy import converted
 from .creation import number_for
 from .registry import public
 
 _SCALARS = (bool, int, float, complex)
+_MANY = 4096                # elements from which a kernel is worth its call
+_LLVM = {dtypes.int64: "i64", dtypes.float32: "float", dtypes.float64: "double"}
 
 
 def _python(x, name, arg):
@@ -68,6 +73,14 @@ def _g(v):
 
 def _progression(n, start, step, d):
     """``start + i * step`` in the precision PyTorch accumulates in."""
+    if n >= _MANY and available():
+        made = dtypes.int64 if d.category == dtypes.INT else dtypes.float32 if d.is_low_precision else d
+        if made in _LLVM:
+            from ..compiler.templates.ramp import kernel
+            out = empty((n,), made.np)
+            number = int if made is dtypes.int64 else float
+            kernel("ramp", _LLVM[made])(out, n, number(start), number(step))
+            return out if made is d else converted(out, d.np)
     if d.category == dtypes.INT:
         with np.errstate(all="ignore"):
             return (int(start) + np.arange(n, dtype=np.int64) * int(step)).astype(d.np)
@@ -189,8 +202,13 @@ def _spaced(start, end, n, d):
         s, e = t.type(start), t.type(end)
     if n == 1:
         return np.array([s]).astype(d.np)
-    i = np.arange(n).astype(t)
     step = (e - s) / t.type(n - 1)
+    if n >= _MANY and available() and not d.is_complex:
+        from ..compiler.templates.ramp import kernel
+        out = empty((n,), t)
+        kernel("spaced", "float" if t.itemsize == 4 else "double")(out, n, float(s), float(e), float(step))
+        return out if t == d.np else converted(out, d.np)
+    i = np.arange(n).astype(t)
     low, high = s + step * i, e - step * (t.type(n - 1) - i)
     return np.where(np.arange(n) < n // 2, low, high).astype(d.np)
 
