@@ -9,7 +9,7 @@ one lane at a time.  Error bounds are in ``tests/compiler/test_math.py``.
 from math import log as _log
 
 from rushlight.compiler.codegen import coefficients as C
-from rushlight.compiler.codegen.builder import split
+from rushlight.compiler.codegen.builder import literal, split
 from rushlight.compiler.codegen.targets import host
 
 INF = float("inf")
@@ -171,6 +171,47 @@ def _scalef(f, y, n, native):
             f.shuffle(a, b, range(width)) for a, b in zip(pieces[::2], pieces[1::2], strict=True)
         ]
     return pieces[0]
+
+
+def tables_fit(f, x):
+    """Whether ``piecewise`` can be used: tables of 32 float32 are looked up in registers."""
+    lanes = split(x.type)[1]
+    return host().has_scalef and format_of(x) is F32 and lanes and lanes % 16 == 0
+
+
+def piecewise(f, x, table, density):
+    """A polynomial a piece of 1 / density, the k-th around its middle k / density, for 0 <= x < 31.5 / density.
+
+    ``table``: 32 points, then 32 coefficients of each power, constant term first. In the first piece x itself stands
+    for the constant, so that an odd function keeps its relative precision. A NaN stays.
+    """
+    _, lanes = split(x.type)
+    if lanes > 16:
+        return _halves(f, lambda v: piecewise(f, v, table, density), x)
+    index = f.fma(x, density, F32.magic).bits()
+
+    def look_up(column):
+        low, high = (constant_vector(f, column[k : k + 16]) for k in (0, 16))
+        return f.call(x.type, "llvm.x86.avx512.vpermi2var.ps.512", low, index, high)
+    r = x - look_up(table[0])
+    y = look_up(table[-1])
+    for column in table[-2:1:-1]:
+        y = f.fma(y, r, look_up(column))
+    return f.fma(y, r, f.select(index.eq(F32.magic_bits), x, look_up(table[1])))
+
+
+def constant_vector(f, values):
+    """A vector of different float constants."""
+    v = f.value(0.0, f"<{len(values)} x float>")
+    v.name = "<" + ", ".join(f"float {literal('float', c)}" for c in values) + ">"
+    return v
+
+
+def _halves(f, function, x):
+    _, lanes = split(x.type)
+    half = lanes // 2
+    low, high = (function(f.shuffle(x, x, part)) for part in (range(half), range(half, lanes)))
+    return f.shuffle(low, high, range(lanes))
 
 
 def _exp_reduced(f, x):

@@ -16,6 +16,8 @@ from rushlight.compiler.codegen.math import (
     horner,
     log,
     per_lane,
+    piecewise,
+    tables_fit,
 )
 
 PI = 3.141592653589793
@@ -27,6 +29,8 @@ def erf(f, x):
     if format_of(x).element == "double":
         return per_lane(f, "erf", [x])
     a = clamp(f, fabs(f, x), None, 3.93)
+    if tables_fit(f, x):
+        return copysign(f, piecewise(f, a, C.ERF_TABLE_F32, 8.0), x)
     small = f.fma(a, horner(f, a * a, C.ERF_SMALL_F32), a)
     large = 1.0 - exp_moderate(f, horner(f, a, C.ERF_LARGE_F32))
     return copysign(f, f.select(a > 0.93, large, small), x)
