@@ -173,6 +173,10 @@ class Task:
         dtype = dtype or self.dtype
         return float_to_float(widen(self.f.load(MEMORY[dtype], place, 1), dtype), self.compute)
 
+    def scalar_of(self, place):
+        """One element that is of the compute type in memory."""
+        return self.f.load(self.compute, place, self.compute_size)
+
     def store_scalar(self, v, place, dtype=None):
         dtype = dtype or self.dtype
         v = float_to_float(v, "double" if dtype == "float64" else "float")

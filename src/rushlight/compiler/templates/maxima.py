@@ -40,7 +40,8 @@ def module_text(type_):
         for lanes in LANES:
             _maxima_task(m, type_, size, lanes, step)
     for lanes in LANES:
-        _squares_task(m, type_, size, lanes)
+        _squares_task(m, type_, size, lanes, 1)
+        _squares_task(m, type_, size, lanes, 2)
     _scatter_task(m, type_, size)
     _entry(m, "rl_maxima", 3)
     _entry(m, "rl_scatter", 3)
@@ -100,9 +101,9 @@ def _maxima_task(m, type_, size, lanes, step):
     f.ret()
 
 
-def _squares_task(m, type_, size, lanes):
-    """Windows of 2 by 2 in steps of 2 along rows that all lie inside, the most frequent ones."""
-    f = m.function(f"rl_squares{lanes}", "void", _TASK, "internal", "nounwind")
+def _squares_task(m, type_, size, lanes, rows):
+    """Windows of 2 by 2 (or 1 by 2) in steps of 2 along rows that all lie inside, the most frequent ones."""
+    f = m.function(f"rl_squares{lanes}_{rows}", "void", _TASK, "internal", "nounwind")
     g = _Job(f, f.args[0])
     y, index, x = g.arrays
     ints = f"<{lanes} x i32>"
@@ -116,7 +117,7 @@ def _squares_task(m, type_, size, lanes):
             valid = iota < f.splat((g.ow - q).cast("trunc", "i32"), lanes)
             pairs = f.shuffle(valid, none, [i // 2 for i in range(2 * lanes)])
             best = where = None
-            for i in range(2):
+            for i in range(rows):
                 row = f.masked_load(vector(type_, 2 * lanes), source + (g.w * i + q * 2) * size, pairs)
                 first = f.splat((corner + g.w * i + q * 2).cast("trunc", "i32"), lanes) + iota * 2
                 for j in range(2):
@@ -184,9 +185,10 @@ def _entry(m, name, arrays):
     else:
         steps = [f.select(g.ow <= LANES[0], *(Value(f, f"@rl_maxima{n}_{step}", "ptr") for n in LANES))
                  for step in (1, 2)]
-        squares = g.kh.eq(2) & g.kw.eq(2) & g.sw.eq(2) & g.dh.eq(1) & g.dw.eq(1) & g.ph.eq(0) & g.pw.eq(0) & \
-            (g.ow * 2 <= g.w) & ((g.oh - 1) * g.sh + 2 <= g.h)
-        square = f.select(g.ow <= LANES[0], *(Value(f, f"@rl_squares{n}", "ptr") for n in LANES))
+        squares = (g.kh <= 2) & g.kw.eq(2) & g.sw.eq(2) & g.dh.eq(1) & g.dw.eq(1) & g.ph.eq(0) & g.pw.eq(0) & \
+            (g.ow * 2 <= g.w) & ((g.oh - 1) * g.sh + g.kh <= g.h)
+        square = f.select(g.kh.eq(1), *(f.select(g.ow <= LANES[0], *(
+            Value(f, f"@rl_squares{n}_{rows}", "ptr") for n in LANES)) for rows in (1, 2)))
         task, work = f.select(squares, square, f.select(g.sw.eq(1), *steps)), g.planes * g.oh * g.ow * g.kh * g.kw
     with f.if_else(work < _PARALLEL_FROM) as (small, large):
         with small:

@@ -92,6 +92,55 @@ def _planes(lead, spatial, kernel, stride, padding, dilation, out):
                      *pair(dilation, 1), *pair(out, 1)), np.int64)
 
 
+@cache
+def _template(name, np_dtype):
+    """A kernel of `compiler.templates.windowmax`."""
+    from ...compiler.templates import windowmax
+    return getattr(windowmax, name)(name_of(np_dtype))
+
+
+def _window_maxima(x, n, out, first, count, steps):
+    """(largest value, flat position) of the windows of the last n dimensions; None where there is no kernel.
+
+    first, count: int64 tables (planes or 1, sum of out) of where windows begin and how long they are.
+    """
+    if not supported(x.dtype) or x.shape[-1] > 2048 or math.prod(x.shape[x.ndim - n:]) >= 1 << 31:
+        return None
+    from ...compiler.templates.windowmax import window_words
+    lead, fill = x.shape[:x.ndim - n], (1,) * (3 - n)
+    planes = math.prod(lead)
+    if n < 3:
+        extra = np.zeros((first.shape[0], 3 - n), np.int64)
+        first, count = np.concatenate([extra, first], 1), np.concatenate([extra + 1, count], 1)
+    y, index = empty(lead + tuple(out), x.dtype), empty(lead + tuple(out), _INT64)
+    if index.size:
+        words = window_words(planes, (*fill, *x.shape[x.ndim - n:]), (*fill, *out), (*fill, *steps),
+                             first.shape[1] if first.shape[0] > 1 else 0)
+        _template("windows", x.dtype)(y, index, np.ascontiguousarray(x), np.ascontiguousarray(first),
+                                      np.ascontiguousarray(count), words)
+    return y, index
+
+
+@lru_cache(64)
+def _strided_windows(shape, kernel, stride, padding, dilation, out):
+    """Tables of evenly spaced windows, clipped to what is inside."""
+    first, count = [], []
+    for n, k, t, p, d, o in zip(shape, kernel, stride, padding, dilation, out):
+        start = np.arange(o) * t - p
+        skip = np.maximum(0, -(start // d))
+        skip[start >= 0] = 0
+        last = np.minimum(k - 1, (n - 1 - start) // d)
+        first.append(start + skip * d)
+        count.append(last - skip + 1)
+    return np.concatenate(first)[None], np.concatenate(count)[None]
+
+
+@lru_cache(64)
+def _last_words(*facts):
+    from ...compiler.templates.windowmax import last_words
+    return last_words(*facts)
+
+
 def _max_kernel(n, np_dtype):
     from .kernels import elementwise, name_of
     name = name_of(np_dtype)
@@ -120,6 +169,15 @@ def _max_pool(x, kernel, stride, padding, dilation, out):
     """(largest value, its flat position in the unpadded plane) of every window."""
     n = len(kernel)
     spatial = x.shape[-n:]
+    geometry = tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), tuple(out)
+    if n == 2 and x.ndim == 4 and not x.flags.c_contiguous and x.size and supported(x.dtype) and \
+            math.prod(spatial) < 1 << 31:
+        last = x.transpose(0, 2, 3, 1)
+        if last.flags.c_contiguous:
+            shape = (x.shape[0], *out, x.shape[1])
+            y, index = empty(shape, x.dtype), empty(shape, _INT64)
+            _template("last", x.dtype)(y, index, last, _last_words(last.shape, *geometry))
+            return y.transpose(0, 3, 1, 2), index.transpose(0, 3, 1, 2)
     native = _native(x.dtype) if n <= 2 and stride[-1] <= 2 else None
     if native:
         y = empty(x.shape[:-n] + tuple(out), x.dtype)
@@ -127,6 +185,9 @@ def _max_pool(x, kernel, stride, padding, dilation, out):
         native[0](y, index, np.ascontiguousarray(x), _planes(x.shape[:-n], spatial, tuple(kernel), tuple(stride),
                                                              tuple(padding), tuple(dilation), tuple(out)))
         return y, index
+    found = x.size and _window_maxima(x, n, out, *_strided_windows(spatial, *geometry), dilation)
+    if found:
+        return found
     xp = pad(x, padding, _after(spatial, kernel, stride, padding, dilation, out), _lowest(x.dtype))
     views = position_views(xp, kernel, stride, dilation, out)
     plane = np.ones(n, np.int64)
@@ -523,6 +584,12 @@ def _adaptive_max(x, size):
     """(maximum, flat position) of each adaptive window."""
     n = len(size)
     spatial = x.shape[-n:]
+    if x.size and all(size):
+        first, last = zip(*(_bounds(d, o) for d, o in zip(spatial, size)))
+        first, last = np.concatenate(first), np.concatenate(last)
+        found = _window_maxima(x, n, size, first[None], (last - first)[None], (1,) * n)
+        if found:
+            return found
     y = np.empty(x.shape[:-n] + tuple(size), x.dtype)
     index = np.empty(y.shape, np.int64)
     bounds = [_bounds(d, o) for d, o in zip(spatial, size)]
@@ -603,26 +670,36 @@ for _n in (1, 2, 3):
 def _fractional(x, kernel, size, samples):
     """Graham, "Fractional Max-Pooling", arXiv:1412.6071: windows at pseudo-random steps."""
     n = len(size)
-    y = np.empty(x.shape[:2] + tuple(size), x.dtype)
-    index = np.empty(y.shape, np.int64)
-    plane = np.arange(int(np.prod(x.shape[2:]))).reshape(x.shape[2:])
-    for b in range(x.shape[0]):
-        for c in range(x.shape[1]):
-            starts = []
-            for d in range(n):
-                m, k, o = x.shape[2 + d], kernel[d], size[d]
-                u = float(samples[b, c, n - 1 - d if n == 2 else d])
-                alpha = (m - k) / (o - 1) if o > 1 else 0.0
-                st = [int((i + u) * alpha) - int(u * alpha) for i in range(o)]
-                st[-1] = m - k
-                starts.append(st)
-            for cell in np.ndindex(*size):
-                w = tuple(slice(starts[d][cell[d]], starts[d][cell[d]] + kernel[d]) for d in range(n))
-                v = x[b, c][w].reshape(-1)
-                j = int(np.argmax(v))
-                y[(b, c) + cell] = v[j]
-                index[(b, c) + cell] = plane[w].reshape(-1)[j]
-    return y, index
+    first = _fractional_starts(x.shape[2:], kernel, size, samples)
+    count = np.concatenate([np.full(o, k) for o, k in zip(size, kernel)])
+    found = _window_maxima(x, n, size, first, np.broadcast_to(count, first.shape), (1,) * n) if x.size else None
+    if found:
+        return found
+    planes = np.ascontiguousarray(x).reshape((-1,) + x.shape[2:])
+    y, index = np.empty((len(planes), *size), x.dtype), np.empty((len(planes), *size), np.int64)
+    numbers = np.arange(math.prod(x.shape[2:])).reshape(x.shape[2:])
+    ends = np.cumsum((0, *size))
+    for k, plane in enumerate(planes):
+        for cell in np.ndindex(*size):
+            at = [first[k, ends[d] + cell[d]] for d in range(n)]
+            w = tuple(slice(s, s + m) for s, m in zip(at, kernel))
+            j = int(np.argmax(plane[w]))
+            y[(k, *cell)], index[(k, *cell)] = plane[w].reshape(-1)[j], numbers[w].reshape(-1)[j]
+    return y.reshape(x.shape[:2] + tuple(size)), index.reshape(x.shape[:2] + tuple(size))
+
+
+def _fractional_starts(shape, kernel, size, samples):
+    """(planes, sum of size): where the windows of every plane begin along each dimension."""
+    n = len(size)
+    u = np.asarray(samples, samples.dtype if samples.dtype.itemsize > 2 else np.float32).reshape(-1, n)
+    found = []
+    for d, (m, k, o) in enumerate(zip(shape, kernel, size)):
+        draw = u[:, n - 1 - d if n == 2 else d, None]
+        alpha = draw.dtype.type((m - k) / (o - 1) if o > 1 else 0)
+        start = ((np.arange(o, dtype=draw.dtype) + draw) * alpha).astype(np.int64) - (draw * alpha).astype(np.int64)
+        start[:, -1] = m - k
+        found.append(start)
+    return np.concatenate(found, 1)
 
 
 def _define_fractional(n):
