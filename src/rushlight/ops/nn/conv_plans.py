@@ -226,7 +226,7 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
 
 
 class Ways:
-    """The plans of a map: quick ones (minimal filtering; None where they don't pay) and the direct ones."""
+    """The plans of a map: quick ones (minimal filtering, tiles; None where they don't pay) and the direct ones."""
 
     __slots__ = ("quick", "gaps", "_shapes", "_direct")
 
@@ -237,6 +237,11 @@ class Ways:
         self._shapes, self.gaps, self._direct, self.quick = shapes, gaps, None, None
         if len(shapes) == 1 and winograd_plans.serves(*shapes[0]):
             self.quick = winograd_plans.product(*shapes[0])
+        elif cpu.amx() and not gaps:
+            from . import tile_plans
+
+            if all(tile_plans.serves(*shape) for shape in shapes):
+                self.quick = [entry for shape in shapes for entry in tile_plans.product(*shape)]
 
     def direct(self):
         """The direct plans, made when they are first needed; None where tables would be too large."""

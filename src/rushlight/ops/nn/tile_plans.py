@@ -1,0 +1,73 @@
+"""Plans of convolutions on AMX tiles (see ``compiler.templates.conv_tiles``)."""
+
+import numpy as np
+
+from ...runtime import cpu
+from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _pieces, _split
+
+_FEWEST_ROWS = _LEAST_DEPTH = 64        # fewer don't pay for splitting the columns
+_FEWEST_PIXELS = 128
+
+
+def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
+    """Whether a product of this shape is made on tiles: a matter of the CPU, of speed, and of the dtype."""
+    if not cpu.amx() or dtype != "float32" or rows < _FEWEST_ROWS:
+        return False
+    pixels = n * int(np.prod(grid))
+    if channels * len(weights) < _LEAST_DEPTH or pixels < _FEWEST_PIXELS:
+        return False
+    return _unit(n, grid) * int(np.prod(grid)) * len(weights) <= _MOST_ENTRIES and _tiles() is not None
+
+
+def _tiles():
+    from ...compiler.templates import gemm_route
+
+    return gemm_route.tiles()
+
+
+def _unit(n, grid):
+    from ...compiler.templates.conv_tiles import WIDTH
+
+    return _group(n, int(np.prod(grid)), WIDTH)
+
+
+def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
+    """[(first image, images, Plan)], as ``conv_plans.product``."""
+    from ...compiler.templates import conv_gather, conv_tile, conv_tiles
+
+    tiles = _tiles()
+    item, lanes, width, vectors = 4, conv_tile.lanes_of("float"), conv_tiles.WIDTH, conv_tiles.VECTORS
+    length, plane, area = int(np.prod(grid)), int(np.prod(source)), int(np.prod(out))
+    depth, unit = channels * len(weights), _unit(n, grid)
+    panels = -(-rows // tiles.block)
+    # All panels of a block of k's stay in the second-level cache while the strips pass.
+    room = cpu.caches().l2 // 2 // (panels * tiles.step_bytes)
+    steps_k = _split(-(-depth // tiles.step_k), max(4, min(16, room)))
+    k_block = steps_k * tiles.step_k
+    call = conv_tiles.kernel(tiles)
+    where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
+    found = []
+    for first, count in ((0, n // unit * unit), (n // unit * unit, n % unit)):
+        if not count:
+            continue
+        images = min(unit, count)
+        pixels = Pixels(images, grid, steps, offsets, source, groups * channels * plane, lanes, item, vectors)
+        moves = _moves(pixels, channels, plane, item)
+        whole = place == ((0, 1),) * len(grid) and out == grid
+        strips = pixels.vectors // vectors
+        total = count // images * strips
+        tile_strips = _split(total, max(1, min(16, -(-total // 16))))
+        blocks = -(-total // tile_strips)
+        parts = min(panels, max(1, -(-16 // (blocks * groups))))
+        pieces, piece_list = _pieces(pixels, images, width, grid, out, place, groups * rows * area, whole, item)
+        words = np.array([
+            0, conv_gather.address("float", pixels.kind),
+            *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
+            groups, rows, depth, tiles.block, panels, parts, vectors,
+            count // images, strips, images * length, tile_strips, blocks, k_block,
+            images * groups * channels * plane * item, channels * plane * item,
+            images * groups * rows * area * item, rows * area * item, area * item,
+            strides[0] * item, strides[1] * item, int(images == 1 and whole),
+        ], np.int64)
+        found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
+    return found
