@@ -1,5 +1,7 @@
 """Running results along a dimension: sums, products, extrema, log-sums; differences."""
 
+from math import prod
+
 import numpy as np
 
 from ..dtypes import COMPLEX, FLOAT, from_np, scalar_name
@@ -8,6 +10,7 @@ from ..return_types import cummax as cummax_struct
 from ..return_types import cummin as cummin_struct
 from ..runtime.allocator import empty
 from ..tensor.geometry import wrap_dim
+from .copy import copy_array
 from .dispatch import primitive
 from .inplace import apply
 from .reduce_common import F32, F64, I64, compiled, is_low, narrow, wide
@@ -27,15 +30,21 @@ def _kernel(kind, in_np, out_np):
         if all(t.category < FLOAT or t.category == FLOAT and t.itemsize > 1 for t in (a, b)) \
                 and a.category <= b.category and b.category > 0 and compiled():
             from ..compiler import scan_kernel
-            k = scan_kernel(kind, a.name, b.name).call
+            k = scan_kernel(kind, a.name, b.name).dense
         _kernels[key] = k
     return k
 
 
-def _run(k, a, dim, np_dtype):
+def _run(k, a, dim, np_dtype, indices=None):
     out = empty(a.shape, np_dtype)
     if a.size:
-        k(out, a, 1 << dim)
+        if not a.flags.c_contiguous:
+            x = empty(a.shape, a.dtype)
+            copy_array(x, a)
+            a = x
+        shape = a.shape
+        words = (prod(shape[:dim]), shape[dim], prod(shape[dim + 1:]))
+        k(out, out if indices is None else indices, a, np.array(words, I64))
     return out
 
 
@@ -158,11 +167,9 @@ def _running(ufunc, a, dim):
     if not a.ndim:
         return a.copy(), np.zeros((), I64)
     k = _kernel("cummax" if ufunc is np.maximum else "cummin", a.dtype, a.dtype)
-    if k is not None:
-        values, at = empty(a.shape, a.dtype), empty(a.shape, I64)
-        if a.size:
-            k(values, at, a, 1 << dim)
-        return values, at
+    if k is not None and a.shape[dim] < 1 << 32:
+        at = empty(a.shape, I64)
+        return _run(k, a, dim, a.dtype, at), at
     x = wide(a)
     values = ufunc.accumulate(x, dim)
     n = a.shape[dim]

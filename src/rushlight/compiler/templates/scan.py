@@ -1,0 +1,346 @@
+"""Scans of dense arrays seen as (outer, n, inner), along the middle dimension.
+
+Along rows (inner = 1) a vector is scanned in its register, by shifts of 1, 2, 4 ... lanes (W. D. Hillis, G. L. Steele,
+"Data parallel algorithms", CACM 29, 1986), then joined with what came before it; float64 goes element by element, as
+regrouping could overflow where the sequence does not. A few very long rows are cut in chunks: their totals first, then
+each chunk from the total before it. Across rows (inner > 1) lanes are columns. The grouping depends on the shape only.
+"""
+
+from rushlight.compiler.codegen import math
+from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Types, from_memory, to_memory
+from rushlight.compiler.codegen.reducers import worst
+from rushlight.compiler.codegen.targets import host
+from rushlight.compiler.templates import keys
+from rushlight.compiler.templates.keys import TASK, Job, parallel, scratch
+
+_ARRAYS, _WORDS = ("values", "indices", "x"), ("outer", "n", "inner")
+_FIELDS = (*_ARRAYS, *_WORDS, "tiles", "chunks", "row", "totals", "failed")
+_COLUMNS = 128                  # columns of a tile
+_CHUNK, _LONG, _FEW_ROWS = 1 << 14, 1 << 16, 4
+_STATE = 16                     # bytes of a state: an element, an index
+_PARALLEL_FROM = 1 << 14
+_REACH = 600.0                  # exponents further apart than this are not summed in one scale
+
+
+class Scan:
+    """Writes the module of one kind for given element types."""
+
+    def __init__(self, kind, in_dtype, out_dtype):
+        self.kind, self.in_dtype, self.out_dtype = kind, in_dtype, out_dtype
+        self.extremum = kind in ("cummax", "cummin")
+        floating = in_dtype.startswith(("float", "bfloat")) or out_dtype.startswith(("float", "bfloat"))
+        if kind in ("cumsum", "cumprod"):
+            compute = "float64" if floating else "int64"
+        elif kind == "logcumsumexp":
+            compute = "float64"
+        else:
+            compute = "uint8" if in_dtype == "bool" else in_dtype
+        self.types = Types(compute)
+        self.of = "f" if floating else "i"
+        self.element = self.types.of(self.of)
+        self.size = {"float": 4, "double": 8}.get(self.element) or int(self.element[1:]) // 8
+        self.lanes = max(2, host().lanes(max(4, self.size)))
+        self.in_size, self.out_size = ITEMSIZE[in_dtype], ITEMSIZE[out_dtype]
+        self.sequential = kind in ("cumsum", "cumprod") and in_dtype == "float64"
+        self.chunked = not self.sequential and kind != "logcumsumexp"
+        self.parts = [self.element, "i32"] if self.extremum else [self.element]
+
+    def text(self):
+        m = self.m = Module(host().triple)
+        m.globals.append("@_Py_NoneStruct = external global i8")
+        self.row("rl_row", True)
+        self.rows_task()
+        self.columns_task()
+        if self.chunked:
+            self.row("rl_total", False)
+            self.chunks_task("rl_totals_task", "rl_total")
+            self.chunks_task("rl_chunks_task", "rl_row")
+            self.long_row()
+        self.entry()
+        return m.text()
+
+    # ------------------------------------------------------------ elements
+
+    def neutral(self, f, lanes):
+        """The state before the first element."""
+        if self.kind in ("cumsum", "cumprod"):
+            return [f.value(int(self.kind == "cumprod"), vector(self.element, lanes))]
+        if self.kind == "logcumsumexp":
+            return [f.value(float("-inf"), vector(self.element, lanes))]
+        lowest = worst(self.element, self.types.signed and self.of == "i", self.kind == "cummax")
+        return [f.value(lowest, vector(self.element, lanes)), f.value(0, vector("i32", lanes))]
+
+    def join(self, f, a, b):
+        """The state of a stretch followed by another."""
+        if self.kind == "cumsum":
+            return [a[0] + b[0]]
+        if self.kind == "cumprod":
+            return [a[0] * b[0]]
+        if self.kind == "logcumsumexp":
+            return [_log_add(f, a[0], b[0])]
+        old, new = a[0], b[0]
+        sign = "s" if self.types.signed else "u"
+        order = "ge" if self.kind == "cummax" else "le"
+        take = new.compare("o" + order, sign + order, old)
+        if new.is_float:
+            # The last NaN stays.
+            take = new.isnan() | (take & ~old.isnan())
+        return [f.select(take, x, y) for x, y in zip(b, a)]
+
+    def load(self, f, x, i, lanes):
+        """Elements from number i on, as they are combined."""
+        v = f.load(vector(MEMORY[self.in_dtype], lanes), x + i * self.in_size, self.in_size)
+        return from_memory(f, v, self.in_dtype, self.of, self.types)
+
+    def store(self, f, state, values, indices, i, lanes):
+        v = to_memory(f, state[0], self.of, self.out_dtype, self.types)
+        f.store(v, values + i * self.out_size, self.out_size)
+        if self.extremum:
+            f.store(state[1].cast("zext", "i64"), indices + i * 8, 8)
+
+    def leaf(self, f, x, i, first, lanes):
+        """The state of single elements; ``first``: the position of element 0 in its row."""
+        v = self.load(f, x, i, lanes)
+        if not self.extremum:
+            return [v]
+        at = (first + i).cast("trunc", "i32")
+        if lanes > 1:
+            at = f.splat(at, lanes) + _iota(f, lanes)
+        return [v, at]
+
+    def get(self, f, place):
+        return [f.load(p, place + 8 * j) for j, p in enumerate(self.parts)]
+
+    def put(self, f, state, place):
+        for j, v in enumerate(state):
+            f.store(v, place + 8 * j)
+
+    # ------------------------------------------------------------ rows
+
+    def row(self, name, stores):
+        """void name(values, indices, x, n, first, state): from a state on; leaves the state at the end."""
+        f = self.m.function(name, "void", [("ptr", "values"), ("ptr", "indices"), ("ptr", "x"), ("i64", "n"),
+                                           ("i64", "first"), ("ptr", "state")], "internal", "nounwind")
+        values, indices, x, n, first, place = f.args
+        lanes = self.lanes
+        before = self.get(f, place)
+        begin = f.value(0)
+        if not self.sequential:
+            begin = n & -lanes
+            carry = [f.var(vector(p, lanes), f.splat(v, lanes)) for p, v in zip(self.parts, before)]
+            with f.range(0, begin, step=lanes) as i:
+                old = [c.get() for c in carry]
+                own = self.leaf(f, x, i, first, lanes)
+                if self.kind == "logcumsumexp":
+                    new = self.log_scan(f, old[0], own[0])
+                    last = new
+                else:
+                    own = self.in_register(f, own)
+                    # The chain from vector to vector is a single operation.
+                    last = self.join(f, old, [self.last(f, v) for v in own])
+                    new = self.join(f, old, own) if stores else None
+                if stores:
+                    self.store(f, new, values, indices, i, lanes)
+                for c, v in zip(carry, last):
+                    c.set(self.last(f, v) if self.kind == "logcumsumexp" else v)
+            before = [f.extract(c.get(), 0) for c in carry]
+        state = [f.var(p, v) for p, v in zip(self.parts, before)]
+        with f.range(begin, n) as i:
+            new = self.join(f, [s.get() for s in state], self.leaf(f, x, i, first, 1))
+            if stores:
+                self.store(f, new, values, indices, i, 1)
+            for s, v in zip(state, new):
+                s.set(v)
+        self.put(f, [s.get() for s in state], place)
+        f.ret()
+
+    def last(self, f, v):
+        """The last lane in all lanes."""
+        return f.shuffle(v, v, [self.lanes - 1] * self.lanes)
+
+    def in_register(self, f, state):
+        shift, lanes = 1, self.lanes
+        empty = self.neutral(f, lanes)
+        while shift < lanes:
+            moved = [f.shuffle(e, v, [i if i < shift else lanes + i - shift for i in range(lanes)])
+                     for e, v in zip(empty, state)]
+            state = self.join(f, moved, state)
+            shift *= 2
+        return state
+
+    def log_scan(self, f, carry, x):
+        """log of running sums: in one scale while exponents lie close enough, else element by element."""
+        lanes = self.lanes
+        high, shift = f.var(x.type, x), 1
+        while shift < lanes:
+            v = high.get()
+            other = f.shuffle(v, v, [(i + shift) % lanes for i in range(lanes)])
+            high.set(f.select(other > v, other, v))
+            shift *= 2
+        top = high.get()
+        top = f.select(carry > top, carry, top)
+        first = f.shuffle(x, x, [0] * lanes)
+        lowest = f.select(carry > first, carry, first)
+        total = f.call(x.type.split(" x ")[1][:-1], f"llvm.vector.reduce.fadd.v{lanes}f64", f.value(0.0, "double"), x)
+        near = (f.extract(top - lowest, 0) < _REACH) & (f.extract(math.fabs(f, top), 0) < float("inf")) & ~total.isnan()
+        result = f.var(x.type)
+        with f.if_else(near) as (yes, no):
+            with yes:
+                terms = math.exp_scaled(f, x - top)
+                shift = 1
+                while shift < lanes:
+                    zero = f.value(0.0, x.type)
+                    terms = terms + f.shuffle(zero, terms, [i if i < shift else lanes + i - shift
+                                                            for i in range(lanes)])
+                    shift *= 2
+                result.set(top + math.log(f, terms + math.exp_scaled(f, carry - top)))
+            with no:
+                state = f.var("double", f.extract(carry, 0))
+                buffer = f.buffer(8 * lanes)
+                f.store(x, buffer, 8)
+                with f.range(lanes) as i:
+                    state.set(_log_add(f, state.get(), f.load("double", buffer + i * 8)))
+                    f.store(state.get(), buffer + i * 8)
+                result.set(f.load(x.type, buffer, 8))
+        return [result.get()]
+
+    def rows_task(self):
+        f = self.m.function("rl_rows_task", "void", TASK, "internal", "nounwind")
+        job = Job(f, f.args[0], _FIELDS)
+        n, state = job.word("n"), f.buffer(_STATE)
+        values, indices, x = (job.pointer(a) for a in _ARRAYS)
+        with f.range(f.args[1], f.args[2]) as row:
+            at = row * n
+            self.put(f, self.neutral(f, 1), state)
+            f.call("void", "rl_row", values + at * self.out_size, indices + at * 8, x + at * self.in_size, n,
+                   f.value(0), state)
+        f.ret()
+
+    # ------------------------------------------------------------ long rows
+
+    def chunks_task(self, name, what):
+        f = self.m.function(name, "void", TASK, "internal", "nounwind")
+        job = Job(f, f.args[0], _FIELDS)
+        n, row = job.word("n"), job.word("row")
+        values, indices, x = (job.pointer(a) for a in _ARRAYS)
+        with f.range(f.args[1], f.args[2]) as chunk:
+            first = chunk * _CHUNK
+            count = f.minimum(n - first, _CHUNK)
+            at = row * n + first
+            f.call("void", what, values + at * self.out_size, indices + at * 8, x + at * self.in_size, count, first,
+                   job.pointer("totals") + chunk * _STATE)
+        f.ret()
+
+    def long_row(self):
+        """void rl_long_row(context): the totals of chunks, the states before them, the chunks."""
+        f = self.m.function("rl_long_row", "void", [("ptr", "context")], "internal", "nounwind")
+        job = Job(f, f.args[0], _FIELDS)
+        chunks, totals = job.word("chunks"), job.pointer("totals")
+        with f.range(chunks) as c:
+            self.put(f, self.neutral(f, 1), totals + c * _STATE)
+        parallel(f, "rl_totals_task", f.args[0], chunks)
+        state = [f.var(p, v) for p, v in zip(self.parts, self.neutral(f, 1))]
+        with f.range(chunks) as c:
+            now = [s.get() for s in state]
+            total = self.get(f, totals + c * _STATE)
+            self.put(f, now, totals + c * _STATE)
+            for s, v in zip(state, self.join(f, now, total)):
+                s.set(v)
+        parallel(f, "rl_chunks_task", f.args[0], chunks)
+        f.ret()
+
+    # ------------------------------------------------------------ columns
+
+    def columns_task(self):
+        """Tiles of columns: lanes are columns, states lie in the cache."""
+        f = self.m.function("rl_columns_task", "void", TASK, "internal", "nounwind")
+        job = Job(f, f.args[0], _FIELDS)
+        n, inner, tiles = job.word("n"), job.word("inner"), job.word("tiles")
+        sizes = [self.size, 4][:len(self.parts)]
+        states = [f.buffer(s * _COLUMNS) for s in sizes]
+        lanes = self.lanes
+        with f.range(f.args[1], f.args[2]) as task:
+            outer, column = task.udiv(tiles), task.urem(tiles) * _COLUMNS
+            width = f.minimum(inner - column, _COLUMNS)
+            whole = width & -lanes
+            for place, v, size in zip(states, self.neutral(f, 1), sizes):
+                with f.range(_COLUMNS) as c:
+                    f.store(v, place + c * size)
+            base = outer * n * inner + column
+            with f.range(n) as i:
+                at = base + i * inner
+                x = job.pointer("x") + at * self.in_size
+                values, indices = job.pointer("values") + at * self.out_size, job.pointer("indices") + at * 8
+                for begin, end, step in ((f.value(0), whole, lanes), (whole, width, 1)):
+                    with f.range(begin, end, step=step) as c:
+                        old = [f.load(vector(p, step), place + c * size, size)
+                               for p, place, size in zip(self.parts, states, sizes)]
+                        own = [self.load(f, x, c, step)]
+                        if self.extremum:
+                            here = i.cast("trunc", "i32")
+                            own.append(f.splat(here, step) if step > 1 else here)
+                        new = self.join(f, old, own)
+                        for v, place, size in zip(new, states, sizes):
+                            f.store(v, place + c * size, size)
+                        self.store(f, new, values, indices, c, step)
+        f.ret()
+
+    # ------------------------------------------------------------ entry
+
+    def entry(self):
+        """PyObject *rl_scan(self, args, n): values, indices, x, words."""
+        f = self.m.function("rl_scan", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
+        context = f.buffer(8 * len(_FIELDS), 8)
+        job = Job(f, context, _FIELDS)
+        keys.read_arrays(f, f.args[1], job, _ARRAYS)
+        keys.read_words(f, f.args[1], len(_ARRAYS), job, _WORDS)
+        job.set("failed", 0)
+        outer, n, inner = (job.word(w) for w in _WORDS)
+        tiles = (inner + (_COLUMNS - 1)).udiv(_COLUMNS)
+        job.set("tiles", tiles)
+        rows = inner.eq(1)
+        task = f.select(rows, Value(f, "@rl_rows_task", "ptr"), Value(f, "@rl_columns_task", "ptr"))
+        count = outer * tiles
+        with f.if_else(outer * n * inner < _PARALLEL_FROM) as (small, large):
+            with small:
+                f.call("void", task, context, f.value(0), count)
+            with large:
+                state = f.call("ptr", "PyEval_SaveThread")
+                long = rows & (n >= _LONG) & (outer <= _FEW_ROWS) if self.chunked else f.value(False, "i1")
+                with f.if_else(long) as (few, many):
+                    with few:
+                        if self.chunked:
+                            self.long_rows(f, context, job, outer, n)
+                    with many:
+                        f.call("void", "rl_parallel_for", task, context, count)
+                f.call("void", "PyEval_RestoreThread", state)
+        keys.finish(f, job)
+
+    def long_rows(self, f, context, job, outer, n):
+        chunks = (n + (_CHUNK - 1)).udiv(_CHUNK)
+        block, work = scratch(f, chunks * _STATE)
+        with f.if_else(block.eq(Value(f, "null", "ptr"))) as (nothing, some):
+            with nothing:
+                job.set("failed", 1)
+            with some:
+                job.set("chunks", chunks)
+                job.set("totals", work)
+                with f.range(outer) as row:
+                    job.set("row", row)
+                    f.call("void", "rl_long_row", context)
+                f.call("void", "rl_free", block)
+
+
+def _iota(f, lanes):
+    return Value(f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", vector("i32", lanes))
+
+
+def _log_add(f, a, b):
+    """log(e^a + e^b); infinities of one sign add up to themselves."""
+    above = (a > b) | a.isnan()
+    high, low = f.select(above, a, b), f.select(above, b, a)
+    y = high + math.log1p(f, math.exp_scaled(f, low - high))
+    infinite = math.fabs(f, high).eq(float("inf")) & ~low.isnan()
+    return f.select(infinite, high, y)
+
