@@ -22,15 +22,45 @@ def run(level, *command):
     return subprocess.run([sys.executable, *command], env=environment, text=True, capture_output=True)
 
 
-@pytest.mark.parametrize(("level", "needed", "width"), [
-    ("sse", (), 16), ("avx2", ("avx2", "fma"), 32), ("avx512", ("avx512f", "avx512bw", "avx512vl", "avx512dq"), 64),
-])
+LEVELS = [("sse", (), 16), ("avx2", ("avx2", "fma"), 32),
+          ("avx512", ("avx512f", "avx512bw", "avx512vl", "avx512dq"), 64)]
+
+
+@pytest.mark.parametrize(("level", "needed", "width"), LEVELS)
 def test_sampled_ops(level, needed, width):
     if not cpu.has(*needed):
         pytest.skip("this CPU can't run the code")
     done = run(level, os.path.join(os.path.dirname(__file__), "sampled_ops.py"))
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     assert done.stdout.startswith(f"{width} bytes")
+
+
+def results(level, folder):
+    path = folder / f"{level or 'all'}.npz"
+    done = run(level, os.path.join(os.path.dirname(__file__), "levels_ops.py"), str(path))
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    return dict(np.load(path))
+
+
+@pytest.fixture(scope="module")
+def unrestricted(tmp_path_factory):
+    return results("", tmp_path_factory.mktemp("levels"))
+
+
+@pytest.mark.parametrize(("level", "needed", "width"), LEVELS)
+def test_same_results(unrestricted, tmp_path, level, needed, width):
+    """Integers and choices agree exactly, floating-point numbers but for roundings."""
+    if not cpu.has(*needed):
+        pytest.skip("this CPU can't run the code")
+    got = results(level, tmp_path)
+    assert got.keys() == unrestricted.keys()
+    for name, want in unrestricted.items():
+        if want.dtype.kind == "f":
+            finite = np.isfinite(want)
+            scale = np.abs(want[finite]).mean() if finite.any() else 0
+            np.testing.assert_allclose(got[name], want, rtol=2e-5, atol=2e-5 * scale, err_msg=name)
+        else:
+            np.testing.assert_array_equal(got[name], want, err_msg=name)
 
 
 def test_only_takes_away():
