@@ -31,10 +31,10 @@ def emulated_tiles(monkeypatch):
         results.append((plan.call.__name__, done))
         return done
     monkeypatch.setattr(conv_maps, "_call", recorded)
-    for made in (conv_plans.forward, conv_plans.adjoint):
+    for made in (conv_plans.forward, conv_plans.adjoint, conv_plans.weight):
         made.cache_clear()
     yield results
-    for made in (conv_plans.forward, conv_plans.adjoint):
+    for made in (conv_plans.forward, conv_plans.adjoint, conv_plans.weight):
         made.cache_clear()
 
 
@@ -108,3 +108,37 @@ def test_bits_do_not_depend_on_threads():
     finally:
         threadpool.set_num_threads(before)
     assert len(results) == 1
+
+
+@pytest.mark.parametrize("n, channels, rows, groups, size, kernel, stride, padding, dilation", [
+    (5, 64, 100, 1, (19, 20), (1, 1), (1, 1), (0, 0), (1, 1)),
+    (8, 70, 96, 1, (27, 28), (1, 1), (2, 2), (0, 0), (1, 1)),
+    (1, 7, 129, 1, (46, 51), (5, 4), (2, 1), (2, 1), (1, 2)),
+    (16, 70, 194, 2, (9, 8), (2, 3), (1, 1), (1, 1), (1, 1)),
+    (3, 33, 97, 1, (390,), (3,), (1,), (1,), (1,)),
+])
+def test_gradient_of_weights(n, channels, rows, groups, size, kernel, stride, padding, dilation):
+    shape = rows, channels // groups, *kernel
+    x = normal(n, channels, *size)
+    g = normal(*conv_maps.forward(x, normal(*shape), None, stride, padding, dilation, groups).shape)
+    plan = conv_plans.weight("float32", n, groups, rows // groups, channels // groups, kernel, size, g.shape[2:],
+                             stride, padding, dilation)
+    assert plan.call.__name__ == "rl_weight_tiles"
+    before, results = threadpool.get_num_threads(), set()
+    try:
+        for threads in (1, 2, 5):
+            threadpool.set_num_threads(threads)
+            dw = np.full(shape, np.nan, "f4")
+            assert plan.call(dw, x, g, np.full(plan.partial, np.nan, "f4"), plan.words) is False
+            results.add(dw.tobytes())
+    finally:
+        threadpool.set_num_threads(before)
+    assert len(results) == 1
+    more = kernel, stride, padding, dilation, groups
+    value = conv_maps.adjoint_weight(x.astype("f8"), g.astype("f8"), *more)
+    bound = conv_maps.adjoint_weight(abs(x).astype("f8"), abs(g).astype("f8"), *more)
+    assert (abs(dw - value) <= 40 * 2.0**-24 * bound).all()
+    x[0, 0] = np.inf
+    assert plan.call(dw, x, g, np.empty(plan.partial, "f4"), plan.words) is True
+    wrong = conv_maps.adjoint_weight(x, g, *more)
+    assert not np.isfinite(wrong[0]).all() and np.isfinite(wrong[:, 1:]).all()

@@ -294,12 +294,18 @@ def _offsets(kernel, padding, dilation):
 
 @lru_cache(512)
 def weight(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
-    """A Plan of the adjoint in the weight by minimal filtering (or None where it doesn't pay)."""
+    """A Plan of the adjoint in the weight by minimal filtering or on tiles (or None where it doesn't pay)."""
     from . import winograd_plans
 
-    if not winograd_plans.serves_weight(dtype, n, rows, channels, out, kernel, stride, dilation):
-        return None
-    return winograd_plans.weight(n, groups, rows, channels, size, out, padding)
+    if winograd_plans.serves_weight(dtype, n, rows, channels, out, kernel, stride, dilation):
+        return winograd_plans.weight(n, groups, rows, channels, size, out, padding)
+    if cpu.amx():
+        from . import tile_plans
+
+        if tile_plans.serves_weight(dtype, n, rows, channels, int(np.prod(kernel)), out):
+            return tile_plans.weight(n, groups, rows, channels, size, out, stride,
+                                     _offsets(kernel, padding, dilation))
+    return None
 
 
 @lru_cache(512)

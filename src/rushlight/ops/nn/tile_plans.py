@@ -7,6 +7,8 @@ from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _
 
 _FEWEST_ROWS = _LEAST_DEPTH = 64        # fewer don't pay for splitting the columns
 _FEWEST_PIXELS = 128
+_FEWEST_GRADIENTS = 96                  # rows of a gradient, whose columns have to be turned as well
+_PARTIAL = 16 << 20                     # bytes of the sums of bins
 
 
 def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
@@ -71,3 +73,42 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         ], np.int64)
         found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
     return found
+
+
+def serves_weight(dtype, n, rows, channels, taps, grid):
+    """Whether the gradient of weights of this shape is made on tiles."""
+    length = int(np.prod(grid))
+    if not cpu.amx() or dtype != "float32" or rows < _FEWEST_GRADIENTS or n * length < 8 * _FEWEST_PIXELS:
+        return False
+    return channels * taps >= _LEAST_DEPTH and min(n, 16) * length * taps <= _MOST_ENTRIES and _tiles() is not None
+
+
+def weight(n, groups, rows, channels, source, grid, steps, offsets):
+    """The Plan of dw from x (n, groups channels, *source) and g (n, groups rows, *grid)."""
+    from ...compiler.templates import conv_gather, conv_tile, conv_weight_tiles
+
+    tiles = _tiles()
+    item, lanes = 4, conv_tile.lanes_of("float")
+    length, plane = int(np.prod(grid)), int(np.prod(source))
+    depth = channels * int(np.prod([len(o) for o in offsets]))
+    unit = max((g for g in range(1, 17) if n % g == 0), key=lambda g: (round(
+        g * length / (-(-g * length // lanes) * lanes), 2), -g))
+    pixels = Pixels(unit, grid, steps, offsets, source, groups * channels * plane, lanes, item, 1)
+    ones = ((0,),) * len(grid)
+    gs = Pixels(unit, grid, (1,) * len(grid), ones, grid, groups * rows * length, lanes, item, 1)
+    moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, length, item)
+    total = n // unit * pixels.vectors
+    # Packed gradients of a block of pixels take at most half of the second-level cache.
+    panels = -(-rows // tiles.block)
+    block = 2 * max(4, min(8, cpu.caches().l2 // 2 // (panels * tiles.step_bytes)))
+    bins = max(1, min(16, -(-total // block), _PARTIAL // (groups * rows * depth * item)))
+    block = _split(-(-total // bins), block)
+    parts = max(1, min(-(-depth // tiles.block), -(-16 // (bins * groups))))
+    words = np.array([
+        conv_gather.address("float", pixels.kind), conv_gather.address("float", 1), *pixels.words(moves),
+        *gs.words(g_moves), groups, rows, depth, parts, bins, n // unit, pixels.vectors, block,
+        unit * groups * channels * plane * item, channels * plane * item,
+        unit * groups * rows * length * item, rows * length * item,
+    ], np.int64)
+    partial = groups * bins * rows * depth if bins > 1 else 0
+    return Plan(words, (pixels, gs, moves, g_moves), conv_weight_tiles.kernel(tiles), partial)
