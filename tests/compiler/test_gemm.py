@@ -378,3 +378,58 @@ def test_many_terms_in_parts(m, n, k):
             bits.clear()
             # Parts of the sum keep the error far below that of one long sum.
             assert (abs(c - value) <= 600 * 2.0**-24 * size).all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "c8"])
+@pytest.mark.parametrize("m, n, k", [(1, 1, 9), (5, 40, 30), (60, 1, 30), (2, 600, 300), (40, 50, 60), (90, 300, 700),
+                                     (9, 20, 6000)])
+def test_adding_another_matrix(m, n, k, dtype):
+    a, b = operand(m, k, dtype, "rows"), operand(k, n, dtype, "rows")
+    a, b = (10 * a).astype(dtype), (10 * b).astype(dtype)
+    wide = {"f": "f8", "i": "i8", "c": "c16"}[a.dtype.kind]
+    beta = 3 if dtype == "i8" else -0.5
+    for d in ((10 * operand(m, n, dtype, "rows")).astype(dtype), a[:1, :1] * np.ones((1, n), dtype)):
+        c = np.full((m, n), 7, dtype)
+        g.gemm(c, a, b, None, 2, False, d, beta)
+        value = 2 * (a.astype(wide) @ b.astype(wide)) + (d.astype(wide) * beta).astype(wide)
+        size = 2 * (abs(a).astype("f8") @ abs(b).astype("f8")) + abs(d)
+        eps = 0 if dtype == "i8" else 2 * np.finfo(dtype).eps
+        assert (abs(c - value) <= (k + 4) * eps * size).all()
+    a3, d3 = np.stack([a, a + 1, a]), np.stack([d * np.ones((m, 1), dtype)] * 3)
+    d3[1] += 1
+    c = np.empty((3, m, n), dtype)
+    for left, added in ((a3, d3), (a3, d3[:1]), (a, d3), (a3, d)):
+        g.gemm(c, left, b, None, 1, False, added, 1)
+        value = left.astype(wide) @ b.astype(wide) + added
+        size = abs(left).astype("f8") @ abs(b).astype("f8") + abs(added)
+        assert (abs(c - value) <= (k + 4) * eps * size).all()
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_sixteen_bit_sums_with_another_matrix_round_once(name):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    dtype = np.dtype(getattr(ml_dtypes, name, name))
+    a, b, d = (operand(40, 40, "f4", "rows").astype(dtype) for _ in range(3))
+    c = np.empty((40, 40), dtype)
+    g.gemm(c, a, b, None, 0.5, False, d, 3.0)
+    a, b, d = (x.astype("f8") for x in (a, b, d))
+    value, size = 0.5 * (a @ b) + 3 * d, 0.5 * (abs(a) @ abs(b)) + 3 * abs(d)
+    rounding = 2.0 ** (-8 if name == "bfloat16" else -11)
+    assert (abs(c.astype("f8") - value) <= rounding * abs(value) + 44 * 2.0**-24 * size + 2.0**-25).all()
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 5, 8, 13, 16])
+def test_few_rows_with_a_large_matrix(m):
+    for k, n, dtype in ((1030, 1100, "f4"), (700, 5000, "f4"), (515, 2050, "f8")):
+        a, b, bias = operand(m, k, dtype, "rows"), operand(k, n, dtype, "rows"), operand(1, n, dtype, "rows")[0]
+        c = np.full((m, n), np.nan, dtype)
+        g.gemm(c, a, b)
+        assert_product(c, a, b)
+        one = np.empty_like(c)
+        before = threadpool.get_num_threads()
+        threadpool.set_num_threads(1)
+        g.gemm(one, a, b)
+        threadpool.set_num_threads(before)
+        np.testing.assert_array_equal(c, one)
+        g.gemm(c, a, b, bias, 0.5)
+        assert_product(c, a, b, bias=bias, alpha=0.5)

@@ -97,7 +97,7 @@ def test_strips_one_by_one_give_the_same_bits():
 
 # Shapes that take each of the driver's ways.
 WAYS = [(1, 1, 1), (1, 50, 70), (3, 129, 5), (9, 40, 64), (50, 1, 30), (50, 1, 0), (30, 40, 50), (70, 90, 600),
-        (300, 260, 500), (20, 40, 9000)]
+        (300, 260, 500), (20, 40, 9000), (2, 600, 300)]
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

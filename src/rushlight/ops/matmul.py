@@ -13,7 +13,7 @@ from ..tensor.tensor import Tensor
 from .copy import copy_array
 from .dispatch import primitive
 from .out import with_out
-from .products import _kernels, batched, kernel_for, mm2, multiply, scaled
+from .products import _kernels, added, batched, kernel_for, mm2, multiply, scaled
 from .registry import public
 from .views import expanded
 
@@ -442,6 +442,9 @@ def _addmm(c, a, b, beta, alpha):
             call(out, a, b, c)
             return out
     d = a.dtype
+    out = alloc((m, n), d)
+    if added(out, a, b, c, beta, alpha) is not None:
+        return out
     if d.itemsize == 2 and d.kind not in "iu" and beta not in (0, 1):
         # beta * c must not be rounded by itself: 16-bit floats are rounded once, at the end.
         wide = np.dtype(np.float32)
@@ -472,8 +475,11 @@ def addmm(input, mat1, mat2, *, beta=1, alpha=1):
            vjp={**_PRODUCT, "mat": lambda g, vec, alpha: _scaled(g.unsqueeze(1) * _conj(vec), alpha),
                 "vec": lambda g, mat, alpha: _scaled(_mv_adjoint(mat, g), alpha)})
 def _addmv(c, a, v, beta, alpha):
-    out = _into(c, (a.shape[0],), beta, a.dtype)
-    _accumulate(out[:, None], a, v[:, None], alpha)
+    out = alloc((a.shape[0],), a.dtype)
+    # The transposed product has one row: its elements, and those of `c`, are adjacent.
+    if added(out[None], v[None], a.T, c, beta, alpha) is None:
+        out = _into(c, out.shape, beta, a.dtype)
+        _accumulate(out[:, None], a, v[:, None], alpha)
     return out
 
 
@@ -496,7 +502,10 @@ def addmv(input, mat, vec, *, beta=1, alpha=1):
            vjp={**_PRODUCT, "batch1": lambda g, batch2, alpha: _scaled(_nt(g, batch2), alpha),
                 "batch2": lambda g, batch1, alpha: _scaled(_tn(batch1, g), alpha)})
 def _baddbmm(c, a, b, beta, alpha):
-    out = _into(c, (a.shape[0], a.shape[1], b.shape[2]), beta, a.dtype)
+    out = alloc((a.shape[0], a.shape[1], b.shape[2]), a.dtype)
+    if added(out, a, b, c, beta, alpha) is not None:
+        return out
+    out = _into(c, out.shape, beta, a.dtype)
     if a.shape[2] and out.size:
         if kernel_for(a.dtype) is None:
             for k in range(a.shape[0]):
@@ -522,7 +531,15 @@ def baddbmm(input, batch1, batch2, *, beta=1, alpha=1):
            vjp={**_PRODUCT, "batch1": lambda g, batch2, alpha: _scaled(_nt(g, batch2), alpha),
                 "batch2": lambda g, batch1, alpha: _scaled(_tn(batch1, g), alpha)})
 def _addbmm(c, a, b, beta, alpha):
-    out = _into(c, (a.shape[1], b.shape[2]), beta, a.dtype)
+    shape, d = (a.shape[1], b.shape[2]), a.dtype
+    if d.itemsize == 2 and d.kind not in "iu":
+        # Rounded once, after all products.
+        wide = np.dtype(np.float32)
+        return _addbmm_into(_into(c.astype(wide), shape, beta, wide), a.astype(wide), b.astype(wide), alpha).astype(d)
+    return _addbmm_into(_into(c, shape, beta, d), a, b, alpha)
+
+
+def _addbmm_into(out, a, b, alpha):
     for k in range(a.shape[0]):
         _accumulate(out, a[k], b[k], alpha)
     return out

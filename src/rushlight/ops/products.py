@@ -67,6 +67,35 @@ def scaled(a, alpha):
     return a, alpha
 
 
+def added(out, a, b, c, beta, alpha):
+    """``out = beta * c + alpha * a @ b`` for matrices or batches of them, `c` broadcast; None if no kernel does that.
+
+    A beta of 0 leaves `c` alone: its values don't matter.
+    """
+    call = kernel_for(out.dtype)
+    if call is None:
+        return None
+    a, alpha = scaled(a, alpha)
+    if beta == 0:
+        call(out, a, b, None, alpha)
+        return out
+    from ..compiler.templates.gemm import adds
+    if type(beta) is complex:
+        if beta.imag:
+            return None
+        beta = beta.real
+    n = out.shape[-1]
+    if c.ndim > out.ndim or not adds(out.dtype) or n > 1 and (
+            not c.ndim or c.shape[-1] != n or c.strides[-1] != out.itemsize):
+        return None
+    if c.ndim < 2 or c.ndim < out.ndim and c.ndim != 2:
+        c = c.reshape((1,) * (2 - c.ndim) + c.shape)
+    if c.shape[-1] != n:
+        return None
+    call(out, a, b, None, alpha, False, c, beta)
+    return out
+
+
 def batched(a, b, into=None, alpha=1, accumulate=False):
     """Products over broadcast leading dimensions, ``into`` an array of the result's shape if given."""
     batch = a.shape[:-2]

@@ -1,8 +1,8 @@
 """Matrix products of arrays of floats, complex numbers and integers by generated code.
 
-    gemm(out, a, b, bias=None, alpha=1, accumulate=False) -> None
+    gemm(out, a, b, bias=None, alpha=1, accumulate=False[, d, beta]) -> None
 
-        out = alpha * a @ b  (+ bias)  (+ out when accumulate)
+        out = alpha * a @ b  (+ bias)  (+ out when accumulate, or beta * d where ``adds(dtype)``)
 
     ``out`` (m, n), (batch, m, n) or (outer, batch, m, n): rows of adjacent elements. ``a`` (m, k),
     ``b`` (k, n), any strides (so ``w.T`` is free), or of out's rank with leading dimensions of
@@ -14,10 +14,10 @@
     kernel(dtype) -> builtin function
         The same for one dtype, positional arguments only; about 0.1 us of overhead.
     gemm_address(dtype) -> int
-        C ABI ``int32 gemm(int64 *job)``, see ``gemm_driver.FIELDS``; needs no GIL. Ignores the fields
-        ``row_bias``, ``finish`` and ``context``.
+        C ABI ``int32 gemm(int64 *job)``, see ``gemm_driver.FIELDS``; needs no GIL.
     fused_address(dtype) -> int
-        The same with those fields; float32, float64, int32, int64.
+        ``int32 gemm_fused(int64 *job)``, with biases of rows and finishing functions; float32, float64,
+        int32, int64. The driver's ``gemm_added`` is in ``vectors(name)``.
     strips(dtype) -> Strips(mr, nr, pack_rows, pack_columns, multiply)
         Sizes and C ABI addresses for templates that pack operands themselves, see ``gemm_strips``;
         the same dtypes.
@@ -61,13 +61,13 @@ def _names():
     return (*_ELEMENTS, *(name for name in _INNER if name != "float16"))
 
 
-def gemm(out, a, b, bias=None, alpha=1, accumulate=False) -> None:
-    """``out = alpha * a @ b (+ bias) (+ out)``; see the module's text."""
+def gemm(out, a, b, bias=None, alpha=1, accumulate=False, *added) -> None:
+    """``out = alpha * a @ b (+ bias) (+ out or beta * d)``; see the module's text."""
     try:
         call = _kernels[out.dtype][0]
     except KeyError:
         call = kernel(out.dtype)
-    call(out, a, b, bias, alpha, accumulate)
+    call(out, a, b, bias, alpha, accumulate, *added)
 
 
 def kernel(dtype):
@@ -107,8 +107,10 @@ def _load(dtype):
     if dtype.name in _INNER:
         imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
         imports["rl_inner"] = _pairs_address() if _pairs(dtype.name) else gemm_address(_INNER[dtype.name])
+        if dtype.kind == "c":
+            imports["rl_inner"] = vectors(_INNER[dtype.name])["rl_gemm_added"]
         addresses = _code(dtype.name, dtype.num, ["rl_gemm", "rl_call"], imports)
-        if dtype.name == "bfloat16" and cpu.amx():
+        if not adds(dtype):
             addresses = _route().half(addresses, dtype.num)
     else:
         addresses = _real(dtype.name)
@@ -117,20 +119,23 @@ def _load(dtype):
     return found
 
 
-@cache
+def adds(dtype) -> bool:
+    """Whether the kernel takes ``d`` and ``beta``: tiles of AMX don't."""
+    return not (cpu.amx() and dtype.name in ("float32", "bfloat16"))
+
+
 def _real(name):
     """Addresses of the functions of a dtype with kernels of its own."""
     found = vectors(name)
     return _route().real(found) if name == "float32" and cpu.amx() else found
 
 
-@cache
 def vectors(name) -> dict:
     """The same by vectors, even where there are tiles."""
     if name not in _ELEMENTS:
         raise TypeError(f"gemm: no kernel of its own for {name}")
     imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
-    exports = ["rl_gemm", "rl_call", "rl_gemm_fused", *_STRIPS]
+    exports = ["rl_gemm", "rl_call", "rl_gemm_fused", "rl_gemm_added", *_STRIPS]
     return _code(name, np.dtype(name).num, exports, imports)
 
 
@@ -182,17 +187,17 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     if name.startswith("complex"):
         driver = ComplexDriver(_ELEMENTS[_INNER[name]], vector_bytes, triple)
         module = driver.write()
-        write_entry(module, 2 * driver.item, "rl", type_num)
+        write_entry(module, 2 * driver.item, "rl", type_num, added=True)
         return module.text()
     if name in _INNER:
         driver = HalfDriver(name, vector_bytes // 4, triple, _pairs(name))
         module = driver.write()
-        write_entry(module, driver.item, "rl", type_num, "int" in name)
+        write_entry(module, driver.item, "rl", type_num, "int" in name, True)
         return module.text()
     fused = cpu.has("fma") or cpu.machine() == "aarch64"
     pairs, registers = name == "pairs", _registers(vector_bytes)
     shape = Shape(_ELEMENTS.get(name, "float"), vector_bytes, registers, fused, pairs)
-    module = Driver(shape, Tuning(shape, caches.l1d, caches.l2), triple, "rl").write()
+    module = Driver(shape, Tuning(shape, caches.l2), triple, "rl").write()
     if not pairs:
-        write_entry(module, shape.item, "rl", type_num, "int" in name)
+        write_entry(module, shape.item, "rl", type_num, "int" in name, True)
     return module.text()

@@ -7,12 +7,12 @@ read so, every row p of B becomes two rows of reals, b[p] and i b[p]:
 
 so C comes as it lies in memory from one real product with 2k terms: the four multiplications of the
 definition, none saved at the cost of accuracy. Only B is rewritten, and A where its columns aren't adjacent.
-The generated ``int32 rl_gemm(int64 *job)`` has the contract of ``gemm_driver.gemm``, with a real alpha, and
-calls the real product, imported as ``rl_inner``.
+The generated ``int32 rl_gemm_added(int64 *job)`` has the contract of ``gemm_driver``, with real alpha and
+factor and without row_bias and finish, and calls the real product, imported as ``rl_inner``.
 """
 
 from rushlight.compiler.codegen.builder import Module, Value
-from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job
+from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, write_plain
 
 # A copy of ``blocks`` matrices of rows x columns, each row followed by i times itself if ``doubled``.
 EXPAND = "to from rows columns row_stride column_stride block_stride blocks per_tile doubled".split()
@@ -121,14 +121,17 @@ class ComplexDriver:
             own.set(a_batch=step, a_row=k * (2 * item))
         f.store(job.c, own._at("c"))
         f.store(job.bias, own._at("bias"))
+        f.store(job.d, own._at("d"))
         own.set(outer=1, a_outer=0, b_outer=0, c_outer=0, batch=batch, m=m, n=n * 2, k=k * 2, c_batch=job.c_batch,
-                c_row=job.c_row, alpha=job.alpha, beta=job.beta)
+                c_row=job.c_row, alpha=job.alpha, factor=job.factor, d_outer=0, d_batch=job.d_batch, d_row=job.d_row,
+                row_bias=0, finish=0, context=0)
         failed = f.call("i32", "rl_inner", own.pointer)
         f.call("void", "rl_free", block)
         f.ret(failed)
 
     def _entry(self):
-        f = self.module.function("rl_gemm", "i32", [("ptr", "job")], attributes="nounwind")
+        write_plain(self.module, "rl", False)
+        f = self.module.function("rl_gemm_added", "i32", [("ptr", "job")], attributes="nounwind")
         job = _Job(f, f.args[0])
         with f.range(job.outer):
             failed = f.call("i32", "one", job.pointer)
@@ -136,4 +139,6 @@ class ComplexDriver:
                 f.ret(failed)
             for name in "abc":
                 f.store(getattr(job, name) + getattr(job, f"{name}_outer"), job._at(name))
+            d = job.d
+            f.store(f.select(d.eq(0), d, d + job.d_outer), job._at("d"))
         f.ret(f.value(0, "i32"))

@@ -1,14 +1,15 @@
 """The matrix product around its micro-kernels: packing, tiles of C, parallel tasks.
 
-A product is described by an array of int64, ``FIELDS``; the generated ``int32 gemm_fused(int64 *job)``
-(and ``gemm``, which sets ``row_bias`` and ``finish`` to 0 for the caller) computes
+A product is described by an array of int64, ``FIELDS``; the generated ``int32 gemm_added(int64 *job)``
+computes
 
-    C[o, b] = alpha * A[o, b] @ B[o, b] (+ bias) (+ C[o, b] when beta is 1)
+    C[o, b] = alpha * A[o, b] @ B[o, b] (+ bias) (+ row_bias) (+ factor * D[o, b])
 
 for o < outer and b < batch, and returns 0, or 1 when memory for packing is refused. Strides are in
-bytes and arbitrary for A and B (0 broadcasts); C's columns are adjacent. ``alpha`` holds the bits
-of a double (of an int64 for integers), ``bias`` and ``row_bias`` the addresses of n and m adjacent
-elements or 0, added to each row and each column. ``finish``, unless it is 0, is the address of
+bytes and arbitrary for A and B (0 broadcasts); C's and D's columns are adjacent. D is null, C itself, or
+doesn't overlap C. ``alpha`` and ``factor`` hold the bits of doubles (of int64 for integers), ``bias`` and
+``row_bias`` the addresses of n and m adjacent elements or 0, added to each row and to each column.
+``finish``, unless it is 0, is the address of
 
     void finish(ptr context, ptr c, i64 c_row, i64 matrix, i64 row, i64 column, i64 rows, i64 columns)
 
@@ -16,8 +17,12 @@ called once for every piece of C when its sums are complete (c is the piece's fi
 o * batch + b): an activation, a residual, a conversion, while the piece is in the cache. The pieces are
 disjoint, may come in any order and from several threads.
 
+``gemm_fused`` is the same with C itself as D when ``beta`` isn't 0, without D when it is; ``gemm`` the same
+without row_bias and finish, too: callers needn't set the fields.
+
 The ways, by shape only (so an element's bits never depend on the number of threads):
 
+* few rows and a large B whose rows are contiguous: B read once in long pieces (``gemm_lines``);
 * few elements of C and many k's: the k's in parts (``gemm_split``), each part by one of the next;
 * both operands contiguous along k and few rows: dot products, nothing packed;
 * few rows, or all of B small: the tile kernels read A and B where they are, if B's rows are
@@ -28,9 +33,12 @@ The ways, by shape only (so an element's bits never depend on the number of thre
   in the first-level cache and the strips of B in the second.
 """
 
+import struct
+
 from rushlight.compiler.codegen.builder import Module, Value
-from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, tile_kernel
-from rushlight.compiler.templates.gemm_pack import pack
+from rushlight.compiler.templates import gemm_lines
+from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, long_dot_kernel, tile_kernel
+from rushlight.compiler.templates.gemm_pack import GROUP, pack, pack_strips
 from rushlight.compiler.templates.gemm_split import wanted, write_split
 from rushlight.compiler.templates.gemm_strips import write_strips
 
@@ -38,24 +46,24 @@ from rushlight.compiler.templates.gemm_strips import write_strips
 FIELDS = (
     "outer batch m n k a a_outer a_batch a_row a_col b b_outer b_batch b_row b_col "
     "c c_outer c_batch c_row bias alpha beta row_bias finish context "
-    "matrix height panels strips k_block k_blocks pack_a pack_b packed_a packed_b tile_panels tile_strips "
-    "row_tiles width slab_begin slab_end serial parts part_k chunk partial"
+    "matrix d d_outer d_batch d_row factor height panels strips k_block k_blocks pack_a pack_b packed_a packed_b "
+    "tile_panels tile_strips row_tiles width slab_begin slab_end serial parts part_k chunk partial"
 ).split()
 INDEX = {name: i for i, name in enumerate(FIELDS)}
-SIZE = 48  # int64 of a job, with room
+SIZE = 56  # int64 of a job, with room
 
-_POINTERS = ("a", "b", "c", "bias", "row_bias", "finish", "context", "packed_a", "packed_b", "partial")
+_POINTERS = ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b", "partial")
 TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
 
 
 class Tuning:
     """Sizes that depend on the CPU's caches and the element size."""
 
-    def __init__(self, shape: Shape, l1: int, l2: int):
+    def __init__(self, shape: Shape, l2: int):
         item = shape.item
-        # A panel of A takes at most about two thirds of the first-level cache ...
-        self.k_block = max(128, min(512, (l1 * 2 // 3) // (shape.mr * item) // 16 * 16))
-        # ... and the strips of a tile at most half of the second level.
+        # A strip of B takes at most a sixteenth of the second-level cache, the strips of a tile half. A panel
+        # of A may be larger than the first-level cache: it is read slowly and in order.
+        self.k_block = max(128, min(512, l2 // 16 // (shape.nr * item) // 16 * 16))
         self.tile_strips = max(1, min(8, l2 // 2 // (self.k_block * shape.nr * item)))
         self.tile_panels = 4
         self.slab_bytes = 64 << 20
@@ -91,6 +99,23 @@ class _Job:
             self.f.store(self.f.value(value), self._at(name))
 
 
+def write_plain(module, prefix, integer):
+    """Add ``{prefix}_gemm_fused`` and ``{prefix}_gemm``, which call ``{prefix}_gemm_added``."""
+    f = module.function(f"{prefix}_gemm", "i32", [("ptr", "job")], attributes="nounwind")
+    _Job(f, f.args[0]).set(row_bias=0, finish=0, context=0)
+    f.ret(f.call("i32", f"{prefix}_gemm_fused", f.args[0]))
+    f = module.function(f"{prefix}_gemm_fused", "i32", [("ptr", "job")], attributes="nounwind")
+    job = _Job(f, f.args[0])
+    job.set(d_outer=job.c_outer, d_batch=job.c_batch, d_row=job.c_row, factor=one(integer))
+    f.store(f.select(job.beta.eq(0), Value(f, "null", "ptr"), job.c), job._at("d"))
+    f.ret(f.call("i32", f"{prefix}_gemm_added", job.pointer))
+
+
+def one(integer):
+    """The bits of a factor of 1."""
+    return 1 if integer else struct.unpack("q", struct.pack("d", 1.0))[0]
+
+
 class Driver:
     """Writes the module of one element type."""
 
@@ -110,12 +135,14 @@ class Driver:
             tile_kernel(m, shape, rows, shape.wide, True, f"wide{rows}")
         for rows in range(1, shape.dot_rows + 1):
             dot_kernel(m, shape, rows, f"dot{rows}")
+        long_dot_kernel(m, shape, "long_dot")
         self._table("edge", shape.mr, "edge")
         self._table("full", shape.mr, "edge" if shape.free_masks else "full")
         self._table("narrow", shape.mr, "narrow")
         self._table("wide", shape.wide_rows, "wide")
         self._table("dot", shape.dot_rows, "dot")
         pack(m, shape)
+        pack_strips(m, shape)
         m.globals.append("@zero = internal constant i64 0")
         self._pack_task()
         self._tile_task()
@@ -138,11 +165,25 @@ class Driver:
     def _kernel(self, f, table, rows):
         return f.load("ptr", Value(f, f"@{table}_table", "ptr") + (rows - 1) * 8)
 
-    def _alpha(self, f, job):
+    def _number(self, f, bits):
+        """alpha or beta as an element."""
         if self.shape.element[0] == "i":
-            return job.alpha.cast("trunc", "i32") if self.shape.item == 4 else job.alpha
-        alpha = job.alpha.cast("bitcast", "double")
-        return alpha if self.shape.item == 8 else alpha.cast("fptrunc", "float")
+            return bits.cast("trunc", "i32") if self.shape.item == 4 else bits
+        number = bits.cast("bitcast", "double")
+        return number if self.shape.item == 8 else number.cast("fptrunc", "float")
+
+    def _alpha(self, f, job):
+        return self._number(f, job.alpha)
+
+    def _added(self, f, job, row, column, first=None):
+        """(address, row stride, factor) of what is added to C's element: D, or C after the first block of k's."""
+        d, step, beta = job.d, job.d_row, self._number(f, job.factor)
+        at = f.select(d.ne(0), d + (row * step + column * self.shape.item), Value(f, "null", "ptr"))
+        if first is None:
+            return at, step, beta
+        c = job.c + (row * job.c_row + column * self.shape.item)
+        return (f.select(first, at, c), f.select(first, step, job.c_row),
+                f.select(first, beta, f.value(1, self.shape.element)))
 
     def _rows_of_bias(self, f, job, row, wanted=None):
         """(address, step) of the biases of the rows from ``row`` on; of zero where there are none."""
@@ -171,36 +212,37 @@ class Driver:
         return m * n * k + (m * n + m * k + k * n) * 4
 
     def _pack_task(self):
-        """Tile t: strip t of B, then panel t - strips of A, for the k's of the slab."""
+        """Tile t: a group of strips of B, then of panels of A, for the k's of the slab."""
         f = self.module.function("pack_task", "void", TASK, "internal", "nounwind")
         job = _Job(f, f.args[0])
         item, nr = self.shape.item, job.width
         begin, end = job.slab_begin, job.slab_end
         block, height, k = job.k_block, job.height, job.k
-        b_strips = f.select(job.pack_b.ne(0), job.strips, f.value(0))
+        b_groups = f.select(job.pack_b.ne(0), self._groups(f, job.strips), f.value(0))
         with f.range(f.args[1], f.args[2]) as t:
             with f.range(begin, end, step=block) as p:
                 depth = f.minimum(block, f.minimum(end, k) - p)
-                with f.if_else(t < b_strips) as (of_b, of_a):
+                with f.if_else(t < b_groups) as (of_b, of_a):
                     with of_b:
-                        first = t * nr
-                        src = job.b + (first * job.b_col + p * job.b_row)
-                        at = ((p - begin) * job.strips + t * depth) * (nr * item)
+                        strip = t * GROUP
+                        first, last = strip * nr, f.minimum((strip + GROUP) * nr, job.n)
+                        at = ((p - begin) * job.strips + strip * depth) * (nr * item)
                         f.call(
-                            "void", "pack", src, job.b_col, job.b_row, depth,
-                            f.minimum(nr, job.n - first), nr,
-                            job.packed_b + at,
+                            "void", "pack_strips", job.b + (first * job.b_col + p * job.b_row), job.b_col,
+                            job.b_row, depth, last - first, nr, job.packed_b + at,
                         )  # fmt: skip
                     with of_a:
-                        panel = t - b_strips
-                        first = panel * height
-                        src = job.a + (first * job.a_row + p * job.a_col)
+                        panel = (t - b_groups) * GROUP
+                        first, last = panel * height, f.minimum((panel + GROUP) * height, job.m)
                         at = ((p - begin) * job.panels + panel * depth) * height * item
                         f.call(
-                            "void", "pack", src, job.a_row, job.a_col, depth,
-                            f.minimum(height, job.m - first), height, job.packed_a + at,
+                            "void", "pack_strips", job.a + (first * job.a_row + p * job.a_col), job.a_row,
+                            job.a_col, depth, last - first, height, job.packed_a + at,
                         )  # fmt: skip
         f.ret()
+
+    def _groups(self, f, count):
+        return (count + (GROUP - 1)).udiv(GROUP)
 
     def _tile_task(self):
         """Tile t of C: a block of panels by a block of strips, over the k's of the slab."""
@@ -227,7 +269,6 @@ class Driver:
             with f.range(begin, end, step=block) as p:
                 depth = f.minimum(block, f.minimum(end, k) - p)
                 start = p.eq(0)
-                beta = f.select(start, job.beta, f.value(1))
                 offset = p - begin
                 with f.range(first_panel, last_panel) as panel:
                     row = panel * height
@@ -239,6 +280,7 @@ class Driver:
                     )
                     c = job.c + row * c_row
                     rbias, rstep = self._rows_of_bias(f, job, row, start)
+                    d, drs, beta = self._added(f, job, row, f.value(0), start)
                     kernels = {
                         name: self._kernel(f, name, rows) for name in ("full", "edge", "narrow")
                     }
@@ -262,7 +304,8 @@ class Driver:
                         )
                         f.call(
                             "void", kernel, depth, a, kernel_a_row, kernel_a_col, b, kernel_b_row,
-                            c + column * item, c_row, left, beta, here, rbias, rstep, alpha,
+                            c + column * item, c_row, left,
+                            f.select(d.eq(0), d, d + column * item), drs, here, rbias, rstep, alpha, beta,
                         )  # fmt: skip
             with f.if_(end >= k):
                 row, column = first_panel * height, first_strip * nr
@@ -271,7 +314,7 @@ class Driver:
         f.ret()
 
     def _strip_task(self):
-        """Tile t: one strip of C and a block of panels; packs its part of B on the stack.
+        """Tile t: ``tile_strips`` strips of C and a block of panels; packs its part of B on the stack.
 
         What another core has packed is slow to read, so products of few rows don't share.
         """
@@ -279,44 +322,45 @@ class Driver:
         item, nr = shape.item, shape.nr
         f = self.module.function("strip_task", "void", TASK, "internal", "nounwind")
         job = _Job(f, f.args[0])
-        packed = f.buffer(tuning.k_block * nr * item)
+        packed = f.buffer(GROUP * tuning.k_block * nr * item)
         height, panels, m, n, k = job.height, job.panels, job.m, job.n, job.k
-        block, row_tiles, tile_panels = job.k_block, job.row_tiles, job.tile_panels
+        block, row_tiles, tile_panels, width = job.k_block, job.row_tiles, job.tile_panels, job.tile_strips * nr
         a_row, a_col, b_row, b_col, c_row = job.a_row, job.a_col, job.b_row, job.b_col, job.c_row
         alpha, bias, null = self._alpha(f, job), job.bias, Value(f, "null", "ptr")
         with f.range(f.args[1], f.args[2]) as t:
-            column = t.udiv(row_tiles) * nr
+            first = t.udiv(row_tiles) * width
+            last = f.minimum(first + width, n)
             first_panel = t.urem(row_tiles) * tile_panels
             last_panel = f.minimum(first_panel + tile_panels, panels)
-            left = n - column
-            here_bias = f.select(bias.ne(null), bias + column * item, null)
             with f.range(0, job.slab_end, step=block) as p:
                 depth = f.minimum(block, k - p)
                 start = p.eq(0)
-                beta = f.select(start, job.beta, f.value(1))
-                here = f.select(start, here_bias, null)
                 f.call(
-                    "void", "pack", job.b + (column * b_col + p * b_row), b_col, b_row, depth,
-                    f.minimum(f.value(nr), left), f.value(nr), packed,
+                    "void", "pack_strips", job.b + (first * b_col + p * b_row), b_col, b_row, depth,
+                    last - first, f.value(nr), packed,
                 )  # fmt: skip
                 with f.range(first_panel, last_panel) as panel:
                     row = panel * height
                     rows = f.minimum(height, m - row)
-                    part = f.select(
-                        left > shape.lanes,
-                        self._kernel(f, "edge", rows),
-                        self._kernel(f, "narrow", rows),
-                    )
-                    kernel = f.select(left >= nr, self._kernel(f, "full", rows), part)
                     rbias, rstep = self._rows_of_bias(f, job, row, start)
-                    f.call(
-                        "void", kernel, depth, job.a + (row * a_row + p * a_col), a_row, a_col,
-                        packed, f.value(nr * item), job.c + (row * c_row + column * item), c_row,
-                        left, beta, here, rbias, rstep, alpha,
-                    )  # fmt: skip
+                    with f.range(first, last, step=nr) as column:
+                        left = n - column
+                        part = f.select(
+                            left > shape.lanes,
+                            self._kernel(f, "edge", rows),
+                            self._kernel(f, "narrow", rows),
+                        )
+                        kernel = f.select(left >= nr, self._kernel(f, "full", rows), part)
+                        here = f.select(start & bias.ne(null), bias + column * item, null)
+                        d, drs, beta = self._added(f, job, row, column, start)
+                        f.call(
+                            "void", kernel, depth, job.a + (row * a_row + p * a_col), a_row, a_col,
+                            packed + (column - first) * depth * item, f.value(nr * item),
+                            job.c + (row * c_row + column * item), c_row,
+                            left, d, drs, here, rbias, rstep, alpha, beta,
+                        )  # fmt: skip
             row = first_panel * height
-            self._finish(f, job, row, column, f.minimum(last_panel * height, m) - row,
-                         f.minimum(f.value(nr), left))
+            self._finish(f, job, row, first, f.minimum(last_panel * height, m) - row, last - first)
         f.ret()
 
     def _dot_task(self):
@@ -325,7 +369,7 @@ class Driver:
         f = self.module.function("dot_task", "void", TASK, "internal", "nounwind")
         job = _Job(f, f.args[0])
         m, n, k, bias, row_tiles, height = job.m, job.n, job.k, job.bias, job.row_tiles, job.height
-        a_row, c_row, beta, alpha = job.a_row, job.c_row, job.beta, self._alpha(f, job)
+        a_row, c_row, alpha = job.a_row, job.c_row, self._alpha(f, job)
         has_bias = bias.ne(Value(f, "null", "ptr"))
         with f.range(f.args[1], f.args[2]) as t:
             column = t.udiv(row_tiles) * shape.dots
@@ -336,10 +380,12 @@ class Driver:
             with f.range(first, last, step=shape.dot_rows) as row:
                 rows = f.minimum(f.value(shape.dot_rows), last - row)
                 rbias, rstep = self._rows_of_bias(f, job, row)
+                d, drs, beta = self._added(f, job, row, column)
+                kernel = f.select(n.eq(1) & rows.eq(1), Value(f, "@long_dot", "ptr"), self._kernel(f, "dot", rows))
                 f.call(
-                    "void", self._kernel(f, "dot", rows), k, job.a + row * a_row, a_row, b,
+                    "void", kernel, k, job.a + row * a_row, a_row, b,
                     job.b_col, job.c + (row * c_row + column * shape.item), c_row,
-                    n - column, beta, here, rbias, rstep, alpha,
+                    n - column, d, drs, here, rbias, rstep, alpha, beta,
                 )  # fmt: skip
             self._finish(f, job, first, column, last - first, f.minimum(f.value(shape.dots), n - column))
         f.ret()
@@ -360,6 +406,7 @@ class Driver:
             & (job.c_row.eq(item) | job.m.eq(1))
             & job.bias.eq(0)
             & job.finish.eq(0)
+            & (job.d.eq(0) | job.d_row.eq(item))
         )
         with f.if_(turnable):
             a, a_row, a_col, m = job.a, job.a_row, job.a_col, job.m
@@ -373,6 +420,8 @@ class Driver:
         small = self._cost(m, n, k) < tuning.parallel_work
         job.set(serial=f.emit("i64", f"zext i1 {(small | job.serial.ne(0)).name} to i64"))
 
+        with f.if_(gemm_lines.wanted(self, f, job)):
+            f.ret(f.call("i32", "lines", job.pointer))
         with f.if_(wanted(self, f, job)):
             f.ret(f.call("i32", "split", job.pointer))
 
@@ -420,6 +469,8 @@ class Driver:
         split = f.minimum((m + 55).udiv(56), f.value(16).udiv(strips))
         split = f.minimum(f.select(split < 1, f.value(1), split), panels)
         tile_panels = f.select(own_b, (panels + split - 1).udiv(split), tile_panels)
+        group = f.select(adjacent & (strips >= 8 * GROUP), f.value(GROUP), f.value(1))
+        tile_strips = f.select(own_b, group, tile_strips)
         row_tiles = (panels + tile_panels - 1).udiv(tile_panels)
         col_tiles = (strips + tile_strips - 1).udiv(tile_strips)
         job.set(
@@ -431,7 +482,7 @@ class Driver:
         )  # fmt: skip
         tiles = row_tiles * col_tiles
         with f.if_(own_b):
-            self._parallel(f, "strip_task", job, row_tiles * strips)
+            self._parallel(f, "strip_task", job, tiles)
             f.ret(f.value(0, "i32"))
         with f.if_(~pack_b):
             self._parallel(f, "tile_task", job, tiles)
@@ -449,7 +500,7 @@ class Driver:
         base = f.load("ptr", block)
         f.store(base, job._at("packed_b"))
         f.store(base + strips * slab * nr * item, job._at("packed_a"))
-        copies = strips + f.select(pack_a, panels, f.value(0))
+        copies = self._groups(f, strips) + f.select(pack_a, self._groups(f, panels), f.value(0))
         position = f.var("i64", 0)
         with f.loop() as loop:
             now = position.get()
@@ -493,15 +544,13 @@ class Driver:
         f.store(job.a + (job.a_outer * o + job.a_batch * b), own._at("a"))
         f.store(job.b + (job.b_outer * o + job.b_batch * b), own._at("b"))
         f.store(job.c + (job.c_outer * o + job.c_batch * b), own._at("c"))
+        d = job.d
+        f.store(f.select(d.eq(0), d, d + (job.d_outer * o + job.d_batch * b)), own._at("d"))
 
     def _entry(self):
+        write_plain(self.module, self.prefix, self.shape.element[0] == "i")
         f = self.module.function(
-            f"{self.prefix}_gemm", "i32", [("ptr", "job")], attributes="nounwind"
-        )
-        _Job(f, f.args[0]).set(row_bias=0, finish=0, context=0)
-        f.ret(f.call("i32", f"{self.prefix}_gemm_fused", f.args[0]))
-        f = self.module.function(
-            f"{self.prefix}_gemm_fused", "i32", [("ptr", "job")], attributes="nounwind"
+            f"{self.prefix}_gemm_added", "i32", [("ptr", "job")], attributes="nounwind"
         )
         job = _Job(f, f.args[0])
         zero = f.value(0, "i32")
@@ -515,6 +564,7 @@ class Driver:
             & job.c_batch.eq(job.m * job.c_row)
             & job.row_bias.eq(0)
             & job.finish.eq(0)
+            & (job.d.eq(0) | job.d_batch.eq(job.m * job.d_row))
         )
         with f.if_(merges):
             job.set(m=job.m * job.batch, batch=1)

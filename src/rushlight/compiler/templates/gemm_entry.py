@@ -1,6 +1,6 @@
 """The matrix product as a CPython function on NumPy arrays: argument checks, the job, the GIL.
 
-``call(out, a, b[, bias[, alpha[, accumulate]]])`` reads ``PyArrayObject`` and ``PyArray_Descr``
+``call(out, a, b[, bias[, alpha[, accumulate[, d, beta]]]])`` reads ``PyArrayObject`` and ``PyArray_Descr``
 fields directly, so that a small product costs little more than its arithmetic. Everything unusual
 raises; nothing is converted.
 """
@@ -17,26 +17,26 @@ WRITEABLE = 0x400
 RELEASE_WORK = 500_000
 
 _MESSAGES = {
-    "count": ("PyExc_TypeError", "gemm() takes out, a, b, bias, alpha, accumulate"),
+    "count": ("PyExc_TypeError", "gemm() takes out, a, b, bias, alpha, accumulate, d, beta"),
     "type": ("PyExc_TypeError", "gemm: out, a, b and bias must be arrays of the kernel's dtype"),
     "rank": ("PyExc_ValueError", "gemm: out must be 2-D to 4-D, a and b 2-D or of out's rank"),
     "shape": ("PyExc_ValueError", "gemm: shapes must be out (m, n), a (m, k), b (k, n), bias (n)"),
     "layout": (
         "PyExc_ValueError",
-        "gemm: out must be writeable, with adjacent columns, bias adjacent",
+        "gemm: out must be writeable, with adjacent columns as d, bias adjacent",
     ),
     "memory": ("PyExc_MemoryError", "rushlight: can't allocate memory for packing in gemm"),
 }
 
 
-def write_entry(module, item, prefix, type_num, integer=False):
+def write_entry(module, item, prefix, type_num, integer=False, added=False):
     """Add ``PyObject *{prefix}_call(PyObject *self, PyObject **args, ssize_t n)`` to the module.
 
     ``item`` is the elements' size in bytes, ``type_num`` NumPy's number of their dtype; alpha is a float, or an
-    int of 64 bits for ``integer`` elements.
+    int of 64 bits for ``integer`` elements. ``added`` says that there is ``{prefix}_gemm_added``, which takes d.
     """
     entry = _Entry(module, item, prefix, type_num)
-    entry.integer = integer
+    entry.integer, entry.added = integer, added
     entry.write()
 
 
@@ -80,13 +80,43 @@ class _Entry:
         native = self.field(descr, BYTE_ORDER, "i8").ne(ord(">"))
         self.require(ours & native, "type")
 
+    def number(self, at):
+        """The factor at an address of arguments."""
+        f, null = self.f, Value(self.f, "null", "ptr")
+        convert = "PyLong_AsLongLong" if self.integer else "PyFloat_AsDouble"
+        factor = f.call("i64" if self.integer else "double", convert, f.load("ptr", at))
+        with f.if_(factor.eq(-1)):
+            with f.if_(f.call("ptr", "PyErr_Occurred").ne(null)):
+                f.ret(null)
+        return factor
+
+    def addend(self, d, rank, sizes, leading, put):
+        """Strides of D: sizes as out's, but for 1 in place of the rows or a leading size."""
+        f, (m, n) = self.f, sizes
+        nd = self.field(d, ND, "i32")
+        self.require(nd.eq(2) | nd.eq(rank), "rank")
+        last = nd.cast("sext", "i64") * 8
+        dims, strides = self.field(d, DIMS) + last, self.field(d, STRIDES) + last
+        rows = self.field(dims, -16, "i64")
+        self.require((rows.eq(m) | rows.eq(1)) & self.field(dims, -8, "i64").eq(n), "shape")
+        self.require(self.field(strides, -8, "i64").eq(self.item) | (n <= 1), "layout")
+        put(f.select(rows.eq(1), f.value(0), self.field(strides, -16, "i64")), "d_row")
+        for level, offset in (("batch", -24), ("outer", -32)):
+            step = f.var("i64", 0)
+            with f.if_(nd > (2 if level == "batch" else 3)):
+                size = self.field(dims, offset, "i64")
+                self.require(size.eq(1) | size.eq(leading[level]), "shape")
+                with f.if_(size.ne(1)):
+                    step.set(self.field(strides, offset, "i64"))
+            put(step.get(), f"d_{level}")
+
     def write(self):
         f = self.f = self.module.function(
             f"{self.prefix}_call", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")]
         )
         _, args, count = f.args
         null, none, item = Value(f, "null", "ptr"), self.symbol("_Py_NoneStruct"), self.item
-        self.require((count >= 3) & (count <= 6), "count")
+        self.require((count >= 3) & ((count <= 6) | count.eq(8 if self.added else 6)), "count")
         out, a, b = (f.load("ptr", args + 8 * i) for i in range(3))
         for array in (out, a, b):
             self.check_array(array)
@@ -148,17 +178,26 @@ class _Entry:
                 self.require(stride.eq(item) | (n <= 1), "layout")
                 bias.set(self.field(given, DATA))
         with f.if_(count > 4):
-            convert = "PyLong_AsLongLong" if self.integer else "PyFloat_AsDouble"
-            factor = f.call(number, convert, f.load("ptr", args + 32))
-            with f.if_(factor.eq(-1)):
-                with f.if_(f.call("ptr", "PyErr_Occurred").ne(null)):
-                    f.ret(null)
-            alpha.set(factor)
+            alpha.set(self.number(args + 32))
         with f.if_(count > 5):
             truth = f.call("i32", "PyObject_IsTrue", f.load("ptr", args + 40))
             with f.if_(truth < 0):
                 f.ret(null)
             beta.set(truth.cast("sext", "i64"))
+        if self.added:
+            factor, added = f.var(number, 1), f.var("ptr", null)
+            for level in ("row", "batch", "outer"):
+                put(f.load("i64", buffer + 8 * INDEX[f"c_{level}"]), f"d_{level}")
+            with f.if_(beta.get().ne(0)):
+                added.set(self.field(out, DATA))
+            with f.if_(count > 6):
+                d = f.load("ptr", args + 48)
+                self.check_array(d)
+                self.addend(d, rank, (m, n), leading, put)
+                added.set(self.field(d, DATA))
+                factor.set(self.number(args + 56))
+            put(added.get(), "d")
+            put(factor.get(), "factor")
         put(bias.get(), "bias")
         for name in ("row_bias", "finish", "context"):
             put(f.value(0), name)
@@ -169,7 +208,7 @@ class _Entry:
         release = m * n * k * leading["batch"] * leading["outer"] >= RELEASE_WORK
         with f.if_(release):
             state.set(f.call("ptr", "PyEval_SaveThread"))
-        failed.set(f.call("i32", f"{self.prefix}_gemm", buffer))
+        failed.set(f.call("i32", f"{self.prefix}_gemm_added" if self.added else f"{self.prefix}_gemm", buffer))
         with f.if_(release):
             f.call("void", "PyEval_RestoreThread", state.get())
         with f.if_(failed.get().ne(0)):

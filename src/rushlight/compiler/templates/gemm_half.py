@@ -1,8 +1,9 @@
 """Matrix products of narrow elements by those of wide ones: 16-bit floats and small integers.
 
-The generated ``int32 rl_gemm(int64 *job)`` has the contract of ``gemm_driver.gemm`` for bfloat16 or
-float16 elements (bias included), summed in float32 and rounded once, or for 8- and 16-bit integers,
-summed in int32 and cut, which is exact modulo their range. It calls a product imported as ``rl_inner``:
+The generated ``int32 rl_gemm_added(int64 *job)`` has the contract of ``gemm_driver``, but for row_bias and
+finish, for bfloat16 or float16 elements (bias included), summed in float32 and rounded once, or for 8- and
+16-bit integers, summed in int32 and cut, which is exact modulo their range. It calls a product imported as
+``rl_inner``:
 
 * the one of float32 or int32, for operands widened here. Widening keeps the direction in which an operand is
   contiguous, so the float32 product sees the same kind of layout;
@@ -13,11 +14,11 @@ Rounding is to nearest, ties to even; NaN stays NaN.
 """
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job
+from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, one, write_plain
 
 # A conversion of ``count`` blocks of rows x columns: strides in bytes, the wide side contiguous.
 CONVERT = (
-    "wide half rows columns row_stride column_stride block_stride blocks rows_per_tile"
+    "wide half rows columns row_stride column_stride block_stride blocks rows_per_tile factor"
 ).split()
 CONVERT_INDEX = {name: i for i, name in enumerate(CONVERT)}
 
@@ -84,10 +85,11 @@ class HalfDriver:
         quiet = bits.lshr(16) | 0x40
         f.store(f.select(value.isnan(), quiet, nearest).cast("trunc", "i16"), at, align=1)
 
-    def _widen(self, f, wide, half, lanes):
-        f.store(self._load_wide(f, half, lanes), wide, align=1)
+    def _widen(self, f, wide, half, lanes, factor):
+        x = self._load_wide(f, half, lanes)
+        f.store(x * (factor if lanes == 1 else f.splat(factor, lanes)), wide, align=1)
 
-    def _round(self, f, wide, half, lanes):
+    def _round(self, f, wide, half, lanes, factor):
         self._store_half(f, f.load(vector(self.wide, lanes), wide, align=1), half)
 
     def _task(self, name, one):
@@ -102,18 +104,21 @@ class HalfDriver:
         row_stride, block_stride = field("row_stride"), field("block_stride")
         per_tile = field("rows_per_tile")
         last = f.minimum(f.args[2] * per_tile, rows * field("blocks"))
+        factor = field("factor", "i64").cast("trunc", "i32") if self.wide == "i32" else field(
+            "factor", "double").cast("fptrunc", "float")
         whole = f.select(step.eq(self.item), columns & (-self.lanes), f.value(0))
         with f.range(f.args[1] * per_tile, last) as r:
             to = wide + r * columns * 4
             at = half + (r.udiv(rows) * block_stride + r.urem(rows) * row_stride)
             with f.range(0, whole, step=self.lanes) as i:
-                one(f, to + i * 4, at + i * self.item, self.lanes)
+                one(f, to + i * 4, at + i * self.item, self.lanes, factor)
             with f.range(whole, columns) as i:
-                one(f, to + i * 4, at + i * step, 1)
+                one(f, to + i * 4, at + i * step, 1, factor)
         f.ret()
 
     def _convert(self, f, task, **values):
         """Run a conversion, on the pool when it is worth it."""
+        values.setdefault("factor", f.value(one(self.wide == "i32")))
         rows, columns = values["rows"] * values["blocks"], values["columns"]
         self._run(f, task, CONVERT_INDEX, values, rows, columns, "rows_per_tile")
 
@@ -211,7 +216,8 @@ class HalfDriver:
 
     def _entry(self):
         self._one()
-        f = self.module.function("rl_gemm", "i32", [("ptr", "job")], attributes="nounwind")
+        write_plain(self.module, "rl", self.kind in _INTEGERS)
+        f = self.module.function("rl_gemm_added", "i32", [("ptr", "job")], attributes="nounwind")
         job = _Job(f, f.args[0])
         with f.range(job.outer):
             failed = f.call("i32", "one", job.pointer)
@@ -219,6 +225,8 @@ class HalfDriver:
                 f.ret(failed)
             for name in "abc":
                 f.store(getattr(job, name) + getattr(job, f"{name}_outer"), job._at(name))
+            d = job.d
+            f.store(f.select(d.eq(0), d, d + job.d_outer), job._at("d"))
         f.ret(f.value(0, "i32"))
 
     def _one(self):
@@ -236,8 +244,7 @@ class HalfDriver:
         with f.if_(block.eq(null)):
             f.ret(f.value(1, "i32"))
         own.set(outer=1, a_outer=0, b_outer=0, c_outer=0)
-        own.set(row_bias=0, finish=0, context=0)
-        for name in ("batch", "m", "n", "k", "alpha", "beta"):
+        for name in ("batch", "m", "n", "k", "alpha"):
             own.set(**{name: f.load("i64", job._at(name))})
         at = f.load("ptr", block)
         if self.pairs:
@@ -249,13 +256,14 @@ class HalfDriver:
             at = self._operand(f, job, own, "b", k, n, at)
         result, size = at, m * n * 4
         f.store(result, own._at("c"))
-        own.set(c_batch=size, c_row=n * 4)
+        own.set(c_batch=size, c_row=n * 4, beta=f.emit("i64", f"zext i1 {job.d.ne(0).name} to i64"))
         shape = {"wide": result, "half": job.c, "rows": m, "columns": n, "blocks": batch}
         strides = {
             "row_stride": job.c_row, "column_stride": f.value(self.item), "block_stride": job.c_batch,
         }  # fmt: skip
-        with f.if_(job.beta.ne(0)):
-            self._convert(f, "widen", **shape, **strides)
+        with f.if_(job.d.ne(0)):
+            added = {"half": job.d, "row_stride": job.d_row, "block_stride": job.d_batch, "factor": job.factor}
+            self._convert(f, "widen", **(shape | strides | added))
         bias = result + size * batch
         f.store(f.select(job.bias.ne(null), bias, null), own._at("bias"))
         with f.if_(job.bias.ne(null)):

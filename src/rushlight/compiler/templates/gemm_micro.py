@@ -1,18 +1,18 @@
 """Micro-kernels of the matrix product: the loops that hold a tile of C in registers.
 
-``tile_kernel`` makes ``void tile_r(k, a, ars, acs, b, brs, c, crs, n, beta, bias, row_bias, row_step,
-alpha)`` for r rows and ``Shape.nr`` columns:
+``tile_kernel`` makes ``void tile_r(k, a, ars, acs, b, brs, c, crs, n, d, drs, bias, rbias, rstep, alpha,
+beta)`` for r rows and ``Shape.nr`` columns:
 
-    c[i, j] = alpha * sum_p a[i, p] * b[p, j]  + row_bias[i]  (+ bias[j])  (+ c[i, j])
+    c[i, j] = alpha * sum_p a[i, p] * b[p, j]  + rbias[i]  (+ bias[j])  (+ beta * d[i, j])
 
-    (bias when it is not null, the old c when beta is 1; row_step is the bytes from one row's bias to
-    the next's, 0 for one number, which is 0 where there is none)
+    (bias and d when they are not null; rstep is the bytes from one row's bias to the next's, 0 for one
+    number, which is 0 where there is none)
 
-with a at ``a + i*ars + p*acs``, b at ``b + p*brs + j*itemsize``, c at ``c + i*crs + j*itemsize``
+with a at ``a + i*ars + p*acs``, b at ``b + p*brs + j*itemsize``, c at ``c + i*crs + j*itemsize``, d likewise
 (strides in bytes) and j < n. Products are summed in the order of p, each by one fused multiply-add,
 whatever r and n are, so an element's bits don't depend on how C is cut into tiles.
 
-``dot_kernel`` makes ``void dot_r(k, a, ars, b, bcs, c, crs, n, beta, bias, row_bias, row_step, alpha)``
+``dot_kernel`` makes ``void dot_r(k, a, ars, b, bcs, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta)``
 for r rows and n <= ``Shape.dots`` columns where both operands are contiguous along k (``x @ W.T`` with few rows):
 vectors run along k.
 """
@@ -21,10 +21,11 @@ from rushlight.compiler.codegen.builder import Value, vector
 
 _PARAMS = ("i64", "k"), ("ptr", "a"), ("i64", "ars"), ("i64", "acs"), ("ptr", "b"), ("i64", "brs")
 _DOT_PARAMS = ("i64", "k"), ("ptr", "a"), ("i64", "ars"), ("ptr", "b"), ("i64", "bcs")
-_STORE_PARAMS = (("ptr", "c"), ("i64", "crs"), ("i64", "n"), ("i64", "beta"), ("ptr", "bias"),
+_STORE_PARAMS = (("ptr", "c"), ("i64", "crs"), ("i64", "n"), ("ptr", "d"), ("i64", "drs"), ("ptr", "bias"),
                  ("ptr", "rbias"), ("i64", "rstep"))
 
 PREFETCH_ROWS = 8
+PREFETCH_DEPTH = 48             # the least k for which C is fetched ahead
 
 
 class Shape:
@@ -103,9 +104,9 @@ def multiply_add(f, shape, a, b, c):
     return f.fma(a, b, c) if shape.fused and shape.element[0] != "i" else a * b + c
 
 
-def prefetch(f, pointer):
+def prefetch(f, pointer, write=0):
     f.module.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-    f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 0, i32 3, i32 1)")
+    f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 {write}, i32 3, i32 1)")
 
 
 def _phi(f, type_, incoming):
@@ -121,15 +122,21 @@ def tile_kernel(module, shape, rows, nv, masked, name):
     f = module.function(
         name,
         "void",
-        [*_PARAMS, *_STORE_PARAMS, (shape.element, "alpha")],
+        [*_PARAMS, *_STORE_PARAMS, (shape.element, "alpha"), (shape.element, "beta")],
         "internal",
         "nounwind",
     )
-    k, a, ars, acs, b, brs, c, crs, n, beta, bias, rbias, rstep, alpha = f.args
+    k, a, ars, acs, b, brs, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta = f.args
     vt = shape.vector
     masks = _masks(f, shape, n, nv) if masked else None
     # Three rows to a pointer: [p], [p + s], [p + 2s] need five pointers for 14 rows.
     starts = [a + ars * (3 * g) for g in range((rows + 2) // 3)]
+    with f.if_(k >= PREFETCH_DEPTH):
+        # C is needed after the loop; by then it has come.
+        for i in range(rows):
+            for j in range(0, nv * shape.bytes, 64):
+                prefetch(f, c + crs * i + j, 1)
+    f.label("begin")
     f.branch(k > 0, "loop", "store")
     f.lines.append("loop:")
     f.open = True
@@ -139,13 +146,13 @@ def tile_kernel(module, shape, rows, nv, masked, name):
         names[key] = f"%{f.fresh('next')}"
         return names[key]
 
-    count = _phi(f, "i64", [(k.name, "entry"), (later("k"), "loop")])
+    count = _phi(f, "i64", [(k.name, "begin"), (later("k"), "loop")])
     pointers = [
-        _phi(f, "ptr", [(p.name, "entry"), (later(("a", g)), "loop")]) for g, p in enumerate(starts)
+        _phi(f, "ptr", [(p.name, "begin"), (later(("a", g)), "loop")]) for g, p in enumerate(starts)
     ]
-    bp = _phi(f, "ptr", [(b.name, "entry"), (later("b"), "loop")])
+    bp = _phi(f, "ptr", [(b.name, "begin"), (later("b"), "loop")])
     acc = [
-        [_phi(f, vt, [("zeroinitializer", "entry"), (later((i, j)), "loop")]) for j in range(nv)]
+        [_phi(f, vt, [("zeroinitializer", "begin"), (later((i, j)), "loop")]) for j in range(nv)]
         for i in range(rows)
     ]
     columns = []
@@ -174,18 +181,18 @@ def tile_kernel(module, shape, rows, nv, masked, name):
     f.lines.append("store:")
     f.open = True
     sums = [
-        [_phi(f, vt, [("zeroinitializer", "entry"), (names[(i, j)], "loop")]) for j in range(nv)]
+        [_phi(f, vt, [("zeroinitializer", "begin"), (names[(i, j)], "loop")]) for j in range(nv)]
         for i in range(rows)
     ]
-    _store_rows(f, shape, sums, masks, c, crs, alpha, (bias, rbias, rstep), beta)
+    _store_rows(f, shape, sums, masks, (c, crs), alpha, (bias, rbias, rstep), (d, drs, beta))
     f.ret()
 
 
-def _store_rows(f, shape, sums, masks, c, crs, alpha, biases, beta):
-    bias, rbias, rstep = biases
+def _store_rows(f, shape, sums, masks, to, alpha, biases, more):
+    (c, crs), (bias, rbias, rstep), (d, drs, beta) = to, biases, more
     lanes, count = shape.lanes, len(sums[0])
     null = Value(f, "null", "ptr")
-    has_bias, adds = bias.ne(null), beta.ne(0)
+    has_bias, adds = bias.ne(null), d.ne(null)
 
     def where(condition, j):
         every = f.splat(condition, lanes)
@@ -205,7 +212,9 @@ def _store_rows(f, shape, sums, masks, c, crs, alpha, biases, beta):
 
     with f.if_else(has_bias | adds | rstep.ne(0) | alpha.ne(1)) as (general, plain):
         with general:
-            scale = f.splat(alpha, lanes)
+            scale, share = f.splat(alpha, lanes), f.splat(beta, lanes)
+            # Loads without any lane still take long at addresses that aren't mapped.
+            bias, d, drs = f.select(has_bias, bias, c), f.select(adds, d, c), f.select(adds, drs, crs)
             offsets = [
                 masked_load(f, shape, bias + j * shape.bytes, where(has_bias, j))
                 for j in range(count)
@@ -213,8 +222,8 @@ def _store_rows(f, shape, sums, masks, c, crs, alpha, biases, beta):
             olds = [where(adds, j) for j in range(count)]
             rows = [f.splat(f.load(shape.element, rbias + rstep * i, align=1), lanes) for i in range(len(sums))]
             for total, at, i, j in places():
-                old = masked_load(f, shape, at, olds[j])
-                store(total * scale + (offsets[j] + rows[i]) + old, at, j)
+                old = masked_load(f, shape, d + drs * i + j * shape.bytes, olds[j])
+                store(total * scale + (offsets[j] + rows[i]) + old * share, at, j)
         with plain:
             for total, at, _, j in places():
                 store(total, at, j)
@@ -256,11 +265,11 @@ def dot_kernel(module, shape, rows, name):
     f = module.function(
         name,
         "void",
-        [*_DOT_PARAMS, *_STORE_PARAMS, (shape.element, "alpha")],
+        [*_DOT_PARAMS, *_STORE_PARAMS, (shape.element, "alpha"), (shape.element, "beta")],
         "internal",
         "nounwind",
     )
-    k, a, ars, b, bcs, c, crs, n, beta, bias, rbias, rstep, alpha = f.args
+    k, a, ars, b, bcs, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta = f.args
     lanes, vt, columns = shape.lanes, shape.vector, shape.dots
     group = min(columns, lanes)
     last = n - 1
@@ -298,7 +307,40 @@ def dot_kernel(module, shape, rows, name):
         ]
         for row in slots
     ]
-    _store_rows(f, narrow, sums, masks, c, crs, alpha, (bias, rbias, rstep), beta)
+    _store_rows(f, narrow, sums, masks, (c, crs), alpha, (bias, rbias, rstep), (d, drs, beta))
+    f.ret()
+
+
+def long_dot_kernel(module, shape, name):
+    """Write ``dot_kernel``'s function for one row and one column: ``dots`` vectors of sums along k."""
+    f = module.function(name, "void",
+                        [*_DOT_PARAMS, *_STORE_PARAMS, (shape.element, "alpha"), (shape.element, "beta")],
+                        "internal", "nounwind")
+    k, a, _, b, _, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta = f.args
+    lanes, vt, count = shape.lanes, shape.vector, shape.dots
+    slots = [f.var(vt) for _ in range(count)]
+    for slot in slots:
+        slot.set(Value(f, "zeroinitializer", vt))
+
+    def add(slot, at, load):
+        slot.set(multiply_add(f, shape, load(a + at * shape.item), load(b + at * shape.item), slot.get()))
+    whole, most = k & (-lanes), k & (-lanes * count)
+    with f.range(0, most, step=lanes * count) as p:
+        for j, slot in enumerate(slots):
+            add(slot, p + j * lanes, lambda at: f.load(vt, at, align=1))
+    with f.range(most, whole, step=lanes) as p:
+        add(slots[0], p, lambda at: f.load(vt, at, align=1))
+    with f.if_(whole < k):
+        (mask,) = _masks(f, shape, k - whole, 1)
+        add(slots[1], whole, lambda at: masked_load(f, shape, at, mask))
+    group = min(count, lanes)
+    totals = [slot.get() for slot in slots]
+    while len(totals) > 1:
+        totals = [x + y for x, y in zip(totals[::2], totals[1::2])]
+    zero = Value(f, "zeroinitializer", vt)
+    total = _fold(f, shape, totals + [zero] * (group - 1))
+    _store_rows(f, _Chunks(shape, group), [[total]], _masks(f, shape, f.value(1), 1), (c, crs), alpha,
+                (bias, rbias, rstep), (d, drs, beta))
     f.ret()
 
 

@@ -4,9 +4,16 @@
 ``width`` elements with byte stride ``minor`` at each of ``k`` steps of byte stride ``major``
 becomes ``dst[p * width + i]``. A strip of A is a panel of rows (minor is the row stride), a strip
 of B a group of columns. Elements from ``valid`` to ``width`` are arbitrary.
+
+``pack_strips`` makes ``void pack_strips(src, minor, major, k, valid, width, dst)`` for any ``valid``: the
+strips follow each other, ``k * width`` elements each. Where elements are adjacent along ``minor`` it goes
+along the rows of several strips, as memory likes it.
 """
 
 from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store
+
+# Strips that are packed together: pieces of a row long enough for memory, not too many streams.
+GROUP = 4
 
 PARAMS = (
     ("ptr", "src"),
@@ -40,6 +47,32 @@ def pack(module, shape, name="pack"):
                     _transpose(f, shape, here, minor, k, left, stored, to, step)
                 with scattered:
                     _gather(f, shape, here, minor, major, k, left, to, step)
+    f.ret()
+
+
+def pack_strips(module, shape):
+    """Write ``pack_strips`` (after ``pack``)."""
+    f = module.function("pack_strips", "void", PARAMS, "internal", "nounwind")
+    src, minor, major, k, valid, width, dst = f.args
+    lanes, item = shape.lanes, shape.item
+    size = k * width * item
+    with f.if_else(minor.eq(item) & (valid > width)) as (along, single):
+        with along:
+            # A strip is one or two vectors wide.
+            parts = _masks(f, shape, width, 2)
+            with f.range(0, valid, step=width * GROUP) as begin:
+                end = f.minimum(begin + width * GROUP, valid)
+                with f.range(k) as p:
+                    row, to = src + p * major, f.var("ptr", dst + (begin * k + p * width) * item)
+                    with f.range(begin, end, step=width) as at:
+                        loaded = _masks(f, shape, valid - at, 2)
+                        for j, part in enumerate(parts):
+                            x = masked_load(f, shape, row + (at + j * lanes) * item, loaded[j] & part)
+                            masked_store(f, shape, x, to.get() + j * shape.bytes, part)
+                        to.set(to.get() + size)
+        with single, f.range(0, valid, step=width) as at:
+            f.call("void", "pack", src + at * minor, minor, major, k, f.minimum(width, valid - at), width,
+                   dst + at.udiv(width) * size)
     f.ret()
 
 

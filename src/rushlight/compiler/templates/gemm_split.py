@@ -6,7 +6,10 @@ in scratch memory, chunk by chunk that stay in the second-level cache; at the en
 order. Parts and chunks depend on the sizes only, so the bits don't depend on the number of threads.
 """
 
+import struct
+
 from rushlight.compiler.codegen.builder import Value
+from rushlight.compiler.templates.gemm_lines import BLOCK_BYTES, PART, write_lines
 from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store
 
 # The least k to split, and the most bytes of C.
@@ -18,8 +21,10 @@ CHUNK_BYTES = 256 << 10
 def write_split(driver, job_class, task, size):
     """Add ``i32 split(ptr job)`` and its tasks to the driver's module."""
     _split_task(driver, job_class, task, size)
+    write_lines(driver, job_class, task)
     _total_task(driver, job_class, task)
     _split(driver, job_class)
+    _lines(driver, job_class)
 
 
 def wanted(driver, f, job):
@@ -38,14 +43,36 @@ def _split(driver, job_class):
     part = ((k + (PARTS - 1)).udiv(PARTS) + 63) & -64
     part = f.select(part < LEAST_PART, f.value(LEAST_PART), part)
     parts = (k + part - 1).udiv(part)
-    chunk = f.value(CHUNK_BYTES).udiv(n * item) & -64
-    chunk = f.minimum(f.select(chunk < block, f.value(block), chunk), f.value(4 * block))
-    memory = f.call("ptr", "rl_scratch", parts * m * n * item)
+    chunk = f.value(CHUNK_BYTES).udiv((m + n) * item) & -64
+    chunk = f.select(chunk < block, f.value(block), chunk)
+    job.set(chunk=chunk)
+    _run(driver, f, job, "split_task", part, parts, parts)
+
+
+def _lines(driver, job_class):
+    """``i32 lines(ptr job)``: the ways of ``gemm_lines``."""
+    item = driver.shape.item
+    f = driver.module.function("lines", "i32", [("ptr", "job")], "internal", "nounwind")
+    job = job_class(f, f.args[0])
+    n, k = job.n, job.k
+    part = ((k + (PARTS - 1)).udiv(PARTS) + 7) & -8
+    part = f.select(part < PART, f.value(PART), part)
+    parts = (k + part - 1).udiv(part)
+    width = f.value(BLOCK_BYTES // item)
+    blocks = (n + width - 1).udiv(width)
+    job.set(strips=blocks, width=width)
+    _run(driver, f, job, "line_task", part, parts, parts * blocks)
+
+
+def _run(driver, f, job, task, part, parts, tiles):
+    """Memory for the parts, the task over its tiles, the total; returns from the function."""
+    m, n = job.m, job.n
+    memory = f.call("ptr", "rl_scratch", parts * m * n * driver.shape.item)
     with f.if_(memory.eq(0)):
         f.ret(f.value(1, "i32"))
-    job.set(parts=parts, part_k=part, chunk=chunk)
+    job.set(parts=parts, part_k=part)
     f.store(f.load("ptr", memory), job._at("partial"))
-    driver._parallel(f, "split_task", job, parts)
+    driver._parallel(f, task, job, tiles)
     failed = job.serial.eq(-1)
     rows = f.value(2048).udiv(n) + 1
     job.set(height=rows)
@@ -66,7 +93,8 @@ def _split_task(driver, job_class, task, size):
     mine = f.buffer(8 * size)
     own = job_class(f, mine)
     m, n, k, part, chunk = job.m, job.n, job.k, job.part_k, job.chunk
-    a, b, a_col, b_row = job.a, job.b, job.a_col, job.b_row
+    a, b, a_col, b_row, item = job.a, job.b, job.a_col, job.b_row, driver.shape.item
+    one = 1 if driver.shape.element[0] == "i" else struct.unpack("q", struct.pack("d", 1.0))[0]
     with f.range(f.args[1], f.args[2]) as t:
         first = t * part
         last = f.minimum(first + part, k)
@@ -74,10 +102,10 @@ def _split_task(driver, job_class, task, size):
             driver._copy_words(f, job, own)
             f.store(a + p * a_col, own._at("a"))
             f.store(b + p * b_row, own._at("b"))
-            f.store(job.partial + t * m * n * driver.shape.item, own._at("c"))
-            more = f.emit("i64", f"zext i1 {(p > first).name} to i64")
-            own.set(k=f.minimum(chunk, last - p), c_row=n * driver.shape.item, beta=more, bias=0, row_bias=0,
-                    finish=0, serial=1)
+            f.store(job.partial + t * m * n * item, own._at("c"))
+            f.store(f.select(p > first, own.c, Value(f, "null", "ptr")), own._at("d"))
+            own.set(k=f.minimum(chunk, last - p), c_row=n * item, d_row=n * item, alpha=one, factor=one, bias=0,
+                    row_bias=0, finish=0, serial=1)
             failed = f.call("i32", "product", mine)
             with f.if_(failed.ne(0)):
                 job.set(serial=-1)
@@ -91,7 +119,8 @@ def _total_task(driver, job_class, task):
     job = job_class(f, f.args[0])
     m, n, parts, height, partial = job.m, job.n, job.parts, job.height, job.partial
     step, null = m * n * shape.item, Value(f, "null", "ptr")
-    bias, adds = job.bias, job.beta.ne(0)
+    bias = job.bias
+    scale = f.splat(driver._alpha(f, job), shape.lanes)
     with f.range(f.args[1], f.args[2]) as t:
         low = t * height
         high = f.minimum(low + height, m)
@@ -104,10 +133,12 @@ def _total_task(driver, job_class, task):
                 total = f.var(shape.vector, masked_load(f, shape, at, mask))
                 with f.range(1, parts) as i:
                     total.set(total.get() + masked_load(f, shape, at + i * step, mask))
-                here = f.select(bias.ne(null), bias + column * shape.item, null)
+                here = f.select(bias.ne(null), bias + column * shape.item, at)
                 extra = masked_load(f, shape, here, mask & f.splat(bias.ne(null), shape.lanes))
                 c = job.c + (row * job.c_row + column * shape.item)
-                old = masked_load(f, shape, c, mask & f.splat(adds, shape.lanes))
-                masked_store(f, shape, total.get() + (extra + offset) + old, c, mask)
+                d, _, beta = driver._added(f, job, row, column)
+                old = masked_load(f, shape, f.select(d.ne(null), d, at), mask & f.splat(d.ne(null), shape.lanes))
+                value = total.get() * scale + (extra + offset) + old * f.splat(beta, shape.lanes)
+                masked_store(f, shape, value, c, mask)
         driver._finish(f, job, low, f.value(0), high - low, n)
     f.ret()

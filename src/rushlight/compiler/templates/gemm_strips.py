@@ -25,22 +25,19 @@ from rushlight.compiler.codegen.builder import Value
 def write_strips(driver):
     """Add the functions to the driver's module."""
     m, shape, prefix = driver.module, driver.shape, driver.prefix
-    item, nr = shape.item, shape.nr
+    nr = shape.nr
 
     f = m.function(f"{prefix}_pack_rows", "void", [
         ("ptr", "a"), ("i64", "row"), ("i64", "col"), ("i64", "m"), ("i64", "k"), ("ptr", "dst")])
     a, row, col, rows, k, dst = f.args
     height = _height(f, shape, rows)
-    with f.range(0, rows, step=height) as i:
-        f.call("void", "pack", a + i * row, row, col, k, f.minimum(height, rows - i), height, dst + i * k * item)
+    f.call("void", "pack_strips", a, row, col, k, rows, height, dst)
     f.ret()
 
     f = m.function(f"{prefix}_pack_columns", "void", [
         ("ptr", "b"), ("i64", "row"), ("i64", "col"), ("i64", "k"), ("i64", "n"), ("ptr", "dst")])
     b, row, col, k, n, dst = f.args
-    with f.range(0, n, step=nr) as j:
-        f.call("void", "pack", b + j * col, col, row, k, f.minimum(f.value(nr), n - j), f.value(nr),
-               dst + j * k * item)
+    f.call("void", "pack_strips", b, col, row, k, n, f.value(nr), dst)
     f.ret()
     _multiply(driver)
 
@@ -70,7 +67,7 @@ def _multiply(driver):
     with f.range(0, some_k, step=step) as p:
         depth = f.minimum(step, k - p)
         first = p.eq(0)
-        old = f.select(first, beta, f.value(1))
+        old = f.select(first & beta.eq(0), null, c)
         has_rows = first & row_bias.ne(0)
         rstep = f.select(has_rows, f.value(item), f.value(0))
         with f.range(0, m, step=height) as row:
@@ -85,5 +82,7 @@ def _multiply(driver):
                 here = f.select(first & bias.ne(0), bias + column * item, null)
                 f.call("void", kernel, depth, panel, f.value(item), height * item,
                        b + (column * k + p * nr) * item, f.value(nr * item),
-                       c + (row * c_row + column * item), c_row, left, old, here, rbias, rstep, one)
+                       c + (row * c_row + column * item), c_row, left,
+                       f.select(old.eq(0), old, old + (row * c_row + column * item)), c_row, here, rbias, rstep,
+                       one, one)
     f.ret()
