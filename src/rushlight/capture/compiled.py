@@ -17,11 +17,13 @@ from weakref import WeakSet
 
 from .. import dtypes
 from ..autograd.modes import state
+from ..runtime.native import available
 from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import tree
 from .backward import SPENT, plan_backward
 from .effects import _PLAIN, Calls, State
+from .native_guard import Places
 from .numbers import is_seen, plain
 from .program import program
 from .tape import ANYTHING, OLDER, Tape
@@ -34,7 +36,7 @@ class Entry:
     """A program with the conditions under which it may run."""
 
     __slots__ = ("run", "holds", "memory", "gradients", "structure", "fixed", "tape", "seconds", "roots", "lock",
-                 "plan", "recorded", "results")
+                 "plan", "recorded", "results", "unchanged")
 
     def valid(self):
         """Whether Python's state, the memory of older tensors and gradients are what they were."""
@@ -44,7 +46,7 @@ class Entry:
         for leaf, g in self.gradients:
             if leaf._grad is not g:
                 return False
-        return self.holds()
+        return self.unchanged() or self.holds()
 
 
 class Compiled:
@@ -182,6 +184,7 @@ class Compiled:
         else:
             entry.run = program(tape, leaving)
         entry.holds = before.guard()
+        entry.unchanged = Places(before.entries) if available() else entry.holds
         entry.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner) for b in tape.older]
         entry.gradients = [(leaf, g) for leaf, g in tape.entry.values() if g is not ANYTHING]
         used = {id(b.tensor) for b in tape.older}

@@ -61,10 +61,8 @@ class Calls:
         code = frame.f_code
         if code.co_filename.startswith(_HOME):
             return
-        if _in_library(code.co_filename):
-            # What we call there is ours to answer for.
-            if _called_by_us(frame):
-                return
+        if _transparent(frame) and _called_by_us(frame):
+            return                              # what we call in libraries is ours to answer for
         if event == "call":
             if code not in self._seen:
                 self._seen.add(code)
@@ -108,12 +106,18 @@ def _in_library(file):
     return any(name in file for name in _LIBRARIES)
 
 
+def _transparent(frame):
+    """Whether a frame only does what its caller wants: in libraries that we use, and in what hooks into imports."""
+    if _in_library(frame.f_code.co_filename):
+        return True
+    return frame.f_back is not None and frame.f_back.f_code.co_filename.startswith("<frozen importlib")
+
+
 def _called_by_us(frame):
     while frame is not None:
-        file = frame.f_code.co_filename
-        if file.startswith(_HOME):
+        if frame.f_code.co_filename.startswith(_HOME):
             return True
-        if not _in_library(file):
+        if not _transparent(frame):
             return False
         frame = frame.f_back
     return False
@@ -214,7 +218,8 @@ class State:
             self._names(f.__code__, f.__globals__)
 
     def _sequence(self, x):
-        self.entries.append((x, "length", None, len(x)))
+        if not isinstance(x, (tuple, frozenset)):
+            self.entries.append((x, "length", None, len(x)))
         if isinstance(x, list):
             for i, y in enumerate(x):
                 self._place(x, "index", i, y)

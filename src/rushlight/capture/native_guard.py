@@ -1,0 +1,122 @@
+"""A list of places in dicts, lists and cells with the objects they hold, checked by generated code.
+
+    check = Places([(container, how, key, value), ...])         (see `effects.State.entries`)
+    check()         True: every place holds the very object it held; False: some may not
+"""
+
+from array import array
+
+ITEM, INDEX, LENGTH, CELL = range(4)
+
+_TEXT = """
+declare ptr @PyDict_GetItemWithError(ptr, ptr)
+declare ptr @PyList_GetItem(ptr, i64)
+declare i64 @PyObject_Size(ptr)
+declare ptr @PyCell_Get(ptr)
+declare void @Py_IncRef(ptr)
+declare void @Py_DecRef(ptr)
+declare ptr @PyLong_AsVoidPtr(ptr)
+declare void @PyErr_Clear()
+@_Py_TrueStruct = external global i8
+@_Py_FalseStruct = external global i8
+
+define ptr @rl_places(ptr %self, ptr %args, i64 %n) {
+entry:
+  %first = load ptr, ptr %args
+  %table = call ptr @PyLong_AsVoidPtr(ptr %first)
+  %count = load i64, ptr %table
+  %start = getelementptr i8, ptr %table, i64 8
+  br label %head
+head:
+  %i = phi i64 [0, %entry], [%i1, %next]
+  %at = phi ptr [%start, %entry], [%at1, %next]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %body, label %same
+body:
+  %kind = load i64, ptr %at
+  %p1 = getelementptr i8, ptr %at, i64 8
+  %container = load ptr, ptr %p1
+  %p2 = getelementptr i8, ptr %at, i64 16
+  %key = load i64, ptr %p2
+  %p3 = getelementptr i8, ptr %at, i64 24
+  %value = load i64, ptr %p3
+  switch i64 %kind, label %different [
+    i64 0, label %item
+    i64 1, label %index
+    i64 2, label %length
+    i64 3, label %cell
+  ]
+item:
+  %k = inttoptr i64 %key to ptr
+  %a = call ptr @PyDict_GetItemWithError(ptr %container, ptr %k)
+  %ai = ptrtoint ptr %a to i64
+  br label %compare
+index:
+  %b = call ptr @PyList_GetItem(ptr %container, i64 %key)
+  %bi = ptrtoint ptr %b to i64
+  br label %compare
+length:
+  %c = call i64 @PyObject_Size(ptr %container)
+  br label %compare
+cell:
+  %e = call ptr @PyCell_Get(ptr %container)
+  %ei = ptrtoint ptr %e to i64
+  %empty = icmp eq ptr %e, null
+  br i1 %empty, label %different, label %drop
+drop:
+  call void @Py_DecRef(ptr %e)
+  br label %compare
+compare:
+  %now = phi i64 [%ai, %item], [%bi, %index], [%c, %length], [%ei, %drop]
+  %equal = icmp eq i64 %now, %value
+  br i1 %equal, label %next, label %different
+next:
+  %i1 = add i64 %i, 1
+  %at1 = getelementptr i8, ptr %at, i64 32
+  br label %head
+same:
+  call void @Py_IncRef(ptr @_Py_TrueStruct)
+  ret ptr @_Py_TrueStruct
+different:
+  call void @PyErr_Clear()
+  call void @Py_IncRef(ptr @_Py_FalseStruct)
+  ret ptr @_Py_FalseStruct
+}
+"""
+
+
+def _function():
+    from ..runtime import native
+    found = native.load("places", _TEXT, ["rl_places"])
+    return native.callable_from(found["rl_places"], "rl_places")
+
+
+_check = None
+
+
+class Places:
+    """See the module's text; keeps the objects alive."""
+
+    __slots__ = ("table", "address", "entries")
+
+    def __init__(self, entries):
+        global _check
+        if _check is None:
+            _check = _function()
+        self.entries = entries
+        words = [len(entries)]
+        # Lengths first: an index beyond the end isn't looked at.
+        for container, how, key, value in sorted(entries, key=lambda e: e[1] != "length"):
+            if how == "item":
+                words += [ITEM, id(container), id(key), id(value)]
+            elif how == "index":
+                words += [INDEX, id(container), key, id(value)]
+            elif how == "length":
+                words += [LENGTH, id(container), 0, value]
+            else:
+                words += [CELL, id(container), 0, id(value)]
+        self.table = array("q", words)
+        self.address = self.table.buffer_info()[0]
+
+    def __call__(self):
+        return _check(self.address)
