@@ -404,7 +404,7 @@ def zero_(input):
     t = input
     check(t)
     if type(t._a) is _ndarray:
-        t._a.fill(0)
+        fill_array(t._a, 0)
     t._storage.version += 1
     if watch.listener is not None:
         watch.listener.wrote("zero_", lambda a: a.fill(0), (t,), ())

@@ -132,6 +132,16 @@ def copy_out(m, type_):
             value = masked_load(f, vector(type_, lanes), src + i * item, mask)
             masked_store(f, value, dst + i * item, mask)
         f.ret()
+    # Every other element: each twice, of which one is stored.
+    even = Value(f, "<" + ", ".join(f"i1 {1 - i % 2}" for i in range(lanes)) + ">", f"<{lanes} x i1>")
+    with f.if_(step.eq(2 * item)):
+        with f.range(0, count, step=lanes) as i:
+            left = count - i
+            value = masked_load(f, vector(type_, lanes), src + i * item, below(f, left, lanes))
+            for half in range(2):
+                twice = f.shuffle(value, value, [half * lanes // 2 + k // 2 for k in range(lanes)])
+                masked_store(f, twice, dst + (i * 2 + half * lanes) * item, even & below(f, left * 2 - half * lanes, lanes))
+        f.ret()
     at = f.var("ptr", dst)
     with f.range(count) as i:
         here = at.get()

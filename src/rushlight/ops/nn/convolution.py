@@ -11,9 +11,12 @@ The work is in `conv_maps` (generated code) and `conv_fallback` (NumPy).
 
 import numpy as np
 
+from ... import devices
 from ...dtypes import scalar_name
 from ...record import Joint
-from ..copy import converted
+from ...runtime.allocator import empty
+from ...tensor.geometry import suggest_channels_last
+from ..copy import converted, copy_array
 from ..dispatch import primitive
 from ..registry import public
 from . import conv_fallback, conv_maps
@@ -26,7 +29,17 @@ def _wide(*arrays):
             else a for a in arrays]
 
 
-def _narrow(out, like):
+def _channels_last(a):
+    return a.ndim in (4, 5) and not a.flags.c_contiguous and \
+        suggest_channels_last(a.shape, [s // a.itemsize for s in a.strides])
+
+
+def _result(out, like, w):
+    """The result in the dtype of `like`, and channels-last where `like` or the weights are."""
+    if _channels_last(like) or _channels_last(w):
+        laid = np.moveaxis(empty((out.shape[0], *out.shape[2:], out.shape[1]), like.dtype), -1, 1)
+        copy_array(laid, out)
+        return laid
     return out if out.dtype == like.dtype else converted(out, like.dtype)
 
 
@@ -52,6 +65,8 @@ def _channel_sum(g):
 
 
 def _grads(g, input, weight, bias_shape, stride, padding, dilation, groups, needs):
+    if needs[0] and input._suggested_format() is not devices.contiguous_format and g.is_contiguous():
+        g = g.contiguous(memory_format=input._suggested_format())
     di = conv_input(g, weight, tuple(input.shape[2:]), stride, padding, dilation, groups) \
         if needs[0] else None
     dw = conv_weight(input, g, tuple(weight.shape[2:]), stride, padding, dilation, groups) \
@@ -64,7 +79,7 @@ def _grads(g, input, weight, bias_shape, stride, padding, dilation, groups, need
 def conv(x, w, b, stride, padding, dilation, groups):
     """y = x * w + b (cross-correlation); x (n, c, *s), w (o, c/groups, *k), b (o)."""
     wx, ww, wb = _wide(x, w, b)
-    return _narrow(_forward(wx, ww, wb, stride, padding, dilation, groups), x)
+    return _result(_forward(wx, ww, wb, stride, padding, dilation, groups), x, w)
 
 
 def _input_grads(g, grad_output, weight, stride, padding, dilation, groups, needs):
@@ -85,7 +100,7 @@ def _input_grads(g, grad_output, weight, stride, padding, dilation, groups, need
 def conv_input(y, w, size, stride, padding, dilation, groups):
     """The adjoint of `conv` in its input, of spatial shape `size`."""
     wy, ww = _wide(y, w)
-    return _narrow(_adjoint_input(wy, ww, None, size, stride, padding, dilation, groups), y)
+    return _result(_adjoint_input(wy, ww, None, size, stride, padding, dilation, groups), y, w)
 
 
 def _weight_grads(g, input, grad_output, stride, padding, dilation, groups, needs):
@@ -101,7 +116,8 @@ def _weight_grads(g, input, grad_output, stride, padding, dilation, groups, need
 def conv_weight(x, y, kernel, stride, padding, dilation, groups):
     """The adjoint of `conv` in its weight, of spatial shape `kernel`."""
     wx, wy = _wide(x, y)
-    return _narrow(_adjoint_weight(wx, wy, kernel, stride, padding, dilation, groups), x)
+    dw = _adjoint_weight(wx, wy, kernel, stride, padding, dilation, groups)
+    return dw if dw.dtype == x.dtype else converted(dw, x.dtype)
 
 
 def _transposed_grads(g, input, weight, bias_shape, stride, padding, dilation, groups, needs):
@@ -115,7 +131,7 @@ def _transposed_grads(g, input, weight, bias_shape, stride, padding, dilation, g
 def conv_transposed(y, w, b, size, stride, padding, dilation, groups):
     """Transposed convolution: the adjoint of `conv`, plus a bias."""
     wy, ww, wb = _wide(y, w, b)
-    return _narrow(_adjoint_input(wy, ww, wb, size, stride, padding, dilation, groups), y)
+    return _result(_adjoint_input(wy, ww, wb, size, stride, padding, dilation, groups), y, w)
 
 
 # ---------------------------------------------------------------- public functions
