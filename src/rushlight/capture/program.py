@@ -11,6 +11,7 @@ from ..ops.pointwise.core import strided_array
 from ..runtime.allocator import empty
 from ..tensor.storage import make_storage
 from ..tensor.tensor import assemble
+from .passes.fuse import fuse
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window
 
 _ndarray = np.ndarray
@@ -65,12 +66,20 @@ class Writer:
         self.scope = {"view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
                       "resolved": _resolved}
         self.lines, self.names, self.fixed = [], {}, {}
-        self.first, self.last, self.shape_of, self.visible = {}, {}, {}, set()
+        self.shape_of, self.visible = {}, set()
+        self.steps = tape.steps
+        self._scan()
+        began = {}
+        for step in self.steps:
+            for w in _windows(step):
+                began.setdefault(id(w.buffer), step)
+        self.steps = fuse(self.steps, self.visible, lambda step: began[id(step.outs[0].buffer)] is step)
         self._scan()
 
     def _scan(self):
         """When each buffer is first and last used, and which leave the call."""
-        for i, step in enumerate(self.tape.steps):
+        self.first, self.last = {}, {}
+        for i, step in enumerate(self.steps):
             for w in _windows(step):
                 b = id(w.buffer)
                 self.first.setdefault(b, i)
@@ -94,11 +103,10 @@ class Writer:
         tape = self.tape
         arena = Arena()
         places = {}
-        for i, step in enumerate(tape.steps):
-            if step.kind == "pointwise" and step.outs[0].buffer.origin is MADE:
-                b = id(step.outs[0].buffer)
-                if self.first[b] == i and b not in self.visible:
-                    w = step.outs[0]
+        for i, step in enumerate(self.steps):
+            for w in step.outs if step.kind == "pointwise" else ():
+                b = id(w.buffer)
+                if w.buffer.origin is MADE and self.first[b] == i and b not in self.visible:
                     places[b] = arena.place(extent(w) * w.dtype.itemsize, i, self.last[b])
         memory = empty((arena.size + ALIGNMENT,), _U8)
         start = -memory.ctypes.data % ALIGNMENT
@@ -110,7 +118,7 @@ class Writer:
                 self.lines.append(f"{self._base(b)} = {self.name(b.initial)}.copy()")
             else:
                 b.initial.flags.writeable = False
-        for i, step in enumerate(tape.steps):
+        for i, step in enumerate(self.steps):
             getattr(self, f"_{step.kind}")(step)
             for w in _windows(step):
                 b = w.buffer
@@ -132,16 +140,13 @@ class Writer:
     # ------------------------------------------------------------ steps
 
     def _pointwise(self, step):
-        out = step.outs[0]
-        b = out.buffer
-        if b.origin is MADE and id(b) not in self.fixed and not self._begun(b):
-            self.lines.append(f"{self._base(b)} = {self._fresh(out)}")
-            self.shape_of[id(b)] = out
-        args = [self._array(a) for a in step.args]
-        self.lines.append(f"{self.name(step.call)}({', '.join([self._array(out), *args])})")
-
-    def _begun(self, b):
-        return id(b) in self.shape_of
+        for out in step.outs:
+            b = out.buffer
+            if b.origin is MADE and id(b) not in self.fixed and id(b) not in self.shape_of:
+                self.lines.append(f"{self._base(b)} = {self._fresh(out)}")
+                self.shape_of[id(b)] = out
+        args = [self._array(x) for x in (*step.outs, *step.args)]
+        self.lines.append(f"{self.name(step.call)}({', '.join(args)})")
 
     def _fresh(self, w):
         n = 1

@@ -100,6 +100,8 @@ def _copy_saved(node, old, t):
             from ..tensor.tensor import wrap
             src = e[0]
             c = wrap(src._a.copy())
+            if watch.listener is not None:
+                watch.listener.ran("clone", lambda a: a.copy(), (src,), c)
             c._bits = src._bits
             c._grad_fn, c._out_nr, c._requires_grad = src._grad_fn, src._out_nr, src._requires_grad
             saved[i] = (c, 0, c._grad_fn)
