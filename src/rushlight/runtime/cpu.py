@@ -84,11 +84,12 @@ def masked(name: str) -> bool:
 @cache
 def features() -> frozenset:
     """Instruction-set extensions to use on this CPU, by LLVM's names; empty where they aren't told."""
-    names = ()
+    # Under an emulator the file may still be the other machine's.
+    field, names = "flags" if machine() == "x86_64" else "Features", ()
     try:
         with open("/proc/cpuinfo") as lines:
             for line in lines:
-                if line.startswith(("flags", "Features")):
+                if line.startswith(field):
                     names = line.partition(":")[2].split()
                     break
     except OSError:

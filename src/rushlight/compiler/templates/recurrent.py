@@ -59,7 +59,13 @@ class Sequences(Job):
         return math.sigmoid(self.f, x)
 
     def tanh(self, x):
-        return math.tanh(self.f, x)
+        """-t / (t + 2) with t = e^(-2|x|) - 1, for both types: one exponential and no second branch."""
+        f, form = self.f, math.format_of(x)
+        y = math.clamp(f, math.fabs(f, x) * -2.0, form.expm1_range[0], None)
+        i, _, r, p = math._exp_reduced(f, y)
+        half = math.power_of_two(f, i - 1, form)
+        t = f.fma(half, f.fma(r * r, p, r), half - 0.5) * 2.0
+        return math.copysign(f, t / (t + 2.0), x)
 
     def rectified(self, x):
         """max(x, 0); NaN stays."""

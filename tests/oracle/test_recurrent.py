@@ -1,0 +1,68 @@
+"""Recurrent layers against PyTorch: outputs, states and gradients; layers, directions, packing, dropout, projections."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+import rushlight
+
+torch = pytest.importorskip("torch")
+
+BOUNDS = {"float32": 2e-5, "float64": 1e-12}
+
+
+def run(F, kind, options, x, lengths, states, dtype):
+    dtype = getattr(F, dtype)
+    F.manual_seed(0)
+    layer = getattr(F.nn, kind)(**options).to(dtype)
+    x = F.tensor(x).to(dtype).requires_grad_()
+    given, first = x, options.get("batch_first", False)
+    if lengths is not None:
+        given = F.nn.utils.rnn.pack_padded_sequence(x, F.tensor(lengths), batch_first=first, enforce_sorted=False)
+    states = None if states is None else [F.tensor(s).to(dtype).requires_grad_() for s in states]
+    F.manual_seed(7)
+    y, h = layer(given, None if states is None else tuple(states) if kind == "LSTM" else states[0])
+    if lengths is not None:
+        y, _ = F.nn.utils.rnn.pad_packed_sequence(y, batch_first=first)
+    h = list(h) if kind == "LSTM" else [h]
+    loss = y.sin().sum() + sum((k + 2) * s.cos().sum() for k, s in enumerate(h))
+    leaves = [x, *layer.parameters(), *(states or [])]
+    found = [y, *h, *F.autograd.grad(loss, leaves)]
+    return [y.stride(), h[0].stride()], [t.detach().double().numpy() for t in found]
+
+
+def check(kind, options, packed=False, states=False, dtype="float32"):
+    rng = np.random.default_rng(0)
+    options = {"input_size": 4, "hidden_size": 6, **options}
+    b, s = 3, 5
+    x = rng.standard_normal((b, s, 4) if options.get("batch_first") else (s, b, 4)).astype("f")
+    n = options.get("num_layers", 1) * (2 if options.get("bidirectional") else 1)
+    given = None
+    if states:
+        given = [rng.standard_normal((n, b, options.get("proj_size") or 6)).astype("f")]
+        if kind == "LSTM":
+            given.append(rng.standard_normal((n, b, 6)).astype("f"))
+    arguments = kind, options, x, [5, 2, 4] if packed else None, given, dtype
+    (strides, ours), (theirs, wanted) = run(rushlight, *arguments), run(torch, *arguments)
+    assert strides == theirs
+    for a, c in zip(ours, wanted):
+        assert np.abs(a - c).max() <= BOUNDS[dtype] * max(1, np.abs(c).max())
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_as_pytorch(kind, packed):
+    for layers, both, first, bias in product((1, 2), (False, True), (False, True), (False, True)):
+        check(kind, {"num_layers": layers, "bidirectional": both, "batch_first": first, "bias": bias}, packed, first)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+def test_dropout_and_double_precision(kind):
+    check(kind, {"num_layers": 3, "dropout": 0.4})
+    check(kind, {"num_layers": 2, "bidirectional": True}, True, True, "float64")
+
+
+def test_relu_and_projections():
+    check("RNN", {"nonlinearity": "relu", "num_layers": 2}, True, True)
+    check("LSTM", {"proj_size": 3, "num_layers": 2, "bidirectional": True}, True, True)
