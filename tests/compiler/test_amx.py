@@ -139,8 +139,8 @@ def product(name, inner, emulated=True):
     kinds = {"bfloat16": gemm_amx.BFLOAT16, "int8": gemm_amx.BYTES}
     text = gemm_amx.TileDriver(kinds.get(name) or Split(name), caches(), host().triple, emulated).write().text()
     symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")} | {"rl_inner_fused": inner}
-    exports = ["rl_gemm", "rl_gemm_fused"]
+    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")} | {"rl_inner": inner}
+    exports = ["rl_gemm", "rl_gemm_fused", "rl_gemm_added"]
     found = engine.load(f"test-amx|{inner}|{emulated}|{text}", lambda: text, exports, imports)
     return {key: ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(value) for key, value in found.items()}
 
@@ -175,14 +175,14 @@ def operand(rows, columns, dtype, layout):
 
 
 def vectors(name):
-    """Address of the product by vectors for a kind, on any machine."""
-    if name == "int8":
-        return None
-    if name == "bfloat16":
-        inner = gemm._pairs_address() if gemm._pairs("bfloat16") else plain("rl_gemm")
-        imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_inner": inner}
-        return gemm._code("bfloat16", np.dtype(BF16).num, ["rl_gemm", "rl_call"], imports)["rl_gemm"]
-    return plain("rl_gemm_fused")
+    """Address of the product by vectors for bfloat16 or float32, on any machine."""
+    return bf16_by_vectors()["rl_gemm_added"] if name == "bfloat16" else plain("rl_gemm_added")
+
+
+def bf16_by_vectors():
+    inner = gemm._pairs_address() if gemm._pairs("bfloat16") else plain("rl_gemm")
+    imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_inner": inner}
+    return gemm._code("bfloat16", np.dtype(BF16).num, ["rl_gemm", "rl_gemm_added", "rl_call"], imports)
 
 
 def plain(symbol):
@@ -232,6 +232,21 @@ def test_edges_layouts_and_epilogues(m, n, k, name, emulated):
     assert fused(job_of(c, a, b, bias=bias.ctypes.data, row_bias=row_bias.ctypes.data, beta=1, **more)) == 0
     assert_close(name, c, a, b, bias, row_bias, start, **more)
     assert inner.calls == 0
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "highest", "int8"])
+def test_another_matrix_is_added(name):
+    calls = product(name, Recorder().address)
+    dtype, result = KIND_DTYPES[name]
+    a, b, d = (operand(3 * rows, columns, dtype, "rows").reshape(3, rows, columns)
+               for rows, columns in ((97, 70), (70, 100), (97, 130)))
+    d = d.astype(result)[..., 7:107]
+    c = np.full((3, 97, 100), 7, result)
+    factor = 3 if name == "int8" else struct.unpack("q", struct.pack("d", 3.0))[0]
+    assert calls["rl_gemm_added"](job_of(c, a, b, d=d.ctypes.data, d_batch=d.strides[0], d_row=d.strides[1],
+                                         factor=factor)) == 0
+    for i in range(3):
+        assert_close(name, c[i], a[i], b[i], start=3 * d[i].astype("f8"))
 
 
 @pytest.mark.parametrize("name", KIND_DTYPES)
@@ -381,7 +396,7 @@ def test_extreme_values_take_the_vectors(value, side):
     operands = [RNG.standard_normal((97, 70)).astype("f4"), RNG.standard_normal((70, 100)).astype("f4")]
     operands[side][-1, -1] = value
     operands[1 - side] *= np.float32(1e-3)
-    inner = Recorder(plain("rl_gemm_fused"))
+    inner = Recorder(plain("rl_gemm_added"))
     c, expected = np.zeros((97, 100), "f4"), np.zeros((97, 100), "f4")
     assert product("highest", inner.address)["rl_gemm"](job_of(c, *operands)) == 0
     ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(plain("rl_gemm"))(job_of(expected, *operands))
@@ -393,7 +408,7 @@ def test_small_factors_matter_in_small_sums_only(beta):
     a, b = (RNG.uniform(1, 2, s).astype("f4") for s in ((97, 70), (70, 100)))
     a[:, :5] *= np.float32(1e-20)
     b[:5] *= np.float32(1e-15)
-    inner = Recorder(plain("rl_gemm_fused"))
+    inner = Recorder(plain("rl_gemm_added"))
     fused = product("highest", inner.address)["rl_gemm_fused"]
     start = np.ones((97, 100), "f4")
     c, bias = start.copy(), np.arange(100, dtype="f4")
@@ -408,7 +423,7 @@ def test_small_factors_matter_in_small_sums_only(beta):
 
 
 def test_small_and_large_products_take_the_vectors():
-    inner = Recorder(plain("rl_gemm_fused"))
+    inner = Recorder(plain("rl_gemm_added"))
     call = product("highest", inner.address)["rl_gemm"]
     for scale_a, scale_b, taken in ((1e-20, 1e-12, 1), (1e25, 1e14, 1), (1e-20, 1e20, 0), (1e18, 1e17, 0)):
         a, b = (RNG.uniform(1, 2, s).astype("f4") for s in ((97, 70), (70, 100)))
@@ -541,9 +556,9 @@ def emulated_tiles(monkeypatch):
     def tiles(name, inner, type_num=None):
         symbols = native.symbols()
         imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free", "PyArray_Type")}
-        exports = ["rl_gemm", "rl_gemm_fused"] + (["rl_call"] if type_num is not None else [])
+        exports = ["rl_gemm", "rl_gemm_fused", "rl_gemm_added"] + (["rl_call"] if type_num is not None else [])
         text = gemm_route.module_text(name, type_num, emulated=True)
-        return engine.load(f"test-route|{text}|{inner}", lambda: text, exports, imports | {"rl_inner_fused": inner})
+        return engine.load(f"test-route|{text}|{inner}", lambda: text, exports, imports | {"rl_inner": inner})
     monkeypatch.setattr(gemm_route, "_tiles", tiles)
     monkeypatch.setattr(cpu, "amx", lambda: True)
     monkeypatch.setattr(precision, "_choices", [])
@@ -551,8 +566,9 @@ def emulated_tiles(monkeypatch):
     precision.set_float32_matmul_precision("highest")
 
 
-def test_precision_chooses_the_product(emulated_tiles):
-    vectors_ = {"rl_gemm": plain("rl_gemm"), "rl_gemm_fused": plain("rl_gemm_fused")}
+def test_precision_chooses_the_product(emulated_tiles, monkeypatch):
+    vectors_ = gemm.vectors("float32")
+    monkeypatch.setattr(gemm_route, "_found", {})
     found = gemm_route.real(vectors_)
     assert found["rl_gemm"] != vectors_["rl_gemm"] and found["rl_gemm_fused"] != vectors_["rl_gemm_fused"]
     call = native.callable_from(found["rl_call"], "routed")
@@ -569,7 +585,7 @@ def test_precision_chooses_the_product(emulated_tiles):
 
 
 def test_bfloat16_takes_tiles(emulated_tiles):
-    found = gemm_route.half({"rl_gemm": vectors("bfloat16")}, np.dtype(BF16).num)
+    found = gemm_route.half(bf16_by_vectors(), np.dtype(BF16).num)
     call = native.callable_from(found["rl_call"], "routed")
     a, b, c = operand(97, 70, BF16, "rows"), operand(70, 100, BF16, "rows"), np.zeros((97, 100), BF16)
     call(c, a, b)
@@ -579,13 +595,15 @@ def test_bfloat16_takes_tiles(emulated_tiles):
 def test_wrong_tiles_are_refused(emulated_tiles, monkeypatch):
     real_tiles = gemm_route._tiles
     monkeypatch.setattr(gemm_route, "_tiles", lambda name, *more: real_tiles("medium", *more))
-    vectors_ = {"rl_gemm": plain("rl_gemm"), "rl_gemm_fused": plain("rl_gemm_fused")}
+    vectors_ = gemm.vectors("float32")
+    monkeypatch.setattr(gemm_route, "_found", {})
     with pytest.warns(UserWarning, match="AMX gave a wrong float32"):
-        assert gemm_route.real(vectors_) is vectors_
+        assert gemm_route.real(vectors_) == vectors_
     monkeypatch.setattr(gemm_route, "_tiles", lambda *_: None)
+    monkeypatch.setattr(gemm_route, "_found", {})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert gemm_route.real(vectors_) is vectors_
+        assert gemm_route.real(vectors_) == vectors_
 
 
 def test_precision_refuses_other_words():

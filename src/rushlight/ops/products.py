@@ -79,13 +79,12 @@ def added(out, a, b, c, beta, alpha):
     if beta == 0:
         call(out, a, b, None, alpha)
         return out
-    from ..compiler.templates.gemm import adds
     if type(beta) is complex:
         if beta.imag:
             return None
         beta = beta.real
     n = out.shape[-1]
-    if c.ndim > out.ndim or not adds(out.dtype) or n > 1 and (
+    if c.ndim > out.ndim or n > 1 and (
             not c.ndim or c.shape[-1] != n or c.strides[-1] != out.itemsize):
         return None
     if c.ndim < 2 or c.ndim < out.ndim and c.ndim != 2:

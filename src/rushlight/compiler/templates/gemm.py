@@ -2,7 +2,7 @@
 
     gemm(out, a, b, bias=None, alpha=1, accumulate=False[, d, beta]) -> None
 
-        out = alpha * a @ b  (+ bias)  (+ out when accumulate, or beta * d where ``adds(dtype)``)
+        out = alpha * a @ b  (+ bias)  (+ out when accumulate, or beta * d)
 
     ``out`` (m, n), (batch, m, n) or (outer, batch, m, n): rows of adjacent elements. ``a`` (m, k),
     ``b`` (k, n), any strides (so ``w.T`` is free), or of out's rank with leading dimensions of
@@ -109,19 +109,14 @@ def _load(dtype):
         imports["rl_inner"] = _pairs_address() if _pairs(dtype.name) else gemm_address(_INNER[dtype.name])
         if dtype.kind == "c":
             imports["rl_inner"] = vectors(_INNER[dtype.name])["rl_gemm_added"]
-        addresses = _code(dtype.name, dtype.num, ["rl_gemm", "rl_call"], imports)
-        if not adds(dtype):
+        addresses = _code(dtype.name, dtype.num, ["rl_gemm", "rl_gemm_added", "rl_call"], imports)
+        if dtype.name == "bfloat16" and cpu.amx():
             addresses = _route().half(addresses, dtype.num)
     else:
         addresses = _real(dtype.name)
     call = native.callable_from(addresses["rl_call"], f"gemm_{dtype.name}", kernel.__doc__)
     found = _kernels[dtype] = call, addresses["rl_gemm"]
     return found
-
-
-def adds(dtype) -> bool:
-    """Whether the kernel takes ``d`` and ``beta``: tiles of AMX don't."""
-    return not (cpu.amx() and dtype.name in ("float32", "bfloat16"))
 
 
 def _real(name):

@@ -1,8 +1,8 @@
 """Matrix products on AMX tiles: operands packed as tiles, blocks of 2 x 2 accumulators, parallel tasks.
 
-The generated ``int32 rl_gemm_fused(int64 *job)`` and ``rl_gemm`` have the contract of ``gemm_driver``. They
-take products for which tiles pay off, by shape only, and hand all others to ``rl_inner_fused``, an imported
-function of the same contract. A ``Kind`` says what the elements are:
+The generated ``int32 rl_gemm_added(int64 *job)``, ``rl_gemm_fused`` and ``rl_gemm`` have the contract of
+``gemm_driver``. They take products for which tiles pay off, by shape only, and hand all others to
+``rl_inner``, an imported function with the contract of ``gemm_added``. A ``Kind`` says what the elements are:
 
     BFLOAT16   bfloat16 operands and results, sums in float32, rounded once
     BYTES      int8 operands, int32 results (exact, modulo 2**32)
@@ -17,17 +17,17 @@ A product runs like this:
 * C is cut into tiles of ``tile_panels`` x ``tile_strips`` blocks of 32 x 32; a task runs over k in blocks
   that keep a panel of A in the first-level cache and its strips of B in the second. Sums wait in scratch
   memory as tiles, so that edges need no masks before the end;
-* scale, bias and the old C are applied when a block's sums are complete.
+* scale, biases and D are applied when a block's sums are complete.
 
 Every sum runs over k in the same order, whatever the edges, tiles and threads are: an element's bits depend
 on the shape alone. (Float32 and int32 results are summed in slabs of ``K_SLAB`` k's, whose packed operands
-stay in the cache; bfloat16 results of more than ``K_MOST`` k's are left to ``rl_inner_fused``.)
+stay in the cache; bfloat16 results of more than ``K_MOST`` k's are left to ``rl_inner``.)
 """
 
 from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.templates.amx import GROUPS, ROWS, TILE_BYTES, Tiles
-from rushlight.compiler.templates.gemm_driver import FIELDS as ABI
-from rushlight.compiler.templates.gemm_driver import TASK
+from rushlight.compiler.templates.gemm_driver import FIELDS as DRIVER_FIELDS
+from rushlight.compiler.templates.gemm_driver import TASK, one, write_plain
 from rushlight.compiler.templates.gemm_pack import turn
 
 BLOCK = 2 * ROWS  # rows of a panel, columns of a strip
@@ -37,14 +37,15 @@ K_SLAB, K_MOST = 4096, 1 << 17
 SLAB_BYTES = 64 << 20
 
 # The fields that callers fill in, then the driver's own.
+ABI = DRIVER_FIELDS[: DRIVER_FIELDS.index("factor") + 1]
 FIELDS = (
-    *ABI[: ABI.index("matrix") + 1],
+    *ABI,
     *"steps block_steps panels strips begin_panel end_panel begin_strip end_strip packed_a packed_b "
     "tile_panels tile_strips row_tiles a_low a_high b_low b_high doubtful tiny serial failed".split(),
 )
 INDEX = {name: i for i, name in enumerate(FIELDS)}
 SIZE = len(FIELDS)
-_POINTERS = ("a", "b", "c", "bias", "row_bias", "finish", "context", "packed_a", "packed_b")
+_POINTERS = ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b")
 
 _INTS, _FLOATS = "<16 x i32>", "<16 x float>"
 
@@ -274,7 +275,7 @@ class TileDriver:
                     f.store(value, stage + (i * step_k + p) * item, align=1)
 
     def _finish_block(self):
-        """Write a block's sums to C: scaled, with biases and the old C."""
+        """Write a block's sums to C: scaled, with biases and D."""
         f = self._function("finish_block", "void", [
             ("ptr", "job"), ("ptr", "sums"), ("i64", "row"), ("i64", "column")])
         job = Job(f, f.args[0])
@@ -284,9 +285,13 @@ class TileDriver:
         rows, columns = f.minimum(f.value(BLOCK), job.m - row), job.n - column
         c_row, row_bias, bias = job.c_row, job.row_bias, job.bias
         c = job.c + (row * c_row + column * item)
-        adds, has_bias, has_rows = job.beta.ne(0), bias.ne(0), row_bias.ne(0)
-        scale = job.alpha.cast("trunc", "i32") if exact else job.alpha.cast("bitcast", "double").cast(
-            "fptrunc", "float")
+        d, d_row = job.d, job.d_row
+        adds, has_bias, has_rows = d.ne(0), bias.ne(0), row_bias.ne(0)
+
+        def number(bits):
+            return bits.cast("trunc", "i32") if exact else bits.cast("bitcast", "double").cast("fptrunc", "float")
+
+        scale = number(job.alpha)
         masks = [below(f, columns - j * ROWS) for j in range(2)]
         vector = _INTS if exact else _FLOATS
 
@@ -315,13 +320,18 @@ class TileDriver:
         with f.if_else(adds | has_bias | has_rows | scale.ne(1)) as (general, plain):
             with general:
                 where = [[mask & f.splat(flag, ROWS) for mask in masks] for flag in (has_bias, adds)]
-                scales = f.splat(scale, ROWS)
-                offsets = [widened(bias + (column + j * ROWS) * item, where[0][j]) for j in range(2)]
+                scales, share = f.splat(scale, ROWS), f.splat(number(job.factor), ROWS)
+                first = below(f, f.select(has_rows, f.value(1), f.value(0)))
+                # Loads without any element still take long at addresses that aren't mapped.
+                biases = f.select(has_bias, bias + column * item, c)
+                rows_at = f.select(has_rows, row_bias + row * item, c)
+                rows_step = f.select(has_rows, f.value(item), f.value(0))
+                added, added_row = f.select(adds, d + (row * d_row + column * item), c), f.select(adds, d_row, c_row)
+                offsets = [widened(biases + j * ROWS * item, where[0][j]) for j in range(2)]
                 for i, j, total, at in places():
-                    one = below(f, f.select(has_rows, f.value(1), f.value(0)))
-                    own = f.splat(f.extract(widened(row_bias + (row + i) * item, one), 0), ROWS)
-                    old = widened(at, where[1][j])
-                    put(total * scales + (offsets[j] + own) + old, at, masks[j])
+                    own = f.splat(f.extract(widened(rows_at + i * rows_step, first), 0), ROWS)
+                    old = widened(added + (i * added_row + j * ROWS * item), where[1][j])
+                    put(total * scales + (offsets[j] + own) + old * share, at, masks[j])
             with plain:
                 for _, j, total, at in places():
                     put(total, at, masks[j])
@@ -435,20 +445,21 @@ class TileDriver:
     # ----- products -----
 
     def _by_vectors(self):
-        """The product of a slab by ``rl_inner_fused``: ``i32 by_vectors(job)``."""
+        """The product of a slab by ``rl_inner``: ``i32 by_vectors(job)``."""
         f = self._function("by_vectors", "i32", [("ptr", "job")])
         job, own = Job(f, f.args[0]), Job(f, f.buffer(8 * SIZE))
-        own.copy(job, ABI[: ABI.index("matrix") + 1])
+        own.copy(job, ABI)
         row, column, item = job.begin_panel * BLOCK, job.begin_strip * BLOCK, self.kind.result_item
         for name, offset in (("a", row * job.a_row), ("b", column * job.b_col),
                              ("c", row * job.c_row + column * item)):
             f.store(getattr(job, name) + offset, own.at(name))
-        for name, offset in (("bias", column * item), ("row_bias", row * item)):
+        for name, offset in (("bias", column * item), ("row_bias", row * item),
+                             ("d", row * job.d_row + column * item)):
             given = getattr(job, name)
             f.store(f.select(given.ne(0), given + offset, given), own.at(name))
         own.set(outer=1, batch=1, finish=0, m=f.minimum(job.end_panel * BLOCK, job.m) - row,
                 n=f.minimum(job.end_strip * BLOCK, job.n) - column)
-        failed = f.call("i32", "rl_inner_fused", own.pointer)
+        failed = f.call("i32", "rl_inner", own.pointer)
         with f.if_(failed.eq(0)):
             self._finish(f, job, job.begin_panel, job.end_panel, job.begin_strip, job.end_strip)
         f.ret(failed)
@@ -466,7 +477,7 @@ class TileDriver:
         if self.kind.checked:
             unfit, doubtful = self.kind.judge(f, job)
             # What is in doubt is decided by the sums, when it is too late for an old C.
-            unfit = unfit | (doubtful & (job.beta.ne(0) | job.finish.ne(0)))
+            unfit = unfit | (doubtful & (job.d.eq(job.c) | job.finish.ne(0)))
             with f.if_(unfit):
                 f.ret(f.call("i32", "by_vectors", job.pointer))
             job.set(doubtful=f.emit("i64", f"zext i1 {doubtful.name} to i64"))
@@ -528,7 +539,7 @@ class TileDriver:
             f.ret(f.call("i32", "slabs", job.pointer))
         if halves:
             job.set(outer=1, batch=1)
-            f.ret(f.call("i32", "rl_inner_fused", job.pointer))
+            f.ret(f.call("i32", "rl_inner", job.pointer))
             return
         failed, finish = f.var("i32", 0), job.finish
         slabs = (k + (K_SLAB - 1)).udiv(K_SLAB)
@@ -543,17 +554,18 @@ class TileDriver:
             failed.set(failed.get() | f.call("i32", "slabs", job.pointer))
             f.store(job.a + depth * job.a_col, job.at("a"))
             f.store(job.b + depth * job.b_row, job.at("b"))
-            job.set(beta=1, bias=0, row_bias=0)
+            job.set(d=job.c, d_row=job.c_row, factor=one(self.kind.total == "i32"), bias=0, row_bias=0)
         f.ret(failed.get())
 
     def _own(self, f, job, own, t):
         """Fill ``own`` with product t of the batch."""
-        own.copy(job, ABI[: ABI.index("matrix") + 1])
+        own.copy(job, ABI)
         o, b = t.udiv(job.batch), t.urem(job.batch)
         for name in "abc":
             offset = getattr(job, f"{name}_outer") * o + getattr(job, f"{name}_batch") * b
             f.store(getattr(job, name) + offset, own.at(name))
-        own.set(matrix=t, serial=0)
+        added = job.d + (job.d_outer * o + job.d_batch * b)
+        own.set(d=f.select(job.d.ne(0), added, job.d), matrix=t, serial=0)
 
     def _batch_task(self):
         """Tile t: product t of the batch, in this thread; ``failed`` of the caller's copy tells of failures."""
@@ -568,16 +580,15 @@ class TileDriver:
         f.ret()
 
     def _entry(self):
-        f = self._function("rl_gemm", "i32", [("ptr", "job")], "")
-        Job(f, f.args[0]).set(row_bias=0, finish=0, context=0)
-        f.ret(f.call("i32", "rl_gemm_fused", f.args[0]))
-        f = self._function("rl_gemm_fused", "i32", [("ptr", "job")], "")
+        write_plain(self.module, "rl", self.kind.total == "i32")
+        f = self._function("rl_gemm_added", "i32", [("ptr", "job")], "")
         given = Job(f, f.args[0])
         # A batch over one B is one taller product where the rows of A and C go on from matrix to matrix.
         merges = (
             (given.batch > 1) & given.outer.eq(1) & given.b_batch.eq(0)
             & given.a_batch.eq(given.m * given.a_row) & given.c_batch.eq(given.m * given.c_row)
             & given.row_bias.eq(0) & given.finish.eq(0)
+            & (given.d.eq(0) | given.d_batch.eq(given.m * given.d_row))
         )
         with f.if_(merges):
             given.set(m=given.m * given.batch, batch=1)
@@ -586,7 +597,7 @@ class TileDriver:
         if self.kind.balance:
             suits = suits & (given.m * given.n >= (given.m + given.n) * self.kind.balance)
         with f.if_(~suits):
-            f.ret(f.call("i32", "rl_inner_fused", f.args[0]))
+            f.ret(f.call("i32", "rl_inner", f.args[0]))
         job = Job(f, f.buffer(8 * SIZE))
         count = given.outer * given.batch
         zero = f.value(0, "i32")
@@ -594,7 +605,7 @@ class TileDriver:
             f.ret(zero)
         work = given.m * given.n * given.k
         with f.if_((count > 1) & (work < 8 * self.parallel_work)):
-            job.copy(given, ABI[: ABI.index("matrix") + 1])
+            job.copy(given, ABI)
             job.set(failed=0)
             with f.if_else(work * count < self.parallel_work) as (here, pool):
                 with here:

@@ -29,7 +29,7 @@ magnitude of both operands; with the exponents high and low of their leading bit
     high(A) + high(B) + log2(k) <= 124        no sum overflows unless the plain one may, too
     low(A) + low(B) >= -96                    what is flushed doesn't matter
 
-and otherwise ``rl_inner_fused``, the product by fused multiply-adds, does it. (The last: an element of C sees
+and otherwise ``rl_inner``, the product by fused multiply-adds, does it. (The last: an element of C sees
 at most 6.4 k products and sums that are flushed, each below 2^-126, together less than k 2^-123. Unless all
 its products are 0, |A| |B| is at least 2^-96 there, so the loss is below k 2^-27 |A| |B| = k u / 8 |A| |B|.)
 Where only the last condition fails, it may hold for the sums all the same: they are computed, and taken if

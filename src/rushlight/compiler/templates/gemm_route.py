@@ -1,7 +1,7 @@
 """Which machine code multiplies matrices: tiles or vectors, and with what precision for float32.
 
-    real(addresses)              addresses of the float32 module with ``rl_gemm`` and ``rl_gemm_fused`` on tiles
-                                 and ``rl_call`` by the precision that is set
+    real(addresses)              addresses of the float32 module with ``rl_gemm`` and its like on tiles, and
+                                 ``rl_call`` by the precision that is set
     half(addresses, type_num)    addresses of the bfloat16 module with ``rl_gemm`` and ``rl_call`` on tiles
     tiles() -> Packed | None     sizes and functions of ``gemm_tiles`` for float32, None where there are no tiles
 
@@ -27,8 +27,10 @@ CHECK_SIZE = 112, 128, 128  # m, n, k
 _UNIT = {"float32": 2.0**-24, "bfloat16": 2.0**-8}
 
 Packed = namedtuple("Packed", "block step_k step_bytes pack_rows pack_columns multiply")
+_PRODUCTS = ["rl_gemm", "rl_gemm_fused", "rl_gemm_added"]
 _PACKED = ["rl_tiles_pack_rows", "rl_tiles_pack_columns", "rl_tiles_multiply"]
 
+_found = {}  # by the address of the product by vectors
 _route = ctypes.c_int64()  # what rl_call of float32 calls
 
 
@@ -36,29 +38,37 @@ def real(addresses: dict) -> dict:
     """The float32 product on tiles where there are any."""
     if not cpu.amx():
         return addresses
-    fused = _tiles("highest", addresses["rl_gemm_fused"])
-    if fused is None or not trusted(fused["rl_gemm"], addresses["rl_gemm"], "float32"):
-        return addresses
-    products = {"highest": fused["rl_gemm"]}
+    if addresses["rl_gemm_added"] not in _found:
+        _found[addresses["rl_gemm_added"]] = _real(addresses)
+    return addresses | _found[addresses["rl_gemm_added"]]
+
+
+def _real(addresses):
+    """What replaces some of the addresses."""
+    inner = addresses["rl_gemm_added"]
+    exact = _tiles("highest", inner)
+    if exact is None or not trusted(exact["rl_gemm"], addresses["rl_gemm"], "float32"):
+        return {}
+    products = {"highest": exact["rl_gemm_added"]}
 
     def choose(wanted):
         if wanted not in products:
-            found = _tiles(wanted, addresses["rl_gemm_fused"])
-            products[wanted] = products["highest"] if found is None else found["rl_gemm"]
+            found = _tiles(wanted, inner)
+            products[wanted] = products["highest"] if found is None else found["rl_gemm_added"]
         _route.value = products[wanted]
 
     precision.attach(choose)
     symbols = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_route": ctypes.addressof(_route)}
     number = np.dtype("float32").num
     entry = engine.load(f"gemm-route|{number}", lambda: entry_text(number), ["rl_call"], symbols)
-    return addresses | fused | entry
+    return exact | entry
 
 
 def half(addresses: dict, type_num: int) -> dict:
     """The bfloat16 product on tiles where there are any."""
     if not cpu.amx():
         return addresses
-    found = _tiles("bfloat16", addresses["rl_gemm"], type_num)
+    found = _tiles("bfloat16", addresses["rl_gemm_added"], type_num)
     if found is None or not trusted(found["rl_gemm"], addresses["rl_gemm"], "bfloat16"):
         return addresses
     return addresses | found
@@ -84,11 +94,11 @@ def _tiles(name, inner, type_num=None):
     """Addresses in the module for a kind of elements (or a precision of float32); None if it can't be made."""
     symbols = native.symbols()
     imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free", "PyArray_Type")}
-    exports = _PACKED if name == "packed" else ["rl_gemm", "rl_gemm_fused"]
+    exports = _PACKED if name == "packed" else _PRODUCTS
     exports = exports + (["rl_call"] if type_num is not None else [])
     key = f"gemm-amx|{name}|{type_num}|{cpu.caches()}"
     try:
-        return engine.load(key, lambda: module_text(name, type_num), exports, imports | {"rl_inner_fused": inner})
+        return engine.load(key, lambda: module_text(name, type_num), exports, imports | {"rl_inner": inner})
     except LookupError:
         return None
 
@@ -109,7 +119,7 @@ def module_text(name: str, type_num: int | None = None, emulated: bool = False) 
     kind = {"bfloat16": BFLOAT16, "int8": BYTES}.get(name) or Split(name)
     module = TileDriver(kind, cpu.caches(), host().triple, emulated).write()
     if type_num is not None:
-        write_entry(module, kind.item, "rl", type_num)
+        write_entry(module, kind.item, "rl", type_num, added=True)
     return module.text()
 
 
@@ -121,9 +131,9 @@ def entry_text(type_num: int) -> str:
 
     module = Module(host().triple)
     module.globals.append("@rl_route = external global ptr")
-    f = module.function("rl_gemm", "i32", [("ptr", "job")], "internal", "nounwind")
+    f = module.function("rl_gemm_added", "i32", [("ptr", "job")], "internal", "nounwind")
     f.ret(f.call("i32", f.load("ptr", Value(f, "@rl_route", "ptr")), f.args[0]))
-    write_entry(module, 4, "rl", type_num)
+    write_entry(module, 4, "rl", type_num, added=True)
     return module.text()
 
 

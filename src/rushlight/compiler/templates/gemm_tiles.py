@@ -25,6 +25,7 @@ in the calling thread and allocates nothing. An element's bits depend on its row
 from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates.amx import ROWS, Tiles
 from rushlight.compiler.templates.gemm_amx import BLOCK, BLOCK_BYTES, SIZE, Job
+from rushlight.compiler.templates.gemm_driver import one
 
 NAMES = ("rl_tiles_pack_rows", "rl_tiles_pack_columns", "rl_tiles_multiply")
 _PACK = (("ptr", "source"), ("i64", "row"), ("i64", "col"), ("i64", "m"), ("i64", "n"), ("ptr", "dst"),
@@ -72,9 +73,9 @@ def _multiply(driver):
     a, a_facts, k, first, m, depth, b, b_facts, n, c, c_row, beta, row_bias = f.args
     kind, null = driver.kind, Value(f, "null", "ptr")
     job = Job(f, f.buffer(8 * SIZE))
-    one = f.value(1.0, "double").cast("bitcast", "i64") if kind.total == "float" else f.value(1)
-    job.set(m=m, n=n, k=depth, c=c, c_row=c_row, beta=beta, row_bias=row_bias, bias=null, alpha=one,
-            finish=null, doubtful=0, tiny=0)
+    same = one(kind.total == "i32")
+    job.set(m=m, n=n, k=depth, c=c, c_row=c_row, d=f.select(beta.eq(0), null, c), d_row=c_row, factor=same,
+            row_bias=row_bias, bias=null, alpha=same, doubtful=0)
     if kind.checked:
         job.set(a_low=f.load("i64", a_facts), a_high=f.load("i64", a_facts + 8),
                 b_low=f.load("i64", b_facts), b_high=f.load("i64", b_facts + 8))
