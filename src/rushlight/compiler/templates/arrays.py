@@ -26,6 +26,7 @@ RELEASE_FROM = 1 << 14
 # Elements added in the compute type before they go to a double: chains of vectors, vectors a chain.
 CHAINS, LENGTH = 4, 16
 BLOCK = 4096
+SEGMENTS_BLOCK = 1 << 16
 
 
 @cache
@@ -265,12 +266,16 @@ class Task:
 
         Runs of ``LENGTH`` numbers a lane are added in the compute type, the runs in double.
         """
+        return self.sums_of_segments(None, n, count, lambda segment, i, mask: terms(i, mask))
+
+    def sums_of_segments(self, segments, n, count, terms):
+        """As ``sums``, of ``terms(segment, i, mask)`` over all segments (values begin, end) of n elements each."""
         f = self.f
         run = self.lanes * CHAINS * LENGTH
         zero, none = f.value(0.0, self.vector), f.value(0.0, self.wide)
         totals = [f.var(self.wide, none) for _ in range(count)]
         chains = [[f.var(self.vector) for _ in range(CHAINS)] for _ in range(count)]
-        with f.range(0, n, step=run) as start:
+        with f.range(*(segments or (f.value(0), f.value(1)))) as segment, f.range(0, n, step=run) as start:
             for chain in chains:
                 for slot in chain:
                     slot.set(zero)
@@ -278,11 +283,11 @@ class Task:
             whole = start + (stop - start).udiv(step) * step
             with f.range(start, whole, step=step) as i:
                 for k in range(CHAINS):
-                    for chain, v in zip(chains, terms(i + k * self.lanes, None), strict=True):
+                    for chain, v in zip(chains, terms(segment, i + k * self.lanes, None), strict=True):
                         chain[k].set(chain[k].get() + v)
             with f.range(whole, stop, step=self.lanes) as i:
                 mask = self.mask(stop - i)
-                for chain, v in zip(chains, terms(i, mask), strict=True):
+                for chain, v in zip(chains, terms(segment, i, mask), strict=True):
                     chain[0].set(chain[0].get() + f.select(mask, v, zero))
             for total, chain in zip(totals, chains, strict=True):
                 parts = [slot.get() for slot in chain]
@@ -294,28 +299,59 @@ class Task:
     def moments(self, place, n):
         """(mean, sum of squared deviations) of n elements as doubles, reading memory once.
 
-        Blocks that stay in cache have their own mean and are put together as Chan, Golub and LeVeque do
-        (The American Statistician 37, 1983).
+        Blocks that stay in cache have their own mean; ``Merged`` puts them together.
         """
         f = self.f
-        mean, spread = f.var("double", 0.0), f.var("double", 0.0)
+        merged = Merged(f)
         with f.range(0, n, step=BLOCK) as at:
             size = f.minimum(n - at, f.value(BLOCK))
-            here = place + at * self.size
-            total, = self.sums(size, 1, lambda i, mask: [self.load(here + i * self.size, mask)])
-            count, before = size.cast("sitofp", "double"), at.cast("sitofp", "double")
-            middle = total / count
-            rounded = self.as_compute(middle)
-            around = self.splat(rounded)
+            merged.add(size, *self.block_moments(None, size, lambda segment: place + at * self.size))
+        return merged.result()
 
-            def deviations(i, mask):
-                d = self.load(here + i * self.size, mask) - around
-                return [d * d]
-            squares, = self.sums(size, 1, deviations)
-            off = middle - self.as_double(rounded)
-            squares = squares - off * off * count
-            share = count / (before + count)
-            delta = middle - mean.get()
-            spread.set(spread.get() + squares + delta * delta * before * share)
-            mean.set(mean.get() + delta * share)
-        return mean.get(), spread.get()
+    def moments_of_segments(self, segments, n, place):
+        """As ``moments``, of ``segments`` of n elements each that begin at ``place(segment)``."""
+        f = self.f
+        merged = Merged(f)
+        together = f.value(SEGMENTS_BLOCK) // n
+        together = f.select(together < 1, f.value(1), together)
+        with f.range(0, segments, step=together) as first:
+            last = f.minimum(first + together, segments)
+            merged.add((last - first) * n, *self.block_moments((first, last), n, place))
+        return merged.result()
+
+    def block_moments(self, segments, n, place):
+        """(mean, sum of squared deviations) of one block, which is read twice."""
+        total, = self.sums_of_segments(segments, n, 1, lambda segment, i, mask: [
+            self.load(place(segment) + i * self.size, mask)])
+        count = (n if segments is None else (segments[1] - segments[0]) * n).cast("sitofp", "double")
+        middle = total / count
+        rounded = self.as_compute(middle)
+        around = self.splat(rounded)
+
+        def deviations(segment, i, mask):
+            d = self.load(place(segment) + i * self.size, mask) - around
+            return [d * d]
+        squares, = self.sums_of_segments(segments, n, 1, deviations)
+        off = middle - self.as_double(rounded)
+        return middle, squares - off * off * count
+
+
+class Merged:
+    """Mean and sum of squared deviations of blocks put together as Chan, Golub and LeVeque do (The American
+    Statistician 37, 1983)."""
+
+    def __init__(self, f):
+        self.f = f
+        self.count, self.mean, self.spread = (f.var("double", 0.0) for _ in range(3))
+
+    def add(self, count, middle, squares):
+        count = count.cast("sitofp", "double")
+        before = self.count.get()
+        share = count / (before + count)
+        delta = middle - self.mean.get()
+        self.spread.set(self.spread.get() + squares + delta * delta * before * share)
+        self.mean.set(self.mean.get() + delta * share)
+        self.count.set(before + count)
+
+    def result(self):
+        return self.mean.get(), self.spread.get()

@@ -6,7 +6,7 @@
         h = g w, x^ = (x - mean) rstd:  dx = rstd (h - mean(h) - x^ mean(h x^)),  dw = sum g x^,  db = sum g
         part (samples, all channels, 2): doubles, each sample's share of dw and db
 
-x, y, g, dx are of one dtype; all else but ``part`` of the compute type. w and b may be null; so may dw and db, together.
+x, y, g, dx are of one dtype; all else but ``part`` of the compute type. w and b may be null.
 """
 
 from functools import cache
@@ -21,7 +21,7 @@ def _wide(dtype):
     return "float64" if dtype == "float64" else "float32"
 
 
-def _parameter(t, array, channel, default):
+def parameter(t, array, channel, default):
     """array[channel], or a default where the array is null. A scalar."""
     f = t.f
     v = f.var(t.compute, default)
@@ -47,8 +47,8 @@ def forward(dtype):
             t.store_scalar(rstd, t.rstd + tile * t.compute_size, wide)
             middle = t.splat(mean)
             with f.range(t.channels) as c:
-                scale = t.splat(rstd * _parameter(t, t.w, channel + c, 1.0))
-                shift = t.splat(_parameter(t, t.b, channel + c, 0.0))
+                scale = t.splat(rstd * parameter(t, t.w, channel + c, 1.0))
+                shift = t.splat(parameter(t, t.b, channel + c, 0.0))
                 x, y = (a + first + c * t.places * t.size for a in (t.x, t.y))
 
                 def body(i, mask):
@@ -87,7 +87,7 @@ def backward(dtype, affine):
                     place = t.part + ((sample * t.groups * t.channels + channel + c) << 4)
                     f.store(dot, place)
                     f.store(total, place + 8)
-                w = t.as_double(_parameter(t, t.w, channel + c, 1.0))
+                w = t.as_double(parameter(t, t.w, channel + c, 1.0))
                 slope.set(slope.get() + w * dot)
                 level.set(level.get() + w * total)
             count, r = n.cast("sitofp", "double"), t.as_double(rstd)
@@ -95,7 +95,7 @@ def backward(dtype, affine):
             level_ = t.splat(t.as_compute(level.get() / count * r))
             with f.range(t.channels) as c:
                 x, g, dx = (a + first + c * t.places * t.size for a in (t.x, t.g, t.dx))
-                scale = t.splat(rstd * _parameter(t, t.w, channel + c, 1.0))
+                scale = t.splat(rstd * parameter(t, t.w, channel + c, 1.0))
 
                 def body(i, mask):
                     v = f.fma(t.load(g + i * t.size, mask), scale, -level_)

@@ -15,6 +15,7 @@ from struct import pack
 from rushlight.compiler.templates.arrays import array_kernel
 
 COLUMNS = 256           # of dw and db a tile
+STREAM = 32 << 20       # bytes of a result from which it is written past the cache
 
 
 @cache
@@ -57,15 +58,15 @@ def forward(dtype, rms, affine):
                     elif affine == "b":
                         v = v + t.load(t.b + at, mask, wide)
                     t.store(v, y + i * t.size, mask)
-                t.each(n, body)
+                t.each(n, body, stream=y)
     return array_kernel(f"row norm {dtype} {rms} {affine}", ("y", "mean", "rstd", "x", "w", "b"),
-                        ("rows", "n", "group", "eps"), write)
+                        ("rows", "n", "group", "past", "eps"), write)
 
 
 @cache
-def forward_words(rows, n, eps):
+def forward_words(rows, n, itemsize, eps):
     group = max(1, 4096 // max(n, 1))
-    return pack("5qd", -(-rows // group), rows * n, rows, n, group, eps)
+    return pack("6qd", -(-rows // group), rows * n, rows, n, group, rows * n * itemsize >= STREAM, eps)
 
 
 @cache
@@ -118,7 +119,7 @@ def backward(dtype, rms, weighted, affine):
                     if level:
                         v = v - level[0]
                     t.store(v * scale, dx + i * t.size, mask)
-                t.each(n, body)
+                t.each(n, body, stream=dx)
 
     def columns(t):
         t.type("float64" if wide == "float64" else "float32")
@@ -136,14 +137,15 @@ def backward(dtype, rms, weighted, affine):
                 t.each(f.minimum(f.value(COLUMNS), n - begin), body, 1)
     writers = (rows, columns) if affine else (rows,)
     return array_kernel(f"row norm gradient {dtype} {rms} {weighted} {affine}",
-                        ("dx", "dw", "db", "part", "g", "x", "w", "mean", "rstd"), ("rows", "n", "bin", "bins"),
+                        ("dx", "dw", "db", "part", "g", "x", "w", "mean", "rstd"), ("rows", "n", "bin", "bins", "past"),
                         writers)
 
 
 @cache
-def backward_words(rows, n, affine):
+def backward_words(rows, n, itemsize, affine):
     """(words, bins): bins depend on sizes only."""
     bin = max(-(-(1 << 14) // max(n, 1)), -(-rows // 64), 1)
     bins = -(-rows // bin)
     tiles = (bins, -(-n // COLUMNS)) if affine else (bins,)
-    return pack(f"{len(tiles) + 5}q", *tiles, 2 * rows * n, rows, n, bin, bins), bins
+    return pack(f"{len(tiles) + 6}q", *tiles, 2 * rows * n, rows, n, bin, bins,
+                rows * n * itemsize >= STREAM), bins

@@ -6,7 +6,6 @@ Ulyanov et al. arXiv:1607.08022; Zhang & Sennrich arXiv:1910.07467.
 """
 
 import math
-import struct
 from functools import cache
 
 import numpy as np
@@ -57,37 +56,26 @@ def _channels(a):
     return a.reshape(a.shape[0], a.shape[1], -1) if a.ndim != 3 else a
 
 
-_loaded = {}
 _WIDE_CHANNEL = 1 << 20     # elements from which few channels are shared out among threads
 
 
-def _native(x, w, b, eps):
-    """((forward, backward), words) of `compiler.templates.batchnorm` for an input, or None."""
-    dt = x.dtype
-    try:
-        found = _loaded[dt]
-    except KeyError:
-        found = _loaded[dt] = _batch_kernels(dt.name)
-    if found is None or w is not None and w.dtype != dt or b is not None and b.dtype != dt:
-        return None
-    words = _words(x.shape, eps)
-    return words is not None and (found, words) or None
-
-
-def _batch_kernels(name):
-    from ...compiler import available
-    if name not in ("float32", "float64") or not available():
-        return None
-    from ...compiler.templates.batchnorm import kernels
-    return kernels("float" if name == "float32" else "double")
+def _one_by_one(x):
+    """Whether channels are normalized one by one: enough elements in a row, enough channels."""
+    rest = math.prod(x.shape[2:])
+    return x.size and rest >= 4 and (x.shape[1] >= 8 or x.shape[0] * rest <= _WIDE_CHANNEL) and \
+        x.dtype.kind != "c" and compiled()
 
 
 @cache
-def _words(shape, eps):
-    n, c, l = shape[0], shape[1], math.prod(shape[2:])
-    if l < 4 or n * l > _WIDE_CHANNEL and c < 8:
-        return None
-    return np.array((n, c, l, struct.unpack("q", struct.pack("d", eps))[0]), np.int64)
+def _batch_words(shape, itemsize, eps):
+    from ...compiler.templates.batchnorm import forward_words
+    return forward_words(shape[0], shape[1], math.prod(shape[2:]), itemsize, eps)
+
+
+@cache
+def _batch_gradient_words(shape, itemsize, training):
+    from ...compiler.templates.batchnorm import backward_words
+    return backward_words(shape[0], shape[1], math.prod(shape[2:]), itemsize, training)
 
 
 def _dense(a):
@@ -161,13 +149,12 @@ def _batch_norm(x, w, b, rm, rv, training, eps):
         _template("columnnorm", "forward", d)(y, mean, rstd, empty((bins, 2, c), wide), last, _param(w, wide),
                                               _param(b, wide), words)
         return _channels_second(y), mean, rstd
-    way = training and _native(x, w, b, eps)
-    if way:
-        (forward, _), words = way
-        c, dt = x.shape[1], x.dtype
-        y, mean, invstd = empty(x.shape, dt), np.empty(c, dt), np.empty(c, dt)
-        forward(y, mean, invstd, _dense(x), _dense(w), _dense(b), words)
-        return y, mean, invstd
+    if training and _one_by_one(x):
+        d, wide, c = x.dtype, _param_type(x.dtype), x.shape[1]
+        y, mean, rstd = empty(x.shape, d), np.empty(c, wide), np.empty(c, wide)
+        _template("batchnorm", "forward", d)(y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide),
+                                             _batch_words(x.shape, d.itemsize, eps))
+        return y, mean, rstd
     x3 = _channels(_wide(np.ascontiguousarray(x)))
     dt = x3.dtype
     n = x3.shape[0] * x3.shape[2]
@@ -199,12 +186,13 @@ def batch_norm_backward(g, x, w, rm, rv, mean, invstd, training, eps):
         _template("columnnorm", "backward", d)(dx, dw, db, empty((bins, 2, c), wide), g, last, _param(w, wide),
                                                _param(mean, wide), _param(invstd, wide), words)
         return _channels_second(dx), dw, db
-    way = g.dtype == x.dtype and _native(x, w, None, eps if training else 0.0)
-    if way:
-        (_, backward), words = way
-        c, dt = x.shape[1], x.dtype
-        dx, dw, db = empty(x.shape, dt), np.empty(c, dt), np.empty(c, dt)
-        backward(dx, dw, db, _dense(g), _dense(x), _dense(w), _param(mean, dt), _param(invstd, dt), words)
+    if _one_by_one(x):
+        d, wide, c = x.dtype, _param_type(x.dtype), x.shape[1]
+        g = g if g.dtype == d else converted(g, d)
+        dx, dw, db = empty(x.shape, d), np.empty(c, wide), np.empty(c, wide)
+        _template("batchnorm", "backward", d)(dx, dw, db, _dense(g), _dense(x), _param(w, wide), _param(mean, wide),
+                                              _param(invstd, wide), _batch_gradient_words(x.shape, d.itemsize,
+                                                                                          bool(training)))
         return dx, dw, db
     x3, g3 = _channels(_wide(np.ascontiguousarray(x))), _channels(_wide(np.ascontiguousarray(g)))
     dt = x3.dtype
@@ -393,22 +381,22 @@ def _template(module, name, d, *args):
 
 
 @cache
-def _row_words(rows, n, eps):
+def _row_words(rows, n, itemsize, eps):
     from ...compiler.templates.rownorm import forward_words
-    return forward_words(rows, n, eps)
+    return forward_words(rows, n, itemsize, eps)
 
 
 @cache
-def _row_gradient_words(rows, n, affine):
+def _row_gradient_words(rows, n, itemsize, affine):
     from ...compiler.templates.rownorm import backward_words
-    return backward_words(rows, n, affine)
+    return backward_words(rows, n, itemsize, affine)
 
 
 def _row_gradients(g, x, shape, w, mean, rstd, affine):
     """Gradients of input, weight and bias of layer normalization, or with mean None of RMS normalization."""
     d, wide, rms = x.dtype, _param_type(x.dtype), mean is None
     n = math.prod(shape)
-    words, bins = _row_gradient_words(x.size // n, n, bool(affine))
+    words, bins = _row_gradient_words(x.size // n, n, d.itemsize, bool(affine))
     dx = empty(x.shape, d)
     dw = db = part = _NOTHING
     if affine:
@@ -431,7 +419,7 @@ def _layer_norm(x, normalized_shape, w, b, eps):
         y, mean, rstd = empty(x.shape, d), empty(lead, wide), empty(lead, wide)
         affine = ("w" if w is not None else "") + ("b" if b is not None else "")
         kernel = _template("rownorm", "forward", d, False, affine)
-        kernel(y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide), _row_words(rows, n, eps))
+        kernel(y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide), _row_words(rows, n, d.itemsize, eps))
         return y, mean, rstd
     x2 = _wide(_rows(x, k))
     dt, n = x2.dtype, x2.shape[1]
@@ -532,7 +520,7 @@ def _rms_norm(x, normalized_shape, w, eps):
     n, k = math.prod(normalized_shape), len(normalized_shape)
     y, rstd = empty(x.shape, d), empty(x.shape[:x.ndim - k] + (1,) * k, wide)
     kernel = _template("rownorm", "forward", d, True, "" if w is None else "w")
-    kernel(y, None, rstd, _dense(x), _param(w, wide), None, _row_words(x.size // n, n, eps))
+    kernel(y, None, rstd, _dense(x), _param(w, wide), None, _row_words(x.size // n, n, d.itemsize, eps))
     return y, rstd
 
 
