@@ -267,7 +267,7 @@ def _triangle(name, pattern, row, col, offset, dtype, device, layout, pin_memory
         raise NotImplementedError(f"\"{name}\" not implemented for '{scalar_name(d)}'")
     r, c = np.nonzero(pattern(np.ones((row, col), bool), offset))
     a = np.stack([r, c]).astype(d.np)
-    return wrap(to_meta(a) if devices.usable(device) is devices.META else a)
+    return finish(to_meta(a) if devices.usable(device) is devices.META else a, False)
 
 
 @public(method=False)
