@@ -132,6 +132,9 @@ def kernel(kind, in_np, out_nps):
             scalars = ("float64",) if kind == "var_mean" else ()
             k = reduce_kernel(kind, types[0].name, tuple(t.name for t in types[1:]), scalars).call
         _kernels[key] = k
+        if k is not None and in_np == F32 and out_nps == F32 and kind in ("sum", "mean", "max", "min"):
+            from .native.install import install_reduction
+            install_reduction(kind, k)
     return k
 
 

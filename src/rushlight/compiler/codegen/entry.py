@@ -15,7 +15,7 @@ outputs, then inputs; strides are in bytes; scalars are 8-byte words (double or 
 stores past the cache.
 """
 
-from rushlight.compiler.codegen.builder import Module
+from rushlight.compiler.codegen.builder import Module, vector
 
 MAX_OPERANDS = 32
 MAX_SCALARS = 32
@@ -48,6 +48,7 @@ ACROSS_COLUMNS = 64
 SHORT_ROW = 64
 PACKED_ELEMENTS = 1024
 PACKED_OPERANDS = 8
+PACKED_VECTOR = 16
 # Below this many elements holding the GIL is cheaper than letting it go.
 RELEASE_GIL_FROM = 100_000
 
@@ -386,11 +387,23 @@ def _pack(m):
     )
     to, source, size, step, n, row_step, rows = f.args
     for width in (1, 2, 4, 8):
+        element, lanes = f"i{8 * width}", PACKED_VECTOR // width
         with f.if_(size.eq(width)):
+            with f.if_(step.eq(0)):
+                with f.range(rows) as r:
+                    # What is written past a row's end is written over by the next, or lies between buffers.
+                    value = f.splat(f.load(element, source + r * row_step, 1), lanes)
+                    there = to + r * (n * width)
+                    with f.range(n, step=lanes) as i:
+                        f.store(value, there + i * width, 1)
+                f.ret()
+            whole = f.select(step.eq(width), n & -lanes, f.value(0))
             with f.range(rows) as r:
                 here, there = source + r * row_step, to + r * (n * width)
-                with f.range(n) as i:
-                    f.store(f.load(f"i{8 * width}", here + i * step, 1), there + i * width, 1)
+                with f.range(whole, step=lanes) as i:
+                    f.store(f.load(vector(element, lanes), here + i * width, 1), there + i * width, 1)
+                with f.range(whole, n) as i:
+                    f.store(f.load(element, here + i * step, 1), there + i * width, 1)
     f.ret()
 
 
@@ -407,7 +420,7 @@ def _run_short_rows(m):
     )
     pointers = _Words(f, f.buffer(8 * PACKED_OPERANDS))
     packed = _Words(f, f.buffer(8 * PACKED_OPERANDS))
-    buffers = f.buffer(8 * PACKED_ELEMENTS * PACKED_OPERANDS)
+    buffers = f.buffer((8 * PACKED_ELEMENTS + 64) * PACKED_OPERANDS)
     with f.range(operands) as j:
         packed[j] = 0
     with f.range(f.args[1], f.args[2]) as tile:
@@ -428,7 +441,7 @@ def _run_short_rows(m):
                 with runs_on:
                     f.store(source, pointers.at(j))
                 with other:
-                    place = buffers + j * (8 * PACKED_ELEMENTS)
+                    place = buffers + j * (8 * PACKED_ELEMENTS + 64)
                     f.store(place, pointers.at(j))
                     # The same row again and again needs to be written only once.
                     key = f.emit("i64", f"ptrtoint ptr {source.name} to i64")
@@ -470,7 +483,7 @@ def _execute(m):
             task.set(_function(f, "rl_run_short_rows"))
             long_row = length * context[SHAPE + 1]
             context[ROWS] = total.udiv(long_row)
-            block = f.value(PACKED_ELEMENTS).udiv(length)
+            block = f.minimum(f.value(PACKED_ELEMENTS).udiv(length), context[SHAPE + 1])
             context[BLOCK] = block
             chunks = (context[SHAPE + 1] + block - 1).udiv(block)
             context[CHUNKS] = chunks

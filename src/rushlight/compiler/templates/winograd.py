@@ -100,8 +100,13 @@ def both_ways(transform, rows):
 
 # ---------------------------------------------------------------- functions
 
+def weights_pitch(job, item):
+    """Bytes from a position of a panel's weights to the next; their stores must not share a set of the cache."""
+    return (job.depth * job.height * item + 127) // 128 * 128 + 64
+
+
 def _weights_task(m, type_):
-    """Tile: a panel of a group: packed[((panel 16 + position) depth + channel) height + row] = (G w G')[position]."""
+    """Tile: a panel of a group: at packed + (panel 16 + position) weights_pitch stands [channel][row] of G w G'."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, places = vector(type_, lanes), f"<{lanes} x ptr>"
     f = m.function("weights_task", "void", TASK, "internal", "nounwind")
@@ -111,7 +116,7 @@ def _weights_task(m, type_):
     m.declared[name] = f"declare {kind} @{name}({places}, i32, <{lanes} x i1>, {kind})"
     iota = Value(f, "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">", f"<{lanes} x i64>")
     steps = iota * f.splat(job.w_row, lanes)
-    panel_size = job.depth * job.height * item
+    panel_size = weights_pitch(job, item)
     with f.range(begin, end) as t:
         group, first = t // job.panels, (t % job.panels) * job.height
         there = job.rows - first
@@ -185,7 +190,7 @@ def _tile_task(m, type_):
     block, data = scratch(f, job, (strip_size + sums_size) * job.tile_strips)
     sums = data + strip_size * job.tile_strips
     each, all_strips = job.blocks * job.parts, job.units * job.strips
-    panel_size = job.depth * job.height * item
+    panel_size = weights_pitch(job, item)
     check = f.var(kind, f.value(0.0, kind))
     with f.range(begin, end) as t:
         group, rest = t // each, t % each
@@ -206,7 +211,7 @@ def _tile_task(m, type_):
         with f.range(p0, p1) as panel:
             row0 = panel * job.height
             rows = f.minimum(job.height, job.rows - row0)
-            weights = job.packed + (group * job.panels + panel) * panel_size * POSITIONS
+            weights = job.packed + (group * job.panels + panel) * POSITIONS * panel_size
             with f.range(POSITIONS) as i, f.range(s0, s1) as s:
                 f.call("void", job.tile, job.depth, weights + i * panel_size, f.value(0),
                        data + ((s - s0) * strip_size + i * data_pitch), f.value(width),
@@ -252,7 +257,7 @@ def _entry(m, type_):
     job.load("groups", "panels", "depth", "height", "blocks", "parts")
     count = job.groups * job.panels
     state = f.call("ptr", "PyEval_SaveThread")
-    block = f.call("ptr", "rl_scratch", count * job.depth * job.height * (POSITIONS * ITEM[type_]) + 64)
+    block = f.call("ptr", "rl_scratch", count * weights_pitch(job, ITEM[type_]) * POSITIONS + 64)
     with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, given):
         with refused:
             f.store(f.value(1), job.at("failed"))

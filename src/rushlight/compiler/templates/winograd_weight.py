@@ -10,6 +10,9 @@ so the sums over squares are 16 matrix products. A tile of work is a bin of squa
 channels: block by block both sides are transformed into scratch memory and multiplied, and added to the bin's sums in
 ``partial`` (groups, bins, 16, depth, width). At the end bins are added up in order and transformed: the bits depend on
 the shape, not on the number of threads. ``plan`` holds the int64 words ``FIELDS``.
+
+Where the sums of many channels are much larger than both transformed sides of few squares, these are made ``whole``
+first, to stand after the sums in ``partial``, and each product runs over all squares.
 """
 
 from functools import cache
@@ -29,6 +32,7 @@ FIELDS = (
     "g_runs", "g_offsets", "g_masks", "g_moves", "g_mask_pitch", "g_lane_step",     # and of 2 x 2 squares of g
     "groups", "rows", "width", "depth", "height", "panels", "parts", "vectors", "bins",
     "units", "unit_vectors", "block_vectors", "x_unit", "x_group", "g_unit", "g_group",
+    "whole",
 )
 INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
 SIZE = 8 * len(INDEX)
@@ -57,7 +61,11 @@ def module_text(type_):
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
     square(m, type_)
     _spread(m, type_)
+    _transform(m, type_)
+    _products(m, type_)
     _bin_task(m, type_)
+    _whole_task(m, type_)
+    _product_task(m, type_)
     _total_task(m, type_)
     _entry(m)
     return m.text()
@@ -101,23 +109,85 @@ def _spread(m, type_):
     f.ret()
 
 
+class _Sizes:
+    """Bytes of both transformed sides of ``vectors`` vectors of squares, for ``channels`` of x."""
+
+    def __init__(self, job, type_, channels, vectors):
+        self.size = lanes_of(type_) * ITEM[type_]
+        self.across = job.width * ITEM[type_]           # a square's channels of g
+        # A channel's squares, and positions, an odd number of lines apart: they must not share a set of the cache.
+        self.line = vectors * self.size + _odd(vectors)
+        self.data_pitch = channels * self.line + 64
+        self.spread_pitch = vectors * lanes_of(type_) * self.across + 64
+        self.data = self.data_pitch * POSITIONS
+        self.all = self.data + self.spread_pitch * POSITIONS
+
+
+def _odd(vectors):
+    """64 bytes where a number of vectors is even, else none."""
+    return ((vectors + 1) & 1) * 64
+
+
+def _transform(m, type_):
+    """void transform(job, x, g, v, at, c0, c1, data, line, data_pitch, spread, spread_pitch): a vector of squares.
+
+    Both sides of vector v of the group at x and g, channels c0 to c1 of x, written as vector ``at``.
+    """
+    item, lanes = ITEM[type_], lanes_of(type_)
+    size = lanes * item
+    f = m.function("transform", "void", (
+        ("ptr", "job"), ("ptr", "x"), ("ptr", "g"), ("i64", "v"), ("i64", "at"), ("i64", "q0"), ("i64", "q1"),
+        ("ptr", "data"), ("i64", "line"), ("i64", "data_pitch"), ("ptr", "spread"), ("i64", "spread_pitch")),
+        "internal", "nounwind")
+    pointer, x, g, v, at, q0, q1, data, line, data_pitch, spread, spread_pitch = f.args
+    job = _job(f, pointer)
+    job.load("gather", "rows", "width", "unit_vectors", "x_unit", "g_unit")
+    windows = f.buffer(max(_AT_ONCE * POSITIONS, 4 * lanes) * size)
+    across = job.width * item
+    unit, local = v // job.unit_vectors, v % job.unit_vectors
+    with f.range(0, job.rows, step=lanes) as o:
+        f.call("void", job.gather, job.at("g_runs"), g + unit * job.g_unit, local, o * 4,
+               f.minimum(o + lanes, job.rows) * 4, windows, f.value(size))
+        f.call("void", "spread", windows, spread + (at * lanes * across + o * item), across, spread_pitch,
+               declare=False)
+    with f.range(q0, q1, step=_AT_ONCE) as c0:
+        c1 = f.minimum(c0 + _AT_ONCE, q1)
+        f.call("void", job.gather, job.at("runs"), x + unit * job.x_unit, local, c0 * POSITIONS, c1 * POSITIONS,
+               windows, f.value(size))
+        with f.range(c0, c1) as c:
+            f.call("void", "square", windows + (c - c0) * (POSITIONS * size), data + ((c - q0) * line + at * size),
+                   data_pitch, declare=False)
+    f.ret()
+
+
+def _products(m, type_):
+    """void products(job, q0, q1, data, line, spread, target, squares, again): channels q0 to q1 at a position."""
+    item, lanes = ITEM[type_], lanes_of(type_)
+    f = m.function("products", "void", (
+        ("ptr", "job"), ("i64", "q0"), ("i64", "q1"), ("ptr", "data"), ("i64", "line"), ("ptr", "spread"),
+        ("ptr", "target"), ("i64", "squares"), ("i64", "again")), "internal", "nounwind")
+    pointer, q0, q1, data, line, spread, target, squares, again = f.args
+    job = _job(f, pointer)
+    job.load("tile", "width", "height", "vectors")
+    across, strip = job.width * item, job.vectors * (lanes * item)
+    zeros = Value(f, "@zeros", "ptr")
+    with f.range(q0, q1, step=job.height) as c:
+        rows = f.minimum(job.height, q1 - c)
+        with f.range(0, across, step=strip) as o:
+            f.call("void", job.tile, squares, data + (c - q0) * line, line, spread + o, across,
+                   target + (c * across + o), across, rows, job.vectors * lanes, again, zeros)
+    f.ret()
+
+
 def _bin_task(m, type_):
     """Tile: a bin of a group's squares by a part of the panels of channels."""
-    item, lanes = ITEM[type_], lanes_of(type_)
+    lanes = lanes_of(type_)
     f = m.function("bin_task", "void", TASK, "internal", "nounwind")
     job, begin, end = _job(f, f.args[0]), *f.args[1:]
     job.load(*POINTERS[1:4], *FIELDS)
-    size = lanes * item
-    windows = f.buffer(max(_AT_ONCE * POSITIONS, 4 * lanes) * size)
-    zeros = Value(f, "@zeros", "ptr")
-    across = job.width * item                   # bytes of a row of channels
-    strip = job.vectors * size
-    line = job.block_vectors * size             # of a channel's squares
-    most = (job.panels + job.parts - 1) // job.parts * job.height
-    data_pitch = most * line + 64
-    spread_pitch = job.block_vectors * lanes * across + 64
-    block, data = scratch(f, job, (data_pitch + spread_pitch) * POSITIONS)
-    spread = data + data_pitch * POSITIONS
+    sizes = _Sizes(job, type_, (job.panels + job.parts - 1) // job.parts * job.height, job.block_vectors)
+    block, data = scratch(f, job, sizes.all)
+    spread = data + sizes.data
     each = job.bins * job.parts
     all_vectors = job.units * job.unit_vectors
     with f.range(begin, end) as t:
@@ -127,31 +197,59 @@ def _bin_task(m, type_):
         q1 = f.minimum(((part + 1) * job.panels // job.parts) * job.height, job.depth)
         first, last = bin_ * all_vectors // job.bins, (bin_ + 1) * all_vectors // job.bins
         x, g = job.x + group * job.x_group, job.g + group * job.g_group
-        target = job.partial + (group * job.bins + bin_) * job.depth * across * POSITIONS
+        position = job.depth * sizes.across
+        target = job.partial + (group * job.bins + bin_) * position * POSITIONS
         with f.range(first, last, step=job.block_vectors) as v0:
             v1 = f.minimum(v0 + job.block_vectors, last)
             with f.range(v0, v1) as v:
-                unit, local = v // job.unit_vectors, v % job.unit_vectors
-                with f.range(0, job.rows, step=lanes) as o:
-                    f.call("void", job.gather, job.at("g_runs"), g + unit * job.g_unit, local, o * 4,
-                           f.minimum(o + lanes, job.rows) * 4, windows, f.value(size))
-                    f.call("void", "spread", windows, spread + ((v - v0) * lanes * across + o * item), across,
-                           spread_pitch, declare=False)
-                with f.range(q0, q1, step=_AT_ONCE) as c0:
-                    c1 = f.minimum(c0 + _AT_ONCE, q1)
-                    f.call("void", job.gather, job.at("runs"), x + unit * job.x_unit, local, c0 * POSITIONS,
-                           c1 * POSITIONS, windows, f.value(size))
-                    with f.range(c0, c1) as c:
-                        f.call("void", "square", windows + (c - c0) * (POSITIONS * size),
-                               data + ((c - q0) * line + (v - v0) * size), data_pitch, declare=False)
+                f.call("void", "transform", job.pointer, x, g, v, v - v0, q0, q1, data, sizes.line, sizes.data_pitch,
+                       spread, sizes.spread_pitch, declare=False)
             again = f.emit("i64", f"zext i1 {v0.ne(first).name} to i64")
-            with f.range(POSITIONS) as i, f.range(q0, q1, step=job.height) as c:
-                rows = f.minimum(job.height, q1 - c)
-                a, c_at = data + (i * data_pitch + (c - q0) * line), target + (i * job.depth + c) * across
-                with f.range(0, across, step=strip) as o:
-                    f.call("void", job.tile, (v1 - v0) * lanes, a, line, spread + (i * spread_pitch + o), across,
-                           c_at + o, across, rows, job.vectors * lanes, again, zeros)
+            with f.range(POSITIONS) as i:
+                f.call("void", "products", job.pointer, q0, q1, data + i * sizes.data_pitch, sizes.line,
+                       spread + i * sizes.spread_pitch, target + i * position, (v1 - v0) * lanes, again,
+                       declare=False)
     f.call("void", "rl_free", block)
+    f.ret()
+
+
+def _wholes(job, type_, group):
+    """Sizes and both sides of all squares of a group, after the sums."""
+    sizes = _Sizes(job, type_, job.depth, job.units * job.unit_vectors)
+    position = job.depth * sizes.across
+    data = job.partial + (job.groups * position * POSITIONS + group * sizes.all)
+    return sizes, position, data, data + sizes.data
+
+
+def _whole_task(m, type_):
+    """Tile: both sides of a vector of a group's squares."""
+    f = m.function("whole_task", "void", TASK, "internal", "nounwind")
+    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    job.load(*POINTERS[1:4], *FIELDS)
+    all_vectors = job.units * job.unit_vectors
+    with f.range(begin, end) as t:
+        group, v = t // all_vectors, t % all_vectors
+        sizes, _, data, spread = _wholes(job, type_, group)
+        f.call("void", "transform", job.pointer, job.x + group * job.x_group, job.g + group * job.g_group, v, v,
+               f.value(0), job.depth, data, sizes.line, sizes.data_pitch, spread, sizes.spread_pitch, declare=False)
+    f.ret()
+
+
+def _product_task(m, type_):
+    """Tile: the product of a position of a group over a part of the panels of channels."""
+    f = m.function("product_task", "void", TASK, "internal", "nounwind")
+    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    job.load(*POINTERS[1:4], *FIELDS)
+    each = job.parts * POSITIONS
+    with f.range(begin, end) as t:
+        group, rest = t // each, t % each
+        i, part = rest // job.parts, rest % job.parts
+        q0 = (part * job.panels // job.parts) * job.height
+        q1 = f.minimum(((part + 1) * job.panels // job.parts) * job.height, job.depth)
+        sizes, position, data, spread = _wholes(job, type_, group)
+        f.call("void", "products", job.pointer, q0, q1, data + (i * sizes.data_pitch + q0 * sizes.line), sizes.line,
+               spread + i * sizes.spread_pitch, job.partial + (group * POSITIONS + i) * position,
+               job.units * job.unit_vectors * lanes_of(type_), f.value(0), declare=False)
     f.ret()
 
 
@@ -199,9 +297,17 @@ def _entry(m):
     job = _job(f, context)
     f.store(f.value(0), job.at("failed"))
     f.store(f.value(0), job.at("unbounded"))
-    job.load("groups", "bins", "parts", "depth")
+    job.load("groups", "bins", "parts", "depth", "units", "unit_vectors", "whole")
     state = f.call("ptr", "PyEval_SaveThread")
-    f.call("void", "rl_parallel_for", Value(f, "@bin_task", "ptr"), context, job.groups * job.bins * job.parts)
+    with f.if_else(job.whole.ne(0)) as (whole, binned):
+        with whole:
+            f.call("void", "rl_parallel_for", Value(f, "@whole_task", "ptr"), context,
+                   job.groups * job.units * job.unit_vectors)
+            f.call("void", "rl_parallel_for", Value(f, "@product_task", "ptr"), context,
+                   job.groups * job.parts * POSITIONS)
+        with binned:
+            f.call("void", "rl_parallel_for", Value(f, "@bin_task", "ptr"), context,
+                   job.groups * job.bins * job.parts)
     f.call("void", "rl_parallel_for", Value(f, "@total_task", "ptr"), context, job.groups * job.depth)
     f.call("void", "PyEval_RestoreThread", state)
     with f.if_(f.load("i64", job.at("failed")).ne(0)):

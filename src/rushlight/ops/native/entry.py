@@ -17,12 +17,13 @@ FALLBACK, OPERANDS, KERNEL, KERNEL_RIGHT, KERNEL_LEFT, OUT_DESCR, OUT_DTYPE, NOD
     EXTRA = range(11)
 PLANS = 16                  # then 8 words for each set of operands that need a gradient:
 PLAN_WORDS = 8              # plan object, number of saved values, their codes (operand index, or OUTPUT)
-OUTPUT, SHAPE, ZERO, INDEX = 8, 9, 10, 11     # codes beyond operands: result, shape of operand 0, 0, an index
+# Codes beyond operands: result, shape of operand 0, 0, an index; (dim,) and keepdim of an index 2 dim + keepdim.
+OUTPUT, SHAPE, ZERO, INDEX, DIM_TUPLE, KEEPDIM = range(8, 14)
 DESC_WORDS = PLANS + 16 * PLAN_WORDS
 
 ENVIRONMENT = ("Tensor", "Parameter", "ndarray", "Storage", "Value", "AccumulateGrad", "ViewInfo", "None_",
                "True_", "False_", "zero", "next_seq", "plain", "recording", "thread", "float", "int",
-               "rl_new_array", "PyArray_NewFromDescr", "PyArray_SetBaseObject", "tuple")
+               "rl_new_array", "PyArray_NewFromDescr", "PyArray_SetBaseObject", "tuple", "dim", "keepdim")
 
 TYPE, DATA, ND, DIMS, STRIDES, DESCR, FLAGS = 8, 16, 24, 32, 40, 56, 64
 TUPLE_ITEMS, LIST_ITEMS, SIZE = 24, 24, 16
@@ -62,6 +63,7 @@ class Writer:
 
 def module(triple, offsets):
     """IR text of all entries, for the given slot offsets."""
+    from .along import reduce_along
     w = Writer(triple, offsets)
     _fallback(w)
     _check(w)
@@ -72,7 +74,7 @@ def module(triple, offsets):
     _elementwise(w)
     _matmul(w)
     _linear(w)
-    _reduce_all(w)
+    reduce_along(w)
     _view(w)
     _select(w)
     return w.m.text()
@@ -210,6 +212,12 @@ def _attach(w):
             f.store(zero, slot)
         with f.if_(code.eq(INDEX)):
             f.store(f.call("ptr", "PyLong_FromSsize_t", index), slot)
+        with f.if_(code.eq(DIM_TUPLE)):
+            f.store(_tuple(f, (f.call("ptr", "PyLong_FromSsize_t", index >> 1), False)), slot)
+        with f.if_(code.eq(KEEPDIM)):
+            flag = f.select((index & 1).ne(0), w.env(f, "True_"), w.env(f, "False_"))
+            f.call("void", "Py_IncRef", flag)
+            f.store(flag, slot)
         with f.if_(code.eq(OUTPUT)):
             storage = w.get(f, out, "_storage")
             f.store(_tuple(f, (a, True), (w.get(f, out, "dtype"), True), (storage, True), (zero, True),
@@ -237,15 +245,16 @@ def _attach(w):
 class Entry:
     """The frame that all entries have: unusual calls leave for the fallback."""
 
-    def __init__(self, w, name):
+    def __init__(self, w, name, keywords=False):
         self.w = w
         f = self.f = w.m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n"),
                                                 ("ptr", "kw")])
         self.args, self.n, self.kw = f.args[1], f.args[2], f.args[3]
         self.desc = f.load("ptr", f.args[0] + 16)
-        with f.if_(self.kw.ne(0)):
-            with f.if_(f.load("i64", self.kw + SIZE).ne(0)):
-                self.leave()
+        if not keywords:
+            with f.if_(self.kw.ne(0)):
+                with f.if_(f.load("i64", self.kw + SIZE).ne(0)):
+                    self.leave()
         thread = f.call("ptr", "PyThreadState_Get")
         usual = w.env_word(f, "plain").ne(0) & thread.eq(w.env(f, "thread"))
         self.unless(usual)
@@ -582,24 +591,3 @@ def _linear(w):
     done = f.call("ptr", "PyObject_Vectorcall", e.pointer(KERNEL), operands, f.value(4), f.value(0, "ptr"))
     f.call("void", "Py_DecRef", turned)
     e.finish(done, out, mask)
-
-
-def _reduce_all(w):
-    """rl_reduce_all(x): a reduction of all elements to a 0-dim tensor; the kernel gets (out, x, EXTRA)."""
-    e = Entry(w, "rl_reduce_all")
-    f = e.f
-    e.unless(e.n.eq(1))
-    mask = f.var("i64", 0)
-    x = f.load("ptr", e.args)
-    e.unless(e.is_tensor(x))
-    e.check(x, mask, 0)
-    e.unless(e.pointer(KERNEL).ne(0))
-    e.settle(mask)
-    operands = f.buffer(8 * 3, 8)
-    out = f.call("ptr", w.env(f, "rl_new_array"), e.pointer(OUT_DESCR), f.value(0, "i32"), operands)
-    with f.if_(out.eq(0)):
-        f.ret(out)
-    f.store(out, operands)
-    f.store(w.get(f, x, "_a"), operands + 8)
-    f.store(e.pointer(EXTRA), operands + 16)
-    e.run(e.pointer(KERNEL), operands, f.value(3), out, mask)

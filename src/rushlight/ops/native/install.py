@@ -15,7 +15,7 @@ from ...tensor.storage import Storage
 from ...tensor.tensor import Tensor, ViewInfo
 from .. import dispatch
 from ..registry import FUNCTIONS, METHODS
-from . import entry
+from . import along, entry
 
 _state = None
 _lock = threading.RLock()    # one thread at a time puts functions in place
@@ -102,9 +102,11 @@ def _load():
     from ...compiler.engine import load
     from ...runtime import native
     symbols = {**native.symbols()}
-    names = ("rl_elementwise", "rl_matmul", "rl_linear", "rl_reduce_all", "rl_view", "rl_select")
-    with open(entry.__file__, "rb") as source:
-        version = crc32(source.read())
+    names = ("rl_elementwise", "rl_matmul", "rl_linear", "rl_reduce_along", "rl_view", "rl_select")
+    version = 0
+    for module in (entry, along):
+        with open(module.__file__, "rb") as source:
+            version = crc32(source.read(), version)
     text_key = f"tensor entry {version} {sorted(offsets.items())}"
     found = load(text_key, lambda: entry.module(host().triple, offsets),
                  (*names, "rl_tensor_environment"), level=2, codegen_level=2)
@@ -117,7 +119,8 @@ def _load():
               "next_seq": id(next_seq), "plain": 0, "recording": 0, "thread": get(), "float": id(float),
               "int": id(int), "rl_new_array": symbols["rl_new_array"],
               "PyArray_NewFromDescr": symbols["PyArray_NewFromDescr"],
-              "PyArray_SetBaseObject": symbols["PyArray_SetBaseObject"], "tuple": id(tuple)}
+              "PyArray_SetBaseObject": symbols["PyArray_SetBaseObject"], "tuple": id(tuple),
+              "dim": id(sys.intern("dim")), "keepdim": id(sys.intern("keepdim"))}
     for i, name in enumerate(entry.ENVIRONMENT):
         table[i] = values[name]
     s = _State()
@@ -220,6 +223,8 @@ def fill(rec, key, launch):
                 d[entry.NODE] = id(dispatch.node_class(rec))
 
 
+_ALONG_CODES = {"dim": entry.DIM_TUPLE, "keepdim": entry.KEEPDIM}
+_along = set()              # records of reductions along a dimension
 _VIEW_CODES = {"self_shape": entry.SHAPE, "dim": entry.ZERO, "index": entry.INDEX}
 
 
@@ -236,6 +241,8 @@ def fill_plan(rec, mask, plan):
             codes.append(entry.OUTPUT)
         elif rec.kind == "view" and name in _VIEW_CODES:
             codes.append(_VIEW_CODES[name])
+        elif rec in _along and name in _ALONG_CODES:
+            codes.append(_ALONG_CODES[name])
         elif name == "self_shape":
             codes.append(entry.SHAPE)
         else:
@@ -263,7 +270,6 @@ def adopt(rec, key, launch):
         if _parameter is None and "rushlight.nn.parameter" in sys.modules:
             parameter_type(sys.modules["rushlight.nn.parameter"].Parameter)
         install_views()
-        install_sum()
         if rec not in _state.descriptors:
             publish(rec)
         fill(rec, key, launch)
@@ -320,10 +326,15 @@ def publish(rec):
 
 def _serve(rec, address, fallback, kernel=None, extra=None, any_dtype=False):
     """A generated function for a record that is no pointwise one."""
-    n = 1 if rec.kind == "view" else len(rec.tensor_args)
-    d = descriptor(rec, fallback, n)
+    d = _described(rec, fallback, kernel, extra)
     if any_dtype:
         d[entry.IN_DESCR] = 0
+    return _builtin(rec.name, _state.entries[address], d)
+
+
+def _described(rec, fallback, kernel=None, extra=None):
+    """A descriptor with its kernel and plans."""
+    d = descriptor(rec, fallback, 1 if rec.kind == "view" else len(rec.tensor_args))
     d[entry.OUT_DESCR], d[entry.OUT_DTYPE] = id(float32.np), id(float32)
     d[entry.NODE] = id(dispatch.node_class(rec))
     if kernel is not None:
@@ -334,7 +345,7 @@ def _serve(rec, address, fallback, kernel=None, extra=None, any_dtype=False):
         d[entry.EXTRA] = id(extra)
     for mask, plan in rec.plans.items():
         fill_plan(rec, mask, plan)
-    return _builtin(rec.name, _state.entries[address], d)
+    return d
 
 
 def _replace(fn, twin, dunders=()):
@@ -391,13 +402,23 @@ def install_products(kernel):
         _replace(fn, _serve(linear, "rl_linear", fn, kernel))
 
 
-def install_sum():
-    """Generated ``x.sum()`` over all elements of a float32 tensor."""
-    if not _first("sum"):
-        return
-    from ...compiler import reduce_kernel
-    from .. import reduction
-    kernel = reduce_kernel("sum", "float32", "float32").call
-    rec = reduction._sum_all.record
-    functions = {METHODS["sum"], FUNCTIONS["torch"]["sum"]}
-    _twins([(fn, ()) for fn in functions], lambda fn: _serve(rec, "rl_reduce_all", fn, kernel, ALL_DIMS))
+def install_reduction(kind, kernel):
+    """Generated ``x.sum()``, ``x.sum(dim)`` (or mean, amax, amin) of float32 tensors, once their kernel is there."""
+    with _lock:
+        if not ready():
+            if _state is None:
+                _waiting.append((install_reduction, kind, kernel))
+            return
+        name = {"max": "amax", "min": "amin"}.get(kind, kind)
+        if not _first(name):
+            return
+        from .. import extrema, reduction
+        everything, some = {"sum": (reduction._sum_all, reduction._sum_dim), "amax": (None, extrema._amax),
+                            "mean": (reduction._mean_all, reduction._mean_dim), "amin": (None, extrema._amin)}[name]
+        rec = some.record
+        _along.add(rec)
+        second = _described(rec, METHODS[name], kernel)
+        for fn in {METHODS[name], FUNCTIONS["torch"][name]}:
+            first = _described(everything.record, fn, kernel, ALL_DIMS) if everything else _described(rec, fn)
+            first[along.SECOND] = ctypes.addressof(second)
+            _replace(fn, _builtin(name, _state.entries["rl_reduce_along"], first))

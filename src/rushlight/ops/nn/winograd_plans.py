@@ -8,6 +8,7 @@ from .conv_plans import Pixels, Plan, _address, _group, _moves, _split, _strides
 _FEWEST_CHANNELS = 32
 _FEWEST_SQUARES = 64
 _PARTIAL = 24 << 20             # bytes of the sums of a weight's gradient
+_LARGE = 2 << 20                # bytes of sums that no cache keeps between blocks of squares
 _TILES = 8                      # of work, at least
 _BLOCK = 12                     # vectors of squares at a time, at most
 
@@ -110,10 +111,14 @@ def weight(n, groups, rows, channels, source, grid, padding):
     moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, area, item)
     total = n // unit * pixels.vectors
     bin_bytes = groups * 16 * channels * width * item
+    sides = groups * _sides(channels, width, total, lanes)
+    whole = bin_bytes > _LARGE and sides * item <= _PARTIAL
     bins = max(1, min(8, total // 4, _PARTIAL // bin_bytes))
     parts = max(1, min(panels, -(-_TILES // (bins * groups))))
     l2 = cpu.caches().l2
     vector_bytes = 16 * lanes * item * (width + -(-panels // parts) * height)
+    if whole:
+        bins, parts = 1, max(1, min(panels, 2))
     block = max(2, min(_BLOCK, l2 * 5 // 8 // vector_bytes))
     block = _split(-(-total // bins), block)
     words = np.array([
@@ -121,7 +126,13 @@ def weight(n, groups, rows, channels, source, grid, padding):
         *pixels.words(moves), *gs.words(g_moves),
         groups, rows, width, channels, height, panels, parts, vectors, bins, n // unit, pixels.vectors, block,
         unit * groups * channels * plane * item, channels * plane * item,
-        unit * groups * rows * area * item, rows * area * item,
+        unit * groups * rows * area * item, rows * area * item, int(whole),
     ], np.int64)
     return Plan(words, (pixels, gs, moves, g_moves), winograd_weight.kernel("float"),
-                groups * bins * 16 * channels * width)
+                groups * bins * 16 * channels * width + whole * sides)
+
+
+def _sides(channels, width, vectors, lanes):
+    """Elements of both transformed sides of so many vectors of squares (``winograd_weight._Sizes``), 4 bytes each."""
+    line = vectors * lanes + 16 * ((vectors + 1) % 2)
+    return 16 * (channels * line + vectors * lanes * width + 32)

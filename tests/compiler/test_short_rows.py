@@ -1,0 +1,32 @@
+"""Pointwise kernels over short rows whose operands repeat in some dimensions."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from rushlight.compiler import available, pointwise_kernel
+from rushlight.compiler import scalar as s
+
+pytestmark = pytest.mark.skipif(not available(), reason="needs llvmlite")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint8"])
+def test_every_repetition(dtype):
+    """All ways to repeat two operands along four short dimensions, rows of odd and even lengths."""
+    x, y = (s.input(i, "f" if "float" in dtype else "i") for i in range(2))
+    kernel = pointwise_kernel(x - y * x, [dtype] * 2, [], [dtype], dtype)
+    rng = np.random.default_rng(0)
+    for shape in ((9, 5, 3, 3), (40, 3, 2, 17), (7, 2, 5, 49), (300, 1, 4, 1), (3, 400, 1, 20)):
+        for k, (a_keep, b_keep) in enumerate(itertools.product(range(16), range(16))):
+            if (a_keep | b_keep) & 8 == 0 or k % 3:
+                continue
+            a, b = (
+                rng.integers(0, 100, [n if keep >> (3 - i) & 1 else 1 for i, n in enumerate(shape)]).astype(dtype)
+                for keep in (a_keep, b_keep)
+            )
+            if k % 2:
+                a = np.ascontiguousarray(a.transpose(3, 2, 1, 0)).transpose(3, 2, 1, 0)
+            out = np.empty(shape, dtype)
+            kernel(out, a, b)
+            np.testing.assert_array_equal(out, np.broadcast_to(a - b * a, shape))
