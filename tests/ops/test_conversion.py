@@ -79,8 +79,22 @@ def test_copy_broadcasts_converts_and_records():
 
 def test_overlapping_copy():
     x = torch.arange(6.0)
-    x[1:].copy_(x[:-1])
-    assert x.tolist() == [0, 0, 1, 2, 3, 4]
+    with pytest.raises(RuntimeError, match="single memory location"):
+        x[1:].copy_(x[:-1])
+    with pytest.raises(RuntimeError, match="single memory location"):
+        x[1:] = x[:-1]
+    with pytest.raises(RuntimeError, match="more than one element"):
+        torch.zeros(1).expand(4).copy_(x[:4])
+    with pytest.raises(RuntimeError, match="single memory location"):
+        torch.add(x[1:], 1, out=x[:-1])
+    with pytest.raises(RuntimeError, match="single memory location"):
+        torch.gather(x, 0, torch.zeros(6, dtype=torch.int64), out=x)
+    with pytest.raises(RuntimeError, match="single memory location"):
+        x.index_add_(0, torch.tensor([0, 1]), x[:2])
+    x[:3] = x[3:]
+    x[::2] = x[1::2]
+    x.copy_(x)
+    assert x.tolist() == [4, 4, 3, 3, 5, 5]
 
 
 def test_fill_and_zero_cut_the_gradient():

@@ -17,6 +17,7 @@ from .copy import copy_array, fill_array, write
 from .creation import blank, like, number_for, strides_in
 from .dispatch import needs_grad, primitive
 from .inplace import check, rebase
+from .overlap import one_block, refuse_part, single
 from .registry import FUNCTIONS, METHODS, public
 
 _ndarray = np.ndarray
@@ -294,6 +295,9 @@ def copy_(input, src, non_blocking=False):
     check(t)
     if t is src:
         return t
+    single(t)
+    if one_block(t, src):
+        refuse_part(t, src)
     if type(t._a) is _ndarray and type(src._a) is not _ndarray:
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     rg = state.grad and t.dtype.category >= dtypes.FLOAT and (needs_grad(src) or needs_grad(t))

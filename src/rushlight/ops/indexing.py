@@ -16,6 +16,7 @@ from .copy import converted, fresh
 from .creation import number_for
 from .dispatch import attach, needs_grad, primitive
 from .inplace import check, rebase
+from .overlap import one_block, refuse
 from .registry import FUNCTIONS, METHODS, public
 from .selection import Mask
 from .selection import fill as fill_masked
@@ -523,7 +524,8 @@ def index_put_(input, indices, values, accumulate=False):
     a = writable(input)
     arrays = [None if i is None else i._a for i in idx]
     v = resolve_bits(values)
-    if values._storage.block() is input._storage.block():
+    if one_block(input, values):
+        refuse(input, values)
         v = v.copy()
     return mutate(_index_put.record, (input, idx, values, accumulate),
                   lambda: _write(a, arrays, v, accumulate))

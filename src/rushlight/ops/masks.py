@@ -13,6 +13,7 @@ from .creation import number_for
 from .dispatch import primitive
 from .indexing import mutate, writable
 from .inplace import apply
+from .overlap import one_block, single
 from .registry import public
 from .selection import Mask, fill
 
@@ -160,7 +161,10 @@ def masked_scatter_(input, mask, source):
     """Write consecutive elements of `source` where `mask` is True."""
     _masked_scatter_check(input, mask, source)
     _fits(mask._a.shape, input._a.shape)
+    single(input)
     a = writable(input)
     s = resolve_bits(source)
+    if one_block(input, source):
+        s = s.copy()
     return mutate(_masked_scatter.record, (input, mask, source),
                   lambda: _scatter_mask(a, np.broadcast_to(mask._a, a.shape), s))

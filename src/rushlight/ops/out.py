@@ -7,6 +7,11 @@ from ..autograd.modes import state
 from ..dtypes import can_cast, scalar_name
 
 
+# Ops whose result may not be an argument's own memory either.
+_READS_APART = frozenset(("gather", "index_select", "take", "cat", "concat", "concatenate", "stack", "hstack",
+                          "vstack", "masked_select"))
+
+
 def with_out(name, fn):
     """`fn` with an ``out=`` keyword: a tensor, or a tuple of them for several results."""
     @functools.wraps(fn)
@@ -18,6 +23,8 @@ def with_out(name, fn):
                 getattr(a, "requires_grad", False) for a in args)):
             raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic "
                                "differentiation, but one of the arguments requires grad.")
+        from .overlap import check_out
+        check_out(outs, (*args, *kwargs.values()), name in _READS_APART)
         prev, state.grad = state.grad, False
         try:
             result = fn(*args, **kwargs)

@@ -23,6 +23,7 @@ from .gather import (
 )
 from .indexing import mutate, writable
 from .inplace import apply
+from .overlap import one_block, single, writable_apart
 from .registry import public
 from .slicing import _slice
 
@@ -136,9 +137,14 @@ def _finish(call, input, d, index, src, inplace):
     if type(input._a) is not _ndarray:
         return input
     a = writable(input)
-    s = resolve_bits(src) if isinstance(src, Tensor) else src
-    if isinstance(src, Tensor) and src._storage.block() is input._storage.block():
-        s = s.copy()
+    s = src
+    if isinstance(src, Tensor):
+        writable_apart(input, src)
+        s = resolve_bits(src)
+        if one_block(input, src):
+            s = s.copy()
+    else:
+        single(input)
     write = {_scatter_src: _put, _scatter_value: _put, _scatter_add: _add,
              _scatter_multiply: _multiply}[call]
     return mutate(call.record, (input, d, index, src), lambda: write(a, d, index._a, s))
@@ -298,6 +304,7 @@ def scatter_reduce(input, dim, index, src, reduce, *, include_self=True):
 @public(name="scatter_reduce_", namespaces=())
 def scatter_reduce_(input, dim, index, src, reduce, *, include_self=True):
     """In-place version of :func:`scatter_reduce`."""
+    writable_apart(input, src)
     return apply(scatter_reduce, input, (dim, index, src, reduce), {"include_self": include_self},
                  "scatter_reduce")
 
@@ -378,6 +385,7 @@ def index_add(input, dim, index, source, *, alpha=1):
 def index_add_(input, dim, index, source, *, alpha=1):
     """Add ``alpha * source`` to the slices `index` of dimension `dim`."""
     d = _check_add("index_add", input, dim, index, source)
+    writable_apart(input, source)
     a, s = writable(input), resolve_bits(source)
     return mutate(_index_add.record, (input, d, index, source, alpha),
                   lambda: _add_index(a, d, index._a, s, alpha))
@@ -444,6 +452,7 @@ def index_copy(input, dim, index, source):
 def index_copy_(input, dim, index, source):
     """Replace the slices `index` of dimension `dim` by those of `source`."""
     d = _check_copy(input, dim, index, source)
+    writable_apart(input, source)
     a, s = writable(input), resolve_bits(source)
     return mutate(_index_copy.record, (input, d, index, source),
                   lambda: _copy_index(a, d, index._a, s))
@@ -594,6 +603,7 @@ def put(input, index, source, accumulate=False):
 def put_(input, index, source, accumulate=False):
     """Replace (or increase) elements, addressed as in the flattened tensor."""
     _check_put(input, index, source)
+    writable_apart(input, source)
     a, s = writable(input), resolve_bits(source)
     return mutate(_put_flat.record, (input, index, source, accumulate),
                   lambda: _write_flat(a, index._a, s, accumulate))
