@@ -125,11 +125,6 @@ def _kernel(shape, size, mode, align, scales, antialias, np_dtype, adjoint):
     return Plan(maps, name_of(np_dtype))
 
 
-@primitive("interpolate(Tensor self, int[] size, str mode, bool align_corners, float[] scales, "
-           "bool antialias) -> Tensor",
-           vjp={"self": lambda g, self_shape, size, mode, align_corners, scales, antialias:
-                _resample_adjoint(g, self_shape, size, mode, align_corners, scales, antialias)},
-           node="UpsampleBilinear2DBackward0")
 def _resample(x, size, mode, align, scales, antialias):
     """Separable interpolation of the dimensions after the first two."""
     if x.size and supported(x.dtype):
@@ -149,11 +144,6 @@ def _resample(x, size, mode, align, scales, antialias):
     return y.astype(x.dtype, copy=False)
 
 
-@primitive("interpolate_adjoint(Tensor self, int[] shape, int[] size, str mode, bool align_corners, "
-           "float[] scales, bool antialias) -> Tensor",
-           vjp={"self": lambda g, size, mode, align_corners, scales, antialias:
-                _resample(g, size, mode, align_corners, scales, antialias)},
-           node="UpsampleBilinear2DBackwardBackward0")
 def _resample_adjoint(g, shape, size, mode, align, scales, antialias):
     """The adjoint of `_resample`."""
     if g.size and supported(g.dtype):
@@ -169,8 +159,36 @@ def _resample_adjoint(g, shape, size, mode, align, scales, antialias):
     return y.copy() if y is g else y
 
 
-_MODES = {"linear": (3, "linear"), "bilinear": (4, "linear"), "trilinear": (5, "linear"),
-          "bicubic": (4, "cubic")}
+def _define(node, mode):
+    """The records of a mode, named as PyTorch names it: interpolation and its adjoint."""
+    name = "_" + node
+
+    @primitive(f"{name}(Tensor self, int[] size, bool align_corners, float[] scales, bool antialias) -> Tensor",
+               vjp={"self": lambda g, self_shape, size, align_corners, scales, antialias:
+                    adjoint(g, self_shape, size, align_corners, scales, antialias)}, node=f"{node}Backward0")
+    def forward(x, size, align, scales, antialias):
+        return _resample(x, size, mode, align, scales, antialias)
+
+    @primitive(f"{name}_adjoint(Tensor self, int[] shape, int[] size, bool align_corners, float[] scales, "
+               "bool antialias) -> Tensor",
+               vjp={"self": lambda g, size, align_corners, scales, antialias:
+                    forward(g, size, align_corners, scales, antialias)}, node=f"{node}BackwardBackward0")
+    def adjoint(g, shape, size, align, scales, antialias):
+        return _resample_adjoint(g, shape, size, mode, align, scales, antialias)
+    return forward
+
+
+# Of (PyTorch's mode, dimensions, antialias).
+_CALLS = {(m, n, False): _define(f"Upsample{m.title().replace('-', '')}{n}D", m)
+          for m in ("nearest", "nearest-exact") for n in (1, 2, 3)}
+for _mode, _n, _kind in (("linear", 1, "linear"), ("bilinear", 2, "linear"), ("trilinear", 3, "linear"),
+                         ("bicubic", 2, "cubic")):
+    _CALLS[_mode, _n, False] = _define(f"Upsample{_mode.title()}{_n}D", _kind)
+    if _n == 2:
+        _CALLS[_mode, _n, True] = _define(f"Upsample{_mode.title()}{_n}DAa", _kind)
+
+
+_RANKS = {"linear": 3, "bilinear": 4, "trilinear": 5, "bicubic": 4}
 
 
 @public(namespaces=_F, method=False)
@@ -227,20 +245,19 @@ def interpolate(input, size=None, scale_factor=None, mode="nearest", align_corne
     if mode in ("nearest", "nearest-exact"):
         if input.dim() not in (3, 4, 5):
             raise NotImplementedError(_unsupported(input, mode))
-        return _resample(input, size, mode, False, scales, False)
+        return _CALLS[mode, n, False](input, size, False, scales, False)
     if mode == "area":
         if input.dim() not in (3, 4, 5):
             raise NotImplementedError(_unsupported(input, mode))
         return function(f"adaptive_avg_pool{n}d", "torch.nn.functional")(input, size)
-    if mode not in _MODES or _MODES[mode][0] != input.dim():
-        if mode in _MODES and input.dim() in (3, 4, 5):
-            raise NotImplementedError(f"Got {input.dim()}D input, but {mode} mode needs "
-                                      f"{_MODES[mode][0]}D input")
+    if _RANKS.get(mode) != input.dim():
+        if mode in _RANKS and input.dim() in (3, 4, 5):
+            raise NotImplementedError(f"Got {input.dim()}D input, but {mode} mode needs {_RANKS[mode]}D input")
         raise NotImplementedError(_unsupported(input, mode))
     if not input.dtype.is_floating_point and input.dtype is not dtypes.uint8:
         raise NotImplementedError(f"\"compute_indices_weights_{mode}\" not implemented for "
                                   f"'{dtypes.scalar_name(input.dtype)}'")
-    return _resample(input, size, _MODES[mode][1], bool(align_corners), scales, bool(antialias))
+    return _CALLS[mode, n, bool(antialias)](input, size, bool(align_corners), scales, bool(antialias))
 
 
 def _unsupported(input, mode):
