@@ -13,6 +13,7 @@ from .reduce_common import (
     F32,
     F64,
     axes_of,
+    compiled,
     kept,
     mapped_kernel,
     narrow,
@@ -145,6 +146,21 @@ def vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None):
 
 def _number(x):
     return f"{x:g}"
+
+
+def norms_of_many(tensors, p):
+    """The p-norms of tensors, without gradients, as one 1-d tensor; None where one call cannot compute them."""
+    t = tensors[0].dtype
+    kind = {1.0: "1", 2.0: "2", math.inf: "inf"}.get(p)
+    if kind is None or t.name not in ("float32", "float64") or not compiled():
+        return None
+    from ..compiler.templates.manynorms import norms_kernel
+    from ..tensor.tensor import wrap
+    if any(x._bits for x in tensors):
+        return None
+    out = np.empty(len(tensors), t.np)
+    done = norms_kernel("float" if t.itemsize == 4 else "double", kind)(out, [x._a for x in tensors])
+    return wrap(out) if done else None
 
 
 FUNCTIONS.setdefault("torch.linalg", {})["vector_norm"] = with_out("linalg.vector_norm", vector_norm)

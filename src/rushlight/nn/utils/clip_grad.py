@@ -2,6 +2,7 @@
 
 import rushlight as torch
 from rushlight.autograd.modes import state as modes
+from rushlight.ops.norms import norms_of_many
 from rushlight.optim import fused
 
 __all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_"]
@@ -42,9 +43,11 @@ def get_total_norm(tensors, norm_type=2.0, error_if_nonfinite=False, foreach=Non
     if not tensors:
         return torch.tensor(0.0)
     with torch.no_grad():
-        first = tensors[0].device
-        norms = [torch.linalg.vector_norm(x, norm_type).to(first) for x in tensors]
-        total = torch.linalg.vector_norm(torch.stack(norms), norm_type)
+        norms = None if modes.special else norms_of_many(tensors, norm_type)
+        if norms is None:
+            first = tensors[0].device
+            norms = torch.stack([torch.linalg.vector_norm(x, norm_type).to(first) for x in tensors])
+        total = torch.linalg.vector_norm(norms, norm_type)
     if error_if_nonfinite and not torch.isfinite(total):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, "
