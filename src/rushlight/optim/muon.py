@@ -30,7 +30,7 @@ def orthogonalize(matrix, coefficients, steps, eps):
     x = matrix.bfloat16()
     tall = matrix.size(0) > matrix.size(1)
     if tall:
-        x = x.T
+        x = x.T.contiguous()
     x = x / x.norm().clamp(min=eps)
     for _ in range(steps):
         gram = x @ x.T
