@@ -6,7 +6,6 @@ import warnings
 from ..autograd.modes import state
 from ..dtypes import can_cast, scalar_name
 
-
 # Ops whose result may not be an argument's own memory either.
 _READS_APART = frozenset(("gather", "index_select", "take", "cat", "concat", "concatenate", "stack", "hstack",
                           "vstack", "masked_select"))
