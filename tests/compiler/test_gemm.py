@@ -163,8 +163,12 @@ def test_refusals():
         call(c, a, b, np.ones(5, "f4"))
     with pytest.raises(ValueError, match="shapes"):
         call(np.ones((2, 4, 6), "f4"), np.ones((3, 4, 5), "f4"), b)
-    with pytest.raises(ValueError, match="2-D to 4-D"):
+    with pytest.raises(ValueError, match="up to 4 dimensions"):
         call(np.ones(6, "f4"), a, b)
+    with pytest.raises(ValueError, match="up to 4 dimensions"):
+        call(np.ones(4, "f4"), a, b)
+    with pytest.raises(ValueError, match="up to 4 dimensions"):
+        call(np.ones((), "f4"), a, b[:, 0])
     with pytest.raises(ValueError, match="adjacent"):
         call(np.ones((4, 12), "f4")[:, ::2], a, b)
     frozen = c.copy()
@@ -433,3 +437,21 @@ def test_few_rows_with_a_large_matrix(m):
         np.testing.assert_array_equal(c, one)
         g.gemm(c, a, b, bias, 0.5)
         assert_product(c, a, b, bias=bias, alpha=0.5)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "c8"])
+def test_vectors(dtype):
+    for m, k in ((1, 1), (7, 5), (300, 40), (40, 900), (2, 0), (1, 70_000), (1200, 1100)):
+        a, x = (10 * operand(m, k, dtype, "rows")).astype(dtype), (10 * operand(2, k, dtype, "rows")).astype(dtype)[0]
+        wide = {"f": "f8", "i": "i8", "c": "c16"}[a.dtype.kind]
+        eps = 0 if dtype == "i8" else 2 * np.finfo(dtype).eps
+        for left in (a, np.asfortranarray(a), np.repeat(a, 2, 1)[:, ::2]):
+            for right in (x, np.repeat(x, 3)[::3]):
+                c = np.full(2 * m, 7, dtype)
+                g.gemm(c[::2], left, right)
+                size = abs(a).astype("f8") @ abs(x).astype("f8")
+                assert (abs(c[::2] - a.astype(wide) @ x.astype(wide)) <= (k + 4) * eps * size).all()
+                assert (c[1::2] == 7).all()
+        d = np.full((), 7, dtype)
+        g.gemm(d, a[0], x)
+        assert abs(d - a[0].astype(wide) @ x.astype(wide)) <= (k + 4) * eps * (abs(a[0]) @ abs(x))

@@ -150,3 +150,66 @@ def test_meta():
     a, b = torch.empty(1 << 16, 1 << 16, device="meta"), torch.empty(1 << 16, 7, device="meta")
     assert (a @ b).shape == (1 << 16, 7)
     assert LINEAR(a, b.t()).shape == (1 << 16, 7)
+
+
+@pytest.mark.parametrize("equation, shapes", [
+    ("ij,jk->ik", [(3, 4), (4, 5)]), ("ij,jk", [(3, 4), (4, 5)]), ("ij,kj->ki", [(3, 4), (5, 4)]),
+    ("bij,bjk->bik", [(2, 3, 4), (2, 4, 5)]), ("bihd,bjhd->bhij", [(2, 3, 4, 5), (2, 6, 4, 5)]),
+    ("bhij,bjhd->bihd", [(2, 4, 3, 6), (2, 6, 4, 5)]),
+    ("abcdij,abcdjk->abcdik", [(2, 1, 2, 2, 3, 4), (2, 1, 2, 2, 4, 5)]),
+    ("abij,bcjd->acid", [(2, 3, 4, 5), (3, 2, 5, 3)]), ("i,i->", [(4,), (4,)]), ("ij,j->i", [(3, 4), (4,)]),
+    ("ijk,jkl->il", [(2, 3, 4), (3, 4, 5)]), ("ij,jk->ik", [(3, 1), (4, 5)]), ("...ij,jk->...ik", [(2, 3, 4), (4, 5)]),
+    ("b...i,b...i->b...", [(2, 3, 4), (2, 3, 4)]), ("ii,ij->j", [(3, 3), (3, 2)]),
+    ("ij,jk,kl->il", [(2, 3), (3, 4), (4, 2)]),
+])
+def test_einsum(equation, shapes):
+    arrays = [rand(*s, seed=i) for i, s in enumerate(shapes)]
+    for _ in range(2):          # the second time by the plan that was kept
+        got = torch.einsum(equation, *map(torch.tensor, arrays))
+        if shapes[0][-1] == 1:
+            expected = np.einsum(equation, np.broadcast_to(arrays[0], (3, 4)), arrays[1])
+        else:
+            expected = np.einsum(equation, *arrays)
+        assert got.shape == expected.shape
+        np.testing.assert_allclose(got.numpy(), expected, atol=1e-12)
+
+
+def test_einsum_leaves_strided_operands_where_they_are():
+    q, k = torch.randn(2, 5, 3, 4), torch.randn(2, 6, 3, 4)
+    r = torch.einsum("bihd,bjhd->bhij", q, k)
+    np.testing.assert_allclose(r.numpy(), np.einsum("bihd,bjhd->bhij", q.numpy(), k.numpy()), atol=1e-5)
+    assert r.is_contiguous()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int64, torch.complex64])
+def test_sums_with_products(dtype):
+    def draw(*shape, seed):
+        return torch.tensor(np.rint(4 * rand(*shape, seed=seed))).to(dtype)
+    a, b, v = draw(6, 7, seed=1), draw(7, 9, seed=2), draw(7, seed=3)
+    wide = torch.complex128 if dtype.is_complex else torch.float64
+    factors = [(1, 1), (0, 1), (2, 3), (1, -1)]
+    if dtype.is_complex:
+        factors += [(1j, 2), (1, 1 + 2j)]
+    for beta, alpha in factors:
+        for c in (draw(6, 9, seed=4), draw(9, seed=5), draw(1, 9, seed=6), draw(6, 1, seed=7), draw(9, 6, seed=8).t()):
+            r = torch.addmm(c, a, b, beta=beta, alpha=alpha)
+            expected = (beta * c.to(wide) + alpha * (a.to(wide) @ b.to(wide))).to(dtype)
+            assert torch.equal(r, expected)
+        for c in (draw(6, seed=4), draw(1, seed=5)):
+            r = torch.addmv(c, a, v, beta=beta, alpha=alpha)
+            assert torch.equal(r, (beta * c.to(wide) + alpha * (a.to(wide) @ v.to(wide))).to(dtype))
+        a3, b3 = torch.stack([a, a * 2]), torch.stack([b, b])
+        for c in (draw(2, 6, 9, seed=4), draw(6, 9, seed=5), draw(2, 1, 9, seed=6), draw(2, 6, 1, seed=7)):
+            r = torch.baddbmm(c, a3, b3, beta=beta, alpha=alpha)
+            expected = beta * c.to(wide) + alpha * (a3.to(wide) @ b3.to(wide))
+            assert torch.equal(r, expected.to(dtype))
+        c = draw(6, 9, seed=9)
+        r = torch.addbmm(c, a3, b3, beta=beta, alpha=alpha)
+        assert torch.equal(r, (beta * c.to(wide) + alpha * (a3.to(wide) @ b3.to(wide)).sum(0)).to(dtype))
+
+
+def test_a_summand_of_weight_zero_is_not_read():
+    a = torch.ones(3, 3)
+    for r in (torch.addmm(torch.full((3, 3), float("nan")), a, a, beta=0),
+              torch.baddbmm(torch.full((1, 3, 3), float("nan")), a[None], a[None], beta=0)):
+        assert (r == 3).all()

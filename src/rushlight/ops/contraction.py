@@ -1,5 +1,7 @@
 """Contractions and other products: einsum, tensordot, kron, inner, outer, cross, trace, chains."""
 
+from math import prod
+
 import numpy as np
 
 from .. import dtypes
@@ -188,6 +190,65 @@ def _contract(a, la, b, lb, keep):
     return r.view([size[x] for x in batch + only_a + only_b]), batch + only_a + only_b
 
 
+class _Pair:
+    """How two operands without repeated labels become one product of batches of matrices."""
+
+    __slots__ = ("left", "right", "single", "groups", "shared", "order")
+
+    def __init__(self, la, lb, out):
+        both = [x for x in la if x in lb]
+        batch = [x for x in both if x in out]
+        summed = [x for x in both if x not in out]
+        only_a, only_b = [x for x in la if x not in lb], [x for x in lb if x not in la]
+
+        def order(labels, wanted):
+            places = [labels.index(x) for x in wanted]
+            return None if places == list(range(len(places))) else places
+        self.left, self.right = order(la, batch + only_a + summed), order(lb, batch + summed + only_b)
+        self.single = len(only_a) == len(summed) == len(only_b) == 1 and len(batch) <= 2
+        self.groups = len(batch), len(only_a), len(summed)
+        self.shared = [(la.index(x), lb.index(x)) for x in both]
+        self.order = order(batch + only_a + only_b, out)
+
+    def contract(self, a, b):
+        """The contraction; None where a size of 1 broadcasts."""
+        x, y = a._a.shape, b._a.shape
+        for i, j in self.shared:
+            if x[i] != y[j]:
+                return None
+        if self.left is not None:
+            a = a.permute(self.left)
+        if self.right is not None:
+            b = b.permute(self.right)
+        nb, na, ns = self.groups
+        x, y = a._a.shape, b._a.shape
+        if not self.single:
+            c, m, k, n = (prod(g) for g in (x[:nb], x[nb:nb + na], x[nb + na:], y[nb + ns:]))
+            lead = (c,) if nb else ()
+            a, b = a.reshape((*lead, m, k)), b.reshape((*lead, k, n))
+        r = _nn(a, b).view((*x[:nb + na], *y[nb + ns:]))
+        return r if self.order is None else r.permute(self.order)
+
+
+_plans = {}                     # (equation, dimensions of the operands) -> what follows from them
+
+
+def _plan(equation, dims, operands):
+    """(labels of the operands, labels of the output, their ``_Pair`` or None)."""
+    labels, out = _parse(equation, len(operands))
+    labels, out = _expand_labels(operands, labels, out)
+    pair = None
+    if len(operands) == 2 and all(len(set(ls)) == len(ls) for ls in labels):
+        la, lb = labels
+        summed = any(x in lb and x not in out for x in la)
+        if summed and {*out} <= {*la, *lb} and all(x in out or (x in la and x in lb) for x in (*la, *lb)):
+            pair = _Pair(la, lb, out)
+    if len(_plans) > 1000:
+        _plans.clear()
+    found = _plans[equation, dims] = labels, out, pair
+    return found
+
+
 def _count(size, labels):
     n = 1
     for x in labels:
@@ -213,8 +274,16 @@ def einsum(*args):
             operands = list(operands[0])
         if not operands:
             raise RuntimeError("einsum(): must provide at least one operand")
-        labels, out = _parse(args[0], len(operands))
-    labels, out = _expand_labels(operands, labels, out)
+        dims = tuple(t._a.ndim for t in operands)
+        found = _plans.get((args[0], dims)) or _plan(args[0], dims, operands)
+        labels, out, pair = found
+        if pair is not None:
+            r = pair.contract(*operands)
+            if r is not None:
+                return r
+        labels = list(labels)
+    if isinstance(args[0], Tensor):
+        labels, out = _expand_labels(operands, labels, out)
     sizes = {}
     for k in range(len(operands)):
         operands[k], labels[k] = _take_diagonals(operands[k], labels[k], k)

@@ -13,7 +13,7 @@ from ..tensor.tensor import Tensor
 from .copy import copy_array
 from .dispatch import primitive
 from .out import with_out
-from .products import _kernels, added, batched, kernel_for, mm2, multiply, scaled
+from .products import _kernels, added, batched, kernel_for, mm2, multiply, scaled, vectors
 from .registry import public
 from .views import expanded
 
@@ -253,7 +253,7 @@ def bmm(input, mat2):
            vjp={"self": lambda g, vec: g.unsqueeze(1) * _conj(vec),
                 "vec": lambda g, self: _mv_adjoint(self, g)})
 def _mv(a, v):
-    return mm2(a, v[:, None]).reshape(a.shape[0])
+    return vectors(a, v)
 
 
 def _conj(t):
@@ -283,13 +283,13 @@ def mv(input, vec):
 @primitive("dot(Tensor self, Tensor tensor) -> Tensor",
            vjp={"self": lambda g, tensor: g * _conj(tensor), "tensor": lambda g, self: g * _conj(self)})
 def _dot(a, b):
-    return mm2(a[None, :], b[:, None]).reshape(())
+    return vectors(a, b)
 
 
 @primitive("vdot(Tensor self, Tensor other) -> Tensor",
            vjp={"self": lambda g, other: _conj(g) * other, "other": lambda g, self: g * self})
 def _vdot(a, b):
-    return mm2(np.conjugate(a)[None, :], b[:, None]).reshape(())
+    return vectors(np.conjugate(a), b)
 
 
 def _check_dot(name, a, b):

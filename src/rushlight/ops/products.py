@@ -67,6 +67,21 @@ def scaled(a, alpha):
     return a, alpha
 
 
+def vectors(a, v):
+    """The product of a matrix and a vector, or of two vectors (a 0-dim array)."""
+    d = a.dtype
+    out = alloc(a.shape[:-1], d)
+    try:
+        call = _kernels[d]
+    except KeyError:
+        call = kernel_for(d)
+    if call is None:
+        multiply(out, a, v)
+    else:
+        call(out, a, v)
+    return out
+
+
 def added(out, a, b, c, beta, alpha):
     """``out = beta * c + alpha * a @ b`` for matrices or batches of them, `c` broadcast; None if no kernel does that.
 
@@ -113,18 +128,23 @@ def batched(a, b, into=None, alpha=1, accumulate=False):
             multiply(out, a, b)
         return out
     a, alpha = scaled(a, alpha)
-    if len(batch) == 0:
-        call(out, a, b, None, alpha, accumulate)
+    if len(batch) <= 2:
+        call(out, _with_rank(a, out.ndim), _with_rank(b, out.ndim), None, alpha, accumulate)
         return out
     a3, b3 = _flat_batch(a, batch), _flat_batch(b, batch)
     if a3 is not None and b3 is not None:
         call(out.reshape(-1, *out.shape[-2:]), a3, b3, None, alpha, accumulate)
         return out
-    # Leading dimensions that do not merge (heads of attention, for instance): one call for each.
+    # Leading dimensions that do not merge: one call for each of all but the last two.
     a, b = np.broadcast_to(a, (*batch, *a.shape[-2:])), np.broadcast_to(b, (*batch, *b.shape[-2:]))
-    for i in _grid(*map(range, batch[:-1])):
+    for i in _grid(*map(range, batch[:-2])):
         call(out[i], a[i], b[i], None, alpha, accumulate)
     return out
+
+
+def _with_rank(a, n):
+    """`a` with as many dimensions as the product has, or two."""
+    return a[None] if 2 < a.ndim < n else a
 
 
 def _flat_batch(a, batch):

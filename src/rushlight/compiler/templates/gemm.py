@@ -150,7 +150,7 @@ def _code(name, type_num, exports, imports):
         lambda: module_text(name, type_num, width, caches),
         exports,
         {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")} | imports,
-        level=2,
+        level=1,
         codegen_level=3,
     )
 

@@ -12,7 +12,7 @@ factor and without row_bias and finish, and calls the real product, imported as 
 """
 
 from rushlight.compiler.codegen.builder import Module, Value
-from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, write_plain
+from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, write_batches, write_plain
 
 # A copy of ``blocks`` matrices of rows x columns, each row followed by i times itself if ``doubled``.
 EXPAND = "to from rows columns row_stride column_stride block_stride blocks per_tile doubled".split()
@@ -131,14 +131,4 @@ class ComplexDriver:
 
     def _entry(self):
         write_plain(self.module, "rl", False)
-        f = self.module.function("rl_gemm_added", "i32", [("ptr", "job")], attributes="nounwind")
-        job = _Job(f, f.args[0])
-        with f.range(job.outer):
-            failed = f.call("i32", "one", job.pointer)
-            with f.if_(failed.ne(0)):
-                f.ret(failed)
-            for name in "abc":
-                f.store(getattr(job, name) + getattr(job, f"{name}_outer"), job._at(name))
-            d = job.d
-            f.store(f.select(d.eq(0), d, d + job.d_outer), job._at("d"))
-        f.ret(f.value(0, "i32"))
+        write_batches(self.module, "rl")

@@ -53,6 +53,8 @@ INDEX = {name: i for i, name in enumerate(FIELDS)}
 SIZE = 56  # int64 of a job, with room
 
 _POINTERS = ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b", "partial")
+# Cost (about a multiply-add each) below which waking another thread costs more than it brings.
+PARALLEL_WORK = 500_000
 TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
 
 
@@ -67,9 +69,7 @@ class Tuning:
         self.tile_strips = max(1, min(8, l2 // 2 // (self.k_block * shape.nr * item)))
         self.tile_panels = 4
         self.slab_bytes = 64 << 20
-        # Cost (about a multiply-add each) below which waking another thread costs more than it
-        # brings.
-        self.parallel_work = 500_000
+        self.parallel_work = PARALLEL_WORK
         # The least depth of all k's in a tile's kernels.
         self.tile_depth = 512
         # Up to so many rows dot products beat packing B; up to so many B is read where it is, and
@@ -111,6 +111,63 @@ def write_plain(module, prefix, integer):
     f.ret(f.call("i32", f"{prefix}_gemm_added", job.pointer))
 
 
+def write_batches(module, prefix):
+    """Add ``{prefix}_gemm_added`` for a module whose ``one`` does the products of one index of the outer dimension.
+
+    Where both operands differ from matrix to matrix and the products are small, each is a tile of its own, so that
+    what ``one`` makes of its operands stays in a cache.
+    """
+    f = module.function("batch_task", "void", TASK, "internal", "nounwind")
+    job, own = _Job(f, f.args[0]), _Job(f, f.buffer(8 * SIZE))
+    with f.range(f.args[1], f.args[2]) as t:
+        copy_job(f, job, own, t)
+        own.set(outer=1, batch=1)
+        with f.if_(f.call("i32", "one", own.pointer).ne(0)):
+            job.set(serial=-1)
+    f.ret()
+
+    f = module.function(f"{prefix}_gemm_added", "i32", [("ptr", "job")], attributes="nounwind")
+    job, zero = _Job(f, f.args[0]), f.value(0, "i32")
+    count, work = job.outer * job.batch, job.m * job.n * job.k
+    apart = (job.batch > 1) & job.a_batch.ne(0) & job.b_batch.ne(0) & (work < 8 * PARALLEL_WORK)
+    with f.if_(apart):
+        job.set(serial=0)
+        with f.if_else(work * count < PARALLEL_WORK) as (here, pool):
+            with here:
+                f.call("void", "batch_task", job.pointer, f.value(0), count)
+            with pool:
+                f.call("void", "rl_parallel_for", Value(f, "@batch_task", "ptr"), job.pointer, count)
+        f.ret(f.select(job.serial.eq(-1), f.value(1, "i32"), zero))
+    with f.range(job.outer):
+        failed = f.call("i32", "one", job.pointer)
+        with f.if_(failed.ne(0)):
+            f.ret(failed)
+        for name in "abc":
+            f.store(getattr(job, name) + getattr(job, f"{name}_outer"), job._at(name))
+        d = job.d
+        f.store(f.select(d.eq(0), d, d + job.d_outer), job._at("d"))
+    f.ret(zero)
+
+
+def copy_words(f, job, own):
+    """Make ``own`` a copy of ``job``."""
+    f.module.declared["llvm.memcpy.p0.p0.i64"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+    f.line(f"call void @llvm.memcpy.p0.p0.i64(ptr {own.pointer.name}, ptr {job.pointer.name}, "
+           f"i64 {8 * SIZE}, i1 false)")
+
+
+def copy_job(f, job, own, t):
+    """Make ``own`` the job of product ``t`` of the batch."""
+    copy_words(f, job, own)
+    own.set(matrix=t)
+    o, b = t.udiv(job.batch), t.urem(job.batch)
+    for name in "abc":
+        f.store(getattr(job, name) + (getattr(job, f"{name}_outer") * o + getattr(job, f"{name}_batch") * b),
+                own._at(name))
+    d = job.d
+    f.store(f.select(d.eq(0), d, d + (job.d_outer * o + job.d_batch * b)), own._at("d"))
+
+
 def one(integer):
     """The bits of a factor of 1."""
     return 1 if integer else struct.unpack("q", struct.pack("d", 1.0))[0]
@@ -149,7 +206,7 @@ class Driver:
         self._strip_task()
         self._dot_task()
         self._product()
-        write_split(self, _Job, TASK, SIZE)
+        write_split(self, _Job, TASK, SIZE, copy_words)
         self._batch_task()
         self._entry()
         if not shape.pairs:
@@ -520,32 +577,13 @@ class Driver:
         mine = f.buffer(8 * SIZE)
         own = _Job(f, mine)
         with f.range(f.args[1], f.args[2]) as t:
-            self._copy_job(f, job, own, t)
+            copy_job(f, job, own, t)
             own.set(serial=1)
             failed = f.call("i32", "product", mine)
             with f.if_(failed.ne(0)):
                 # The job's own "serial" tells the caller; any task may set it.
                 job.set(serial=-1)
         f.ret()
-
-    def _copy_words(self, f, job, own):
-        self.module.declared["llvm.memcpy.p0.p0.i64"] = (
-            "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-        )
-        f.line(
-            f"call void @llvm.memcpy.p0.p0.i64(ptr {own.pointer.name}, ptr {job.pointer.name}, "
-            f"i64 {8 * SIZE}, i1 false)"
-        )
-
-    def _copy_job(self, f, job, own, t):
-        self._copy_words(f, job, own)
-        own.set(matrix=t)
-        o, b = t.udiv(job.batch), t.urem(job.batch)
-        f.store(job.a + (job.a_outer * o + job.a_batch * b), own._at("a"))
-        f.store(job.b + (job.b_outer * o + job.b_batch * b), own._at("b"))
-        f.store(job.c + (job.c_outer * o + job.c_batch * b), own._at("c"))
-        d = job.d
-        f.store(f.select(d.eq(0), d, d + (job.d_outer * o + job.d_batch * b)), own._at("d"))
 
     def _entry(self):
         write_plain(self.module, self.prefix, self.shape.element[0] == "i")
@@ -591,7 +629,7 @@ class Driver:
         mine = f.buffer(8 * SIZE)
         own = _Job(f, mine)
         with f.range(count) as t:
-            self._copy_job(f, job, own, t)
+            copy_job(f, job, own, t)
             failed = f.call("i32", "product", mine)
             with f.if_(failed.ne(0)):
                 f.ret(failed)

@@ -1,7 +1,8 @@
 """The matrix product as a CPython function on NumPy arrays: argument checks, the job, the GIL.
 
-``call(out, a, b[, bias[, alpha[, accumulate[, d, beta]]]])`` reads ``PyArrayObject`` and ``PyArray_Descr``
-fields directly, so that a small product costs little more than its arithmetic. Everything unusual
+``call(out, a, b[, bias[, alpha[, accumulate[, d, beta]]]])`` takes matrices, batches of them, or vectors: ``out``
+(m) with ``a`` (m, k) and ``b`` (k), ``out`` () with ``a`` (k) and ``b`` (k). It reads ``PyArrayObject`` and
+``PyArray_Descr`` fields directly, so that a small product costs little more than its arithmetic. Everything unusual
 raises; nothing is converted.
 """
 
@@ -19,7 +20,7 @@ RELEASE_WORK = 500_000
 _MESSAGES = {
     "count": ("PyExc_TypeError", "gemm() takes out, a, b, bias, alpha, accumulate, d, beta"),
     "type": ("PyExc_TypeError", "gemm: out, a, b and bias must be arrays of the kernel's dtype"),
-    "rank": ("PyExc_ValueError", "gemm: out must be 2-D to 4-D, a and b 2-D or of out's rank"),
+    "rank": ("PyExc_ValueError", "gemm: out must have up to 4 dimensions, a and b 2 or as many as out"),
     "shape": ("PyExc_ValueError", "gemm: shapes must be out (m, n), a (m, k), b (k, n), bias (n)"),
     "layout": (
         "PyExc_ValueError",
@@ -94,7 +95,7 @@ class _Entry:
         """Strides of D: sizes as out's, but for 1 in place of the rows or a leading size."""
         f, (m, n) = self.f, sizes
         nd = self.field(d, ND, "i32")
-        self.require(nd.eq(2) | nd.eq(rank), "rank")
+        self.require(nd.eq(2) | (nd.eq(rank) & (nd > 2)), "rank")
         last = nd.cast("sext", "i64") * 8
         dims, strides = self.field(d, DIMS) + last, self.field(d, STRIDES) + last
         rows = self.field(dims, -16, "i64")
@@ -126,24 +127,39 @@ class _Entry:
             f.store(value, buffer + 8 * INDEX[name])
 
         rank = self.field(out, ND, "i32")
-        self.require((rank >= 2) & (rank <= 4), "rank")
+        self.require(rank <= 4, "rank")
+        vectors = rank < 2
         sizes, leading = {}, {}
         for name, array in (("c", out), ("a", a), ("b", b)):
             nd = self.field(array, ND, "i32")
-            self.require(nd.eq(2) | (nd.eq(rank)), "rank")
+            # Without matrices: out () of a (k) and b (k), or out (m) of a (m, k) and b (k).
+            alone = {"c": nd < 2, "a": nd.eq(1) & rank.eq(0) | nd.eq(2) & rank.eq(1), "b": nd.eq(1)}[name]
+            self.require(f.select(vectors, alone, nd.eq(2) | (nd.eq(rank) & ~vectors)), "rank")
             last = nd.cast("sext", "i64") * 8
             dims = self.field(array, DIMS) + last
             strides = self.field(array, STRIDES) + last
-            rows, columns = self.field(dims, -16, "i64"), self.field(dims, -8, "i64")
+            size = [f.var("i64", 1) for _ in range(2)]
+            step = [f.var("i64", item) for _ in range(2)]
+            # A vector of a is a row, others are columns.
+            place = 1 if name == "a" else 0
+            with f.if_else(nd >= 2) as (matrix, vector):
+                with matrix:
+                    for q, offset in enumerate((-16, -8)):
+                        size[q].set(self.field(dims, offset, "i64"))
+                        step[q].set(self.field(strides, offset, "i64"))
+                with vector, f.if_(nd.eq(1)):
+                    size[place].set(self.field(dims, -8, "i64"))
+                    step[place].set(self.field(strides, -8, "i64"))
+            (rows, columns), (row, column) = ([x.get() for x in pair] for pair in (size, step))
             sizes[name] = rows, columns
             put(self.field(array, DATA), name)
-            put(self.field(strides, -16, "i64"), f"{name}_row")
+            put(row, f"{name}_row")
             if name == "c":
-                adjacent = self.field(strides, -8, "i64").eq(item) | (columns <= 1) | rows.eq(0)
+                adjacent = column.eq(item) | (columns <= 1) | rows.eq(0)
                 flags = self.field(array, FLAGS, "i32") & WRITEABLE
                 self.require(adjacent & flags.ne(0), "layout")
             else:
-                put(self.field(strides, -8, "i64"), f"{name}_col")
+                put(column, f"{name}_col")
             lead = {}
             for level, offset in (("batch", -24), ("outer", -32)):
                 step, size = f.var("i64", 0), f.var("i64", 1)

@@ -14,7 +14,7 @@ Rounding is to nearest, ties to even; NaN stays NaN.
 """
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, one, write_plain
+from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, one, write_batches, write_plain
 
 # A conversion of ``count`` blocks of rows x columns: strides in bytes, the wide side contiguous.
 CONVERT = (
@@ -79,6 +79,10 @@ class HalfDriver:
             return
         if self.kind == "float16":
             f.store(value.cast("fptrunc", "half"), at, align=1)
+            return
+        if self.pairs and value.type == "<16 x float>":
+            # Like the products' instruction it takes subnormal numbers for zero.
+            f.store(f.call("<16 x bfloat>", "llvm.x86.avx512bf16.cvtneps2bf16.512", value), at, align=1)
             return
         bits = value.bits()
         nearest = (bits + (bits.lshr(16) & 1) + 0x7FFF).lshr(16)
@@ -217,17 +221,7 @@ class HalfDriver:
     def _entry(self):
         self._one()
         write_plain(self.module, "rl", self.kind in _INTEGERS)
-        f = self.module.function("rl_gemm_added", "i32", [("ptr", "job")], attributes="nounwind")
-        job = _Job(f, f.args[0])
-        with f.range(job.outer):
-            failed = f.call("i32", "one", job.pointer)
-            with f.if_(failed.ne(0)):
-                f.ret(failed)
-            for name in "abc":
-                f.store(getattr(job, name) + getattr(job, f"{name}_outer"), job._at(name))
-            d = job.d
-            f.store(f.select(d.eq(0), d, d + job.d_outer), job._at("d"))
-        f.ret(f.value(0, "i32"))
+        write_batches(self.module, "rl")
 
     def _one(self):
         """The products of one index of the outer batch dimension."""

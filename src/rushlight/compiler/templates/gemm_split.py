@@ -18,9 +18,9 @@ PARTS, LEAST_PART = 16, 1024
 CHUNK_BYTES = 256 << 10
 
 
-def write_split(driver, job_class, task, size):
+def write_split(driver, job_class, task, size, copy):
     """Add ``i32 split(ptr job)`` and its tasks to the driver's module."""
-    _split_task(driver, job_class, task, size)
+    _split_task(driver, job_class, task, size, copy)
     write_lines(driver, job_class, task)
     _total_task(driver, job_class, task)
     _split(driver, job_class)
@@ -86,7 +86,7 @@ def _run(driver, f, job, task, part, parts, tiles):
     f.ret(f.emit("i32", f"zext i1 {failed.name} to i32"))
 
 
-def _split_task(driver, job_class, task, size):
+def _split_task(driver, job_class, task, size, copy):
     """Tile t: the products of part t's chunks."""
     f = driver.module.function("split_task", "void", task, "internal", "nounwind")
     job = job_class(f, f.args[0])
@@ -99,7 +99,7 @@ def _split_task(driver, job_class, task, size):
         first = t * part
         last = f.minimum(first + part, k)
         with f.range(first, last, step=chunk) as p:
-            driver._copy_words(f, job, own)
+            copy(f, job, own)
             f.store(a + p * a_col, own._at("a"))
             f.store(b + p * b_row, own._at("b"))
             f.store(job.partial + t * m * n * item, own._at("c"))
