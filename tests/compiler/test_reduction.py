@@ -241,3 +241,66 @@ def test_errors():
         k(np.zeros(3), x, 1)
     with pytest.raises(TypeError, match="number"):
         k(np.zeros(3, "f4"), x)
+
+
+# Shapes that take the forms of their own: few outputs in a row, short rows, wide columns.
+FORMS = [((1000, 3), (0,)), ((999, 10), (0,)), ((3000, 2), (0,)), ((700, 16), (0,)), ((64, 1), (0,)), ((500, 8), (1,)),
+         ((37, 192), (1,)), ((37, 193), (1,)), ((33, 17), (1,)), ((40, 5000), (0,)), ((5, 64, 3), (1,)),
+         ((9, 20, 100), (0, 2)), ((2, 5000, 2), (1,))]  # fmt: skip
+
+
+@pytest.mark.parametrize("shape,axes", FORMS)
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "int64"])
+def test_forms_of_dense_loops(shape, axes, dtype):
+    rng = np.random.default_rng(20)
+    x = (rng.standard_normal(shape) * 50).astype(dtype)
+    exact = x.astype("f8")
+    rest = [n for i, n in enumerate(shape) if i not in axes]
+    flat = np.moveaxis(exact, axes, range(len(rest), len(shape))).reshape(*rest, -1)
+
+    def run(kind, outs, *scalars):
+        k = reduce_kernel(kind, dtype, outs, ("float64",) * len(scalars))
+        results = [np.full(rest, 99).astype(o) for o in outs]
+        k.call(*results, x, mask(axes), *scalars)
+        return results
+
+    total, = run("sum", ["float64" if dtype[0] == "f" else "int64"])
+    # Blocks of 16 float32 additions: 15 roundings of at most the sum of magnitudes.
+    np.testing.assert_array_less(np.abs(total - flat.sum(-1)), 15 * 2.0 ** -24 * np.abs(flat).sum(-1) + 1e-300)
+    np.testing.assert_array_equal(run("max", [dtype])[0], flat.max(-1))
+    np.testing.assert_array_equal(run("argmin", ["int64"])[0], flat.argmin(-1))
+    np.testing.assert_array_equal(run("any", ["bool"])[0], (flat != 0).any(-1))
+    if dtype[0] == "f":
+        variance, mean = run("var_mean", ["float64", "float64"], 0.0)
+        np.testing.assert_allclose(mean, flat.mean(-1), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(variance, flat.var(-1), rtol=1e-11, atol=1e-18)
+
+
+def test_forms_keep_nan_of_their_own_outputs_only():
+    x = np.ones((200, 10), "f4")
+    x[77, 4] = np.nan
+    for kind in ("sum", "max", "min", "prod"):
+        k = reduce_kernel(kind, "float32", "float32")
+        for axis, where in ((0, 4), (1, 77)):
+            out = np.empty(x.shape[1 - axis], "f4")
+            k(out, x, 1 << axis)
+            assert np.isnan(out[where]) and np.isnan(out).sum() == 1
+
+
+@pytest.mark.parametrize("shape", [(300_000,), (70_000, 3), (4096, 40), (300, 4100), (40_000, 20)])
+def test_bits_are_the_same_with_one_and_two_threads(shape):
+    from rushlight.runtime import threadpool
+
+    x = np.random.default_rng(21).standard_normal(shape).astype("f4")
+    before = threadpool.get_num_threads()
+    for kind in ("sum", "mean"):
+        k = reduce_kernel(kind, "float32", "float32")
+        for axis in range(x.ndim):
+            results = []
+            for threads in (1, 2, 1):
+                threadpool.set_num_threads(threads)
+                out = np.empty(x.sum(axis).shape, "f4")
+                k(out, x, 1 << axis)
+                results.append(out.tobytes())
+            threadpool.set_num_threads(before)
+            assert len(set(results)) == 1

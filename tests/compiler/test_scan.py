@@ -77,3 +77,41 @@ def test_log_sum_exp():
         with np.errstate(all="ignore"):
             want = np.logaddexp.accumulate(x, axis)
         np.testing.assert_allclose(out, want, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("shape,axis", [((100_000,), 0), ((3, 70_001), 1), ((50, 17), 1), ((2, 33, 200), 1)])
+def test_long_rows_and_wide_columns(shape, axis):
+    from rushlight.runtime import threadpool
+
+    rng = np.random.default_rng(30)
+    x = rng.standard_normal(shape).astype("f4")
+    before, found = threadpool.get_num_threads(), []
+    for threads in (1, 2):
+        threadpool.set_num_threads(threads)
+        out, at = np.empty(shape, "f4"), np.empty(shape, "i8")
+        scan_kernel("cumsum", "float32", "float32")(out, x, 1 << axis)
+        # Sums run in float64 and are rounded once.
+        np.testing.assert_allclose(out, np.cumsum(x.astype("f8"), axis), rtol=2.0 ** -23, atol=1e-9)
+        found.append(out.tobytes())
+        scan_kernel("cummax", "float32", "float32")(out, at, x, 1 << axis)
+        np.testing.assert_array_equal(out, np.maximum.accumulate(x, axis))
+        np.testing.assert_array_equal(np.take_along_axis(x, at, axis), out)
+        found.append(out.tobytes() + at.tobytes())
+    threadpool.set_num_threads(before)
+    assert found[:2] == found[2:]
+
+
+def test_log_sums_far_apart():
+    inf = np.inf
+    rows = [np.linspace(-2000, 2000, 64), np.linspace(2000, -2000, 64), np.full(40, -inf),
+            np.array([-inf, -inf, -3, 800, -800, 5, 2, 1] * 4), np.array([1.0] * 9 + [inf] + [2.0] * 9)]
+    for x in rows:
+        out = np.empty_like(x)
+        scan_kernel("logcumsumexp", "float64", "float64")(out, x, 1)
+        with np.errstate(all="ignore"):
+            want = np.logaddexp.accumulate(x)
+        np.testing.assert_allclose(out, want, rtol=1e-13)
+    x = np.array([0.0, np.nan, 1.0] * 10)
+    out = np.empty_like(x)
+    scan_kernel("logcumsumexp", "float64", "float64")(out, x, 1)
+    assert out[0] == 0 and np.isnan(out[1:]).all()
