@@ -82,6 +82,8 @@ def _backward(kind, g, y, dim):
             g, y = g.reshape(1), y.reshape(1)
         out = empty(y.shape, d)
         if y.size:
+            if y.flags.c_contiguous and not g.flags.c_contiguous:
+                g = np.ascontiguousarray(g)
             way = _dense(("backward", kind), d, y.shape, dim, 2, (g, y))
             if way:
                 way[0](out, g, y, way[1])

@@ -12,6 +12,8 @@ from ...runtime.allocator import empty
 from ..reduce_common import compiled
 from .kernels import name_of
 
+MOST_TAPS = 1 << 20         # of the tables of images with their channels last
+
 
 class Taps:
     """A sparse matrix (out, n): entry k adds ``weight[k]`` times input ``source[k]`` to output ``target[k]``.
@@ -60,11 +62,13 @@ class Taps:
 class Plan:
     """Tables and words of the kernel for the dimensions' maps, all the same for any number of planes."""
 
-    __slots__ = ("shape", "divides", "tables", "rows", "columns", "kernel", "work_width", "real")
+    __slots__ = ("maps", "dtype", "channels", "shape", "divides", "tables", "rows", "columns", "kernel", "work_width",
+                 "real")
 
     def __init__(self, maps, dtype):
         from ...compiler.templates import resample as template
         real = np.float64 if dtype == "float64" else np.float32
+        self.maps, self.dtype, self.channels = maps, dtype, {}
         self.shape = tuple([m.out for m in maps])
         *outer, columns = maps
         rows = Taps(1, 1, [0], [0], None, None if columns.divisor is None else np.ones(1))
@@ -81,6 +85,25 @@ class Plan:
         self.kernel = template.resample(dtype, self.divides)
         self.work_width = columns.n if columns.n * real().itemsize > template.STACK - 256 else 0
 
+    def channels_last(self, x):
+        """The array with its channels behind, where that is how it lies in memory; else None."""
+        n = len(self.maps)
+        if n < 2 or x.ndim != n + 2 or x.flags.c_contiguous or not x.size:
+            return None
+        last = np.moveaxis(x, 1, -1)
+        if not last.flags.c_contiguous or math.prod(len(m.target) for m in self.maps) > MOST_TAPS:
+            return None
+        return last
+
+    def with_channels(self, c):
+        """The plan of the same maps on images whose channels come last."""
+        plan = self.channels.get(c)
+        if plan is None:
+            numbers = np.arange(c)
+            divisor = np.ones(c) if self.divides else None
+            plan = self.channels[c] = Plan([*self.maps, Taps(c, c, numbers, numbers, None, divisor)], self.dtype)
+        return plan
+
     def words(self, planes):
         from struct import pack
         out = self.rows.out
@@ -92,7 +115,11 @@ class Plan:
                     len(self.tables[6]), blocks, block), planes * blocks
 
     def __call__(self, x):
-        """The map of the last dimensions of a float array."""
+        """The map of the last dimensions of a float array, or of images with their channels last."""
+        last = self.channels_last(x)
+        if last is not None:
+            plan = self.with_channels(x.shape[1])
+            return np.moveaxis(plan(last), -1, 1)
         lead = x.shape[:x.ndim - len(self.shape)]
         y = empty(lead + self.shape, x.dtype)
         if y.size:
