@@ -258,8 +258,9 @@ def allowed_seconds(case, limits, threads):
     return found
 
 
-def measure(case, pair, options):
-    """One row of the table."""
+def measure(case, pair, options, seconds):
+    """One row of the table; no further round begins after ``seconds``."""
+    begin = time.monotonic()
     row = {"case": case.name, "family": case.family}
     digests, opened, errors = [], [], []
     for server in pair:
@@ -278,6 +279,8 @@ def measure(case, pair, options):
         quiet = 0
         turn = json.dumps([options.windows, options.seconds])
         for r in range(options.rounds):
+            if r and time.monotonic() - begin > seconds:
+                break
             for k in (0, 1) if r % 2 == 0 else (1, 0):
                 time.sleep(PAUSE)
                 try:
@@ -289,7 +292,7 @@ def measure(case, pair, options):
                 quiet += found["quiet"]
         row["torch_s"], row["rushlight_s"] = (min(f) for f in figures)
         row["ratio"] = statistics.median(a / b for a, b in zip(*figures))
-        row["disturbed"] = 1 - quiet / (2 * options.rounds * options.windows)
+        row["disturbed"] = 1 - quiet / (2 * len(figures[0]) * options.windows)
     except Failed as error:
         row["error"] = str(error)
     for server in opened:
@@ -340,6 +343,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--only", default="", help="families or parts of entries' names, separated by commas")
     parser.add_argument("--rounds", type=int, default=3, help="turns a framework gets at each entry")
+    parser.add_argument("--minutes", type=float, default=7.5, help="entries get fewer rounds when it would take longer")
     parser.add_argument("--quick", action="store_true", help="one round of short windows")
     parser.add_argument("--threads", type=int, default=2, choices=(1, 2))
     parser.add_argument("--no-limits", action="store_true", help="skip the roofline program")
@@ -354,7 +358,8 @@ def main():
     from kernel_cases import CASES
 
     words = [w for w in options.only.split(",") if w]
-    chosen = [c for c in CASES.values() if not words or any(w == c.family or w in c.name for w in words)]
+    chosen = [c for c in CASES.values()
+              if not words or any(w == c.family if w in FAMILIES else w in c.name for w in words)]
     chosen.sort(key=lambda c: FAMILIES.index(c.family))
     if options.list:
         print("\n".join(f"{c.family:12} {c.name}" for c in chosen))
@@ -378,7 +383,8 @@ def main():
         measure_limits()
     rows = []
     for k, case in enumerate(chosen):
-        row = measure(case, pair, options)
+        left = 60 * options.minutes - (time.monotonic() - begin)
+        row = measure(case, pair, options, left / (len(chosen) - k))
         rows.append(row)
         text = row.get("error") or (f"{duration(row['torch_s']):>10} {duration(row['rushlight_s']):>10} "
                                     f"{row['ratio']:6.2f}")
