@@ -197,3 +197,25 @@ def test_halves_are_summed_in_float32(dtype):
     y = rl.nn.functional.conv2d(*halves, *DIRECT[3][2:])
     wide = rl.nn.functional.conv2d(*(t.float() for t in halves), *DIRECT[3][2:])
     assert y.dtype is getattr(rl, dtype) and rl.equal(y, wide.to(y.dtype))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+@pytest.mark.parametrize("last", [False, True])
+def test_windows_of_one_pixel(dtype, last):
+    r = np.random.default_rng(0)
+    x, w, b, g = (rl.tensor(r.standard_normal(s)).to(getattr(rl, dtype)).requires_grad_()
+                  for s in ((3, 20, 5, 7), (9, 20, 1, 1), (9,), (3, 9, 5, 7)))
+    wide = [t.detach().double().requires_grad_() for t in (x, w, b)]
+    images = x.contiguous(memory_format=rl.channels_last) if last else x
+    y = rl.nn.functional.conv2d(images, w, b)
+    assert y.is_contiguous(memory_format=rl.channels_last) == last
+    unbiased = rl.nn.functional.conv2d(images.detach(), w.detach())
+    expected = rl.einsum("nchw,oc->nohw", wide[0], wide[1][:, :, 0, 0])
+    bound = {"float32": 1e-5, "float64": 1e-13, "bfloat16": 8e-2}[dtype]
+    assert (unbiased.double() - expected).abs().max().item() < bound
+    expected = expected + wide[2][:, None, None]
+    assert (y.double() - expected).abs().max().item() < bound
+    y.backward(g.contiguous(memory_format=rl.channels_last) if last else g)
+    expected.backward(g.double())
+    for t, e in zip((x, w, b), wide):
+        assert (t.grad.double() - e.grad).abs().max().item() < 4 * bound

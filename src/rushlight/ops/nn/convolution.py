@@ -6,7 +6,7 @@ Three bilinear primitives, each other's derivatives (x input, w weight, y output
     x' = conv_input(y, w)     the adjoint in x: transposed convolution
     w' = conv_weight(x, y)    the adjoint in w
 
-The work is in `conv_maps` (generated code) and `conv_fallback` (NumPy).
+The work is in `conv_points` (1 x 1 windows), `conv_maps` (generated code) and `conv_fallback` (NumPy).
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from ...tensor.geometry import suggest_channels_last
 from ..copy import converted, copy_array
 from ..dispatch import primitive
 from ..registry import public
-from . import conv_fallback, conv_maps
+from . import conv_fallback, conv_maps, conv_points
 from .windows import tuple_of
 
 
@@ -36,26 +36,17 @@ def _channels_last(a):
 
 def _result(out, like, w):
     """The result in the dtype of `like`, and channels-last where `like` or the weights are."""
-    if _channels_last(like) or _channels_last(w):
+    if (_channels_last(like) or _channels_last(w)) and not (out.dtype == like.dtype and _channels_last(out)):
         laid = np.moveaxis(empty((out.shape[0], *out.shape[2:], out.shape[1]), like.dtype), -1, 1)
         copy_array(laid, out)
         return laid
     return out if out.dtype == like.dtype else converted(out, like.dtype)
 
 
-def _forward(*operands):
-    y = conv_maps.forward(*operands)
-    return conv_fallback.forward(*operands) if y is None else y
-
-
-def _adjoint_input(*operands):
-    x = conv_maps.adjoint_input(*operands)
-    return conv_fallback.adjoint_input(*operands) if x is None else x
-
-
-def _adjoint_weight(*operands):
-    dw = conv_maps.adjoint_weight(*operands)
-    return conv_fallback.adjoint_weight(*operands) if dw is None else dw
+def _first(name, *operands):
+    """The map of that name by the first of the ways there are: generated code, or NumPy."""
+    found = getattr(conv_maps, name)(*operands)
+    return getattr(conv_fallback, name)(*operands) if found is None else found
 
 
 # ---------------------------------------------------------------- primitives
@@ -78,8 +69,10 @@ def _grads(g, input, weight, bias_shape, stride, padding, dilation, groups, need
            "int[] dilation, int groups) -> Tensor", vjp=Joint(_grads))
 def conv(x, w, b, stride, padding, dilation, groups):
     """y = x * w + b (cross-correlation); x (n, c, *s), w (o, c/groups, *k), b (o)."""
-    wx, ww, wb = _wide(x, w, b)
-    return _result(_forward(wx, ww, wb, stride, padding, dilation, groups), x, w)
+    y = conv_points.forward(x, w, b, stride, padding, dilation, groups)
+    if y is None:
+        y = _first("forward", *_wide(x, w, b), stride, padding, dilation, groups)
+    return _result(y, x, w)
 
 
 def _input_grads(g, grad_output, weight, stride, padding, dilation, groups, needs):
@@ -99,8 +92,7 @@ def _input_grads(g, grad_output, weight, stride, padding, dilation, groups, need
            node="ConvolutionBackwardBackward0")
 def conv_input(y, w, size, stride, padding, dilation, groups):
     """The adjoint of `conv` in its input, of spatial shape `size`."""
-    wy, ww = _wide(y, w)
-    return _result(_adjoint_input(wy, ww, None, size, stride, padding, dilation, groups), y, w)
+    return _transposed(y, w, None, size, stride, padding, dilation, groups)
 
 
 def _weight_grads(g, input, grad_output, stride, padding, dilation, groups, needs):
@@ -115,8 +107,9 @@ def _weight_grads(g, input, grad_output, stride, padding, dilation, groups, need
            node="ConvolutionBackwardBackward0")
 def conv_weight(x, y, kernel, stride, padding, dilation, groups):
     """The adjoint of `conv` in its weight, of spatial shape `kernel`."""
-    wx, wy = _wide(x, y)
-    dw = _adjoint_weight(wx, wy, kernel, stride, padding, dilation, groups)
+    dw = conv_points.adjoint_weight(x, y, kernel, stride, padding, dilation, groups)
+    if dw is None:
+        dw = _first("adjoint_weight", *_wide(x, y), kernel, stride, padding, dilation, groups)
     return dw if dw.dtype == x.dtype else converted(dw, x.dtype)
 
 
@@ -130,8 +123,14 @@ def _transposed_grads(g, input, weight, bias_shape, stride, padding, dilation, g
            node="ConvolutionBackward0")
 def conv_transposed(y, w, b, size, stride, padding, dilation, groups):
     """Transposed convolution: the adjoint of `conv`, plus a bias."""
-    wy, ww, wb = _wide(y, w, b)
-    return _result(_adjoint_input(wy, ww, wb, size, stride, padding, dilation, groups), y, w)
+    return _transposed(y, w, b, size, stride, padding, dilation, groups)
+
+
+def _transposed(y, w, b, *geometry):
+    x = conv_points.adjoint_input(y, w, b, *geometry)
+    if x is None:
+        x = _first("adjoint_input", *_wide(y, w, b), *geometry)
+    return _result(x, y, w)
 
 
 # ---------------------------------------------------------------- public functions
