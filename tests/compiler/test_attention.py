@@ -66,7 +66,7 @@ def check(sizes, dtype, bound, mask=None, causal=False, transposed=False):
 
 
 SIZES = [(1, 1, 1, 1, 1, 1, 1), (2, 3, 3, 9, 11, 16, 16), (1, 4, 2, 70, 70, 33, 17), (1, 2, 1, 300, 150, 8, 64),
-         (2, 2, 2, 15, 280, 64, 32), (1, 1, 1, 130, 40, 130, 70)]
+         (2, 2, 2, 15, 280, 64, 32), (1, 1, 1, 130, 40, 130, 70), (2, 4, 2, 1, 300, 64, 64), (1, 2, 2, 3, 37, 21, 9)]
 # A weight's error is that of its score, some roundings of numbers about 4, and the sums'.
 BOUNDS = {torch.float32: 1e-5, torch.float64: 1e-14, torch.bfloat16: 2.0 ** -7, torch.float16: 2.0 ** -10}
 
@@ -81,7 +81,7 @@ def test_float32(sizes, causal):
 def test_other_types(dtype):
     if not sdp._compiled(dtype.name):
         pytest.skip("no kernel here")
-    for sizes in (SIZES[2], SIZES[4]):
+    for sizes in (SIZES[2], SIZES[4], SIZES[7]):
         check(sizes, dtype, BOUNDS[dtype], causal=True, transposed=True)
 
 

@@ -1,4 +1,4 @@
-"""Recurrent layers against PyTorch: outputs, states and gradients; layers, directions, packing, dropout, projections."""
+"""Recurrent layers against PyTorch: outputs, states and gradients; layers, directions, packing, dropout."""
 
 from itertools import product
 

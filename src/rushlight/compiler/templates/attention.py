@@ -18,18 +18,23 @@ tq) is of the compute type: float32 for 16-bit floats. The bits depend on the bl
 from functools import cache
 
 from rushlight.compiler.codegen import math
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.codegen.lower import MEMORY, narrow, widen
-from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import tiles
+from rushlight.compiler.codegen.builder import Value, vector
+from rushlight.compiler.templates.jobs import (
+    TASK,
+    Job,
+    load,
+    new_module,
+    write_dots,
+    write_entry,
+    write_mix,
+    write_rows,
+)
 
 _STRIDES = tuple(f"{array}_{level}" for array in ("q", "k", "v", "out", "mask") for level in ("b", "h", "t"))
 SIZES = ("batch", "heads", "group", "tq", "tk", "d", "e", "kind", "causal", "scale", "keep_scale")
 FIELDS = (*SIZES, *_STRIDES, "chunk", "chunks", "block")
 ARRAYS = ("out", "lse", "q", "k", "v", "mask", "kept")
-DATA = 16                       # PyArrayObject.data
-TASK = [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
-_PARALLEL_FROM = 1 << 16        # multiply-adds
+_FEW = 4                        # queries for which keys are not worth turning
 _INF = float("inf")
 
 
@@ -37,157 +42,6 @@ _INF = float("inf")
 def kernel(dtype):
     """The forward function for a dtype's name."""
     return load("attention", dtype, module_text, "rl_attention")
-
-
-def load(key, dtype, build, entry):
-    """The entry of a module that multiplies by ``tiles`` and shares out tasks."""
-    from rushlight.runtime import cpu, native
-
-    known = native.symbols()
-    imports = {s: known[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    imports |= tiles.symbols(compute_type(dtype))
-    found = native.load(f"{key} {dtype} {cpu.vector_bytes()}", lambda: build(dtype), [entry], imports, 1)
-    return native.callable_from(found[entry], entry)
-
-
-def compute_type(dtype):
-    return "double" if dtype == "float64" else "float"
-
-
-class Job:
-    """A task's function: element types, the words of the job by name, vector idioms."""
-
-    def __init__(self, f, dtype, arrays, fields, context=None):
-        self.f, self.dtype = f, dtype
-        self.element = compute_type(dtype)
-        self.item = tiles.ITEM[self.element]
-        self.memory = MEMORY[dtype]
-        self.size = 2 if dtype in ("bfloat16", "float16") else self.item
-        self.shape = tiles.shape(self.element)
-        self.lanes, self.mr, self.nr = self.shape.lanes, self.shape.mr, self.shape.nr
-        self.vector = vector(self.element, self.lanes)
-        self.context = f.args[0] if context is None else context
-        self.failed = 8 * (len(arrays) + len(fields))
-        for k, name in enumerate((*arrays, *fields)):
-            setattr(self, name, f.load("ptr" if name in arrays else "i64", self.context + 8 * k))
-
-    @property
-    def half(self):
-        return self.size == 2
-
-    def number(self, bits):
-        """A word that holds a double, as a vector of equal elements."""
-        value = bits.cast("bitcast", "double")
-        value = value if self.element == "double" else value.cast("fptrunc", "float")
-        return self.f.splat(value, self.lanes)
-
-    def iota(self):
-        lanes = self.lanes
-        return Value(self.f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", f"<{lanes} x i32>")
-
-    def below(self, n):
-        """The lanes before the n-th."""
-        return self.iota() < self.f.splat(n.cast("trunc", "i32"), self.lanes)
-
-    def load(self, place):
-        return self.f.load(self.vector, place, align=self.item)
-
-    def store(self, value, place):
-        self.f.store(value, place, align=self.item)
-
-    def masked_store(self, value, place, mask):
-        f = self.f
-        kind = value.type
-        element = kind[1:-1].split(" x ")[1]
-        short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
-        name = f"llvm.masked.store.v{self.lanes}{short}.p0"
-        f.module.declared[name] = f"declare void @{name}({kind}, ptr, {mask.type})"
-        f.line(f"call void @{name}({kind} {value.name}, ptr align 1 {place.name}, {mask.type} {mask.name})")
-
-    def larger(self, a, b):
-        """The greater; the second where either is NaN."""
-        return self.f.select(a > b, a, b)
-
-    def across(self, value, combine):
-        """One vector's elements combined by a tree, as a scalar."""
-        f, width = self.f, self.lanes
-        while width > 2:
-            half = width // 2
-            value = combine(f.shuffle(value, value, range(half)), f.shuffle(value, value, range(half, width)))
-            width = half
-        return combine(f.extract(value, 0), f.extract(value, 1))
-
-    def row_bytes(self, n):
-        """Bytes of a row of n elements in scratch memory: whole vectors and one more, so that rows don't alias."""
-        lanes = self.lanes
-        return ((n + (lanes - 1)) & -lanes) * self.item + 64
-
-    def exp(self, x):
-        """exp of numbers that aren't much above zero; -inf gives 0."""
-        f, form = self.f, math.format_of(x)
-        x = math.clamp(f, x, form.exp_range[0], None)
-        i, n, r, p = math._exp_reduced(f, x)
-        return math.scale(f, f.fma(r * r, p, r) + 1.0, i, n)
-
-    def scratch(self, nbytes):
-        """Memory of this thread's, aligned; returns from the function if there is none."""
-        f = self.f
-        block = f.call("ptr", "rl_scratch", nbytes)
-        with f.if_(block.eq(Value(f, "null", "ptr"))):
-            f.store(f.value(1), self.context + self.failed)
-            f.ret()
-        return block, f.load("ptr", block)
-
-    def turned(self, src, stride, n, depth, dst):
-        """Strips of a matrix's transpose: n rows of ``depth`` elements become columns."""
-        f, width = self.f, self.nr
-        with f.range(0, n, step=width) as first:
-            f.call("void", "rl_strip", src + first * stride, stride, f.value(self.item), depth,
-                   f.minimum(n - first, f.value(width)), f.value(width), dst + first * depth * self.item, declare=False)
-
-    def fetch(self, src, stride, rows, n, dst, to):
-        """Rows of n elements of memory as rows of the compute type, ``to`` bytes apart."""
-        self.f.call("void", "rl_fetch", src, stride, rows, n, dst, to, declare=False)
-
-    def product(self, m, n, k, a, ars, acs, b, brs, bss, c, crs, beta):
-        f = self.f
-        f.call("void", "rl_block", *(f.value(x) for x in (m, n, k, a, ars, acs, b, brs, bss, c, crs, beta)),
-               declare=False)
-
-
-def write_rows(m, dtype):
-    """rl_fetch(src, stride, rows, n, dst, to) and rl_put, which goes the other way.
-
-    What follows a fetched row up to a whole vector is zero; nothing past a row is written by ``rl_put``.
-    """
-    params = [("ptr", "src"), ("i64", "stride"), ("i64", "rows"), ("i64", "n"), ("ptr", "dst"), ("i64", "to")]
-    for name in ("rl_fetch", "rl_put"):
-        f = m.function(name, "void", params, "internal", "nounwind")
-        src, stride, rows, n, dst, to = f.args
-        j = Job(f, dtype, (), (), src)
-        kind, whole = vector(j.memory, j.lanes), n & -j.lanes
-        fetching = name == "rl_fetch"
-        tail = j.below(n - whole)
-        with f.range(rows) as r:
-            here, there = src + r * stride, dst + r * to
-
-            def move(at, mask=None):
-                if fetching:
-                    place = here + at * j.size
-                    x = f.load(kind, place, align=j.size) if mask is None else f.masked_load(kind, place, mask)
-                    j.store(widen(x, dtype), there + at * j.item)
-                else:
-                    x, place = narrow(f, j.load(here + at * j.item), dtype), there + at * j.size
-                    if mask is None:
-                        f.store(x, place, align=j.size)
-                    else:
-                        j.masked_store(x, place, mask)
-
-            with f.range(0, whole, step=j.lanes) as at:
-                move(at)
-            with f.if_(whole < n):
-                move(whole, tail)
-        f.ret()
 
 
 def score_rows(j, s, pitch, rows, limit, own, mask, block_row):
@@ -238,17 +92,12 @@ def module_text(dtype):
     """The IR of the entry and its task."""
     m = new_module()
     write_rows(m, dtype)
+    write_dots(m, dtype)
+    write_mix(m, dtype)
     _task(m, dtype)
     write_entry(m, "rl_attention", ARRAYS, FIELDS, lambda j: (j.batch * j.heads * j.chunks,
                                                               j.batch * j.heads * j.tq * j.tk * (j.d + j.e)), dtype)
     return m.text()
-
-
-def new_module():
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
-    tiles.declare(m)
-    return m
 
 
 def _task(m, dtype):
@@ -270,7 +119,7 @@ def _task(m, dtype):
         total = total + ((nbytes + 63) & -64)
     block, base = j.scratch(total)
     kt, vs, qs, s, stats = (base + places[n] for n in ("kt", "vs", "qs", "s", "stats"))
-    causal = j.causal.ne(0)
+    causal, few = j.causal.ne(0), j.tq <= _FEW
     maxima, sums, scales = (f.buffer(each) for _ in range(3))
     null = Value(f, "null", "ptr")
     dropped = j.kept.ne(null)
@@ -287,12 +136,18 @@ def _task(m, dtype):
         end = f.select(causal, f.minimum(j.tk, q1), j.tk)
         with f.range(0, end, step=j.block) as key:
             keys = f.minimum(j.block, end - key)
+            k_rows, k_step, v_rows, v_step = k + key * j.k_t, j.k_t, v + key * j.v_t, j.v_t
             if j.half:
-                j.fetch(k + key * j.k_t, j.k_t, keys, j.d, base + places["ks"], q_pitch)
-                j.turned(base + places["ks"], q_pitch, keys, j.d, kt)
+                j.fetch(k_rows, k_step, keys, j.d, base + places["ks"], q_pitch)
+                k_rows, k_step = base + places["ks"], q_pitch
+            with f.if_(~few):
+                j.turned(k_rows, k_step, keys, j.d, kt)
+            if j.half:
+                j.fetch(v_rows, v_step, keys, j.e, vs, v_pitch)
+                v_rows, v_step = vs, v_pitch
             else:
-                j.turned(k + key * j.k_t, j.k_t, keys, j.d, kt)
-            j.fetch(v + key * j.v_t, j.v_t, keys, j.e, vs, v_pitch)
+                with f.if_(~few):
+                    j.fetch(v_rows, v_step, keys, j.e, vs, v_pitch)
             first = f.splat(key.eq(0), lanes)
             with f.range(q0, q1, step=mr) as i:
                 rows = f.minimum(f.value(mr), q1 - i)
@@ -300,7 +155,13 @@ def _task(m, dtype):
                 limit = f.minimum(keys, most - key)
                 with f.if_(limit > 0):
                     j.fetch(q + i * j.q_t, j.q_t, rows, j.d, qs, q_pitch)
-                    j.product(rows, limit, j.d, qs, q_pitch, item, kt, nr * item, j.d * (nr * item), s, s_pitch, 0)
+                    with f.if_else(few) as (one_by_one, together):
+                        with one_by_one, f.range(rows) as r:
+                            f.call("void", "rl_dots", qs + r * q_pitch, k_rows, k_step, limit, j.d, s + r * s_pitch,
+                                   declare=False)
+                        with together:
+                            j.product(rows, limit, j.d, qs, q_pitch, item, kt, nr * item, j.d * (nr * item), s,
+                                      s_pitch, 0)
                     panel = stats + (i - q0).udiv(mr) * (2 * each)
                     kept, factor = keeping(j, bh, i, key)
 
@@ -343,7 +204,12 @@ def _task(m, dtype):
                     with f.if_(key > 0):
                         _scale_rows(j, to, to_pitch, rows, scales)
                     beta = f.emit("i64", f"zext i1 {(key > 0).name} to i64")
-                    j.product(rows, j.e, limit, s, s_pitch, item, vs, v_pitch, nr * item, to, to_pitch, beta)
+                    with f.if_else(few) as (one_by_one, together):
+                        with one_by_one, f.range(rows) as r:
+                            f.call("void", "rl_mix", s + r * s_pitch, v_rows, v_step, limit, j.e, to + r * to_pitch,
+                                   beta, declare=False)
+                        with together:
+                            j.product(rows, j.e, limit, s, s_pitch, item, vs, v_pitch, nr * item, to, to_pitch, beta)
                     with f.if_(key + limit >= most):
                         _finish(j, panel, scales, lse + i * item, rows, each)
                         _scale_rows(j, to, to_pitch, rows, scales)
@@ -396,33 +262,3 @@ def _scale_rows(j, place, pitch, rows, scales):
             with f.if_(whole < j.e):
                 at = row + whole * j.item
                 j.masked_store(f.masked_load(j.vector, at, tail) * by, at, tail)
-
-
-def write_entry(m, name, arrays, fields, plan, dtype):
-    """PyObject *name(self, args, n): the arrays (or None), then the words; ``plan(job)``: (tiles, multiply-adds)."""
-    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    args, none = f.args[1], Value(f, "@_Py_NoneStruct", "ptr")
-    count = len(arrays) + len(fields)
-    context = f.buffer(8 * (count + 1), 8)
-    for k in range(len(arrays)):
-        array, data = f.load("ptr", args + 8 * k), f.var("ptr", Value(f, "null", "ptr"))
-        with f.if_(array.ne(none)):
-            data.set(f.load("ptr", array + DATA))
-        f.store(data.get(), context + 8 * k)
-    words = f.load("ptr", f.load("ptr", args + 8 * len(arrays)) + DATA)
-    for k in range(len(fields)):
-        f.store(f.load("i64", words + 8 * k), context + 8 * (len(arrays) + k))
-    f.store(f.value(0), context + 8 * count)
-    tiles_, work = plan(Job(f, dtype, arrays, fields, context))
-    task = Value(f, f"@{name}_task", "ptr")
-    with f.if_else(work < _PARALLEL_FROM) as (small, large):
-        with small:
-            f.call("void", task, context, f.value(0), tiles_)
-        with large:
-            state = f.call("ptr", "PyEval_SaveThread")
-            f.call("void", "rl_parallel_for", task, context, tiles_)
-            f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", context + 8 * count).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)

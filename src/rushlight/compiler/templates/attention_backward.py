@@ -17,7 +17,8 @@ from functools import cache
 
 from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates import attention as forward
-from rushlight.compiler.templates.attention import TASK, Job, keeping, load, new_module, score_rows
+from rushlight.compiler.templates.attention import keeping, score_rows
+from rushlight.compiler.templates.jobs import TASK, Job, load, new_module, write_entry, write_rows
 
 _STRIDES = tuple(f"{array}_{level}" for array in ("q", "k", "v", "out", "mask", "g", "dq", "dk", "dv")
                  for level in ("b", "h", "t"))
@@ -34,13 +35,13 @@ def kernel(dtype):
 def module_text(dtype):
     """The IR of the entry and its task."""
     m = new_module()
-    forward.write_rows(m, dtype)
+    write_rows(m, dtype)
     _task(m, dtype)
 
     def plan(j):
         count = j.batch * j.heads.udiv(j.group) * j.parts
         return count, j.batch * j.heads * j.tq * j.tk * (j.d + j.e) * 3
-    forward.write_entry(m, "rl_attention_backward", ARRAYS, FIELDS, plan, dtype)
+    write_entry(m, "rl_attention_backward", ARRAYS, FIELDS, plan, dtype)
     return m.text()
 
 

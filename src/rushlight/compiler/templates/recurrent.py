@@ -20,8 +20,7 @@ from functools import cache
 
 from rushlight.compiler.codegen import math
 from rushlight.compiler.codegen.builder import Value
-from rushlight.compiler.templates import tiles
-from rushlight.compiler.templates.attention import DATA, TASK, Job, new_module
+from rushlight.compiler.templates.jobs import DATA, TASK, Job, load, new_module
 
 GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
 ARRAYS = ("y", "hn", "cn", "gates", "extra", "h0", "c0", "w", "b", "sizes", "offsets")
@@ -32,18 +31,7 @@ PARALLEL_FROM = 1 << 15         # multiply-adds
 @cache
 def kernel(cell, dtype):
     """The forward function of a cell for float32 or float64."""
-    return load(f"recurrent {cell}", dtype, lambda: module_text(cell, dtype), "rl_recurrent")
-
-
-def load(key, dtype, build, entry):
-    """The entry of a module that multiplies by ``tiles`` and shares out tasks."""
-    from rushlight.runtime import cpu, native
-
-    known = native.symbols()
-    imports = {s: known[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    imports |= tiles.symbols("double" if dtype == "float64" else "float")
-    found = native.load(f"{key} {dtype} {cpu.vector_bytes()}", build, [entry], imports, 1)
-    return native.callable_from(found[entry], entry)
+    return load(f"recurrent {cell}", dtype, lambda d: module_text(cell, d), "rl_recurrent")
 
 
 class Sequences(Job):

@@ -16,17 +16,18 @@ and d_h' plus the step's drec times w. Tiles of sequences run from their last st
 
 from functools import cache
 
-from rushlight.compiler.templates.attention import TASK, new_module
-from rushlight.compiler.templates.recurrent import FIELDS, GATES, Sequences, load, write_entry
+from rushlight.compiler.templates.jobs import TASK, load, new_module
+from rushlight.compiler.templates.recurrent import FIELDS, GATES, Sequences, write_entry
 
-ARRAYS = ("dgates", "drec", "dh0", "dc0", "gy", "ghn", "gcn", "gates", "extra", "y", "h0", "c0", "w", "sizes", "offsets")
+ARRAYS = ("dgates", "drec", "dh0", "dc0", "gy", "ghn", "gcn", "gates", "extra", "y", "h0", "c0", "w", "sizes",
+          "offsets")
 _NAME = "rl_recurrent_backward"
 
 
 @cache
 def kernel(cell, dtype):
     """The backward function of a cell for float32 or float64."""
-    return load(f"recurrent_backward {cell}", dtype, lambda: module_text(cell, dtype), _NAME)
+    return load(f"recurrent_backward {cell}", dtype, lambda d: module_text(cell, d), _NAME)
 
 
 def module_text(cell, dtype):
