@@ -501,6 +501,11 @@ def test_packed_rows_by_packed_columns(m, n, k, layout, emulated):
     assert (whole[:, n:] == 7).all()
 
 
+def test_sizes_of_packed_operands():
+    driver = gemm_amx.TileDriver(Split("highest"), caches(), host().triple, True)
+    assert gemm_route.PACKED_SIZES == (gemm_amx.BLOCK, driver.kind.step_k, driver.step_bytes)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e-32, 1e-25])
 @pytest.mark.parametrize("side", [0, 1])
 def test_packed_operands_that_need_vectors(value, side):
@@ -585,7 +590,7 @@ def test_precision_chooses_the_product(emulated_tiles, monkeypatch):
 
 
 def test_bfloat16_takes_tiles(emulated_tiles):
-    found = gemm_route.half(bf16_by_vectors(), np.dtype(BF16).num)
+    found = gemm_route.half(bf16_by_vectors(), np.dtype(BF16))
     call = native.callable_from(found["rl_call"], "routed")
     a, b, c = operand(97, 70, BF16, "rows"), operand(70, 100, BF16, "rows"), np.zeros((97, 100), BF16)
     call(c, a, b)

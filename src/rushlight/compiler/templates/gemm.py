@@ -111,7 +111,7 @@ def _load(dtype):
             imports["rl_inner"] = vectors(_INNER[dtype.name])["rl_gemm_added"]
         addresses = _code(dtype.name, dtype.num, ["rl_gemm", "rl_gemm_added", "rl_call"], imports)
         if dtype.name == "bfloat16" and cpu.amx():
-            addresses = _route().half(addresses, dtype.num)
+            addresses = _route().half(addresses, dtype)
     else:
         addresses = _real(dtype.name)
     call = native.callable_from(addresses["rl_call"], f"gemm_{dtype.name}", kernel.__doc__)

@@ -2,7 +2,7 @@
 
     real(addresses)              addresses of the float32 module with ``rl_gemm`` and its like on tiles, and
                                  ``rl_call`` by the precision that is set
-    half(addresses, type_num)    addresses of the bfloat16 module with ``rl_gemm`` and ``rl_call`` on tiles
+    half(addresses, dtype)       addresses of the bfloat16 module with ``rl_gemm`` and ``rl_call`` on tiles
     tiles() -> Packed | None     sizes and functions of ``gemm_tiles`` for float32, None where there are no tiles
 
 The first two return ``addresses`` as they are where there are no tiles (``cpu.amx``), or where the tiles' first
@@ -14,7 +14,6 @@ memory that holds the address of the product. Other native code (convolutions, 1
 """
 
 import ctypes
-import struct
 from collections import namedtuple
 from functools import cache
 
@@ -23,10 +22,10 @@ import numpy as np
 from rushlight.compiler import engine
 from rushlight.runtime import cpu, native, precision
 
-CHECK_SIZE = 112, 128, 128  # m, n, k
-_UNIT = {"float32": 2.0**-24, "bfloat16": 2.0**-8}
+CHECK_SIZE = 96, 97, 70  # m, n, k
 
 Packed = namedtuple("Packed", "block step_k step_bytes pack_rows pack_columns multiply")
+PACKED_SIZES = 32, 32, 6144  # of float32 in three pieces
 _PRODUCTS = ["rl_gemm", "rl_gemm_fused", "rl_gemm_added"]
 _PACKED = ["rl_tiles_pack_rows", "rl_tiles_pack_columns", "rl_tiles_multiply"]
 
@@ -47,7 +46,13 @@ def _real(addresses):
     """What replaces some of the addresses."""
     inner = addresses["rl_gemm_added"]
     exact = _tiles("highest", inner)
-    if exact is None or not trusted(exact["rl_gemm"], addresses["rl_gemm"], "float32"):
+    if exact is None:
+        return {}
+    symbols = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_route": ctypes.addressof(_route)}
+    number = np.dtype("float32").num
+    entry = engine.load(f"gemm-route|{number}", lambda: entry_text(number), ["rl_call"], symbols)
+    _route.value = exact["rl_gemm_added"]
+    if not trusted(entry, addresses, np.float32):
         return {}
     products = {"highest": exact["rl_gemm_added"]}
 
@@ -58,35 +63,28 @@ def _real(addresses):
         _route.value = products[wanted]
 
     precision.attach(choose)
-    symbols = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_route": ctypes.addressof(_route)}
-    number = np.dtype("float32").num
-    entry = engine.load(f"gemm-route|{number}", lambda: entry_text(number), ["rl_call"], symbols)
     return exact | entry
 
 
-def half(addresses: dict, type_num: int) -> dict:
-    """The bfloat16 product on tiles where there are any."""
+def half(addresses: dict, dtype) -> dict:
+    """The product of bfloat16, NumPy's ``dtype``, on tiles where there are any."""
     if not cpu.amx():
         return addresses
-    found = _tiles("bfloat16", addresses["rl_gemm_added"], type_num)
-    if found is None or not trusted(found["rl_gemm"], addresses["rl_gemm"], "bfloat16"):
+    found = _tiles("bfloat16", addresses["rl_gemm_added"], dtype.num)
+    if found is None or not trusted(found, addresses, dtype):
         return addresses
     return addresses | found
 
 
 def tiles():
-    """What templates need that pack one operand themselves: ``Packed``, with C ABI addresses."""
+    """What templates need that pack operands themselves: ``Packed``, with C ABI addresses."""
     from rushlight.compiler.templates import gemm
 
     # Without tiles, or with wrong ones, the product is the one by vectors.
     if not cpu.amx() or gemm.fused_address("float32") == gemm.vectors("float32")["rl_gemm_fused"]:
         return None
     found = _tiles("packed", 0)
-    from rushlight.compiler.templates.gemm_amx import BLOCK, PAIR_BYTES
-    from rushlight.compiler.templates.gemm_pieces import Split
-
-    kind = Split("highest")
-    return Packed(BLOCK, kind.step_k, kind.pieces * PAIR_BYTES, *(found[symbol] for symbol in _PACKED))
+    return Packed(*PACKED_SIZES, *(found[symbol] for symbol in _PACKED))
 
 
 @cache
@@ -137,42 +135,27 @@ def entry_text(type_num: int) -> str:
     return module.text()
 
 
-def trusted(address: int, reference: int, name: str) -> bool:
-    """Whether the product at ``address`` agrees with the one at ``reference`` but for rounding; warns if not."""
-    from rushlight.compiler.templates.gemm_driver import INDEX, SIZE
-
+def trusted(found: dict, reference: dict, dtype) -> bool:
+    """Whether the product at ``rl_call`` agrees with the one of ``reference`` but for rounding; warns if not."""
     m, n, k = CHECK_SIZE
-    dtype = np.dtype(np.float32 if name == "float32" else _bfloat16())
-    # Values without a pattern that a wrong order could hide in, of many sizes, exact in either dtype or not.
-    a, b = ((np.sin(np.arange(rows * columns, dtype=np.float64) * step) * 3 + 0.1).reshape(rows, columns)
+    # Numbers of many sizes, in no order that a wrong one could hide in.
+    a, b = (np.sin(np.arange(rows * columns, dtype=np.float32) * np.float32(step)).reshape(rows, columns)
             for rows, columns, step in ((m, k, 1.7), (k, n, 2.3)))
     a, b = a.astype(dtype), b.astype(dtype)
     results = []
-    for product in (address, reference):
+    for addresses in (found, reference):
         c = np.zeros((m, n), dtype)
-        job = (ctypes.c_int64 * (SIZE + 16))()
-        words = {"outer": 1, "batch": 1, "m": m, "n": n, "k": k, "a": a.ctypes.data, "b": b.ctypes.data,
-                 "c": c.ctypes.data, "alpha": struct.unpack("q", struct.pack("d", 1.0))[0]}
-        for x, letter in ((a, "a"), (b, "b"), (c, "c")):
-            words[f"{letter}_row"] = x.strides[0]
-            if letter != "c":
-                words[f"{letter}_col"] = x.strides[1]
-        for field, word in words.items():
-            job[INDEX[field]] = word
-        if ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(product)(job) != 0:
-            raise MemoryError("rushlight: can't allocate memory for packing in gemm")
+        native.callable_from(addresses["rl_call"], "check")(c, a, b)
         results.append(c.astype(np.float32))
-    size = abs(a.astype(np.float32)) @ abs(b.astype(np.float32))
-    bound = (2 * k * 2.0**-24 + (_UNIT[name] if name == "bfloat16" else 0.0)) * size
+    # By Cauchy and Schwarz |A| |B| is at most the product of norms. (NumPy's product would start its threads.)
+    norms = [np.sqrt((x.astype(np.float32) ** 2).sum(axis)) for x, axis in ((a, 1), (b, 0))]
+    bound = 2 * k * 2.0**-24 * norms[0][:, None] * norms[1]
+    if dtype is not np.float32:
+        bound = bound + 2.0**-8 * abs(results[1])
     if (abs(results[0] - results[1]) <= bound).all():
         return True
     import warnings
 
+    name = np.dtype(dtype).name
     warnings.warn(f"rushlight: AMX gave a wrong {name} matrix product; vectors are used instead", stacklevel=2)
     return False
-
-
-def _bfloat16():
-    import ml_dtypes
-
-    return ml_dtypes.bfloat16
