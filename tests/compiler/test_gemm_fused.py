@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 pytest.importorskip("llvmlite")
+from rushlight.compiler import scalar as s
 from rushlight.compiler.templates import gemm as g
+from rushlight.compiler.templates import gemm_finish as gf
 from rushlight.compiler.templates.gemm_driver import INDEX, SIZE
 from rushlight.runtime import threadpool
 
@@ -52,24 +54,24 @@ def fused(dtype):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("m, n, k", [(1, 1, 1), (14, 32, 5), (15, 33, 40), (64, 100, 27), (5, 7, 0), (30, 65, 1000)])
 def test_packed_operands(m, n, k, dtype):
-    s = g.strips(dtype)
+    st = g.strips(dtype)
     for turned in (False, True):
         a = normal(dtype, k, m).T if turned else normal(dtype, m, k)
         b = normal(dtype, n, k).T if turned else normal(dtype, k, n)
-        height = -(-m // -(-m // s.mr))
+        height = -(-m // -(-m // st.mr))
         packed_a = np.full(-(-m // height) * height * k + 1, np.nan, dtype)
-        packed_b = np.full(-(-n // s.nr) * s.nr * k + 1, np.nan, dtype)
-        function(s.pack_rows, 6)(a.ctypes.data, *a.strides, m, k, packed_a.ctypes.data)
-        function(s.pack_columns, 6)(b.ctypes.data, *b.strides, k, n, packed_b.ctypes.data)
+        packed_b = np.full(-(-n // st.nr) * st.nr * k + 1, np.nan, dtype)
+        function(st.pack_rows, 6)(a.ctypes.data, *a.strides, m, k, packed_a.ctypes.data)
+        function(st.pack_columns, 6)(b.ctypes.data, *b.strides, k, n, packed_b.ctypes.data)
         if k:
             panel = packed_a[:height * k].reshape(k, height)
             np.testing.assert_array_equal(panel[:, :min(m, height)], a[:height].T)
-            strip = packed_b[:s.nr * k].reshape(k, s.nr)
-            np.testing.assert_array_equal(strip[:, :min(n, s.nr)], b[:, :s.nr])
+            strip = packed_b[:st.nr * k].reshape(k, st.nr)
+            np.testing.assert_array_equal(strip[:, :min(n, st.nr)], b[:, :st.nr])
         assert np.isnan(packed_a[-1]) and np.isnan(packed_b[-1])
         bias, rows, start = normal(dtype, n), normal(dtype, m), normal(dtype, m, n + 3)
         exact = a.astype("f8") @ b.astype("f8")
-        multiply = function(s.multiply, 10)
+        multiply = function(st.multiply, 10)
         for with_bias, with_rows, beta in ((0, 0, 0), (1, 0, 1), (0, 1, 0), (1, 1, 1)):
             c = start.copy()
             multiply(packed_a.ctypes.data, m, k, packed_b.ctypes.data, n, c.ctypes.data, c.strides[0], beta,
@@ -80,18 +82,18 @@ def test_packed_operands(m, n, k, dtype):
 
 
 def test_strips_one_by_one_give_the_same_bits():
-    s, m, k, strips = g.strips("f4"), 40, 900, 3
-    a, b = normal("f4", m, k), normal("f4", k, strips * s.nr)
-    packed_a, packed_b = np.empty((m + s.mr) * k, "f4"), np.empty(b.size, "f4")
-    function(s.pack_rows, 6)(a.ctypes.data, *a.strides, m, k, packed_a.ctypes.data)
-    function(s.pack_columns, 6)(b.ctypes.data, *b.strides, k, b.shape[1], packed_b.ctypes.data)
+    st, m, k, strips = g.strips("f4"), 40, 900, 3
+    a, b = normal("f4", m, k), normal("f4", k, strips * st.nr)
+    packed_a, packed_b = np.empty((m + st.mr) * k, "f4"), np.empty(b.size, "f4")
+    function(st.pack_rows, 6)(a.ctypes.data, *a.strides, m, k, packed_a.ctypes.data)
+    function(st.pack_columns, 6)(b.ctypes.data, *b.strides, k, b.shape[1], packed_b.ctypes.data)
     whole, parts = np.empty((m, b.shape[1]), "f4"), np.empty((m, b.shape[1]), "f4")
-    multiply = function(s.multiply, 10)
+    multiply = function(st.multiply, 10)
     multiply(packed_a.ctypes.data, m, k, packed_b.ctypes.data, b.shape[1], whole.ctypes.data, whole.strides[0],
              0, 0, 0)
     for t in range(strips):
-        multiply(packed_a.ctypes.data, m, k, packed_b.ctypes.data + t * s.nr * k * 4, s.nr,
-                 parts.ctypes.data + t * s.nr * 4, parts.strides[0], 0, 0, 0)
+        multiply(packed_a.ctypes.data, m, k, packed_b.ctypes.data + t * st.nr * k * 4, st.nr,
+                 parts.ctypes.data + t * st.nr * 4, parts.strides[0], 0, 0, 0)
     np.testing.assert_array_equal(whole, parts)
 
 
@@ -149,3 +151,70 @@ def test_refusals():
         g.strips(np.dtype(pytest.importorskip("ml_dtypes").bfloat16))
     with pytest.raises(TypeError, match="bool"):
         g.fused_address("bool")
+
+
+def gelu(x):
+    from scipy.special import erf
+    return 0.5 * x * (1 + erf(x / np.sqrt(2)))
+
+
+FORMULAS = {
+    "relu": (lambda x: s.where(x < 0, 0.0, x), lambda x: np.maximum(x, 0)),
+    "gelu": (lambda x: 0.5 * x * (1 + s.erf(x * 0.7071067811865476)), gelu),
+    "silu": (lambda x: x * s.sigmoid(x), lambda x: x / (1 + np.exp(-x))),
+    "tanh": (s.tanh, np.tanh),
+    "sigmoid": (s.sigmoid, lambda x: 1 / (1 + np.exp(-x))),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize("m, n, k", WAYS)
+def test_activations(name, m, n, k):
+    pytest.importorskip("scipy")
+    formula, expected = FORMULAS[name]
+    address = gf.finishing(formula(s.input(0)), ["float32"], "float32")
+    a, b, bias, rows = normal("f4", m, k), normal("f4", k, n), normal("f4", n), normal("f4", m)
+    c = np.full((m, n + 3), 7, "f4")
+    gf.multiply(c[:, :n], a, b, bias=bias, row_bias=rows, finish=address, context=gf.context(None))
+    value = a.astype("f8") @ b.astype("f8") + bias + rows[:, None]
+    assert (abs(c[:, :n] - expected(value)) <= 1.2 * bound(a, b, bias, rows[:, None]) + 1e-6).all()
+    assert (c[:, n:] == 7).all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_residuals_broadcast(dtype):
+    name = np.dtype(dtype).name
+    x, r = s.input(0), s.input(1)
+    address = gf.finishing(s.where(x < 0, 0.0, x) + r, [name, name], name)
+    a, b = normal(dtype, 3, 40, 50), normal(dtype, 3, 50, 70)
+    for shape in ((3, 40, 70), (40, 70), (70,), (40, 1), (1, 1, 70), (3, 1, 1), ()):
+        residual = normal(dtype, *shape) if shape else np.array(1.5, dtype)
+        c = np.empty((3, 40, 70), dtype)
+        where = gf.context(None, residual)
+        gf.multiply(c, a, b, finish=address, context=where)
+        value = np.maximum(a.astype("f8") @ b.astype("f8"), 0) + residual
+        assert (abs(c - value) <= bound(a, b, residual)).all()
+    with pytest.raises(ValueError, match="adjacent"):
+        gf.context(None, normal(dtype, 70, 40).T)
+
+
+def test_results_of_another_dtype():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    address = gf.finishing(s.input(0) * 2.0, ["float32"], "bfloat16")
+    for m, n, k in WAYS:
+        a, b, sums = normal("f4", m, k), normal("f4", k, n), np.empty((m, n), "f4")
+        out = np.full((m, n + 1), 7, ml_dtypes.bfloat16)
+        gf.multiply(sums, a, b, finish=address, context=gf.context(out[:, :n]))
+        np.testing.assert_array_equal(out[:, :n], (2 * sums).astype(ml_dtypes.bfloat16))
+        assert (out[:, n:].astype("f4") == 7).all()
+
+
+def test_refused_operands():
+    a, b, c = np.ones((4, 5), "f4"), np.ones((5, 6), "f4"), np.ones((4, 6), "f4")
+    for bad in (dict(bias=np.ones(4, "f4")), dict(row_bias=np.ones(6, "f4")), dict(bias=np.ones(12, "f4")[::2])):
+        with pytest.raises(ValueError, match="shapes"):
+            gf.multiply(c, a, b, **bad)
+    with pytest.raises(ValueError, match="shapes"):
+        gf.multiply(c, b, a)
+    with pytest.raises(TypeError, match="one dtype"):
+        gf.multiply(c, a, b.astype("f8"))
