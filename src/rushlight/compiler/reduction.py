@@ -141,8 +141,8 @@ class Specification:
     def ir(self):
         self.m = Module(host().triple)
         self.initial()
-        Walk(self, "rows").write()
-        Walk(self, "columns").write()
+        for name in ("flat", "rows", "columns"):
+            Walk(self, name).write()
         self.fold()
         self.merge()
         self.finish()

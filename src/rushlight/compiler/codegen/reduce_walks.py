@@ -1,22 +1,25 @@
 """The inner loops of a reduction: lanes along a row, or lanes across neighbouring outputs.
 
+    flat(state, inputs, width, step, n, scalars, index, index_step)
     rows(state, inputs, steps, n, scalars, index, index_step)
     columns(state, inputs, kept_steps, steps, width, n, scalars, index, index_step)
 
 Each has a form for what is dense in memory, written out with whole vectors, and one for any strides.  Columns have
-two more forms for a single dense input: *narrow* ones (fewer outputs than lanes, which divide them) run over the
+two more forms for a single dense input: *narrow* ones (at most half as many outputs as lanes) run over the
 block as over one row and fold the lanes; *short rows* (n elements side by side for each output) load a row a vector
 and transpose while they add up.  Which form runs depends on shapes and strides only.
 """
 
 from rushlight.compiler.codegen.builder import Value, split, vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY
+from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.expr import topological
 from rushlight.compiler.pointwise import load_part
 
 # Longest row that is reduced with its neighbours: a lane adds at most twelve numbers before lanes are joined.
 SHORT_VECTORS = 12
-_CHEAP = 4                      # operations of a formula that is worth repeating in the code
+# Operations of a formula that is worth repeating in the code, and how often; divides the length of a block.
+_CHEAP, _UNROLLED = 4, 4
 
 
 def size_of(element):
@@ -29,52 +32,59 @@ def iota(f, lanes, element="i32"):
     return Value(f, "<" + ", ".join(f"{element} {i}" for i in range(lanes)) + ">", vector(element, lanes))
 
 
-def tree(f, merge, rows):
-    """One vector whose lane i is all lanes of ``rows[i]`` joined (as many rows as lanes)."""
-    lanes = split(rows[0][0].type)[1]
+def tree(f, join, types, places):
+    """Join vectors in memory, as many as each has lanes, until lane i of the first is all lanes of number i."""
+    lanes = split(types[0])[1]
+    steps = [size_of(split(t)[0]) * lanes for t in types]
     even, odd = list(range(0, 2 * lanes, 2)), list(range(1, 2 * lanes, 2))
-    while len(rows) > 1:
-        joined = []
-        for a, b in zip(rows[::2], rows[1::2]):
-            low = tuple(f.shuffle(x, y, even) for x, y in zip(a, b))
-            high = tuple(f.shuffle(x, y, odd) for x, y in zip(a, b))
-            joined.append(merge(f, low, high))
-        rows = joined
-    return rows[0]
+    left = f.var("i64", lanes // 2)
+    with f.loop() as level:
+        level.break_if(left.get() < 1)
+        with f.range(left.get()) as i:
+            pairs = [[f.load(t, p + (i * 2 + k) * n, 8) for t, p, n in zip(types, places, steps)] for k in (0, 1)]
+            low, high = (tuple(f.shuffle(x, y, half) for x, y in zip(*pairs)) for half in (even, odd))
+            for v, p, n in zip(join(f, low, high), places, steps):
+                f.store(v, p + i * n, 8)
+        left.set(left.get() >> 1)
+    return [f.load(t, p, 8) for t, p in zip(types, places)]
 
 
 class Walk:
-    """Writes ``rows`` or ``columns`` of the reduction ``spec``."""
+    """Writes ``flat``, ``rows`` or ``columns`` of the reduction ``spec``."""
 
     def __init__(self, spec, name):
-        self.spec, self.reducer, self.lanes = spec, spec.reducer, spec.lanes
-        self.is_rows = name == "rows"
-        params = [("ptr", "state"), ("ptr", "inputs"), ("ptr", "along")]
-        params += [] if self.is_rows else [("ptr", "down"), ("i64", "width")]
-        params += [("i64", "n"), ("ptr", "scalars"), ("i64", "index"), ("i64", "index_step")]
-        f = self.f = spec.m.function(name, "void", params)
-        args = {a.name[1:]: a for a in f.args}
+        self.spec, self.reducer, self.lanes, self.name = spec, spec.reducer, spec.lanes, name
+        params = {"flat": [("i64", "width"), ("i64", "step")], "rows": [("ptr", "along")],
+                  "columns": [("ptr", "along"), ("ptr", "down"), ("i64", "width")]}[name]
+        f = self.f = spec.m.function(
+            name, "void", [("ptr", "state"), ("ptr", "inputs"), *params, ("i64", "n"), ("ptr", "scalars"),
+                           ("i64", "index"), ("i64", "index_step")], "internal" if name == "flat" else "")
+        args = self.args = {a.name[1:]: a for a in f.args}
         self.n, self.width, self.pointer = args["n"], args.get("width"), args["state"]
         self.scalars = spec.scalars(f, args["scalars"])
         self.index, self.index_step = args["index"], args["index_step"]
         self.has_index = "i64" in self.reducer.parts[1:]
         self.sizes = [ITEMSIZE[d] for d in spec.in_dtypes]
         self.bases = [f.load("ptr", args["inputs"] + 8 * j) for j in range(len(self.sizes))]
-        self.along = [f.load("i64", args["along"] + 8 * j) for j in range(len(self.sizes))]
-        self.down = None if self.is_rows else [f.load("i64", args["down"] + 8 * j) for j in range(len(self.sizes))]
+        self.along, self.down = ([f.load("i64", args[steps] + 8 * j) for j in range(len(self.sizes))]
+                                 if steps in args else None for steps in ("along", "down"))
         self.state = [f.var(v.type, v) for v in spec.load_state(f, self.pointer)]
-        cheap = len(topological([spec.pre])) <= _CHEAP
-        self.unrolled = (self.reducer.block or 4) if cheap else 1
+        cheap = len(topological([spec.pre])) <= _CHEAP and not self.has_index
+        self.unrolled = _UNROLLED if cheap else 1
 
     def write(self):
         f = self.f
+        if self.name == "flat":
+            self.flat()
+            self.end()
+            return
         dense = f.value(True, "i1")
         for step, size in zip(self.along, self.sizes):
             dense = dense & step.eq(size)
-        if self.is_rows:
+        if self.name == "rows":
             with f.if_(dense):
-                self.flat(self.n, self.positions(iota(f, self.lanes, "i64"), self.index_step), self.state)
-                self.end()
+                self.call_flat(self.pointer, self.n, f.value(1), f.value(self.lanes))
+                f.ret()
         else:
             if len(self.sizes) == 1:
                 self.narrow()
@@ -85,6 +95,10 @@ class Walk:
                 self.end()
         self.any_strides()
         self.end()
+
+    def call_flat(self, state, n, width, step):
+        args = self.args
+        self.f.call("void", "flat", state, args["inputs"], width, step, n, args["scalars"], self.index, self.index_step)
 
     def end(self):
         self.spec.store_state(self.f, [s.get() for s in self.state], self.pointer)
@@ -135,12 +149,9 @@ class Walk:
             at = i.get()
             loop.break_if(at + (step * (group - 1) + reach) > end)
             run = self.fresh(self.lanes) if reducer.block else into
-            if u == 1:
-                with f.range(at, at + step * group, step=step) as j:
-                    body(run, j, 0)
-            else:
+            with f.range(at, at + step * group, step=step * u) as j:
                 for k in range(u):
-                    body(run, at, k)
+                    body(run, j, k)
             if reducer.block:
                 self.absorb(into, run)
             i.set(at + step * group)
@@ -154,34 +165,42 @@ class Walk:
 
     # ------------------------------------------------------------ forms
 
-    def flat(self, n, position, into, step=None):
-        """Over n elements side by side, ``step`` (by default all lanes) in a vector; further lanes hold junk."""
-        f, lanes = self.f, self.lanes
-        step = f.value(lanes) if step is None else step
+    def flat(self):
+        """Over n elements side by side, ``step`` in a vector (further lanes hold junk), ``width`` of equal index."""
+        f, lanes, n, step = self.f, self.lanes, self.n, self.args["step"]
+        places = None
+        if self.has_index:
+            rows = f.buffer(8 * lanes)
+            with f.range(lanes) as lane:
+                f.store(lane.udiv(self.width), rows + lane * 8)
+            first = f.load(vector("i64", lanes), rows, 8) * f.splat(self.index_step, lanes)
+            places = f.var(first.type, first + f.splat(self.index, lanes))
+            jump = f.splat(step.udiv(self.width) * self.index_step, lanes)
 
-        def load(i, mask=None):
+        def add(run, i, mask=None):
             loaded = []
             for base, dtype, size in zip(self.bases, self.spec.in_dtypes, self.sizes):
                 here, type_ = base + i * size, vector(MEMORY[dtype], lanes)
                 loaded.append(f.load(type_, here, size) if mask is None else self.part(type_, here, size, mask, n - i))
-            return self.value(loaded, lanes)
+            position = None
+            if places:
+                position = places.get()
+                places.set(position + jump)
+            self.add(run, self.value(loaded, lanes), position, mask)
 
-        def body(run, i, k):
-            i = i + step * k
-            self.add(run, load(i), position(i), None)
-
-        run, i = self.blocks(n, step, lanes, into, body)
+        run, i = self.blocks(n, step, lanes, self.state, lambda run, i, k: add(run, i + step * k))
         with f.loop() as loop:
             left = i.get()
             loop.break_if(left >= n)
-            valid = iota(f, lanes) < f.splat(f.minimum(n - left, lanes).cast("trunc", "i32"), lanes)
-            self.add(run, load(left, valid), position(left), valid)
+            add(run, left, iota(f, lanes) < f.splat(f.minimum(n - left, lanes).cast("trunc", "i32"), lanes))
             i.set(left + step)
-        if run is not into:
-            self.absorb(into, run)
+        if run is not self.state:
+            self.absorb(self.state, run)
 
     def part(self, type_, here, size, valid, left):
         """The first ``left`` elements at ``here``, those that are ``valid``."""
+        if size >= 4 or host().vector_bytes == 64:
+            return self.f.masked_load(type_, here, valid)
         return load_part(self.f, self.spec.m, _NAMES[split(type_)[0]], here, self.f.value(size), self.scratch(size),
                          left, valid)
 
@@ -198,22 +217,20 @@ class Walk:
         size, = self.sizes
         fits = self.along[0].eq(size) & (width <= lanes // 2) & self.down[0].eq(width * size) & (n * width >= 2 * lanes)
         with f.if_(fits):
-            rows = iota(f, lanes, "i64").udiv(f.splat(width, lanes)) if self.has_index else iota(f, lanes, "i64")
-            offsets = self.positions(rows, self.index_step)
             first = self.state[0].get() if self.reducer.uses_first else None
             start = self.reducer.initial(f, lanes, first)
-            total = [f.var(v.type, v) for v in start]
+            bytes_ = self.spec.part_bytes
+            # Room for reading beyond the last part.
+            buffer = f.buffer(sum(bytes_) + max(bytes_))
+            self.spec.store_state(f, start, buffer)
             together = f.value(lanes).udiv(width)
-            self.flat(n * width, lambda i: offsets(i.udiv(width)) if self.has_index else None, total, together * width)
-            # Row by row of what the lanes hold, from memory.
-            sizes = [size_of(split(v.type)[0]) for v in start]
-            buffers = [f.buffer(2 * b * lanes) for b in sizes]
-            for buffer, b, now, empty in zip(buffers, sizes, total, start):
-                f.store(now.get(), buffer, 8)
-                f.store(empty, buffer + b * lanes, 8)
+            self.call_flat(buffer, n * width, width, together * width)
             with f.range(together) as row:
-                held = tuple(f.load(v.type, buffer + row * width * b, b) for v, buffer, b in zip(start, buffers, sizes))
-                self.put(self.state, self.reducer.merge(f, tuple(x.get() for x in self.state), held))
+                at, held = 0, []
+                for v, b in zip(start, bytes_):
+                    held.append(f.load(v.type, buffer + row * width * (b // lanes) + at, b // lanes))
+                    at += b
+                self.put(self.state, self.reducer.merge(f, tuple(x.get() for x in self.state), tuple(held)))
             self.end()
 
     def short(self):
@@ -259,9 +276,7 @@ class Walk:
                     for k, run in enumerate(runs):
                         for slot, b, x in zip(rows, bytes_, run):
                             f.store(x.get(), slot + (four + k) * (b * r), 8)
-                loaded = [tuple(f.load(vector(p, r), slot + k * b * r, 8)
-                                for slot, b, p in zip(rows, bytes_, parts)) for k in range(r)]
-                for slot, b, x in zip(ends, bytes_, tree(f, self.reducer.join, loaded)):
+                for slot, b, x in zip(ends, bytes_, tree(f, self.reducer.join, [vector(p, r) for p in parts], rows)):
                     f.store(x, slot + group * b, 8)
             run = [f.var(vector(p, self.lanes), f.load(vector(p, self.lanes), slot, 8)) for p, slot in zip(parts, ends)]
             self.absorb(self.state, run)
@@ -285,17 +300,18 @@ class Walk:
     def any_strides(self):
         """Elements any distance apart, any number of lanes."""
         f, lanes, n = self.f, self.lanes, self.n
-        step = lanes if self.is_rows else 1
+        by_rows = self.name == "rows"
+        step = lanes if by_rows else 1
         buffers = [self.scratch(size) for size in self.sizes]
-        lane = iota(f, lanes, "i64") if self.is_rows else Value(f, "zeroinitializer", vector("i64", lanes))
+        lane = iota(f, lanes, "i64") if by_rows else Value(f, "zeroinitializer", vector("i64", lanes))
         position = self.positions(lane, self.index_step)
 
         def body(run, i):
-            left = f.minimum(n - i, f.value(lanes)) if self.is_rows else self.width
+            left = f.minimum(n - i, f.value(lanes)) if by_rows else self.width
             valid = iota(f, lanes) < f.splat(left.cast("trunc", "i32"), lanes)
             loaded = []
             for j, dtype in enumerate(self.spec.in_dtypes):
-                here = self.bases[j] + i * (self.along if self.is_rows else self.down)[j]
+                here = self.bases[j] + i * (self.along if by_rows else self.down)[j]
                 loaded.append(load_part(f, self.spec.m, dtype, here, self.along[j], buffers[j], left, valid))
             self.add(run, self.value(loaded, lanes), position(i), valid)
 
