@@ -34,6 +34,10 @@ def _kernel(name, d):
     return k
 
 
+def _dense(a):
+    return a if a is None or a.flags.c_contiguous else np.ascontiguousarray(a)
+
+
 @cache
 def _loss_words(shape, ignore_index):
     from ...compiler.templates.likelihood import loss_words
@@ -79,8 +83,7 @@ def _nll(x, target, weight, reduction, ignore_index):
         words, tiles = _loss_words(x.shape, ignore_index)
         terms = empty(target.shape, x.dtype) if reduction == NONE else None
         sums = np.empty((tiles, 3))
-        kernel(terms, sums, np.ascontiguousarray(x), np.ascontiguousarray(target),
-               None if weight is None else np.ascontiguousarray(weight), words)
+        kernel(terms, sums, _dense(x), _dense(target), _dense(weight), words)
         loss, total, bad = sums[0].tolist() if tiles == 1 else sums.sum(0).tolist()
         if bad:
             _out_of_bounds(target, x.shape[1 if x.ndim > 1 else 0], ignore_index)

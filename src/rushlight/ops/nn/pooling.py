@@ -26,14 +26,25 @@ def _lowest(np_dtype):
 
 
 def _geometry(op, input, kernel, stride, padding, dilation, ceil_mode, n):
+    """(kernel, stride, padding, dilation, output sizes) as tuples; RuntimeError where they do not fit the input."""
+    try:
+        return _geometry_of(op, input._a.shape, kernel, stride, padding, dilation, ceil_mode, n)
+    except TypeError:               # lists
+        kernel, stride, padding, dilation = (tuple(v) if isinstance(v, list) else v
+                                             for v in (kernel, stride, padding, dilation))
+        return _geometry_of(op, input._a.shape, kernel, stride, padding, dilation, ceil_mode, n)
+
+
+@lru_cache(256)
+def _geometry_of(op, size, kernel, stride, padding, dilation, ceil_mode, n):
     kernel = tuple_of(kernel, n, "kernel_size", op)
     stride = kernel if stride is None or (isinstance(stride, (list, tuple)) and not stride) else \
         tuple_of(stride, n, "stride", op)
     padding = tuple_of(padding, n, "padding", op)
     dilation = tuple_of(dilation, n, "dilation", op)
-    if input.dim() not in (n + 1, n + 2):
+    if len(size) not in (n + 1, n + 2):
         raise RuntimeError(f"{op}(): Expected {n + 1}D or {n + 2}D input tensor, but got "
-                           f"{list(input.shape)}")
+                           f"{list(size)}")
     if min(kernel) <= 0:
         raise RuntimeError(f"{op}(): kernel size should be greater than zero, but got {list(kernel)}")
     if min(stride) <= 0:
@@ -46,14 +57,14 @@ def _geometry(op, input, kernel, stride, padding, dilation, ceil_mode, n):
         if p > ((k - 1) * d + 1) // 2:
             raise RuntimeError(f"pad should be at most half of effective kernel size, but got pad={p}, "
                                f"kernel_size={k} and dilation={d}")
-    shape = input.shape[-n:]
-    if any(s == 0 for s in input.shape[-n - 1:]):
+    shape = size[-n:]
+    if any(s == 0 for s in size[-n - 1:]):
         raise RuntimeError(f"{op}(): Expected input's non-batch dimensions to have positive length, but "
-                           f"input has sizes {list(input.shape)}")
+                           f"input has sizes {list(size)}")
     out = tuple(out_size(*a, ceil_mode) for a in zip(shape, kernel, stride, padding, dilation))
     if min(out) <= 0:
-        raise RuntimeError(f"Given input size: ({'x'.join(map(str, input.shape[-n - 1:]))}). Calculated "
-                           f"output size: ({input.shape[-n - 1]}x{'x'.join(map(str, out))}). Output size "
+        raise RuntimeError(f"Given input size: ({'x'.join(map(str, size[-n - 1:]))}). Calculated "
+                           f"output size: ({size[-n - 1]}x{'x'.join(map(str, out))}). Output size "
                            "is too small")
     return kernel, stride, padding, dilation, out
 
@@ -169,7 +180,7 @@ def _max_pool(x, kernel, stride, padding, dilation, out):
     """(largest value, its flat position in the unpadded plane) of every window."""
     n = len(kernel)
     spatial = x.shape[-n:]
-    geometry = tuple(kernel), tuple(stride), tuple(padding), tuple(dilation), tuple(out)
+    geometry = kernel, stride, padding, dilation, out
     if n == 2 and x.ndim == 4 and not x.flags.c_contiguous and x.size and supported(x.dtype) and \
             math.prod(spatial) < 1 << 31:
         last = x.transpose(0, 2, 3, 1)
@@ -180,10 +191,10 @@ def _max_pool(x, kernel, stride, padding, dilation, out):
             return y.transpose(0, 3, 1, 2), index.transpose(0, 3, 1, 2)
     native = _native(x.dtype) if n <= 2 and stride[-1] <= 2 else None
     if native:
-        y = empty(x.shape[:-n] + tuple(out), x.dtype)
-        index = empty(y.shape, _INT64)
-        native[0](y, index, np.ascontiguousarray(x), _planes(x.shape[:-n], spatial, tuple(kernel), tuple(stride),
-                                                             tuple(padding), tuple(dilation), tuple(out)))
+        shape = x.shape[:-n] + out
+        y, index = empty(shape, x.dtype), empty(shape, _INT64)
+        native[0](y, index, x if x.flags.c_contiguous else np.ascontiguousarray(x),
+                  _planes(x.shape[:-n], spatial, *geometry))
         return y, index
     found = x.size and _window_maxima(x, n, out, *_strided_windows(spatial, *geometry), dilation)
     if found:
@@ -369,8 +380,7 @@ def _avg_pool(x, kernel, stride, padding, out, include_pad, divisor):
     """Mean of every window."""
     n = len(kernel)
     if x.size and supported(x.dtype):
-        return _avg_plan(x.shape[x.ndim - n:], tuple(kernel), tuple(stride), tuple(padding), tuple(out), include_pad,
-                         divisor, x.dtype, False)(x)
+        return _avg_plan(x.shape[x.ndim - n:], kernel, stride, padding, out, include_pad, divisor, x.dtype, False)(x)
     ones = (1,) * n
     work = x.astype(np.float32) if x.dtype.itemsize == 2 and x.dtype.kind not in "iu" else x
     xp = pad(work, padding, _after(x.shape[-n:], kernel, stride, padding, ones, out))

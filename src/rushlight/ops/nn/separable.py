@@ -63,12 +63,12 @@ class Plan:
     """Tables and words of the kernel for the dimensions' maps, all the same for any number of planes."""
 
     __slots__ = ("maps", "dtype", "channels", "shape", "divides", "tables", "rows", "columns", "kernel", "work_width",
-                 "real")
+                 "real", "known")
 
     def __init__(self, maps, dtype):
         from ...compiler.templates import resample as template
         real = np.float64 if dtype == "float64" else np.float32
-        self.maps, self.dtype, self.channels = maps, dtype, {}
+        self.maps, self.dtype, self.channels, self.known = maps, dtype, {}, {}
         self.shape = tuple([m.out for m in maps])
         *outer, columns = maps
         rows = Taps(1, 1, [0], [0], None, None if columns.divisor is None else np.ones(1))
@@ -105,6 +105,13 @@ class Plan:
         return plan
 
     def words(self, planes):
+        """(words, tiles) for a number of planes."""
+        found = self.known.get(planes)
+        if found is None:
+            found = self.known[planes] = self._words(planes)
+        return found
+
+    def _words(self, planes):
         from struct import pack
         out = self.rows.out
         blocks = 1 if planes >= 16 else min(out, -(-16 // max(planes, 1)))
