@@ -127,7 +127,7 @@ def test_counts():
     for n, bins in ((0, 4), (10, 3), (100_000, 7), (100_000, 50_000)):
         x = np.random.default_rng(7).integers(0, bins, n)
         counts = np.zeros(bins, np.int64)
-        counts_kernel()(counts, x, np.array((n, bins)))
+        counts_kernel()(counts, x, n, bins)
         np.testing.assert_array_equal(counts, np.bincount(x, minlength=bins))
 
 
@@ -142,10 +142,10 @@ def test_search_in_shared_and_own_rows(dtype):
             values = rng.integers(0, 110, (3, m)).astype(dtype)
             for right, side in ((0, "left"), (1, "right")):
                 out = np.empty((3, m), np.int64)
-                search_kernel(dtype)(out, sequences, values, np.array((3, n, m, 0, right)))
+                search_kernel(dtype)(out, sequences, values, 3, n, m, 0, right)
                 for o, s, v in zip(out, sequences, values):
                     np.testing.assert_array_equal(o, np.searchsorted(s, v, side))
-                search_kernel(dtype)(out, sequences[0].copy(), values, np.array((3, n, m, 1, right)))
+                search_kernel(dtype)(out, sequences[0].copy(), values, 3, n, m, 1, right)
                 np.testing.assert_array_equal(out, np.searchsorted(sequences[0], values, side))
 
 
@@ -153,7 +153,7 @@ def test_nan_is_searched_to_the_end():
     from rushlight.compiler.templates.search import search_kernel
 
     out = np.empty(20, np.int64)
-    search_kernel("float32")(out, np.arange(5, dtype="f4"), np.full(20, np.nan, "f4"), np.array((1, 5, 20, 1, 0)))
+    search_kernel("float32")(out, np.arange(5, dtype="f4"), np.full(20, np.nan, "f4"), 1, 5, 20, 1, 0)
     np.testing.assert_array_equal(out, 5)
 
 

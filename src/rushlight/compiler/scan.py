@@ -2,7 +2,7 @@
 
     k = scan_kernel("cumsum", "float32", "float32")
     k.call(out, x, 1 << axis)                       # any strides: through dense copies
-    k.dense(out, indices, x, words)                 # C order; words: int64 (outer, n, inner)
+    k.dense(out, indices, x, outer, n, inner)       # C order
 """
 
 from functools import cache
@@ -29,7 +29,7 @@ class ScanKernel:
         axis = mask.bit_length() - 1
         own = [r if r.flags.c_contiguous else np.empty(r.shape, r.dtype) for r in results]
         if x.size:
-            self.dense(own[0], own[-1], np.ascontiguousarray(x), words(x.shape, axis))
+            self.dense(own[0], own[-1], np.ascontiguousarray(x), *around(x.shape, axis))
         for r, o in zip(results, own):
             if r is not o:
                 r[...] = o
@@ -41,14 +41,14 @@ class ScanKernel:
         return f"<scan kernel {self.text}>"
 
 
-def words(shape, axis):
+def around(shape, axis):
     """The shape as (outer, n, inner) around the axis."""
     outer = inner = 1
     for n in shape[:axis]:
         outer *= n
     for n in shape[axis + 1:]:
         inner *= n
-    return np.array((outer, shape[axis], inner), np.int64)
+    return outer, shape[axis], inner
 
 
 @cache

@@ -43,8 +43,7 @@ def _run(k, a, dim, np_dtype, indices=None):
             copy_array(x, a)
             a = x
         shape = a.shape
-        words = (prod(shape[:dim]), shape[dim], prod(shape[dim + 1:]))
-        k(out, out if indices is None else indices, a, np.array(words, I64))
+        k(out, out if indices is None else indices, a, prod(shape[:dim]), shape[dim], prod(shape[dim + 1:]))
     return out
 
 

@@ -1,5 +1,8 @@
 """Order: sorting, selection by rank, medians, modes, distinct values, searching."""
 
+from functools import cache
+from importlib import import_module
+
 import numpy as np
 
 from .. import return_types as structs
@@ -36,6 +39,12 @@ def ordered_name(np_dtype):
         fits = (t.category < FLOAT or t.category == FLOAT and t.itemsize > 1) and compiled()
         name = _names[np_dtype] = t.name if fits else None
     return name
+
+
+@cache
+def _made(module, what, *args):
+    """A generated function of ``compiler.templates.<module>``."""
+    return getattr(import_module(f"rushlight.compiler.templates.{module}"), f"{what}_kernel")(*args)
 
 
 def key_terms(x, name, descending, spread):
@@ -76,9 +85,8 @@ def sorted_rows(x, descending=False):
     if name is not None and n < 1 << 32:
         values, at = empty(x.shape, x.dtype), empty(x.shape, I64)
         if x.size:
-            from ..compiler.templates.sort import sort_kernel
             flip, base, narrow = key_terms(x, name, descending, n > 96)
-            sort_kernel(name, narrow)(values, at, x, np.array((x.size // n, n, flip, base), I64))
+            _made("sort", "sort", name, narrow)(values, at, x, x.size // n, n, flip, base)
         return values, at
     y = wide(x)
     if descending:
@@ -164,10 +172,9 @@ def first_of_rows(x, k, descending):
     shape = (*x.shape[:-1], k)
     values, at = empty(shape, x.dtype), empty(shape, I64)
     if at.size:
-        from ..compiler.templates.select import first_kernel
         few = k * 16 <= n
         flip, base, narrow = key_terms(x, name, descending, not few and n > 96)
-        first_kernel(name, narrow)(values, at, x, np.array((x.size // n, n, flip, base, k, max(4 * k, 32) * few), I64))
+        _made("select", "first", name, narrow)(values, at, x, x.size // n, n, flip, base, k, max(4 * k, 32) * few)
     return values, at
 
 
@@ -182,9 +189,8 @@ def ranked_along(a, dim, keepdim, rank, skip=0):
     x = in_rows(a, dim)
     values, at = empty(x.shape[:-1], a.dtype), empty(x.shape[:-1], I64)
     if at.size:
-        from ..compiler.templates.select import ranked_kernel
         flip, base, narrow = key_terms(x, name, False, n > 96 and a.dtype.itemsize == 8)
-        ranked_kernel(name, narrow)(values, at, x, np.array((x.size // n, n, flip, base, rank, skip), I64))
+        _made("select", "ranked", name, narrow)(values, at, x, x.size // n, n, flip, base, rank, skip)
     if dim != a.ndim - 1:
         values, at = (np.ascontiguousarray(np.moveaxis(r, dim, -1)) for r in (values, at))
     return tuple([np.expand_dims(r, dim) if keepdim else r for r in (values, at)])
@@ -378,10 +384,9 @@ def runs(x, order=None, details=True):
         inverse = np.empty(n, I64)
         inverse[slice(None) if order is None else order] = group
         return x[new], inverse, np.bincount(group).astype(I64, copy=False)
-    from ..compiler.templates.distinct import runs_kernel
     values = empty((n,), x.dtype)
     starts, inverse = (empty((n,), I64), empty((n,), I64)) if details else (None, None)
-    m = runs_kernel(name)(values, starts, inverse, x, order, np.array((n,), I64))
+    m = _made("distinct", "runs", name)(values, starts, inverse, x, order, n)
     counts = np.diff(starts[:m], append=n) if details else None
     return values[:m].copy(), inverse, counts
 
@@ -491,12 +496,11 @@ def _searchsorted(sequence, values, right, sorter):
         sequence = np.take_along_axis(sequence, sorter, -1)
     name = ordered_name(sequence.dtype)
     if name is not None:
-        from ..compiler.templates.search import search_kernel
         out, n = empty(values.shape, I64), sequence.shape[-1]
         m = values.shape[-1] if values.ndim and sequence.ndim > 1 else values.size
         if out.size:
-            search_kernel(name)(out, np.ascontiguousarray(sequence), np.ascontiguousarray(values), np.array(
-                (out.size // m, n, m, sequence.ndim == 1, right), I64))
+            _made("search", "search", name)(out, np.ascontiguousarray(sequence), np.ascontiguousarray(values),
+                                            out.size // m, n, m, sequence.ndim == 1, right)
         return out
     if sequence.ndim == 1:
         return np.asarray(np.searchsorted(sequence, values, side), I64).reshape(values.shape)

@@ -316,7 +316,7 @@ def _bincount(a, weights, minlength):
         bins = max(int(reduce(kernel("max", I64, I64), x, None, False, I64)) + 1, minlength)
         counts = empty((bins,), I64)
         counts.fill(0)
-        counts_kernel()(counts, x, np.array((x.size, bins), I64))
+        counts_kernel()(counts, x, x.size, bins)
         return counts
     if weights is None:
         return np.bincount(a, None, minlength).astype(I64, copy=False)

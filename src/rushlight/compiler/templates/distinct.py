@@ -1,12 +1,11 @@
 """Runs of equal elements: what ``unique`` is made of once the elements are in order.
 
-    runs_kernel(dtype)(values, starts, inverse, x, order, words) -> the number of runs m
+    runs_kernel(dtype)(values, starts, inverse, x, order, n) -> the number of runs m
         values (n,)         the first m elements: the first element of each run of x (n,)
         starts (n,)         the first m: where the runs begin; may be None
         inverse (n,)        inverse[order[i]] = number of the run of x[i]; None leaves it out, order None is 0, 1, 2...
-        words               n
 
-    counts_kernel()(counts, x, words)       counts[x[i]] += 1 for int64 x in [0, bins); words: n, bins
+    counts_kernel()(counts, x, n, bins)     counts[x[i]] += 1 for int64 x in [0, bins)
 
 NaN equals nothing. All arrays are one-dimensional, in C order; positions are int64.
 """
@@ -76,7 +75,7 @@ def _runs_text(dtype):
         with f.if_(array.ne(none)):
             place.set(f.load("ptr", array + keys.DATA))
         data.append(place.get())
-    n = f.load("i64", f.load("ptr", f.load("ptr", f.args[1] + 8 * len(_RUNS)) + keys.DATA))
+    n = f.call("i64", "PyLong_AsLongLong", f.load("ptr", f.args[1] + 8 * len(_RUNS)))
     result = f.var("i64", 0)
     with f.if_(n > 0):
         state = f.call("ptr", "PyEval_SaveThread")

@@ -140,10 +140,9 @@ def read_arrays(f, args, job, names):
 
 
 def read_words(f, args, position, job, names):
-    """64-bit words of an int64 array into a job."""
-    words = f.load("ptr", f.load("ptr", args + 8 * position) + DATA)
+    """The numbers of a call, from the argument at ``position`` on, into a job."""
     for i, name in enumerate(names):
-        job.set(name, f.load("i64", words + 8 * i))
+        job.set(name, f.call("i64", "PyLong_AsLongLong", f.load("ptr", args + 8 * (position + i))))
 
 
 def parallel(f, task, context, count):

@@ -289,7 +289,7 @@ class Scan:
     # ------------------------------------------------------------ entry
 
     def entry(self):
-        """PyObject *rl_scan(self, args, n): values, indices, x, words."""
+        """PyObject *rl_scan(self, args, n): values, indices, x, then the numbers."""
         f = self.m.function("rl_scan", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
         context = f.buffer(8 * len(_FIELDS), 8)
         job = Job(f, context, _FIELDS)

@@ -1,7 +1,7 @@
 """Binary search of many values in sorted rows.
 
-    search_kernel(dtype)(out, sequence, values, words)
-        sequence (rows, n) or, shared, (n,); values and out (rows, m), out int64; words: rows, n, m, shared, right
+    search_kernel(dtype)(out, sequence, values, rows, n, m, shared, right)
+        sequence (rows, n) or, shared, (n,); values and out (rows, m), out int64
 
 The place of a value is the number of elements that are not >= it (with ``right``, not > it), so NaN goes to the end.
 Searches run side by side in the lanes of vectors, as each waits for memory. Rows of values are cut in tiles.

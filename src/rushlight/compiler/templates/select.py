@@ -1,9 +1,10 @@
 """Selection by rank: the first k of each row in order, or the element of one rank.
 
-    first_kernel(dtype, narrow)(values, indices, x, words)      x (rows, n), results (rows, k), sorted;
-                                                                words: rows, n, flip, base (see ``keys.py``), k
-    ranked_kernel(dtype, narrow)(values, indices, x, words)     results (rows,); words: rows, n, flip, base, rank, skip
+    first_kernel(dtype, narrow)(values, indices, x, rows, n, flip, base, k, room)           results (rows, k), sorted
+    ranked_kernel(dtype, narrow)(values, indices, x, rows, n, flip, base, rank, skip)       results (rows,)
 
+x is (rows, n) in C order, indices are int64; for flip and base see ``keys.py``. ``room`` > k is that of a buffer for
+few elements out of many, 0 for many.
 ``skip`` 0: the element of that rank; 1: the lower median, or the first NaN if there is one; 2: the lower median of what
 is not NaN. Of equal elements the first come first.
 
@@ -334,7 +335,7 @@ def _count_nan(f, k, x, n):
 
 
 def _entry(m, k, name, words):
-    """PyObject *name(self, args, n): values, indices, x, words."""
+    """PyObject *name(self, args, n): values, indices, x, then the numbers."""
     f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
     fields = (*_ARRAYS, *_WORDS, *words, "failed")
     context = f.buffer(8 * len(fields), 8)

@@ -1,7 +1,8 @@
 """Sorting of rows: stable, with the positions the elements came from.
 
-    sort_kernel(dtype, narrow)(values, indices, x, words)       x (rows, n) in C order, indices int64;
-                                                                words: rows, n, flip, base (see ``keys.py``)
+    sort_kernel(dtype, narrow)(values, indices, x, rows, n, flip, base)
+
+x is (rows, n) in C order, indices are int64; for flip and base see ``keys.py``.
 
 Short rows are sorted by counting for each element those before it, longer ones by digits of their keys from the
 lowest (D. E. Knuth, TAOCP 5.2.5, algorithm R); digits that all elements share are passed over. Long rows are cut in
@@ -255,7 +256,7 @@ def _long_row(m, k):
 
 
 def _entry(m, k):
-    """PyObject *rl_sort(self, args, n): values, indices, x, words."""
+    """PyObject *rl_sort(self, args, n): values, indices, x, then the numbers."""
     f = m.function("rl_sort", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
     context = f.buffer(8 * len(_FIELDS), 8)
     job = Job(f, context, _FIELDS)
