@@ -172,9 +172,10 @@ def first_of_rows(x, k, descending):
     shape = (*x.shape[:-1], k)
     values, at = empty(shape, x.dtype), empty(shape, I64)
     if at.size:
-        few = k * 16 <= n
-        flip, base, narrow = key_terms(x, name, descending, not few and n > 96)
-        _made("select", "first", name, narrow)(values, at, x, x.size // n, n, flip, base, k, max(4 * k, 32) * few)
+        # Few out of many go through a buffer; so do short rows, which fit in it whole.
+        room = n + 1 if n <= 512 else max(4 * k, 32) if k * 16 <= n else 0
+        flip, base, narrow = key_terms(x, name, descending, not room)
+        _made("select", "first", name, narrow)(values, at, x, x.size // n, n, flip, base, k, room)
     return values, at
 
 

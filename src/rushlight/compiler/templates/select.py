@@ -27,7 +27,7 @@ _FIRST = ("k", "room")
 _RANKED = ("rank", "skip")
 # Up to so many packs are sorted by insertion.
 _FEW = 48
-_TOP_BITS = 11
+_TOP_BITS, _LONG = 11, 1 << 13
 _PARALLEL_FROM = 1 << 13
 
 
@@ -125,10 +125,17 @@ def _narrow_down(m, k, keep):
                                         ("ptr", "packs"), ("ptr", "below"), ("ptr", "counts")], "internal", "nounwind")
     x, n, rank, context, packs, below, counts = f.args
     terms = k.terms(Job(f, context, _WORDS_AT))
-    bits = min(_TOP_BITS, k.key_bits)
+    with f.if_(n <= _FEW):
+        with f.range(n) as i:
+            k.store_pack(f, k.pack(f, k.load(f, x, i, terms), i), packs, i)
+        f.call("void", "rl_insertion", packs, n)
+        f.ret(rank)
+    # Digits of rows that are not long are short, too: their counts are cleared and searched for each row.
+    bits = f.select(n < _LONG, f.value(DIGIT), f.value(min(_TOP_BITS, k.key_bits)))
     wanted, left, kept = f.var("i64", rank), f.var("i64", n), f.var("i64", 0)
-    shift = f.var("i64", k.key_bits - bits)
-    mask = (1 << bits) - 1
+    shift = f.var("i64", f.value(k.key_bits) - bits)
+    digits = f.value(1) << bits
+    mask = digits - 1
 
     def search():
         """The digit that the rank falls on; ``wanted`` becomes the rank inside it."""
@@ -151,7 +158,7 @@ def _narrow_down(m, k, keep):
         k.store_pack(f, pack, packs, count.get())
         count.set(count.get() + digit.eq(chosen).cast("zext", "i64"))
 
-    clear(f, counts, 1 << bits)
+    clear(f, counts, digits)
     with f.range(n) as i:
         digit = widen(k.load(f, x, i, terms), "i64").lshr(shift.get()) & mask
         slot = counts + digit * 4
@@ -164,7 +171,7 @@ def _narrow_down(m, k, keep):
     with f.loop() as loop:
         loop.break_if((left.get() <= _FEW) | shift.get().eq(0))
         shift.set(f.select(shift.get() > bits, shift.get() - bits, f.value(0)))
-        clear(f, counts, 1 << bits)
+        clear(f, counts, digits)
         with f.range(left.get()) as i:
             slot = counts + k.digit(f, k.load_pack(f, packs, i), shift.get(), mask) * 4
             f.store(f.load("i32", slot) + 1, slot)
