@@ -117,6 +117,32 @@ def test_bits_do_not_depend_on_threads(cell):
         assert all(torch.equal(a, b) for a, b in zip(results[0], other))
 
 
+@pytest.mark.parametrize("kind", ["LSTMCell", "GRUCell", "RNNCell"])
+def test_cells(kind):
+    torch.manual_seed(0)
+    cell = getattr(torch.nn, kind)(3, 5, dtype=torch.float64)
+    layer = getattr(torch.nn, kind[:-4])(3, 5, dtype=torch.float64)
+    layer.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
+    x = torch.randn(1, 4, 3, dtype=torch.float64, requires_grad=True)
+    # A state of any layout.
+    h = torch.randn(5, 4, dtype=torch.float64).t().requires_grad_()
+    c = torch.randn(4, 5, dtype=torch.float64, requires_grad=True)
+    state = (h, c) if kind == "LSTMCell" else h
+    y, final = layer(x, (h[None], c[None]) if kind == "LSTMCell" else h[None])
+    found = cell(x[0], state)
+    if kind == "LSTMCell":
+        assert torch.allclose(found[1], final[1][0], rtol=1e-12, atol=1e-13)
+    assert torch.allclose(found[0] if kind == "LSTMCell" else found, y[0], rtol=1e-12, atol=1e-13)
+    leaves = (x[0].detach().requires_grad_(), h, *((c,) if kind == "LSTMCell" else ()), *cell.parameters())
+
+    def run(x, *rest):
+        n = 2 if kind == "LSTMCell" else 1
+        call = {"LSTMCell": torch.lstm_cell, "GRUCell": torch.gru_cell, "RNNCell": torch.rnn_tanh_cell}[kind]
+        return call(x, rest[:2] if n == 2 else rest[0], *rest[n:])
+    assert torch.autograd.gradcheck(run, leaves)
+    assert torch.autograd.gradgradcheck(run, leaves)
+
+
 def test_a_sequence_does_not_depend_on_its_batch():
     tensors, _ = operands("lstm", 4, 21, 8, 24, torch.float32)
     y = by_layer("lstm", tensors, None, False)[0]

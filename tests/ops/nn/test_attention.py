@@ -60,6 +60,17 @@ def test_meta():
     assert out.shape == (2, 3, 5, 4) and out.is_meta
 
 
+def test_memory_grows_with_the_length_not_its_square():
+    from rushlight.runtime import allocator
+    q, k, v = (torch.randn(1, 2, 2048, 32, requires_grad=True) for _ in range(3))
+    F.scaled_dot_product_attention(q, k, v).sum().backward()
+    before = allocator.memory_stats()["live_bytes"]
+    allocator.reset_peak()
+    F.scaled_dot_product_attention(q, k, v, is_causal=True).sum().backward()
+    # A matrix of weights would take 32 MiB.
+    assert allocator.memory_stats()["peak_live_bytes"] - before < 6 << 20
+
+
 def test_changed_operand_is_noticed():
     q, k, v = leaves((1, 2, 3, 4), (1, 2, 3, 4), (1, 2, 3, 4))
     x = q * 1

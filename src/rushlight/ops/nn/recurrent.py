@@ -5,6 +5,7 @@ Hochreiter & Schmidhuber 1997; Cho et al. arXiv:1406.1078.
 """
 
 from ..registry import FUNCTIONS, function, public
+from .cells import fused, gru_gates, gru_plain, lstm_gates, lstm_plain
 from .sequences import LAYERS, compiled
 
 
@@ -14,9 +15,8 @@ def _linear(x, w, b):
 
 def _lstm_step(gx, state, w_hh, b_hh, w_hr):
     h, c = state
-    i, f, g, o = (gx + _linear(h, w_hh, b_hh)).chunk(4, -1)
-    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-    h = o.sigmoid() * c.tanh()
+    gh = _linear(h, w_hh, b_hh)
+    h, c = (lstm_gates if fused(gx, gh, c) else lstm_plain)(gx, gh, c)
     if w_hr is not None:
         h = _linear(h, w_hr, None)
     return h, c
@@ -24,12 +24,8 @@ def _lstm_step(gx, state, w_hh, b_hh, w_hr):
 
 def _gru_step(gx, state, w_hh, b_hh, w_hr):
     h, = state
-    xr, xz, xn = gx.chunk(3, -1)
-    hr, hz, hn = _linear(h, w_hh, b_hh).chunk(3, -1)
-    r = (xr + hr).sigmoid()
-    z = (xz + hz).sigmoid()
-    n = (xn + r * hn).tanh()
-    return ((h - n) * z + n,)
+    gh = _linear(h, w_hh, b_hh)
+    return ((gru_gates if fused(gx, gh, h) else gru_plain)(gx, gh, h),)
 
 
 def _tanh_step(gx, state, w_hh, b_hh, w_hr):
