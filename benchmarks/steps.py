@@ -3,8 +3,8 @@
     python benchmarks/steps.py [--rounds N] [--only WORD] [--json FILE]
 
 Needs PyTorch 2.13 in the same environment. Each process runs one model in one way on two threads; they take turns. A
-figure is the median over rounds of PyTorch's time / the time: above 1 Rushlight is faster. The losses of the first steps
-are compared, too.
+figure is the median over rounds of PyTorch's time / the time: above 1 Rushlight is faster. The losses of the first
+steps are compared, too.
 """
 
 import argparse
@@ -36,8 +36,9 @@ def convolutional(T, nn):
     """Six 3 x 3 convolutions with batch normalization, images of 3 x 32 x 32, batch 64, SGD with momentum."""
     def block(i, o):
         return [nn.Conv2d(i, o, 3, padding=1), nn.BatchNorm2d(o), nn.ReLU()]
-    model = nn.Sequential(*block(3, 32), *block(32, 32), nn.MaxPool2d(2), *block(32, 64), *block(64, 64), nn.MaxPool2d(2),
-                          *block(64, 128), *block(128, 128), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10))
+    model = nn.Sequential(*block(3, 32), *block(32, 32), nn.MaxPool2d(2), *block(32, 64), *block(64, 64),
+                          nn.MaxPool2d(2), *block(64, 128), *block(128, 128), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+                          nn.Linear(128, 10))
     return (model, T.optim.SGD(model.parameters(), lr=0.01, momentum=0.9),
             (T.randn(64, 3, 32, 32), T.randint(0, 10, (64,))))
 

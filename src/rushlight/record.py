@@ -13,7 +13,8 @@ Gradient rules are small functions whose *argument names* say what they need, an
     needs        tuple of bools: which tensor arguments want a gradient
 
 ``vjp={"self": lambda g, other: g * other, ...}`` gives one rule an argument; a rule saves only when
-its argument needs a gradient. ``vjp=Joint(fn)`` computes all at once: `fn` returns one gradient (or
+its argument needs a gradient. ``direct(out, *arguments)`` says how a compiled program runs the kernel into memory that
+is there: (native function, its operands), arrays all, or None where that can't be. ``vjp=Joint(fn)`` computes all at once: `fn` returns one gradient (or
 None) a tensor argument. For a ``Tensor[]`` argument the gradient is a list.
 """
 
@@ -110,11 +111,11 @@ class Record:
 
     __slots__ = ("schema", "name", "overload", "args", "n_out", "kind", "kernel", "geometry", "formula",
                  "promote", "saves", "vjp", "jvp", "meta", "reference", "samples", "onnx", "doc",
-                 "node_name", "tensor_args", "_node", "plans", "tolerance", "module", "call", "extra", "native")
+                 "node_name", "tensor_args", "_node", "plans", "tolerance", "module", "call", "extra", "native", "direct")
 
     def __init__(self, schema, kind, *, vjp, kernel=None, geometry=None, formula=None, promote=None,
                  saves="self", jvp=None, meta=None, reference=None, samples=None, onnx=None, doc="",
-                 node=None, tolerance=None):
+                 node=None, tolerance=None, direct=None):
         self.schema, self.kind = schema, kind
         self.name, self.overload, self.args, self.n_out = parse_schema(schema)
         self.kernel, self.geometry, self.formula = kernel, geometry, formula
@@ -125,7 +126,7 @@ class Record:
         self.tensor_args = [i for i, a in enumerate(self.args) if a.is_tensor or a.is_list]
         self._node = None
         self.plans = {}
-        self.tolerance = tolerance
+        self.tolerance, self.direct = tolerance, direct
         self.call = self.extra = self.native = None
         key = schema.partition("(")[0]
         if key in RECORDS and not key.startswith("_derived"):

@@ -26,6 +26,7 @@ from .effects import _PLAIN, Calls, State
 from .native_guard import Places
 from .numbers import is_seen, plain
 from .program import program
+from .quick import NO, quick
 from .tape import ANYTHING, OLDER, Tape
 
 _all = WeakSet()
@@ -52,17 +53,24 @@ class Entry:
 class Compiled:
     """A callable that stands for `function`; see the module's text.
 
-    entries: key -> list of `Entry`; refusals: key -> why calls of this form stay eager.
+    entries: key -> list of `Entry`; refusals: key -> why calls of this form stay eager; quick: functions that check
+    and run programs for plain calls, the latest first.
     """
 
     def __init__(self, function, roots, fullgraph=False, disable=False):
         self.function, self.roots, self.fullgraph, self.disable = function, roots, fullgraph, disable
         self.entries, self.refusals, self.codes, self.said = {}, {}, {}, set()
+        self.quick = []
         _all.add(self)
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args, **kwargs):
+        if not kwargs:
+            for call in self.quick:
+                result = call(args)
+                if result is not NO:
+                    return result
         if self.disable or state.special or watch.listener is not None:
             return self.function(*args, **kwargs)
         leaves, structure = tree.flatten((args, kwargs))
@@ -130,7 +138,7 @@ class Compiled:
                 tape.fail("an op that can't be captured changed a tensor in place")
         why = before.obstacle or calls.impure or before.changed() or tape.failure
         if why is None:
-            why = self._add(key, before, grads, tape, read, structure, perf_counter() - begin)
+            why = self._add(key, before, grads, tape, read, structure, perf_counter() - begin, args, kwargs)
         if why is not None:
             self._refuse(key, why)
         return result
@@ -138,7 +146,7 @@ class Compiled:
     def _roots(self, leaves):
         return [*self.roots, *[x for x in leaves if not isinstance(x, _PLAIN)]]
 
-    def _add(self, key, before, grads, tape, results, structure, seconds):
+    def _add(self, key, before, grads, tape, results, structure, seconds, args, kwargs):
         """Make the program; returns why there can be none."""
         fixed, leaving, recorded = [], [], []
         for x in results:
@@ -192,6 +200,9 @@ class Compiled:
         entry.seconds = seconds
         entry.roots = before
         self.entries.setdefault(key, []).insert(0, entry)
+        call = quick(entry, args, _MADE, _READ) if not kwargs else None
+        if call is not None:
+            self.quick = [call, *self.quick[:LIMIT - 1]]
         if os.environ.get("RUSHLIGHT_SHOW") == "graph":
             print(Explanation(self), file=sys.stderr)
         return None
@@ -201,6 +212,7 @@ class Compiled:
             raise RuntimeError(f"compile(fullgraph=True): {self.__name__} can't be captured whole: {why}")
         self.refusals[key] = why
         self.entries.pop(key, None)
+        self.quick = []
         if why not in self.said:
             self.said.add(why)
             warnings.warn(f"compile: {self.__name__} runs eagerly: {why}", stacklevel=4)
@@ -286,6 +298,7 @@ def reset():
         compiled.entries.clear()
         compiled.refusals.clear()
         compiled.codes.clear()
+        compiled.quick = []
 
 
 def explain(f, *args, **kwargs):

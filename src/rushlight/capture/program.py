@@ -11,6 +11,7 @@ from ..ops.pointwise.core import strided_array
 from ..runtime.allocator import empty
 from ..tensor.storage import make_storage
 from ..tensor.tensor import assemble
+from .passes.direct import direct
 from .passes.fuse import fuse
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window
 
@@ -67,7 +68,7 @@ class Writer:
                       "resolved": _resolved}
         self.lines, self.names, self.fixed = [], {}, {}
         self.shape_of, self.visible = {}, set()
-        self.steps = tape.steps
+        self.steps = direct(tape.steps)
         self._scan()
         began = {}
         for step in self.steps:
@@ -104,7 +105,7 @@ class Writer:
         arena = Arena()
         places = {}
         for i, step in enumerate(self.steps):
-            for w in step.outs if step.kind == "pointwise" else ():
+            for w in step.outs if step.kind in ("pointwise", "into") else ():
                 b = id(w.buffer)
                 if w.buffer.origin is MADE and self.first[b] == i and b not in self.visible:
                     places[b] = arena.place(extent(w) * w.dtype.itemsize, i, self.last[b])
@@ -158,6 +159,8 @@ class Writer:
         middle = "" if dense else f"{w.strides!r}, "
         return f"{make}({w.shape!r}, {middle}{self.name(w.dtype)})"
 
+    _into = _pointwise
+
     def _kernel(self, step):
         args = ", ".join(self._array(a) for a in step.args)
         outs = [w for w in step.outs]
@@ -165,7 +168,7 @@ class Writer:
         for w in outs:
             if w is not None:
                 self.shape_of[id(w.buffer)] = w
-        comma = "," if step.detail else ""
+        comma = "," if step.detail[0] else ""
         self.lines.append(f"{', '.join(names)}{comma} = {self.name(step.call)}({args})")
 
     def _draw(self, step):

@@ -69,7 +69,7 @@ class Window:
 class Step:
     """One kernel of a tape.
 
-    kind: ``kernel`` (``call(*args)`` returns fresh arrays, `outs`), ``pointwise`` (``call(out, *args)``), ``write``
+    kind: ``kernel`` (``call(*args)`` returns fresh arrays, `outs`), ``pointwise`` (``call(*outs, *args)``), ``into`` (likewise, other kernels), ``write``
     (``call(*outs, *args)`` changes them), ``grad`` (`call` is a leaf whose ``.grad`` becomes args[0]), ``draw``
     (``call()`` returns an array), ``thunk`` (``call()`` does it all).
     args: windows, lists of windows, and plain values.
@@ -119,13 +119,13 @@ class Tape:
             code = sys._getframe(2).f_code
             self.pending[id(t._storage)] = t, f"{code.co_name} ({os.path.basename(code.co_filename)})"
 
-    def ran(self, label, kernel, args, outs):
+    def ran(self, label, kernel, args, outs, direct=None):
         if get_ident() != self.thread:
             return
         args = [self._argument(x) for x in args]
         many = type(outs) is tuple
-        self.steps.append(Step("kernel", label, kernel, args, [self._fresh(t) for t in (outs if many else (outs,))],
-                               many))
+        outs = [self._fresh(t) for t in (outs if many else (outs,))]
+        self.steps.append(Step("kernel", label, kernel, args, outs, (many, direct)))
 
     def pointwise(self, rec, launch, operands, scalars, out, fresh):
         if get_ident() != self.thread:

@@ -105,13 +105,13 @@ def _kernel_call(rec):
         if type(out) is tuple:
             outs = tuple([None if a is None else wrap(a) for a in out])
             if watch.listener is not None:
-                watch.listener.ran(rec.name, kernel, args, outs)
+                watch.listener.ran(rec.name, kernel, args, outs, rec.direct)
             if rg and state.grad:
                 attach(rec, args, outs)
             return outs
         t = wrap(out)
         if watch.listener is not None:
-            watch.listener.ran(rec.name, kernel, args, t)
+            watch.listener.ran(rec.name, kernel, args, t, rec.direct)
         if rg and state.grad:
             attach(rec, args, (t,))
         return t

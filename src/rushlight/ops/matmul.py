@@ -48,13 +48,28 @@ def _mm_meta(self, other):
     return (self._a.shape[0], other._a.shape[1]), self.dtype
 
 
-@primitive("mm(Tensor self, Tensor mat2) -> Tensor", meta=_mm_meta,
+def _product(out, a, b, bias=None):
+    """The native product of two matrices, for programs."""
+    call = kernel_for(out.dtype)
+    if call is None or a.ndim != 2 or b.ndim != 2 or out.ndim != 2:
+        return None
+    return call, (out, a, b) if bias is None else (out, a, b, bias)
+
+
+def _linear_product(out, x, w, bias):
+    if bias is not None and (bias.ndim != 1 or not bias.flags.c_contiguous or bias.dtype != out.dtype):
+        return None
+    return _product(out.reshape(-1, out.shape[-1]), x.reshape(-1, x.shape[-1]), w.T, bias)
+
+
+@primitive("mm(Tensor self, Tensor mat2) -> Tensor", meta=_mm_meta, direct=_product,
            vjp={"self": lambda g, mat2: _nt(g, mat2), "mat2": lambda g, self: _tn(self, g)})
 def _mm(a, b):
     return mm2(a, b)
 
 
 @primitive("_matmul_nt(Tensor self, Tensor mat2) -> Tensor", node="MmBackward0",
+           direct=lambda out, a, b: None if b.dtype.kind == "c" else _product(out, a, b.T),
            vjp={"self": lambda g, mat2: _nn(g, mat2), "mat2": lambda g, self: _tn(g, self)})
 def _nt(a, b):
     """``a @ b^H``."""
@@ -64,6 +79,7 @@ def _nt(a, b):
 
 
 @primitive("_matmul_tn(Tensor self, Tensor mat2) -> Tensor", node="MmBackward0",
+           direct=lambda out, a, b: None if a.dtype.kind == "c" else _product(out, a.T, b),
            vjp={"self": lambda g, mat2: _nt(mat2, g), "mat2": lambda g, self: _nn(self, g)})
 def _tn(a, b):
     """``a^H @ b``."""
@@ -77,7 +93,7 @@ def _bmm_meta(self, mat2):
     return (*np.broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1]), self.dtype
 
 
-@primitive("bmm(Tensor self, Tensor mat2) -> Tensor", meta=_bmm_meta,
+@primitive("bmm(Tensor self, Tensor mat2) -> Tensor", meta=_bmm_meta, direct=_product,
            vjp={"self": lambda g, mat2: _nt(g, mat2), "mat2": lambda g, self: _tn(self, g)})
 def _nn(a, b):
     return mm2(a, b) if a.ndim == 2 and b.ndim == 2 else batched(a, b)
@@ -89,6 +105,7 @@ def _fold_meta(self, mat2):
 
 @primitive("_matmul_fold(Tensor self, Tensor mat2) -> Tensor", node="UnsafeViewBackward0",
            meta=_fold_meta,
+           direct=lambda out, a, b: _product(out.reshape(-1, out.shape[-1]), a.reshape(-1, a.shape[-1]), b),
            vjp={"self": lambda g, mat2: _linear_of(g, mat2),
                 "mat2": lambda g, self: _tn(_rows(self), _rows(g))})
 def _fold(a, b):
@@ -154,18 +171,19 @@ _RULES = {"input": _input_gradient, "weight": _weight_gradient, "bias": lambda g
 
 
 @primitive("linear.bias(Tensor input, Tensor weight, Tensor? bias) -> Tensor", node="AddmmBackward0",
-           meta=_linear_meta, vjp=_RULES)
+           meta=_linear_meta, vjp=_RULES, direct=_linear_product)
 def _linear_bias(x, w, bias):
     return _linear_arrays(x, w, bias)
 
 
 @primitive("linear.matrix(Tensor input, Tensor weight, Tensor? bias) -> Tensor", node="MmBackward0",
-           meta=_linear_meta, vjp=_RULES)
+           meta=_linear_meta, vjp=_RULES, direct=lambda out, x, w, bias: _linear_product(out, x, w, None))
 def _linear_matrix(x, w, bias):
     return _linear_arrays(x, w, None)
 
 
-@primitive("linear(Tensor input, Tensor weight, Tensor? bias) -> Tensor", meta=_linear_meta, vjp=_RULES)
+@primitive("linear(Tensor input, Tensor weight, Tensor? bias) -> Tensor", meta=_linear_meta, vjp=_RULES,
+           direct=_linear_product)
 def _linear_nd(x, w, bias):
     return _linear_arrays(x, w, bias)
 
