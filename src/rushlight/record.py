@@ -13,9 +13,11 @@ Gradient rules are small functions whose *argument names* say what they need, an
     needs        tuple of bools: which tensor arguments want a gradient
 
 ``vjp={"self": lambda g, other: g * other, ...}`` gives one rule an argument; a rule saves only when
-its argument needs a gradient. ``direct(out, *arguments)`` says how a compiled program runs the kernel into memory that
-is there: (native function, its operands), arrays all, or None where that can't be. ``vjp=Joint(fn)`` computes all at once: `fn` returns one gradient (or
+its argument needs a gradient. ``vjp=Joint(fn)`` computes all at once: `fn` returns one gradient (or
 None) a tensor argument. For a ``Tensor[]`` argument the gradient is a list.
+
+``direct(out, *arguments)`` says how a compiled program runs a kernel into memory that is there, in terms of arrays:
+(native function, its operands), or None where that can't be.
 """
 
 RECORDS = {}
@@ -111,7 +113,8 @@ class Record:
 
     __slots__ = ("schema", "name", "overload", "args", "n_out", "kind", "kernel", "geometry", "formula",
                  "promote", "saves", "vjp", "jvp", "meta", "reference", "samples", "onnx", "doc",
-                 "node_name", "tensor_args", "_node", "plans", "tolerance", "module", "call", "extra", "native", "direct")
+                 "node_name", "tensor_args", "_node", "plans", "tolerance", "module", "call", "extra", "native",
+                 "direct")
 
     def __init__(self, schema, kind, *, vjp, kernel=None, geometry=None, formula=None, promote=None,
                  saves="self", jvp=None, meta=None, reference=None, samples=None, onnx=None, doc="",

@@ -61,8 +61,8 @@ class Calls:
         code = frame.f_code
         if code.co_filename.startswith(_HOME):
             return
-        if _transparent(frame) and _called_by_us(frame):
-            return                              # what we call in libraries is ours to answer for
+        if _not_users(frame):
+            return
         if event == "call":
             if code not in self._seen:
                 self._seen.add(code)
@@ -106,19 +106,16 @@ def _in_library(file):
     return any(name in file for name in _LIBRARIES)
 
 
-def _transparent(frame):
-    """Whether a frame only does what its caller wants: in libraries that we use, and in what hooks into imports."""
-    if _in_library(frame.f_code.co_filename):
-        return True
-    return frame.f_back is not None and frame.f_back.f_code.co_filename.startswith("<frozen importlib")
-
-
-def _called_by_us(frame):
+def _not_users(frame):
+    """Whether a frame runs in an import, or in a library for us, who know what we call there."""
+    library = True
     while frame is not None:
-        if frame.f_code.co_filename.startswith(_HOME):
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib"):
             return True
-        if not _transparent(frame):
-            return False
+        if file.startswith(_HOME):
+            return library
+        library = library and _in_library(file)
         frame = frame.f_back
     return False
 

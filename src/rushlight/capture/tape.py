@@ -69,9 +69,9 @@ class Window:
 class Step:
     """One kernel of a tape.
 
-    kind: ``kernel`` (``call(*args)`` returns fresh arrays, `outs`), ``pointwise`` (``call(*outs, *args)``), ``into`` (likewise, other kernels), ``write``
-    (``call(*outs, *args)`` changes them), ``grad`` (`call` is a leaf whose ``.grad`` becomes args[0]), ``draw``
-    (``call()`` returns an array), ``thunk`` (``call()`` does it all).
+    kind: ``kernel`` (``call(*args)`` returns fresh arrays, `outs`), ``pointwise`` (``call(*outs, *args)``), ``into``
+    (likewise, other kernels), ``write`` (``call(*outs, *args)`` changes them), ``grad`` (`call` is a leaf whose
+    ``.grad`` becomes args[0]), ``draw`` (``call()`` returns an array), ``thunk`` (``call()`` does it all).
     args: windows, lists of windows, and plain values.
     """
 
