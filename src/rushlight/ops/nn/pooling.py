@@ -486,18 +486,24 @@ def lp_pool3d(input, norm_type, kernel_size, stride=None, ceil_mode=False):
 # ---------------------------------------------------------------- adaptive
 
 def _targets(op, input, output_size, n):
-    if input.dim() not in (n + 1, n + 2):
-        raise RuntimeError(f"{op}(): Expected {n + 1}D or {n + 2}D tensor, but got {list(input.shape)}")
-    size = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * n
+    """Output sizes as a tuple; RuntimeError where they do not fit the input."""
+    return _targets_of(op, input._a.shape, tuple(output_size) if isinstance(output_size, list) else output_size, n)
+
+
+@lru_cache(256)
+def _targets_of(op, shape, output_size, n):
+    if len(shape) not in (n + 1, n + 2):
+        raise RuntimeError(f"{op}(): Expected {n + 1}D or {n + 2}D tensor, but got {list(shape)}")
+    size = tuple(output_size) if isinstance(output_size, tuple) else (output_size,) * n
     if len(size) != n:
         raise RuntimeError(f"{op}: output_size must be {n}")
-    out = tuple(int(s) if s is not None else d for s, d in zip(size, input.shape[-n:]))
+    out = tuple(int(s) if s is not None else d for s, d in zip(size, shape[-n:]))
     if any(s < 0 for s in out):
         raise RuntimeError(f"{op}: elements of output_size must be greater than or equal to 0 but "
                            f"received {list(out)}")
-    if any(s == 0 for s in input.shape[-n:]):
+    if any(s == 0 for s in shape[-n:]):
         raise RuntimeError(f"{op}(): Expected input to have non-zero size for non-batch dimensions, but "
-                           f"input has sizes {list(input.shape)}")
+                           f"input has sizes {list(shape)}")
     return out
 
 
