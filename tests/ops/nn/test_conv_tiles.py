@@ -87,6 +87,56 @@ def test_adjoint(n, channels, rows, groups, size, kernel, stride, padding, dilat
     assert_close(x, conv_maps.adjoint_input, y, w, size, stride, padding, dilation, groups)
 
 
+SQUARES = [
+    (3, 64, 100, 1, (9, 10), (1, 1)),
+    (3, 70, 64, 1, (17, 15), (0, 1)),
+    (1, 140, 130, 2, (30, 33), (2, 0)),
+    (7, 64, 64, 1, (7, 7), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("n, channels, rows, groups, size, padding", SQUARES)
+def test_minimal_filtering(n, channels, rows, groups, size, padding, emulated_tiles):
+    x, w, bias = normal(n, channels, *size), normal(rows, channels // groups, 3, 3), normal(rows)
+    more = (1, 1), padding, (1, 1), groups
+    before, results = threadpool.get_num_threads(), set()
+    try:
+        for threads in (1, 2, 5):
+            threadpool.set_num_threads(threads)
+            y = conv_maps.forward(x, w, bias, *more)
+            results.add(y.tobytes())
+    finally:
+        threadpool.set_num_threads(before)
+    assert len(results) == 1 and set(emulated_tiles) == {("rl_winograd_tiles", False)}
+    assert_close(y - bias.reshape(-1, 1, 1), conv_maps.forward, x, w, *more)
+    emulated_tiles.clear()
+    g = normal(*y.shape)
+    found = conv_maps.adjoint_input(g, w, None, size, *more)
+    assert set(emulated_tiles) == {("rl_winograd_tiles", False)}
+    assert_close(found, conv_maps.adjoint_input, g, w, size, *more)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e-33])
+@pytest.mark.parametrize("where", ["x", "w"])
+def test_minimal_filtering_of_values_that_need_vectors(value, where, emulated_tiles):
+    x, w = normal(2, 64, 12, 13), normal(66, 64, 3, 3)
+    expected = conv_maps.forward(x.astype("f8"), w.astype("f8"), None, (1, 1), (1, 1), (1, 1), 1)
+    emulated_tiles.clear()
+    if value == 1e-33:
+        (x if where == "x" else w)[:] *= np.float32(value)
+        expected *= np.float32(value)
+    else:
+        (x if where == "x" else w)[0, 0, 2, 2] = value
+        at = np.s_[0, :, 1:4, 1:4] if where == "x" else np.s_[:, 0]
+        expected[at] = np.nan
+    y = conv_maps.forward(x, w, None, (1, 1), (1, 1), (1, 1), 1)
+    assert emulated_tiles[0] == ("rl_winograd_tiles", True) and len(emulated_tiles) == 2
+    there = np.isfinite(expected)
+    size = np.float32(value) if value == 1e-33 else 1
+    assert (abs(y - expected)[there] <= 1e-3 * size).all()
+    assert there.all() or not np.isfinite(y[~there]).all()
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e-33])
 @pytest.mark.parametrize("where", ["x", "w"])
 def test_values_that_need_vectors(value, where, emulated_tiles):

@@ -83,8 +83,8 @@ class Kind:
         return [f.load(_INTS, at, align=1)]
 
 
-BFLOAT16 = Kind("bfloat16", "i16", 2, 2, "bf16", "float", "i16", (16, 32, 32))
-BYTES = Kind("int8", "i8", 1, 1, "ssd", "i32", "i32", (16, 32, 64))
+BFLOAT16 = Kind("bfloat16", "i16", 2, 2, "bf16", "float", "i16", (32, 32, 32))
+BYTES = Kind("int8", "i8", 1, 1, "ssd", "i32", "i32", (32, 32, 64))
 
 
 class Job:

@@ -225,6 +225,12 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     return Plan(words, (pixels, gs, moves, g_moves), conv_weight.kernel(type_), groups * bins * depth * width)
 
 
+def _tile_plans():
+    from . import tile_plans
+
+    return tile_plans
+
+
 class Ways:
     """The plans of a map: quick ones (minimal filtering, tiles; None where they don't pay) and the direct ones."""
 
@@ -236,10 +242,10 @@ class Ways:
 
         self._shapes, self.gaps, self._direct, self.quick = shapes, gaps, None, None
         if len(shapes) == 1 and winograd_plans.serves(*shapes[0]):
-            self.quick = winograd_plans.product(*shapes[0])
+            on_tiles = cpu.amx() and _tile_plans().serves_squares(*shapes[0])
+            self.quick = (_tile_plans().squares if on_tiles else winograd_plans.product)(*shapes[0])
         elif cpu.amx() and not gaps:
-            from . import tile_plans
-
+            tile_plans = _tile_plans()
             if all(tile_plans.serves(*shape) for shape in shapes):
                 self.quick = [entry for shape in shapes for entry in tile_plans.product(*shape)]
 
@@ -300,8 +306,7 @@ def weight(dtype, n, groups, rows, channels, kernel, size, out, stride, padding,
     if winograd_plans.serves_weight(dtype, n, rows, channels, out, kernel, stride, dilation):
         return winograd_plans.weight(n, groups, rows, channels, size, out, padding)
     if cpu.amx():
-        from . import tile_plans
-
+        tile_plans = _tile_plans()
         if tile_plans.serves_weight(dtype, n, rows, channels, int(np.prod(kernel)), out):
             return tile_plans.weight(n, groups, rows, channels, size, out, stride,
                                      _offsets(kernel, padding, dilation))

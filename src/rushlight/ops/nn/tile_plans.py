@@ -75,6 +75,51 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     return found
 
 
+def serves_squares(dtype, n, groups, rows, channels, source, grid, *more):
+    """Whether a product that minimal filtering serves has its products of squares on tiles."""
+    return cpu.amx() and min(rows, channels) >= _FEWEST_ROWS and _tiles() is not None
+
+
+def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
+    """[(first image, images, Plan)], as ``winograd_plans.product``."""
+    from ...compiler.templates import conv_gather, winograd_tiles
+    from . import winograd_plans
+
+    tiles, item, lanes, vectors = _tiles(), 4, winograd_tiles.LANES, winograd_tiles.VECTORS
+    width = vectors * lanes
+    counts = tuple(-(-m // 2) for m in grid)
+    area, plane, length = int(np.prod(grid)), int(np.prod(source)), int(np.prod(counts))
+    windows = tuple(tuple(range(o[0], o[0] + 4)) for o in offsets)
+    panels, unit = -(-rows // tiles.block), _group(n, length, width)
+    where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
+    call = winograd_tiles.kernel(tiles)
+    found = []
+    for first, count in ((0, n // unit * unit), (n // unit * unit, n % unit)):
+        if not count:
+            continue
+        images = min(unit, count)
+        pixels = Pixels(images, counts, (2, 2), windows, source, groups * channels * plane, lanes, item, vectors)
+        moves = _moves(pixels, channels, plane, item)
+        pieces, piece_list = winograd_plans._pieces(pixels, width, grid, groups * rows * area, item)
+        strips = pixels.vectors // vectors
+        total = count // images * strips
+        # More strips read the weights less often; squares and sums of a task should stay in the second-level cache.
+        strip_bytes = 16 * width * item * (channels + rows)
+        tile_strips = _split(total, max(1, min(4, max(2, cpu.caches().l2 // strip_bytes), -(-total // 8))))
+        blocks = -(-total // tile_strips)
+        parts = min(panels, max(1, -(-8 // (blocks * groups))))
+        words = np.array([
+            0, conv_gather.address("float", pixels.kind),
+            *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
+            groups, rows, channels, tiles.block, panels, parts, count // images, strips, tile_strips, blocks,
+            images * groups * channels * plane * item, channels * plane * item,
+            images * groups * rows * area * item, rows * area * item, area * item, grid[1] * item,
+            strides[0] * item, strides[1] * item,
+        ], np.int64)
+        found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
+    return found
+
+
 def serves_weight(dtype, n, rows, channels, taps, grid):
     """Whether the gradient of weights of this shape is made on tiles."""
     length = int(np.prod(grid))
