@@ -32,44 +32,65 @@ class Pixels:
 
     def __init__(self, n, grid, steps, offsets, source, image, lanes, item, multiple):
         """offsets: of each dimension a list; image: elements from image to image; multiple: of vectors in all."""
-        inner = _strides(source)
-        length = int(np.prod(grid))
-        self.count = count = n * length
-        self.vectors = vectors = -(-count // (lanes * multiple)) * multiple
-        where = np.arange(vectors * lanes)
-        there = where < count
-        self.image, rest = np.divmod(np.minimum(where, count - 1), length)
-        self.coords = np.unravel_index(rest, grid)
-        base = self.image * image
-        for m, step, stride in zip(self.coords, steps, inner):
-            base += m * (step * stride)
-        row = where // grid[-1]
-        starts = np.flatnonzero(there & ((where % lanes == 0) | np.concatenate(([True], row[1:] != row[:-1]))))
-        step = steps[-1]
+        inner, step = _strides(source), steps[-1]
+        self.grid, self.count = grid, n * int(np.prod(grid))
+        self.vectors = -(-self.count // (lanes * multiple)) * multiple
+        # A run ends with its vector or its row.
+        starts, ends = self.cuts(lanes, grid[-1])
         lane = starts % lanes
+        images, coords = self.places(starts)
+        base = images * image
+        for m, s, stride in zip(coords, steps, inner):
+            base += m * (s * stride)
         # The kinds of gathering: lanes that follow each other, that skip one, or any (a word of its own).
         self.kind = step if step in (1, 2) else 0
         self.step = step * item
-        bit = np.left_shift(1, np.arange(lanes) * (2 if step == 2 else 1), dtype=np.int64)
-        bit = np.tile(bit, vectors)
-        self.runs = np.zeros(vectors + 1, np.int64)
-        np.cumsum(np.bincount(starts // lanes, minlength=vectors), out=self.runs[1:])
-        self.offsets = (base[starts] - lane * step) * item
+        self.runs = np.zeros(self.vectors + 1, np.int64)
+        np.cumsum(np.bincount(starts // lanes, minlength=self.vectors), out=self.runs[1:])
+        self.offsets = (base - lane * step) * item
+        # The lanes from the first to before the last that see the source, for each position along rows.
+        first = coords[-1]
+        last = first + (ends - starts)
+        along = [_bits(lane + (np.clip(-(o // step), first, last) - first),
+                       lane + (np.clip((source[-1] - 1 - o) // step + 1, first, last) - first), lanes, self.kind)
+                 for o in offsets[-1]]
+        outer = [[(m * s + o >= 0) & (m * s + o < size) for o in offs]
+                 for m, s, offs, size in zip(coords[:-1], steps, offsets, source)]
         taps = [len(o) for o in offsets]
         self.masks = np.empty((len(starts), int(np.prod(taps))), np.uint32)
-        seen = [[(m * s + o >= 0) & (m * s + o < size) for o in offs]
-                for m, s, offs, size in zip(self.coords, steps, offsets, source)]
         for t, at in enumerate(np.ndindex(*taps)):
-            valid = there
-            for d, i in enumerate(at):
-                valid = valid & seen[d][i]
-            self.masks[:, t] = np.add.reduceat(np.where(valid, bit, 0), starts)
+            column = along[at[-1]]
+            for seen, i in zip(outer, at):
+                column = column * seen[i]
+            self.masks[:, t] = column
         self.moves = [sum(offsets[d][i] * inner[d] for d, i in enumerate(at)) for at in np.ndindex(*taps)]
+
+    def cuts(self, *lengths):
+        """(first pixels, ends) of the pieces between multiples of the lengths."""
+        starts = np.unique(np.concatenate([np.arange(0, self.count, length) for length in lengths]))
+        return starts, np.append(starts[1:], self.count)
+
+    def places(self, pixels):
+        """(image, coordinates in the grid) of pixels by number."""
+        images, rest = np.divmod(pixels, int(np.prod(self.grid)))
+        return images, np.unravel_index(rest, self.grid)
 
     def words(self, moves):
         """The tables' words with the table of moves."""
         return [_address(self.runs), _address(self.offsets), _address(self.masks), _address(moves),
                 self.masks.strides[0], self.step]
+
+
+def _bits(first, end, lanes, kind):
+    """Words with the bits of the lanes from first to before end; for kind 2 a bit apart."""
+    end = np.maximum(first, end)
+    found = (np.left_shift(1, end) - np.left_shift(1, first)).astype(np.uint32)
+    if kind != 2:
+        return found
+    spread = np.zeros_like(found)
+    for lane in range(lanes):
+        spread |= (found >> lane & 1) << 2 * lane
+    return spread
 
 
 def _strides(sizes):
@@ -166,21 +187,22 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
 
 def _pieces(pixels, images, width, grid, out, place, image, whole, item):
     """Where the pixels of a unit's strips go: (first of each strip, (pixel, count, bytes to go to, step))."""
-    inner = _strides(out)
-    where = np.arange(pixels.count)
-    to = pixels.image[:pixels.count] * image
-    for m, (start, step), stride in zip(pixels.coords, place, inner):
-        to = to + (start + m[:pixels.count] * step) * stride
-    row = where // (int(np.prod(grid)) if whole else grid[-1])
-    new = np.concatenate(([True], row[1:] != row[:-1])) | (where % width == 0)
-    starts = np.flatnonzero(new)
-    counts = np.diff(np.append(starts, pixels.count))
-    table = np.stack([starts % width, counts, to[starts] * item,
-                      np.full(len(starts), place[-1][1] * item)], 1).astype(np.int64)
-    strips = -(-pixels.count // width)
-    firsts = np.zeros(strips + 1, np.int64)
-    np.cumsum(np.bincount(starts // width, minlength=strips), out=firsts[1:])
-    return firsts, np.ascontiguousarray(table)
+    # Whole images are rows of all their pixels.
+    starts, ends = pixels.cuts(width, int(np.prod(grid)) if whole else grid[-1])
+    images, coords = pixels.places(starts)
+    to = images * image
+    for m, (start, step), stride in zip(coords, place, _strides(out)):
+        to = to + (start + m * step) * stride
+    table = np.stack([starts % width, ends - starts, to * item, np.full(len(starts), place[-1][1] * item)], 1)
+    firsts = np.zeros(-(-pixels.count // width) + 1, np.int64)
+    np.cumsum(np.bincount(starts // width, minlength=len(firsts) - 1), out=firsts[1:])
+    return firsts, np.ascontiguousarray(table, np.int64)
+
+
+def _tile_plans():
+    from . import tile_plans
+
+    return tile_plans
 
 
 def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offsets):
@@ -223,12 +245,6 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
         unit * groups * rows * length * item, rows * length * item,
     ], np.int64)
     return Plan(words, (pixels, gs, moves, g_moves), conv_weight.kernel(type_), groups * bins * depth * width)
-
-
-def _tile_plans():
-    from . import tile_plans
-
-    return tile_plans
 
 
 class Ways:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...runtime import cpu
-from .conv_plans import Pixels, Plan, _address, _group, _moves, _split, _strides
+from .conv_plans import Pixels, Plan, _address, _group, _moves, _split
 
 _FEWEST_CHANNELS = 32
 _FEWEST_SQUARES = 64
@@ -68,19 +68,15 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
 
 def _pieces(pixels, width, grid, image, item):
     """Where the pixels of a unit's strips of squares go: a strip's pieces are parts of a row of squares."""
-    squares = np.arange(pixels.count)
-    y, x = (2 * m[:pixels.count] for m in pixels.coords)
-    line = _strides(grid)[0]
-    to = (pixels.image[:pixels.count] * image + y * line + x) * item
-    across = -(-grid[1] // 2)
-    starts = np.flatnonzero((squares % across == 0) | (squares % width == 0))
-    ends = np.append(starts[1:], pixels.count)
-    counts = np.minimum(x[ends - 1] + 2, grid[1]) - x[starts]
-    table = np.stack([starts % width * 2, counts, to[starts], y[starts] + 1 < grid[0]], 1).astype(np.int64)
-    strips = -(-pixels.count // width)
-    firsts = np.zeros(strips + 1, np.int64)
-    np.cumsum(np.bincount(starts // width, minlength=strips), out=firsts[1:])
-    return firsts, np.ascontiguousarray(table)
+    starts, ends = pixels.cuts(width, pixels.grid[1])
+    images, (y, x) = pixels.places(starts)
+    line = grid[1]
+    to = (images * image + 2 * y * line + 2 * x) * item
+    counts = np.minimum(2 * (x + ends - starts), line) - 2 * x
+    table = np.stack([starts % width * 2, counts, to, 2 * y + 1 < grid[0]], 1)
+    firsts = np.zeros(-(-pixels.count // width) + 1, np.int64)
+    np.cumsum(np.bincount(starts // width, minlength=len(firsts) - 1), out=firsts[1:])
+    return firsts, np.ascontiguousarray(table, np.int64)
 
 
 def serves_weight(dtype, n, rows, channels, grid, kernel, stride, dilation):
