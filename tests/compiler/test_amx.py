@@ -519,7 +519,7 @@ def test_packed_operands_that_need_vectors(value, side):
 
 # ----- code and choice -----
 
-INSTRUCTIONS = {"highest": "tdpbf16ps", "bfloat16": "tdpbf16ps", "int8": "tdpbssd"}
+INSTRUCTIONS = {"highest": "tdpbf16ps", "bfloat16": "tdpbf16ps", "int8": "tdpbssd", "packed": "tdpbf16ps"}
 
 
 @pytest.mark.parametrize("name, instruction", INSTRUCTIONS.items())
@@ -528,8 +528,10 @@ def test_instructions_for_a_cpu_with_tiles(name, instruction):
     llvm.initialize_all_asmprinters()
     triple = "x86_64-unknown-linux-gnu"
     kinds = {"bfloat16": gemm_amx.BFLOAT16, "int8": gemm_amx.BYTES}
-    driver = gemm_amx.TileDriver(kinds.get(name) or Split(name), Caches(48 << 10, 2 << 20, 1 << 20), triple)
-    module = llvm.parse_assembly(driver.write().text())
+    kind = Split("highest") if name == "packed" else kinds.get(name) or Split(name)
+    driver = gemm_amx.TileDriver(kind, Caches(48 << 10, 2 << 20, 1 << 20), triple)
+    written = gemm_tiles.write_tiles(driver) if name == "packed" else driver.write()
+    module = llvm.parse_assembly(written.text())
     for level in (0, 1, 3):
         machine = llvm.Target.from_triple(triple).create_target_machine(
             cpu="sapphirerapids", features="-prefer-256-bit", opt=level, reloc="pic", codemodel="small")
@@ -609,14 +611,6 @@ def test_wrong_tiles_are_refused(emulated_tiles, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert gemm_route.real(vectors_) == vectors_
-
-
-def test_precision_refuses_other_words():
-    with pytest.raises(RuntimeError, match="expects a str, but got int"):
-        precision.set_float32_matmul_precision(1)
-    with pytest.warns(UserWarning, match="x is not one of"):
-        precision.set_float32_matmul_precision("x")
-    assert precision.get_float32_matmul_precision() == "highest"
 
 
 @pytest.mark.skipif(not cpu.amx(), reason="no AMX")
