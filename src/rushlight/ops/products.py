@@ -23,9 +23,10 @@ def kernel_for(d):
         if gemm.supported(d):
             k = gemm.kernel(d)
         _kernels[d] = k
-        if k is not None and d == np.float32:
-            from .native.install import install_products
-            install_products(k)
+        if k is not None:
+            from ..dtypes import from_np
+            from .native.products import install_products
+            install_products(from_np(d), k)
         return k
 
 

@@ -157,7 +157,6 @@ class _Entry:
             if name == "c":
                 adjacent = column.eq(item) | (columns <= 1) | rows.eq(0)
                 flags = self.field(array, FLAGS, "i32") & WRITEABLE
-                self.require(adjacent & flags.ne(0), "layout")
             else:
                 put(column, f"{name}_col")
             lead = {}
@@ -176,6 +175,8 @@ class _Entry:
                     self.require(fits, "shape")
             if name == "c":
                 leading = lead
+                empty = (lead["batch"] * lead["outer"]).eq(0)
+                self.require((adjacent | empty) & flags.ne(0), "layout")
         (m, n), (am, k), (bk, bn) = sizes["c"], sizes["a"], sizes["b"]
         self.require(am.eq(m) & bk.eq(k) & bn.eq(n), "shape")
         put(m, "m")
