@@ -27,7 +27,7 @@ def kernels(type_):
 
     names = ("rl_maxima", "rl_scatter")
     found = native.load(f"maxima {type_}", lambda: module_text(type_), names,
-                        {"rl_parallel_for": native.symbols()["rl_parallel_for"]})
+                        {"rl_parallel_for": native.symbols()["rl_parallel_for"]}, level=1)
     return tuple(native.callable_from(found[n], n) for n in names)
 
 
