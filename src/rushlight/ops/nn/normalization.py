@@ -16,7 +16,7 @@ from ...record import Joint
 from ...runtime.allocator import empty
 from ...tensor import watch
 from ..copy import converted
-from ..dispatch import primitive
+from ..dispatch import Tensor, needs_grad, primitive, wrap
 from ..reduce_common import compiled
 from ..registry import function, public
 from .kernels import elementwise, name_of, row_sums
@@ -362,6 +362,18 @@ def _rows(a, k):
     return np.ascontiguousarray(a).reshape(a.size // n if n else 0, n)
 
 
+def _first(call, *args):
+    """The first output of a primitive; where nothing is recorded the others become no tensors."""
+    arrays = []
+    for x in args:
+        if isinstance(x, Tensor):
+            if type(x._a) is not np.ndarray or x._bits or state.grad and needs_grad(x):
+                return call(*args)[0]
+            x = x._a
+        arrays.append(x)
+    return wrap(call.record.kernel(*arrays)[0])
+
+
 def _param_type(d):
     """What parameters and statistics are kept in."""
     return d if d.itemsize == 8 else _FLOAT32
@@ -492,7 +504,7 @@ def layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5, cudnn_
     if weight is not None and weight.dtype is not input.dtype and not input.dtype.is_low_precision:
         raise RuntimeError("expected scalar type " + scalar_name(input.dtype) + " but found "
                            + scalar_name(weight.dtype))
-    return _layer_norm(input, shape, weight, bias, float(eps))[0]
+    return _first(_layer_norm, input, shape, weight, bias, float(eps))
 
 
 @public(method=False)
@@ -544,7 +556,7 @@ def rms_norm(input, normalized_shape, weight=None, eps=None):
         eps = finfo(float32 if input.dtype.is_low_precision else input.dtype).eps
     if (weight is None or weight.dtype is input.dtype) and input.dtype.is_floating_point and input._a.size and \
             compiled():
-        return _rms_norm(input, shape, weight, float(eps))[0]
+        return _first(_rms_norm, input, shape, weight, float(eps))
     x = input.float() if input.dtype.is_low_precision else input
     y = x * (x * x).mean(
         list(range(-len(shape), 0)), True).add(eps).rsqrt()
@@ -628,7 +640,7 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enable
         return input * 1 if weight is None else input * weight.reshape(1, -1, *(1,) * (input.dim() - 2))
     if compiled() and input.dtype.is_floating_point and all(
             t is None or t.dtype is input.dtype or input.dtype.is_low_precision for t in (weight, bias)):
-        return _group_norm(input, weight, bias, num_groups, float(eps))[0]
+        return _first(_group_norm, input, weight, bias, num_groups, float(eps))
     size = input.numel() // (n * num_groups)
     y = _layer_norm(input.reshape(n * num_groups, size), (size,), None, None, float(eps))[0]
     y = y.reshape(input.shape)

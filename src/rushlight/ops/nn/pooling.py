@@ -172,10 +172,6 @@ def _max_kernel(n, np_dtype):
                        ["int64"] + [name] * n + ["int64"] * n, [name, "int64"], compute)
 
 
-@primitive("max_pool_with_indices(Tensor self, int[] kernel_size, int[] stride, int[] padding, "
-           "int[] dilation, int[] size) -> (Tensor, Tensor)",
-           vjp={"self": lambda g0, out1, self_shape: _unpool(g0, out1, self_shape)},
-           node="MaxPool2DWithIndicesBackward0")
 def _max_pool(x, kernel, stride, padding, dilation, out):
     """(largest value, its flat position in the unpadded plane) of every window."""
     n = len(kernel)
@@ -235,6 +231,17 @@ def _max_pool(x, kernel, stride, padding, dilation, out):
     return y, index
 
 
+def _define_max_records(n):
+    return primitive(f"_max_pool{n}d(Tensor self, int[] kernel_size, int[] stride, int[] padding, int[] dilation, "
+                     "int[] size) -> (Tensor, Tensor)",
+                     vjp={"self": lambda g0, out1, self_shape: _unpool(g0, out1, self_shape)},
+                     node=f"MaxPool{n}DWithIndicesBackward0")(_max_pool)
+
+
+# One dimension goes by the record of two, as in PyTorch.
+_MAX_POOLS = {n: _define_max_records(n) for n in (2, 3)}
+
+
 def _unpool(g, index, shape):
     return _scatter(g, index, tuple(shape))
 
@@ -283,7 +290,7 @@ def _max(op, n, input, kernel_size, stride, padding, dilation, ceil_mode, return
     kernel, stride, padding, dilation, out = _geometry(op, input, kernel_size, stride, padding, dilation,
                                                        ceil_mode, n)
     x = input if input.dim() == n + 2 else input.unsqueeze(0)
-    y, i = _max_pool(x, kernel, stride, padding, dilation, out)
+    y, i = _MAX_POOLS[max(n, 2)](x, kernel, stride, padding, dilation, out)
     if input.dim() == n + 1:
         y, i = y.squeeze(0), i.squeeze(0)
     return (y, i) if return_indices else y
@@ -370,12 +377,6 @@ def _windows(n, start, end, counts):
     return Taps(n, len(start), target, source, None, counts)
 
 
-@primitive("avg_pool(Tensor self, int[] kernel_size, int[] stride, int[] padding, int[] size, "
-           "bool count_include_pad, int? divisor_override) -> Tensor",
-           vjp={"self": lambda g, self_shape, kernel_size, stride, padding, size, count_include_pad,
-                divisor_override: _avg_adjoint(g, tuple(self_shape), kernel_size, stride, padding, size,
-                                               count_include_pad, divisor_override)},
-           node="AvgPool2DBackward0")
 def _avg_pool(x, kernel, stride, padding, out, include_pad, divisor):
     """Mean of every window."""
     n = len(kernel)
@@ -399,8 +400,8 @@ def _avg_pool(x, kernel, stride, padding, out, include_pad, divisor):
 @primitive("avg_pool_adjoint(Tensor self, int[] shape, int[] kernel_size, int[] stride, int[] padding, "
            "int[] size, bool count_include_pad, int? divisor_override) -> Tensor",
            vjp={"self": lambda g, kernel_size, stride, padding, size, count_include_pad,
-                divisor_override: _avg_pool(g, kernel_size, stride, padding, size, count_include_pad,
-                                            divisor_override)},
+                divisor_override: _AVG_POOLS[2](g, kernel_size, stride, padding, size, count_include_pad,
+                                                 divisor_override)},
            node="AvgPool2DBackwardBackward0")
 def _avg_adjoint(g, shape, kernel, stride, padding, out, include_pad, divisor):
     """Every value shared out over its window."""
@@ -423,12 +424,24 @@ def _avg_adjoint(g, shape, kernel, stride, padding, out, include_pad, divisor):
     return converted(x, g.dtype) if x.dtype != g.dtype else x
 
 
+def _define_avg_records(n):
+    return primitive(f"_avg_pool{n}d(Tensor self, int[] kernel_size, int[] stride, int[] padding, int[] size, "
+                     "bool count_include_pad, int? divisor_override) -> Tensor",
+                     vjp={"self": lambda g, self_shape, kernel_size, stride, padding, size, count_include_pad,
+                          divisor_override: _avg_adjoint(g, tuple(self_shape), kernel_size, stride, padding, size,
+                                                         count_include_pad, divisor_override)},
+                     node=f"AvgPool{n}DBackward0")(_avg_pool)
+
+
+_AVG_POOLS = {n: _define_avg_records(n) for n in (2, 3)}
+
+
 def _avg(op, n, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override):
     kernel, stride, padding, _, out = _geometry(op, input, kernel_size, stride, padding, 1, ceil_mode, n)
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
     x = input if input.dim() == n + 2 else input.unsqueeze(0)
-    y = _avg_pool(x, kernel, stride, padding, out, bool(count_include_pad), divisor_override)
+    y = _AVG_POOLS[max(n, 2)](x, kernel, stride, padding, out, bool(count_include_pad), divisor_override)
     return y.squeeze(0) if input.dim() == n + 1 else y
 
 
@@ -530,9 +543,6 @@ def _adaptive_plan(shape, size, np_dtype, adjoint):
     return Plan([m.transposed() if adjoint else m for m in maps], name_of(np_dtype))
 
 
-@primitive("adaptive_avg_pool(Tensor self, int[] size) -> Tensor",
-           vjp={"self": lambda g, self_shape, size: _adaptive_avg_adjoint(g, tuple(self_shape), size)},
-           node="AdaptiveAvgPool2DBackward0")
 def _adaptive_avg(x, size):
     """Mean of each of `size` windows that divide the last dimensions as evenly as they can."""
     if x.size and supported(x.dtype):
@@ -547,7 +557,7 @@ def _adaptive_avg(x, size):
 
 
 @primitive("adaptive_avg_pool_adjoint(Tensor self, int[] shape, int[] size) -> Tensor",
-           vjp={"self": lambda g, size: _adaptive_avg(g, size)})
+           vjp={"self": lambda g, size: _adaptive_averages(g, size)})
 def _adaptive_avg_adjoint(g, shape, size):
     """Every mean's gradient shared out over its window."""
     if g.size and supported(g.dtype):
@@ -560,42 +570,6 @@ def _adaptive_avg_adjoint(g, shape, size):
     return converted(y, g.dtype) if y.dtype != g.dtype else y
 
 
-def _define_adaptive(n):
-    def avg(input, output_size):
-        size = _targets(f"adaptive_avg_pool{n}d", input, output_size, n)
-        if all(s == 1 for s in size) and n > 1:
-            return input.mean(list(range(-n, 0)), True)
-        if input._a.size and all(s and d % s == 0 for d, s in zip(input.shape[-n:], size)):
-            kernel = tuple(d // s for d, s in zip(input.shape[-n:], size))
-            return _avg_pool(input, kernel, kernel, (0,) * n, size, True, None)
-        return _adaptive_avg(input, size)
-    avg.__name__ = avg.__qualname__ = f"adaptive_avg_pool{n}d"
-    avg.__doc__ = f"Mean over windows that divide the last {n} dimensions into `output_size` parts."
-    public(namespaces=_TF if n == 1 else _F, method=False)(avg)
-
-    def maximum(input, output_size, return_indices=False):
-        size = _targets(f"adaptive_max_pool{n}d", input, output_size, n)
-        x = input if input.dim() == n + 2 else input.unsqueeze(0)
-        y, i = _adaptive_max(x, size)
-        if input.dim() == n + 1:
-            y, i = y.squeeze(0), i.squeeze(0)
-        return (y, i) if return_indices else y
-    maximum.__name__ = maximum.__qualname__ = f"adaptive_max_pool{n}d"
-    maximum.__doc__ = f"Maximum over windows that divide the last {n} dimensions into parts."
-    public(namespaces=_F, method=False)(maximum)
-
-    def with_indices(input, output_size, return_indices=False):
-        return maximum(input, output_size, True)
-    with_indices.__name__ = with_indices.__qualname__ = f"adaptive_max_pool{n}d_with_indices"
-    with_indices.__doc__ = f"As adaptive_max_pool{n}d, with the position of each maximum."
-    public(namespaces=_F, method=False)(with_indices)
-    if n == 1:
-        public("adaptive_max_pool1d", namespaces=("torch",), method=False)(with_indices)
-
-
-@primitive("adaptive_max_pool(Tensor self, int[] size) -> (Tensor, Tensor)",
-           vjp={"self": lambda g0, out1, self_shape: _scatter(g0, out1, tuple(self_shape))},
-           node="AdaptiveMaxPool2DBackward0")
 def _adaptive_max(x, size):
     """(maximum, flat position) of each adaptive window."""
     n = len(size)
@@ -622,6 +596,55 @@ def _adaptive_max(x, size):
         index[(Ellipsis,) + cell] = flat_index[window].reshape(-1)[k]
     return y, index
 
+
+def _define_adaptive_records(n, rank):
+    """Means and maxima over adaptive windows of the last n dimensions."""
+    averages = primitive(f"_adaptive_avg_pool{n}d(Tensor self, int[] size) -> Tensor",
+                         vjp={"self": lambda g, self_shape, size: _adaptive_avg_adjoint(g, tuple(self_shape), size)},
+                         node=f"AdaptiveAvgPool{rank}DBackward0")(_adaptive_avg)
+    maxima = primitive(f"_adaptive_max_pool{n}d(Tensor self, int[] size) -> (Tensor, Tensor)",
+                       vjp={"self": lambda g0, out1, self_shape: _scatter(g0, out1, tuple(self_shape))},
+                       node=f"AdaptiveMaxPool{rank}DBackward0")(_adaptive_max)
+    return averages, maxima
+
+
+def _define_adaptive(n):
+    rank = max(n, 2)                # one dimension goes by the name of two, as in PyTorch
+    averages, maxima = _define_adaptive_records(n, rank)
+
+    def avg(input, output_size):
+        size = _targets(f"adaptive_avg_pool{n}d", input, output_size, n)
+        if all(s == 1 for s in size) and n > 1:
+            return input.mean(list(range(-n, 0)), True)
+        return averages(input, size)
+    avg.__name__ = avg.__qualname__ = f"adaptive_avg_pool{n}d"
+    avg.__doc__ = f"Mean over windows that divide the last {n} dimensions into `output_size` parts."
+    public(namespaces=_TF if n == 1 else _F, method=False)(avg)
+
+    def maximum(input, output_size, return_indices=False):
+        size = _targets(f"adaptive_max_pool{n}d", input, output_size, n)
+        x = input if input.dim() == n + 2 else input.unsqueeze(0)
+        y, i = maxima(x, size)
+        if input.dim() == n + 1:
+            y, i = y.squeeze(0), i.squeeze(0)
+        return (y, i) if return_indices else y
+    maximum.__name__ = maximum.__qualname__ = f"adaptive_max_pool{n}d"
+    maximum.__doc__ = f"Maximum over windows that divide the last {n} dimensions into parts."
+    public(namespaces=_F, method=False)(maximum)
+
+    def with_indices(input, output_size, return_indices=False):
+        return maximum(input, output_size, True)
+    with_indices.__name__ = with_indices.__qualname__ = f"adaptive_max_pool{n}d_with_indices"
+    with_indices.__doc__ = f"As adaptive_max_pool{n}d, with the position of each maximum."
+    public(namespaces=_F, method=False)(with_indices)
+    if n == 1:
+        public("adaptive_max_pool1d", namespaces=("torch",), method=False)(with_indices)
+
+
+# What the adjoint's own gradient is, for any number of dimensions.
+_adaptive_averages = primitive("_adaptive_avg_pool(Tensor self, int[] size) -> Tensor",
+                               vjp={"self": lambda g, self_shape, size: _adaptive_avg_adjoint(
+                                   g, tuple(self_shape), size)})(_adaptive_avg)
 
 for _n in (1, 2, 3):
     _define_adaptive(_n)
