@@ -116,6 +116,10 @@ def compiled():
     return _compiled
 
 
+# Kinds that have generated functions, with the type of their results for float32.
+_NATIVE = {"sum": F32, "mean": F32, "prod": F32, "max": F32, "min": F32, "argmax": I64, "argmin": I64}
+
+
 def kernel(kind, in_np, out_nps):
     """The compiled reduction of this kind for these array types, or None where there is none.
 
@@ -132,7 +136,7 @@ def kernel(kind, in_np, out_nps):
             scalars = ("float64",) if kind == "var_mean" else ()
             k = reduce_kernel(kind, types[0].name, tuple(t.name for t in types[1:]), scalars).call
         _kernels[key] = k
-        if k is not None and in_np == F32 and out_nps == F32 and kind in ("sum", "mean", "max", "min"):
+        if k is not None and in_np == F32 and kind in _NATIVE and out_nps == _NATIVE[kind]:
             from .native.install import install_reduction
             install_reduction(kind, k)
     return k

@@ -1,4 +1,4 @@
-"""Generated ``x.sum(dim)``, ``x.mean(dim, keepdim=True)``, ``x.amax(dim)`` ...: reductions along one dimension.
+"""Generated ``x.sum(dim)``, ``x.mean(dim, keepdim=True)``, ``x.argmax()`` ...: reductions of all or along dimensions.
 
 A function's descriptor is that of the reduction of all elements; its word ``SECOND`` leads to the descriptor of the
 reduction along dimensions, a record of its own. A call without arguments goes the first way.
@@ -16,10 +16,12 @@ from .entry import (
     PLANS,
     SIZE,
     TUPLE_ITEMS,
+    TYPE,
     Entry,
 )
 
-SECOND = EXTRA + 1
+SECOND, RULES = EXTRA + 1, EXTRA + 2
+SEVERAL, FILLED = 1, 2              # rules: several dimensions may be named; there must be elements
 MOST_DIMS = 8
 
 
@@ -46,37 +48,53 @@ def reduce_along(w):
         dim.set(f.select(is_dim, value, dim.get()))
         keep.set(f.select(is_keep, value, keep.get()))
     e.unless(keep.get().eq(w.env(f, "True_")) | keep.get().eq(w.env(f, "False_")))
-    x = f.load("ptr", e.args)
-    e.unless(e.is_tensor(x))
-    d = f.var("i64", e.integer(dim.get()))
+    x, second = f.load("ptr", e.args), e.pointer(SECOND)
+    e.unless(e.is_tensor(x) & second.ne(0))
     mask = f.var("i64", 0)
     e.check(x, mask, 0)
     a = w.get(f, x, "_a")
     nd, dims = f.load("i32", a + ND).cast("sext", "i64"), f.load("ptr", a + DIMS)
-    with f.if_(d.get() < 0):
-        d.set(d.get() + nd)
-    e.unless((d.get() >= 0) & (d.get() < nd) & (nd <= MOST_DIMS))
-    second = e.pointer(SECOND)
+    e.unless(nd <= MOST_DIMS)
     kernel = f.load("ptr", second + 8 * KERNEL)
     e.unless(kernel.ne(0))
-    with f.if_(w.env_word(f, "recording").eq(0)):
+    with f.if_(w.env_word(f, "recording").eq(0) | f.load("ptr", second + 8 * NODE).eq(0)):
         mask.set(0)
+    # One dimension, or, where no node is to save them, several.
+    d, reduced = f.var("i64", 0), f.var("i64", 0)
+
+    def add(number):
+        d.set(e.integer(number))
+        with f.if_(d.get() < 0):
+            d.set(d.get() + nd)
+        e.unless((d.get() >= 0) & (d.get() < nd))
+        bit = f.value(1) << d.get()
+        e.unless((reduced.get() & bit).eq(0))
+        reduced.set(reduced.get() | bit)
+
+    with f.if_else(f.load("ptr", dim.get() + TYPE).eq(w.env(f, "tuple"))) as (several, one):
+        with several:
+            count = f.load("i64", dim.get() + SIZE)
+            e.unless(mask.get().eq(0) & (count > 0) & (e.word(RULES) & SEVERAL).ne(0))
+            with f.range(count) as i:
+                add(f.load("ptr", dim.get() + (i * 8 + TUPLE_ITEMS)))
+        with one:
+            add(dim.get())
     with f.if_(mask.get().ne(0)):
         e.unless(f.load("ptr", second + (mask.get() * PLAN_WORDS + PLANS) * 8).ne(0))
-        e.unless(f.load("ptr", second + 8 * NODE).ne(0))
     kept = keep.get().eq(w.env(f, "True_"))
     shape, used = f.buffer(8 * MOST_DIMS, 8), f.var("i64", 0)
     with f.range(nd) as i:
         size = f.load("i64", dims + i * 8)
         e.unless(size > 0)
-        with f.if_(i.ne(d.get()) | kept):
-            f.store(f.select(i.eq(d.get()), f.value(1), size), shape + used.get() * 8)
+        gone = (reduced.get().lshr(i) & 1).ne(0)
+        with f.if_(~gone | kept):
+            f.store(f.select(gone, f.value(1), size), shape + used.get() * 8)
             used.set(used.get() + 1)
     out = f.call("ptr", w.env(f, "rl_new_array"), f.load("ptr", second + 8 * OUT_DESCR),
                  used.get().cast("trunc", "i32"), shape)
     with f.if_(out.eq(0)):
         f.ret(out)
-    bit = f.call("ptr", "PyLong_FromSsize_t", f.value(1) << d.get())
+    bit = f.call("ptr", "PyLong_FromSsize_t", reduced.get())
     operands = f.buffer(8 * 3, 8)
     for k, operand in enumerate((out, a, bit)):
         f.store(operand, operands + 8 * k)
@@ -102,12 +120,17 @@ def _all(e):
     x = f.load("ptr", e.args)
     e.unless(e.is_tensor(x) & e.n.eq(1))
     e.check(x, mask, 0)
+    a = w.get(f, x, "_a")
+    with f.if_((e.word(RULES) & FILLED).ne(0)):
+        dims = f.load("ptr", a + DIMS)
+        with f.range(f.load("i32", a + ND).cast("sext", "i64")) as i:
+            e.unless(f.load("i64", dims + i * 8) > 0)
     e.settle(mask)
     operands = f.buffer(8 * 3, 8)
     out = f.call("ptr", w.env(f, "rl_new_array"), e.pointer(OUT_DESCR), f.value(0, "i32"), operands)
     with f.if_(out.eq(0)):
         f.ret(out)
     f.store(out, operands)
-    f.store(w.get(f, x, "_a"), operands + 8)
+    f.store(a, operands + 8)
     f.store(e.pointer(EXTRA), operands + 16)
     e.run(e.pointer(KERNEL), operands, f.value(3), out, mask)

@@ -10,7 +10,7 @@ from zlib import crc32
 
 from ...autograd import modes
 from ...autograd.node import AccumulateGrad, Node, next_seq
-from ...dtypes import float32
+from ...dtypes import float32, int64
 from ...tensor.storage import Storage
 from ...tensor.tensor import Tensor, ViewInfo
 from .. import dispatch
@@ -336,7 +336,8 @@ def _described(rec, fallback, kernel=None, extra=None):
     """A descriptor with its kernel and plans."""
     d = descriptor(rec, fallback, 1 if rec.kind == "view" else len(rec.tensor_args))
     d[entry.OUT_DESCR], d[entry.OUT_DTYPE] = id(float32.np), id(float32)
-    d[entry.NODE] = id(dispatch.node_class(rec))
+    if not isinstance(rec.vjp, dispatch.NoGradient):
+        d[entry.NODE] = id(dispatch.node_class(rec))
     if kernel is not None:
         _keep.append(kernel)
         d[entry.KERNEL] = id(kernel)
@@ -409,16 +410,33 @@ def install_reduction(kind, kernel):
             if _state is None:
                 _waiting.append((install_reduction, kind, kernel))
             return
-        name = {"max": "amax", "min": "amin"}.get(kind, kind)
-        if not _first(name):
+        if not _first(kind):
             return
         from .. import extrema, reduction
-        everything, some = {"sum": (reduction._sum_all, reduction._sum_dim), "amax": (None, extrema._amax),
-                            "mean": (reduction._mean_all, reduction._mean_dim), "amin": (None, extrema._amin)}[name]
-        rec = some.record
-        _along.add(rec)
-        second = _described(rec, METHODS[name], kernel)
-        for fn in {METHODS[name], FUNCTIONS["torch"][name]}:
-            first = _described(everything.record, fn, kernel, ALL_DIMS) if everything else _described(rec, fn)
-            first[along.SECOND] = ctypes.addressof(second)
-            _replace(fn, _builtin(name, _state.entries["rl_reduce_along"], first))
+        for name, everything, some in {
+            "sum": [("sum", reduction._sum_all, reduction._sum_dim)],
+            "mean": [("mean", reduction._mean_all, reduction._mean_dim)],
+            "prod": [("prod", reduction._prod_all, reduction._prod_dim)],
+            "max": [("max", extrema._max_all, None), ("amax", None, extrema._amax)],
+            "min": [("min", extrema._min_all, None), ("amin", None, extrema._amin)],
+            "argmax": [("argmax", extrema._argmax, extrema._argmax)],
+            "argmin": [("argmin", extrema._argmin, extrema._argmin)],
+        }[kind]:
+            _reduces(name, everything, some, kernel)
+
+
+def _reduces(name, everything, some, kernel):
+    """Generated functions of one name: over all elements, along dimensions (either may be None)."""
+    second = None
+    if some:
+        _along.add(some.record)
+        second = _described(some.record, METHODS[name], kernel)
+    for fn in {METHODS[name], FUNCTIONS["torch"][name]}:
+        first = _described(everything.record, fn, kernel, ALL_DIMS) if everything else _described(some.record, fn)
+        first[along.SECOND] = ctypes.addressof(second) if some else 0
+        first[along.RULES] = along.SEVERAL * (name in ("sum", "mean", "amax", "amin"))
+        first[along.RULES] |= along.FILLED * name.endswith(("max", "min"))
+        for d in (first, second) if some else (first,):
+            if name.startswith("arg"):
+                d[entry.OUT_DESCR], d[entry.OUT_DTYPE] = id(int64.np), id(int64)
+        _replace(fn, _builtin(name, _state.entries["rl_reduce_along"], first))
