@@ -378,6 +378,8 @@ def install_views():
         _replace(view, _serve(_view.record, "rl_view", view, any_dtype=True))
     getitem = METHODS["__getitem__"]
     _replace(getitem, _serve(_select.record, "rl_select", getitem, any_dtype=True), ("__getitem__",))
+    from . import geometry
+    geometry.install(_state, _builtin, _replace, _offsets())
 
 
 def _twins(functions, make):
