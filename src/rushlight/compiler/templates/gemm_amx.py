@@ -117,8 +117,10 @@ class TileDriver:
         self.kind, self.emulated, self.module = kind, emulated, Module(triple)
         self.step_bytes = PAIR_BYTES * kind.pieces
         # A block of a panel and one of a strip fill the first-level cache, so that the panel's is still there
-        # for the next strip. Blocks of sums, and of strips of B, take half of the second level.
-        self.block_steps = max(4, caches.l1d // 2 // self.step_bytes)
+        # for the next strip. Sums kept apart cost more between blocks; many products of pieces for each tile
+        # that is loaded leave time to fetch tiles from the second level.
+        self.block_steps = max(12 if kind.apart else 4, caches.l1d // 2 // self.step_bytes)
+        # Blocks of sums, and of strips of B, take half of the second level.
         room = max(1, caches.l2 // 2 // (self.block_steps * self.step_bytes + 8 * BLOCK_BYTES))
         self.tile_strips, self.tile_panels = min(16, room), 8
         # Cost in multiply-adds below which another thread brings nothing.
@@ -141,6 +143,7 @@ class TileDriver:
     def write(self) -> Module:
         """All functions."""
         self.write_kernels()
+        self._fetch_block()
         self._pack_task()
         self._tile_task()
         if self.kind.checked:
@@ -273,6 +276,18 @@ class TileDriver:
                 with scattered, f.range(minors) as i, f.range(depth) as p:
                     value = f.load(kind.element, src + (i * minor + p * major), align=1)
                     f.store(value, stage + (i * step_k + p) * item, align=1)
+
+    def _fetch_block(self):
+        """Ask for the lines of a block of C, to be written."""
+        f = self._function("fetch_block", "void", [("ptr", "job"), ("i64", "row"), ("i64", "column")])
+        job, row, column = Job(f, f.args[0]), *f.args[1:]
+        self.module.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
+        c_row = job.c_row
+        c = job.c + (row * c_row + column * self.kind.result_item)
+        with f.range(f.minimum(f.value(BLOCK), job.m - row)) as i:
+            for offset in range(0, BLOCK * self.kind.result_item, 64):
+                f.line(f"call void @llvm.prefetch.p0(ptr {(c + (i * c_row + offset)).name}, i32 1, i32 3, i32 1)")
+        f.ret()
 
     def _finish_block(self):
         """Write a block's sums to C: scaled, with biases and D."""
@@ -409,6 +424,9 @@ class TileDriver:
                     tall = f.select(m - panel * BLOCK > ROWS, f.value(16), f.value(0))
                     broad = f.select(n - strip * BLOCK > ROWS, f.value(8), f.value(0))
                     kernel = f.load("ptr", Value(f, "@block_table", "ptr") + (tall + broad))
+                    with f.if_(complete):
+                        # C's lines come while the tiles are busy.
+                        f.call("void", "fetch_block", job.pointer, panel * BLOCK, strip * BLOCK)
                     here_a = job.packed_a + ((panel - job.begin_panel) * unit + offset)
                     here_b = job.packed_b + ((strip - job.begin_strip) * unit + offset)
                     if self.kind.apart:
