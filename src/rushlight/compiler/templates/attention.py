@@ -17,7 +17,6 @@ tq) is of the compute type: float32 for 16-bit floats. The bits depend on the bl
 
 from functools import cache
 
-from rushlight.compiler.codegen import math
 from rushlight.compiler.codegen.builder import Value, vector
 from rushlight.compiler.templates.jobs import (
     TASK,
@@ -240,6 +239,8 @@ def _update(j, panel, maxima, sums, scales, first, each):
 
 def _finish(j, panel, scales, lse, rows, each):
     """log of the sum, and the factors that make sums means."""
+    from rushlight.compiler.codegen import math
+
     f, lanes = j.f, j.lanes
     for at in range(0, each, lanes * j.item):
         top, total = j.load(panel + at), j.load(panel + (each + at))

@@ -9,9 +9,7 @@ compute type (float32 for 16-bit floats), whole vectors, zero past their end.
     rl_mix(p, v, step, n, e, to, beta)                      a sum of weighted rows                  ``write_mix``
 """
 
-from rushlight.compiler.codegen import math
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.codegen.lower import MEMORY, narrow, widen
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import tiles
 
@@ -46,6 +44,8 @@ class Job:
     """A task's function: element types, the words of the job by name, vector idioms."""
 
     def __init__(self, f, dtype, arrays, fields, context=None):
+        from rushlight.compiler.codegen.lower import MEMORY
+
         self.f, self.dtype = f, dtype
         self.element = compute_type(dtype)
         self.item = tiles.ITEM[self.element]
@@ -112,6 +112,8 @@ class Job:
 
     def exp(self, x):
         """exp of numbers that aren't much above zero; -inf gives 0."""
+        from rushlight.compiler.codegen import math
+
         f, form = self.f, math.format_of(x)
         x = math.clamp(f, x, form.exp_range[0], None)
         i, n, r, p = math._exp_reduced(f, x)
@@ -148,6 +150,8 @@ def write_rows(m, dtype):
 
     What follows a fetched row up to a whole vector is zero; nothing past a row is written by ``rl_put``.
     """
+    from rushlight.compiler.codegen.lower import narrow, widen
+
     params = [("ptr", "src"), ("i64", "stride"), ("i64", "rows"), ("i64", "n"), ("ptr", "dst"), ("i64", "to")]
     for name in ("rl_fetch", "rl_put"):
         f = m.function(name, "void", params, "internal", "nounwind")

@@ -18,7 +18,6 @@ steps, with the weights packed once for all; bits depend neither on tiles nor on
 
 from functools import cache
 
-from rushlight.compiler.codegen import math
 from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates.jobs import DATA, TASK, Job, load, new_module
 
@@ -44,10 +43,14 @@ class Sequences(Job):
         self.strips = (self.h + (self.nr - 1)).udiv(self.nr)
 
     def sigmoid(self, x):
+        from rushlight.compiler.codegen import math
+
         return math.sigmoid(self.f, x)
 
     def tanh(self, x):
         """-t / (t + 2) with t = e^(-2|x|) - 1, for both types: one exponential and no second branch."""
+        from rushlight.compiler.codegen import math
+
         f, form = self.f, math.format_of(x)
         y = math.clamp(f, math.fabs(f, x) * -2.0, form.expm1_range[0], None)
         i, _, r, p = math._exp_reduced(f, y)
