@@ -3,6 +3,7 @@
 from ..autograd.engine import grad as gradients
 from ..autograd.modes import state
 from ..autograd.node import FREED, Node, edge_of, next_seq
+from ..ops.registry import function
 from ..random import default_generator
 from ..tensor.tensor import Tensor
 from .program import program
@@ -30,13 +31,21 @@ class CompiledBackward(Node):
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"[{t.type()} {list(t.shape)}] is at version {t._storage.version}; expected version {version} "
                     "instead: change it before the forward pass or after the backward pass")
-        incoming = [t.new_zeros(shape) if g is None else g.contiguous() for g, (shape, _), t in
-                    zip(grads, self.outs, self.plan.like)]
+        incoming = [_laid_out(g, like) for g, like in zip(grads, self.plan.like)]
         if not self.plan.holds(incoming):
             raise RuntimeError("the memory of a parameter was replaced between the forward and the backward pass of a "
                                "compiled call")
         made = iter(self.plan.run(*incoming, *kept))
         return [next(made) if there else None for there in self.plan.there]
+
+
+def _laid_out(g, like):
+    """A gradient in the memory layout it was captured with; zeros for None."""
+    if g is None:
+        return like.new_zeros(like.shape) if like.is_contiguous() else like * 0
+    if g._a.strides == like._a.strides and not g._offset and not g._bits:
+        return g
+    return like.new_empty_strided(like.shape, like.stride()).copy_(g)
 
 
 class Plan:
@@ -71,8 +80,8 @@ def plan_backward(tape, results):
     leaves, why = _leaves(results, tape)
     if why:
         return None, why
-    starts = [t.new_ones(t.shape) for t in results]
-    generator = default_generator.get_state()
+    ones_like, generator = function("ones_like"), default_generator.get_state()
+    starts = [ones_like(t.detach()) for t in results]
     backward = Tape(starts, tape)
     try:
         with backward:

@@ -10,7 +10,7 @@ from ..autograd.node import FREED, Node
 from ..ops.pointwise.core import strided_array
 from ..runtime.allocator import empty
 from ..tensor.storage import make_storage
-from ..tensor.tensor import assemble
+from ..tensor.tensor import assemble, make_view
 from .passes.direct import direct
 from .passes.fuse import fuse
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window
@@ -65,7 +65,7 @@ class Writer:
     def __init__(self, tape, leaving, spent):
         self.tape, self.leaving, self.spent = tape, leaving, spent
         self.scope = {"view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
-                      "resolved": _resolved}
+                      "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending}
         self.lines, self.names, self.fixed = [], {}, {}
         self.shape_of, self.visible = {}, set()
         self.steps = direct(tape.steps)
@@ -170,6 +170,9 @@ class Writer:
                 self.shape_of[id(w.buffer)] = w
         comma = "," if step.detail[0] else ""
         self.lines.append(f"{', '.join(names)}{comma} = {self.name(step.call)}({args})")
+        for n, w in zip(names, outs):
+            if w is not None and w.shape == ():
+                self.lines.append(f"{n} = asarray({n})")        # kernels may give NumPy's scalars
 
     def _draw(self, step):
         w = step.outs[0]
@@ -245,14 +248,20 @@ class Writer:
     def _tensor(self, t):
         """An expression that makes (or names) the tensor `t` of the recorded call."""
         b = self.tape.buffer(t)
-        if b.origin in (ARGUMENT, OLDER):
-            return self._object(t)
         w = self.tape.window(t)
+        if b.origin in (ARGUMENT, OLDER):
+            base = b.tensor
+            if t is base or any(t is a for a in self.tape.arguments):
+                return self._object(t)
+            text = f"part({self._object(base)}, {w.shape!r}, {w.strides!r}, {w.offset}, {self.name(t.dtype)}, {w.bits})"
+            return f"spent({text}, {self.name(type(t.grad_fn))})" if self.spent and t.grad_fn is not None else text
         s = f"s_{self._base(b)}"
         if s not in self.names:
             self.names[s] = s
             self.lines.append(f"{s} = storage({self._base(b)})")
         text = f"assemble({self._plain(w)}, {self.name(t.dtype)}, {s}, {t._offset})"
+        if w.bits:
+            text = f"pending({text}, {w.bits})"
         if self.spent and t.grad_fn is not None:
             text = f"spent({text}, {self.name(type(t.grad_fn))})"
         return text
@@ -263,6 +272,18 @@ def _view(memory, dtype, shape, strides, offset):
     if 0 in shape:
         offset = 0
     return _ndarray(shape, dtype, memory, offset * item, tuple([s * item for s in strides]))
+
+
+def _part(base, shape, strides, offset, dtype, bits):
+    """A view of a tensor older than the call, among the call's results."""
+    t = make_view(base, shape, strides, offset, dtype)
+    t._bits = base._bits & ~3 | bits
+    return t
+
+
+def _pending(t, bits):
+    t._bits |= bits
+    return t
 
 
 def _resolved(a, bits):
