@@ -12,6 +12,7 @@ from . import walks
 from .selection import Mask
 
 _LONG = np.dtype(np.int64)
+_FEW = 512                  # elements for which NumPy's indexing starts sooner than our kernels
 
 
 class Places:
@@ -94,6 +95,13 @@ def _key(indices):
 
 def get(a, indices):
     """``a[indices]``, in C order."""
+    if a.size <= _FEW:
+        few = True
+        for i in indices:
+            if i is not None and i.size > _FEW:
+                few = False
+        if few:
+            return _numpy_get(a, indices)
     if _is_mask(indices):
         mask = Mask(indices[0])
         if mask.array.ndim == a.ndim:
@@ -103,15 +111,21 @@ def get(a, indices):
         walks.get_rows(flat, 0, mask.positions(), out)
         return out
     if not available():
-        try:
-            r = a[_key(indices)]
-        except IndexError as error:
-            raise IndexError(str(error).replace("axis", "dimension")) from None
-        return r if r.flags.c_contiguous else np.ascontiguousarray(r).reshape(r.shape)
+        return _numpy_get(a, indices)
     places = Places(a, indices)
     out = empty(places.shape, a.dtype)
     places.run("get", out)
     return out
+
+
+def _numpy_get(a, indices):
+    try:
+        r = a.take(indices[0], 0) if len(indices) == 1 and indices[0].dtype.kind != "b" else a[_key(indices)]
+    except IndexError as error:
+        if 0 in a.shape:
+            raise IndexError("index is out of bounds for dimension with size 0") from None
+        raise IndexError(str(error).replace("axis", "dimension")) from None
+    return r if r.flags.c_contiguous else np.ascontiguousarray(r).reshape(r.shape)
 
 
 def _flattened(a, mask):
@@ -138,7 +152,8 @@ def add(out, indices, values):
 
 
 def _write(out, indices, values, op):
-    if not available() or out.dtype.kind == "c" and op == "add":
+    few = op == "put" and out.size <= _FEW and values.size <= _FEW
+    if few or not available() or out.dtype.kind == "c" and op == "add":
         _write_numpy(out, indices, values, op)
         return
     if _is_mask(indices):
@@ -158,8 +173,8 @@ def _write(out, indices, values, op):
 def _write_numpy(out, indices, values, op):
     key = _key(indices)
     try:
-        shape = np.empty(out.shape, bool)[key].shape
-        values = _fitted(values, shape)
+        if values.ndim:
+            values = _fitted(values, np.empty(out.shape, bool)[key].shape)
         if op == "put":
             out[key] = values
         else:

@@ -11,7 +11,7 @@ from . import walks
 from .copy import converted
 from .dispatch import primitive
 from .registry import public
-from .selection import Mask
+from .selection import packed
 from .slicing import zeros_array
 
 
@@ -199,8 +199,10 @@ def take(input, index):
 @primitive("masked_select(Tensor self, Tensor mask) -> Tensor",
            vjp={"self": lambda g, self, mask: _masked_select_backward(g, self, mask)})
 def _masked_select(a, mask):
-    shape = np.broadcast_shapes(a.shape, mask.shape)
-    return Mask(np.broadcast_to(mask, shape)).pack(np.broadcast_to(a, shape))
+    if a.shape != mask.shape:
+        shape = np.broadcast_shapes(a.shape, mask.shape)
+        a, mask = np.broadcast_to(a, shape), np.broadcast_to(mask, shape)
+    return packed(a, mask)
 
 
 def _masked_select_backward(g, self, mask):

@@ -398,6 +398,22 @@ def _plain(a, index):
     return at
 
 
+def _positions_only(a, index):
+    """The components of an index if they are int64 tensors of one shape and whole slices, the last one a tensor."""
+    if not index or len(index) > a.ndim or type(index[-1]) is not Tensor:
+        return None
+    shape, out = None, []
+    for x in index:
+        if type(x) is Tensor and x.dtype is dtypes.int64 and x._a.ndim and (shape is None or x._a.shape == shape):
+            shape = x._a.shape
+            out.append(x)
+        elif type(x) is slice and x.start is None and x.stop is None and x.step is None:
+            out.append(None)
+        else:
+            return None
+    return out
+
+
 def getitem(self, index):
     """``self[index]``."""
     a = self._a
@@ -418,8 +434,18 @@ def getitem(self, index):
                     v = None
                 if v is not None and v.size:
                     return window_on(self, v, self._offset + at // a.itemsize)
-    if t is Tensor and index.dtype is dtypes.int64 and index._a.ndim and a.ndim:
-        return _index(self, [index])
+    if t is Tensor:
+        if index.dtype is dtypes.int64:
+            if index._a.ndim and a.ndim:
+                return _index(self, [index])
+        elif index.dtype is dtypes.bool_ and type(index._a) is _ndarray:
+            k = index._a.ndim
+            if k and index._a.shape == a.shape[:k]:
+                return _index(self, [index])
+    elif t is tuple:
+        ts = _positions_only(a, index)
+        if ts is not None:
+            return _index(self, ts)
     v, indices = resolve(self, index)
     if indices is not None:
         return _index(v, index_tensors(v, indices))

@@ -7,6 +7,12 @@ from ..runtime.allocator import empty
 
 _LONG = np.dtype(np.int64)
 _SIZES = (1, 2, 4, 8, 16)
+_FEW = 512                  # elements for which NumPy starts sooner than our kernels
+
+
+def packed(a, mask):
+    """``a[mask]`` for arrays of one shape."""
+    return a[mask] if a.size <= _FEW else Mask(mask).pack(a)
 
 
 class Mask:
@@ -18,7 +24,7 @@ class Mask:
         self.shape = mask.shape
         self.array = mask if mask.flags.c_contiguous else np.ascontiguousarray(mask)
         self.counts = None
-        if available():
+        if mask.size > _FEW and available():
             from ..compiler.templates import masks
             self.shift, n = masks.tiles(mask.size)
             self.counts = np.empty(n, _LONG)
@@ -71,7 +77,9 @@ _fills = {}
 def fill(out, a, mask, value):
     """``out = a`` with the number `value` (or a 0-dim array) where the mask, which broadcasts, is True; `out` may be
     `a`."""
-    if out.nbytes < _SMALL and out is a:
+    if out.nbytes < _SMALL:
+        if out is not a:
+            out[...] = a
         with np.errstate(all="ignore"):
             np.copyto(out, value, where=mask, casting="unsafe")
         return
