@@ -58,6 +58,7 @@ CASES = [
     (5, 70, 140, 2, (6, 7), (2, 3), (1, 1), (1, 1), (1, 1)),
     (2, 40, 64, 1, (90,), (3,), (1,), (1,), (1,)),
     (1, 12, 70, 1, (5, 6, 7), (2, 2, 2), (1, 1, 1), (0, 1, 0), (1, 1, 1)),
+    (3, 64, 96, 1, (12, 13), (3, 3), (1, 1), (1, 1), (1, 1)),
 ]
 
 
@@ -88,10 +89,10 @@ def test_adjoint(n, channels, rows, groups, size, kernel, stride, padding, dilat
 
 
 SQUARES = [
-    (3, 64, 100, 1, (9, 10), (1, 1)),
+    (7, 64, 100, 1, (9, 10), (1, 1)),
     (3, 70, 64, 1, (17, 15), (0, 1)),
     (1, 140, 130, 2, (30, 33), (2, 0)),
-    (7, 64, 64, 1, (7, 7), (1, 1)),
+    (13, 64, 64, 1, (7, 7), (1, 1)),
 ]
 
 
@@ -119,7 +120,7 @@ def test_minimal_filtering(n, channels, rows, groups, size, padding, emulated_ti
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e-33])
 @pytest.mark.parametrize("where", ["x", "w"])
 def test_minimal_filtering_of_values_that_need_vectors(value, where, emulated_tiles):
-    x, w = normal(2, 64, 12, 13), normal(66, 64, 3, 3)
+    x, w = normal(4, 64, 12, 13), normal(66, 64, 3, 3)
     expected = conv_maps.forward(x.astype("f8"), w.astype("f8"), None, (1, 1), (1, 1), (1, 1), 1)
     emulated_tiles.clear()
     if value == 1e-33:
@@ -166,6 +167,7 @@ def test_bits_do_not_depend_on_threads():
     (1, 7, 129, 1, (46, 51), (5, 4), (2, 1), (2, 1), (1, 2)),
     (16, 70, 194, 2, (9, 8), (2, 3), (1, 1), (1, 1), (1, 1)),
     (3, 33, 97, 1, (390,), (3,), (1,), (1,), (1,)),
+    (5, 32, 128, 1, (15, 16), (3, 3), (1, 1), (1, 1), (1, 1)),
 ])
 def test_gradient_of_weights(n, channels, rows, groups, size, kernel, stride, padding, dilation):
     shape = rows, channels // groups, *kernel

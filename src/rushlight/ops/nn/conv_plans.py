@@ -151,7 +151,8 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         return None
     panels = -(-rows // height)
     l1, l2 = cpu.caches()[:2]
-    k_block = _split(depth, max(64, (l1 * 3 // 4) // (height * item)))
+    # A panel of a block takes a quarter of the first-level cache.
+    k_block = _split(depth, max(64, l1 // 4 // (height * item)))
     call = conv_product.kernel(type_)
     found = []
     for first, count in ((0, n // unit * unit), (n // unit * unit, n % unit)):
@@ -165,12 +166,12 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         direct = images == 1 and whole
         strips = pixels.vectors // vectors
         total = count // images * strips
-        most = max(1, min(16, l2 // 2 // (k_block * width * item)))
+        most = max(1, min(8, l2 // 2 // (k_block * width * item)))
         large = rows * depth * item > l2
         tile_strips = most if large else max(1, min(most, -(-total // 16)))
         tile_strips = _split(total, tile_strips)
         blocks = -(-total // tile_strips)
-        parts = min(panels, max(1, -(-16 // (blocks * groups)))) if depth * rows * length * count > 1 << 22 else 1
+        parts = min(panels, max(1, -(-8 // (blocks * groups)))) if depth * rows * length * count > 1 << 22 else 1
         pieces, piece_list = _pieces(pixels, images, width, grid, out, place, groups * rows * area, whole, item)
         words = np.array([
             conv_tile.address(type_, height, vectors, True), conv_gather.address(type_, pixels.kind),
@@ -257,13 +258,11 @@ class Ways:
         from . import winograd_plans
 
         self._shapes, self.gaps, self._direct, self.quick = shapes, gaps, None, None
-        if len(shapes) == 1 and winograd_plans.serves(*shapes[0]):
-            on_tiles = cpu.amx() and _tile_plans().serves_squares(*shapes[0])
-            self.quick = (_tile_plans().squares if on_tiles else winograd_plans.product)(*shapes[0])
-        elif cpu.amx() and not gaps:
-            tile_plans = _tile_plans()
-            if all(tile_plans.serves(*shape) for shape in shapes):
-                self.quick = [entry for shape in shapes for entry in tile_plans.product(*shape)]
+        filtered = len(shapes) == 1 and winograd_plans.serves(*shapes[0])
+        if cpu.amx():
+            self.quick = _tile_plans().quick(shapes, gaps, filtered)
+        if filtered and self.quick is None:
+            self.quick = winograd_plans.product(*shapes[0])
 
     def direct(self):
         """The direct plans, made when they are first needed; None where tables would be too large."""
@@ -319,13 +318,11 @@ def weight(dtype, n, groups, rows, channels, kernel, size, out, stride, padding,
     """A Plan of the adjoint in the weight by minimal filtering or on tiles (or None where it doesn't pay)."""
     from . import winograd_plans
 
-    if winograd_plans.serves_weight(dtype, n, rows, channels, out, kernel, stride, dilation):
+    filtered = winograd_plans.serves_weight(dtype, n, rows, channels, out, kernel, stride, dilation)
+    if cpu.amx() and _tile_plans().serves_weight(dtype, n, rows, channels, int(np.prod(kernel)), out, filtered):
+        return _tile_plans().weight(n, groups, rows, channels, size, out, stride, _offsets(kernel, padding, dilation))
+    if filtered:
         return winograd_plans.weight(n, groups, rows, channels, size, out, padding)
-    if cpu.amx():
-        tile_plans = _tile_plans()
-        if tile_plans.serves_weight(dtype, n, rows, channels, int(np.prod(kernel)), out):
-            return tile_plans.weight(n, groups, rows, channels, size, out, stride,
-                                     _offsets(kernel, padding, dilation))
     return None
 
 
