@@ -97,6 +97,9 @@ def array_kernel(key, arrays, words, writers, level=1):
         for name, writer in zip(names, writers, strict=True):
             task = Task(m, name, arrays, words, len(writers))
             writer(task)
+            if task.streams:
+                # Streaming stores are ordered with later ones only by a fence.
+                task.f.line("fence seq_cst")
             task.f.ret()
         return m.text()
 
@@ -118,7 +121,7 @@ class Task:
         context, self.begin, self.end = f.args
         for k, array in enumerate(arrays):
             setattr(self, array, f.load("ptr", context + 8 * k))
-        self.streaming = False
+        self.streaming = self.streams = False
         first = len(arrays) + phases + 1
         for k, word in enumerate(words):
             value = f.load("i64", context + 8 * (first + k))
@@ -221,11 +224,10 @@ class Task:
                     self.streaming = True
                     loop()
                     self.streaming = False
-                    # Streaming stores are ordered with later ones only by a fence.
-                    f.line("fence seq_cst")
                 with no:
                     loop()
             self.m.metadata.add("!0 = !{i32 1}")
+            self.streams = True
         with f.range(whole, n, step=self.lanes) as i:
             body(i, self.mask(n - i))
 

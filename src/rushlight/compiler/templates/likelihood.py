@@ -88,15 +88,13 @@ def nll(dtype):
             dx, y = t.dx + r * n * t.size, t.y + r * n * t.size
             target = f.load("i64", t.target + r * 8)
             c = _factor(t, r, target)
-            wide = t.splat(c)
+            wide, none = t.splat(c), f.value(0.0, t.vector)
 
             def body(i, mask):
                 e = math.exp_nonpositive(f, t.load(y + i * t.size, mask))
-                t.store(e * wide, dx + i * t.size, mask)
+                one = f.select(t.iota.eq(f.splat(target - i, t.lanes)), wide, none)
+                t.store(f.fma(e, wide, -one), dx + i * t.size, mask)
             t.each(n, body, stream=dx)
-            with f.if_(target.ne(t.ignored)):
-                e = math.exp_nonpositive(f, t.scalar(y + target * t.size))
-                t.store_scalar((e - 1.0) * c, dx + target * t.size)
         rows(t)(row)
     return array_kernel(f"nll gradient rows {dtype}", _NLL_ARRAYS, ("rows", "n", "group", "past", *_NLL_WORDS), write)
 
