@@ -7,8 +7,19 @@ from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _
 
 _FEWEST_ROWS = _LEAST_DEPTH = 64        # fewer don't pay for splitting the columns
 _FEWEST_PIXELS = 128
-_FEWEST_GRADIENTS = 96                  # rows of a gradient, whose columns have to be turned as well
+_FEWEST_GRADIENTS = 96, 128             # rows of a gradient, whose columns have to be turned; beside filtering
+_FEWEST_FILTERED = 600                  # pixels, for which transforming the weights pays
 _PARTIAL = 16 << 20                     # bytes of the sums of bins
+
+
+def quick(shapes, gaps, filtered):
+    """Plans on tiles for all shapes of a map, or None; ``filtered`` says that minimal filtering serves the only one."""
+    if gaps or not all(serves(*shape) for shape in shapes):
+        return None
+    _, n, _, _, _, _, grid, *_ = shapes[0]
+    if filtered and n * int(np.prod(grid)) >= _FEWEST_FILTERED:
+        return squares(*shapes[0])
+    return [entry for shape in shapes for entry in product(*shape)]
 
 
 def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
@@ -75,11 +86,6 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     return found
 
 
-def serves_squares(dtype, n, groups, rows, channels, source, grid, *more):
-    """Whether a product that minimal filtering serves has its products of squares on tiles."""
-    return cpu.amx() and min(rows, channels) >= _FEWEST_ROWS and _tiles() is not None
-
-
 def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
     """[(first image, images, Plan)], as ``winograd_plans.product``."""
     from ...compiler.templates import conv_gather, winograd_tiles
@@ -120,10 +126,10 @@ def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     return found
 
 
-def serves_weight(dtype, n, rows, channels, taps, grid):
-    """Whether the gradient of weights of this shape is made on tiles."""
+def serves_weight(dtype, n, rows, channels, taps, grid, filtered):
+    """Whether the gradient of weights of this shape is made on tiles, even if minimal filtering serves it."""
     length = int(np.prod(grid))
-    if not cpu.amx() or dtype != "float32" or rows < _FEWEST_GRADIENTS or n * length < 8 * _FEWEST_PIXELS:
+    if not cpu.amx() or dtype != "float32" or rows < _FEWEST_GRADIENTS[filtered] or n * length < 8 * _FEWEST_PIXELS:
         return False
     return channels * taps >= _LEAST_DEPTH and min(n, 16) * length * taps <= _MOST_ENTRIES and _tiles() is not None
 
