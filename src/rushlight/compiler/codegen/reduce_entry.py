@@ -56,7 +56,7 @@ ENVIRONMENT = (*entry.ENVIRONMENT, "PyMem_RawMalloc", "PyMem_RawFree", "PyErr_No
 
 # Words of the context.  A dimension's row holds the step of each operand, then that of the index.
 (DESC, RANK, KEPT, REDUCED_RANK, LENGTH, OUTER, COUNT, TILE_COUNT, PARTS, PART_ROWS, GROUP, BY_COLUMNS,
- WORKSPACE, TILE_DIM_SIZE, TILES_PER_ROW, OUTPUTS_TOTAL, GROUPS, CUT, STRETCH) = range(19)  # fmt: skip
+ WORKSPACE, TILE_DIM_SIZE, TILES_PER_ROW, OUTPUTS_TOTAL, GROUPS, CUT, SHORT_ROWS) = range(19)  # fmt: skip
 POINTERS = 24
 SCALARS = POINTERS + MAX_OPERANDS
 WIDTH = MAX_OPERANDS + 1
@@ -278,7 +278,7 @@ def _plan(m):
     together = (desc[1].eq(1) & step_in.eq(desc[first + HEADER]) & (length <= (desc[STATE] >> 32)) & (kept >= 8)
                 & ~inner_kept)
     columns = (inner_kept & ((kept >= 2) | (kept >= length))) | few | together
-    context[STRETCH] = f.select(together, f.value(MOST_ROWS), f.value(ROWS_TOGETHER))
+    context[SHORT_ROWS] = together.cast("zext", "i64")
     context[BY_COLUMNS] = columns.cast("zext", "i64")
     outer = f.var("i64", 1)
     with f.range(1, context[REDUCED_RANK]) as d:
@@ -343,6 +343,7 @@ def _run_groups(m):
     steps = context.at(_step(context, REDUCED_TABLE, f.value(0), 0))
     scalars = context.at(SCALARS)
     row_length, cut = context[REDUCED_TABLE], context[CUT]
+    per_row = context[TILES_PER_ROW]
     most = f.minimum(f.value(STATES_BYTES).udiv(state_size), f.value(TILES_TOGETHER))
 
     with f.range(f.args[1], f.args[2]) as task:
@@ -353,7 +354,11 @@ def _run_groups(m):
         tile = f.var("i64", group * context[GROUP])
         with f.loop() as tiles:
             tiles.break_if(tile.get() >= tile_end)
-            together = f.select(columns, f.minimum(tile_end - tile.get(), most), f.value(1))
+            # Neighbours in a row of outputs; the fewer, the more rows of inputs at a time.
+            in_row = f.minimum(per_row - tile.get().urem(per_row), most)
+            together = f.select(columns, f.minimum(tile_end - tile.get(), in_row), f.value(1))
+            stretch = f.value(TILES_TOGETHER * ROWS_TOGETHER).udiv(together)
+            stretch = f.select(context[SHORT_ROWS].ne(0), f.value(MOST_ROWS), stretch)
             with f.range(together) as t:
                 _tile_pointers(f, context, operands, lanes, columns, tile.get() + t, t,
                                tile_pointers, widths)
@@ -368,7 +373,7 @@ def _run_groups(m):
                         # Rows up to the end of the innermost reduced dimension.
                         inside = row.get().urem(row_length)
                         count = f.minimum(row_length - inside, row_end - row.get())
-                        count = f.minimum(count, f.select(together > 1, context[STRETCH], f.value(MOST_ROWS)))
+                        count = f.minimum(count, f.select(together > 1, stretch, f.value(MOST_ROWS)))
                         with f.range(together) as t:
                             index = _row_pointers(
                                 f, context, operands, row.get().udiv(row_length), inside,

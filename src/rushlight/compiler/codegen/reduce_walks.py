@@ -254,28 +254,29 @@ class Walk:
             valid = iota(f, r) < f.splat((n - whole).cast("trunc", "i32"), r)
             last = width - 1
             with f.range(0, width, step=r) as group:
-                with f.range(0, r, step=4) as four:
-                    runs, places = [], []
-                    for k in range(4):
-                        row = f.minimum(group + four + k, last)
-                        first = None
-                        if self.reducer.uses_first:
-                            first = f.splat(f.load("double", self.pointer + row * 8), r)
-                        runs.append(self.fresh(r, first))
-                        places.append(self.bases[0] + row * self.along[0])
-                    with f.range(0, whole, step=r) as i:
-                        index = position(i)
-                        for run, place in zip(runs, places):
-                            v = self.value([f.load(type_, place + i * size, size)], r)
-                            self.add(run, v, index, None)
-                    with f.if_(whole < n):
-                        index = position(whole)
-                        for run, place in zip(runs, places):
-                            x = self.part(type_, place + whole * size, size, valid, n - whole)
-                            self.add(run, self.value([x], r), index, valid)
-                    for k, run in enumerate(runs):
-                        for slot, b, x in zip(rows, bytes_, run):
-                            f.store(x.get(), slot + (four + k) * (b * r), 8)
+                def begin(k):
+                    row = f.minimum(group + k, last)
+                    first = None
+                    if self.reducer.uses_first:
+                        first = f.splat(f.load("double", self.pointer + row * 8), r)
+                    return self.fresh(r, first), self.bases[0] + row * self.along[0]
+
+                def end(run, place, k):
+                    x = self.part(type_, place + whole * size, size, valid, n - whole)
+                    self.add(run, self.value([x], r), position(whole), valid)
+                    for slot, b, x in zip(rows, bytes_, run):
+                        f.store(x.get(), slot + k * (b * r), 8)
+
+                with f.if_else(whole.eq(0)) as (one, more):
+                    with one, f.range(0, r, step=self.unrolled) as four:
+                        for k in range(self.unrolled):
+                            end(*begin(four + k), four + k)
+                    with more, f.range(r) as k:
+                        # A row at a time, in the order of memory.
+                        run, place = begin(k)
+                        with f.range(0, whole, step=r) as i:
+                            self.add(run, self.value([f.load(type_, place + i * size, size)], r), position(i), None)
+                        end(run, place, k)
                 for slot, b, x in zip(ends, bytes_, tree(f, self.reducer.join, [vector(p, r) for p in parts], rows)):
                     f.store(x, slot + group * b, 8)
             run = [f.var(vector(p, self.lanes), f.load(vector(p, self.lanes), slot, 8)) for p, slot in zip(parts, ends)]
