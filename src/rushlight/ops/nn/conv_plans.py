@@ -232,11 +232,11 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     total = n // unit * pixels.vectors
     # Pixels at a time: turned gradients take at most a third of the second-level cache.
     block = max(2, min(24, total, l2 // 3 // (width * lanes * item)))
-    gathered = max(1, min(panels, 160 // height)) * height
+    gathered = max(1, min(panels, (112 if width > 4 * lanes else 56) // height)) * height
     size = groups * depth * width * item
-    bins = max(1, min(16, -(-total // block), (16 << 20) // max(size, 1)))
+    bins = max(1, min(8, -(-total // block), (16 << 20) // max(size, 1)))
     block = _split(-(-total // bins), block)
-    parts = max(1, min(panels, -(-16 // (bins * groups))))
+    parts = max(1, min(panels, -(-8 // (bins * groups))))
     words = np.array([
         conv_tile.address(type_, height, vectors, False), conv_gather.address(type_, pixels.kind),
         conv_gather.address(type_, 1), *pixels.words(moves), *gs.words(g_moves),
