@@ -168,6 +168,7 @@ def test_bits_do_not_depend_on_threads():
     (16, 70, 194, 2, (9, 8), (2, 3), (1, 1), (1, 1), (1, 1)),
     (3, 33, 97, 1, (390,), (3,), (1,), (1,), (1,)),
     (5, 32, 128, 1, (15, 16), (3, 3), (1, 1), (1, 1), (1, 1)),
+    (6, 60, 130, 1, (7, 7), (3, 3), (1, 1), (1, 1), (1, 1)),
 ])
 def test_gradient_of_weights(n, channels, rows, groups, size, kernel, stride, padding, dilation):
     shape = rows, channels // groups, *kernel

@@ -129,7 +129,7 @@ def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
 def serves_weight(dtype, n, rows, channels, taps, grid, filtered):
     """Whether the gradient of weights of this shape is made on tiles, even if minimal filtering serves it."""
     length = int(np.prod(grid))
-    if not cpu.amx() or dtype != "float32" or rows < _FEWEST_GRADIENTS[filtered] or n * length < 8 * _FEWEST_PIXELS:
+    if not cpu.amx() or dtype != "float32" or rows < _FEWEST_GRADIENTS[filtered] or n * length < 2 * _FEWEST_PIXELS:
         return False
     return channels * taps >= _LEAST_DEPTH and min(n, 16) * length * taps <= _MOST_ENTRIES and _tiles() is not None
 
