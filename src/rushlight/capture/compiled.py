@@ -8,6 +8,7 @@ stay eager. So answers are those of the eager function, always.
 """
 
 import functools
+import gc
 import os
 import sys
 import warnings
@@ -106,6 +107,16 @@ class Compiled:
 
     def _learn(self, key, leaves, tensors, args, kwargs):
         """Run the function and find out what it does; a program is there afterwards, a refusal, or half of one."""
+        # Finalizers of garbage would be taken for the function's doing.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._watch(key, leaves, tensors, args, kwargs)
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _watch(self, key, leaves, tensors, args, kwargs):
         if key not in self.codes:
             with Calls() as calls:
                 result = self.function(*args, **kwargs)

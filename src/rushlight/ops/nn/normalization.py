@@ -367,7 +367,7 @@ def _first(call, *args):
     arrays = []
     for x in args:
         if isinstance(x, Tensor):
-            if type(x._a) is not np.ndarray or x._bits or state.grad and needs_grad(x):
+            if type(x._a) is not np.ndarray or x._bits or watch.listener is not None or state.grad and needs_grad(x):
                 return call(*args)[0]
             x = x._a
         arrays.append(x)
