@@ -8,7 +8,7 @@ FAMILIES = [
     "sorting", "softmax", "norms",
     "matmul", "contraction", "fft", "linalg.solving", "linalg.factoring", "linalg.spectral", "linalg.norms",
     "random",
-    "nn.convolution", "nn.pooling", "nn.normalization", "nn.dropout", "nn.embedding", "nn.losses",
-    "nn.likelihood",
+    "nn.convolution", "nn.pooling", "nn.irregular_pooling", "nn.normalization", "nn.dropout", "nn.embedding",
+    "nn.losses", "nn.likelihood",
     "nn.recurrent", "nn.attention", "nn.rearrange", "nn.resampling", "nn.distance", "nn.ctc",
 ]
