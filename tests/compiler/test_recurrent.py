@@ -103,13 +103,16 @@ def test_gradients_of_gradients(cell, packed, reverse):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_bits_do_not_depend_on_threads(cell):
-    tensors, sizes = operands(cell, 5, 37, 16, 40, torch.float32, packed=True)
+@pytest.mark.parametrize("batch, shared, reverse", [(37, None, False), (5, 1, False), (7, 1, True)])
+def test_bits_do_not_depend_on_threads(cell, batch, shared, reverse, monkeypatch):
+    if shared:
+        monkeypatch.setattr(sequences, "_SHARED", shared)
+    tensors, sizes = operands(cell, 5, batch, 16, 100, torch.float32, packed=True)
     threads, results = torch.get_num_threads(), []
     try:
         for n in (1, 2, 3):
             torch.set_num_threads(n)
-            found = by_layer(cell, tensors, sizes, False)
+            found = by_layer(cell, tensors, sizes, reverse)
             results.append((*found, *gradients(found, tensors)))
     finally:
         torch.set_num_threads(threads)

@@ -13,7 +13,8 @@ recurrent weights. In order of the gates, with s the logistic function and u wha
 Step t has ``sizes[t]`` sequences, at rows ``offsets[t]`` and on of gates, y and extra: all of them for padded
 sequences, ever fewer for packed ones; ``reverse`` runs from the last step, where more and more begin. hn and cn are
 the states each sequence ends with. Sequences don't meet, so tiles of ``tile`` of them run in parallel, each through all
-steps, with the weights packed once for all; bits depend neither on tiles nor on threads. All arrays are in C order.
+steps, with the weights packed once for all. Where there are few (one tile of at most ``FEW``) and ``groups`` isn't 0,
+threads share each step instead, a group of units each. The bits depend on neither. All arrays are in C order.
 """
 
 from functools import cache
@@ -23,7 +24,8 @@ from rushlight.compiler.templates.jobs import DATA, TASK, Job, load, new_module
 
 GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
 ARRAYS = ("y", "hn", "cn", "gates", "extra", "h0", "c0", "w", "b", "sizes", "offsets")
-FIELDS = ("steps", "batch", "h", "reverse", "tile")
+FIELDS = ("steps", "batch", "h", "reverse", "tile", "groups")
+FEW = 8                         # most sequences whose steps threads share
 PARALLEL_FROM = 1 << 15         # multiply-adds
 
 
@@ -38,7 +40,9 @@ class Sequences(Job):
 
     def __init__(self, f, dtype, arrays, fields, context=None):
         super().__init__(f, dtype, arrays, (*fields, "packed"), context)
-        self.packed = f.load("ptr", self.context + 8 * (len(arrays) + len(fields)))
+        end = len(arrays) + len(fields)
+        self.packed, self.shared = (f.load("ptr", self.context + 8 * (end + k)) for k in (0, 2))
+        self.now = f.load("i64", self.context + 8 * (end + 3))
         self.pitch = self.row_bytes(self.h)
         self.strips = (self.h + (self.nr - 1)).udiv(self.nr)
 
@@ -82,6 +86,10 @@ class Sequences(Job):
             unit = first + part * self.lanes
             yield unit, part * self.lanes, self.below(self.h - unit)
 
+    def group(self, begin, end):
+        """The strips of groups [begin, end)."""
+        return (begin * self.strips).udiv(self.groups), (end * self.strips).udiv(self.groups)
+
     def step_of(self, n):
         """The n-th step in the direction of the run."""
         return self.f.select(self.reverse.ne(0), self.steps - 1 - n, n)
@@ -113,7 +121,8 @@ def module_text(cell, dtype):
     m = new_module()
     _pack_task(m, cell, dtype)
     _task(m, cell, dtype)
-    write_entry(m, "rl_recurrent", ARRAYS, FIELDS, cell, dtype)
+    _shared_tasks(m, cell, dtype)
+    write_entry(m, "rl_recurrent", ARRAYS, FIELDS, cell, dtype, _Tile.nbytes, ("begin", "share", "tail"))
     return m.text()
 
 
@@ -130,77 +139,134 @@ def _pack_task(m, cell, dtype):
     f.ret()
 
 
+class _Tile:
+    """Some sequences: their states and what a step does to them."""
+
+    def __init__(self, j, cell, first, base, sums):
+        f = j.f
+        self.j, self.cell, self.gates, self.first, self.base, self.sums = j, cell, GATES[cell], first, base, sums
+        self.rows = f.minimum(j.tile, j.batch - first)
+        self.states, self.row = j.tile * j.pitch, j.h * j.item
+        self.cells = base + self.states * 2
+
+    @staticmethod
+    def nbytes(j, cell):
+        """Of the states."""
+        return j.tile * j.pitch * (3 if cell == "lstm" else 2)
+
+    def begin(self):
+        """States take turns; sequences that begin later find theirs in either."""
+        j, row, at = self.j, self.row, self.first * self.row
+        j.copy_rows(j.h0 + at, row, self.base, j.pitch, self.rows)
+        j.copy_rows(j.h0 + at, row, self.base + self.states, j.pitch, self.rows)
+        if self.cell == "lstm":
+            j.copy_rows(j.c0 + at, row, self.cells, j.pitch, self.rows)
+
+    def step(self, n):
+        """Turn to the n-th step."""
+        j = self.j
+        self.t = j.step_of(n)
+        self.count = j.active(self.t, self.first, self.rows)
+        self.old = self.base + (n & 1) * self.states
+        self.new = self.base + ((n & 1) ^ 1) * self.states
+        self.own, self.y = j.place(j.gates, self.t, self.first, self.gates), j.place(j.y, self.t, self.first)
+        self.extra = j.place(j.extra, self.t, self.first) if self.cell in ("lstm", "gru") else None
+
+    def strips(self, begin, end):
+        """The step for strips of units."""
+        j, f, gates, row = self.j, self.j.f, self.gates, self.row
+        nr, pitch = j.nr, self.gates * j.nr * j.item
+        with f.if_(self.count > 0), f.range(begin, end) as s:
+            j.product(self.count, gates * nr, j.h, self.old, j.pitch, j.item, j.packed + s * (row * (nr * gates)),
+                      nr * j.item, row * nr, self.sums, pitch, 0)
+            with f.range(self.count) as r:
+                for unit, part, mask in j.units(s * nr):
+                    total = [j.load(self.sums + (r * pitch + (q * nr + part) * j.item)) for q in range(gates)]
+                    self.unit(r, unit * j.item, mask, total)
+
+    def unit(self, r, at, mask, total):
+        """A vector of units of sequence r, from the states' part of their gates."""
+        j, f, row = self.j, self.j.f, self.row
+        places = [self.own + (r * (row * self.gates) + row * q + at) for q in range(self.gates)]
+        x = [j.load_part(place, mask) for place in places]
+        state, here = r * j.pitch + at, r * row + at
+        if self.cell == "lstm":
+            u = [a + b for a, b in zip(x, total)]
+            i, forget, o = (j.sigmoid(u[q]) for q in (0, 1, 3))
+            g = j.tanh(u[2])
+            c = f.fma(forget, j.load(self.cells + state), i * g)
+            h, values = o * j.tanh(c), (i, forget, g, o)
+            j.store(c, self.cells + state)
+            j.masked_store(c, self.extra + here, mask)
+        elif self.cell == "gru":
+            reset, z = j.sigmoid(x[0] + total[0]), j.sigmoid(x[1] + total[1])
+            p = total[2] + j.bias(at, mask)
+            n = j.tanh(f.fma(reset, p, x[2]))
+            h, values = f.fma(j.load(self.old + state) - n, z, n), (reset, z, n)
+            j.masked_store(p, self.extra + here, mask)
+        else:
+            u = x[0] + total[0]
+            h, values = j.tanh(u) if self.cell == "tanh" else j.rectified(u), ()
+        for place, value in zip(places, values):
+            j.masked_store(value, place, mask)
+        j.store(h, self.new + state)
+        j.masked_store(h, self.y + here, mask)
+
+    def end(self):
+        """The states of sequences that end with this step."""
+        j, row = self.j, self.row
+        low, high = j.last(self.t, self.first, self.count)
+        to = (self.first + low) * row
+        j.copy_rows(self.y + low * row, row, j.hn + to, row, high - low)
+        if self.cell == "lstm":
+            j.copy_rows(self.extra + low * row, row, j.cn + to, row, high - low)
+
+
 def _task(m, cell, dtype):
     """Tile: some sequences, from their first step to their last."""
     f = m.function("rl_recurrent_task", "void", TASK, "internal", "nounwind")
     j = Sequences(f, dtype, ARRAYS, FIELDS)
-    gates, item, nr, row = GATES[cell], j.item, j.nr, j.h * j.item
-    lstm, gru = cell == "lstm", cell == "gru"
-    states = j.tile * j.pitch
-    block, base = j.scratch(states * (3 if lstm else 2) + j.tile * (gates * nr * item) + 64)
-    cells, sums = base + states * 2, base + states * (3 if lstm else 2)
-    sums_pitch = gates * nr * item
+    states = _Tile.nbytes(j, cell)
+    block, base = j.scratch(states + j.tile * (GATES[cell] * j.nr * j.item) + 64)
     with f.range(f.args[1], f.args[2]) as tile:
-        first = tile * j.tile
-        rows = f.minimum(j.tile, j.batch - first)
-        # States take turns; sequences that begin later find theirs in either.
-        j.copy_rows(j.h0 + first * row, row, base, j.pitch, rows)
-        j.copy_rows(j.h0 + first * row, row, base + states, j.pitch, rows)
-        if lstm:
-            j.copy_rows(j.c0 + first * row, row, cells, j.pitch, rows)
+        some = _Tile(j, cell, tile * j.tile, base, base + states)
+        some.begin()
         with f.range(j.steps) as n:
-            t = j.step_of(n)
-            count = j.active(t, first, rows)
-            old = base + (n & 1) * states
-            new = base + ((n & 1) ^ 1) * states
-            own, y = j.place(j.gates, t, first, gates), j.place(j.y, t, first)
-            extra = j.place(j.extra, t, first) if lstm or gru else None
-            with f.if_(count > 0), f.range(j.strips) as s:
-                j.product(count, gates * nr, j.h, old, j.pitch, item, j.packed + s * (row * (nr * gates)), nr * item,
-                          row * nr, sums, sums_pitch, 0)
-                with f.range(count) as r:
-                    for unit, part, mask in j.units(s * nr):
-                        at = unit * item
-                        mine = [own + (r * (row * gates) + row * q + at) for q in range(gates)]
-                        total = [j.load(sums + (r * sums_pitch + (q * nr + part) * item)) for q in range(gates)]
-                        x = [j.load_part(place, mask) for place in mine]
-                        state = r * j.pitch + at
-                        if lstm:
-                            u = [a + b for a, b in zip(x, total)]
-                            i, forget, o = (j.sigmoid(u[q]) for q in (0, 1, 3))
-                            g = j.tanh(u[2])
-                            c = f.fma(forget, j.load(cells + state), i * g)
-                            h, values = o * j.tanh(c), (i, forget, g, o)
-                            j.store(c, cells + state)
-                            j.masked_store(c, extra + (r * row + at), mask)
-                        elif gru:
-                            reset, z = j.sigmoid(x[0] + total[0]), j.sigmoid(x[1] + total[1])
-                            p = total[2] + j.bias(at, mask)
-                            new_ = j.tanh(f.fma(reset, p, x[2]))
-                            h, values = f.fma(j.load(old + state) - new_, z, new_), (reset, z, new_)
-                            j.masked_store(p, extra + (r * row + at), mask)
-                        else:
-                            u = x[0] + total[0]
-                            h = j.tanh(u) if cell == "tanh" else j.rectified(u)
-                            values = ()
-                        for place, value in zip(mine, values):
-                            j.masked_store(value, place, mask)
-                        j.store(h, new + state)
-                        j.masked_store(h, y + (r * row + at), mask)
-            low, high = j.last(t, first, count)
-            j.copy_rows(y + low * row, row, j.hn + (first + low) * row, row, high - low)
-            if lstm:
-                j.copy_rows(extra + low * row, row, j.cn + (first + low) * row, row, high - low)
+            some.step(n)
+            some.strips(f.value(0), j.strips)
+            some.end()
     f.call("void", "rl_free", block)
     f.ret()
 
 
-def write_entry(m, name, arrays, fields, cell, dtype):
-    """PyObject *name(self, args, n): arrays (or None), then words; packs the weights, then runs the tiles."""
+def _shared_tasks(m, cell, dtype):
+    """The same for all sequences in steps that threads share: ``begin``, then for each step ``share`` and ``tail``."""
+    for name in ("begin", "share", "tail"):
+        f = m.function(f"rl_recurrent_{name}", "void", TASK, "internal", "nounwind")
+        j = Sequences(f, dtype, ARRAYS, FIELDS)
+        sums = f.buffer(FEW * GATES[cell] * j.nr * j.item) if name == "share" else None
+        every = _Tile(j, cell, f.value(0), j.shared, sums)
+        if name == "begin":
+            every.begin()
+        else:
+            every.step(j.now)
+            if name == "tail":
+                every.end()
+            else:
+                every.strips(*j.group(f.args[1], f.args[2]))
+        f.ret()
+
+
+def write_entry(m, name, arrays, fields, cell, dtype, nbytes, shared):
+    """PyObject *name(self, args, n): arrays (or None), then words; packs the weights, then runs the tiles.
+
+    With ``groups`` it calls the ``shared`` functions instead, on memory of ``nbytes(job, cell)``: "begin", then each
+    step's "head", "share" (on the pool, a group of strips a task) and "tail", at last "done".
+    """
     f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     args, none, null = f.args[1], Value(f, "@_Py_NoneStruct", "ptr"), Value(f, "null", "ptr")
     count = len(arrays) + len(fields)
-    context = f.buffer(8 * (count + 2), 8)
+    context = f.buffer(8 * (count + 4), 8)
     for k in range(len(arrays)):
         array, data = f.load("ptr", args + 8 * k), f.var("ptr", null)
         with f.if_(array.ne(none)):
@@ -209,24 +275,48 @@ def write_entry(m, name, arrays, fields, cell, dtype):
     words = f.load("ptr", f.load("ptr", args + 8 * len(arrays)) + DATA)
     for k in range(len(fields)):
         f.store(f.load("i64", words + 8 * k), context + 8 * (len(arrays) + k))
-    f.store(f.value(0), context + 8 * count)
-    f.store(f.value(0), context + 8 * (count + 1))
+    for k in range(4):
+        f.store(f.value(0), context + 8 * (count + k))
     j = Sequences(f, dtype, arrays, fields, context)
-    strips = j.strips * (GATES[cell] * j.nr * j.h * j.item)
-    block = f.call("ptr", "rl_scratch", strips)
+    together = j.groups.ne(0)
+    packed = j.strips * (GATES[cell] * j.nr * j.h * j.item)
+    block = f.call("ptr", "rl_scratch", packed + f.select(together, nbytes(j, cell), f.value(0)))
     with f.if_(block.eq(null)):
         f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.store(f.load("ptr", block), context + 8 * count)
+    place = f.load("ptr", block)
+    f.store(place, context + 8 * count)
+    f.store(place + packed, context + 8 * (count + 2))
     state = f.call("ptr", "PyEval_SaveThread")
     parts = (j.batch + (j.tile - 1)).udiv(j.tile)
     work = j.h * j.h * GATES[cell]
-    for task, tasks, size in ((f"{name}_pack", j.strips, work), (f"{name}_task", parts, work * j.batch * j.steps)):
-        task = Value(f, f"@{task}", "ptr")
+
+    def run(task, tasks, size=None):
+        address = Value(f, f"@{name}_{task}", "ptr")
+        if size is None:
+            f.call("void", "rl_parallel_for", address, context, tasks)
+            return
         with f.if_else(size < PARALLEL_FROM) as (small, large):
             with small:
-                f.call("void", task, context, f.value(0), tasks)
+                f.call("void", address, context, f.value(0), tasks)
             with large:
-                f.call("void", "rl_parallel_for", task, context, tasks)
+                f.call("void", "rl_parallel_for", address, context, tasks)
+
+    def here(task):
+        if task in shared:
+            f.call("void", f"{name}_{task}", context, f.value(0), f.value(0), declare=False)
+
+    run("pack", j.strips, work)
+    with f.if_else(together) as (by_steps, by_tiles):
+        with by_steps:
+            here("begin")
+            with f.range(j.steps) as n:
+                f.store(n, context + 8 * (count + 3))
+                here("head")
+                run("share", j.groups)
+                here("tail")
+            here("done")
+        with by_tiles:
+            run("task", parts, work * j.batch * j.steps)
     f.call("void", "rl_free", block)
     f.call("void", "PyEval_RestoreThread", state)
     with f.if_(f.load("i64", context + 8 * (count + 1)).ne(0)):

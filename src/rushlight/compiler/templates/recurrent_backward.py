@@ -35,7 +35,8 @@ def module_text(cell, dtype):
     m = new_module()
     _pack_task(m, cell, dtype)
     _task(m, cell, dtype)
-    write_entry(m, _NAME, ARRAYS, FIELDS, cell, dtype)
+    _shared_tasks(m, cell, dtype)
+    write_entry(m, _NAME, ARRAYS, FIELDS, cell, dtype, _Tile.nbytes, ("head", "share", "done"))
     return m.text()
 
 
@@ -52,44 +53,87 @@ def _pack_task(m, cell, dtype):
     f.ret()
 
 
+class _Tile:
+    """Some sequences: gradients of their states and what a step does to them."""
+
+    def __init__(self, j, cell, first, base):
+        self.j, self.cell, self.gates, self.first = j, cell, GATES[cell], first
+        self.rows = j.f.minimum(j.tile, j.batch - first)
+        self.row, states = j.h * j.item, j.tile * j.pitch
+        self.dh, self.dc, self.sums = base, base + states, base + states * (2 if cell == "lstm" else 1)
+
+    @staticmethod
+    def nbytes(j, cell):
+        """Of the states' gradients, and those of the gates of a step."""
+        return j.tile * j.pitch * (GATES[cell] + (2 if cell == "lstm" else 1))
+
+    def count_of(self, n):
+        """(n-th step from the last, how many sequences it has)."""
+        t = self.j.step_of(self.j.steps - 1 - n)
+        return t, self.j.active(t, self.first, self.rows)
+
+    def gate_gradients(self, n):
+        """Of the n-th step from the last, for all units."""
+        j, f, first, row = self.j, self.j.f, self.first, self.row
+        t, count = self.count_of(n)
+        begins = n.eq(j.steps - 1)
+        before = f.select(begins, t, f.select(j.reverse.ne(0), t + 1, t - 1))
+        # Sequences that the step before had; the others begin here, from h0 and c0.
+        running = f.select(begins, f.value(0), j.active(before, first, self.rows))
+        low, high = j.last(t, first, count)
+        j.copy_rows(j.ghn + (first + low) * row, row, self.dh + low * j.pitch, j.pitch, high - low)
+        if self.cell == "lstm":
+            j.copy_rows(j.gcn + (first + low) * row, row, self.dc + low * j.pitch, j.pitch, high - low)
+        step = _Step(j, self.cell, t, before, first, running, self.dh, self.dc, self.sums, j.pitch * self.gates)
+        with f.range(j.strips) as s, f.range(count) as r:
+            for unit, _, mask in j.units(s * j.nr):
+                step.unit(r, unit, mask)
+
+    def products(self, n, begin, end):
+        """What the gates of a step give the states before it, for strips of units."""
+        j, f, nr, row = self.j, self.j.f, self.j.nr, self.row
+        _, count = self.count_of(n)
+        with f.if_(count > 0), f.range(begin, end) as s:
+            for q in range(self.gates):
+                j.product(count, f.minimum(j.h - s * nr, f.value(nr)), j.h, self.sums + j.pitch * q,
+                          j.pitch * self.gates, j.item, j.packed + (s * self.gates + q) * (row * nr), nr * j.item, 0,
+                          self.dh + s * (nr * j.item), j.pitch, int(self.cell == "gru" or q > 0))
+
+    def done(self):
+        j, row, at = self.j, self.row, self.first * self.row
+        j.copy_rows(self.dh, j.pitch, j.dh0 + at, row, self.rows)
+        if self.cell == "lstm":
+            j.copy_rows(self.dc, j.pitch, j.dc0 + at, row, self.rows)
+
+
 def _task(m, cell, dtype):
     """Tile: some sequences, from their last step to their first."""
     f = m.function(f"{_NAME}_task", "void", TASK, "internal", "nounwind")
     j = Sequences(f, dtype, ARRAYS, FIELDS)
-    gates, item, nr, row = GATES[cell], j.item, j.nr, j.h * j.item
-    lstm, gru = cell == "lstm", cell == "gru"
-    states, wide = j.tile * j.pitch, j.pitch * gates
-    block, dh = j.scratch(states * (2 if lstm else 1) + j.tile * wide)
-    dc, sums = dh + states, dh + states * (2 if lstm else 1)
+    block, base = j.scratch(_Tile.nbytes(j, cell))
     with f.range(f.args[1], f.args[2]) as tile:
-        first = tile * j.tile
-        rows = f.minimum(j.tile, j.batch - first)
+        some = _Tile(j, cell, tile * j.tile, base)
         with f.range(j.steps) as n:
-            t = j.step_of(j.steps - 1 - n)
-            before = f.select(j.reverse.ne(0), t + 1, t - 1)
-            begins = n.eq(j.steps - 1)
-            before = f.select(begins, t, before)
-            count = j.active(t, first, rows)
-            # Sequences that the step before had; the others begin here, from h0 and c0.
-            running = f.select(begins, f.value(0), j.active(before, first, rows))
-            low, high = j.last(t, first, count)
-            j.copy_rows(j.ghn + (first + low) * row, row, dh + low * j.pitch, j.pitch, high - low)
-            if lstm:
-                j.copy_rows(j.gcn + (first + low) * row, row, dc + low * j.pitch, j.pitch, high - low)
-            step = _Step(j, cell, t, before, first, running, dh, dc, sums, wide)
-            with f.range(j.strips) as s, f.range(count) as r:
-                for unit, _, mask in j.units(s * nr):
-                    step.unit(r, unit, mask)
-            with f.if_(count > 0), f.range(j.strips) as s:
-                for q in range(gates):
-                    j.product(count, f.minimum(j.h - s * nr, f.value(nr)), j.h, sums + j.pitch * q, wide, item,
-                              j.packed + (s * gates + q) * (row * nr), nr * item, 0, dh + s * (nr * item), j.pitch,
-                              int(gru or q > 0))
-        j.copy_rows(dh, j.pitch, j.dh0 + first * row, row, rows)
-        if lstm:
-            j.copy_rows(dc, j.pitch, j.dc0 + first * row, row, rows)
+            some.gate_gradients(n)
+            some.products(n, f.value(0), j.strips)
+        some.done()
     f.call("void", "rl_free", block)
     f.ret()
+
+
+def _shared_tasks(m, cell, dtype):
+    """The same for all sequences in steps that threads share."""
+    for name in ("head", "share", "done"):
+        f = m.function(f"{_NAME}_{name}", "void", TASK, "internal", "nounwind")
+        j = Sequences(f, dtype, ARRAYS, FIELDS)
+        every = _Tile(j, cell, f.value(0), j.shared)
+        if name == "head":
+            every.gate_gradients(j.now)
+        elif name == "share":
+            every.products(j.now, *j.group(f.args[1], f.args[2]))
+        else:
+            every.done()
+        f.ret()
 
 
 class _Step:

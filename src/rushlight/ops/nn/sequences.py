@@ -20,6 +20,7 @@ _NODES = {"lstm": "MkldnnRnnLayerBackward0", "gru": "GruLayerBackward0", "rnn_ta
           "rnn_relu": "RnnReluLayerBackward0"}
 _TILE = 64              # sequences whose states stay in the cache
 _FEWEST = 4             # sequences that another thread is worth
+_SHARED = 1 << 18       # weights from which threads share a step of fewer
 
 _ready = None
 
@@ -44,11 +45,16 @@ def _steps(shape, sizes):
     return n, np.concatenate([n[:0], [0], np.cumsum(n)[:-1]]).astype(np.int64)
 
 
-def _words(steps, batch, h, reverse):
+def _words(cell, steps, batch, h, reverse):
+    """How the work is shared out; the bits don't depend on it."""
     from ...runtime.threadpool import get_num_threads
-    threads = get_num_threads() if batch >= 2 * _FEWEST else 1
+    threads, groups = get_num_threads(), 0
+    if batch < 2 * _FEWEST:
+        # Too few to go apart: threads share each step, where its weights are much to read.
+        groups = threads if threads > 1 and GATES[cell] * h * h >= _SHARED else 0
+        threads = 1
     tiles = threads * -(-batch // (_TILE * threads))
-    return np.array((steps, batch, h, reverse, -(-batch // tiles)), np.int64)
+    return np.array((steps, batch, h, reverse, -(-batch // tiles), groups), np.int64)
 
 
 def _wide(a):
@@ -90,7 +96,7 @@ def _forward(cell, x, h0, c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse):
     cn = np.empty((batch, h), d) if cell == "lstm" else None
     extra = empty((rows, h) if cell in ("lstm", "gru") else (0,), d)
     kernel(short, d.name)(y, hn, cn, gates, extra, h0, c0, w_hh, recurrent_bias, steps, offsets,
-                          _words(len(steps), batch, h, reverse))
+                          _words(cell, len(steps), batch, h, reverse))
     y = y.reshape(*lead, h)
     return y.astype(given, copy=False), hn.astype(given, copy=False), None if cn is None else cn.astype(
         given, copy=False), gates, extra
@@ -108,7 +114,7 @@ def _backward(cell, gy, ghn, gcn, x, h0, c0, w_ih, w_hh, sizes, reverse, y, gate
     dh0 = np.empty((batch, h), d)
     dc0 = np.empty((batch, h), d) if cell == "lstm" else None
     kernel(short, d.name)(dgates, drec, dh0, dc0, gy, ghn, gcn, gates, extra, y, h0, c0, w_hh, steps, offsets,
-                          _words(len(steps), batch, h, reverse))
+                          _words(cell, len(steps), batch, h, reverse))
     drec = dgates if drec is None else drec
     want_x, want_h, want_c, want_ih, want_hh, want_bi, want_bh = needs
     dx = dw_ih = dw_hh = db_ih = db_hh = None
