@@ -30,3 +30,28 @@ def test_every_repetition(dtype):
             out = np.empty(shape, dtype)
             kernel(out, a, b)
             np.testing.assert_array_equal(out, np.broadcast_to(a - b * a, shape))
+
+
+def test_threads_and_odd_groups():
+    """Groups of planes that end within a tile, steps of all kinds, the same bits with one and two threads."""
+    import rushlight as torch
+
+    x = s.input(0)
+    kernel = pointwise_kernel(x * s.input(1), ["float32"] * 2, [], ["float32"], "float32")
+    rng = np.random.default_rng(0)
+    threads = torch.get_num_threads()
+    try:
+        for shape in ((2, 1031, 3, 3), (1031, 7, 2), (5, 4, 113, 3, 5), (3, 3, 3, 3, 3, 3, 3, 3)):
+            a = rng.standard_normal(shape).astype("f4")
+            for drop in range(len(shape)):
+                b = rng.standard_normal([1 if i == drop else n for i, n in enumerate(shape)]).astype("f4")
+                results = []
+                for count in (1, 2):
+                    torch.set_num_threads(count)
+                    out = np.full(shape, np.nan, "f4")
+                    kernel(out, a[::-1], b)
+                    results.append(out)
+                np.testing.assert_array_equal(results[0], a[::-1] * b)
+                np.testing.assert_array_equal(results[1], results[0])
+    finally:
+        torch.set_num_threads(threads)

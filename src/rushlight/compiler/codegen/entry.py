@@ -35,7 +35,7 @@ ENVIRONMENT = (
 )  # fmt: skip
 
 # Words of the call context.
-(DESC, RANK, ROWS, ROW_LENGTH, CHUNKS, TILE_ROWS, TILES, WORK_FLAGS, TOTAL, BLOCK) = range(10)
+(DESC, RANK, ROWS, ROW_LENGTH, CHUNKS, TILE_ROWS, TILES, WORK_FLAGS, TOTAL, BLOCK, GROUP) = range(11)
 POINTERS = 16
 SCALARS = POINTERS + MAX_OPERANDS
 SHAPE = SCALARS + MAX_SCALARS
@@ -408,36 +408,46 @@ def _pack(m):
 
 
 def _run_short_rows(m):
-    """void rl_run_short_rows(context, begin, end): tiles of many short rows as one long row."""
+    """void rl_run_short_rows(context, begin, end): tiles of many short rows as one long row.
+
+    A tile is a block of rows of the second dimension, or, where that is short, too, all of it for a group of the third.
+    """
     f = m.function(
         "rl_run_short_rows", "void", [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
     )
     context = _Words(f, f.args[0])
     desc = _Words(f, context.pointer_at(DESC))
     operands, rank = desc[7], context[RANK]
-    length, rows, block, chunks = (
-        context[SHAPE], context[SHAPE + 1], context[BLOCK], context[CHUNKS]
+    length, rows, block, chunks, group = (
+        context[SHAPE], context[SHAPE + 1], context[BLOCK], context[CHUNKS], context[GROUP]
     )
+    grouped = group > 0
+    plane = length * rows
     pointers = _Words(f, f.buffer(8 * PACKED_OPERANDS))
     packed = _Words(f, f.buffer(8 * PACKED_OPERANDS))
     buffers = f.buffer((8 * PACKED_ELEMENTS + 64) * PACKED_OPERANDS)
     with f.range(operands) as j:
         packed[j] = 0
     with f.range(f.args[1], f.args[2]) as tile:
-        first = tile.urem(chunks) * block
+        chunk = tile.urem(chunks)
+        first = f.select(grouped, f.value(0), chunk * block)
         count = f.minimum(rows - first, block)
+        member = f.select(grouped, chunk * group, f.value(0))
+        members = f.select(grouped, f.minimum(context[SHAPE + 2] - member, group), f.value(1))
         with f.range(operands) as j:
             here = f.var("ptr", context.pointer_at(j + POINTERS))
             left = f.var("i64", tile.udiv(chunks))
-            with f.range(2, rank) as d:
+            with f.range(f.select(grouped, f.value(3), f.value(2)), rank) as d:
                 size = context[d + SHAPE]
                 step = context[d * operands + j + STEPS]
                 here.set(here.get() + left.get().urem(size) * step)
                 left.set(left.get().udiv(size))
             size, step = desc[j + HEADER], context[j + STEPS]
             row_step = context[operands + j + STEPS]
-            source = here.get() + first * row_step
-            with f.if_else(step.eq(size) & row_step.eq(size * length)) as (runs_on, other):
+            member_step = f.select(grouped, context[operands * 2 + j + STEPS], size * plane)
+            source = here.get() + (first * row_step + f.select(grouped, member * member_step, f.value(0)))
+            dense = step.eq(size) & row_step.eq(size * length) & member_step.eq(size * plane)
+            with f.if_else(dense) as (runs_on, other):
                 with runs_on:
                     f.store(source, pointers.at(j))
                 with other:
@@ -445,13 +455,16 @@ def _run_short_rows(m):
                     f.store(place, pointers.at(j))
                     # The same row again and again needs to be written only once.
                     key = f.emit("i64", f"ptrtoint ptr {source.name} to i64")
-                    known = row_step.eq(0) & packed[j].eq(key)
-                    with f.if_(~known):
-                        fill = f.select(row_step.eq(0), block, count)
-                        f.call("void", "rl_pack", place, source, size, step, length, row_step, fill)
+                    same = row_step.eq(0) & (~grouped | member_step.eq(0))
+                    with f.if_(~(same & packed[j].eq(key))):
+                        fill = f.select(same, block, count)
+                        written = f.select(same & grouped, group, members)
+                        with f.range(written) as g:
+                            f.call("void", "rl_pack", place + g * plane * size, source + g * member_step, size, step,
+                                   length, row_step, fill)
                         packed[j] = key
         f.call("void", desc.pointer_at(3), pointers.pointer, desc.at(HEADER), context.at(SCALARS),
-               count * length, f.value(0))
+               members * count * length, f.value(0))
     f.ret()
 
 
@@ -488,6 +501,20 @@ def _execute(m):
             chunks = (context[SHAPE + 1] + block - 1).udiv(block)
             context[CHUNKS] = chunks
             context[TILES] = context[ROWS] * chunks
+            context[GROUP] = 0
+            several = f.value(PACKED_ELEMENTS).udiv(long_row)
+            with f.if_((context[RANK] > 2) & (several > 1)):
+                runs_on = f.var("i1", True)
+                with f.range(desc[0]) as j:
+                    next_plane = context[desc[7] * 2 + j + STEPS]
+                    runs_on.set(runs_on.get() & next_plane.eq(desc[j + HEADER] * long_row))
+                with f.if_(runs_on.get()):
+                    planes = context[SHAPE + 2]
+                    group = f.minimum(several, planes)
+                    groups = (planes + group - 1).udiv(group)
+                    context[GROUP] = group
+                    context[CHUNKS] = groups
+                    context[TILES] = context[ROWS].udiv(planes) * groups
         with normal:
             rows = total.udiv(length)
             context[ROWS] = rows
