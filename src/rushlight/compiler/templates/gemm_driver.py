@@ -606,7 +606,7 @@ class Driver:
         )
         with f.if_(merges):
             job.set(m=job.m * job.batch, batch=1)
-        job.set(serial=0, matrix=0)
+        job.set(serial=0, matrix=0, parts=0)
         count = job.batch * job.outer
         with f.if_(count.eq(1)):
             f.ret(f.call("i32", "product", job.pointer))

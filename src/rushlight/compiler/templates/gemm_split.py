@@ -32,7 +32,8 @@ def wanted(driver, f, job):
     shape = driver.shape
     m, n, k = job.m, job.n, job.k
     tiles = (m + (shape.mr - 1)).udiv(shape.mr) * (n + (shape.nr - 1)).udiv(shape.nr)
-    return (k >= LEAST_K) & (m * n <= MOST_BYTES // shape.item) & (tiles <= 64)
+    # A part is not split again.
+    return job.parts.ne(-1) & (k >= LEAST_K) & (m * n <= MOST_BYTES // shape.item) & (tiles <= 64)
 
 
 def _split(driver, job_class):
@@ -41,10 +42,12 @@ def _split(driver, job_class):
     job = job_class(f, f.args[0])
     m, n, k = job.m, job.n, job.k
     part = ((k + (PARTS - 1)).udiv(PARTS) + 63) & -64
-    part = f.select(part < LEAST_PART, f.value(LEAST_PART), part)
+    # Few sums are bound by memory: longer parts.
+    least = f.select(m * n <= 16, f.value(16 * LEAST_PART), f.value(LEAST_PART))
+    part = f.select(part < least, least, part)
     parts = (k + part - 1).udiv(part)
     chunk = f.value(CHUNK_BYTES).udiv((m + n) * item) & -64
-    chunk = f.select(chunk < block, f.value(block), chunk)
+    chunk = f.select(chunk < block, f.value(block), f.select(m * n <= 16, part, chunk))
     job.set(chunk=chunk)
     _run(driver, f, job, "split_task", part, parts, parts)
 
@@ -105,7 +108,7 @@ def _split_task(driver, job_class, task, size, copy):
             f.store(job.partial + t * m * n * item, own._at("c"))
             f.store(f.select(p > first, own.c, Value(f, "null", "ptr")), own._at("d"))
             own.set(k=f.minimum(chunk, last - p), c_row=n * item, d_row=n * item, alpha=one, factor=one, bias=0,
-                    row_bias=0, finish=0, serial=1)
+                    row_bias=0, finish=0, serial=1, parts=-1)
             failed = f.call("i32", "product", mine)
             with f.if_(failed.ne(0)):
                 job.set(serial=-1)
