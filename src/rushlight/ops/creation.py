@@ -92,6 +92,10 @@ def filled(a, value):
 
 def number_for(d, value):
     """The Python number `value` as an element of dtype `d`; RuntimeError where it doesn't fit."""
+    kind = type(value)
+    if (kind is float or kind is int) and d.category == dtypes.FLOAT and d.np.itemsize > 1 and \
+            -65504 <= value <= 65504:
+        return float(value)
     if isinstance(value, Tensor):
         value = value.item()
     elif isinstance(value, np.generic):
@@ -152,6 +156,20 @@ def _by_shape(name, value, doc):
 
     def factory(*args, size=None, out=None, dtype=None, layout=None, device=None, pin_memory=False,
                 requires_grad=False):
+        if dtype is None and args and size is None and out is None and device is None and layout is None and not \
+                pin_memory and not requires_grad and devices.usable(None) is devices.CPU:
+            n = 1
+            for s in args:
+                if type(s) is not int or s < 0:
+                    break
+                n *= s
+            else:
+                if n <= _FEW:
+                    if not value:
+                        return wrap(np.zeros(args, dtypes.default.float.np))
+                    a = np.empty(args, dtypes.default.float.np)
+                    a.fill(value)
+                    return wrap(a)
         if size is not None:
             args = (size,)
         return make(args, out, dtype, layout, device, pin_memory, requires_grad)
@@ -159,6 +177,9 @@ def _by_shape(name, value, doc):
     factory.__name__ = factory.__qualname__ = name
     factory.__doc__ = doc
     return public(name, method=False)(factory)
+
+
+_FEW = 1024                 # elements for which NumPy makes and fills an array in one call
 
 
 def _into(out, shape, value, dtype):

@@ -414,6 +414,19 @@ def _positions_only(a, index):
     return out
 
 
+def _tensors_only(a, index):
+    """The index tensors of an index that has no view part and needs no preparation, else None."""
+    if type(index) is Tensor:
+        k = index._a.ndim
+        if index.dtype is dtypes.int64:
+            return [index] if k and a.ndim else None
+        if k and index.dtype is dtypes.bool_ and type(index._a) is _ndarray and index._a.shape == a.shape[:k]:
+            return [index]
+    elif type(index) is tuple:
+        return _positions_only(a, index)
+    return None
+
+
 def getitem(self, index):
     """``self[index]``."""
     a = self._a
@@ -434,18 +447,9 @@ def getitem(self, index):
                     v = None
                 if v is not None and v.size:
                     return window_on(self, v, self._offset + at // a.itemsize)
-    if t is Tensor:
-        if index.dtype is dtypes.int64:
-            if index._a.ndim and a.ndim:
-                return _index(self, [index])
-        elif index.dtype is dtypes.bool_ and type(index._a) is _ndarray:
-            k = index._a.ndim
-            if k and index._a.shape == a.shape[:k]:
-                return _index(self, [index])
-    elif t is tuple:
-        ts = _positions_only(a, index)
-        if ts is not None:
-            return _index(self, ts)
+    ts = _tensors_only(a, index)
+    if ts is not None:
+        return _index(self, ts)
     v, indices = resolve(self, index)
     if indices is not None:
         return _index(v, index_tensors(v, indices))
@@ -479,7 +483,9 @@ def setitem(self, index, value):
             a[index] = number
             self._storage.version += 1
             return
-    v, indices = resolve(self, index)
+    v, indices = self, _tensors_only(self._a, index)
+    if indices is None:
+        v, indices = resolve(self, index)
     if indices is None:
         if value is None:
             v.fill_(number)

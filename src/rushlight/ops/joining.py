@@ -49,7 +49,11 @@ def _cat(arrays, dim):
     first = arrays[0]
     if first.ndim < 4 and first.size and first.nbytes * len(arrays) < 65536:
         # Few bytes: NumPy's own check of shapes and types is the shortest way.
-        if all(a.dtype == first.dtype and a.ndim == first.ndim for a in arrays):
+        d, n = first.dtype, first.ndim
+        for a in arrays:
+            if a.dtype is not d and a.dtype != d or a.ndim != n:
+                break
+        else:
             return np.concatenate(arrays, dim)
     parts = [a for a in arrays if a.shape != (0,)]
     d = _result_dtype(arrays)
@@ -120,6 +124,15 @@ def _list_of(tensors, name):
 @public(method=False, out=True)
 def cat(tensors, dim=0, *, axis=None):
     """The tensors joined along an existing dimension; other sizes must agree."""
+    if (type(tensors) is list or type(tensors) is tuple) and tensors and axis is None and type(tensors[0]) is Tensor:
+        shape = tensors[0]._a.shape
+        n = len(shape)
+        if n and type(dim) is int and -n <= dim < n:
+            for t in tensors:
+                if type(t) is not Tensor or t._a.shape != shape:
+                    break
+            else:
+                return _cat(tensors, dim + n if dim < 0 else dim)
     if axis is not None:
         dim = axis
     tensors = _list_of(tensors, "cat")

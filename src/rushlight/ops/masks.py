@@ -78,7 +78,8 @@ def masked_fill(input, mask, value):
     """A copy with `value` where `mask` is True."""
     _mask(mask)
     value = _fill_value(input, value)
-    broadcast_shapes(input._a.shape, mask._a.shape)
+    if input._a.shape != mask._a.shape:
+        broadcast_shapes(input._a.shape, mask._a.shape)
     if isinstance(value, Tensor):
         return _masked_fill_tensor(input, mask, value)
     return _masked_fill(input, mask, value)

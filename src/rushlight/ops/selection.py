@@ -80,6 +80,9 @@ def fill(out, a, mask, value):
     if out.nbytes < _SMALL:
         if out is not a:
             out[...] = a
+        if type(value) is float and out.dtype.kind == "f":
+            np.copyto(out, value, "same_kind", mask)
+            return
         with np.errstate(all="ignore"):
             np.copyto(out, value, where=mask, casting="unsafe")
         return
