@@ -389,7 +389,11 @@ def runs(x, order=None, details=True):
     starts, inverse = (empty((n,), I64), empty((n,), I64)) if details else (None, None)
     m = _made("distinct", "runs", name)(values, starts, inverse, x, order, n)
     counts = np.diff(starts[:m], append=n) if details else None
-    return values[:m].copy(), inverse, counts
+    if m < n:
+        found = empty((m,), x.dtype)
+        copy_array(found, values[:m])
+        values = found
+    return values, inverse, counts
 
 
 def _distinct(a, details):

@@ -1,8 +1,10 @@
 """Variance, deviation, covariance; quantiles, histograms and counts."""
 
+from functools import cache
+
 import numpy as np
 
-from ..dtypes import FLOAT, scalar_name
+from ..dtypes import FLOAT, from_np, scalar_name
 from ..record import NONDIFF, Joint
 from ..runtime.allocator import empty
 from .dispatch import primitive
@@ -308,16 +310,20 @@ publish("nanquantile", nanquantile)
 _COUNTS = NONDIFF("counts")
 
 
+def _counts(x, bins):
+    """How often each of 0 ... bins - 1 occurs in a dense int64 array."""
+    from ..compiler.templates.distinct import counts_kernel
+    counts = empty((bins,), I64)
+    counts.fill(0)
+    counts_kernel()(counts, x, x.size, bins)
+    return counts
+
+
 @primitive("bincount(Tensor self, Tensor? weights, int minlength) -> Tensor", vjp=_COUNTS)
 def _bincount(a, weights, minlength):
     if weights is None and a.size and compiled():
-        from ..compiler.templates.distinct import counts_kernel
         x = np.ascontiguousarray(a, I64)
-        bins = max(int(reduce(kernel("max", I64, I64), x, None, False, I64)) + 1, minlength)
-        counts = empty((bins,), I64)
-        counts.fill(0)
-        counts_kernel()(counts, x, x.size, bins)
-        return counts
+        return _counts(x, max(int(reduce(kernel("max", I64, I64), x, None, False, I64)) + 1, minlength))
     if weights is None:
         return np.bincount(a, None, minlength).astype(I64, copy=False)
     r = np.bincount(a, wide(weights).astype(F64), minlength)
@@ -342,6 +348,18 @@ def bincount(input, weights=None, minlength=0):
 publish("bincount", bincount, out=False)
 
 
+@cache
+def _bin_kernel(name):
+    """The kernel (positions, x, low, bins, width, high): which of the equal parts holds x, ``bins`` for none."""
+    from ..compiler import pointwise_kernel
+    from ..compiler import scalar as s
+    from ..compiler.expr import input_
+    x, (low, bins, width, high) = input_(0), [s.scalar(i) for i in range(4)]
+    at = s.minimum(s.trunc((x - low) * bins / width), bins - 1)
+    inside = s.logical_and(s.ge(x, low), s.le(x, high))
+    return pointwise_kernel((s.where(inside, at, bins),), [name], ["float64"] * 4, ["int64"], name).call
+
+
 @primitive("histc(Tensor self, int bins, Scalar min, Scalar max) -> Tensor", vjp=_COUNTS)
 def _histc(a, bins, low, high):
     x = wide(a).reshape(-1)
@@ -352,6 +370,11 @@ def _histc(a, bins, low, high):
             low, high = low - 1, high + 1
     if not (np.isfinite(low) and np.isfinite(high)):
         raise RuntimeError(f"range of [{low}, {high}] is not finite")
+    if compiled() and a.dtype in (F32, F64) and bins < 1 << 20:
+        at = empty(x.shape, I64)
+        _bin_kernel(from_np(a.dtype).name)(at, x, float(low), float(bins), float(high - low), float(high))
+        # What lies outside is counted in a part of its own.
+        return _counts(at, bins + 1)[:bins].astype(a.dtype)
     x = x[(x >= low) & (x <= high)]
     at = ((x - low) * bins / (high - low)).astype(I64)
     return np.bincount(np.minimum(at, bins - 1), None, bins).astype(a.dtype)
