@@ -37,14 +37,15 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     if not (query.dtype is key.dtype is value.dtype):
         raise RuntimeError("Expected query, key, and value to have the same dtype, but got query.dtype: "
                            f"{query.dtype} key.dtype: {key.dtype} and value.dtype: {value.dtype} instead.")
-    if query.dim() < 2 or key.dim() < 2 or value.dim() < 2:
+    dims = len(query._a.shape)
+    if dims < 2 or key.dim() < 2 or value.dim() < 2:
         raise RuntimeError("Expected query, key, and value to all be  at least 2 dimensional, but got "
                            f"query.dim: {query.dim()}, key.dim: {key.dim()} and value.dim: "
                            f"{value.dim()} instead.")
     if attn_mask is not None and attn_mask.dtype not in (dtypes.bool_, dtypes.float32, query.dtype):
         raise RuntimeError("Expected attn_mask dtype to be bool or float or to match query dtype, but got "
                            f"attn_mask.dtype: {attn_mask.dtype} and  query.dtype: {query.dtype} instead.")
-    scale = 1 / math.sqrt(query.shape[-1] or 1) if scale is None else float(scale)
+    scale = 1 / math.sqrt(query._a.shape[-1] or 1) if scale is None else float(scale)
     dropout_p = float(dropout_p)
     operands = _operands(query, key, value, attn_mask, enable_gqa)
     if operands is None or not 0 <= dropout_p < 1:
@@ -52,10 +53,9 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     kept = None
     if dropout_p:
         # As dropout of the weights would draw it.
-        shape = (*operands[0].shape[:3], operands[1].shape[2])
+        shape = (*operands[0]._a.shape[:3], operands[1]._a.shape[2])
         kept = function("empty")(shape, dtype=dtypes.bool_).bernoulli_(1 - dropout_p)
     out = _attention(*operands, kept, dropout_p, bool(is_causal), scale)[0]
-    dims = query.dim()
     if dims == 4:
         return out
     if dims < 4:
@@ -82,10 +82,12 @@ def _operands(query, key, value, mask, grouped):
     """The kernels' operands, (query, key, value, mask) in four dimensions, or None where the formula serves."""
     if not _compiled(query.dtype.name):
         return None
+    qs, ks, vs = query._a.shape, key._a.shape, value._a.shape
+    dims = len(qs)
+    if mask is None and dims == 4 and qs == ks == vs and 0 not in qs:
+        return query, key, value, None
     if mask is not None and needs_grad(mask) and state.grad:
         return None
-    qs, ks, vs = query.shape, key.shape, value.shape
-    dims = len(qs)
     if len(ks) != dims or len(vs) != dims or ks[-2] != vs[-2] or qs[-1] != ks[-1]:
         return None
     for shape in (qs, ks, vs):
