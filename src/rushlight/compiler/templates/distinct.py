@@ -20,7 +20,7 @@ from rushlight.compiler.templates.keys import TASK, Job, parallel, scratch
 
 _RUNS = ("values", "starts", "inverse", "x", "order")
 _COUNTS = ("counts", "x", "n", "bins", "work", "failed")
-_PARTS = 4
+_PARTS, _TOGETHER = 4, 8
 _PARALLEL_FROM = 1 << 15
 
 
@@ -51,21 +51,33 @@ def _runs_text(dtype):
                        ("rl_ordered", ("starts", "inverse", "order"))):
         f = m.function(name, "i64", params, "internal", "nounwind")
         values, starts, inverse, x, order, n = f.args
-        run = f.var("i64", -1)
-        before = f.var(type_, f.load(type_, x, size))
-        with f.range(n) as i:
-            value = f.load(type_, x + i * size, size)
-            new = value.ne(before.get()) | i.eq(0)
-            before.set(value)
-            # Written where the next run would begin, counted if it does: no branch to guess.
-            place = run.get() + 1
-            f.store(value, values + place * size, size)
+        run, i = f.var("i64", 0), f.var("i64", 1)
+
+        def note(at, value, now):
+            """Element ``at``, which begins run ``now`` or, if it belongs to the one before, is overwritten."""
+            f.store(value, values + now * size, size)
             if some:
-                f.store(i, starts + place * 8, 8)
-            run.set(run.get() + new.cast("zext", "i64"))
+                f.store(at, starts + now * 8, 8)
+
+        def belongs(at, now):
             if "inverse" in some:
-                place = f.load("i64", order + i * 8, 8) if "order" in some else i
-                f.store(run.get(), inverse + place * 8, 8)
+                place = f.load("i64", order + at * 8, 8) if "order" in some else at
+                f.store(now, inverse + place * 8, 8)
+
+        note(f.value(0), f.load(type_, x, size), f.value(0))
+        belongs(f.value(0), f.value(0))
+        for together in (_TOGETHER, 1):
+            with f.loop() as loop:
+                first = i.get()
+                loop.break_if(first + together > n)
+                elements = [f.load(type_, x + (first + k) * size, size) for k in range(-1, together)]
+                now = run.get()
+                for k in range(together):
+                    note(first + k, elements[k + 1], now + 1)
+                    now = now + elements[k + 1].ne(elements[k]).cast("zext", "i64")
+                    belongs(first + k, now)
+                run.set(now)
+                i.set(first + together)
         f.ret(run.get() + 1)
     f = m.function("rl_runs", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
     none, null = Value(f, "@_Py_NoneStruct", "ptr"), Value(f, "null", "ptr")
