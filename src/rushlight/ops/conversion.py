@@ -60,7 +60,8 @@ def clone(input, *, memory_format=None):
            vjp={"self": lambda g, self_dtype:
                 (g.real if g.dtype.is_complex and not self_dtype.is_complex else g).to(self_dtype)})
 def _to_copy(a, dtype, device, memory_format):
-    out = _dense(a, dtype.np, memory_format)
+    plain = a.flags.c_contiguous and (memory_format is None or memory_format is devices.preserve_format)
+    out = alloc(a.shape, dtype.np) if plain else _dense(a, dtype.np, memory_format)
     copy_array(out, a)
     return out
 

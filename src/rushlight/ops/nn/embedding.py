@@ -2,8 +2,11 @@
 
 import numpy as np
 
+from ...compiler import available
+from ...dtypes import float32, float64
 from ...record import NONDIFF
 from ...runtime.allocator import empty
+from ...tensor.tensor import wrap
 from .. import walks
 from ..dispatch import primitive
 from ..gather import summed_slices
@@ -157,12 +160,62 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
         _check_range(flat, weight.shape[0])
         _renorm(weight, flat, max_norm, norm_type)
     bounds = np.append(starts, flat.numel())
+    if mode != "max" and available() and weight.dtype in (float32, float64) and not (
+            flat.is_meta or weight.is_meta) and (np.diff(bounds) >= 0).all() and (
+            per_sample_weights is None or per_sample_weights.dtype is weight.dtype):
+        return _embedding_bag(weight, flat, wrap(bounds), per_sample_weights, pad, mode == "mean",
+                              bool(scale_grad_by_freq))
     bag = np.repeat(np.arange(starts.size), np.diff(bounds)).astype(np.int64)
     return _bags(flat, weight, bag, starts.size, mode, per_sample_weights, pad, bool(scale_grad_by_freq))
 
 
+# ---------------------------------------------------------------- sums of bags in one pass
+
+def _bag_of_each(bounds):
+    """The bag of each position, and the number of positions in each bag."""
+    counts = np.diff(bounds)
+    return np.repeat(np.arange(counts.size), counts), counts
+
+
+def _bag_shares(g, indices, bounds, pad, mean):
+    """The gradient of each row that was added, before its weight."""
+    bag, _ = _bag_of_each(bounds._a)
+    keep = indices._a != pad
+    rows = g.index_select(0, wrap(bag))
+    scale = keep.astype(g._a.dtype)
+    if mean:
+        n = np.bincount(bag[keep], minlength=bounds._a.size - 1)
+        scale /= np.maximum(n, 1)[bag].astype(scale.dtype)
+    return rows if not mean and keep.all() else rows * wrap(scale).unsqueeze(-1)
+
+
+def _bag_weight_gradient(g, weight_shape, indices, bounds, per_sample, padding_idx, mean, scale):
+    rows = _bag_shares(g, indices, bounds, padding_idx, mean)
+    if per_sample is not None:
+        rows = rows * per_sample.unsqueeze(-1)
+    return _embedding_grad(rows, indices, weight_shape[0], padding_idx, scale)
+
+
+@primitive("_embedding_bag(Tensor weight, Tensor indices, Tensor bounds, Tensor? per_sample, int padding_idx, "
+           "bool mean, bool scale) -> Tensor", node="EmbeddingBagBackward0",
+           vjp={"weight": _bag_weight_gradient,
+                "per_sample": lambda g, weight, indices, bounds, padding_idx, mean:
+                (_bag_shares(g, indices, bounds, padding_idx, mean) * _embedding(weight, indices, -1, False)).sum(-1)})
+def _embedding_bag(w, indices, bounds, per_sample, padding_idx, mean, scale):
+    """Sums or means of bags of rows of float32 or float64."""
+    from ...compiler.templates.bags import kernel
+    table = np.ascontiguousarray(w)
+    scaled = per_sample is not None
+    out = empty((bounds.size - 1, w.shape[1]), w.dtype)
+    factors = np.ascontiguousarray(per_sample) if scaled else out
+    index = np.ascontiguousarray(walks.positions(indices))
+    if kernel("float" if w.itemsize == 4 else "double")(
+            out, table, index, bounds, factors, w.shape[0], w.shape[1], bounds.size - 1, padding_idx, mean, scaled):
+        raise IndexError("index out of range in self")
+    return out
+
+
 def _bags(flat, weight, bag, n, mode, per_sample_weights, pad, scale):
-    from ...tensor.tensor import wrap
     rows = _embedding(weight, flat, pad, scale)
     keep = flat._a != pad if pad >= 0 else np.ones(flat.numel(), bool)
     index = wrap(bag)
