@@ -100,6 +100,33 @@ def test_hooks_between_see_the_gradient():
     assert (x.grad - other.grad).abs().max() < 1e-15
 
 
+def test_a_pass_that_failed_leaves_nothing_behind():
+    class Fails(torch.autograd.Function):
+        fails = True
+
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            if Fails.fails:
+                raise ValueError("once")
+            return g
+    rng = np.random.default_rng(4)
+    x = torch.tensor(rng.standard_normal((6, 5)), requires_grad=True)
+    loss = F.cross_entropy(x, torch.tensor(rng.integers(0, 5, 6)))
+    total = loss + Fails.apply(x).sum()
+    with pytest.raises(ValueError, match="once"):
+        total.backward(retain_graph=True)
+    Fails.fails, x.grad = False, None
+    between = loss.grad_fn.next_functions[0][0]
+    between.register_prehook(lambda grads: None)
+    total.backward()
+    want = torch.softmax(x.detach(), 1) / 6 + 1
+    assert ((x.grad - want).abs() > 1e-12).sum() == 6         # but for the targets
+
+
 def test_freed_graph_is_told():
     _, loss = graph()
     loss.backward()

@@ -155,10 +155,11 @@ class NllNode(RecordNode):
     fused = False
 
     def apply(self, grads):
-        if self.fused and grads[0] is not None and self.saved is not None and not state.grad and \
-                state.backward is None and not state.anomaly:
+        if self.fused:
             below = self.edges[0][0]
-            if below.ext is None and below.saved is not None:
+            below.done = None           # what a pass that failed may have left
+            if grads[0] is not None and self.saved is not None and below.saved is not None and below.ext is None and \
+                    not state.grad and state.backward is None and not state.anomaly:
                 g = self._through(below, grads[0])
                 if g is not None:
                     below.done = g
