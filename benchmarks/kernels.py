@@ -5,11 +5,11 @@
 Needs PyTorch in the same environment. Two processes, one a framework, take turns on the same work with the same data
 on two threads; each entry runs in a fresh child of each, so that no entry finds the heap as another left it. A turn
 is a few windows of about 0.1 s; windows in which other processes took part of the machine are dropped if others are
-left; a turn's figure is its fastest batch of calls, since noise only adds time. The ratio (above 1: Rushlight is
-faster) is the median over rounds of PyTorch's figure / Rushlight's in the same round. Results of the first call are
-compared. The last column is the time that the machine's limits (``benchmarks/roofline.py``, measured in the same run)
-allow, as a share of Rushlight's time: for arithmetic against the rate of multiply-adds, for memory against the
-bandwidth at that size.
+left. A framework's figure is its fastest batch of calls in all turns, since noise only adds time; the ratio (above 1:
+Rushlight is faster) is that of the figures. Entries that were disturbed most of the time are marked with ~. Results
+of the first call are compared. The last column is the time that the machine's limits (``benchmarks/roofline.py``,
+measured in the same run) allow, as a share of Rushlight's time: for arithmetic against the rate of multiply-adds, for
+memory against the bandwidth at that size.
 """
 
 import argparse
@@ -291,7 +291,7 @@ def measure(case, pair, options, seconds):
                 figures[k].append(found["seconds"])
                 quiet += found["quiet"]
         row["torch_s"], row["rushlight_s"] = (min(f) for f in figures)
-        row["ratio"] = statistics.median(a / b for a, b in zip(*figures))
+        row["ratio"] = row["torch_s"] / row["rushlight_s"]
         row["disturbed"] = 1 - quiet / (2 * len(figures[0]) * options.windows)
     except Failed as error:
         row["error"] = str(error)
