@@ -25,6 +25,7 @@ _STORE_PARAMS = (("ptr", "c"), ("i64", "crs"), ("i64", "n"), ("ptr", "d"), ("i64
                  ("ptr", "rbias"), ("i64", "rstep"))
 
 PREFETCH_ROWS = 8
+CHAIN = 192                     # the most terms that are added up one after the other
 PREFETCH_DEPTH = 48             # the least k for which C is fetched ahead
 
 
@@ -136,23 +137,34 @@ def tile_kernel(module, shape, rows, nv, masked, name):
         for i in range(rows):
             for j in range(0, nv * shape.bytes, 64):
                 prefetch(f, c + crs * i + j, 1)
+    links = f.var("i64", k)
+    with f.if_(k > CHAIN):
+        chains = (k + (CHAIN - 1)).udiv(CHAIN)
+        links.set((k + chains - 1).udiv(chains))
+    length = links.get()
+    parked = f.buffer(rows * nv * shape.bytes)
     f.label("begin")
     f.branch(k > 0, "loop", "store")
     f.lines.append("loop:")
     f.open = True
-    names = {}
+    names = {"rest": f"%{f.fresh('rest')}", "chain": f"%{f.fresh('chain')}", "left": f"%{f.fresh('left')}"}
 
     def later(key):
         names[key] = f"%{f.fresh('next')}"
         return names[key]
 
-    count = _phi(f, "i64", [(k.name, "begin"), (later("k"), "loop")])
+    # A chain of additions is at most CHAIN long: sums of earlier ones are parked in memory.
+    count = _phi(f, "i64", [(length.name, "begin"), (names["chain"], "again"), (later("k"), "loop")])
+    f.line(f"{names['rest']} = phi i64 [ {k.name}, %begin ], [ {names['left']}, %again ], [ {names['rest']}, %loop ]")
+    rest = Value(f, names["rest"], "i64")
     pointers = [
-        _phi(f, "ptr", [(p.name, "begin"), (later(("a", g)), "loop")]) for g, p in enumerate(starts)
+        _phi(f, "ptr", [(p.name, "begin"), (later(("a", g)), "again"), (names[("a", g)], "loop")])
+        for g, p in enumerate(starts)
     ]
-    bp = _phi(f, "ptr", [(b.name, "begin"), (later("b"), "loop")])
+    bp = _phi(f, "ptr", [(b.name, "begin"), (later("b"), "again"), (names["b"], "loop")])
+    zero = "zeroinitializer"
     acc = [
-        [_phi(f, vt, [("zeroinitializer", "begin"), (later((i, j)), "loop")]) for j in range(nv)]
+        [_phi(f, vt, [(zero, "begin"), (zero, "again"), (later((i, j)), "loop")]) for j in range(nv)]
         for i in range(rows)
     ]
     columns = []
@@ -177,15 +189,46 @@ def tile_kernel(module, shape, rows, nv, masked, name):
         f.line(f"{names[('a', g)]} = getelementptr i8, ptr {p.name}, i64 {acs.name}")
     f.line(f"{names['b']} = getelementptr i8, ptr {bp.name}, i64 {brs.name}")
     f.line(f"{names['k']} = sub i64 {count.name}, 1")
-    f.branch(Value(f, names["k"], "i64") > 0, "loop", "store")
+    f.branch(Value(f, names["k"], "i64") > 0, "loop", "after")
+    f.lines.append("after:")
+    f.open = True
+    sums = [[Value(f, names[(i, j)], vt) for j in range(nv)] for i in range(rows)]
+    places = [[parked + (i * nv + j) * shape.bytes for j in range(nv)] for i in range(rows)]
+    whole = rest.eq(k)
+    f.line(f"{names['left']} = sub i64 {rest.name}, {length.name}")
+    left = Value(f, names["left"], "i64")
+    f.branch(left > 0, "park", "last")
+    f.lines.append("park:")
+    f.open = True
+    with f.if_else(whole) as arms:
+        for arm, adds in zip(arms, (False, True)):
+            with arm:
+                for row, at in zip(sums, places):
+                    for x, place in zip(row, at):
+                        f.store(x + f.load(vt, place) if adds else x, place)
+    f.label("again")
+    f.line(f"{names['chain']} = {_smaller(f, left, length)}")
+    f.terminate("br label %loop")
+    f.lines.append("last:")
+    f.open = True
+    f.branch(whole, "store", "add")
+    f.lines.append("add:")
+    f.open = True
+    both = [[x + f.load(vt, place) for x, place in zip(row, at)] for row, at in zip(sums, places)]
+    f.terminate("br label %store")
     f.lines.append("store:")
     f.open = True
     sums = [
-        [_phi(f, vt, [("zeroinitializer", "begin"), (names[(i, j)], "loop")]) for j in range(nv)]
-        for i in range(rows)
+        [_phi(f, vt, [(zero, "begin"), (x.name, "last"), (y.name, "add")]) for x, y in zip(row, more)]
+        for row, more in zip(sums, both)
     ]
     _store_rows(f, shape, sums, masks, (c, crs), alpha, (bias, rbias, rstep), (d, drs, beta))
     f.ret()
+
+
+def _smaller(f, a, b):
+    f.module.declared["llvm.smin.i64"] = "declare i64 @llvm.smin.i64(i64, i64)"
+    return f"call i64 @llvm.smin.i64(i64 {a.name}, i64 {b.name})"
 
 
 def _store_rows(f, shape, sums, masks, to, alpha, biases, more):
