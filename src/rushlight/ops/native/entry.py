@@ -72,8 +72,6 @@ def module(triple, offsets):
     _attach(w)
     _view_of(w)
     _elementwise(w)
-    _matmul(w)
-    _linear(w)
     reduce_along(w)
     _view(w)
     _select(w)
@@ -521,73 +519,3 @@ def _select(w):
         start = f.call("i64", "PyLong_AsUnsignedLongLongMask", w.get(f, x, "_offset"))
         return f.call("ptr", "PyLong_FromSsize_t", start + step // size)
     _finish_view(e, x, array, offset, mask, i.get())
-
-
-def _matmul(w):
-    """rl_matmul(a, b): the product of two matrices of any strides."""
-    e = Entry(w, "rl_matmul")
-    f = e.f
-    e.unless(e.n.eq(2))
-    mask = f.var("i64", 0)
-    operands = f.buffer(8 * 3, 8)
-    for i in range(2):
-        x = f.load("ptr", e.args + 8 * i)
-        e.unless(e.is_tensor(x))
-        e.check(x, mask, i)
-        a = w.get(f, x, "_a")
-        e.unless(f.load("i32", a + ND).eq(2))
-        f.store(a, operands + 8 * (i + 1))
-    da = f.load("ptr", f.load("ptr", operands + 8) + DIMS)
-    db = f.load("ptr", f.load("ptr", operands + 16) + DIMS)
-    e.unless(f.load("i64", da + 8).eq(f.load("i64", db)) & f.load("i64", db).ne(0))
-    e.unless(e.pointer(KERNEL).ne(0))
-    e.settle(mask)
-    dims = f.buffer(16, 8)
-    f.store(f.load("i64", da), dims)
-    f.store(f.load("i64", db + 8), dims + 8)
-    out = f.call("ptr", w.env(f, "rl_new_array"), e.pointer(OUT_DESCR), f.value(2, "i32"), dims)
-    with f.if_(out.eq(0)):
-        f.ret(out)
-    f.store(out, operands)
-    e.run(e.pointer(KERNEL), operands, f.value(3), out, mask)
-
-
-def _linear(w):
-    """rl_linear(x, weight, bias): x weight^T + bias for matrices x (n, k), weight (o, k), and bias (o)."""
-    e = Entry(w, "rl_linear")
-    f = e.f
-    e.unless(e.n.eq(3))
-    mask = f.var("i64", 0)
-    operands = f.buffer(8 * 4, 8)
-    arrays = []
-    for i, nd in enumerate((2, 2, 1)):
-        x = f.load("ptr", e.args + 8 * i)
-        e.unless(e.is_tensor(x))
-        e.check(x, mask, i)
-        a = w.get(f, x, "_a")
-        e.unless(f.load("i32", a + ND).eq(nd))
-        arrays.append(a)
-    x, weight, bias = arrays
-    dx, dw = f.load("ptr", x + DIMS), f.load("ptr", weight + DIMS)
-    o = f.load("i64", dw)
-    e.unless(f.load("i64", dx + 8).eq(f.load("i64", dw + 8)) & f.load("i64", dw + 8).ne(0) & o.ne(0)
-             & f.load("i64", f.load("ptr", bias + DIMS)).eq(o)
-             & (f.load("i32", bias + FLAGS) & 1).ne(0))
-    e.unless(e.pointer(KERNEL).ne(0))
-    e.settle(mask)
-    dims, strides = f.buffer(16, 8), f.buffer(16, 8)
-    st = f.load("ptr", weight + STRIDES)
-    f.store(f.load("i64", dw + 8), dims)
-    f.store(o, dims + 8)
-    f.store(f.load("i64", st + 8), strides)
-    f.store(f.load("i64", st), strides + 8)
-    turned = _show(w, f, weight, f.value(2, "i32"), dims, strides, f.load("ptr", weight + DATA))
-    f.store(f.load("i64", dx), dims)
-    out = f.call("ptr", w.env(f, "rl_new_array"), e.pointer(OUT_DESCR), f.value(2, "i32"), dims)
-    with f.if_(out.eq(0)):
-        f.ret(out)
-    for i, a in enumerate((out, x, turned, bias)):
-        f.store(a, operands + 8 * i)
-    done = f.call("ptr", "PyObject_Vectorcall", e.pointer(KERNEL), operands, f.value(4), f.value(0, "ptr"))
-    f.call("void", "Py_DecRef", turned)
-    e.finish(done, out, mask)

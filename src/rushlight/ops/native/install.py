@@ -102,7 +102,7 @@ def _load():
     from ...compiler.engine import load
     from ...runtime import native
     symbols = {**native.symbols()}
-    names = ("rl_elementwise", "rl_matmul", "rl_linear", "rl_reduce_along", "rl_view", "rl_select")
+    names = ("rl_elementwise", "rl_reduce_along", "rl_view", "rl_select")
     version = 0
     for module in (entry, along):
         with open(module.__file__, "rb") as source:
@@ -380,29 +380,6 @@ def install_views():
     _replace(getitem, _serve(_select.record, "rl_select", getitem, any_dtype=True), ("__getitem__",))
     from . import geometry
     geometry.install(_state, _builtin, _replace, _offsets())
-
-
-def _twins(functions, make):
-    """A generated function for each distinct public function of one op."""
-    for fn, dunders in functions:
-        _replace(fn, make(fn), dunders)
-
-
-def install_products(kernel):
-    """Generated ``a @ b`` of matrices and ``linear`` with bias, once the float32 GEMM is there."""
-    with _lock:
-        if not _first("products"):
-            if _state is None:
-                _waiting.append((install_products, kernel))
-            return
-        from .. import matmul
-        mm, linear = matmul._mm.record, matmul._linear_bias.record
-        functions = {METHODS["matmul"], FUNCTIONS["torch"]["matmul"], METHODS["mm"], FUNCTIONS["torch"]["mm"]}
-        _twins([(fn, ()) for fn in functions], lambda fn: _serve(mm, "rl_matmul", fn, kernel))
-        op = Tensor.__dict__["__matmul__"]
-        Tensor.__matmul__ = _bound(_serve(mm, "rl_matmul", op, kernel))
-        fn = FUNCTIONS["torch.nn.functional"]["linear"]
-        _replace(fn, _serve(linear, "rl_linear", fn, kernel))
 
 
 def install_reduction(kind, kernel):
