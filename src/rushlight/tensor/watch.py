@@ -2,8 +2,8 @@
 
     made(t)                             a tensor on fresh memory exists (every `wrap`)
     ran(label, kernel, args, outs, direct=None)
-                                        ``kernel`` over the arrays of `args` gave the fresh memory of `outs` (a tensor or a
-                                        tuple of them); `direct` as in records
+                                        ``kernel`` over the arrays of `args` gave the fresh memory of `outs`
+                                        (a tensor or a tuple of them); `direct` as in records
     pointwise(rec, launch, operands, scalars, out, fresh)
     wrote(label, write, targets, args)  ``write(*arrays of targets, *arrays of args)`` changed the targets
     constant(t)                         a tensor whose contents depend on no other tensor (zeros, arange ...)
