@@ -49,6 +49,7 @@ class Scan:
     def text(self):
         m = self.m = Module(host().triple)
         m.globals.append("@_Py_NoneStruct = external global i8")
+        m.globals.append("@rl_zeros = internal global [64 x i8] zeroinitializer, align 64")
         self.row("rl_row", True)
         self.rows_task()
         self.columns_task()
@@ -162,6 +163,12 @@ class Scan:
     def in_register(self, f, state):
         shift, lanes = 1, self.lanes
         empty = self.neutral(f, lanes)
+        if self.kind == "cumsum":
+            # Zeros that LLVM knows it shifts in by slow masked moves: a negative zero, or one from memory, it does not.
+            if state[0].is_float:
+                empty = [f.value(-0.0, state[0].type)]
+            else:
+                empty = [f.load(state[0].type, Value(f, "@rl_zeros", "ptr"), 64)]
         while shift < lanes:
             moved = [f.shuffle(e, v, [i if i < shift else lanes + i - shift for i in range(lanes)])
                      for e, v in zip(empty, state)]
