@@ -176,3 +176,26 @@ def test_filling_by_a_mask(dtype):
             assert np.array_equal(out, expected, equal_nan=np.dtype(dtype).kind == "f")
             fill(out, out, mask, value)
             assert np.array_equal(out, expected, equal_nan=np.dtype(dtype).kind == "f")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [1, 7, 64, 100])
+def test_bags(dtype, width):
+    from rushlight.compiler.templates.bags import kernel
+
+    call = kernel("float" if dtype is np.float32 else "double")
+    w, index, scale = some(dtype, 30, width), RNG.integers(0, 30, 400), some(dtype, 400)
+    bounds = np.array([0, 0, 1, 30, 400])
+    for mean, scaled in ((0, 0), (1, 0), (0, 1)):
+        out = np.empty((4, width), dtype)
+        assert not call(out, w, index, bounds, scale, 30, width, 4, 3, mean, scaled)
+        for b in range(4):
+            k = np.arange(bounds[b], bounds[b + 1])
+            k = k[index[k] != 3]
+            rows = w[index[k]].astype(np.float64) * (scale[k, None] if scaled else 1)
+            expected = rows.sum(0) / (max(len(k), 1) if mean else 1)
+            # At most one rounding a row added, one for its weight and one for the division.
+            bound = (len(k) + 2) * np.finfo(dtype).eps * np.abs(rows).sum(0)
+            assert (np.abs(out[b] - expected) <= bound).all()
+    index[7] = 30
+    assert call(np.empty((4, width), dtype), w, index, bounds, scale, 30, width, 4, -1, 0, 0)

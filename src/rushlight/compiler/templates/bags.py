@@ -19,6 +19,7 @@ ARRAYS = ("out", "w", "index", "bounds", "scale")
 WORDS = ("n", "width", "bags", "padding", "mean", "scaled")
 BAD = len(ARRAYS) + len(WORDS)
 BAGS = 32                       # bags a tile
+TOGETHER = 4                    # vectors of sums at a time
 AHEAD = 8                       # rows between asking for memory and using it
 SIZES = {"float": 4, "double": 8}
 
@@ -56,49 +57,51 @@ def _task(m, type_, size):
         f.load("i64", context + 8 * (len(ARRAYS) + k)) for k in range(len(WORDS)))
     lanes = host().lanes(size)
     row_bytes = width * size
-    zeros = f.value(0, "<8 x i64>")
-    zeros.name = "zeroinitializer"
     bad = f.var("i64", 0)
+    positions = f.load("i64", bounds + bags * 8)
+
+    def columns(to, begin, end, first, last, kind, together):
+        """The sums of the columns [first, last), so many vectors at a time that registers hold them."""
+        spread = (lambda x: f.splat(x, lanes)) if kind != type_ else (lambda x: x)
+        step = (lanes if kind != type_ else 1) * size
+        with f.range(first * size, last * size, step=step * together) as j:
+            sums = [f.var(kind, 0.0) for _ in range(together)]
+            for total in sums:
+                total.set(0.0)
+            count = f.var("i64", 0)
+            count.set(0)
+            with f.range(begin, end) as k:
+                with f.if_(k + AHEAD < positions):
+                    ahead = w + f.load("i64", index + (k + AHEAD) * 8) * row_bytes + j
+                    for line in range(0, step * together, 64):
+                        blocks.prefetch(f, ahead + line)
+                i = f.load("i64", index + k * 8)
+                with f.if_else(i.ult(n) & i.ne(padding)) as (taken, left):
+                    with taken:
+                        count.set(count.get() + 1)
+                        row = w + i * row_bytes + j
+                        parts = [f.load(kind, row + step * v, 1) for v in range(together)]
+                        with f.if_else(scaled.ne(0)) as (yes, no):
+                            with yes:
+                                factor = spread(f.load(type_, scale + k * size, size))
+                                for total, part in zip(sums, parts, strict=True):
+                                    total.set(total.get() + part * factor)
+                            with no:
+                                for total, part in zip(sums, parts, strict=True):
+                                    total.set(total.get() + part)
+                    with left, f.if_(i.uge(n)):
+                        bad.set(1)
+            number = f.select(mean.ne(0) & (count.get() > 1), count.get(), f.value(1)).cast("sitofp", type_)
+            for v, total in enumerate(sums):
+                f.store(total.get() / spread(number), to + j + step * v, 1)
+
     with f.range(f.args[1] * BAGS, f.minimum(f.args[2] * BAGS, bags)) as b:
         to = out + b * row_bytes
-        blocks.fill_run(f, to, zeros, row_bytes)
         begin, end = f.load("i64", bounds + b * 8), f.load("i64", bounds + (b * 8 + 8))
-        count = f.var("i64", 0)
-        with f.range(begin, end) as k:
-            with f.if_(k + AHEAD < end):
-                ahead = w + f.load("i64", index + (k + AHEAD) * 8) * row_bytes
-                for line in (0, 64, 128, 192):
-                    blocks.prefetch(f, ahead + line)
-            i = f.load("i64", index + k * 8)
-            with f.if_(i.uge(n)):
-                bad.set(1)
-            with f.if_(i.ult(n) & i.ne(padding)):
-                count.set(count.get() + 1)
-                factor = f.var(type_, 1.0)
-                with f.if_(scaled.ne(0)):
-                    factor.set(f.load(type_, scale + k * size, size))
-                row = w + i * row_bytes
-                _each(f, type_, size, lanes, width, lambda j, kind, spread: _add(f, kind, to + j, row + j,
-                                                                                 spread(factor.get())))
-        with f.if_(mean.ne(0) & (count.get() > 1)):
-            number = count.get().cast("sitofp", type_)
-
-            def divide(j, kind, spread):
-                f.store(f.load(kind, to + j, size) / spread(number), to + j, size)
-            _each(f, type_, size, lanes, width, divide)
+        wide, whole = width & (-lanes * TOGETHER), width & -lanes
+        columns(to, begin, end, f.value(0), wide, vector(type_, lanes), TOGETHER)
+        columns(to, begin, end, wide, whole, vector(type_, lanes), 1)
+        columns(to, begin, end, whole, width, type_, 1)
     with f.if_(bad.get().ne(0)):
         f.store(f.value(1), context + 8 * BAD)
     f.ret()
-
-
-def _add(f, kind, to, row, factor):
-    f.store(f.load(kind, to, 1) + f.load(kind, row, 1) * factor, to, 1)
-
-
-def _each(f, type_, size, lanes, width, act):
-    """``act(byte offset, type, broadcast)`` for the vectors of a row, then for the elements left over."""
-    whole = width & -lanes
-    with f.range(0, whole, step=lanes) as j:
-        act(j * size, vector(type_, lanes), lambda x: f.splat(x, lanes) if lanes > 1 else x)
-    with f.range(whole, width) as j:
-        act(j * size, type_, lambda x: x)
