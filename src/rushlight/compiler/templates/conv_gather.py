@@ -71,21 +71,21 @@ def _gather(m, type_, kind):
         return x + f.load("i64", offsets + (begin + i) * 8), masks + (begin + i) * mask_pitch
 
     def read(place, mask, old):
-        if kind == 1:
-            return masked_load(f, vec, place, _bits(f, mask, lanes), old, item)
-        if kind == 2:
-            low = masked_load(f, vec, place, _bits(f, mask, lanes), None, item)
-            high = masked_load(f, vec, place + lanes * item, _bits(f, mask, lanes, 1), None, item)
-            found = f.shuffle(low, high, range(0, 2 * lanes, 2))
-            # Runs have no lanes in common: what isn't there is zero, and zeros don't change bits joined by or.
-            return found if old is None else _joined(f, found, old, item, lanes)
+        """The parts of a vector with a run's lanes added; with steps of two the lanes are every other element."""
+        if kind:
+            old = old or [None] * kind
+            return [masked_load(f, vec, place + i * lanes * item, _bits(f, mask, lanes, i), old[i], item)
+                    for i in range(kind)]
         name = f"llvm.masked.gather.v{lanes}{'f32' if item == 4 else 'f64'}.v{lanes}p0"
         f.module.declared[name] = f"declare {vec} @{name}(<{lanes} x ptr>, i32, <{lanes} x i1>, {vec})"
         iota = Value(f, "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">", f"<{lanes} x i64>")
         steps = iota * f.splat(step, lanes)
         places = f.emit(f"<{lanes} x ptr>", f"getelementptr i8, ptr {place.name}, <{lanes} x i64> {steps.name}")
-        return f.emit(vec, f"call {vec} @{name}(<{lanes} x ptr> {places.name}, i32 {item}, <{lanes} x i1> "
-                           f"{_bits(f, mask, lanes).name}, {vec} {(old or zero).name})")
+        return [f.emit(vec, f"call {vec} @{name}(<{lanes} x ptr> {places.name}, i32 {item}, <{lanes} x i1> "
+                            f"{_bits(f, mask, lanes).name}, {vec} {(old[0] if old else zero).name})")]
+
+    def whole(parts):
+        return f.shuffle(*parts, range(0, 2 * lanes, 2)) if kind == 2 else parts[0]
 
     def each(found):
         """The loop over k for runs that are known."""
@@ -93,11 +93,11 @@ def _gather(m, type_, kind):
         with f.range(first, last) as k:
             entry = moves + k * 16
             move, bit = f.load("i64", entry), f.load("i64", entry + 8)
-            value = None
+            parts = None
             for place, mask in found:
-                value = read(place + move, mask + bit, value)
+                parts = read(place + move, mask + bit, parts)
             here = at.get()
-            f.store(value or zero, here, align=item)
+            f.store(whole(parts) if parts else zero, here, align=item)
             at.set(here + pitch)
 
     for n in range(_UNROLLED + 1):
@@ -108,16 +108,13 @@ def _gather(m, type_, kind):
     with f.range(first, last) as k:
         entry = moves + k * 16
         move, bit = f.load("i64", entry), f.load("i64", entry + 8)
-        total = f.var(vec, zero)
+        parts = [f.var(vec, zero) for _ in range(max(kind, 1))]
         with f.range(count) as i:
             place, mask = run(i)
-            total.set(read(place + move, mask + bit, total.get()))
+            for part, value in zip(parts, read(place + move, mask + bit, [p.get() for p in parts]), strict=True):
+                part.set(value)
         here = at.get()
-        f.store(total.get(), here, align=item)
+        f.store(whole([p.get() for p in parts]), here, align=item)
         at.set(here + pitch)
     f.ret()
 
-
-def _joined(f, a, b, item, lanes):
-    integer = "i32" if item == 4 else "i64"
-    return (a.cast("bitcast", integer) | b.cast("bitcast", integer)).cast("bitcast", "float" if item == 4 else "double")

@@ -60,7 +60,7 @@ def module_text(type_):
     m.globals.append("@_Py_NoneStruct = external global i8")
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
     _pack_task(m, type_)
-    copy_out(m, type_)
+    copy_rows(m, type_)
     _tile_task(m, type_)
     _entry(m, type_)
     return m.text()
@@ -120,33 +120,53 @@ def _pack_task(m, type_):
     f.ret()
 
 
-def copy_out(m, type_):
-    """void copy_out(src, dst, count, step): dst[i step] = src[i], step in bytes."""
+def copy_rows(m, type_):
+    """void copy_rows(src, src_pitch, dst, dst_pitch, rows, count, step); pitches and step in bytes.
+
+    dst[r dst_pitch + i step] = src[r src_pitch + i]
+    """
     item, lanes = ITEM[type_], lanes_of(type_)
-    f = m.function("copy_out", "void", (("ptr", "src"), ("ptr", "dst"), ("i64", "count"), ("i64", "step")),
-                   "internal", "nounwind")
-    src, dst, count, step = f.args
+    kind = vector(type_, lanes)
+    f = m.function("copy_rows", "void", (("ptr", "src"), ("i64", "src_pitch"), ("ptr", "dst"), ("i64", "dst_pitch"),
+                                         ("i64", "rows"), ("i64", "count"), ("i64", "step")), "internal", "nounwind")
+    src, src_pitch, dst, dst_pitch, rows, count, step = f.args
     with f.if_(step.eq(item)):
         with f.range(0, count, step=lanes) as i:
             mask = below(f, count - i, lanes)
-            value = masked_load(f, vector(type_, lanes), src + i * item, mask)
-            masked_store(f, value, dst + i * item, mask)
+            with f.range(rows) as r:
+                value = masked_load(f, kind, src + (r * src_pitch + i * item), mask)
+                masked_store(f, value, dst + (r * dst_pitch + i * item), mask)
         f.ret()
     # Every other element: each twice, of which one is stored.
     even = Value(f, "<" + ", ".join(f"i1 {1 - i % 2}" for i in range(lanes)) + ">", f"<{lanes} x i1>")
     with f.if_(step.eq(2 * item)):
         with f.range(0, count, step=lanes) as i:
             left = count - i
-            value = masked_load(f, vector(type_, lanes), src + i * item, below(f, left, lanes))
-            for half in range(2):
-                twice = f.shuffle(value, value, [half * lanes // 2 + k // 2 for k in range(lanes)])
-                masked_store(f, twice, dst + (i * 2 + half * lanes) * item, even & below(f, left * 2 - half * lanes, lanes))
+            mask = below(f, left, lanes)
+            halves = [even & below(f, left * 2 - half * lanes, lanes) for half in range(2)]
+            with f.range(rows) as r:
+                value = masked_load(f, kind, src + (r * src_pitch + i * item), mask)
+                here = dst + (r * dst_pitch + i * 2 * item)
+                for half, stored in enumerate(halves):
+                    twice = f.shuffle(value, value, [half * lanes // 2 + k // 2 for k in range(lanes)])
+                    masked_store(f, twice, here + half * lanes * item, stored)
         f.ret()
-    at = f.var("ptr", dst)
-    with f.range(count) as i:
-        here = at.get()
-        f.store(f.load(type_, src + i * item, align=item), here, align=item)
-        at.set(here + step)
+    with f.range(rows) as r:
+        at = f.var("ptr", dst + r * dst_pitch)
+        with f.range(count) as i:
+            here = at.get()
+            f.store(f.load(type_, src + (r * src_pitch + i * item), align=item), here, align=item)
+            at.set(here + step)
+    f.ret()
+
+
+def copy_out(m, type_):
+    """void copy_out(src, dst, count, step): one of `copy_rows`."""
+    copy_rows(m, type_)
+    f = m.function("copy_out", "void", (("ptr", "src"), ("ptr", "dst"), ("i64", "count"), ("i64", "step")),
+                   "internal", "nounwind")
+    src, dst, count, step = f.args
+    f.call("void", "copy_rows", src, f.value(0), dst, f.value(0), f.value(1), count, step, declare=False)
     f.ret()
 
 
@@ -211,9 +231,9 @@ def _tile_task(m, type_):
                 with f.range(piece0, piece1) as piece:
                     entry = job.piece_list + piece * 32
                     pixel, count, offset, step = (f.load("i64", entry + 8 * i) for i in range(4))
-                    with f.range(first, f.minimum(p1 * job.height, job.rows)) as row:
-                        f.call("void", "copy_out", sums + ((row - first) * c_pitch + (s - s0) * pitch + pixel * item),
-                               base + (row * job.y_row + offset), count, step, declare=False)
+                    f.call("void", "copy_rows", sums + ((s - s0) * pitch + pixel * item), c_pitch,
+                           base + (first * job.y_row + offset), job.y_row,
+                           f.minimum(p1 * job.height, job.rows) - first, count, step, declare=False)
     f.call("void", "rl_free", block)
     f.ret()
 

@@ -20,7 +20,7 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_product import TASK, Job, copy_out, copy_words, read_arguments, scratch
+from rushlight.compiler.templates.conv_product import TASK, Job, copy_rows, copy_words, read_arguments, scratch
 from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_store
 from rushlight.runtime import cpu
 
@@ -61,7 +61,7 @@ def module_text(type_):
     m = Module(host().triple)
     m.globals.append("@_Py_NoneStruct = external global i8")
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
-    copy_out(m, type_)
+    copy_rows(m, type_)
     _weights_task(m, type_)
     square(m, type_)
     _back(m, type_)
@@ -234,11 +234,8 @@ def _tile_task(m, type_):
                     with f.range(piece0, piece1) as piece:
                         entry = job.piece_list + piece * 32
                         pixel, count, offset, second = (f.load("i64", entry + 8 * i) for i in range(4))
-                        f.call("void", "copy_out", pixels + pixel * item, base + offset, count, f.value(item),
-                               declare=False)
-                        with f.if_(second.ne(0)):
-                            f.call("void", "copy_out", pixels + (pixel * item + line), base + (offset + job.y_line),
-                                   count, f.value(item), declare=False)
+                        f.call("void", "copy_rows", pixels + pixel * item, f.value(line), base + offset, job.y_line,
+                               second + 1, count, f.value(item), declare=False)
     bad = f.emit(f"i{lanes}", f"bitcast <{lanes} x i1> {check.get().isnan().name} to i{lanes}")
     with f.if_(bad.ne(0)):
         f.store(f.value(1), job.at("unbounded"))
