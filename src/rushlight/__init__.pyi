@@ -69,7 +69,11 @@ inf: _float
 nan: _float
 pi: _float
 Generator: Any
+def compile(model: Any = None, *, fullgraph: Any = False, dynamic: Any = None, backend: Any = 'rushlight', mode: Any = None, options: Any = None, disable: Any = False) -> Any:
+    """A function or module that computes the same, faster: its kernels are captured once and run without Python."""
 default_generator: Any
+def get_float32_matmul_precision() -> Any:
+    """The precision that ``set_float32_matmul_precision`` has set; 'highest' at first."""
 def get_num_interop_threads() -> Any:
     """Threads for independent operations: as told, or the number of usable cores."""
 def get_num_threads() -> Any:
@@ -90,6 +94,8 @@ def save(obj: Any, f: Any, pickle_module: Any = ..., pickle_protocol: Any = 2, _
     """Save `obj` (tensors, modules, containers, anything picklable) as PyTorch's checkpoint format."""
 def seed() -> Any:
     """Seed the default generators from the operating system's randomness; returns the seed."""
+def set_float32_matmul_precision(precision: Any) -> Any:
+    """Allow float32 matrix products to be less precise where that is faster."""
 def set_num_interop_threads(n: Any) -> Any:
     """Remember ``n`` for ``get_num_interop_threads``; may be called once."""
 def set_num_threads(n: Any) -> Any:
