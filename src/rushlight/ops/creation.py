@@ -166,10 +166,14 @@ def _by_shape(name, value, doc):
             else:
                 if n <= _FEW:
                     if not value:
-                        return wrap(np.zeros(args, dtypes.default.float.np))
-                    a = np.empty(args, dtypes.default.float.np)
-                    a.fill(value)
-                    return wrap(a)
+                        a = np.zeros(args, dtypes.default.float.np)
+                    else:
+                        a = np.empty(args, dtypes.default.float.np)
+                        a.fill(value)
+                    t = wrap(a)
+                    if watch.listener is not None:
+                        watch.listener.constant(t)
+                    return t
         if size is not None:
             args = (size,)
         return make(args, out, dtype, layout, device, pin_memory, requires_grad)

@@ -126,7 +126,7 @@ def nll_backward(g, target, weight, shape, reduction, ignore_index, total):
         w = -w * np.expand_dims(g, axis)
     else:
         with np.errstate(all="ignore"):
-            w = -w * (g / total if reduction == MEAN else g)
+            w = np.where(keep, -w * (g / total if reduction == MEAN else g), 0)     # ignored: 0 even where total is
     out = np.zeros(shape, g.dtype)
     np.put_along_axis(out, safe, w.astype(g.dtype), axis)
     return out
