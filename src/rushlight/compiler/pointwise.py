@@ -190,7 +190,7 @@ def parallel_for_address():
 def _entries():
     names = ("rl_pointwise", "rl_pointwise_many", "rl_environment")
     found = engine.load(
-        "pointwise entry", lambda: entry.module(host().triple), names, level=2, codegen_level=2
+        "pointwise entry", lambda: entry.module(host().triple), names, level=1, codegen_level=1
     )
     fill_environment(found["rl_environment"], entry.ENVIRONMENT)
     return tuple(method(found[n], n) for n in names[:2])

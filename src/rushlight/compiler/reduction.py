@@ -112,7 +112,7 @@ def _make(kind, in_dtypes, out_dtypes, scalar_dtypes, pre, post, compute):
 def _entry():
     names = ("rl_reduce", "rl_environment")
     found = engine.load(
-        "reduction entry", lambda: reduce_entry.module(host().triple), names, level=2, codegen_level=2
+        "reduction entry", lambda: reduce_entry.module(host().triple), names, level=1, codegen_level=1
     )
     fill_environment(found["rl_environment"], reduce_entry.ENVIRONMENT)
     return method(found["rl_reduce"], "rl_reduce")

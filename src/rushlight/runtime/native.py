@@ -1,6 +1,6 @@
 """From LLVM IR to native symbols and CPython callables.
 
-    load(key, build, exports, imports={}, level=2) -> {export: address}
+    load(key, build, exports, imports={}, level=1) -> {export: address}
     callable_from(address, name, doc) -> builtin function (METH_FASTCALL)
     symbols() -> {name: address}       the runtime's own C ABI, for the imports of other modules
     available() -> bool                whether llvmlite can be imported here
@@ -87,7 +87,7 @@ def _engine():
         return engine
 
 
-def load(key: str, build, exports, imports=None, level: int = 2) -> dict:
+def load(key: str, build, exports, imports=None, level: int = 1) -> dict:
     """Load a module for the rest of the process; return addresses of its exports.
 
     ``build()`` makes its LLVM IR and is called only when the code for ``key`` is neither in memory nor on

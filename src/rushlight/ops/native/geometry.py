@@ -362,7 +362,7 @@ def install(state, builtin, replace, offsets):
         with open(name, "rb") as source:
             version = crc32(source.read(), version)
     found = load(f"tensor views {version} {sorted(offsets.items())}", lambda: module(host().triple, offsets), NAMES,
-                 {"rl_tensor_environment": ctypes.addressof(state.table)}, level=2, codegen_level=2)
+                 {"rl_tensor_environment": ctypes.addressof(state.table)}, level=1, codegen_level=1)
 
     def twin(rec, name, fn):
         d = (ctypes.c_uint64 * entry.DESC_WORDS)()

@@ -109,7 +109,7 @@ def _load():
             version = crc32(source.read(), version)
     text_key = f"tensor entry {version} {sorted(offsets.items())}"
     found = load(text_key, lambda: entry.module(host().triple, offsets),
-                 (*names, "rl_tensor_environment"), level=2, codegen_level=2)
+                 (*names, "rl_tensor_environment"), level=1, codegen_level=1)
     table = (ctypes.c_uint64 * len(entry.ENVIRONMENT)).from_address(found["rl_tensor_environment"])
     get = ctypes.pythonapi.PyThreadState_Get
     get.restype = ctypes.c_void_p

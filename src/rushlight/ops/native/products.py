@@ -142,8 +142,8 @@ def _load():
             version = crc32(source.read(), version)
     offsets = install._offsets()
     return load(f"tensor products {version} {sorted(offsets.items())}", lambda: module(host().triple, offsets),
-                (*RANKS, *LINEAR), {"rl_tensor_environment": ctypes.addressof(install._state.table)}, level=2,
-                codegen_level=2)
+                (*RANKS, *LINEAR), {"rl_tensor_environment": ctypes.addressof(install._state.table)}, level=1,
+                codegen_level=1)
 
 
 def install_products(d, kernel):
