@@ -219,3 +219,9 @@ def test_windows_of_one_pixel(dtype, last):
     expected.backward(g.double())
     for t, e in zip((x, w, b), wide):
         assert (t.grad.double() - e.grad).abs().max().item() < 4 * bound
+
+
+def test_points_of_integers():
+    x, w, b = np.arange(54).reshape(1, 2, 3, 3, 3), np.array([[3, -1]]), np.array([5])
+    y = rl.nn.functional.conv3d(*(rl.from_numpy(a) for a in (x, w.reshape(1, 2, 1, 1, 1), b)), padding="same")
+    assert (y.numpy()[0, 0] == 3 * x[0, 0] - x[0, 1] + 5).all()

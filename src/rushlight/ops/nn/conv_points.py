@@ -51,11 +51,11 @@ def _product(x, w, bias):
         return None
     if rows is not None:
         y = empty((rows.shape[0], w.shape[0]), x.dtype)
-        call(y, rows, w.T, None if bias is None else np.ascontiguousarray(bias), 1.0, False)
+        call(y, rows, w.T, None if bias is None else np.ascontiguousarray(bias), 1, False)
         return _images(y, n, size)
     if _half(x) and bias is None:
         y = empty((n, w.shape[0]) + size, x.dtype)
-        call(y.reshape(n, w.shape[0], -1), w[None], x.reshape(n, x.shape[1], -1), None, 1.0, False)
+        call(y.reshape(n, w.shape[0], -1), w[None], x.reshape(n, x.shape[1], -1), None, 1, False)
         return y
     return None
 
@@ -66,5 +66,5 @@ def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
     if call is None or rows is None or out is None or not _serves(kernel, stride, padding, groups):
         return None
     dw = empty((y.shape[1], x.shape[1]), x.dtype)
-    call(dw, out.T, rows, None, 1.0, False)
+    call(dw, out.T, rows, None, 1, False)
     return dw.reshape(dw.shape + tuple(kernel))
