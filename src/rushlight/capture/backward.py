@@ -7,7 +7,7 @@ from ..ops.registry import function
 from ..random import default_generator
 from ..tensor.tensor import Tensor
 from .program import program
-from .tape import OLDER, Tape
+from .tape import Tape
 
 
 class CompiledBackward(Node):
@@ -32,7 +32,7 @@ class CompiledBackward(Node):
                     f"[{t.type()} {list(t.shape)}] is at version {t._storage.version}; expected version {version} "
                     "instead: change it before the forward pass or after the backward pass")
         incoming = [_laid_out(g, like) for g, like in zip(grads, self.plan.like)]
-        if not self.plan.holds(incoming):
+        if not self.plan.holds():
             raise RuntimeError("the memory of a parameter was replaced between the forward and the backward pass of a "
                                "compiled call")
         made = iter(self.plan.run(*incoming, *kept))
@@ -49,12 +49,12 @@ def _laid_out(g, like):
 
 
 class Plan:
-    """The backward program of an entry: `leaves` receive gradients where `there`; `results` are what it starts from."""
+    """The backward program of an entry: `leaves` receive gradients where `there`; `saved` is kept for it."""
 
-    __slots__ = ("run", "leaves", "there", "results", "saved", "memory", "like", "tape", "watched")
+    __slots__ = ("run", "leaves", "there", "saved", "memory", "like", "tape")
 
-    def holds(self, incoming):
-        """Whether the program may run on these gradients."""
+    def holds(self):
+        """Whether parameters are in the memory that the program knows."""
         return all(t._storage is s and s.owner is owner for t, s, owner in self.memory)
 
     def attach(self, results, kept, arguments):
@@ -64,7 +64,7 @@ class Plan:
         node.edges = tuple([edge_of(arguments[x] if type(x) is int else x) for x in self.leaves])
         node.outs = tuple([(t._a.shape, t.dtype) for t in results])
         node.seq = next_seq()
-        node.saved = kept, [(t, t._storage.version) for t in self.watched]
+        node.saved = kept, [(t, t._storage.version) for t, _, _ in self.memory]
         for i, t in enumerate(results):
             t._grad_fn, t._out_nr, t._requires_grad = node, i, True
 
@@ -97,13 +97,12 @@ def plan_backward(tape, results):
     if backward.failure:
         return None, f"in its backward pass, {backward.failure}"
     plan = Plan()
-    plan.tape, plan.results, plan.saved = backward, results, backward.saved
+    plan.tape, plan.saved = backward, backward.saved
     plan.there = [g is not None for g in found]
     plan.run = program(backward, made)
     positions = {id(t): i for i, t in enumerate(tape.arguments)}
     plan.leaves = [positions.get(id(t), t) for t in leaves]
     plan.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner) for b in backward.older]
-    plan.watched = [b.tensor for b in backward.older if b.origin is OLDER]
     plan.like = [t.detach() for t in starts]
     return plan, None
 

@@ -37,7 +37,7 @@ LIMIT = 8                   # programs kept for one form of arguments
 class Entry:
     """A program with the conditions under which it may run."""
 
-    __slots__ = ("run", "holds", "memory", "gradients", "structure", "fixed", "tape", "seconds", "roots", "lock",
+    __slots__ = ("run", "holds", "memory", "gradients", "structure", "fixed", "tape", "seconds", "lock",
                  "plan", "recorded", "results", "unchanged")
 
     def valid(self):
@@ -174,14 +174,13 @@ class Compiled:
                 continue
             if x.grad_fn is not None:
                 recorded.append(x)
-            if type(x) is not Tensor and tape.buffer(x).origin not in (OLDER,):
+            if type(x) is not Tensor and tape.buffer(x).origin is not OLDER:
                 return f"a result is a {type(x).__name__}"
             fixed.append(_MADE)
             leaving.append(x)
         known = {id(t) for t in before.tensors} | {id(t._grad) for t in before.tensors if t._grad is not None}
         known |= {id(g) for _, g in grads if g is not None}
-        optimizer_state = _optimizer_tensors(before.optimizers)
-        known |= optimizer_state
+        known |= _optimizer_tensors(before.optimizers)
         blocks = {id(t._storage.block()) for t in before.tensors}
         for b in tape.older:
             if id(b.tensor) not in known and id(b.storage) not in blocks:
@@ -197,9 +196,8 @@ class Compiled:
             if why is not None and why != SPENT:
                 return why
         if entry.plan is not None:
-            saved = entry.plan.saved
             entry.recorded = [i for i, x in enumerate(leaving) if x.grad_fn is not None]
-            entry.run = program(tape, [*leaving, *saved], spent=False)
+            entry.run = program(tape, [*leaving, *entry.plan.saved], spent=False)
         else:
             entry.run = program(tape, leaving)
         entry.holds = before.guard()
@@ -209,7 +207,8 @@ class Compiled:
         used = {id(b.tensor) for b in tape.older}
         entry.gradients += [(t, g) for t, g in grads if g is not None and id(g) in used]
         entry.seconds = seconds
-        entry.roots = before
+        for made in [tape] if entry.plan is None else [entry.plan.tape, tape]:
+            made.let_go()
         self.entries.setdefault(key, []).insert(0, entry)
         call = quick(entry, args, _MADE, _READ) if not kwargs else None
         if call is not None:

@@ -18,7 +18,6 @@ import operator
 import os
 import sys
 import types
-from threading import get_ident
 
 from ..tensor.tensor import Tensor
 
@@ -49,7 +48,6 @@ class Calls:
         self._seen = set()
 
     def __enter__(self):
-        self.thread = get_ident()
         self.outer = sys.getprofile()
         sys.setprofile(self._event)
         return self
@@ -124,7 +122,7 @@ class State:
     """The Python state that can be reached from `roots`: places with the plain values and identities they hold.
 
     entries: (container, how, key, value); `how` is ``item`` (a dict's key), ``index`` (of a list), ``length`` (of a
-    container), ``cell`` (a closure's contents). tensors, modules, optimizers: what was met of these.
+    container), ``cell`` (a closure's contents). tensors, optimizers: what was met of these.
     """
 
     def __init__(self, roots, codes=()):
@@ -197,7 +195,7 @@ class State:
                     self.obstacle = self.obstacle or f"an object with __slots__ ({cls.__name__}.{name}) is used"
         elif type(x).__module__ not in ("builtins", "typing") and not _from_us(type(x)):
             self.obstacle = self.obstacle or f"an object of {type(x).__module__}.{type(x).__qualname__} is used"
-        elif isinstance(x, (types.GeneratorType,)) or hasattr(x, "__next__"):
+        elif hasattr(x, "__next__"):
             self.obstacle = self.obstacle or f"an iterator ({type(x).__name__}) older than the call is used"
 
     def _function(self, f):
@@ -206,10 +204,9 @@ class State:
                 return
         if f.__closure__:
             for cell in f.__closure__:
-                try:
-                    self._place(cell, "cell", None, cell.cell_contents)
-                except ValueError:
-                    pass
+                value = _look(cell, "cell", None)
+                if value is not _MISSING:
+                    self._place(cell, "cell", None, value)
         self._stack += [x for x in (f.__defaults__, f.__kwdefaults__) if x]
         if not f.__code__.co_filename.startswith(_HOME):
             self._names(f.__code__, f.__globals__)

@@ -28,9 +28,6 @@ class Spent(Node):
     def apply(self, grads):
         raise RuntimeError(FREED)
 
-    def release(self):
-        pass
-
 
 def extent(w):
     """Elements from the first to the last of a window, included."""
@@ -72,7 +69,7 @@ class Writer:
         self._scan()
         began = {}
         for step in self.steps:
-            for w in _windows(step):
+            for w in step.windows():
                 began.setdefault(id(w.buffer), step)
         self.steps = fuse(self.steps, self.visible, lambda step: began[id(step.outs[0].buffer)] is step)
         self._scan()
@@ -81,7 +78,7 @@ class Writer:
         """When each buffer is first and last used, and which leave the call."""
         self.first, self.last = {}, {}
         for i, step in enumerate(self.steps):
-            for w in _windows(step):
+            for w in step.windows():
                 b = id(w.buffer)
                 self.first.setdefault(b, i)
                 self.last[b] = i
@@ -121,7 +118,7 @@ class Writer:
                 b.initial.flags.writeable = False
         for i, step in enumerate(self.steps):
             getattr(self, f"_{step.kind}")(step)
-            for w in _windows(step):
+            for w in step.windows():
                 b = w.buffer
                 if b.origin is MADE and self.last[id(b)] == i and id(b) not in self.visible | self.fixed.keys():
                     self.lines.append(f"{self._base(b)} = None")
@@ -163,7 +160,7 @@ class Writer:
 
     def _kernel(self, step):
         args = ", ".join(self._array(a) for a in step.args)
-        outs = [w for w in step.outs]
+        outs = step.outs
         names = [self._base(w.buffer) if w is not None else "_" for w in outs]
         for w in outs:
             if w is not None:
@@ -254,7 +251,7 @@ class Writer:
             if t is base or any(t is a for a in self.tape.arguments):
                 return self._object(t)
             text = f"part({self._object(base)}, {w.shape!r}, {w.strides!r}, {w.offset}, {self.name(t.dtype)}, {w.bits})"
-            return f"spent({text}, {self.name(type(t.grad_fn))})" if self.spent and t.grad_fn is not None else text
+            return f"spent({text})" if self.spent and t.grad_fn is not None else text
         s = f"s_{self._base(b)}"
         if s not in self.names:
             self.names[s] = s
@@ -263,7 +260,7 @@ class Writer:
         if w.bits:
             text = f"pending({text}, {w.bits})"
         if self.spent and t.grad_fn is not None:
-            text = f"spent({text}, {self.name(type(t.grad_fn))})"
+            text = f"spent({text})"
         return text
 
 
@@ -292,7 +289,7 @@ def _resolved(a, bits):
     return np.negative(a) if bits & 2 else a
 
 
-def _spent(t, kind):
+def _spent(t):
     node = Spent()
     node.edges, node.saved, node.ext, node.seq, node.outs = (), None, None, 0, ((t._a.shape, t.dtype),)
     t._grad_fn, t._requires_grad = node, True
@@ -304,18 +301,6 @@ def _is_window(t, w):
     item = a.itemsize
     return a.dtype == w.dtype and a.shape == w.shape and tuple([s // item for s in a.strides]) == w.strides and \
         t._offset == w.offset
-
-
-def _windows(step):
-    out = []
-    stack = [*step.args, *step.outs]
-    while stack:
-        x = stack.pop()
-        if type(x) is list:
-            stack.extend(x)
-        elif isinstance(x, Window):
-            out.append(x)
-    return out
 
 
 def program(tape, leaving, spent=True):

@@ -77,11 +77,27 @@ class Step:
 
     __slots__ = ("kind", "label", "call", "args", "outs", "detail")
 
+    def windows(self):
+        """All windows among the arguments and results."""
+        return [*windows(self.args), *windows(self.outs)]
+
     def __init__(self, kind, label, call, args, outs, detail=None):
         self.kind, self.label, self.call, self.args, self.outs, self.detail = kind, label, call, args, outs, detail
 
     def __repr__(self):
         return f"{', '.join(map(repr, self.outs))} = {self.label}({', '.join(map(repr, self.args))})"
+
+
+def windows(values):
+    """The windows in a list of values, also those in lists."""
+    found, stack = [], list(values)
+    while stack:
+        x = stack.pop()
+        if type(x) is list:
+            stack.extend(x)
+        elif isinstance(x, Window):
+            found.append(x)
+    return found
 
 
 class Tape:
@@ -297,6 +313,17 @@ class Tape:
             storage = storage()
             if storage is not None and storage.version != version:
                 self.fail("an op that can't be captured changed a tensor in place")
+
+    def let_go(self):
+        """Forget tensors and memory once programs are made; the steps stay to be read."""
+        for b in self.buffers.values():
+            b.tensor = b.storage = b.initial = None
+        for s in self.steps:
+            s.detail = None
+        for x in (self.buffers, self.older, self.constants, self.pending, self.versions, self.entry, self.arguments,
+                  self.saved, self.reads):
+            x.clear()
+        self.forward = None
 
     def __str__(self):
         return "\n".join(map(repr, self.steps))

@@ -7,9 +7,9 @@ the results are the same bits.
 """
 
 from ...dtypes import BOOL, from_np
-from ..tape import MADE, Step, Window
+from ..tape import MADE, Step, Window, windows
 
-MOST_STEPS, MOST_OPERANDS, REACH = 16, 12, 40
+MOST_STEPS, MOST_VALUES, REACH = 16, 16, 40
 
 
 class Group:
@@ -45,7 +45,7 @@ class Group:
                     related = True
                 related |= id(w.buffer) in mine
         operands = {w.key() for s in (*self.steps, step) for w in s.args if isinstance(w, Window)}
-        return related and len(self.steps) < MOST_STEPS and len(operands) + len(self.steps) <= MOST_OPERANDS + 4
+        return related and len(self.steps) < MOST_STEPS and len(operands) + len(self.steps) <= MOST_VALUES
 
 
 def fuse(steps, visible, begun):
@@ -91,24 +91,12 @@ def _fusible(step):
         not any(isinstance(w, Window) and w.bits for w in step.args)
 
 
-def _flat(args):
-    stack = list(args)
-    while stack:
-        x = stack.pop()
-        if type(x) is list:
-            stack.extend(x)
-        elif isinstance(x, Window):
-            yield id(x.buffer)
-
-
 def _reads(x):
-    return x.reads() if type(x) is Group else set(_flat(x.args))
+    return x.reads() if type(x) is Group else {id(w.buffer) for w in windows(x.args)}
 
 
 def _writes(x):
-    if type(x) is Group:
-        return x.writes()
-    return set(_flat(x.outs))
+    return x.writes() if type(x) is Group else {id(w.buffer) for w in windows(x.outs)}
 
 
 def _joined(group, visible, readers):
@@ -122,9 +110,8 @@ def _joined(group, visible, readers):
     for step in group.steps:
         launch = step.detail
         replace = []
-        windows = [w for w in step.args if isinstance(w, Window)]
         kind = _kind(launch.compute)
-        for i, w in enumerate(windows):
+        for i, w in enumerate(w for w in step.args if isinstance(w, Window)):
             e = made.get(w.key())
             if e is None:
                 j = operands.setdefault((w.key(), kind), (len(operands), w))[0]
@@ -144,12 +131,12 @@ def _joined(group, visible, readers):
             exprs.append(made[out.key()])
     if not outs:
         return None
-    windows = [w for _, w in operands.values()]
+    inputs = [w for _, w in operands.values()]
     c = group.compute.name
-    kernel = pointwise_kernel(tuple(exprs), [from_np(w.dtype).name for w in windows], [c] * len(scalars),
+    kernel = pointwise_kernel(tuple(exprs), [from_np(w.dtype).name for w in inputs], [c] * len(scalars),
                               [from_np(w.dtype).name for w in outs], c).call
     label = "+".join(s.label for s in group.steps)
-    return Step("pointwise", label, kernel, [*windows, *scalars], outs)
+    return Step("pointwise", label, kernel, [*inputs, *scalars], outs)
 
 
 def _kind(d):
