@@ -64,7 +64,7 @@ class Writer:
         self.scope = {"view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
                       "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending}
         self.lines, self.names, self.fixed = [], {}, {}
-        self.shape_of, self.visible = {}, set()
+        self.shape_of, self.visible, self.marks = {}, set(), []
         self.steps = direct(tape.steps)
         self._scan()
         began = {}
@@ -122,6 +122,7 @@ class Writer:
                 b = w.buffer
                 if b.origin is MADE and self.last[id(b)] == i and id(b) not in self.visible | self.fixed.keys():
                     self.lines.append(f"{self._base(b)} = None")
+            self.marks.append((step, len(self.lines)))
         for b in tape.buffers.values():
             if b.written and b.origin in (ARGUMENT, OLDER):
                 s = f"a{b.key}._storage" if b.origin is ARGUMENT else self.name(b.tensor._storage, "s")
@@ -132,7 +133,7 @@ class Writer:
         text = f"def run({arguments}):\n    " + "\n    ".join(self.lines)
         exec(compile(text, f"{__file__}: program", "exec"), self.scope)
         run = self.scope["run"]
-        run.text, run.arena_bytes = text, arena.size
+        run.text, run.arena_bytes, run.scope, run.marks = text, arena.size, self.scope, self.marks
         return run
 
     # ------------------------------------------------------------ steps
