@@ -96,6 +96,9 @@ def _kernel_call(rec):
                 if needs_grad(t):
                     rg = True
         if meta:
+            own = in_place_of_arrays(arrays)
+            if own is not None:
+                return own.takeover(rec, args)
             out = run_meta(rec, args, arrays)
         else:
             try:
@@ -119,6 +122,25 @@ def _kernel_call(rec):
 
 
 _META_RUN = 1 << 22         # most elements of a meta tensor for which a kernel runs on zeros
+
+
+def in_place_of_arrays(arrays):
+    """The object with a ``takeover(rec, args)`` of its own that an operand has where others have arrays, or None.
+
+    Transformed tensors (``func``) go before tensors kept as parts, which may be inside them.
+    """
+    found = None
+    for a in arrays:
+        if type(a) is list:
+            a = in_place_of_arrays(a)
+            if a is None:
+                continue
+        elif type(a) is _ndarray or type(a) is MetaArray or not hasattr(type(a), "takeover"):
+            continue
+        if getattr(type(a), "outermost", False):
+            return a
+        found = a
+    return found
 
 
 def check_devices(name, arrays):
@@ -168,6 +190,8 @@ def _view_call(rec):
     multi = rec.extra
 
     def call(t, *params):
+        if type(t._a) is not _ndarray and type(t._a) is not MetaArray:
+            return t._a.takeover(rec, (t, *params))
         g = geometry(t, *params)
         rg = t._requires_grad or (t._view is not None and needs_grad(t))
         if multi:

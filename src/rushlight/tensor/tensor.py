@@ -192,14 +192,14 @@ class Tensor(metaclass=_TensorMeta):
 
     @property
     def device(self):
-        return devices.CPU if type(self._a) is _ndarray else devices.META
+        return devices.CPU if type(self._a) is _ndarray else self._a.device
 
     layout = devices.strided
     is_cuda = is_sparse = is_sparse_csr = is_quantized = is_nested = is_mkldnn = False
     is_xpu = is_mps = is_xla = is_ipu = is_mtia = is_maia = is_vulkan = False
     names = property(lambda self: (None,) * self._a.ndim)
-    is_meta = property(lambda self: type(self._a) is not _ndarray)
-    is_cpu = property(lambda self: type(self._a) is _ndarray)
+    is_meta = property(lambda self: type(self._a) is not _ndarray and self._a.device is devices.META)
+    is_cpu = property(lambda self: type(self._a) is _ndarray or self._a.device is devices.CPU)
     name = None
 
     def get_device(self):
@@ -686,7 +686,7 @@ def assemble(a, dtype, storage, offset):
 
 def wrap(a):
     """A tensor that owns the fresh array `a`."""
-    if type(a) is not _ndarray and type(a) is not MetaArray:
+    if type(a) is not _ndarray and type(a) is not MetaArray and not hasattr(type(a), "takeover"):
         a = np.asarray(a)
     if not a.size:
         a = _empty(a)

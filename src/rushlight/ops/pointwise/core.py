@@ -15,7 +15,7 @@ from ...tensor import watch
 from ...tensor.geometry import broadcast_shapes, is_dense, permuted_strides
 from ...tensor.storage import MetaArray
 from ...tensor.tensor import Tensor, resolve_bits, wrap
-from ..dispatch import attach, check_devices, needs_grad
+from ..dispatch import attach, check_devices, in_place_of_arrays, needs_grad
 from ..inplace import apply, check, store
 from ..registry import FUNCTIONS, INPLACE, METHODS
 
@@ -105,6 +105,10 @@ def run(rec, operands, params, into=None):
                 scalars = [x]
             else:
                 scalars.append(x)
+    if meta:
+        own = in_place_of_arrays(arrays)
+        if own is not None:
+            return own.takeover(rec, (*operands, *params))
     if into is not None:
         key.append(into._a.dtype)
     if params:
@@ -408,7 +412,9 @@ def direct(t, others):
     fits = not t._bits & 3
     for x in others:
         if isinstance(x, Tensor):
-            if x is not t and x._storage.block() is t._storage.block() and (
+            if type(x._a) is not _ndarray and type(x._a) is not MetaArray:
+                fits = False
+            elif x is not t and x._storage.block() is t._storage.block() and (
                     x._a.strides != t._a.strides or x._offset != t._offset or x._a.shape != shape
                     or x._a.itemsize != t._a.itemsize):
                 if partly_shared(t, x):
