@@ -347,6 +347,9 @@ def accumulate(leaf, g, create_graph, fresh=False):
             leaf._grad = _copy_like(g, leaf)
     elif create_graph:
         leaf._grad = old + g
+    elif type(old._a) is not np.ndarray and hasattr(type(old._a), "in_parts"):
+        from ..tensor.parts import accumulated
+        leaf._grad = accumulated(old, g)
     else:
         old.add_(g)
     if watch.listener is not None:
@@ -362,6 +365,8 @@ def _shared(g):
 
 
 def _copy_like(g, leaf):
+    if hasattr(type(g._a), "in_parts"):
+        return g._a.kept(g)
     prev, state.grad = state.grad, False
     try:
         out = leaf.new_empty_strided(leaf.shape, leaf.stride()) if is_dense(

@@ -68,6 +68,10 @@ def _to_copy(a, dtype, device, memory_format):
 
 def _meta_copy(input, dtype, device, memory_format):
     """A copy that involves the meta device: geometry only."""
+    if hasattr(type(input._a), "takeover"):
+        record = _clone.record if dtype is input.dtype else _to_copy.record
+        return input._a.takeover(record, (input, memory_format) if dtype is input.dtype else (
+            input, dtype, device, memory_format))
     if device is not META:
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     t = wrap(like(input, dtype, META, memory_format))

@@ -103,9 +103,14 @@ def _kernel(src, dst):
 def write(t, source):
     """Copy the contents of tensor `source` (broadcasting) into tensor `t`'s memory."""
     if type(t._a) is not np.ndarray:
+        if hasattr(type(t._a), "in_parts"):
+            t._a.write(t, source)
         return
     src = resolve_bits(source) if source._bits & 3 else source._a
     if type(src) is not np.ndarray:
+        if hasattr(type(src), "in_parts"):
+            raise RuntimeError("copy_() between dense and sparse Tensors is not implemented! Found self type = "
+                               f"{t.type()} and src type = {source.type()}")
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     if t._bits & 3:
         src = np.conjugate(src) if t._bits & 1 else src

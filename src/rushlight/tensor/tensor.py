@@ -194,8 +194,11 @@ class Tensor(metaclass=_TensorMeta):
     def device(self):
         return devices.CPU if type(self._a) is _ndarray else self._a.device
 
-    layout = devices.strided
-    is_cuda = is_sparse = is_sparse_csr = is_quantized = is_nested = is_mkldnn = False
+    layout = property(lambda self: getattr(self._a, "layout", devices.strided))
+    is_sparse = property(lambda self: type(self._a) is not _ndarray and self.layout is devices.sparse_coo)
+    is_sparse_csr = property(lambda self: type(self._a) is not _ndarray and self.layout is devices.sparse_csr)
+    is_nested = property(lambda self: getattr(self._a, "nested", False))
+    is_cuda = is_quantized = is_mkldnn = False
     is_xpu = is_mps = is_xla = is_ipu = is_mtia = is_maia = is_vulkan = False
     names = property(lambda self: (None,) * self._a.ndim)
     is_meta = property(lambda self: type(self._a) is not _ndarray and self._a.device is devices.META)
@@ -248,6 +251,8 @@ class Tensor(metaclass=_TensorMeta):
 
     def untyped_storage(self):
         """The bytes this tensor shares with its views."""
+        if hasattr(type(self._a), "in_parts"):
+            raise NotImplementedError(f"Cannot access storage of {self._a.kind} tensors")
         return UntypedStorage(self._storage)
 
     def storage(self):
@@ -260,6 +265,8 @@ class Tensor(metaclass=_TensorMeta):
         """Address of the first element (0 where there is none)."""
         a = self._a
         if type(a) is not _ndarray or not a.size:
+            if hasattr(type(a), "in_parts"):
+                raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
             return 0
         if watch.listener is not None:
             watch.listener.read(self, "data_ptr")
@@ -469,6 +476,8 @@ class Tensor(metaclass=_TensorMeta):
         """The value of a one-element tensor as a Python number."""
         a = self._a
         if type(a) is not _ndarray:
+            if hasattr(type(a), "in_parts"):
+                return a.number(self)
             raise RuntimeError("Tensor.item() cannot be called on meta tensors")
         if a.size != 1:
             raise RuntimeError(f"a Tensor with {a.size} elements cannot be converted to Scalar")
@@ -484,6 +493,8 @@ class Tensor(metaclass=_TensorMeta):
     def tolist(self):
         """The values as nested lists (a number for 0 dimensions)."""
         if type(self._a) is not _ndarray:
+            if hasattr(type(self._a), "in_parts"):
+                return self._a.nested_list(self)
             raise RuntimeError("Cannot copy out of meta tensor; no data!")
         if watch.listener is not None:
             watch.listener.read(self, "tolist")
@@ -507,6 +518,8 @@ class Tensor(metaclass=_TensorMeta):
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use "
                                "tensor.detach().numpy() instead.")
         if type(self._a) is not _ndarray:
+            if hasattr(type(self._a), "in_parts"):
+                raise TypeError(f"can't convert {self._a.kind} layout tensor to numpy. Use Tensor.to_dense() first.")
             raise TypeError("can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy "
                             "the tensor to host memory first.")
         if self._bits & CONJ:
@@ -592,6 +605,8 @@ class Tensor(metaclass=_TensorMeta):
 
     def __repr__(self, *, tensor_contents=None):
         from .printing import tensor_repr
+        if hasattr(type(self._a), "in_parts"):
+            return self._a.text(self)
         if watch.listener is not None:
             watch.listener.read(self, "repr")
         return tensor_repr(self)
@@ -609,6 +624,8 @@ class Tensor(metaclass=_TensorMeta):
         if id(self) in memo:
             return memo[id(self)]
         import copy
+        if hasattr(type(self._a), "in_parts"):
+            return self._a.copied(self, memo)
         storage = self.untyped_storage().__deepcopy__(memo)._storage
         t = assemble(window(storage, self._a.dtype, self._a.shape, self.stride(), self._offset),
                      self.dtype, storage, self._offset)
