@@ -71,7 +71,14 @@ _HOMES = {
     "set_float32_matmul_precision": "runtime.precision", "get_float32_matmul_precision": "runtime.precision",
     "is_anomaly_enabled": "autograd.anomaly", "is_anomaly_check_nan_enabled": "autograd.anomaly",
     "compile": "capture.compiled", "export": "exported",
+    "autocast": "amp.autocast_mode", "GradScaler": "amp.grad_scaler",
 }
+_HOMES |= dict.fromkeys((
+    "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype",
+    "is_autocast_cache_enabled", "set_autocast_cache_enabled", "clear_autocast_cache",
+    "autocast_increment_nesting", "autocast_decrement_nesting", "is_autocast_cpu_enabled",
+    "set_autocast_cpu_enabled", "get_autocast_cpu_dtype", "set_autocast_cpu_dtype", "get_autocast_gpu_dtype",
+    "set_autocast_gpu_dtype"), "amp.autocast_mode")
 
 
 def __getattr__(name):

@@ -31,15 +31,15 @@ def activate():
     for ns, table in registry.FUNCTIONS.items():
         module = sys.modules.get(ns.replace("torch", "rushlight", 1))
         for name, fn in list(table.items()):
-            wrapped = table[name] = _overridable(fn)
+            wrapped = table[name] = overridable(fn)
             if module is not None and module.__dict__.get(name) is fn:
                 setattr(module, name, wrapped)
     for name, fn in list(registry.METHODS.items()):
-        wrapped = registry.METHODS[name] = _overridable(fn)
+        wrapped = registry.METHODS[name] = overridable(fn)
         setattr(Tensor, name, wrapped)
     from .ops.operators import dunders
     for name in dunders():
-        setattr(Tensor, name, _overridable(Tensor.__dict__[name]))
+        setattr(Tensor, name, overridable(Tensor.__dict__[name]))
 
 
 def _types_of(args, kwargs):
@@ -59,11 +59,11 @@ def _types_of(args, kwargs):
     return found
 
 
-def _overridable(fn):
+def overridable(fn):
     if isinstance(fn, type) or getattr(fn, "_overridable", False):
         return fn
     if isinstance(fn, property):
-        return property(_overridable(fn.fget), fn.fset and _overridable(fn.fset))
+        return property(overridable(fn.fget), fn.fset and overridable(fn.fset))
 
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):

@@ -21,6 +21,7 @@ class _State(threading.local):
     anomaly_nan = True
     function_modes = ()     # stack of TorchFunctionMode
     autocast = None         # active autocast settings
+    levels = ()             # active transforms (`func`), outermost first
     backward = None         # the backward pass that runs, while somebody may ask about it
 
     def __setattr__(self, name, value):
@@ -43,6 +44,15 @@ def switch_grad(value):
     if _mirrored_thread == get_ident():
         _mirror[1] = value
     return prev
+
+
+def switch_autocast(value):
+    """Set what autocast casts to in this thread (None: nothing); generated functions leave calls to Python then."""
+    own = state.__dict__
+    change = (value is not None) - (own.get("autocast") is not None)
+    own["autocast"] = value
+    if change:
+        state.special += change
 
 
 def mirror(words):

@@ -139,7 +139,7 @@ class RNNBase(Module):
 
     def check_input(self, input, batch_sizes):
         expected = getattr(self, self._all_weights[0][0]).dtype
-        if input.dtype != expected and not torch.is_autocast_enabled():
+        if input.dtype != expected and not torch.is_autocast_enabled("cpu"):
             raise ValueError(f"RNN input dtype ({input.dtype}) does not match weight dtype "
                              f"({expected}). Convert input: input.to({expected}), or convert "
                              f"model: model.to({input.dtype})")

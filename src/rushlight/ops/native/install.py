@@ -10,9 +10,10 @@ from zlib import crc32
 
 from ...autograd import modes
 from ...autograd.node import AccumulateGrad, Node, next_seq
-from ...dtypes import float32, int64
+from ...dtypes import BY_NP, dtype, float32, int64
+from ...record import Record
 from ...tensor.storage import Storage
-from ...tensor.tensor import Tensor, ViewInfo
+from ...tensor.tensor import Tensor, ViewInfo, wrap
 from .. import dispatch
 from ..registry import FUNCTIONS, METHODS
 from . import along, entry
@@ -45,7 +46,11 @@ def _offsets():
             (dispatch._Value, ("value",))):
         for s in slots:
             out[f"{cls.__name__}.{s}"] = _offset(cls, s)
+    from ..pointwise.core import Launch
     out["Node.plan"] = _offset(dispatch.RecordNode, "plan")
+    out["dtype.zero"], out["Record.extra"] = _offset(dtype, "zero"), _offset(Record, "extra")
+    for s in ("kernel", "convert", "out", "out_np"):
+        out[f"Launch.{s}"] = _offset(Launch, s)
     return out
 
 
@@ -53,7 +58,6 @@ def _sound(offsets):
     """Whether the offsets read back what Python sees, so that generated code may rely on them."""
     import numpy as np
 
-    from ...tensor.tensor import wrap
     a = np.zeros((2, 3), np.float32)
     t = wrap(a)
 
@@ -120,7 +124,10 @@ def _load():
               "int": id(int), "rl_new_array": symbols["rl_new_array"],
               "PyArray_NewFromDescr": symbols["PyArray_NewFromDescr"],
               "PyArray_SetBaseObject": symbols["PyArray_SetBaseObject"], "tuple": id(tuple),
-              "dim": id(sys.intern("dim")), "keepdim": id(sys.intern("keepdim"))}
+              "dim": id(sys.intern("dim")), "keepdim": id(sys.intern("keepdim")), "list": id(list), "bool": id(bool),
+              "BY_NP": id(BY_NP), "wrap": id(wrap), "attach": id(dispatch.attach), "multi": id(sys.intern("multi")),
+              "general": 0}
+    _keep.extend((wrap, dispatch.attach))
     for i, name in enumerate(entry.ENVIRONMENT):
         table[i] = values[name]
     s = _State()
@@ -134,6 +141,25 @@ def _load():
     # The child of another thread's fork has that thread only; the old one's state may be reused.
     os.register_at_fork(after_in_child=serve_this_thread)
     return s
+
+
+def intercept(fn, make):
+    """Put ``make(end)`` in the place of the Python function that ends the chain of `fn`; False if it has none."""
+    if type(fn) is not BuiltinFunctionType or type(fn.__self__).__name__ != "PyCapsule":
+        return False
+    pointer = ctypes.pythonapi.PyCapsule_GetPointer
+    pointer.restype, pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    while True:
+        words = (ctypes.c_uint64 * entry.DESC_WORDS).from_address(pointer(fn.__self__, None))
+        fn = ctypes.cast(words[entry.FALLBACK], ctypes.py_object).value
+        if type(fn) is not BuiltinFunctionType:
+            break
+    if not hasattr(fn, "intercepted"):
+        fn = make(fn)
+        fn.intercepted = True
+        _keep.append(fn)
+        words[entry.FALLBACK] = id(fn)
+    return True
 
 
 def parameter_type(cls):
@@ -199,6 +225,7 @@ def descriptor(rec, fallback, n):
 def elementwise(rec, fallback, name):
     """The generated function of a pointwise record without params; its kernels come by `fill`."""
     d = descriptor(rec, fallback, len(rec.tensor_args))
+    d[entry.EXTRA] = id(rec)
     return _builtin(name, _state.entries["rl_elementwise"], d)
 
 
@@ -260,7 +287,7 @@ def fill_plan(rec, mask, plan):
 
 def adopt(rec, key, launch):
     """First float32 run of a record: make its generated functions and publish them."""
-    if key not in _PATTERNS or launch.kernel is None:
+    if launch.kernel is None:
         return
     if not ready():
         if _state is None:
@@ -270,6 +297,8 @@ def adopt(rec, key, launch):
         if _parameter is None and "rushlight.nn.parameter" in sys.modules:
             parameter_type(sys.modules["rushlight.nn.parameter"].Parameter)
         install_views()
+        if key not in _PATTERNS:
+            return
         if rec not in _state.descriptors:
             publish(rec)
         fill(rec, key, launch)
@@ -378,8 +407,9 @@ def install_views():
         _replace(view, _serve(_view.record, "rl_view", view, any_dtype=True))
     getitem = METHODS["__getitem__"]
     _replace(getitem, _serve(_select.record, "rl_select", getitem, any_dtype=True), ("__getitem__",))
-    from . import geometry
+    from . import calls, geometry
     geometry.install(_state, _builtin, _replace, _offsets())
+    calls.install(_state, _builtin, _offsets())
 
 
 def install_reduction(kind, kernel):
