@@ -23,7 +23,8 @@ DESC_WORDS = PLANS + 16 * PLAN_WORDS
 
 ENVIRONMENT = ("Tensor", "Parameter", "ndarray", "Storage", "Value", "AccumulateGrad", "ViewInfo", "None_",
                "True_", "False_", "zero", "next_seq", "plain", "recording", "thread", "float", "int",
-               "rl_new_array", "PyArray_NewFromDescr", "PyArray_SetBaseObject", "tuple", "dim", "keepdim")
+               "rl_new_array", "PyArray_NewFromDescr", "PyArray_SetBaseObject", "tuple", "dim", "keepdim", "list",
+               "bool", "BY_NP", "wrap", "attach", "multi", "general")
 
 TYPE, DATA, ND, DIMS, STRIDES, DESCR, FLAGS = 8, 16, 24, 32, 40, 56, 64
 TUPLE_ITEMS, LIST_ITEMS, SIZE = 24, 24, 16
@@ -71,6 +72,7 @@ def module(triple, offsets):
     _shape(w)
     _attach(w)
     _view_of(w)
+    _other(w)
     _elementwise(w)
     reduce_along(w)
     _view(w)
@@ -243,6 +245,8 @@ def _attach(w):
 class Entry:
     """The frame that all entries have: unusual calls leave for the fallback."""
 
+    exit = "rl_fallback"
+
     def __init__(self, w, name, keywords=False):
         self.w = w
         f = self.f = w.m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n"),
@@ -259,7 +263,7 @@ class Entry:
 
     def leave(self):
         f = self.f
-        f.ret(f.call("ptr", "rl_fallback", self.desc, self.args, self.n, self.kw, declare=False))
+        f.ret(f.call("ptr", self.exit, self.desc, self.args, self.n, self.kw, declare=False))
 
     def unless(self, condition):
         """Go to the fallback unless `condition` holds."""
@@ -322,11 +326,25 @@ class Entry:
         f.ret(t)
 
 
+def _other(w):
+    """rl_other: operands of other dtypes, or of shapes to be broadcast (see ``calls``)."""
+    f = w.m.function("rl_other", "ptr", [("ptr", "desc"), ("ptr", "args"), ("i64", "n"), ("ptr", "kw")], "internal")
+    desc, args, n, kw = f.args
+    general = w.env(f, "general")
+    with f.if_(general.ne(0)):
+        null, zero = f.value(0, "ptr"), f.value(0)
+        t = f.call("ptr", general, f.load("ptr", desc + 8 * EXTRA), args, n, null, zero, null)
+        with f.if_(f.emit("i64", f"ptrtoint ptr {t.name} to i64").ne(1)):
+            f.ret(t)
+    f.ret(f.call("ptr", "rl_fallback", desc, args, n, kw, declare=False))
+
+
 def _elementwise(w):
     """rl_elementwise: one to four operands of one shape, at most one of two a Python number."""
     e = Entry(w, "rl_elementwise")
     f = e.f
     e.unless(e.n.eq(e.word(OPERANDS)))
+    e.exit = "rl_other"
     mask = f.var("i64", 0)
     first = f.var("ptr", 0)
     number = f.var("i64", -1)

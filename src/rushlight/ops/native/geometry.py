@@ -21,7 +21,7 @@ class Writer(entry.Writer):
     def __init__(self, triple, offsets):
         super().__init__(triple, offsets)
         self.m.globals[-1] = f"@rl_tensor_environment = external global [{len(ENVIRONMENT)} x ptr]"
-        for name in ("_Py_EllipsisObject", "PySlice_Type"):
+        for name in ("_Py_EllipsisObject", "PySlice_Type", "PyExc_MemoryError"):
             self.m.globals.append(f"@{name} = external global i8")
 
 

@@ -1,0 +1,495 @@
+"""Generated twins of what every op goes through: tensors around arrays, calls of kernels, pointwise runs.
+
+    rl_make(array)                          ``tensor.wrap``
+    rl_make_view(t, sizes, steps, offset)   ``tensor.make_view``
+    rl_primitive(...)                       the call of one primitive that has a kernel over arrays
+    rl_run(rec, operands, params)           ``pointwise.core.run``: any dtypes, dense operands of broadcast shapes
+    rl_change(rec, t, others, params, name) ``pointwise.core.change`` where nothing is recorded
+
+They stand in the modules' globals instead of the Python functions once native code is loaded, and leave to these
+whatever is unusual (see ``entry``). Nodes are made in Python (``dispatch.attach``).
+"""
+
+from . import entry
+from .entry import DATA, DESCR, DIMS, FLAGS, LIST_ITEMS, ND, SIZE, TUPLE_ITEMS, TYPE
+from .geometry import Writer
+
+NAMES = ("rl_make", "rl_make_view", "rl_primitive", "rl_run", "rl_change", "rl_general")
+COUNT, KERNEL, SINGLE, LISTS, RECORD, PLAIN = range(1, 7)       # words of a primitive's descriptor after FALLBACK
+UNUSUAL = 1                     # what rl_general gives where Python has to take over
+MOST_DIMS, MOST_OPERANDS = 12, 8
+
+
+def module(triple, offsets):
+    """IR text of all entries, for the given slot offsets."""
+    w = Writer(triple, offsets)
+    for part in (entry._fallback, entry._check, entry._wrap, entry._view_of, _wrap_any, _recorded, _general,
+                 _make, _make_view, _primitive, _run, _change):
+        part(w)
+    return w.m.text()
+
+
+def _vectorcall(f, callee, *args):
+    """A new reference to ``callee(*args)``, or null."""
+    buffer = f.buffer(8 * len(args), 8)
+    for k, x in enumerate(args):
+        f.store(x, buffer + 8 * k)
+    return f.call("ptr", "PyObject_Vectorcall", callee, buffer, f.value(len(args)), f.value(0, "ptr"))
+
+
+def _wrap_any(w):
+    """ptr rl_wrap_any(a): a Tensor that owns `a`, whose reference it takes."""
+    f = w.m.function("rl_wrap_any", "ptr", [("ptr", "a")], "internal")
+    a = f.args[0]
+    with f.if_(f.load("ptr", a + TYPE).eq(w.env(f, "ndarray"))):
+        total = f.var("i64", 1)
+        dims = f.load("ptr", a + DIMS)
+        with f.range(f.load("i32", a + ND).cast("sext", "i64")) as k:
+            total.set(total.get() * f.load("i64", dims + k * 8))
+        with f.if_(total.get().ne(0)):
+            dtype = f.call("ptr", "PyDict_GetItem", w.env(f, "BY_NP"), f.load("ptr", a + DESCR))
+            with f.if_(dtype.ne(0)):
+                f.ret(f.call("ptr", "rl_wrap", a, dtype, declare=False))
+    t = _vectorcall(f, w.env(f, "wrap"), a)
+    f.call("void", "Py_DecRef", a)
+    f.ret(t)
+
+
+def _recorded(w):
+    """ptr rl_recorded(rec, args, outs, result): `result` once the call is recorded (references to `args` and
+    `outs`, both tuples, are taken; null and a reference less to `result` on failure)."""
+    f = w.m.function("rl_recorded", "ptr", [("ptr", "rec"), ("ptr", "args"), ("ptr", "outs"), ("ptr", "result")],
+                     "internal")
+    rec, args, outs, result = f.args
+    done = _vectorcall(f, w.env(f, "attach"), rec, args, outs)
+    f.call("void", "Py_DecRef", args)
+    f.call("void", "Py_DecRef", outs)
+    with f.if_(done.eq(0)):
+        f.call("void", "Py_DecRef", result)
+        f.ret(done)
+    f.call("void", "Py_DecRef", done)
+    f.ret(result)
+
+
+def _make(w):
+    e = entry.Entry(w, "rl_make")
+    f = e.f
+    e.unless(e.n.eq(1))
+    a = f.load("ptr", e.args)
+    e.unless(f.load("ptr", a + TYPE).eq(w.env(f, "ndarray")))
+    # The check is made again there: an array that Python has to wrap leaves here, not by a call of this function.
+    total = f.var("i64", 1)
+    dims = f.load("ptr", a + DIMS)
+    with f.range(f.load("i32", a + ND).cast("sext", "i64")) as k:
+        total.set(total.get() * f.load("i64", dims + k * 8))
+    e.unless(total.get().ne(0))
+    dtype = f.call("ptr", "PyDict_GetItem", w.env(f, "BY_NP"), f.load("ptr", a + DESCR))
+    e.unless(dtype.ne(0))
+    f.call("void", "Py_IncRef", a)
+    f.ret(f.call("ptr", "rl_wrap", a, dtype, declare=False))
+
+
+def _make_view(w):
+    e = entry.Entry(w, "rl_make_view", keywords=True)
+    f = e.f
+    multi = f.var("i64", 0)
+    with f.if_(e.kw.ne(0)):
+        # make_view(..., multi=True)
+        e.unless(f.load("i64", e.kw + SIZE).eq(1) & f.load("ptr", e.kw + TUPLE_ITEMS).eq(w.env(f, "multi")))
+        flag = f.load("ptr", e.args + 8 * 4)
+        e.unless(flag.eq(w.env(f, "True_")) | flag.eq(w.env(f, "False_")))
+        multi.set(flag.eq(w.env(f, "True_")).cast("zext", "i64"))
+    e.unless(e.n.eq(4))
+    x, sizes, steps, offset = (f.load("ptr", e.args + 8 * k) for k in range(4))
+    e.unless(e.is_tensor(x))
+    a = w.get(f, x, "_a")
+    e.unless(f.load("ptr", a + TYPE).eq(w.env(f, "ndarray")) & w.get(f, x, "_bits").eq(w.env(f, "zero")))
+    e.unless(f.load("ptr", sizes + TYPE).eq(w.env(f, "tuple")) & f.load("ptr", steps + TYPE).eq(w.env(f, "tuple")))
+    rank = f.load("i64", sizes + SIZE)
+    e.unless((rank <= MOST_DIMS) & f.load("i64", steps + SIZE).eq(rank))
+    item = f.load("i64", f.load("ptr", a + DESCR) + 40)
+    dims, strides = f.buffer(8 * MOST_DIMS, 8), f.buffer(8 * MOST_DIMS, 8)
+    with f.range(rank) as k:
+        size = e.integer(f.load("ptr", sizes + (k * 8 + TUPLE_ITEMS)))
+        e.unless(size > 0)
+        f.store(size, dims + k * 8)
+        f.store(e.integer(f.load("ptr", steps + (k * 8 + TUPLE_ITEMS))) * item, strides + k * 8)
+    start, old = e.integer(offset), e.integer(w.get(f, x, "_offset"))
+    data = f.load("ptr", a + DATA) + (start - old) * item
+    array = entry._show(w, f, a, rank.cast("trunc", "i32"), dims, strides, data)
+    f.call("void", "Py_IncRef", offset)
+    t = f.call("ptr", "rl_view_of", x, array, offset, f.value(0), declare=False)
+    with f.if_(multi.get().ne(0)):
+        info = w.get(f, t, "_view")
+        f.call("void", "Py_DecRef", w.env(f, "False_"))
+        w.put_new(f, info, "ViewInfo.multi", w.env(f, "True_"))
+    f.ret(t)
+
+
+def _primitive(w):
+    e = entry.Entry(w, "rl_primitive")
+    f = e.f
+    e.unless(e.n.eq(e.word(COUNT)))
+    single, lists = e.word(SINGLE), e.word(LISTS)
+    none = w.env(f, "None_")
+    needs = f.var("i64", 0)
+    arrays = f.buffer(8 * 32, 8)
+    # First everything is looked at, so that nothing has to be undone where Python takes over.
+    with f.range(e.n) as i:
+        x = f.load("ptr", e.args + i * 8)
+        f.store(x, arrays + i * 8)
+        with f.if_((single.lshr(i) & 1).ne(0) & x.ne(none)):
+            _look(e, x, needs)
+            f.store(w.get(f, x, "_a"), arrays + i * 8)
+        with f.if_((lists.lshr(i) & 1).ne(0)):
+            items, count = _items(e, x)
+            with f.range(count) as k:
+                t = f.load("ptr", items + k * 8)
+                with f.if_(t.ne(none)):
+                    _look(e, t, needs)
+    with f.if_(lists.ne(0)), f.range(e.n) as i, f.if_((lists.lshr(i) & 1).ne(0)):
+        items, count = _items(e, f.load("ptr", e.args + i * 8))
+        found = f.call("ptr", "PyList_New", count)
+        place = f.load("ptr", found + LIST_ITEMS)
+        with f.range(count) as k:
+            t = f.load("ptr", items + k * 8)
+            one = f.var("ptr", none)
+            with f.if_(t.ne(none)):
+                one.set(w.get(f, t, "_a"))
+            f.call("void", "Py_IncRef", one.get())
+            f.store(one.get(), place + k * 8)
+        f.store(found, arrays + i * 8)
+    out = f.call("ptr", "PyObject_Vectorcall", e.pointer(KERNEL), arrays, e.n, f.value(0, "ptr"))
+    with f.if_(lists.ne(0)), f.range(e.n) as i, f.if_((lists.lshr(i) & 1).ne(0)):
+        f.call("void", "Py_DecRef", f.load("ptr", arrays + i * 8))
+    with f.if_(out.eq(0)):
+        kind = f.emit("ptr", "load ptr, ptr @PyExc_MemoryError")
+        with f.if_(f.call("i32", "PyErr_ExceptionMatches", kind).ne(0)):
+            # Python runs it again and says whose error it is.
+            f.call("void", "PyErr_Clear")
+            e.leave()
+        f.ret(out)
+    records = needs.get().ne(0) & w.env_word(f, "recording").ne(0) & e.word(PLAIN).eq(0)
+    rec = e.pointer(RECORD)
+    with f.if_(f.load("ptr", out + TYPE).eq(w.env(f, "tuple"))):
+        number = f.load("i64", out + SIZE)
+        outs = f.call("ptr", "PyTuple_New", number)
+        with f.range(number) as k:
+            a = f.load("ptr", out + (k * 8 + TUPLE_ITEMS))
+            f.call("void", "Py_IncRef", a)
+            t = f.var("ptr", a)
+            with f.if_(a.ne(none)):
+                t.set(f.call("ptr", "rl_wrap_any", a, declare=False))
+                with f.if_(t.get().eq(0)):
+                    f.call("void", "Py_DecRef", out)
+                    f.call("void", "Py_DecRef", outs)
+                    f.ret(t.get())
+            f.store(t.get(), outs + (k * 8 + TUPLE_ITEMS))
+        f.call("void", "Py_DecRef", out)
+        with f.if_(records):
+            f.call("void", "Py_IncRef", outs)
+            f.ret(f.call("ptr", "rl_recorded", rec, _packed(f, e.args, e.n), outs, outs, declare=False))
+        f.ret(outs)
+    t = f.call("ptr", "rl_wrap_any", out, declare=False)
+    with f.if_(t.ne(0) & records):
+        outs = entry._tuple(f, (t, True))
+        f.ret(f.call("ptr", "rl_recorded", rec, _packed(f, e.args, e.n), outs, t, declare=False))
+    f.ret(t)
+
+
+def _look(e, t, needs):
+    """Leave unless `t` is a plain tensor; note whether it needs a gradient."""
+    f = e.f
+    e.unless(e.is_tensor(t))
+    state = f.call("i64", "rl_check", t, f.value(0, "ptr"), declare=False)
+    e.unless(state.ne(0))
+    needs.set(needs.get() | (state >> 1))
+
+
+def _items(e, x):
+    """(address of the items, number) of a list or tuple."""
+    f = e.f
+    items, count = f.var("ptr", x + TUPLE_ITEMS), f.load("i64", x + SIZE)
+    is_list = f.load("ptr", x + TYPE).eq(e.w.env(f, "list"))
+    e.unless(is_list | f.load("ptr", x + TYPE).eq(e.w.env(f, "tuple")))
+    with f.if_(is_list):
+        items.set(f.load("ptr", x + LIST_ITEMS))
+    return items.get(), count
+
+
+def _packed(f, first, number):
+    """A new tuple of `number` objects from `first` on."""
+    t = f.call("ptr", "PyTuple_New", number)
+    with f.range(number) as k:
+        x = f.load("ptr", first + k * 8)
+        f.call("void", "Py_IncRef", x)
+        f.store(x, t + (k * 8 + TUPLE_ITEMS))
+    return t
+
+
+class _Unusual:
+    """The frame of rl_general, with the way out."""
+
+    def __init__(self, f):
+        self.f = f
+
+    def unless(self, condition):
+        f = self.f
+        with f.if_(~condition):
+            f.ret(f.emit("ptr", f"inttoptr i64 {UNUSUAL} to ptr"))
+
+
+def _general(w):
+    """ptr rl_general(rec, operands, n, params, count, into): what ``run`` gives, or UNUSUAL (and nothing was done).
+
+    `into` (or null) is the first operand, over whose memory the result goes; then `into` is what is given.
+    """
+    f = w.m.function("rl_general", "ptr", [("ptr", "rec"), ("ptr", "args"), ("i64", "n"), ("ptr", "params"),
+                                           ("i64", "np"), ("ptr", "into")])
+    rec, args, n, params, np, into = f.args
+    e = _Unusual(f)
+    e.unless((n + np) <= MOST_OPERANDS)
+    float_, int_, bool_ = w.env(f, "float"), w.env(f, "int"), w.env(f, "bool")
+    keys, arrays, scalars = (f.buffer(8 * (MOST_OPERANDS + 2), 8) for _ in range(3))
+    tensors, numbers, rank, needs = (f.var("i64", 0) for _ in range(4))
+    with f.range(n) as i:
+        x = f.load("ptr", args + i * 8)
+        kind = f.load("ptr", x + TYPE)
+        is_tensor = kind.eq(w.env(f, "Tensor")) | kind.eq(w.env(f, "Parameter"))
+        with f.if_else(is_tensor) as (tensor, number):
+            with tensor:
+                state = f.call("i64", "rl_check", x, f.value(0, "ptr"), declare=False)
+                e.unless(state.ne(0))
+                needs.set(needs.get() | (state >> 1))
+                a = w.get(f, x, "_a")
+                e.unless((f.load("i32", a + FLAGS) & 1).ne(0))
+                nd = f.load("i32", a + ND).cast("sext", "i64")
+                e.unless(nd <= MOST_DIMS)
+                dtype = w.get(f, x, "dtype")
+                with f.if_else(nd.eq(0)) as (none, some):
+                    with none:
+                        f.store(f.load("ptr", dtype + w.offsets["dtype.zero"]), keys + i * 8)
+                    with some:
+                        f.store(dtype, keys + i * 8)
+                rank.set(f.select(nd > rank.get(), nd, rank.get()))
+                f.store(a, arrays + (tensors.get() + 1) * 8)
+                tensors.set(tensors.get() + 1)
+            with number:
+                e.unless(kind.eq(float_) | kind.eq(int_) | kind.eq(bool_))
+                f.store(kind, keys + i * 8)
+                f.store(x, scalars + numbers.get() * 8)
+                numbers.set(numbers.get() + 1)
+    e.unless(tensors.get() > 0)
+    with f.range(np) as i:
+        x = f.load("ptr", params + i * 8)
+        kind = f.load("ptr", x + TYPE)
+        e.unless(kind.eq(float_) | kind.eq(int_) | kind.eq(bool_))
+        f.store(x, scalars + numbers.get() * 8)
+        numbers.set(numbers.get() + 1)
+    # The common shape.
+    dims = f.buffer(8 * MOST_DIMS, 8)
+    top = rank.get()
+    with f.range(top) as k:
+        f.store(f.value(1), dims + k * 8)
+    with f.range(tensors.get()) as i:
+        a = f.load("ptr", arrays + (i + 1) * 8)
+        nd, own = f.load("i32", a + ND).cast("sext", "i64"), f.load("ptr", a + DIMS)
+        with f.range(nd) as k:
+            size, place = f.load("i64", own + k * 8), dims + (top - nd + k) * 8
+            old = f.load("i64", place)
+            e.unless((size > 0) & (size.eq(1) | old.eq(1) | size.eq(old)))
+            with f.if_(old.eq(1)):
+                f.store(size, place)
+    # Results are in C order where all operands are and their shapes are equal, or no size is 1 (whose steps may
+    # differ; see core.result_array).
+    ones, differ = f.var("i64", 0), f.var("i64", 0)
+    with f.range(top) as k, f.if_(f.load("i64", dims + k * 8).eq(1)):
+        ones.set(1)
+    with f.range(tensors.get()) as i:
+        a = f.load("ptr", arrays + (i + 1) * 8)
+        nd, own = f.load("i32", a + ND).cast("sext", "i64"), f.load("ptr", a + DIMS)
+        other, total = f.var("i64", nd.ne(top).cast("zext", "i64")), f.var("i64", 1)
+        with f.range(nd) as k:
+            size = f.load("i64", own + k * 8)
+            total.set(total.get() * size)
+            with f.if_(size.ne(f.load("i64", dims + (top - nd + k) * 8))):
+                other.set(1)
+        with f.if_(other.get().ne(0)):
+            with f.if_(into.ne(0)):
+                e.unless(i > 0)
+            with f.if_(total.get() > 1):
+                differ.set(1)
+    e.unless(ones.get().eq(0) | differ.get().eq(0))
+    length = f.var("i64", n)
+    with f.if_(into.ne(0)):
+        # Another operand may share the memory that is written.
+        storage = w.get(f, into, "_storage")
+        e.unless(f.load("ptr", storage + w.offsets["Storage.root"]).eq(w.env(f, "None_")))
+        with f.range(f.value(1), n) as i:
+            x = f.load("ptr", args + i * 8)
+            kind = f.load("ptr", x + TYPE)
+            with f.if_(x.ne(into) & (kind.eq(w.env(f, "Tensor")) | kind.eq(w.env(f, "Parameter")))):
+                own = w.get(f, x, "_storage")
+                e.unless(own.ne(storage) & f.load("ptr", own + w.offsets["Storage.root"]).eq(w.env(f, "None_")))
+        f.store(f.load("ptr", w.get(f, into, "_a") + DESCR), keys + n * 8)
+        length.set(n + 1)
+        # Nothing may be recorded, and no view of what is recorded may change.
+        with f.if_(w.env_word(f, "recording").ne(0)):
+            e.unless(needs.get().eq(0))
+            view = w.get(f, into, "_view")
+            with f.if_(view.ne(w.env(f, "None_"))):
+                base = f.load("ptr", view + w.offsets["ViewInfo.base"])
+                e.unless(w.get(f, base, "_requires_grad").eq(w.env(f, "False_")))
+    key = _packed(f, keys, length.get())
+    launch = f.call("ptr", "PyDict_GetItem", f.load("ptr", rec + w.offsets["Record.extra"]), key)
+    f.call("void", "Py_DecRef", key)
+    e.unless(launch.ne(0))
+    kernel = f.load("ptr", launch + w.offsets["Launch.kernel"])
+    e.unless(kernel.ne(w.env(f, "None_")))
+    convert = f.load("ptr", launch + w.offsets["Launch.convert"])
+    out = f.var("ptr", 0)
+    with f.if_else(into.ne(0)) as (own, fresh):
+        with own:
+            out.set(w.get(f, into, "_a"))
+        with fresh:
+            out.set(f.call("ptr", w.env(f, "rl_new_array"), f.load("ptr", launch + w.offsets["Launch.out_np"]),
+                           top.cast("trunc", "i32"), dims))
+            with f.if_(out.get().eq(0)):
+                f.ret(out.get())
+    f.store(out.get(), arrays)
+    used = f.var("i64", 0)
+    failed = f.var("i64", 0)
+    with f.range(numbers.get()) as i, f.if_(failed.get().eq(0)):
+        x = f.var("ptr", f.load("ptr", scalars + i * 8))
+        with f.if_else(f.load("ptr", x.get() + TYPE).eq(convert)) as (same, other):
+            with same:
+                f.call("void", "Py_IncRef", x.get())
+            with other:
+                x.set(_vectorcall(f, convert, x.get()))
+        with f.if_else(x.get().eq(0)) as (bad, good):
+            with bad:
+                failed.set(1)
+            with good:
+                f.store(x.get(), arrays + (tensors.get() + 1 + i) * 8)
+                used.set(i + 1)
+    done = f.var("ptr", 0)
+    with f.if_(failed.get().eq(0)):
+        done.set(f.call("ptr", "PyObject_Vectorcall", kernel, arrays, tensors.get() + numbers.get() + 1,
+                        f.value(0, "ptr")))
+    with f.range(used.get()) as i:
+        f.call("void", "Py_DecRef", f.load("ptr", arrays + (tensors.get() + 1 + i) * 8))
+    with f.if_(done.get().eq(0)):
+        with f.if_(into.eq(0)):
+            f.call("void", "Py_DecRef", out.get())
+        f.ret(f.value(0, "ptr"))
+    f.call("void", "Py_DecRef", done.get())
+    with f.if_(into.ne(0)):
+        place = w.get(f, into, "_storage") + w.offsets["Storage.version"]
+        version = f.load("ptr", place)
+        f.store(f.call("ptr", "PyLong_FromSsize_t", f.call("i64", "PyLong_AsUnsignedLongLongMask", version) + 1),
+                place)
+        f.call("void", "Py_DecRef", version)
+        f.call("void", "Py_IncRef", into)
+        f.ret(into)
+    t = f.call("ptr", "rl_wrap", out.get(), f.load("ptr", launch + w.offsets["Launch.out"]), declare=False)
+    with f.if_(t.ne(0) & needs.get().ne(0) & w.env_word(f, "recording").ne(0)):
+        everything = f.buffer(8 * MOST_OPERANDS, 8)
+        with f.range(n) as i:
+            f.store(f.load("ptr", args + i * 8), everything + i * 8)
+        with f.range(np) as i:
+            f.store(f.load("ptr", params + i * 8), everything + (n + i) * 8)
+        outs = entry._tuple(f, (t, True))
+        f.ret(f.call("ptr", "rl_recorded", rec, _packed(f, everything, n + np), outs, t, declare=False))
+    f.ret(t)
+
+
+def _usual(e, result):
+    """Return `result` of rl_general, unless it says UNUSUAL."""
+    e.unless(e.f.emit("i64", f"ptrtoint ptr {result.name} to i64").ne(UNUSUAL))
+    e.f.ret(result)
+
+
+def _tuple_items(e, x):
+    f = e.f
+    e.unless(f.load("ptr", x + TYPE).eq(e.w.env(f, "tuple")))
+    return x + TUPLE_ITEMS, f.load("i64", x + SIZE)
+
+
+def _run(w):
+    e = entry.Entry(w, "rl_run")
+    f = e.f
+    e.unless(e.n.eq(3))
+    operands, n = _tuple_items(e, f.load("ptr", e.args + 8))
+    params, count = _tuple_items(e, f.load("ptr", e.args + 16))
+    _usual(e, f.call("ptr", "rl_general", f.load("ptr", e.args), operands, n, params, count, f.value(0, "ptr"),
+                     declare=False))
+
+
+def _change(w):
+    e = entry.Entry(w, "rl_change")
+    f = e.f
+    e.unless(e.n.eq(5))
+    t = f.load("ptr", e.args + 8)
+    e.unless(e.is_tensor(t))
+    others, n = _tuple_items(e, f.load("ptr", e.args + 16))
+    params, count = _tuple_items(e, f.load("ptr", e.args + 24))
+    e.unless(n < MOST_OPERANDS)
+    operands = f.buffer(8 * MOST_OPERANDS, 8)
+    f.store(t, operands)
+    with f.range(n) as k:
+        f.store(f.load("ptr", others + k * 8), operands + (k * 8 + 8))
+    _usual(e, f.call("ptr", "rl_general", f.load("ptr", e.args), operands, n + 1, params, count, t, declare=False))
+
+
+def install(state, builtin, offsets):
+    """Put the twins in place. The arguments are what ``install`` keeps: its state and helpers."""
+    import ctypes
+    import sys
+    from functools import partial
+    from zlib import crc32
+
+    from ...compiler.codegen.targets import host
+    from ...compiler.engine import load
+    from ...record import RECORDS, NoGradient
+    from ...tensor import tensor
+    from ..pointwise import core
+    from . import geometry
+
+    version = 0
+    for name in (entry.__file__, geometry.__file__, __file__):
+        with open(name, "rb") as source:
+            version = crc32(source.read(), version)
+    found = load(f"tensor calls {version} {sorted(offsets.items())}", lambda: module(host().triple, offsets), NAMES,
+                 {"rl_tensor_environment": ctypes.addressof(state.table)}, level=1, codegen_level=1)
+
+    def twin(fn, name):
+        d = (ctypes.c_uint64 * 8)()
+        d[entry.FALLBACK] = id(fn)
+        _keep.append(fn)
+        return builtin(fn.__name__, found[name], d)
+
+    new = {}
+    for fn, name in ((tensor.wrap, "rl_make"), (tensor.make_view, "rl_make_view"), (core.run, "rl_run"),
+                     (core.change, "rl_change")):
+        new[fn] = twin(fn, name)
+    for rec in RECORDS.values():
+        if rec.kind == "kernel" and rec.call is not None and 0 < len(rec.args) < 32:
+            d = (ctypes.c_uint64 * 8)()
+            d[entry.FALLBACK], d[COUNT], d[KERNEL] = id(rec.call), len(rec.args), id(rec.kernel)
+            d[SINGLE] = sum(1 << i for i in rec.tensor_args if rec.args[i].is_tensor)
+            d[LISTS] = sum(1 << i for i in rec.tensor_args if rec.args[i].is_list)
+            d[RECORD] = id(rec)
+            d[PLAIN] = type(rec.vjp) is NoGradient and not rec.vjp.raises
+            call = new[rec.call] = partial(builtin(rec.name, found["rl_primitive"], d))
+            call.record, call.__name__, call.__doc__ = rec, rec.name, rec.call.__doc__
+    for name, where in list(sys.modules.items()):
+        if name.startswith("rushlight.") and where is not None:
+            names = where.__dict__
+            for key, value in list(names.items()):
+                if type(value) is _function and value in new:
+                    names[key] = new[value]
+    state.table[entry.ENVIRONMENT.index("general")] = found["rl_general"]
+
+
+_function = type(install)
+_keep = []
