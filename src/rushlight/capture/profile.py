@@ -74,8 +74,9 @@ class Profile:
                  f"{'share':>6} {'ms':>9} {'n':>4} {'GB/s':>7} {'GFLOP/s':>8}  kernel"]
         for label, n, seconds, size, flops in self.kinds():
             per = max(seconds, 1e-12)
-            lines.append(f"{100 * seconds / max(total, 1e-12):5.1f}% {seconds * 1e3:9.3f} {n:4} {size / per / 1e9:7.1f} "
-                         f"{flops / per / 1e9:8.0f}  {label if len(label) < 90 else label[:87] + '...'}")
+            rates = f"{size / per / 1e9:7.1f} {flops / per / 1e9:8.0f}"
+            short = label if len(label) < 90 else label[:87] + "..."
+            lines.append(f"{100 * seconds / max(total, 1e-12):5.1f}% {seconds * 1e3:9.3f} {n:4} {rates}  {short}")
         return "\n".join(lines)
 
     def steps(self):

@@ -13,7 +13,9 @@ from ..tensor.storage import make_storage
 from ..tensor.tensor import assemble, make_view
 from .passes.direct import direct
 from .passes.fuse import fuse
-from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window
+from .passes.norms import norms
+from .passes.rename import rename
+from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, windows
 
 _ndarray = np.ndarray
 _U8 = np.dtype(np.uint8)
@@ -65,7 +67,10 @@ class Writer:
                       "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending}
         self.lines, self.names, self.fixed = [], {}, {}
         self.shape_of, self.visible, self.marks = {}, set(), []
-        self.steps = direct(tape.steps)
+        self.steps = tape.steps
+        self._scan()
+        self.steps = norms(rename(self.steps, self.visible), self.visible)
+        self.steps = direct(self.steps)
         self._scan()
         began = {}
         for step in self.steps:
@@ -102,7 +107,7 @@ class Writer:
         arena = Arena()
         places = {}
         for i, step in enumerate(self.steps):
-            for w in step.outs if step.kind in ("pointwise", "into") else ():
+            for w in windows(step.outs) if step.kind in ("pointwise", "into") else ():
                 b = id(w.buffer)
                 if w.buffer.origin is MADE and self.first[b] == i and b not in self.visible:
                     places[b] = arena.place(extent(w) * w.dtype.itemsize, i, self.last[b])
@@ -139,7 +144,7 @@ class Writer:
     # ------------------------------------------------------------ steps
 
     def _pointwise(self, step):
-        for out in step.outs:
+        for out in windows(step.outs):
             b = out.buffer
             if b.origin is MADE and id(b) not in self.fixed and id(b) not in self.shape_of:
                 self.lines.append(f"{self._base(b)} = {self._fresh(out)}")

@@ -1,0 +1,84 @@
+"""Who writes and who reads each buffer of a list of steps."""
+
+from ..tape import MADE, Step, Window, windows
+
+
+class Flow:
+    """writers, readers: id(buffer) -> indices of steps, in order. `visible`: ids of buffers that leave the call."""
+
+    def __init__(self, steps, visible):
+        self.steps, self.visible = steps, visible
+        self.writers, self.readers = {}, {}
+        for i, step in enumerate(steps):
+            for w in windows(step.outs):
+                self._note(self.writers, w, i)
+            for w in windows(step.args):
+                self._note(self.readers, w, i)
+
+    @staticmethod
+    def _note(table, w, i):
+        found = table.setdefault(id(w.buffer), [])
+        if not found or found[-1] != i:
+            found.append(i)
+
+    def maker(self, w):
+        """The index of the one step that writes the memory of a window that the call made; None if there are more."""
+        if not isinstance(w, Window) or w.buffer.origin is not MADE:
+            return None
+        found = self.writers.get(id(w.buffer), ())
+        return found[0] if len(found) == 1 else None
+
+    def read(self, w):
+        """Indices of the steps that read the memory of a window."""
+        return self.readers.get(id(w.buffer), [])
+
+    def only(self, w, i):
+        """Whether step `i` alone reads the memory of `w`, which doesn't leave the call."""
+        return self.read(w) == [i] and id(w.buffer) not in self.visible
+
+    def still(self, w, first, last):
+        """Whether nothing writes the memory of `w` from step `first` to before step `last`."""
+        return not any(first <= i < last for i in self.writers.get(id(w.buffer), ()))
+
+
+def dense(shape):
+    """Strides of C order."""
+    strides, n = [], 1
+    for s in reversed(shape):
+        strides.append(n)
+        n *= s
+    return tuple(reversed(strides))
+
+
+def is_dense(w):
+    """Whether a window is in C order, with no pending bits."""
+    return isinstance(w, Window) and not w.bits and all(
+        s == 1 or t == d for s, t, d in zip(w.shape, w.strides, dense(w.shape), strict=True))
+
+
+def replaced(steps, at, drop):
+    """The steps with `at` {index: steps in its place} and without the indices in `drop`."""
+    found = []
+    for i, step in enumerate(steps):
+        if i in at:
+            found.extend(at[i])
+        elif i not in drop:
+            found.append(step)
+    return found
+
+
+def with_windows(step, change):
+    """The step with ``change(window)`` in the place of each window; itself if nothing changes."""
+    touched = False
+
+    def new(x):
+        nonlocal touched
+        if type(x) is list:
+            return [new(y) for y in x]
+        if not isinstance(x, Window):
+            return x
+        y = change(x)
+        touched |= y is not x
+        return y
+    args, outs = [new(x) for x in step.args], [x if x is None else new(x) for x in step.outs]
+    return Step(step.kind, step.label, step.call, args, outs, step.detail) if touched else step
