@@ -280,9 +280,16 @@ def products():
                 words[INDEX[field]] = value
             p.call("product", p.array(words))
             expected.append((c, m, n, a.astype("f8") @ b.astype("f8")))
-        bridge = "declare i32 @rl_gemm(ptr)\ndefine void @product(ptr %job) {\n  %r = call i32 @rl_gemm(ptr %job)\n" \
-                 "  ret void\n}\n"
-        area = p.run(text, bridge)
+        shape = gemm._shape(name, 16, 32)
+        kernels = [f"rl_{kind}{rows}" for kind in ("edge", "narrow", "full") for rows in range(1, shape.mr + 1)]
+        lines = ["declare i32 @rl_gemm(ptr)", "define void @rl_more(i64 %heights) {", "  ret void", "}",
+                 "@rl_tiles = external global ptr", *(f"declare void @{kernel}()" for kernel in kernels),
+                 "define void @product(ptr %job) {"]
+        lines += [f"  store ptr @{kernel}, ptr getelementptr (ptr, ptr @rl_tiles, i64 {i})"
+                  for i, kernel in enumerate(kernels)]
+        lines += ["  %r = call i32 @rl_gemm(ptr %job)", "  ret void", "}"]
+        heights = [gemm._height_text((name, 16, 32), rows) for rows in range(1, shape.mr + 1)]
+        area = p.run(text, *heights, "\n".join(lines))
         for c, m, n, want in expected:
             np.testing.assert_allclose(area.read(c, dtype, m, n), want, rtol=tolerance, atol=20 * tolerance)
 

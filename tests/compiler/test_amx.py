@@ -180,8 +180,10 @@ def vectors(name):
 
 
 def bf16_by_vectors():
-    inner = gemm._pairs_address() if gemm._pairs("bfloat16") else plain("rl_gemm")
-    imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_inner": inner}
+    inner = "pairs" if gemm._pairs("bfloat16") else "float32"
+    gemm.complete(inner)
+    imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_inner": gemm._driver(inner)["rl_gemm"],
+               "rl_prepare": gemm._driver(inner)["rl_prepare"]}
     return gemm._code("bfloat16", np.dtype(BF16).num, ["rl_gemm", "rl_gemm_added", "rl_call"], imports)
 
 

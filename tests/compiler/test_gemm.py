@@ -1,7 +1,9 @@
 """Generated matrix products: every way against float64 NumPy, fixed bits, refusals, memory,
 threads."""
 
+import ctypes
 import os
+import struct
 import threading
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 pytest.importorskip("llvmlite")
 from rushlight.compiler.templates import gemm as g
+from rushlight.compiler.templates.gemm_driver import INDEX, SIZE
 from rushlight.runtime import allocator, threadpool
 
 RNG = np.random.default_rng(20)
@@ -296,6 +299,78 @@ def test_in_a_forked_child():
     assert os.waitpid(pid, 0)[1] == 0
     g.gemm(c, a, b)
     assert np.array_equal(c, expected)
+
+
+def fresh(monkeypatch, dtype):
+    """The kernel of a driver whose table of heights holds one row only, and that driver's addresses."""
+    placed = []
+    load = g.engine.load
+
+    def again(key, build, symbols, *rest, **more):
+        if key.startswith("gemm|"):
+            g.engine._loaded.pop(key, None)
+        else:
+            placed.append(key)
+        return load(key, build, symbols, *rest, **more)
+
+    monkeypatch.setattr(g, "_kernels", {})
+    monkeypatch.setattr(g, "_drivers", {})
+    monkeypatch.setattr(g.engine, "load", again)
+    call = g.kernel(dtype)
+    return call, g._driver(np.dtype(dtype).name), placed
+
+
+def test_heights_are_made_when_they_are_met(monkeypatch):
+    call, driver, placed = fresh(monkeypatch, "f4")
+    most = g._rows(g._registers(g.cpu.vector_bytes()))
+
+    def met(m, n=40, k=50):
+        before = len(placed)
+        call(np.empty((m, n), "f4"), np.ones((m, k), "f4"), np.ones((k, n), "f4"))
+        return sorted(int(key.rsplit("|", 1)[1]) for key in placed[before:])
+    assert met(1) == []
+    assert met(most) == [most]
+    assert met(most) == []
+    assert met(10 * most) == []
+    if most == 14:
+        assert met(29) == [9, 10]
+        assert met(64) == [8]
+        assert met(85) == [7, 13]       # 6 x 14 and 1 would be slower
+    g.complete("float32")
+    assert all(met(m) == [] for m in range(1, 40))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_missing_heights_are_stood_in_for(dtype, monkeypatch):
+    """Calls that nothing prepared give the same bits row by row; what they missed is made by the next call."""
+    call, driver, placed = fresh(monkeypatch, dtype)
+    expected, operands = {}, {}
+    for m, n, k in [(5, 40, 30), (14, 33, 300), (29, 70, 600), (90, 50, 40)]:
+        a, b, d = operand(m, k, dtype, "rows"), operand(k, n, dtype, "rows"), operand(m, n, dtype, "rows")
+        operands[m] = a, b, np.ones(n, dtype), d
+        expected[m] = np.empty((m, n), dtype)
+        call(expected[m], *operands[m][:3], 0.5, False, d, 2.0)
+    call, driver, placed = fresh(monkeypatch, dtype)
+    product = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(driver["rl_gemm_added"])
+    for m, (a, b, bias, d) in operands.items():
+        c = np.empty_like(d)
+        assert product(job(c, a, b, bias, 0.5, d, 2.0)) == 0
+        np.testing.assert_array_equal(c, expected[m])
+    assert placed == []
+    call(np.empty((1, 1), dtype), np.ones((1, 1), dtype), np.ones((1, 1), dtype))
+    assert len(placed) >= 3
+
+
+def job(c, a, b, bias, alpha, d, factor):
+    """A job of the driver for matrices."""
+    words = dict(outer=1, batch=1, m=c.shape[0], n=c.shape[1], k=a.shape[1], a=a.ctypes.data, a_row=a.strides[0],
+                 a_col=a.strides[1], b=b.ctypes.data, b_row=b.strides[0], b_col=b.strides[1], c=c.ctypes.data,
+                 c_row=c.strides[0], bias=bias.ctypes.data, d=d.ctypes.data, d_row=d.strides[0])
+    words["alpha"], words["factor"] = (struct.unpack("q", struct.pack("d", x))[0] for x in (alpha, factor))
+    made = (ctypes.c_int64 * SIZE)()
+    for name, value in words.items():
+        made[INDEX[name]] = value
+    return made
 
 
 @pytest.mark.parametrize("width, registers", [(32, 16), (16, 32), (16, 16)])

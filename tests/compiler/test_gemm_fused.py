@@ -1,4 +1,4 @@
-"""The matrix product's C ABI for other templates: packed operands, biases of rows, finishing functions."""
+"""The matrix product's C ABI for other templates: biases of rows, finishing functions."""
 
 import ctypes
 import struct
@@ -49,52 +49,6 @@ def job_of(c, a, b, **more):
 
 def fused(dtype):
     return ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p)(g.fused_address(dtype))
-
-
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.parametrize("m, n, k", [(1, 1, 1), (14, 32, 5), (15, 33, 40), (64, 100, 27), (5, 7, 0), (30, 65, 1000)])
-def test_packed_operands(m, n, k, dtype):
-    st = g.strips(dtype)
-    for turned in (False, True):
-        a = normal(dtype, k, m).T if turned else normal(dtype, m, k)
-        b = normal(dtype, n, k).T if turned else normal(dtype, k, n)
-        height = -(-m // -(-m // st.mr))
-        packed_a = np.full(-(-m // height) * height * k + 1, np.nan, dtype)
-        packed_b = np.full(-(-n // st.nr) * st.nr * k + 1, np.nan, dtype)
-        function(st.pack_rows, 6)(a.ctypes.data, *a.strides, m, k, packed_a.ctypes.data)
-        function(st.pack_columns, 6)(b.ctypes.data, *b.strides, k, n, packed_b.ctypes.data)
-        if k:
-            panel = packed_a[:height * k].reshape(k, height)
-            np.testing.assert_array_equal(panel[:, :min(m, height)], a[:height].T)
-            strip = packed_b[:st.nr * k].reshape(k, st.nr)
-            np.testing.assert_array_equal(strip[:, :min(n, st.nr)], b[:, :st.nr])
-        assert np.isnan(packed_a[-1]) and np.isnan(packed_b[-1])
-        bias, rows, start = normal(dtype, n), normal(dtype, m), normal(dtype, m, n + 3)
-        exact = a.astype("f8") @ b.astype("f8")
-        multiply = function(st.multiply, 10)
-        for with_bias, with_rows, beta in ((0, 0, 0), (1, 0, 1), (0, 1, 0), (1, 1, 1)):
-            c = start.copy()
-            multiply(packed_a.ctypes.data, m, k, packed_b.ctypes.data, n, c.ctypes.data, c.strides[0], beta,
-                     bias.ctypes.data * with_bias, rows.ctypes.data * with_rows)
-            value = exact + with_bias * bias + with_rows * rows[:, None] + beta * start[:, :n]
-            assert (abs(c[:, :n] - value) <= bound(a, b, bias, rows[:, None], start[:, :n])).all()
-            np.testing.assert_array_equal(c[:, n:], start[:, n:])
-
-
-def test_strips_one_by_one_give_the_same_bits():
-    st, m, k, strips = g.strips("f4"), 40, 900, 3
-    a, b = normal("f4", m, k), normal("f4", k, strips * st.nr)
-    packed_a, packed_b = np.empty((m + st.mr) * k, "f4"), np.empty(b.size, "f4")
-    function(st.pack_rows, 6)(a.ctypes.data, *a.strides, m, k, packed_a.ctypes.data)
-    function(st.pack_columns, 6)(b.ctypes.data, *b.strides, k, b.shape[1], packed_b.ctypes.data)
-    whole, parts = np.empty((m, b.shape[1]), "f4"), np.empty((m, b.shape[1]), "f4")
-    multiply = function(st.multiply, 10)
-    multiply(packed_a.ctypes.data, m, k, packed_b.ctypes.data, b.shape[1], whole.ctypes.data, whole.strides[0],
-             0, 0, 0)
-    for t in range(strips):
-        multiply(packed_a.ctypes.data, m, k, packed_b.ctypes.data + t * st.nr * k * 4, st.nr,
-                 parts.ctypes.data + t * st.nr * 4, parts.strides[0], 0, 0, 0)
-    np.testing.assert_array_equal(whole, parts)
 
 
 # Shapes that take each of the driver's ways.
@@ -148,9 +102,28 @@ def test_finish_sees_each_element_once_and_complete(m, n, k, batch):
 
 def test_refusals():
     with pytest.raises(TypeError, match="bfloat16"):
-        g.strips(np.dtype(pytest.importorskip("ml_dtypes").bfloat16))
+        g.fused_address(np.dtype(pytest.importorskip("ml_dtypes").bfloat16))
     with pytest.raises(TypeError, match="bool"):
         g.fused_address("bool")
+
+
+def test_finishing_by_the_call():
+    """The same bits by Python's entry; a D beside it; addresses must be numbers."""
+    address = gf.finishing(s.maximum(s.input(0), 0.0), ["float32"], "float32")
+    call, where = g.kernel("f4"), gf.context(None)
+    for m, n, k in WAYS:
+        a, b, bias, start = normal("f4", m, k), normal("f4", k, n), normal("f4", n), normal("f4", m, n)
+        plain, c = np.empty((m, n), "f4"), np.empty((m, n), "f4")
+        call(plain, a, b, bias)
+        call(c, a, b, bias, 1.0, False, None, 0.0, address, ctypes.addressof(where))
+        np.testing.assert_array_equal(c, np.maximum(plain, 0))
+        call(plain, a, b, bias, 2.0, False, start, -1.0)
+        call(c, a, b, bias, 2.0, False, start, -1.0, address, ctypes.addressof(where))
+        np.testing.assert_array_equal(c, np.maximum(plain, 0))
+    with pytest.raises(TypeError):
+        call(c, a, b, None, 1.0, False, None, 0.0, None, 0)
+    with pytest.raises(TypeError, match="takes"):
+        call(c, a, b, None, 1.0, False, None, 0.0, address)
 
 
 def gelu(x):

@@ -1,15 +1,17 @@
 """Matrix products of arrays of floats, complex numbers and integers by generated code.
 
-    gemm(out, a, b, bias=None, alpha=1, accumulate=False[, d, beta]) -> None
+    gemm(out, a, b, bias=None, alpha=1, accumulate=False[, d, beta[, finish, context]]) -> None
 
-        out = alpha * a @ b  (+ bias)  (+ out when accumulate, or beta * d)
+        out = alpha * a @ b  (+ bias)  (+ out when accumulate, or beta * d), then finish
 
     ``out`` (m, n), (batch, m, n) or (outer, batch, m, n): rows of adjacent elements. ``a`` (m, k),
     ``b`` (k, n), any strides (so ``w.T`` is free), or of out's rank with leading dimensions of
     out's sizes or 1. ``bias`` (n,), contiguous. All of one dtype. ``out`` must not overlap the
     others. dtypes: float32 and float64, float16 and bfloat16 (summed in float32, rounded once), int64,
     int32, int16, int8, uint8 (modulo their range), complex64 and complex128. ``alpha`` is a float, an int
-    for integers. Raises TypeError for dtypes, ValueError for shapes and layouts, MemoryError.
+    for integers. ``finish`` and ``context`` are addresses of a formula for the finished sums and of its operands
+    (an activation, a residual; see ``gemm_finish``), for the dtypes of ``fused_address``; ``d`` may be None then.
+    Raises TypeError for dtypes, ValueError for shapes and layouts, MemoryError.
 
     kernel(dtype) -> builtin function
         The same for one dtype, positional arguments only; about 0.1 us of overhead.
@@ -18,9 +20,7 @@
     fused_address(dtype) -> int
         ``int32 gemm_fused(int64 *job)``, with biases of rows and finishing functions; float32, float64,
         int32, int64. The driver's ``gemm_added`` is in ``vectors(name)``.
-    strips(dtype) -> Strips(mr, nr, pack_rows, pack_columns, multiply)
-        Sizes and C ABI addresses for templates that pack operands themselves, see ``gemm_strips``;
-        the same dtypes.
+        Those that call by address have all kernels made first (``complete``); Python's calls, those they need.
     supported(dtype) -> bool
 
 The sums over k run in one fixed order that depends on the sizes and the CPU only: neither on the
@@ -31,7 +31,7 @@ After Goto and van de Geijn, "Anatomy of high-performance matrix multiplication"
 (2008).
 """
 
-from collections import namedtuple
+import ctypes
 from functools import cache
 
 import numpy as np
@@ -43,10 +43,10 @@ from rushlight.runtime import cpu, native
 _ELEMENTS = {"float32": "float", "float64": "double", "int32": "i32", "int64": "i64"}
 _INNER = {"bfloat16": "float32", "float16": "float32", "int16": "int32", "int8": "int32", "uint8": "int32",
           "complex64": "float32", "complex128": "float64"}
-_STRIPS = ("rl_pack_rows", "rl_pack_columns", "rl_multiply_packed")
 _kernels = {}
-
-Strips = namedtuple("Strips", "mr nr pack_rows pack_columns multiply")
+_drivers = {}
+_TABLES = ("rl_tiles", "rl_heights", "rl_prepare")
+_MORE = ctypes.PYFUNCTYPE(None, ctypes.c_int64)
 
 
 def supported(dtype) -> bool:
@@ -77,25 +77,19 @@ def kernel(dtype):
 
 def gemm_address(dtype) -> int:
     """Address of ``int32 gemm(int64 *job)`` for ``dtype``."""
-    return _load(np.dtype(dtype))[1]
+    dtype = np.dtype(dtype)
+    address = _load(dtype)[1]
+    complete("pairs" if _pairs(dtype.name) else _INNER.get(dtype.name, dtype.name))
+    return address
 
 
 @cache
 def fused_address(dtype) -> int:
     """Address of ``int32 gemm_fused(int64 *job)`` for float32, float64, int32 or int64."""
-    return _real(np.dtype(dtype).name)["rl_gemm_fused"]
-
-
-@cache
-def strips(dtype) -> Strips:
-    """Sizes of panels and strips, and the functions of ``gemm_strips``, for the dtypes of ``fused_address``."""
     name = np.dtype(dtype).name
     found = _real(name)
-    width = cpu.vector_bytes()
-    from rushlight.compiler.templates.gemm_micro import Shape
-
-    shape = Shape(_ELEMENTS[name], width, _registers(width), True)
-    return Strips(shape.mr, shape.nr, *(found[symbol] for symbol in _STRIPS))
+    complete(name)
+    return found["rl_gemm_fused"]
 
 
 def _load(dtype):
@@ -105,12 +99,18 @@ def _load(dtype):
     if dtype.name not in _names() or not dtype.isnative:
         raise TypeError(f"gemm: no kernel for {dtype.name} (there are {', '.join(_names())})")
     if dtype.name in _INNER:
-        imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
-        imports["rl_inner"] = _pairs_address() if _pairs(dtype.name) else gemm_address(_INNER[dtype.name])
+        inner = "pairs" if _pairs(dtype.name) else _INNER[dtype.name]
+        found = _driver(inner)
+        imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_prepare": found["rl_prepare"]}
         if dtype.kind == "c":
-            imports["rl_inner"] = vectors(_INNER[dtype.name])["rl_gemm_added"]
+            imports["rl_inner"] = found["rl_gemm_added"]
+        elif inner == "pairs" or not cpu.amx():
+            imports["rl_inner"] = found["rl_gemm"]
+        else:
+            imports["rl_inner"] = gemm_address(inner)
         addresses = _code(dtype.name, dtype.num, ["rl_gemm", "rl_gemm_added", "rl_call"], imports)
         if dtype.name == "bfloat16" and cpu.amx():
+            complete(inner)
             addresses = _route().half(addresses, dtype)
     else:
         addresses = _real(dtype.name)
@@ -121,17 +121,77 @@ def _load(dtype):
 
 def _real(name):
     """Addresses of the functions of a dtype with kernels of its own."""
-    found = vectors(name)
-    return _route().real(found) if name == "float32" and cpu.amx() else found
+    found = _driver(name)
+    if name == "float32" and cpu.amx():
+        complete(name)
+        return _route().real(found)
+    return found
 
 
 def vectors(name) -> dict:
-    """The same by vectors, even where there are tiles."""
+    """The same by vectors, even where there are tiles, for calls by address."""
     if name not in _ELEMENTS:
         raise TypeError(f"gemm: no kernel of its own for {name}")
-    imports = {"PyArray_Type": native.symbols()["PyArray_Type"]}
-    exports = ["rl_gemm", "rl_call", "rl_gemm_fused", "rl_gemm_added", *_STRIPS]
-    return _code(name, np.dtype(name).num, exports, imports)
+    complete(name)
+    return _driver(name)
+
+
+def _driver(name):
+    """Addresses of the functions of the driver for a dtype's name or for "pairs" of bfloat16."""
+    width = cpu.vector_bytes()
+    key = name, width, _registers(width)
+    found = _drivers.get(key)
+    if found is not None:
+        return found
+    if name != "pairs" and name not in _ELEMENTS:
+        raise TypeError(f"gemm: no kernel of its own for {name}")
+    addresses = {}
+    # It lives as long as the code that calls it.
+    more = addresses["more"] = _MORE(lambda heights: _add_heights(key, addresses, heights))
+    imports = {"rl_more": ctypes.cast(more, ctypes.c_void_p).value}
+    exports = ["rl_gemm", "rl_gemm_added", *_TABLES]
+    if name != "pairs":
+        imports["PyArray_Type"] = native.symbols()["PyArray_Type"]
+        exports += ["rl_call", "rl_gemm_fused"]
+    number = 0 if name == "pairs" else np.dtype(name).num
+    addresses.update(_code(name, number, exports, imports))
+    return _drivers.setdefault(key, addresses)
+
+
+def _add_heights(key, addresses, heights):
+    """Make the kernels of tiles for the heights whose bits are set, those that aren't there."""
+    name, width, registers = key
+    kinds = ("edge", "narrow") if width == 64 else ("edge", "narrow", "full")
+    there, most = ctypes.c_int64.from_address(addresses["rl_heights"]), _rows(registers)
+    for rows in range(2, most + 1):
+        if heights >> rows & 1 and not there.value >> rows & 1:
+            exports = [f"rl_{kind}{rows}" for kind in kinds]
+            found = engine.load(f"gemm height|{name}|{width}|{registers}|{rows}",
+                                lambda rows=rows: _height_text(key, rows), exports, codegen_level=3)
+            for place, symbol in enumerate(exports):
+                at = addresses["rl_tiles"] + 8 * (place * most + rows - 1)
+                ctypes.c_int64.from_address(at).value = found[symbol]
+            there.value |= 1 << rows
+
+
+def _height_text(key, rows):
+    from rushlight.compiler.codegen.targets import host
+    from rushlight.compiler.templates import gemm_heights
+
+    return gemm_heights.module_text(host().triple, _shape(*key), rows)
+
+
+def complete(name) -> None:
+    """Make the kernels of all heights for a dtype's name (or "pairs"): for products that aren't called by Python."""
+    width = cpu.vector_bytes()
+    _add_heights((name, width, _registers(width)), _driver(name), -1)
+
+
+def _shape(name, width, registers):
+    from rushlight.compiler.templates.gemm_micro import Shape
+
+    fused = cpu.has("fma") or cpu.machine() == "aarch64"
+    return Shape(_ELEMENTS.get(name, "float"), width, registers, fused, name == "pairs")
 
 
 def _route():
@@ -160,13 +220,13 @@ def _pairs(name):
     return name == "bfloat16" and cpu.vector_bytes() == 64 and cpu.has("avx512bf16")
 
 
-def _pairs_address():
-    """The product of pairs of bfloat16 with float32 results (see ``gemm_half``)."""
-    return _code("pairs", 0, ["rl_gemm"], {})["rl_gemm"]
-
-
 def _registers(vector_bytes):
     return 32 if vector_bytes == 64 or cpu.machine() == "aarch64" else 16
+
+
+def _rows(registers):
+    """The most rows of a tile."""
+    return 14 if registers >= 32 else 6
 
 
 def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
@@ -176,23 +236,20 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     from rushlight.compiler.templates.gemm_driver import Driver, Tuning
     from rushlight.compiler.templates.gemm_entry import write_entry
     from rushlight.compiler.templates.gemm_half import HalfDriver
-    from rushlight.compiler.templates.gemm_micro import Shape
 
     triple = host().triple
     if name.startswith("complex"):
         driver = ComplexDriver(_ELEMENTS[_INNER[name]], vector_bytes, triple)
         module = driver.write()
-        write_entry(module, 2 * driver.item, "rl", type_num, added=True)
+        write_entry(module, 2 * driver.item, "rl", type_num, added=True, prepared="import")
         return module.text()
     if name in _INNER:
         driver = HalfDriver(name, vector_bytes // 4, triple, _pairs(name))
         module = driver.write()
-        write_entry(module, driver.item, "rl", type_num, "int" in name, True)
+        write_entry(module, driver.item, "rl", type_num, "int" in name, True, "import")
         return module.text()
-    fused = cpu.has("fma") or cpu.machine() == "aarch64"
-    pairs, registers = name == "pairs", _registers(vector_bytes)
-    shape = Shape(_ELEMENTS.get(name, "float"), vector_bytes, registers, fused, pairs)
+    shape = _shape(name, vector_bytes, _registers(vector_bytes))
     module = Driver(shape, Tuning(shape, caches.l2), triple, "rl").write()
-    if not pairs:
-        write_entry(module, shape.item, "rl", type_num, "int" in name, True)
+    if name != "pairs":
+        write_entry(module, shape.item, "rl", type_num, "int" in name, True, "own", True)
     return module.text()

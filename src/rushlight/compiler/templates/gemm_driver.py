@@ -36,11 +36,10 @@ The ways, by shape only (so an element's bits never depend on the number of thre
 import struct
 
 from rushlight.compiler.codegen.builder import Module, Value
-from rushlight.compiler.templates import gemm_lines
+from rushlight.compiler.templates import gemm_heights, gemm_lines
 from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, long_dot_kernel, tile_kernel
 from rushlight.compiler.templates.gemm_pack import GROUP, pack, pack_strips
 from rushlight.compiler.templates.gemm_split import wanted, write_split
-from rushlight.compiler.templates.gemm_strips import write_strips
 
 # What the caller fills in, then what the driver keeps for its tasks.
 FIELDS = (
@@ -53,6 +52,8 @@ INDEX = {name: i for i, name in enumerate(FIELDS)}
 SIZE = 56  # int64 of a job, with room
 
 _POINTERS = ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b", "partial")
+# The most rows of A whose pages share a set of the first-level cache.
+ALIASED_ROWS = 7
 # Cost (about a multiply-add each) below which waking another thread costs more than it brings.
 PARALLEL_WORK = 500_000
 TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
@@ -183,19 +184,13 @@ class Driver:
     def write(self) -> Module:
         """All functions: kernels, tasks and ``{prefix}_gemm``."""
         m, shape = self.module, self.shape
-        for rows in range(1, shape.mr + 1):
-            tile_kernel(m, shape, rows, shape.nv, True, f"edge{rows}")
-            tile_kernel(m, shape, rows, 1, True, f"narrow{rows}")
-            if not shape.free_masks:
-                tile_kernel(m, shape, rows, shape.nv, False, f"full{rows}")
+        gemm_heights.write_kernels(m, shape, 1)
+        gemm_heights.write_table(self)
         for rows in range(1, shape.wide_rows + 1):
             tile_kernel(m, shape, rows, shape.wide, True, f"wide{rows}")
         for rows in range(1, shape.dot_rows + 1):
             dot_kernel(m, shape, rows, f"dot{rows}")
         long_dot_kernel(m, shape, "long_dot")
-        self._table("edge", shape.mr, "edge")
-        self._table("full", shape.mr, "edge" if shape.free_masks else "full")
-        self._table("narrow", shape.mr, "narrow")
         self._table("wide", shape.wide_rows, "wide")
         self._table("dot", shape.dot_rows, "dot")
         pack(m, shape)
@@ -209,8 +204,6 @@ class Driver:
         write_split(self, _Job, TASK, SIZE, copy_words)
         self._batch_task()
         self._entry()
-        if not shape.pairs:
-            write_strips(self)
         return m
 
     def _table(self, name, count, kernels):
@@ -220,6 +213,8 @@ class Driver:
         )
 
     def _kernel(self, f, table, rows):
+        if table in gemm_heights.KINDS:
+            return gemm_heights.kernel(f, self.shape, table, rows)
         return f.load("ptr", Value(f, f"@{table}_table", "ptr") + (rows - 1) * 8)
 
     def _number(self, f, bits):
@@ -506,10 +501,9 @@ class Driver:
         # Rows of A that lie pages apart share a set of the first-level cache: no more of them than
         # it has ways.
         aliased = ~pack_a & (job.a_row & 4095).eq(0)
-        most = f.select(aliased, f.value(min(mr, 7)), f.value(mr))
+        most = f.select(aliased, f.value(ALIASED_ROWS if mr > ALIASED_ROWS else mr), f.value(mr))
         most = f.select(few_rows, f.value(shape.wide_rows), most)
-        panels = (m + most - 1).udiv(most)
-        height = (m + panels - 1).udiv(panels)
+        panels, height, _ = gemm_heights.cut(f, m, most)
         # Without any k the tiles still have to write C: one block of depth 0.
         some_k = f.select(k < 1, f.value(1), k)
         k_blocks = (some_k + (tuning.k_block - 1)).udiv(tuning.k_block)

@@ -1,9 +1,10 @@
 """The matrix product as a CPython function on NumPy arrays: argument checks, the job, the GIL.
 
-``call(out, a, b[, bias[, alpha[, accumulate[, d, beta]]]])`` takes matrices, batches of them, or vectors: ``out``
-(m) with ``a`` (m, k) and ``b`` (k), ``out`` () with ``a`` (k) and ``b`` (k). It reads ``PyArrayObject`` and
-``PyArray_Descr`` fields directly, so that a small product costs little more than its arithmetic. Everything unusual
-raises; nothing is converted.
+``call(out, a, b[, bias[, alpha[, accumulate[, d, beta[, finish, context]]]]])`` takes matrices, batches of them, or
+vectors: ``out`` (m) with ``a`` (m, k) and ``b`` (k), ``out`` () with ``a`` (k) and ``b`` (k). It reads
+``PyArrayObject`` and ``PyArray_Descr`` fields directly, so that a small product costs little more than its arithmetic.
+Everything unusual raises; nothing is converted. ``d`` may be None; ``finish`` and ``context`` are addresses (see
+``gemm_finish``).
 """
 
 from rushlight.compiler.codegen.builder import Value
@@ -18,7 +19,7 @@ WRITEABLE = 0x400
 RELEASE_WORK = 500_000
 
 _MESSAGES = {
-    "count": ("PyExc_TypeError", "gemm() takes out, a, b, bias, alpha, accumulate, d, beta"),
+    "count": ("PyExc_TypeError", "gemm() takes out, a, b, bias, alpha, accumulate, d, beta, finish, context"),
     "type": ("PyExc_TypeError", "gemm: out, a, b and bias must be arrays of the kernel's dtype"),
     "rank": ("PyExc_ValueError", "gemm: out must have up to 4 dimensions, a and b 2 or as many as out"),
     "shape": ("PyExc_ValueError", "gemm: shapes must be out (m, n), a (m, k), b (k, n), bias (n)"),
@@ -30,14 +31,15 @@ _MESSAGES = {
 }
 
 
-def write_entry(module, item, prefix, type_num, integer=False, added=False):
+def write_entry(module, item, prefix, type_num, integer=False, added=False, prepared=False, finished=False):
     """Add ``PyObject *{prefix}_call(PyObject *self, PyObject **args, ssize_t n)`` to the module.
 
     ``item`` is the elements' size in bytes, ``type_num`` NumPy's number of their dtype; alpha is a float, or an
-    int of 64 bits for ``integer`` elements. ``added`` says that there is ``{prefix}_gemm_added``, which takes d.
+    int of 64 bits for ``integer`` elements. ``added`` says that there is ``{prefix}_gemm_added``, which takes d,
+    ``prepared`` that there is ``rl_prepare`` (see ``gemm_heights``), ``finished`` that the product calls ``finish``.
     """
     entry = _Entry(module, item, prefix, type_num)
-    entry.integer, entry.added = integer, added
+    entry.integer, entry.added, entry.prepared, entry.finished = integer, added, prepared, finished
     entry.write()
 
 
@@ -117,7 +119,8 @@ class _Entry:
         )
         _, args, count = f.args
         null, none, item = Value(f, "null", "ptr"), self.symbol("_Py_NoneStruct"), self.item
-        self.require((count >= 3) & ((count <= 6) | count.eq(8 if self.added else 6)), "count")
+        most = count.eq(8) | count.eq(10 if self.finished else 8) if self.added else count.eq(6)
+        self.require((count >= 3) & ((count <= 6) | most), "count")
         out, a, b = (f.load("ptr", args + 8 * i) for i in range(3))
         for array in (out, a, b):
             self.check_array(array)
@@ -209,18 +212,31 @@ class _Entry:
                 added.set(self.field(out, DATA))
             with f.if_(count > 6):
                 d = f.load("ptr", args + 48)
-                self.check_array(d)
-                self.addend(d, rank, (m, n), leading, put)
-                added.set(self.field(d, DATA))
-                factor.set(self.number(args + 56))
+                with f.if_(d.ne(none)):
+                    self.check_array(d)
+                    self.addend(d, rank, (m, n), leading, put)
+                    added.set(self.field(d, DATA))
+                    factor.set(self.number(args + 56))
             put(added.get(), "d")
             put(factor.get(), "factor")
         put(bias.get(), "bias")
         for name in ("row_bias", "finish", "context"):
             put(f.value(0), name)
+        if self.finished:
+            with f.if_(count > 8):
+                for name, place in (("finish", 64), ("context", 72)):
+                    address = f.call("i64", "PyLong_AsLongLong", f.load("ptr", args + place))
+                    with f.if_(address.eq(-1) & f.call("ptr", "PyErr_Occurred").ne(null)):
+                        f.ret(null)
+                    put(address, name)
         put(alpha.get(), "alpha")
         put(beta.get(), "beta")
 
+        if self.prepared:
+            # A batch over one B may become one product of all rows.
+            whole = f.load("i64", buffer + 8 * INDEX["b_batch"]).eq(0) & leading["outer"].eq(1)
+            f.call("void", "rl_prepare", f.select(whole, m * leading["batch"], m),
+                   f.load("i64", buffer + 8 * INDEX["a_row"]), n, declare=self.prepared == "import")
         failed, state = f.var("i32", 0), f.var("ptr", null)
         release = m * n * k * leading["batch"] * leading["outer"] >= RELEASE_WORK
         with f.if_(release):

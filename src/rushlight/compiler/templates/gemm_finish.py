@@ -4,6 +4,10 @@
     where = context(None, residual)
     multiply(c, a, b, bias=bias, finish=relu_plus, context=where)       # relu(a @ b + bias) + residual
 
+The same without checks of its own, for calls that are made often (bias and context may be None and 0):
+
+    gemm.kernel(dtype)(c, a, b, bias, 1.0, False, None, 0.0, relu_plus, ctypes.addressof(where))
+
 ``finishing(output, in_dtypes, out_dtype)`` is the address of a ``finish`` of ``gemm_driver`` that stores an
 expression (see ``compiler``) of the finished sums, which are input 0, and of further matrices. It is the C ABI
 that convolutions, recurrent cells and compiled graphs use; its context is an array of int64:
@@ -125,6 +129,10 @@ def multiply(out, a, b, *, bias=None, row_bias=None, finish=0, context=None) -> 
                    for x, length in ((bias, n), (row_bias, m)))
             or n > 1 and out.strides[-1] != out.itemsize):
         raise ValueError("gemm: shapes must be out (m, n), a (m, k), b (k, n), bias (n), row_bias (m)")
+    where = 0 if context is None else ctypes.addressof(context)
+    if row_bias is None:
+        gemm.kernel(out.dtype)(out, a, b, bias, 1.0, False, None, 0.0, finish, where)
+        return
     one = struct.unpack("q", struct.pack("d", 1.0))[0]
     words = {"outer": 1, "batch": out.shape[0] if out.ndim > 2 else 1, "m": m, "n": n, "k": a.shape[-1], "alpha": one,
              "finish": finish}
@@ -135,7 +143,7 @@ def multiply(out, a, b, *, bias=None, row_bias=None, finish=0, context=None) -> 
             words[f"{name}_col"] = x.strides[-1]
     for name, x in (("bias", bias), ("row_bias", row_bias)):
         words[name] = 0 if x is None else x.ctypes.data
-    words["context"] = 0 if context is None else ctypes.addressof(context)
+    words["context"] = where
     job = (ctypes.c_int64 * SIZE)()
     for name, value in words.items():
         job[INDEX[name]] = value

@@ -115,18 +115,17 @@ def _phi(f, type_, incoming):
     return f.emit(type_, f"phi {type_} {text}")
 
 
-def tile_kernel(module, shape, rows, nv, masked, name):
+def tile_params(shape):
+    """Types and names of a tile kernel's parameters."""
+    return [*_PARAMS, *_STORE_PARAMS, (shape.element, "alpha"), (shape.element, "beta")]
+
+
+def tile_kernel(module, shape, rows, nv, masked, name, linkage="internal"):
     """Write the kernel for ``rows`` rows and ``nv`` vectors of columns.
 
     ``masked`` kernels take any n up to that width, others exactly that.
     """
-    f = module.function(
-        name,
-        "void",
-        [*_PARAMS, *_STORE_PARAMS, (shape.element, "alpha"), (shape.element, "beta")],
-        "internal",
-        "nounwind",
-    )
+    f = module.function(name, "void", tile_params(shape), linkage, "nounwind")
     k, a, ars, acs, b, brs, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta = f.args
     vt = shape.vector
     masks = _masks(f, shape, n, nv) if masked else None
@@ -232,44 +231,66 @@ def _smaller(f, a, b):
 
 
 def _store_rows(f, shape, sums, masks, to, alpha, biases, more):
+    """Store the tile: as it is, or through ``_general`` where there is more to do than that."""
     (c, crs), (bias, rbias, rstep), (d, drs, beta) = to, biases, more
-    lanes, count = shape.lanes, len(sums[0])
+    count = len(sums[0])
     null = Value(f, "null", "ptr")
-    has_bias, adds = bias.ne(null), d.ne(null)
-
-    def where(condition, j):
-        every = f.splat(condition, lanes)
-        return every & masks[j] if masks else every
-
-    def store(value, at, j):
-        if masks:
-            masked_store(f, shape, value, at, masks[j])
-        else:
-            f.store(value, at, align=1)
-
-    def places():
-        for i, row in enumerate(sums):
-            start = c + crs * i
-            for j, total in enumerate(row):
-                yield total, start + j * shape.bytes if j else start, i, j
-
-    with f.if_else(has_bias | adds | rstep.ne(0) | alpha.ne(1)) as (general, plain):
+    with f.if_else(bias.ne(null) | d.ne(null) | rstep.ne(0) | alpha.ne(1)) as (general, plain):
         with general:
-            scale, share = f.splat(alpha, lanes), f.splat(beta, lanes)
-            # Loads without any lane still take long at addresses that aren't mapped.
-            bias, d, drs = f.select(has_bias, bias, c), f.select(adds, d, c), f.select(adds, drs, crs)
-            offsets = [
-                masked_load(f, shape, bias + j * shape.bytes, where(has_bias, j))
-                for j in range(count)
-            ]
-            olds = [where(adds, j) for j in range(count)]
-            rows = [f.splat(f.load(shape.element, rbias + rstep * i, align=1), lanes) for i in range(len(sums))]
-            for total, at, i, j in places():
-                old = masked_load(f, shape, d + drs * i + j * shape.bytes, olds[j])
-                store(total * scale + (offsets[j] + rows[i]) + old * share, at, j)
+            parked = f.buffer(len(sums) * count * shape.lanes * shape.item)
+            for i, row in enumerate(sums):
+                for j, total in enumerate(row):
+                    f.store(total, parked + (i * count + j) * shape.lanes * shape.item)
+            n = f.args[[a.name for a in f.args].index("%n")]
+            f.call("void", _general(f.module, shape, count), parked, f.value(len(sums)), c, crs, n, d, drs, bias, rbias,
+                   rstep, alpha, beta)
         with plain:
-            for total, at, _, j in places():
-                store(total, at, j)
+            for i, row in enumerate(sums):
+                start = c + crs * i
+                for j, total in enumerate(row):
+                    at = start + j * shape.bytes if j else start
+                    if masks:
+                        masked_store(f, shape, total, at, masks[j])
+                    else:
+                        f.store(total, at, align=1)
+
+
+def _general(module, shape, count):
+    """The name of the function that scales a tile's sums, adds what is to be added, and stores them.
+
+    ``void store(sums, rows, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta)``: one for all heights, as kernels
+    that did this in line would be mostly that. The sums are ``rows`` times ``count`` vectors, which in C lie
+    ``shape.bytes`` apart.
+    """
+    group = shape.bytes // shape.item
+    name = f"store_{count}x{group}"
+    if name in module.declared:
+        return name
+    f = module.function(name, "void", [
+        ("ptr", "sums"), ("i64", "rows"), *_STORE_PARAMS, (shape.element, "alpha"), (shape.element, "beta")],
+        "internal", "nounwind noinline")
+    sums, rows, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta = f.args
+    lanes, null = shape.lanes, Value(f, "null", "ptr")
+    masks = [_masks(f, shape, n - j * group, 1)[0] for j in range(count)]
+    if group < lanes:
+        (fit,) = _masks(f, shape, f.value(group), 1)
+        masks = [m & fit for m in masks]
+    has_bias, adds = bias.ne(null), d.ne(null)
+    scale, share = f.splat(alpha, lanes), f.splat(beta, lanes)
+    # Loads without any lane still take long at addresses that aren't mapped.
+    bias, d, drs = f.select(has_bias, bias, c), f.select(adds, d, c), f.select(adds, drs, crs)
+    offsets = [masked_load(f, shape, bias + j * shape.bytes, f.splat(has_bias, lanes) & mask)
+               for j, mask in enumerate(masks)]
+    olds = [f.splat(adds, lanes) & mask for mask in masks]
+    with f.range(rows) as i:
+        of_row = f.splat(f.load(shape.element, rbias + rstep * i, align=1), lanes)
+        here, there, source = sums + i * (count * lanes * shape.item), c + crs * i, d + drs * i
+        for j, mask in enumerate(masks):
+            total = f.load(shape.vector, here + j * lanes * shape.item)
+            old = masked_load(f, shape, source + j * shape.bytes, olds[j])
+            masked_store(f, shape, total * scale + (offsets[j] + of_row) + old * share, there + j * shape.bytes, mask)
+    f.ret()
+    return name
 
 
 def _fold(f, shape, vectors):

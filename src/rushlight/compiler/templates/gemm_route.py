@@ -131,7 +131,7 @@ def entry_text(type_num: int) -> str:
     module.globals.append("@rl_route = external global ptr")
     f = module.function("rl_gemm_added", "i32", [("ptr", "job")], "internal", "nounwind")
     f.ret(f.call("i32", f.load("ptr", Value(f, "@rl_route", "ptr")), f.args[0]))
-    write_entry(module, 4, "rl", type_num, added=True)
+    write_entry(module, 4, "rl", type_num, added=True, finished=True)
     return module.text()
 
 

@@ -1,0 +1,129 @@
+"""Kernels of a matrix product's tiles by their height, each height a module that is made when it is first met.
+
+A product cuts its rows into panels of one height, and a rest: of the 14 heights there are (6 with fewer registers) a
+program meets a few. The driver's module has the kernels of one row; its table of all kernels is writable:
+
+    rl_tiles        ptr[kinds * mr]: the kernel of a kind for r rows at kind * mr + r - 1
+    rl_heights      i64[2]: bit r of the first word: the kernels for r rows are there; of the second: they were missed
+    void rl_prepare(i64 m, i64 a_row, i64 n)
+        calls ``rl_more(i64 heights)``, a Python function, for the heights of m rows (a_row bytes apart) that aren't
+        there, and for those missed before; the caller holds the GIL
+
+A kernel that isn't there is stood in for by the one of a single row, row after row: an element's bits don't depend on
+the height, so a call that nothing has prepared is slow, not wrong, and what it misses is there for the next.
+"""
+
+from rushlight.compiler.codegen.builder import Module, Value
+from rushlight.compiler.templates.gemm_micro import tile_kernel, tile_params
+
+# Rows that a last panel has at least for heights to be rounded: kernels of fewer wait for their sums.
+LEAST_REST = 4
+# Kernels of all of a strip's vectors for any n up to them, of one vector, and of exactly all where masks cost.
+KINDS = ("edge", "narrow", "full")
+
+
+def _kinds(shape):
+    return KINDS[:2] if shape.free_masks else KINDS
+
+
+def write_kernels(module, shape, rows, prefix="", linkage="internal"):
+    """Add the kernels for ``rows`` rows."""
+    for kind in _kinds(shape):
+        tile_kernel(module, shape, rows, 1 if kind == "narrow" else shape.nv, kind != "full", f"{prefix}{kind}{rows}",
+                    linkage)
+
+
+def module_text(triple, shape, rows):
+    """LLVM IR of the kernels for ``rows`` rows: ``rl_edge``, ``rl_narrow`` (, ``rl_full``) with the number of rows."""
+    module = Module(triple)
+    module.globals.append("@zero = internal constant i64 0")
+    write_kernels(module, shape, rows, "rl_", "")
+    return module.text()
+
+
+def cut(f, m, most):
+    """(panels, their height, that of the last one) for m rows: few panels, of even heights where that is as good."""
+    panels = (m + most - 1).udiv(most)
+    height = (m + panels - 1).udiv(panels)
+    even = f.minimum((height + 1) & -2, most)
+    height = f.select((panels > 1) & (m - (panels - 1) * even >= LEAST_REST), even, height)
+    return panels, height, m - (panels - 1) * height
+
+
+def kernel(f, shape, kind, rows):
+    """The kernel of a kind for a number of rows."""
+    place = 0 if kind == "full" and shape.free_masks else KINDS.index(kind)
+    return f.load("ptr", Value(f, "@rl_tiles", "ptr") + (rows + (place * shape.mr - 1)) * 8)
+
+
+def write_table(driver):
+    """Add the table, what stands in for missing kernels, and ``rl_prepare``."""
+    m, shape = driver.module, driver.shape
+    entries = []
+    for kind in _kinds(shape):
+        entries.append(f"{kind}1")
+        for rows in range(2, shape.mr + 1):
+            entries.append(f"{kind}_without{rows}")
+            _stand_in(m, shape, kind, rows)
+    table = ", ".join(f"ptr @{entry}" for entry in entries)
+    m.globals.append(f"@rl_tiles = dso_local global [{len(entries)} x ptr] [{table}], align 64")
+    m.globals.append("@rl_heights = dso_local global [2 x i64] [i64 2, i64 0], align 64")
+    _prepare(driver)
+
+
+def _stand_in(m, shape, kind, rows):
+    """A kernel of several rows by the one of a single row."""
+    f = m.function(f"{kind}_without{rows}", "void", tile_params(shape), "internal", "nounwind")
+    by_name = {a.name[1:]: a for a in f.args}
+    missed = "getelementptr (i8, ptr @rl_heights, i64 8)"
+    f.line(f"{'%' + f.fresh()} = atomicrmw or ptr {missed}, i64 {1 << rows} monotonic, align 8")
+    f.call("void", _by_rows(m, shape, kind), f.value(rows), *by_name.values(), declare=False)
+    f.ret()
+
+
+def _by_rows(m, shape, kind):
+    name = f"{kind}_rows"
+    if name in m.declared:
+        return name
+    f = m.function(name, "void", [("i64", "rows"), *tile_params(shape)], "internal", "nounwind noinline")
+    x = {a.name[1:]: a for a in f.args}
+    null = Value(f, "null", "ptr")
+    with f.range(x["rows"]) as i:
+        d = f.select(x["d"].eq(null), x["d"], x["d"] + i * x["drs"])
+        row = x | {"a": x["a"] + i * x["ars"], "c": x["c"] + i * x["crs"], "d": d, "rbias": x["rbias"] + i * x["rstep"]}
+        del row["rows"]
+        f.call("void", f"{kind}1", *row.values(), declare=False)
+    f.ret()
+    return name
+
+
+def _prepare(driver):
+    """``rl_prepare``; the sizes are those of ``Driver._product``."""
+    from rushlight.compiler.templates.gemm_driver import ALIASED_ROWS
+
+    m, shape = driver.module, driver.shape
+    m.declare("void", "rl_more", ["i64"])
+    m.globals.append("@last_rows = internal global i64 0, align 8")
+    f = m.function("rl_prepare", "void", [("i64", "m"), ("i64", "a_row"), ("i64", "n")], attributes="nounwind")
+    rows, a_row, n = f.args
+    there, missed, last = (Value(f, name, "ptr") for name in (
+        "@rl_heights", "getelementptr (i8, ptr @rl_heights, i64 8)", "@last_rows"))
+    aliased = (a_row & 4095).eq(0)
+    wanted = f.var("i64", f.load("i64", missed))
+    # Most calls have as many rows as the one before.
+    same = f.load("i64", last).eq(rows * 2 + f.emit("i64", f"zext i1 {aliased.name} to i64"))
+    with f.if_(same & (wanted.get() & ~f.load("i64", there)).eq(0)):
+        f.ret()
+    with f.if_((rows > shape.wide_rows) & (n > 1)):
+        def add(most):
+            for count in cut(f, rows, f.value(most))[1:]:
+                wanted.set(wanted.get() | (f.value(1) << count))
+        add(shape.mr)
+        if shape.mr > ALIASED_ROWS:
+            with f.if_(aliased):
+                add(ALIASED_ROWS)
+    lack = wanted.get() & ~f.load("i64", there) & -2
+    with f.if_(lack.ne(0)):
+        f.call("void", "rl_more", lack)
+    f.store(rows * 2 + f.emit("i64", f"zext i1 {aliased.name} to i64"), last)
+    f.ret()
