@@ -1,5 +1,10 @@
 """Changes of a tape's steps that keep what they compute. Each takes and returns a list of steps.
 
+    rename      copies of whole results into other memory of the call are names: nothing is copied, and what the later
+                passes look for isn't hidden by in-place ops
+    norms       batch normalization with relu, residuals and the sums that follow in one kernel: half the memory traffic
     direct      kernels that can write into memory that is there do so
     fuse        pointwise kernels that share operands become one: fewer passes over memory
+
+`flow` tells them who writes and reads what.
 """

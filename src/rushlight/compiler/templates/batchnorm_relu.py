@@ -61,7 +61,7 @@ def forward_words(n, c, l, itemsize, eps):
 def backward(dtype, mask_of, two, keeps, total):
     """The kernel ``(dx, dw, db, gr, whole, g, h, y, x, w, b, mean, rstd, words)``.
 
-    mask_of: ``y`` (a residual was added), ``x``, or None (no maximum); two, keeps, total: whether there is h, gr, whole.
+    mask_of: ``y`` (a residual was added), ``x``, or None (no maximum); two, keeps, total: for h, gr, whole.
     """
     def write(t):
         t.type(dtype)
