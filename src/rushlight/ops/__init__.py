@@ -6,9 +6,10 @@ FAMILIES = [
     "pointwise.arithmetic", "pointwise.elementary", "pointwise.selection", "pointwise.numeric",
     "pointwise.activations", "pointwise.special", "comparison", "reduction", "extrema", "statistics", "scan",
     "sorting", "softmax", "norms",
-    "matmul", "contraction", "fft", "linalg.solving", "linalg.factoring", "linalg.spectral", "linalg.norms",
+    "hashing", "matmul", "contraction", "fft", "stft", "linalg.solving", "linalg.factoring", "linalg.spectral",
+    "linalg.norms", "linalg.lowrank",
     "random",
     "nn.convolution", "nn.pooling", "nn.irregular_pooling", "nn.normalization", "nn.dropout", "nn.embedding",
-    "nn.losses", "nn.likelihood",
+    "nn.losses", "nn.likelihood", "nn.linear_cross_entropy",
     "nn.recurrent", "nn.attention", "nn.rearrange", "nn.resampling", "nn.distance", "nn.ctc",
 ]

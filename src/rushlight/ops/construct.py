@@ -11,7 +11,7 @@ from ..dtypes import from_np, promote_types, scalar_name
 from ..runtime.allocator import empty as alloc
 from ..tensor import watch
 from ..tensor.geometry import Size
-from ..tensor.storage import MetaArray, TypedStorage, UntypedStorage, _span, make_storage
+from ..tensor.storage import BorrowedStorage, MetaArray, TypedStorage, UntypedStorage, _span, make_storage
 from ..tensor.tensor import Tensor, assemble, resolve_bits, wrap
 from .copy import copy_array
 from .registry import FUNCTIONS, public
@@ -434,9 +434,9 @@ def from_numpy(ndarray):
 
 def share(a):
     """A tensor on the memory of array `a`, which may have gaps."""
-    if a.flags.c_contiguous:
-        return wrap(a)
-    return assemble(a, from_np(a.dtype), make_storage(_span(a)), 0)
+    t = wrap(a) if a.flags.c_contiguous else assemble(a, from_np(a.dtype), make_storage(_span(a)), 0)
+    t._storage.__class__ = BorrowedStorage
+    return t
 
 
 @public(method=False)

@@ -22,9 +22,15 @@ def _contiguous():
 for _name in ("permute", "select", "split", "split_with_sizes", "unbind", "unsqueeze", "squeeze",
               "transpose", "t", "diagonal", "as_strided", "view_as_real", "view_as_complex", "narrow"):
     _copying(_name + "_copy", FUNCTIONS["torch"][_name])
-for _name in ("view", "expand", "unfold", "alias", "slice"):
+for _name in ("view", "expand", "unfold"):
     if _name in METHODS:
         _copying(_name + "_copy", METHODS[_name])
+
+
+@public("alias_copy", method=False, out=True)
+def alias_copy(input):
+    """A copy, as `clone` in the standard layout makes it."""
+    return input.clone(memory_format=_contiguous())
 
 
 @public("detach_copy", method=False)

@@ -4,11 +4,29 @@ import functools
 import warnings
 
 from ..autograd.modes import state
-from ..dtypes import can_cast, scalar_name
+from ..dtypes import can_cast, scalar_name, uint8
 
 # Ops whose result may not be an argument's own memory either.
 _READS_APART = frozenset(("gather", "index_select", "take", "cat", "concat", "concatenate", "stack", "hstack",
-                          "vstack", "masked_select"))
+                          "vstack", "masked_select", "kthvalue"))
+
+# Ops that write their very type, where others convert to any wider one.
+_EXACT = frozenset("""
+    abs addbmm addmm addmv all amax amin any argmax argmin as_strided_copy avg_pool2d avg_pool3d baddbmm bmm
+    bucketize ceil cholesky complex conj_physical cross det diag diagonal_copy diff dot eigvalsh expand_copy floor
+    frac gather gelu hardshrink heaviside histc index_add index_copy index_reduce index_select inner inv isin
+    isneginf isposinf ldl_solve linalg.vector_norm linear log_softmax logcumsumexp logsigmoid lu_solve
+    masked_select matmul matrix_norm mm msort multi_dot multinomial mv nan_to_num nanquantile narrow_copy neg
+    nonzero norm ormqr permute_copy quantile renorm round scatter scatter_add scatter_reduce searchsorted sgn sign
+    signbit slice_scatter softmax softplus softshrink solve solve_triangular squeeze_copy svdvals t_copy take
+    take_along_dim tensordot transpose_copy tril triu trunc unfold_copy unsqueeze_copy vdot vecdot view_copy
+    """.split())
+
+_JOINING = frozenset(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack",
+                      "column_stack"))
+
+# Ops that convert their result to whatever the caller gave.
+_CONVERTING = frozenset(("cumsum", "cumprod", "bernoulli"))
 
 
 def with_out(name, fn):
@@ -45,9 +63,14 @@ def write(name, result, out):
     """Copy `result` into `out`: shapes are made to agree, types must be castable."""
     if not hasattr(out, "_a"):
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if not can_cast(result.dtype, out.dtype):
-        raise RuntimeError(f"result type {scalar_name(result.dtype)} can't be cast to the desired "
-                           f"output type {scalar_name(out.dtype)}")
+    if name in _EXACT and result.dtype is not out.dtype and not (
+            name in ("all", "any") and out.dtype is uint8):
+        raise RuntimeError(f"{name}(): Expected out tensor to have dtype {scalar_name(result.dtype)}, but got "
+                           f"{scalar_name(out.dtype)} instead")
+    if not can_cast(result.dtype, out.dtype) and name not in _CONVERTING:
+        error = TypeError if name in _JOINING else RuntimeError
+        raise error(f"result type {scalar_name(result.dtype)} can't be cast to the desired "
+                    f"output type {scalar_name(out.dtype)}")
     if out._a.shape != result._a.shape:
         if out._a.size:
             warnings.warn(

@@ -15,6 +15,7 @@ from .copy import copy_array
 from .dispatch import primitive
 from .extrema import from_positions
 from .out import write
+from .overlap import check_out
 from .reduce_common import I64, compiled, kernel, no_identity, reduce, wide
 from .reduction import publish
 from .registry import FUNCTIONS, METHODS
@@ -131,10 +132,11 @@ def sort(input, dim=-1, descending=False, stable=None, *, out=None):
         raise RuntimeError("sort(): input tensor must be of non-complex type")
     d = wrap_dim(dim, input._a.ndim)
     r = (_sort if stable is None else _sort_stable)(input, d, bool(descending))
-    return structs.sort(r) if out is None else _fill("sort", r, out, structs.sort)
+    return structs.sort(r) if out is None else _fill("sort", input, r, out, structs.sort)
 
 
-def _fill(name, results, out, struct):
+def _fill(name, input, results, out, struct):
+    check_out(out, (input,), name == "kthvalue")
     for r, o in zip(results, out):
         write(name, r, o)
     return struct(tuple(out))
@@ -211,7 +213,7 @@ def topk(input, k, dim=-1, largest=True, sorted=True, *, out=None):
     r = _topk(input, k, d, bool(largest), bool(sorted))
     if not input._a.ndim and k == 0:
         raise RuntimeError("selected index k out of range")
-    return structs.topk(r) if out is None else _fill("topk", r, out, structs.topk)
+    return structs.topk(r) if out is None else _fill("topk", input, r, out, structs.topk)
 
 
 FUNCTIONS["torch"]["topk"] = METHODS["topk"] = topk
@@ -244,7 +246,7 @@ def kthvalue(input, k, dim=-1, keepdim=False, *, out=None):
     if not 1 <= k <= (shape[d] if shape else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {d}")
     r = _kthvalue(input, k, d, bool(keepdim))
-    return structs.kthvalue(r) if out is None else _fill("kthvalue", r, out, structs.kthvalue)
+    return structs.kthvalue(r) if out is None else _fill("kthvalue", input, r, out, structs.kthvalue)
 
 
 def _numbers(input, kernel):
@@ -363,7 +365,7 @@ def mode(input, dim=-1, keepdim=False, *, out=None):
     if input._a.ndim:
         no_identity("mode", input._a.shape, (d,))
     r = _mode(input, d, bool(keepdim))
-    return structs.mode(r) if out is None else _fill("mode", r, out, structs.mode)
+    return structs.mode(r) if out is None else _fill("mode", input, r, out, structs.mode)
 
 
 FUNCTIONS["torch"]["mode"] = METHODS["mode"] = mode

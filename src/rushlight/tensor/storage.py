@@ -51,6 +51,15 @@ class Storage:
         self.owner = self._bytes = new
 
 
+class BorrowedStorage(Storage):
+    """Memory of somebody else's array or buffer, which can't be exchanged for a larger block."""
+
+    __slots__ = ()
+
+    def resize(self, nbytes):
+        raise RuntimeError("Trying to resize storage that is not resizable")
+
+
 def _span(a):
     """All bytes that a dense but permuted array covers, as a flat array."""
     order = sorted(range(a.ndim), key=lambda i: -a.strides[i])

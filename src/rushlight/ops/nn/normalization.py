@@ -286,14 +286,20 @@ def torch_batch_norm(input, weight, bias, running_mean, running_var, training, m
     return _run_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)[0]
 
 
-@public(method=False)
+@public(method=False, out=True)
 def native_batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps):
     """(normalized, mean, 1/std); the last two are empty in evaluation."""
     y, mean, invstd = _run_batch_norm(input, weight, bias, running_mean, running_var, training, momentum,
                                       eps)
     if not training:
         mean, invstd = mean.new_empty((0,)), mean.new_empty((0,))
-    return y, mean.detach(), invstd.detach()
+    kind = _statistics_type(input, weight)
+    return y, mean.detach().to(kind), invstd.detach().to(kind)
+
+
+def _statistics_type(input, weight):
+    """Means and deviations that are returned have the parameters' type."""
+    return input.dtype if weight is None else weight.dtype
 
 
 @public(namespaces=_F, method=False)
@@ -512,7 +518,9 @@ def native_layer_norm(input, normalized_shape, weight, bias, eps):
     """(normalized, mean, 1/std)."""
     shape = tuple(normalized_shape)
     _check_normalized("native_layer_norm", input, shape, weight, bias)
-    return _layer_norm(input, shape, weight, bias, float(eps))
+    y, mean, rstd = _layer_norm(input, shape, weight, bias, float(eps))
+    kind = _statistics_type(input, weight)
+    return y, mean.to(kind), rstd.to(kind)
 
 
 def _rms_grads(g0, input, normalized_shape, weight, out1, eps, needs):
@@ -656,9 +664,13 @@ def group_norm(input, num_groups, weight=None, bias=None, eps=1e-5, cudnn_enable
 def native_group_norm(input, weight, bias, N, C, HxW, group, eps):
     """(normalized, mean, 1/std) of `group_norm`."""
     y = group_norm(input, group, weight, bias, eps)
-    x = input.reshape(N, group, -1)
-    var, mean = function("var_mean")(x, -1, correction=0)
-    return y, mean, (var + eps).rsqrt()
+    kind = _statistics_type(input, weight)
+    if not input.numel():
+        nothing = input.reshape(N, group, C // group * HxW).sum(-1).to(kind)
+        return y, nothing, nothing.clone()
+    wide = input.float() if input.dtype.is_low_precision else input
+    var, mean = function("var_mean")(wide.reshape(N, group, -1), -1, correction=0)
+    return y, mean.to(kind), (var + eps).rsqrt().to(kind)
 
 
 @public(namespaces=_F, method=False)
