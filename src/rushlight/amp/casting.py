@@ -80,7 +80,9 @@ def _swap(fn, make, swapped):
     if new is None:
         if getattr(fn, "_overridable", False):      # whoever overrides functions sees the call first
             from rushlight.overrides import overridable
-            new = overridable(make(fn.__wrapped__))
+            inner = make(fn.__wrapped__)
+            swapped[id(fn.__wrapped__)] = fn.__wrapped__, inner
+            new = overridable(inner)
         else:
             new = make(fn)
         swapped[id(fn)] = fn, new
