@@ -514,6 +514,19 @@ def test_few_rows_with_a_large_matrix(m):
         assert_product(c, a, b, bias=bias, alpha=0.5)
 
 
+@pytest.mark.parametrize("m", [1, 2, 3, 4, 9, 16])
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_few_rows_with_a_large_matrix_of_sixteen_bits(m, name):
+    dtype = np.dtype(getattr(pytest.importorskip("ml_dtypes"), name, name))
+    if not g.supported(dtype):
+        pytest.skip(f"no conversion instructions for {name}")
+    a, b = operand(m, 515, "f4", "rows").astype(dtype), operand(515, 2050, "f4", "rows").astype(dtype)
+    c = np.full((m, 2050), np.nan, dtype)
+    g.gemm(c, a, b)
+    exact, size = reference(a, b)
+    assert (abs(c.astype("f8") - exact) <= 2.0**-8 * abs(exact) + 520 * 2.0**-24 * size).all()
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "c8"])
 def test_vectors(dtype):
     for m, k in ((1, 1), (7, 5), (300, 40), (40, 900), (2, 0), (1, 70_000), (1200, 1100)):

@@ -10,7 +10,7 @@ t is block t % blocks of part t / blocks.
 """
 
 from rushlight.compiler.codegen.builder import Value
-from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store, multiply_add
+from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store, multiply, multiply_add
 
 MOST_ROWS = 16
 # B of fewer bytes a row of A is left to the tile kernels; so are products of fewer k's.
@@ -51,7 +51,7 @@ def _kernel(driver, rows, step, name):
         ys = [load(source + j * shape.item) for source in sources]
         for row, target in zip(xs, targets):
             at = target + j * shape.item
-            total = row[0] * ys[0]
+            total = multiply(f, shape, row[0], ys[0])
             for x, y in zip(row[1:], ys[1:]):
                 total = multiply_add(f, shape, x, y, total)
             store(load(at) + total, at)

@@ -105,6 +105,11 @@ def multiply_add(f, shape, a, b, c):
     return f.fma(a, b, c) if shape.fused and shape.element[0] != "i" else a * b + c
 
 
+def multiply(f, shape, a, b):
+    """a * b, where elements stand for several numbers the sum of their products."""
+    return multiply_add(f, shape, a, b, Value(f, "zeroinitializer", shape.vector)) if shape.pairs else a * b
+
+
 def prefetch(f, pointer, write=0):
     f.module.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
     f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 {write}, i32 3, i32 1)")
