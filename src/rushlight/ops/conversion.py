@@ -303,8 +303,11 @@ def copy_(input, src, non_blocking=False):
     single(t)
     if one_block(t, src):
         refuse_part(t, src)
-    if type(t._a) is _ndarray and type(src._a) is not _ndarray:
+    if type(t._a) is _ndarray and type(src._a) is not _ndarray and src.is_meta:
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
+    if state.levels:
+        from ..func.wrapped import copying
+        t, src = copying(t, src)
     rg = state.grad and t.dtype.category >= dtypes.FLOAT and (needs_grad(src) or needs_grad(t))
     if rg and state.grad and needs_grad(src) and src.dtype.category < dtypes.FLOAT:
         rg = needs_grad(t)
@@ -399,6 +402,8 @@ def set_all(t, value):
             if t._bits & 2:
                 value = -value
         fill_array(a, value)
+    elif hasattr(type(a), "fill_all"):
+        a.fill_all(t, value)
 
 
 @public(method=True)
@@ -414,6 +419,8 @@ def zero_(input):
     check(t)
     if type(t._a) is _ndarray:
         fill_array(t._a, 0)
+    else:
+        set_all(t, 0)
     t._storage.version += 1
     if watch.listener is not None:
         watch.listener.wrote("zero_", lambda a: a.fill(0), (t,), ())

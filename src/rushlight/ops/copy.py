@@ -102,6 +102,9 @@ def _kernel(src, dst):
 
 def write(t, source):
     """Copy the contents of tensor `source` (broadcasting) into tensor `t`'s memory."""
+    if type(source._a) is not np.ndarray and hasattr(type(source._a), "outermost"):
+        source._a.write(t, source)
+        return
     if type(t._a) is not np.ndarray:
         if hasattr(type(t._a), "in_parts"):
             t._a.write(t, source)

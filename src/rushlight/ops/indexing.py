@@ -15,7 +15,7 @@ from . import advanced, walks
 from .copy import converted, fresh
 from .creation import number_for
 from .dispatch import attach, needs_grad, primitive
-from .inplace import check, rebase
+from .inplace import apply, check, rebase
 from .overlap import one_block, refuse
 from .registry import FUNCTIONS, METHODS, public
 from .selection import Mask
@@ -34,6 +34,10 @@ def mutate(rec, args, writer):
     For records whose gradient rules do not use the old contents.
     """
     t = args[0]
+    if state.levels:
+        from ..func.wrapped import among
+        if among(args):
+            return apply(rec.call, t, args[1:], {}, rec.name)
     if not state.grad:
         check(t)
         writer()
@@ -251,7 +255,7 @@ def resolve(t, index):
             raise IndexError("invalid index of a 0-dim tensor. Use `tensor.item()` in Python or "
                              "`tensor.item<T>()` in C++ to convert a 0-dim tensor to a number")
         raise IndexError(f"too many indices for tensor of dimension {rank}")
-    graph = state.grad and needs_grad(t)
+    graph = state.grad and needs_grad(t) or hasattr(type(t._a), "outermost")
     dim = source = 0
     indices = None
     if graph:
@@ -447,6 +451,8 @@ def getitem(self, index):
                     v = None
                 if v is not None and v.size:
                     return window_on(self, v, self._offset + at // a.itemsize)
+    elif hasattr(type(a), "getitem"):
+        return a.getitem(self, index)
     ts = _tensors_only(a, index)
     if ts is not None:
         return _index(self, ts)
@@ -551,7 +557,7 @@ def index_put_(input, indices, values, accumulate=False):
     idx = _prepared(input, indices, values)
     if not idx:
         return input.add_(values) if accumulate else input.copy_(values.expand(input.shape))
-    if type(input._a) is not _ndarray:
+    if input.is_meta:
         return input
     a = writable(input)
     arrays = [None if i is None else i._a for i in idx]

@@ -73,6 +73,8 @@ def apply(fn, t, args, kwargs, name="op"):
         return t
     old = shallow(t)
     old._storage = alias_storage(t._storage)
+    if state.levels and hasattr(type(old._a), "outermost"):
+        old._a = old._a.copy()
     edge = edge_of(t)
     if edge is not None:
         old._requires_grad = True

@@ -17,7 +17,6 @@ from .overlap import one_block, single
 from .registry import public
 from .selection import Mask, fill
 
-_ndarray = np.ndarray
 
 
 def _one_value(value, name):
@@ -91,7 +90,7 @@ def masked_fill_(input, mask, value):
     _mask(mask)
     value = _fill_value(input, value)
     _fits(mask._a.shape, input._a.shape)
-    if type(input._a) is not _ndarray:
+    if input.is_meta:
         return input
     if isinstance(value, Tensor):
         rec, v = _masked_fill_tensor.record, resolve_bits(value)

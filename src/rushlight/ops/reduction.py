@@ -249,7 +249,7 @@ def _product_gradient(g, x, out, dim):
     """g * prod of the others: out / x where no factor is zero, exclusive products otherwise."""
     if x._a.size == 0:
         return x.new_zeros(x._a.shape)
-    if type(x._a) is not np.ndarray or x._a.all():
+    if x.is_meta or x._a.all():
         return (g * (out / x).conj()) if x.dtype.is_complex else g * out / x
     from .registry import function
     ones = x.new_ones((*x._a.shape[:dim], 1, *x._a.shape[dim + 1:]))

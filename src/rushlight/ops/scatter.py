@@ -134,7 +134,7 @@ def _scatter(input, dim, index, src, reduce, inplace):
 def _finish(call, input, d, index, src, inplace):
     if not inplace:
         return call(input, d, index, src)
-    if type(input._a) is not _ndarray:
+    if input.is_meta:
         return input
     a = writable(input)
     s = src

@@ -236,9 +236,6 @@ class Tensor(metaclass=_TensorMeta):
     def is_shared(self):
         return self.untyped_storage().is_shared()
 
-    def is_coalesced(self):
-        raise RuntimeError("is_coalesced expected sparse coordinate tensor layout but got Strided")
-
     def is_same_size(self, other):
         return self._a.shape == other._a.shape
 
@@ -438,7 +435,10 @@ class Tensor(metaclass=_TensorMeta):
 
     def detach(self):
         """A tensor on the same memory without history; in-place changes are seen (and counted) by both."""
-        t = assemble(self._a, self.dtype, self._storage, self._offset)
+        a = self._a
+        if type(a) is not _ndarray and hasattr(type(a), "detached"):
+            a = a.detached()
+        t = assemble(a, self.dtype, self._storage, self._offset)
         t._bits = self._bits
         return t
 

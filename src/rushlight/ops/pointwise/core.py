@@ -378,6 +378,8 @@ def change(rec, t, others, params, name):
         if needs_grad(t) or any(isinstance(x, Tensor) and needs_grad(x) for x in others):
             return apply(lambda x, *xs: run(rec, (x, *xs), params), t, others, {}, name)
     if not direct(t, others):
+        if state.levels:
+            return apply(lambda x, *xs: run(rec, (x, *xs), params), t, others, {}, name)
         store(t, run(rec, (t, *others), params), name)
         return t
     run(rec, (t, *others), params, t)
