@@ -95,7 +95,8 @@ def _joined(out, parts, dim):
             return False
     if not out.size:
         return True
-    if out.nbytes // outer < _LEAST_RUN * len(parts) and outer > 1:
+    if out.nbytes // outer < _LEAST_RUN * len(parts) and outer > 1 and (
+            out.nbytes // outer != out.itemsize * len(parts) or out.itemsize > 8):
         return False
     if not _kernels:
         from ..compiler import available
@@ -107,7 +108,8 @@ def _joined(out, parts, dim):
     return True
 
 
-_LEAST_RUN = 32             # bytes a part's runs have on average; shorter ones are better copied part by part
+# Bytes a part's runs have on average; shorter ones, unless all are single elements, are better copied part by part.
+_LEAST_RUN = 32
 
 
 def _list_of(tensors, name):

@@ -134,8 +134,8 @@ def _elements(m, size):
     length, out_step, step = _dim(f, context, 0)
     kind = f"i{8 * size}"
     places = f.buffer(16, 8)
-    lanes = min(host().lanes(size), 16)
-    backwards = list(range(lanes - 1, -1, -1))
+    lanes = max(host().vector_bytes // size, 1)
+    stream = _word(f, context, STREAM).ne(0)
     with f.range(f.args[1], f.args[2]) as tile:
         first = tile.urem(chunks) * chunk
         count = f.minimum(length - first, chunk)
@@ -145,10 +145,9 @@ def _elements(m, size):
             to, source = to + first * out_step, source + first * step
             done = f.var("i64", 0)
             if size <= 8:
-                with f.if_(step.eq(-size) & out_step.eq(size)), f.range(0, count & -lanes, step=lanes) as i:
-                    v = f.load(vector(kind, lanes), source + (i + (lanes - 1)) * -size, 1)
-                    f.store(f.shuffle(v, v, backwards), to + i * size, 1)
-                    done.set(i + lanes)
+                with f.if_(step.eq(-size) & out_step.eq(size)):
+                    _reversed(f, to, source, count, size, lanes, stream)
+                    done.set(count & -lanes)
             at = f.var("ptr", source + done.get() * step)
             place = f.var("ptr", to + done.get() * out_step)
             with f.range(done.get(), count):
@@ -157,6 +156,17 @@ def _elements(m, size):
                 at.set(here + step)
                 place.set(there + out_step)
     f.ret()
+
+
+def _reversed(f, to, source, count, size, lanes, stream):
+    """Whole vectors of a row that `a` has backwards; aligned ones of a stream go past the cache."""
+    kind = vector(f"i{8 * size}", lanes)
+    aligned = (blocks.address(f, to) & (lanes * size - 1)).eq(0)
+    with f.if_else(stream & aligned) as (past, normal):
+        for arm, extra, align in ((past, ", !nontemporal !0", lanes * size), (normal, "", 1)):
+            with arm, f.range(0, count & -lanes, step=lanes) as i:
+                v = f.load(kind, source + (i + (lanes - 1)) * -size, 1)
+                f.store(f.shuffle(v, v, list(range(lanes - 1, -1, -1))), to + i * size, align, extra)
 
 
 def _squares(m, size):

@@ -14,6 +14,7 @@ from rushlight.compiler.templates import blocks
 
 TILE = 1 << 17                  # bytes a tile
 ND, DIMS, DESCR, LIST_ITEMS, SIZE = 24, 32, 56, 24, 16
+_NEAR = 1 << 14                 # bytes of results that stay in the nearest cache
 ON_STACK = 64                   # parts whose table needs no memory of its own
 
 
@@ -53,6 +54,7 @@ def _join(m):
     out, table = (f.load("ptr", context + 8 * k) for k in range(2))
     parts, row_bytes, total, stream = (f.load("i64", context + 8 * k) for k in range(2, 6))
     first, last = _span(f, f.args[1], f.args[2], total)
+    _interleave(f, out, table, parts, row_bytes, first, last)
     row = f.var("i64", first.udiv(row_bytes))
     with f.loop() as rows:
         r = row.get()
@@ -104,6 +106,30 @@ def _join(m):
     with f.if_(own):
         f.call("void", "PyMem_RawFree", table.get())
     blocks.none(f)
+
+
+def _interleave(f, out, table, parts, row_bytes, first, last):
+    """Runs of one element each, where all parts have them: part by part over rows that stay in the nearest cache."""
+    for size in (1, 2, 4, 8):
+        with f.if_(row_bytes.eq(parts * size) & f.load("i64", table + 8).eq(size)):
+            ragged = f.var("i64", 0)
+            with f.range(parts) as k, f.if_(f.load("i64", table + ((k << 4) + 8)).ne(size)):
+                ragged.set(1)
+            with f.if_(ragged.get().eq(0)):
+                kind = f"i{8 * size}"
+                begin, end = blocks.ceil_div(first, row_bytes), blocks.ceil_div(last, row_bytes)
+                block = blocks.at_least(f, f.value(_NEAR).udiv(row_bytes), 1)
+                now = f.var("i64", begin)
+                with f.loop() as rows:
+                    low = now.get()
+                    rows.break_if(low >= end)
+                    high = f.minimum(low + block, end)
+                    with f.range(parts) as k:
+                        source, to = f.load("ptr", table + (k << 4)), out + k * size
+                        with f.range(low, high) as r:
+                            f.store(f.load(kind, source + r * size, 1), to + r * row_bytes, 1)
+                    now.set(high)
+                f.ret()
 
 
 def _fill(m):

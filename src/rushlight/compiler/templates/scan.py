@@ -3,7 +3,8 @@
 Along rows (inner = 1) a vector is scanned in its register, by shifts of 1, 2, 4 ... lanes (W. D. Hillis, G. L. Steele,
 "Data parallel algorithms", CACM 29, 1986), then joined with what came before it; float64 goes element by element, as
 regrouping could overflow where the sequence does not. A few very long rows are cut in chunks: their totals first, then
-each chunk from the total before it. Across rows (inner > 1) lanes are columns. The grouping depends on the shape only.
+each chunk from the total before it, so many chunks at a time as a cache holds. Across rows (inner > 1) lanes are
+columns. The grouping depends on the shape only. Large results go past the cache.
 """
 
 from rushlight.compiler.codegen import math
@@ -11,13 +12,15 @@ from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Types, from_memory, to_memory
 from rushlight.compiler.codegen.reducers import worst
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import keys
+from rushlight.compiler.templates import blocks, keys
 from rushlight.compiler.templates.keys import TASK, Job, parallel, scratch
 
 _ARRAYS, _WORDS = ("values", "indices", "x"), ("outer", "n", "inner")
-_FIELDS = (*_ARRAYS, *_WORDS, "tiles", "chunks", "row", "totals", "failed")
-_COLUMNS = 128                  # columns of a tile
+_FIELDS = (*_ARRAYS, *_WORDS, "tiles", "columns", "chunks", "begin", "row", "totals", "stream", "failed")
+_FEWEST_COLUMNS, _MOST_COLUMNS = 128, 1024      # of a tile; long runs of memory are quicker
+_TILES = 8                      # tiles there should be for threads to share
 _CHUNK, _LONG, _FEW_ROWS = 1 << 14, 1 << 16, 4
+_GROUP = 32                     # chunks whose totals are made before they are scanned
 _STATE = 16                     # bytes of a state: an element, an index
 _PARALLEL_FROM = 1 << 14
 _REACH = 600.0                  # exponents further apart than this are not summed in one scale
@@ -48,6 +51,7 @@ class Scan:
 
     def text(self):
         m = self.m = Module(host().triple)
+        m.metadata.add("!0 = !{i32 1}")
         m.globals.append("@_Py_NoneStruct = external global i8")
         m.globals.append("@rl_zeros = internal global [64 x i8] zeroinitializer, align 64")
         self.row("rl_row", True)
@@ -94,11 +98,21 @@ class Scan:
         v = f.load(vector(MEMORY[self.in_dtype], lanes), x + i * self.in_size, self.in_size)
         return from_memory(f, v, self.in_dtype, self.of, self.types)
 
-    def store(self, f, state, values, indices, i, lanes):
+    def store(self, f, state, values, indices, i, lanes, past=False):
+        """Elements from number i on; `past`: whole vectors, aligned, go past the cache."""
         v = to_memory(f, state[0], self.of, self.out_dtype, self.types)
-        f.store(v, values + i * self.out_size, self.out_size)
+        extra = ", !nontemporal !0" if past else ""
+        f.store(v, values + i * self.out_size, self.out_size * (lanes if past else 1), extra)
         if self.extremum:
-            f.store(state[1].cast("zext", "i64"), indices + i * 8, 8)
+            f.store(state[1].cast("zext", "i64"), indices + i * 8, 8 * (lanes if past else 1), extra)
+
+    def past(self, f, job, values, indices):
+        """Whether vectors from these places on may go past the cache."""
+        at = blocks.address(f, values)
+        fits = (at & (self.lanes * self.out_size - 1)).eq(0)
+        if self.extremum:
+            fits = fits & (blocks.address(f, indices) & (self.lanes * 8 - 1)).eq(0)
+        return fits & job.word("stream").ne(0)
 
     def leaf(self, f, x, i, first, lanes):
         """The state of single elements; ``first``: the position of element 0 in its row."""
@@ -120,31 +134,44 @@ class Scan:
     # ------------------------------------------------------------ rows
 
     def row(self, name, stores):
-        """void name(values, indices, x, n, first, state): from a state on; leaves the state at the end."""
+        """void name(values, indices, x, n, first, state, past): from a state on; leaves the state at the end."""
         f = self.m.function(name, "void", [("ptr", "values"), ("ptr", "indices"), ("ptr", "x"), ("i64", "n"),
-                                           ("i64", "first"), ("ptr", "state")], "internal", "nounwind")
-        values, indices, x, n, first, place = f.args
+                                           ("i64", "first"), ("ptr", "state"), ("i1", "past")], "internal", "nounwind")
+        values, indices, x, n, first, place, past = f.args
         lanes = self.lanes
         before = self.get(f, place)
         begin = f.value(0)
-        if not self.sequential:
+        if not self.sequential and not stores and not self.extremum:
+            before, begin = self.total(f, before, x, n)
+        elif not self.sequential:
             begin = n & -lanes
             carry = [f.var(vector(p, lanes), f.splat(v, lanes)) for p, v in zip(self.parts, before)]
-            with f.range(0, begin, step=lanes) as i:
-                old = [c.get() for c in carry]
-                own = self.leaf(f, x, i, first, lanes)
-                if self.kind == "logcumsumexp":
-                    new = self.log_scan(f, old[0], own[0])
-                    last = new
-                else:
-                    own = self.in_register(f, own)
-                    # The chain from vector to vector is a single operation.
-                    last = self.join(f, old, [self.last(f, v) for v in own])
-                    new = self.join(f, old, own) if stores else None
-                if stores:
-                    self.store(f, new, values, indices, i, lanes)
-                for c, v in zip(carry, last):
-                    c.set(self.last(f, v) if self.kind == "logcumsumexp" else v)
+
+            def vectors(past):
+                with f.range(0, begin, step=lanes) as i:
+                    old = [c.get() for c in carry]
+                    own = self.leaf(f, x, i, first, lanes)
+                    if self.kind == "logcumsumexp":
+                        new = self.log_scan(f, old[0], own[0])
+                        last = new
+                    else:
+                        own = self.in_register(f, own)
+                        # The chain from vector to vector is a single operation.
+                        last = self.join(f, old, [self.last(f, v) for v in own])
+                        new = self.join(f, old, own) if stores else None
+                    if stores:
+                        self.store(f, new, values, indices, i, lanes, past)
+                    for c, v in zip(carry, last):
+                        c.set(self.last(f, v) if self.kind == "logcumsumexp" else v)
+
+            if stores and self.kind != "logcumsumexp":
+                with f.if_else(past) as (yes, no):
+                    with yes:
+                        vectors(True)
+                    with no:
+                        vectors(False)
+            else:
+                vectors(False)
             before = [f.extract(c.get(), 0) for c in carry]
         state = [f.var(p, v) for p, v in zip(self.parts, before)]
         with f.range(begin, n) as i:
@@ -155,6 +182,22 @@ class Scan:
                 s.set(v)
         self.put(f, [s.get() for s in state], place)
         f.ret()
+
+    def total(self, f, before, x, n):
+        """(state after all whole steps, where they end) of a sum or product whose course nobody asks for."""
+        lanes, chains = self.lanes, 4
+        end = n & -(lanes * chains)
+        sums = [f.var(vector(self.element, lanes), self.neutral(f, lanes)[0]) for _ in range(chains)]
+        with f.range(0, end, step=lanes * chains) as i:
+            for k, s in enumerate(sums):
+                s.set(self.join(f, [s.get()], [self.load(f, x, i + k * lanes, lanes)])[0])
+        whole = sums[0].get()
+        for s in sums[1:]:
+            whole = self.join(f, [whole], [s.get()])[0]
+        one = before
+        for k in range(lanes):
+            one = self.join(f, one, [f.extract(whole, k)])
+        return one, end
 
     def last(self, f, v):
         """The last lane in all lanes."""
@@ -220,8 +263,9 @@ class Scan:
         with f.range(f.args[1], f.args[2]) as row:
             at = row * n
             self.put(f, self.neutral(f, 1), state)
-            f.call("void", "rl_row", values + at * self.out_size, indices + at * 8, x + at * self.in_size, n,
-                   f.value(0), state)
+            to, places = values + at * self.out_size, indices + at * 8
+            f.call("void", "rl_row", to, places, x + at * self.in_size, n, f.value(0), state,
+                   self.past(f, job, to, places))
         f.ret()
 
     # ------------------------------------------------------------ long rows
@@ -231,12 +275,14 @@ class Scan:
         job = Job(f, f.args[0], _FIELDS)
         n, row = job.word("n"), job.word("row")
         values, indices, x = (job.pointer(a) for a in _ARRAYS)
-        with f.range(f.args[1], f.args[2]) as chunk:
+        with f.range(f.args[1], f.args[2]) as k:
+            chunk = job.word("begin") + k
             first = chunk * _CHUNK
             count = f.minimum(n - first, _CHUNK)
             at = row * n + first
-            f.call("void", what, values + at * self.out_size, indices + at * 8, x + at * self.in_size, count, first,
-                   job.pointer("totals") + chunk * _STATE)
+            to, places = values + at * self.out_size, indices + at * 8
+            f.call("void", what, to, places, x + at * self.in_size, count, first,
+                   job.pointer("totals") + chunk * _STATE, self.past(f, job, to, places))
         f.ret()
 
     def long_row(self):
@@ -246,15 +292,18 @@ class Scan:
         chunks, totals = job.word("chunks"), job.pointer("totals")
         with f.range(chunks) as c:
             self.put(f, self.neutral(f, 1), totals + c * _STATE)
-        parallel(f, "rl_totals_task", f.args[0], chunks)
         state = [f.var(p, v) for p, v in zip(self.parts, self.neutral(f, 1))]
-        with f.range(chunks) as c:
-            now = [s.get() for s in state]
-            total = self.get(f, totals + c * _STATE)
-            self.put(f, now, totals + c * _STATE)
-            for s, v in zip(state, self.join(f, now, total)):
-                s.set(v)
-        parallel(f, "rl_chunks_task", f.args[0], chunks)
+        with f.range(0, chunks, step=_GROUP) as begin:
+            end = f.minimum(begin + _GROUP, chunks)
+            job.set("begin", begin)
+            parallel(f, "rl_totals_task", f.args[0], end - begin)
+            with f.range(begin, end) as c:
+                now = [s.get() for s in state]
+                total = self.get(f, totals + c * _STATE)
+                self.put(f, now, totals + c * _STATE)
+                for s, v in zip(state, self.join(f, now, total)):
+                    s.set(v)
+            parallel(f, "rl_chunks_task", f.args[0], end - begin)
         f.ret()
 
     # ------------------------------------------------------------ columns
@@ -263,34 +312,45 @@ class Scan:
         """Tiles of columns: lanes are columns, states lie in the cache."""
         f = self.m.function("rl_columns_task", "void", TASK, "internal", "nounwind")
         job = Job(f, f.args[0], _FIELDS)
-        n, inner, tiles = job.word("n"), job.word("inner"), job.word("tiles")
+        n, inner, tiles, columns = (job.word(w) for w in ("n", "inner", "tiles", "columns"))
         sizes = [self.size, 4][:len(self.parts)]
-        states = [f.buffer(s * _COLUMNS) for s in sizes]
+        states = [f.buffer(s * _MOST_COLUMNS) for s in sizes]
         lanes = self.lanes
         with f.range(f.args[1], f.args[2]) as task:
-            outer, column = task.udiv(tiles), task.urem(tiles) * _COLUMNS
-            width = f.minimum(inner - column, _COLUMNS)
+            outer, column = task.udiv(tiles), task.urem(tiles) * columns
+            width = f.minimum(inner - column, columns)
             whole = width & -lanes
             for place, v, size in zip(states, self.neutral(f, 1), sizes):
-                with f.range(_COLUMNS) as c:
+                with f.range(width) as c:
                     f.store(v, place + c * size)
             base = outer * n * inner + column
             with f.range(n) as i:
                 at = base + i * inner
                 x = job.pointer("x") + at * self.in_size
                 values, indices = job.pointer("values") + at * self.out_size, job.pointer("indices") + at * 8
-                for begin, end, step in ((f.value(0), whole, lanes), (whole, width, 1)):
+
+                def step_over(begin, end, step, past):
                     with f.range(begin, end, step=step) as c:
                         old = [f.load(vector(p, step), place + c * size, size)
                                for p, place, size in zip(self.parts, states, sizes)]
                         own = [self.load(f, x, c, step)]
+                        if step > 1:
+                            # The next row lies where the hardware doesn't look.
+                            blocks.prefetch(f, x + (c + inner) * self.in_size)
                         if self.extremum:
                             here = i.cast("trunc", "i32")
                             own.append(f.splat(here, step) if step > 1 else here)
                         new = self.join(f, old, own)
                         for v, place, size in zip(new, states, sizes):
                             f.store(v, place + c * size, size)
-                        self.store(f, new, values, indices, c, step)
+                        self.store(f, new, values, indices, c, step, past)
+
+                with f.if_else(self.past(f, job, values, indices)) as (yes, no):
+                    with yes:
+                        step_over(f.value(0), whole, lanes, True)
+                    with no:
+                        step_over(f.value(0), whole, lanes, False)
+                step_over(whole, width, 1, False)
         f.ret()
 
     # ------------------------------------------------------------ entry
@@ -304,8 +364,13 @@ class Scan:
         keys.read_words(f, f.args[1], len(_ARRAYS), job, _WORDS)
         job.set("failed", 0)
         outer, n, inner = (job.word(w) for w in _WORDS)
-        tiles = (inner + (_COLUMNS - 1)).udiv(_COLUMNS)
+        columns = ((outer * inner).udiv(_TILES * _FEWEST_COLUMNS) + 1) * _FEWEST_COLUMNS
+        columns = f.minimum(columns, _MOST_COLUMNS)
+        tiles = (inner + (columns - 1)).udiv(columns)
         job.set("tiles", tiles)
+        job.set("columns", columns)
+        nbytes = outer * n * inner * (self.out_size + 8 * self.extremum)
+        job.set("stream", (nbytes >= blocks.STREAM_FROM).cast("zext", "i64"))
         rows = inner.eq(1)
         task = f.select(rows, Value(f, "@rl_rows_task", "ptr"), Value(f, "@rl_columns_task", "ptr"))
         count = outer * tiles

@@ -24,7 +24,8 @@ DESC_WORDS = PLANS + 16 * PLAN_WORDS
 ENVIRONMENT = ("Tensor", "Parameter", "ndarray", "Storage", "Value", "AccumulateGrad", "ViewInfo", "None_",
                "True_", "False_", "zero", "next_seq", "plain", "recording", "thread", "float", "int",
                "rl_new_array", "PyArray_NewFromDescr", "PyArray_SetBaseObject", "tuple", "dim", "keepdim", "list",
-               "bool", "BY_NP", "wrap", "attach", "multi", "general")
+               "bool", "BY_NP", "wrap", "attach", "multi", "general", "Size", "float32", "float64",
+               "int64", "int32", "bool_")
 
 TYPE, DATA, ND, DIMS, STRIDES, DESCR, FLAGS = 8, 16, 24, 32, 40, 56, 64
 TUPLE_ITEMS, LIST_ITEMS, SIZE = 24, 24, 16

@@ -346,7 +346,7 @@ def _index(w):
     v.finish()
 
 
-def install(state, builtin, replace, offsets):
+def install(state, builtin, bound, replace, offsets):
     """Put the twins in place. The arguments are what ``install`` keeps: its state and helpers."""
     import ctypes
     from zlib import crc32
@@ -364,7 +364,7 @@ def install(state, builtin, replace, offsets):
     found = load(f"tensor views {version} {sorted(offsets.items())}", lambda: module(host().triple, offsets), NAMES,
                  {"rl_tensor_environment": ctypes.addressof(state.table)}, level=1, codegen_level=1)
 
-    def twin(rec, name, fn):
+    def twin(rec, address, fn):
         d = (ctypes.c_uint64 * entry.DESC_WORDS)()
 
         def fallback(*args, **kwargs):
@@ -376,23 +376,25 @@ def install(state, builtin, replace, offsets):
         fallback.__name__, fallback.__doc__ = fn.__name__, fn.__doc__
         _keep.extend((fallback, d))
         d[FALLBACK], d[entry.OPERANDS], d[NODE] = id(fallback), 1, id(dispatch.node_class(rec))
-        return builtin(fn.__name__, found[name], d)
+        return builtin(fn.__name__, address, d)
 
     swap, permute = axes._transpose.record, axes._permute.record
     for fn in {METHODS["transpose"], METHODS["swapaxes"], METHODS["swapdims"]}:
-        replace(fn, twin(swap, "rl_transpose", fn))
+        replace(fn, twin(swap, found["rl_transpose"], fn))
     for fn, rec, name in ((METHODS["t"], axes._t.record, "rl_turn"), (METHODS["permute"], permute, "rl_permute"),
                           (FUNCTIONS["torch"]["permute"], permute, "rl_permute"),
                           (METHODS["unsqueeze"], axes._unsqueeze.record, "rl_unsqueeze"),
                           (METHODS["squeeze"], axes._squeeze_dim.record, "rl_squeeze"),
                           (METHODS["expand"], views._expand.record, "rl_expand"),
                           (METHODS["select"], slicing._select.record, "rl_pick")):
-        replace(fn, twin(rec, name, fn))
+        replace(fn, twin(rec, found[name], fn))
     for attribute, rec, name in (("mT", swap, "rl_transpose_last"), ("T", permute, "rl_reverse")):
-        METHODS[attribute] = property(twin(rec, name, METHODS[attribute].fget))
+        METHODS[attribute] = property(twin(rec, found[name], METHODS[attribute].fget))
         setattr(Tensor, attribute, METHODS[attribute])
     fn = METHODS["__getitem__"]
-    replace(fn, twin(slicing._select.record, "rl_index", fn), ("__getitem__",))
+    replace(fn, twin(slicing._select.record, found["rl_index"], fn), ("__getitem__",))
+    from . import facts
+    facts.install(state, builtin, bound, replace, twin, offsets)
 
 
 _keep = []

@@ -10,8 +10,9 @@ from zlib import crc32
 
 from ...autograd import modes
 from ...autograd.node import AccumulateGrad, Node, next_seq
-from ...dtypes import BY_NP, dtype, float32, int64
+from ...dtypes import BY_NP, bool_, dtype, float32, float64, int32, int64
 from ...record import Record
+from ...tensor.geometry import Size
 from ...tensor.storage import Storage
 from ...tensor.tensor import Tensor, ViewInfo, wrap
 from .. import dispatch
@@ -126,7 +127,8 @@ def _load():
               "PyArray_SetBaseObject": symbols["PyArray_SetBaseObject"], "tuple": id(tuple),
               "dim": id(sys.intern("dim")), "keepdim": id(sys.intern("keepdim")), "list": id(list), "bool": id(bool),
               "BY_NP": id(BY_NP), "wrap": id(wrap), "attach": id(dispatch.attach), "multi": id(sys.intern("multi")),
-              "general": 0}
+              "general": 0, "Size": id(Size), "float32": id(float32.np), "float64": id(float64.np),
+              "int64": id(int64.np), "int32": id(int32.np), "bool_": id(bool_.np)}
     _keep.extend((wrap, dispatch.attach))
     for i, name in enumerate(entry.ENVIRONMENT):
         table[i] = values[name]
@@ -405,10 +407,12 @@ def install_views():
     view = METHODS.get("view")
     if view is not None:
         _replace(view, _serve(_view.record, "rl_view", view, any_dtype=True))
+    for shape in (METHODS["reshape"], FUNCTIONS["torch"]["reshape"]):
+        _replace(shape, _serve(_view.record, "rl_view", shape, any_dtype=True))
     getitem = METHODS["__getitem__"]
     _replace(getitem, _serve(_select.record, "rl_select", getitem, any_dtype=True), ("__getitem__",))
     from . import calls, geometry
-    geometry.install(_state, _builtin, _replace, _offsets())
+    geometry.install(_state, _builtin, _bound, _replace, _offsets())
     calls.install(_state, _builtin, _offsets())
 
 
