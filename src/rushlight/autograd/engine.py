@@ -367,6 +367,8 @@ def _shared(g):
 def _copy_like(g, leaf):
     if hasattr(type(g._a), "in_parts"):
         return g._a.kept(g)
+    if hasattr(type(leaf._a), "in_parts"):
+        return g.detach().clone()
     prev, state.grad = state.grad, False
     try:
         out = leaf.new_empty_strided(leaf.shape, leaf.stride()) if is_dense(

@@ -2,13 +2,13 @@
 
 FAMILIES = [
     "views", "axes", "slicing", "complexviews", "construct", "creation", "sequences", "conversion",
-    "indexing", "gather", "scatter", "masks", "replacing", "joining", "padding", "copies",
+    "indexing", "gather", "scatter", "masks", "replacing", "joining", "padding", "copies", "layouts",
     "pointwise.arithmetic", "pointwise.elementary", "pointwise.selection", "pointwise.numeric",
     "pointwise.activations", "pointwise.special", "comparison", "reduction", "extrema", "statistics", "scan",
     "sorting", "softmax", "norms",
     "hashing", "matmul", "contraction", "fft", "stft", "linalg.solving", "linalg.factoring", "linalg.spectral",
     "linalg.norms", "linalg.lowrank",
-    "random",
+    "random", "sampler_gradients",
     "nn.convolution", "nn.pooling", "nn.irregular_pooling", "nn.normalization", "nn.dropout", "nn.embedding",
     "nn.losses", "nn.likelihood", "nn.linear_cross_entropy",
     "nn.recurrent", "nn.attention", "nn.rearrange", "nn.resampling", "nn.distance", "nn.ctc",

@@ -40,6 +40,7 @@ class Parts:
     kind = "Parts"
     nested = False
     in_parts = True                     # what the rest of the core asks for
+    tensor_class = None                 # the class of tensors kept so, where it is a subclass
 
     def __init__(self, shape, np_dtype):
         self.shape = tuple(shape)
@@ -80,7 +81,7 @@ class Parts:
 
     def project(self, g):
         """The gradient for `inner()` out of the gradient `g` of the whole; differentiable."""
-        return opened(g)
+        return opened(g) if isinstance(g._a, Parts) else g
 
     def number(self, t):
         """``t.item()``."""
@@ -117,7 +118,40 @@ class Parts:
         t._a = source._a
         t._storage.owner = source._a
 
-    def takeover(self, rec, args, into=None):
+    def getitem(self, t, index):
+        """``t[index]`` for integers and whole dimensions."""
+        if any(isinstance(x, Tensor) and x.dtype.category == 0 for x in (index if type(index) is tuple else (index,))):
+            raise refused("index.Tensor", self)
+        items = list(index) if type(index) is tuple else [index]
+        if Ellipsis in [x for x in items if not isinstance(x, Tensor)]:
+            i = [x is Ellipsis for x in items].index(True)
+            items[i:i + 1] = [slice(None)] * (t.dim() - sum(x is not None for x in items) + 1)
+        if sum(x is not None for x in items) > t.dim():
+            raise IndexError(f"too many indices for tensor of dimension {t.dim()}")
+        d = 0
+        for x in items:
+            if x is None:
+                t = t.unsqueeze(d)
+                d += 1
+            elif type(x) is slice:
+                if x.start is not None or x.stop is not None or x.step is not None:
+                    t = self.sliced(t, d, x)
+                d += 1
+            elif isinstance(x, bool) or isinstance(x, Tensor) and x.dim() or not hasattr(x, "__index__"):
+                raise refused("index.Tensor", self)
+            else:
+                t = t.select(d, x.__index__())
+        return t
+
+    def sliced(self, t, dim, s):
+        """``t`` with slice `s` of one dimension."""
+        raise refused("as_strided", self)
+
+    def zero(self, t):
+        """``t.zero_()``."""
+        t._a = self.with_inner(self.inner().new_zeros(self.inner().shape))
+
+    def takeover(self, rec, args):
         """Run record `rec` where `self` is among the arguments; NotImplementedError where there is no way."""
         raise refused(rec.name, self)
 
@@ -134,7 +168,7 @@ def _caller():
         module = frame.f_globals.get("__name__", "")
         if module.startswith(("rushlight.ops.", "rushlight.tensor.tensor")):
             name = frame.f_code.co_name
-            if name[0] != "<" and name not in ("wrapper", "function", "call", "run"):
+            if name[0] != "<" and name not in ("wrapper", "function", "call", "run", "fallback"):
                 found = name.strip("_")
         elif not module.startswith("rushlight."):
             break
@@ -222,7 +256,7 @@ def closed(values, parts, name="ClosingBackward0", cls=None):
     """A tensor of the pattern of `parts` around `values`, with their history under the node's `name`."""
     inner = values.detach() if values._requires_grad or values._view is not None else values
     parts = parts.with_inner(inner)
-    out = assembled(parts, values.dtype, cls or getattr(parts, "tensor_class", Tensor))
+    out = assembled(parts, values.dtype, cls or parts.tensor_class or Tensor)
     if state.grad and values.requires_grad and values.dtype.category >= 2:
         node = _closing(name)()
         node.parts = parts
