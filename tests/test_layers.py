@@ -21,7 +21,8 @@ LAYERS = (
     ("ops",),
     ("linalg", "special", "fft", "_VF", "nn.functional", "backends", "cuda"),
     ("",),                          # ``import rushlight as torch``: what follows stands on the public surface
-    ("utils.hooks", "utils.dlpack", "utils.checkpoint", "sparse", "masked", "nested"),
+    ("utils.hooks", "utils.dlpack", "utils.checkpoint", "utils._pytree", "utils._pytree_keys", "utils.weak",
+     "sparse", "masked", "nested"),
     ("amp", "cpu", "cuda.amp", "testing", "library"),
     ("nn", "optim.fused"),          # clipping gradients shares the kernels over many tensors
     ("optim",),
