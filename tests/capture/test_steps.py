@@ -162,7 +162,7 @@ def evaluation(s):
     return step
 
 
-@case(None)
+@case(True)
 def counter(s):
     inner = plain(s)
 
@@ -172,7 +172,7 @@ def counter(s):
     return step
 
 
-@case(False)
+@case(True)
 def logs_now_and_then(s):
     inner = plain(s)
 
@@ -185,7 +185,7 @@ def logs_now_and_then(s):
     return step
 
 
-@case(False)
+@case(True)
 def appends_losses(s):
     inner = plain(s)
 
@@ -208,7 +208,7 @@ def appends_numbers_at_times(s):
     return step
 
 
-@case(False)
+@case(True)
 def appends_tensors(s):
     inner = plain(s)
 
@@ -271,7 +271,7 @@ def number_at_the_end(s):
     return step
 
 
-@case(False)
+@case(True)
 def numbers_added(s):
     inner = plain(s)
 
@@ -310,7 +310,7 @@ def number_scales_a_tensor(s):
     return step
 
 
-@case(False)
+@case(True)
 def number_kept(s):
     inner = plain(s)
 
@@ -382,7 +382,7 @@ def prints(s):
     return step
 
 
-@case(False)
+@case(True)
 def changes_an_attribute(s):
     inner = plain(s)
 
@@ -440,7 +440,7 @@ def running_average(s):
     return step
 
 
-@case(False)
+@case(True)
 def new_tensor_each_time(s):
     inner = plain(s)
     s.average = torch.zeros(())

@@ -1,10 +1,10 @@
 """``rushlight.compile``: a function, a module or a whole training step as one program.
 
 Calls with arguments of a new form run eagerly first: once under observation, which shows the functions that are
-called and creates what is created lazily (optimizer state, kernels), then once with a tape listening. If Python left
-everything as it found it and did nothing that can't be repeated (see `effects`), the tape becomes a program, and
-calls that find Python as it was then are calls of the program. If not, the reason is kept and said once, and calls
-stay eager. So answers are those of the eager function, always.
+called and creates what is created lazily (optimizer state, kernels), then with a tape listening. If Python did nothing
+that a program can't repeat (see `effects`, `standins`), the tape becomes a program, and calls that find Python as it
+was then are calls of the program. If not, the reason is kept and said once, and calls stay eager, but for the modules
+and functions they call (`breaks`). So answers are those of the eager function, always.
 """
 
 import functools
@@ -24,54 +24,63 @@ from ..tensor.tensor import Tensor
 from . import tree
 from .backward import SPENT, plan_backward
 from .effects import _PLAIN, Calls, State
+from .forms import difference, form
 from .native_guard import Places
 from .numbers import is_seen, plain
 from .program import program
-from .quick import NO, quick
+from .quick import BUSY, NO, Refused, path, quick
+from .standins import StandIns, mark, release
 from .tape import ANYTHING, OLDER, Tape
 
 _all = WeakSet()
+_learning = Lock()          # one call at a time has stand-ins in its state
 LIMIT = 8                   # programs kept for one form of arguments
+FORMS = 64                  # forms of arguments that get programs
+TRIES = 16                  # calls of one form that may be captured in vain
 
 
 class Entry:
-    """A program with the conditions under which it may run."""
+    """A program with the conditions under which it may run; ``call(tensors)`` checks them and runs it.
 
-    __slots__ = ("run", "holds", "memory", "gradients", "structure", "fixed", "tape", "seconds", "lock",
-                 "plan", "recorded", "results", "unchanged")
+    unchanged, holds: whether Python's state, `entries`, is what it was (a quick answer and the true one); memory:
+    (tensor, storage, owner) of older tensors; gradients: (leaf, its gradient); places, conditions: numbers that the
+    call changes, and what they must fulfil; live: (tensor, container, how, key) of tensors that calls replace; leaving: how
+    many tensors the program returns; plan, recorded: the backward program, and which of them have a history.
+    """
 
-    def valid(self):
-        """Whether Python's state, the memory of older tensors and gradients are what they were."""
-        for t, s, owner in self.memory:
-            if t._storage is not s or s.owner is not owner:
-                return False
-        for leaf, g in self.gradients:
-            if leaf._grad is not g:
-                return False
-        return self.unchanged() or self.holds()
+    __slots__ = ("run", "call", "holds", "unchanged", "entries", "memory", "gradients", "places", "conditions", "live",
+                 "changes", "results", "reads", "structure", "tape", "seconds", "lock", "plan", "recorded", "leaving")
 
 
 class Compiled:
     """A callable that stands for `function`; see the module's text.
 
-    entries: key -> list of `Entry`; refusals: key -> why calls of this form stay eager; quick: functions that check
-    and run programs for plain calls, the latest first.
+    entries: key -> list of `Entry`; refusals: key -> why calls of this form stay eager; paths: key -> list of
+    (whether a call takes a path that can't be captured, why); quick: functions that check and run programs for plain
+    calls, the latest first; recompiles: why programs after the first were made, in words.
     """
 
-    def __init__(self, function, roots, fullgraph=False, disable=False):
+    def __init__(self, function, roots, fullgraph=False, disable=False, dynamic=None):
         self.function, self.roots, self.fullgraph, self.disable = function, roots, fullgraph, disable
-        self.entries, self.refusals, self.codes, self.said = {}, {}, {}, set()
-        self.quick = []
-        _all.add(self)
+        self.dynamic = dynamic
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         functools.update_wrapper(self, function, updated=())
+        self.forget()
+        _all.add(self)
+
+    def forget(self):
+        """Start afresh: no programs, nothing known."""
+        self.entries, self.refusals, self.paths, self.said = {}, {}, {}, set()
+        self.known, self.observed, self.tries = {}, set(), {}
+        self.changing, self._keep = {}, []
+        self.quick, self.recompiles, self.regions = [], [], None
 
     def __call__(self, *args, **kwargs):
         if not kwargs:
             for call in self.quick:
                 result = call(args)
                 if result is not NO:
-                    return result
+                    return self.function(*args) if result is BUSY else result
         if self.disable or state.special or watch.listener is not None:
             return self.function(*args, **kwargs)
         leaves, structure = tree.flatten((args, kwargs))
@@ -85,160 +94,189 @@ class Compiled:
                 key.append((type(x), x) if isinstance(x, _PLAIN) else id(x))
         key = tuple(key)
         for entry in self.entries.get(key, ()):
-            if entry.valid() and _apart(tensors) and entry.lock.acquire(blocking=False):
-                try:
-                    made = entry.run(*tensors)
-                finally:
-                    entry.lock.release()
-                if entry.plan is not None:
-                    made, kept = made[:entry.results], made[entry.results:]
-                    entry.plan.attach([made[i] for i in entry.recorded], kept, tensors)
-                made = iter(made)
-                return tree.unflatten([next(made) if x is _MADE else next(made).item() if x is _READ else x
-                                       for x in entry.fixed], entry.structure)
-        if key in self.refusals:
+            result = entry.call(tensors)
+            if result is not NO:
+                return self.function(*args, **kwargs) if result is BUSY else result
+        if key in self.refusals or any(taken() for taken, _ in self.paths.get(key, ())):
+            return self._broken(args, kwargs)
+        if not _learning.acquire(blocking=False):
             return self.function(*args, **kwargs)
-        return self._learn(key, leaves, tensors, args, kwargs)
+        # Finalizers of garbage would be taken for the function's doing.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return self._learn(key, leaves, tensors, args, kwargs)
+        finally:
+            if collecting:
+                gc.enable()
+            _learning.release()
 
     def __get__(self, instance, owner=None):
         return self if instance is None else functools.partial(self, instance)
+
+    def __reduce__(self):
+        return _recompiled, (self.function, self.roots, self.fullgraph, self.disable, self.dynamic)
 
     # ------------------------------------------------------------
 
     def _learn(self, key, leaves, tensors, args, kwargs):
         """Run the function and find out what it does; a program is there afterwards, a refusal, or half of one."""
-        # Finalizers of garbage would be taken for the function's doing.
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            return self._watch(key, leaves, tensors, args, kwargs)
-        finally:
-            if collecting:
-                gc.enable()
-
-    def _watch(self, key, leaves, tensors, args, kwargs):
-        if key not in self.codes:
+        if form(key) not in self.observed:
             with Calls() as calls:
                 result = self.function(*args, **kwargs)
-            if calls.impure:
-                self._refuse(key, calls.impure)
-            self.codes[key] = calls.codes
+            self.observed.add(form(key))
+            self.known.update(calls.codes)
             return result
+        why = None
         if len(self.entries.get(key, ())) >= LIMIT:
-            self._refuse(key, f"{LIMIT} programs were made for arguments of one form")
-            return self.function(*args, **kwargs)
-        begin = perf_counter()
-        before = State(self._roots(leaves), self.codes[key])
-        grads = [(t, t._grad) for t in before.tensors]
-        versions = [(t, t._storage.version) for t in before.tensors]
-        tape = Tape(tensors)
-        with Calls(tape) as calls, tape:
-            result = self.function(*args, **kwargs)
-        read, structure = tree.flatten(result)
-        if tape.reads:
-            State(self._roots(leaves), self.codes[key]).replace(is_seen, plain)
-        result = tree.unflatten([plain(x) if is_seen(x) else x for x in read], structure)
-        # Another branch was taken than when the functions were listed: what it calls may read more.
-        known = {code for code, _ in self.codes[key]}
-        new = [c for c in calls.codes if c[0] not in known]
-        self.codes[key] = [*self.codes[key], *new]
-        if new:
-            return result
-        for t, version in versions:
-            if t._storage.version != version and id(t._storage) not in tape.versions:
-                tape.fail("an op that can't be captured changed a tensor in place")
-        why = before.obstacle or calls.impure or before.changed() or tape.failure
-        if why is None:
-            why = self._add(key, before, grads, tape, read, structure, perf_counter() - begin, args, kwargs)
+            why = f"{LIMIT} programs were made for arguments of one form; {self.recompiles[-1]}"
+        elif key not in self.entries and len(self.entries) >= FORMS:
+            why = f"programs were made for {FORMS} forms of arguments; {difference(key, self.entries)}"
+        elif self.tries.get(key, 0) >= TRIES:
+            why = f"{TRIES} calls had other effects each"
         if why is not None:
             self._refuse(key, why)
-        return result
+            return self._broken(args, kwargs)
+        self.tries[key] = self.tries.get(key, 0) + 1
+        begin = perf_counter()
+        before = State(self._roots(leaves), list(self.known.items()))
+        grads = [(t, t._grad) for t in before.tensors]
+        versions = [(t, t._storage.version) for t in before.tensors]
+        stand = StandIns(before, self.changing)
+        tape = Tape([*tensors, *[t for t, *_ in stand.live]])
+        stand.put(tape)
+        try:
+            try:
+                with Calls(tape) as calls, tape:
+                    result = self.function(*args, **kwargs)
+            finally:
+                changes, new, why = stand.take_back()
+            read, structure = tree.flatten(result)
+            result = tree.unflatten([plain(x) for x in read], structure)
+            # Another branch was taken than when the functions were listed: what it calls may read more.
+            found = {code: scope for code, scope in calls.codes if code not in self.known}
+            self.known.update(found)
+            for entry in before.entries:
+                if mark(entry) in new:
+                    self.changing[mark(entry)] = self.changing.get(mark(entry), 0) + 1
+                    self._keep.append(entry[0])
+            for t, version in versions:
+                if t._storage.version != version and id(t._storage) not in tape.versions:
+                    tape.fail("an op that can't be captured changed a tensor in place")
+            why = before.obstacle or calls.impure or why
+            if why is None and (found or new):
+                return result
+            why = why or tape.failure
+            if why is None:
+                entry = Entry()
+                entry.places, entry.changes = stand.places, changes
+                entry.live = stand.live
+                why = self._add(entry, key, before, grads, tape, read, structure, begin, args, kwargs)
+            if why is not None:
+                decisions = [c for c in tape.conditions if not c[2]]
+                if decisions:
+                    self.paths.setdefault(key, []).append((path(stand.places, decisions), why))
+                    self._say(why)
+                else:
+                    self._refuse(key, why)
+            return result
+        finally:
+            stand.stands.clear()
+            release(tape.numbers)
+            tape.let_go()
 
     def _roots(self, leaves):
         return [*self.roots, *[x for x in leaves if not isinstance(x, _PLAIN)]]
 
-    def _add(self, key, before, grads, tape, results, structure, seconds, args, kwargs):
+    def _add(self, entry, key, before, grads, tape, results, structure, begin, args, kwargs):
         """Make the program; returns why there can be none."""
-        fixed, leaving, recorded = [], [], []
         for x in results:
-            if is_seen(x):
-                if tape.written_since(x.tensor, x.when):
-                    return "a tensor is overwritten after its number was read"
-                fixed.append(_READ)
-                leaving.append(x.tensor)
-                continue
-            if not isinstance(x, Tensor):
-                if not isinstance(x, _PLAIN):
+            if isinstance(x, Tensor):
+                if type(x) is not Tensor and tape.buffer(x).origin is not OLDER:
                     return f"a result is a {type(x).__name__}"
-                fixed.append(x)
-                continue
-            if x.grad_fn is not None:
-                recorded.append(x)
-            if type(x) is not Tensor and tape.buffer(x).origin is not OLDER:
+            elif not is_seen(x) and not isinstance(x, _PLAIN):
                 return f"a result is a {type(x).__name__}"
-            fixed.append(_MADE)
-            leaving.append(x)
+        if any(tape.written_since(t, when) for t, when in tape.reads):
+            return "a tensor is overwritten after its number was read"
+        entry.results, entry.structure, entry.conditions, entry.reads = results, structure, tape.conditions, tape.reads
+        entry.lock = Lock()
+        entry.tape, entry.plan = tape, None
+        try:
+            writer = quick(entry, len(tape.arguments) - len(entry.live))
+        except Refused as e:
+            return str(e)
+        leaving = writer.leaving
         known = {id(t) for t in before.tensors} | {id(t._grad) for t in before.tensors if t._grad is not None}
         known |= {id(g) for _, g in grads if g is not None}
         known |= _optimizer_tensors(before.optimizers)
         blocks = {id(t._storage.block()) for t in before.tensors}
+        for t in leaving:
+            tape.buffer(t)
         for b in tape.older:
             if id(b.tensor) not in known and id(b.storage) not in blocks:
                 return "a tensor of unknown origin is used"
-        entry = Entry()
-        entry.lock = Lock()
-        entry.structure, entry.fixed, entry.tape, entry.results = structure, fixed, tape, len(leaving)
         if tape.failure:
             return tape.failure
-        entry.plan = None
-        if recorded and state.grad:
-            entry.plan, why = plan_backward(tape, recorded)
+        entry.recorded = [i for i, x in enumerate(leaving) if x.grad_fn is not None and i not in writer.only_read]
+        if entry.recorded and state.grad:
+            entry.plan, why = plan_backward(tape, [leaving[i] for i in entry.recorded])
             if why is not None and why != SPENT:
                 return why
+        entry.leaving = len(leaving)
         if entry.plan is not None:
-            entry.recorded = [i for i, x in enumerate(leaving) if x.grad_fn is not None]
             entry.run = program(tape, [*leaving, *entry.plan.saved], spent=False)
         else:
             entry.run = program(tape, leaving)
-        entry.holds = before.guard()
-        entry.unchanged = Places(before.entries) if available() else entry.holds
+        # Numbers and growing containers have conditions of their own.
+        free = {mark((c, how, k)) for c, how, k, _ in entry.places}
+        free |= {mark((c, how, k)) for _, c, how, k in entry.live}
+        grown = {id(c.container) for c in entry.changes if c.kind != "store"}
+        free |= {mark(e) for e in before.entries if id(e[0]) in grown}
+        entry.entries = [e for e in before.entries if mark(e) not in free]
+        entry.holds = before.guard(entry.entries)
+        entry.unchanged = Places(entry.entries) if available() else entry.holds
+        live = {id(t) for t, *_ in entry.live}
         entry.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner) for b in tape.older]
         entry.gradients = [(leaf, g) for leaf, g in tape.entry.values() if g is not ANYTHING]
         used = {id(b.tensor) for b in tape.older}
-        entry.gradients += [(t, g) for t, g in grads if g is not None and id(g) in used]
-        entry.seconds = seconds
-        for made in [tape] if entry.plan is None else [entry.plan.tape, tape]:
-            made.let_go()
+        entry.gradients += [(t, g) for t, g in grads if g is not None and id(g) in used and id(t) not in live]
+        if any(id(leaf) in live for leaf, _ in entry.gradients):
+            return "a tensor that the call replaces has gradients"
+        entry.call = writer.function()
+        entry.results = entry.changes = entry.reads = None
+        entry.seconds = perf_counter() - begin
+        if any(self.entries.values()):
+            self.recompiles.append(difference(key, self.entries))
+        if entry.plan is not None:
+            entry.plan.tape.let_go()
         self.entries.setdefault(key, []).insert(0, entry)
-        call = quick(entry, args, _MADE, _READ) if not kwargs else None
-        if call is not None:
-            self.quick = [call, *self.quick[:LIMIT - 1]]
-        if os.environ.get("RUSHLIGHT_SHOW") == "graph":
-            print(Explanation(self), file=sys.stderr)
+        if not kwargs and all(isinstance(x, Tensor) for x in args):
+            self.quick = [entry.call, *self.quick[:LIMIT - 1]]
+        show = os.environ.get("RUSHLIGHT_SHOW")
+        if show:
+            from .report import show_entry
+            print(show_entry(self, entry, show), file=sys.stderr)
         return None
 
     def _refuse(self, key, why):
-        if self.fullgraph:
-            raise RuntimeError(f"compile(fullgraph=True): {self.__name__} can't be captured whole: {why}")
         self.refusals[key] = why
         self.entries.pop(key, None)
         self.quick = []
+        self._say(why)
+
+    def _say(self, why):
+        if self.fullgraph:
+            raise RuntimeError(f"compile(fullgraph=True): {self.__name__} can't be captured whole: {why}")
         if why not in self.said:
             self.said.add(why)
             warnings.warn(f"compile: {self.__name__} runs eagerly: {why}", stacklevel=4)
 
-
-class _Made:
-    def __repr__(self):
-        return "<made by the program>"
+    def _broken(self, args, kwargs):
+        return self.function(*args, **kwargs)
 
 
-_MADE, _READ = _Made(), _Made()
-
-
-def _apart(tensors):
-    """Whether no two tensors share memory."""
-    return len(tensors) < 2 or len({id(t._storage.block()) for t in tensors}) == len(tensors)
+def _recompiled(function, roots, fullgraph, disable, dynamic):
+    return Compiled(function, roots, fullgraph, disable, dynamic)
 
 
 def _optimizer_tensors(optimizers):
@@ -269,7 +307,7 @@ def compile(model=None, *, fullgraph=False, dynamic=None, backend="rushlight", m
         raise TypeError(f"compile(): argument 'model' must be callable, not {type(model).__name__}")
     if isinstance(model, type):
         raise TypeError(f"compile(): the class {model.__name__} is no function: compile its instances")
-    compiled = Compiled(model, [model], fullgraph, disable)
+    compiled = Compiled(model, [model], fullgraph, disable, dynamic)
     if hasattr(model, "_parameters") and hasattr(model, "forward"):
         from .module import OptimizedModule
         return OptimizedModule(model, compiled)
@@ -305,10 +343,7 @@ def is_exporting():
 def reset():
     """Forget all programs; the next calls are captured anew."""
     for compiled in list(_all):
-        compiled.entries.clear()
-        compiled.refusals.clear()
-        compiled.codes.clear()
-        compiled.quick = []
+        compiled.forget()
 
 
 def explain(f, *args, **kwargs):
@@ -320,35 +355,8 @@ def explain(f, *args, **kwargs):
     compiled = Compiled(f, [f])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for _ in range(3):
-            if not compiled.entries and not compiled.refusals:
+        for _ in range(6):
+            if not compiled.entries and not compiled.refusals and not compiled.paths:
                 compiled(*args, **kwargs)
+    from .report import Explanation
     return Explanation(compiled)
-
-
-class Explanation:
-    """reasons: why the call stays eager (empty if it doesn't); graph: the kernels in order, as text; kernels: how many
-    there are of each name as the call runs them, run_kernels: as the program does; arena_bytes: memory for what doesn't
-    leave the program; seconds: what making it took."""
-
-    def __init__(self, compiled):
-        self.name = compiled.__name__
-        self.reasons = list(compiled.refusals.values())
-        self.graph, self.kernels, self.run_kernels, self.arena_bytes, self.seconds = "", {}, {}, 0, 0.0
-        for entry in (e for entries in compiled.entries.values() for e in entries):
-            tapes = [entry.tape] if entry.plan is None else [entry.tape, entry.plan.tape]
-            self.graph = "\n\n".join(map(str, tapes))
-            for step in (s for tape in tapes for s in tape.steps):
-                self.kernels[step.label] = self.kernels.get(step.label, 0) + 1
-            runs = [entry.run] if entry.plan is None else [entry.run, entry.plan.run]
-            for step, _ in (mark for run in runs for mark in run.marks):
-                self.run_kernels[step.label] = self.run_kernels.get(step.label, 0) + 1
-            self.arena_bytes, self.seconds = entry.run.arena_bytes, entry.seconds
-
-    def __repr__(self):
-        if self.reasons:
-            return f"{self.name} runs eagerly: {'; '.join(self.reasons)}"
-        counts = ", ".join(f"{n} {name}" for name, n in sorted(self.kernels.items(), key=lambda x: -x[1]))
-        return (f"{self.name}: one program of {sum(self.kernels.values())} kernels ({counts}); "
-                f"{self.arena_bytes:,} bytes of memory for what stays inside; made in {self.seconds:.3f} s\n\n"
-                f"{self.graph}")

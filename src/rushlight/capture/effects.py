@@ -13,11 +13,13 @@ the global names in its code and in the code of all functions it called.
 """
 
 import builtins
+import functools
 import math
 import operator
 import os
 import sys
 import types
+from collections import deque
 
 from ..tensor.tensor import Tensor
 
@@ -65,8 +67,6 @@ class Calls:
             if code not in self._seen:
                 self._seen.add(code)
                 self.codes.append((code, frame.f_globals))
-        elif event == "c_call" and self.tape is not None and self.tape.reads and arg != self._exit_call:
-            self.tape.fail(f"{getattr(arg, '__qualname__', arg)} may see a number that was read from a tensor")
         elif event == "c_call" and self.impure is None and not _is_pure(arg) and arg != self._exit_call:
             where = f"{code.co_filename}:{frame.f_lineno}"
             self.impure = f"{getattr(arg, '__qualname__', arg)} is called at {where}"
@@ -122,11 +122,14 @@ class State:
     """The Python state that can be reached from `roots`: places with the plain values and identities they hold.
 
     entries: (container, how, key, value); `how` is ``item`` (a dict's key), ``index`` (of a list), ``length`` (of a
-    container), ``cell`` (a closure's contents). tensors, optimizers: what was met of these.
+    container), ``cell`` (a closure's contents). tensors, optimizers, deques: what was met of these. inner: ids of
+    containers that are (also) reached by ways other than these places; live: ids of those that optimizers and
+    schedulers change by themselves while a program runs.
     """
 
     def __init__(self, roots, codes=()):
         self.entries, self.tensors, self.optimizers, self.obstacle = [], [], [], None
+        self.deques, self.inner, self.live = [], set(), set()
         self._seen, self._keep = set(), []
         self._stack = list(roots)
         self._keep.append(codes)
@@ -140,7 +143,7 @@ class State:
 
     def _names(self, code, scope):
         """The global names of a code object and of the functions defined in it."""
-        for name in code.co_names:
+        for name in _global_names(code):
             if name in scope:
                 self._place(scope, "item", name, scope[name])
         for c in code.co_consts:
@@ -166,8 +169,11 @@ class State:
             if type(x) is Tensor and not x.__dict__:
                 return
             self._dict(x.__dict__)
-        elif isinstance(x, (types.BuiltinFunctionType, types.BuiltinMethodType, types.MethodDescriptorType)):
+        elif isinstance(x, types.MethodDescriptorType):
             return
+        elif isinstance(x, types.BuiltinFunctionType):
+            if not isinstance(x.__self__, types.ModuleType):
+                self._within([x.__self__])
         elif isinstance(x, types.FunctionType):
             self._function(x)
         elif isinstance(x, types.MethodType):
@@ -180,6 +186,9 @@ class State:
             return
         elif isinstance(x, (list, tuple, set, frozenset)):
             self._sequence(x)
+        elif type(x) is deque:
+            self.deques.append(x)
+            self._within(x)
         elif isinstance(x, dict):
             self._dict(x)
         elif hasattr(x, "param_groups") and hasattr(x, "zero_grad") and _from_us(type(x)):
@@ -187,6 +196,8 @@ class State:
         elif getattr(getattr(type(x), "step", None), "runs_aside", False) and not self._schedules_read:
             self._stack.append(x.optimizer)
         elif hasattr(x, "__dict__"):
+            if hasattr(type(x), "step") and getattr(type(x).step, "runs_aside", False):
+                self.live |= {id(vars(x)), *[id(y) for y in vars(x).values()]}
             self._dict(vars(x))
             for cls in type(x).__mro__:
                 if _from_us(cls) or cls is object:
@@ -204,8 +215,8 @@ class State:
                 return
         if f.__closure__:
             for cell in f.__closure__:
-                value = _look(cell, "cell", None)
-                if value is not _MISSING:
+                value = look(cell, "cell", None)
+                if value is not MISSING:
                     self._place(cell, "cell", None, value)
         self._stack += [x for x in (f.__defaults__, f.__kwdefaults__) if x]
         if not f.__code__.co_filename.startswith(_HOME):
@@ -218,7 +229,12 @@ class State:
             for i, y in enumerate(x):
                 self._place(x, "index", i, y)
         else:
-            self._stack.extend(x)
+            self._within(x)
+
+    def _within(self, values):
+        """Values that are held in places that can't be given others."""
+        self.inner |= {id(y) for y in values if isinstance(y, (list, dict, deque))}
+        self._stack.extend(values)
 
     def _dict(self, d):
         self.entries.append((d, "length", None, len(d)))
@@ -236,35 +252,18 @@ class State:
             for i, p in enumerate(group["params"]):
                 self._place(group["params"], "index", i, p)
             if self._groups_read:
+                self.live |= {id(group), *[id(y) for y in group.values()]}
                 self._dict(group)
 
     # ------------------------------------------------------------
 
-    def changed(self):
-        """The first place whose contents aren't what they were, in words; None if there is none."""
-        for container, how, key, value in self.entries:
-            now = _look(container, how, key)
-            if not _same(now, value):
-                name = {"length": "the length of a container", "cell": "a variable of a closure"}.get(how, repr(key))
-                return f"{name} was changed from {_short(value)} to {_short(now)}"
-        return None
-
-    def replace(self, which, how):
-        """Put ``how(value)`` in the place of values for which ``which(value)``."""
-        for container, kind, key, value in self.entries:
-            if which(value):
-                if kind == "cell":
-                    container.cell_contents = how(value)
-                else:
-                    container[key] = how(value)
-
-    def guard(self):
-        """A function that tells whether all places hold what they held: straight code over them."""
+    def guard(self, entries):
+        """A function that tells whether the places of `entries` hold what they held: straight code over them."""
         names, tests = {}, []
 
         def name(x):
             return names.setdefault(id(x), (f"x{len(names)}", x))[0]
-        for container, how, key, value in self.entries:
+        for container, how, key, value in entries:
             place = name(container)
             place = {"item": f"{place}.get({key!r}, missing)", "index": f"{place}[{key}]",
                      "length": f"len({place})", "cell": f"{place}.cell_contents"}[how]
@@ -279,11 +278,19 @@ class State:
         # Lengths first: an index beyond the end must not be looked at.
         tests.sort(key=lambda t: not t.startswith("len("))
         scope = {n: x for n, x in names.values()}
-        scope.update(missing=_MISSING, same=_same)
+        scope.update(missing=MISSING, same=same)
         text = " and\n        ".join(tests) or "True"
         arguments = "".join(f", {n}={n}" for n, _ in names.values())
         exec(f"def holds(*, missing=missing, same=same{arguments}):\n    return (\n        {text})", scope)
         return scope["holds"]
+
+
+@functools.lru_cache(4096)
+def _global_names(code):
+    """The names that code looks up among its globals (`co_names` has attributes, too)."""
+    from dis import get_instructions
+    return tuple(dict.fromkeys(i.argval for i in get_instructions(code)
+                               if i.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")))
 
 
 def _all_names(code):
@@ -302,23 +309,33 @@ class _Missing:
         return "nothing"
 
 
-_MISSING = _Missing()
+MISSING = _Missing()
 
 
-def _look(container, how, key):
+def look(container, how, key):
+    """What a place holds; `MISSING` if there is none."""
     if how == "item":
-        return container.get(key, _MISSING)
+        return container.get(key, MISSING)
     if how == "index":
-        return container[key] if key < len(container) else _MISSING
+        return container[key] if key < len(container) else MISSING
     if how == "length":
         return len(container)
     try:
         return container.cell_contents
     except ValueError:
-        return _MISSING
+        return MISSING
 
 
-def _same(a, b):
+def put(container, how, key, value):
+    """Put `value` in a place."""
+    if how == "cell":
+        container.cell_contents = value
+    else:
+        container[key] = value
+
+
+def same(a, b):
+    """Whether a place still holds what it held: the same object, or an equal plain value."""
     if a is b:
         return True
     if isinstance(b, (float, complex)):
@@ -327,7 +344,8 @@ def _same(a, b):
     return type(a) is type(b) and isinstance(b, _PLAIN) and a == b
 
 
-def _short(x):
+def short(x):
+    """A value in a few words."""
     text = repr(x) if isinstance(x, (*_PLAIN, _Missing)) else f"a {type(x).__name__}"
     return text if len(text) < 40 else text[:37] + "..."
 

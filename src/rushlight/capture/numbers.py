@@ -1,51 +1,221 @@
-"""Numbers read from tensors while a tape is written: real numbers that tell when anybody looks at them.
+"""Numbers that stand for others while a tape is written: read from tensors, or held by places that the call changes.
 
-A number that is only handed on can be read again by a program (``return loss.item()``); one that is compared, added or
-printed has had a part in what Python did.
+A `Seen` number computes as the number would, and writes down how: ``total + loss.item()`` is a `Seen` again, with the
+expression ``place + read``, which a program can compute anew. Whoever needs the number itself makes it tell: a
+comparison becomes a condition under which the program holds (``step % 100 == 0`` is false), anything else (an index, a
+print) the condition that the number is what it was. What was read from a tensor can't be a condition, as the program
+would have run before it is known: then there is no program.
+
+They are no ints or floats but claim to be (``isinstance`` believes them), so that functions in C have to ask for the
+number through ``__index__`` or ``__float__``: nothing looks at it unseen.
+
+An expression is ``("place", i)``, ``("read", i)``, ``("number", x)`` or ``("of", format, expressions)``.
 """
 
-_QUIET = {"__new__", "__class__", "__init__", "__getattribute__", "__doc__", "__init_subclass__", "__subclasshook__",
-          "__setattr__", "__delattr__", "__dir__", "__sizeof__", "__getnewargs__", "__getformat__"}
+import math
+import operator
+
+_INDEX = {int: "__index__", float: "__float__"}
+_ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**"}
+_COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+_ALIKE = {int: ("bit_length", "conjugate", "to_bytes", "as_integer_ratio", "real", "imag", "numerator", "denominator"),
+          float: ("is_integer", "as_integer_ratio", "conjugate", "hex", "real", "imag")}
 
 
-def _telling(base):
-    class Seen(base):
-        """A number with the tensor it was read from."""
+class Seen:
+    """A number with its expression; `tape` is None once the tape is written."""
 
-        def told(self):
-            if self.tape is not None:
+    __slots__ = ("value", "expression", "tape", "read", "__weakref__")
+
+    def __init__(self, value, expression, tape, read):
+        self.value, self.expression, self.tape, self.read = value, expression, tape, read
+        if tape is not None:
+            tape.numbers.append(self)
+
+    __class__ = property(lambda self: type(self.value))
+
+    def pin(self):
+        """The number itself, which becomes a condition."""
+        if self.tape is not None:
+            if self.read:
                 self.tape.fail("Python computes with a number that was read from a tensor")
+            else:
+                self.tape.condition(self.expression, self.value, True)
+        return self.value
 
-    def make(name):
-        method = getattr(base, name)
+    def _told(self, truth, form, *operands):
+        """The outcome of a comparison, which becomes a condition."""
+        if self.tape is not None:
+            if any(type(x) is Seen and x.read for x in operands):
+                self.tape.fail("Python decides by a number that was read from a tensor")
+            else:
+                self.tape.condition(("of", form, [expression(x) for x in operands]), truth, False)
+        return truth
 
-        def tell(self, *args):
-            self.told()
-            return method(self, *args)
-        return tell
-    for name in dir(base):
-        if name not in _QUIET and callable(getattr(base, name)):
-            setattr(Seen, name, make(name))
-    Seen.__name__ = Seen.__qualname__ = f"Seen{base.__name__.title()}"
-    return Seen
+    def _made(self, value, form, *operands):
+        """The outcome of arithmetic."""
+        if type(value) not in (int, float) or self.tape is None:
+            for x in operands:
+                if type(x) is Seen:
+                    x.pin()
+            return value
+        return Seen(value, ("of", form, [expression(x) for x in operands]), self.tape,
+                    any(type(x) is Seen and x.read for x in operands))
+
+    def __bool__(self):
+        return self._told(bool(self.value), "bool({})", self)
+
+    def __round__(self, digits=None):
+        return self._made(round(self.value, plain(digits)), "round({}, {})", self, digits)
+
+    def __abs__(self):
+        return self._made(abs(self.value), "abs({})", self)
+
+    def __neg__(self):
+        return self._made(-self.value, "(-{})", self)
+
+    def __pos__(self):
+        return self._made(+self.value, "(+{})", self)
+
+    def __divmod__(self, other):
+        return self // other, self % other
+
+    def __rdivmod__(self, other):
+        return other // self, other % self
+
+    def __index__(self):
+        return operator.index(self.pin())
+
+    def __float__(self):
+        return float(self.pin())
+
+    def __int__(self):
+        return int(self.pin())
+
+    __trunc__ = __int__
+
+    def __floor__(self):
+        return math.floor(self.pin())
+
+    def __ceil__(self):
+        return math.ceil(self.pin())
+
+    def __complex__(self):
+        return complex(self.pin())
+
+    def __hash__(self):
+        return hash(self.pin())
+
+    def __str__(self):
+        return str(self.pin())
+
+    def __repr__(self):
+        return repr(self.pin())
+
+    def __format__(self, form):
+        return format(self.pin(), form)
+
+    def __reduce_ex__(self, protocol):
+        return _itself, (self.pin(),)
+
+    def __getattr__(self, name):
+        if name in _ALIKE[type(self.value)]:
+            return getattr(self.pin(), name)
+        raise AttributeError(f"{type(self.value).__name__!r} object has no attribute {name!r}")
 
 
-SEEN = {float: _telling(float), int: _telling(int)}
-_TYPES = tuple(SEEN.values())
-
-
-def seen(value, tensor, tape, when):
-    """`value` as a number that tells `tape`; `when`: how many steps the tape had."""
-    x = SEEN[type(value)](value)
-    x.tensor, x.tape, x.when = tensor, tape, when
+def _itself(x):
     return x
 
 
+def _arithmetic(name, sign):
+    f, form, back = getattr(operator, name), f"({{}} {sign} {{}})", f"({{1}} {sign} {{0}})"
+
+    def forwards(self, other):
+        if type(other) not in _NUMBERS:
+            return NotImplemented
+        return self._made(f(self.value, plain(other)), form, self, other)
+
+    def backwards(self, other):
+        if type(other) not in _NUMBERS:
+            return NotImplemented
+        return self._made(f(plain(other), self.value), back, self, other)
+    return forwards, backwards
+
+
+def _pinned(name):
+    f = getattr(operator, name)
+
+    def forwards(self, other):
+        return f(self.pin(), plain(other))
+
+    def backwards(self, other):
+        return f(plain(other), self.pin())
+    return forwards, backwards
+
+
+def _compared(name, sign):
+    f, form = getattr(operator, name), f"({{}} {sign} {{}})"
+
+    def compare(self, other):
+        if type(other) not in _NUMBERS:
+            return NotImplemented
+        return self._told(f(self.value, plain(other)), form, self, other)
+    return compare
+
+
+_NUMBERS = (int, float, bool, Seen)
+for _name, _sign in _ARITHMETIC.items():
+    _forwards, _backwards = _arithmetic(_name, _sign)
+    setattr(Seen, f"__{_name}__", _forwards)
+    setattr(Seen, f"__r{_name}__", _backwards)
+for _name in ("and_", "or_", "xor", "lshift", "rshift"):
+    _forwards, _backwards = _pinned(_name)
+    setattr(Seen, f"__{_name.rstrip('_')}__", _forwards)
+    setattr(Seen, f"__r{_name.rstrip('_')}__", _backwards)
+for _name, _sign in _COMPARE.items():
+    setattr(Seen, f"__{_name}__", _compared(_name, _sign))
+
+
+class Live:
+    """A kernel's operand that a program computes anew each time: `convert` of an expression of places."""
+
+    __slots__ = ("expression", "convert")
+
+    def __init__(self, expression, convert):
+        self.expression, self.convert = expression, convert
+
+    def __repr__(self):
+        return text(self.expression, "number{}".format, None, repr)
+
+
 def is_seen(x):
-    return type(x) in _TYPES
+    return type(x) is Seen
 
 
 def plain(x):
-    """The ordinary number."""
-    x.tape = None
-    return float.__pos__(x) if isinstance(x, float) else int.__pos__(x)
+    """The ordinary number in the place of a `Seen`; whatever else as it is."""
+    return x.value if type(x) is Seen else x
+
+
+def expression(x):
+    """The expression of a number, seen or ordinary."""
+    return x.expression if type(x) is Seen else ("number", x)
+
+
+def text(e, place, read, number):
+    """An expression as Python's code; the three functions name its leaves."""
+    kind = e[0]
+    if kind == "of":
+        return e[1].format(*[text(x, place, read, number) for x in e[2]])
+    return {"place": place, "read": read, "number": number}[kind](e[1])
+
+
+def places_of(e, found):
+    """Adds the numbers of the places in an expression to a set."""
+    if e[0] == "of":
+        for x in e[2]:
+            places_of(x, found)
+    elif e[0] == "place":
+        found.add(e[1])
+    return found

@@ -11,6 +11,8 @@ from ..ops.pointwise.core import strided_array
 from ..runtime.allocator import empty
 from ..tensor.storage import make_storage
 from ..tensor.tensor import assemble, make_view
+from .numbers import Live
+from .numbers import text as wording
 from .passes.direct import direct
 from .passes.fuse import fuse
 from .passes.norms import norms
@@ -134,7 +136,7 @@ class Writer:
                 self.lines.append(f"{s}.version += {b.written}")
         results = [self._tensor(t) for t in self.leaving]
         self.lines.append(f"return [{', '.join(results)}]")
-        arguments = ", ".join(f"a{i}" for i in range(len(tape.arguments)))
+        arguments = ", ".join([*[f"a{i}" for i in range(len(tape.arguments))], *[f"p{i}" for i in sorted(tape.live)]])
         text = f"def run({arguments}):\n    " + "\n    ".join(self.lines)
         exec(compile(text, f"{__file__}: program", "exec"), self.scope)
         run = self.scope["run"]
@@ -211,6 +213,10 @@ class Writer:
         """An expression for an argument of a kernel."""
         if type(x) is list:
             return f"[{', '.join(map(self._array, x))}]"
+        if type(x) is Live:
+            name = lambda n: repr(n) if type(n) is int else self.name(n, "v")
+            number = wording(x.expression, "p{}".format, None, name)
+            return f"{self.name(x.convert)}({number})"
         if not isinstance(x, Window):
             return repr(x) if type(x) in (int, bool, type(None)) else self.name(x, "v")
         text = self._plain(x)

@@ -1,6 +1,9 @@
-"""The check and the call of one program as straight code, for calls with plain positional arguments.
+"""The check and the call of one program as straight code, with what it does to Python's state.
 
-    quick(entry, args, modes) -> function(args): what the call returns, or NO where the program may not run
+    writer = quick(entry, n)            n: how many arguments are tensors
+    writer.leaving                      tensors that the program has to return
+    call = writer.function()            call(tensors) -> what the call returns, NO where the program may not run, BUSY
+                                        where it runs already
 """
 
 from .. import dtypes
@@ -8,56 +11,191 @@ from ..autograd.modes import state
 from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import tree
+from .effects import _PLAIN, MISSING
+from .numbers import is_seen, text
 
-NO = object()
+NO, BUSY = object(), object()
 
 
-def quick(entry, args, made, read):
-    """See the module's text; None for arguments that want the long way. `made` and `read` mark tensors and numbers in
-    ``entry.fixed``."""
-    if not all(isinstance(x, Tensor) and x._view is None for x in args):
-        return None
-    scope = {"NO": NO, "state": state, "watch": watch, "default": dtypes.default, "grad": state.grad,
-             "float": dtypes.default.float, "run": entry.run, "lock": entry.lock, "unchanged": entry.unchanged,
-             "holds": entry.holds}
-    lines = [f"if len(args) != {len(args)}: return NO"]
-    names = [f"a{i}" for i in range(len(args))]
-    if names:
-        lines.append(f"{', '.join(names)}, = args")
-    tests = ["state.special", "watch.listener is not None", "state.grad is not grad", "default.float is not float"]
-    for n, x in zip(names, args):
-        scope |= {f"{n}_type": type(x), f"{n}_dtype": x.dtype, f"{n}_shape": x._a.shape, f"{n}_strides": x._a.strides}
-        tests += [f"type({n}) is not {n}_type", f"{n}.dtype is not {n}_dtype", f"(m := {n}._a).shape != {n}_shape",
-                  f"m.strides != {n}_strides", f"{n}._offset != {x._offset}", f"{n}._view is not None",
-                  f"{n}._bits != {x._bits}", f"{n}._requires_grad is not {x._requires_grad}"]
-    for i, n in enumerate(names):
-        tests += [f"{n}._storage is {other}._storage" for other in names[:i]]
-    for k, (t, s, owner) in enumerate(entry.memory):
-        scope |= {f"t{k}": t, f"s{k}": s, f"o{k}": owner}
-        tests += [f"t{k}._storage is not s{k}", f"s{k}.owner is not o{k}"]
-    for k, (leaf, g) in enumerate(entry.gradients):
-        scope |= {f"l{k}": leaf, f"g{k}": g}
-        tests.append(f"l{k}._grad is not g{k}")
-    tests += ["not unchanged() and not holds()", "not lock.acquire(False)"]
-    lines += [f"if {' or '.join(tests)}: return NO", "try:", f"    made = run({', '.join(names)})", "finally:",
-              "    lock.release()"]
-    if entry.plan is not None:
-        scope["plan"] = entry.plan
-        recorded = ", ".join(f"made[{i}]" for i in entry.recorded)
-        lines.append(f"plan.attach([{recorded}], made[{entry.results}:], args)")
-    counter = iter(range(entry.results))
-    values = []
-    for k, x in enumerate(entry.fixed):
-        if x is made or x is read:
-            values.append(f"made[{next(counter)}]" + (".item()" if x is read else ""))
-        else:
-            scope[f"v{k}"] = x
-            values.append(f"v{k}")
-    if entry.structure is None:
-        lines.append(f"return {values[0]}")
-    else:
-        scope |= {"unflatten": tree.unflatten, "structure": entry.structure}
-        lines.append(f"return unflatten([{', '.join(values)}], structure)")
+class Refused(Exception):
+    """A result or a change that no program can make; says why."""
+
+
+class Scope:
+    """Names for the objects that generated code uses."""
+
+    def __init__(self, **first):
+        self.scope, self.names = first, {}
+
+    def name(self, x, hint="k"):
+        """The name of an object, always the same."""
+        if id(x) not in self.names:
+            n = f"{hint}{len(self.names)}_"
+            self.names[id(x)] = n, x
+            self.scope[n] = x
+        return self.names[id(x)][0]
+
+    def number(self, x):
+        """A plain value in code."""
+        return repr(x) if type(x) in (int, bool, type(None), str) else self.name(x)
+
+    def place(self, container, how, key):
+        """Code for what a place holds."""
+        c = self.name(container, "c")
+        return {"item": f"{c}.get({self.number(key)}, missing)", "index": f"{c}[{key}]",
+                "cell": f"{c}.cell_contents"}[how]
+
+    def tests(self, places, conditions):
+        """Code that is true where numbers in places don't allow the program, one a condition."""
+        found = []
+        for i, (container, how, key, cls) in enumerate(places):
+            found.append(f"type(p{i} := {self.place(container, how, key)}) is not {cls.__name__}")
+        for expression, value, _ in conditions:
+            now = text(expression, "p{}".format, None, self.number)
+            if isinstance(value, bool):
+                found.append(f"({now}) is not {value}")
+            else:
+                # Equal and of one sign: -0.0 and 0.0 aren't one number to divide by.
+                found.append(f"not same({now}, {self.number(value)})")
+        return found
+
+
+def path(places, conditions):
+    """A function that tells whether the numbers in places fulfil the conditions."""
+    from .effects import same
+    s = Scope(missing=MISSING, same=same)
+    tests = " or ".join(s.tests(places, conditions))
+    return _defined(["try:", f"    return not ({tests})", "except Exception:", "    return False"], "", s.scope)
+
+
+def _defined(lines, arguments, scope):
     body = "\n    ".join(lines)
-    exec(compile(f"def call(args):\n    {body}", f"{__file__}: call", "exec"), scope)
+    exec(compile(f"def call({arguments}):\n    {body}", f"{__file__}: call", "exec"), scope)
     return scope["call"]
+
+
+class quick:
+    """See the module's text. only_read: indices of tensors that leave for the numbers in them."""
+
+    def __init__(self, entry, n):
+        from .effects import same
+        self.entry, self.n = entry, n
+        self.leaving, self.only_read, self.reads = [], set(), {}
+        self.scope = Scope(NO=NO, BUSY=BUSY, state=state, watch=watch, default=dtypes.default, missing=MISSING,
+                           same=same, entry=entry, apart=_apart, Tensor=Tensor)
+        self.older = set()
+        self.values = [self.value(x) for x in entry.results]
+        self.effects = [line for c in entry.changes for line in self._effect(c)]
+
+    def value(self, x):
+        """Code for a value of the recorded call: its tensors and numbers made anew."""
+        if isinstance(x, Tensor):
+            return f"made[{self._leaves(x)}]"
+        if is_seen(x):
+            return text(x.expression, "p{}".format, self._read, self.scope.number)
+        if isinstance(x, _PLAIN):
+            return self.scope.number(x)
+        if id(x) in self.older:
+            raise Refused(f"a {type(x).__name__} is kept in two places")
+        self.older.add(id(x))
+        if type(x) in (list, tuple):
+            inner = ", ".join(map(self.value, x))
+            return f"[{inner}]" if type(x) is list else f"({inner},)" if x else "()"
+        if type(x) is dict:
+            return f"{{{', '.join(f'{self.value(k)}: {self.value(v)}' for k, v in x.items())}}}"
+        raise Refused(f"a {type(x).__name__} is kept")
+
+    def _leaves(self, t, read=False):
+        for i, x in enumerate(self.leaving):
+            if x is t:
+                self.only_read -= set() if read else {i}
+                return i
+        self.leaving.append(t)
+        if read:
+            self.only_read.add(len(self.leaving) - 1)
+        return len(self.leaving) - 1
+
+    def _read(self, i):
+        """The number that was read as the i-th: its name, read once."""
+        if i not in self.reads:
+            self.reads[i] = self._leaves(self.entry.reads[i][0], True)
+        return f"r{i}"
+
+    def _effect(self, c):
+        place = self.scope.name(c.container, "c")
+        values = [self.value(x) for x in c.values]
+        if c.kind == "store" and c.how == "cell":
+            return [f"{place}.cell_contents = {values[0]}"]
+        if c.kind == "store":
+            return [f"{place}[{self.scope.number(c.key)}] = {values[0]}"]
+        if c.kind == "set":
+            return [f"{place}[{values[0]}] = {values[1]}"]
+        return [f"{place}.{c.kind}({', '.join(values)})"]
+
+    def _tensor_tests(self, n, x):
+        s = self.scope.scope
+        s |= {f"{n}_type": type(x), f"{n}_dtype": x.dtype, f"{n}_shape": x._a.shape, f"{n}_strides": x._a.strides}
+        return [f"type({n}) is not {n}_type", f"{n}.dtype is not {n}_dtype", f"(m := {n}._a).shape != {n}_shape",
+                f"m.strides != {n}_strides", f"{n}._offset != {x._offset}", f"{n}._bits != {x._bits}",
+                f"{n}._requires_grad is not {x._requires_grad}"]
+
+    def function(self):
+        """The function; the entry is complete but for it."""
+        entry, s = self.entry, self.scope.scope
+        s |= {"grad": state.grad, "float_": dtypes.default.float, "lock": entry.lock, "unchanged": entry.unchanged,
+              "holds": entry.holds}
+        arguments = entry.tape.arguments
+        names = [f"a{i}" for i in range(self.n)]
+        lines = [f"if len(args) != {self.n}: return NO"]
+        if names:
+            lines.append(f"{', '.join(names)}, = args")
+        tests = ["state.special", "watch.listener is not None", "state.grad is not grad",
+                 "default.float is not float_"]
+        for n, x in zip(names, arguments):
+            tests += self._tensor_tests(n, x)
+        for k, (t, storage, owner) in enumerate(entry.memory):
+            s |= {f"t{k}": t, f"s{k}": storage, f"o{k}": owner}
+            tests += [f"t{k}._storage is not s{k}", f"s{k}.owner is not o{k}"]
+        for k, (leaf, g) in enumerate(entry.gradients):
+            s |= {f"l{k}": leaf, f"g{k}": g}
+            tests.append(f"l{k}._grad is not g{k}")
+        tests.append("not unchanged() and not holds()")
+        for k, (t, container, how, key) in enumerate(entry.live):
+            n = f"a{self.n + k}"
+            names.append(n)
+            own = self._tensor_tests(n, t)
+            tests += [f"type({n} := {self.scope.place(container, how, key)}) is not Tensor", *own[1:]]
+        for i, n in enumerate(names):
+            tests += [f"{n}._storage is {other}._storage" for other in names[:i]]
+            if len(names) > 1:
+                tests.append(f"{n}._view is not None and not apart({', '.join(names)})")
+        more = self.scope.tests(entry.places, entry.conditions)
+        if any(entry.conditions):
+            lines += ["try:", f"    if {' or '.join([*tests, *more])}: return NO", "except Exception:", "    return NO"]
+        else:
+            lines.append(f"if {' or '.join([*tests, *more])}: return NO")
+        given = ", ".join([*names, *[f"p{i}" for i in sorted(entry.tape.live)]])
+        lines += ["if not lock.acquire(False): return BUSY", "try:", f"    made = entry.run({given})", "finally:",
+                  "    lock.release()"]
+        if entry.plan is not None:
+            s["plan"] = entry.plan
+            recorded = ", ".join(f"made[{i}]" for i in entry.recorded)
+            lines.append(f"plan.attach([{recorded}], made[{entry.leaving}:], ({', '.join(names)},))"
+                         .replace("(,)", "()"))
+        lines += [f"r{i} = made[{at}].item()" for i, at in self.reads.items()]
+        if entry.structure is None:
+            result = self.values[0]
+        else:
+            s |= {"unflatten": tree.unflatten, "structure": entry.structure}
+            result = f"unflatten([{', '.join(self.values)}], structure)"
+        if self.effects:
+            # Results first: they may be made of the numbers that the effects replace.
+            lines += [f"result = {result}", *self.effects, "return result"]
+        else:
+            lines.append(f"return {result}")
+        return _defined(lines, "args", s)
+
+
+def _apart(*tensors):
+    """Whether no two tensors share memory."""
+    return len({id(t._storage.block()) for t in tensors}) == len(tensors)

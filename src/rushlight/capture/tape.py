@@ -23,11 +23,12 @@ from ..autograd.modes import state
 from ..autograd.node import next_seq
 from ..tensor import watch
 from ..tensor.tensor import Tensor
-from .numbers import seen
+from .numbers import Live, Seen, places_of
 
 _ndarray = np.ndarray
 ARGUMENT, OLDER, MADE, CONSTANT = "argument", "older", "made", "constant"
 ANYTHING = object()
+_HOME = __file__[:__file__.rindex("capture")]
 
 
 class Buffer:
@@ -88,6 +89,14 @@ class Step:
         return f"{', '.join(map(repr, self.outs))} = {self.label}({', '.join(map(repr, self.args))})"
 
 
+def place_of_user():
+    """`` (at file:line)`` of the innermost frame outside of this package; nothing if there is none."""
+    frame = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_HOME):
+        frame = frame.f_back
+    return "" if frame is None else f" (at {frame.f_code.co_filename}:{frame.f_lineno})"
+
+
 def windows(values):
     """The windows in a list of values, also those in lists."""
     found, stack = [], list(values)
@@ -114,7 +123,9 @@ class Tape:
         self.versions = {}              # id(storage) -> (storage, version it has if all changes were told)
         self.made_count = 0
         self.arguments = list(arguments)
-        self.reads = []
+        self.reads = []                 # (tensor, how many steps there were) of numbers that were read
+        self.numbers, self.conditions = [], []
+        self.live = set()               # numbers of places that kernels take as operands
         self.entry = {}                 # id(leaf) -> (leaf, what its .grad has to be when the call begins)
         for i, t in enumerate(arguments):
             block = id(t._storage.block())
@@ -126,7 +137,12 @@ class Tape:
     def fail(self, why):
         """The tape is of no use, because of `why` (the first reason is kept)."""
         if self.failure is None:
-            self.failure = why
+            self.failure = why + place_of_user()
+
+    def condition(self, expression, value, pinned):
+        """The program holds only where an expression has that value; `pinned`: a number that was looked at."""
+        if not any(c[0] == expression and c[1] == value and type(c[1]) is type(value) for c in self.conditions):
+            self.conditions.append((expression, value, pinned))
 
     # ------------------------------------------------------------ listening
 
@@ -152,7 +168,18 @@ class Tape:
         out = self._fresh(out) if fresh else self._changed(out)
         args = [self._argument(x) for x in operands if isinstance(x, Tensor)]
         args.extend(scalars)
+        for i, x in enumerate(x for x in operands if not isinstance(x, Tensor)):
+            if type(x) is Seen:
+                args[i - len(scalars)] = self._followed(x, scalars[i], launch.convert)
         self.steps.append(Step("pointwise", rec.name, launch.kernel, args, [out], launch))
+
+    def _followed(self, x, value, convert):
+        """An operand that the program computes anew, if it can."""
+        if x.read or self.forward is not None:
+            x.pin()
+            return value
+        self.live |= places_of(x.expression, set())
+        return Live(x.expression, convert)
 
     def wrote(self, label, write, targets, args):
         if get_ident() != self.thread:
@@ -173,8 +200,6 @@ class Tape:
     def constant(self, t):
         if get_ident() != self.thread:
             return
-        if self.reads:
-            self.fail("a tensor may be made of a number that was read from a tensor")
         self.pending.pop(id(t._storage), None)
         block = t._storage.block()
         if id(block) in self.buffers or type(t._a) is not _ndarray:
@@ -210,9 +235,9 @@ class Tape:
             value = value if type(value) in (float, int, bool, complex) else t.float().tolist()
             self.fail("Python looks at the number in a tensor (item)")
             return value
-        self.reads.append(seen(value, t, self, len(self.steps)))
         self.window(t)
-        return self.reads[-1]
+        self.reads.append((t, len(self.steps)))
+        return Seen(value, ("read", len(self.reads) - 1), self, True)
 
     def aside(self, label, call):
         outer = watch.set_listener(None)
@@ -279,7 +304,7 @@ class Tape:
             return self.window(x)
         if type(x) in (list, tuple) and any(isinstance(y, Tensor) for y in x):
             return [self._argument(y) for y in x]
-        return x
+        return x.pin() if type(x) is Seen else x
 
     def _fresh(self, t):
         if t is None:
@@ -321,7 +346,7 @@ class Tape:
         for s in self.steps:
             s.detail = None
         for x in (self.buffers, self.older, self.constants, self.pending, self.versions, self.entry, self.arguments,
-                  self.saved, self.reads):
+                  self.saved, self.reads, self.numbers):
             x.clear()
         self.forward = None
 

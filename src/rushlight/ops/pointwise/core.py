@@ -155,6 +155,8 @@ def run(rec, operands, params, into=None):
 
 def number(rec, x):
     """A NumPy scalar (or number-like) operand as a Python number; TypeError otherwise."""
+    if watch.listener is not None and hasattr(x, "expression"):
+        return x.value, type(x.value)           # the listener looks at such operands itself
     if isinstance(x, np.generic) or (isinstance(x, _NUMBERS)):
         v = x.item() if isinstance(x, np.generic) else complex(x) if isinstance(x, complex) else \
             float(x) if isinstance(x, float) else bool(x) if isinstance(x, bool) else int(x)

@@ -1,0 +1,259 @@
+"""What stands in the places of Python's state that a call changes, while its tape is written.
+
+Numbers are replaced by `numbers.Seen`, which write down how the new numbers come of the old ones; lists, dicts and
+deques that grow by objects which write down what is put in and tell when anybody looks into them. Afterwards everything
+is put back as the call left it, and the changes are known as `Change`: what a program has to do after its kernels.
+"""
+
+import gc
+import sys
+import types
+from collections import deque
+
+from ..tensor.tensor import Tensor
+from .effects import MISSING, look, put, same, short
+from .numbers import Seen, plain
+
+
+class Change:
+    """``store``: `place` (container, how, key) gets `values[0]`; ``append``, ``set``, ``clear`` of a container."""
+
+    __slots__ = ("kind", "container", "how", "key", "values")
+
+    def __init__(self, kind, container, how, key, values):
+        self.kind, self.container, self.how, self.key, self.values = kind, container, how, key, values
+
+
+class _Growing:
+    """What list, dict and deque stand-ins share: `real` is the container, `log` what was put in."""
+
+    def _set_up(self, real, tape):
+        self.real, self.tape, self.log, self.size = real, tape, [], len(real)
+
+    def _tell(self):
+        if self.tape is not None:
+            self.tape.fail(f"Python looks into a {type(self.real).__name__} that grows from call to call")
+
+    def __reduce_ex__(self, protocol):
+        self._tell()
+        return self.real.__reduce_ex__(protocol)
+
+
+class SeenList(_Growing, list):
+    """Stands for a list."""
+
+    def __init__(self, real, tape):
+        list.__init__(self, real)
+        self._set_up(real, tape)
+
+    def append(self, x):
+        self.real.append(x)
+        list.append(self, x)
+        self.log.append(("append", x))
+
+    def extend(self, values):
+        for x in list(values):
+            self.append(x)
+
+    def __iadd__(self, values):
+        self.extend(values)
+        return self
+
+    def clear(self):
+        self.real.clear()
+        list.clear(self)
+        self.log.append(("clear",))
+
+    def _again(self):
+        list.__init__(self, self.real)
+
+
+class SeenDeque(_Growing, deque):
+    """Stands for a deque."""
+
+    def __init__(self, real, tape):
+        deque.__init__(self, real, real.maxlen)
+        self._set_up(real, tape)
+
+    extend, __iadd__ = SeenList.extend, SeenList.__iadd__
+
+    def append(self, x):
+        self.real.append(x)
+        deque.append(self, x)
+        self.log.append(("append", x))
+
+    def clear(self):
+        self.real.clear()
+        deque.clear(self)
+        self.log.append(("clear",))
+
+    def _again(self):
+        deque.__init__(self, self.real, self.real.maxlen)
+
+
+class SeenDict(_Growing, dict):
+    """Stands for a dict."""
+
+    def __init__(self, real, tape):
+        dict.__init__(self, real)
+        self._set_up(real, tape)
+
+    def __setitem__(self, key, value):
+        self.real[plain(key)] = value
+        dict.__setitem__(self, plain(key), value)
+        self.log.append(("set", key, value))
+
+    def update(self, *args, **more):
+        for key, value in dict(*args, **more).items():
+            self[key] = value
+
+    def _again(self):
+        dict.clear(self)
+        dict.update(self, self.real)
+
+
+def _looking(cls, base, name):
+    def method(self, *args, **kwargs):
+        self._tell()
+        result = getattr(self.real, name)(*[plain(x) if name == "__getitem__" else x for x in args], **kwargs)
+        self._again()
+        return self if result is self.real else result
+    setattr(cls, name, method)
+
+
+_QUIET = {"__new__", "__class__", "__init__", "__getattribute__", "__doc__", "__init_subclass__", "__subclasshook__",
+          "__setattr__", "__delattr__", "__dir__", "__sizeof__", "__class_getitem__", "__reduce_ex__", "__reduce__",
+          "__hash__", "__getstate__", "__format__", "__str__"}
+for _cls, _base in ((SeenList, list), (SeenDict, dict), (SeenDeque, deque)):
+    for _name in dir(_base):
+        if _name not in _QUIET and _name not in vars(_cls) and callable(getattr(_base, _name)):
+            _looking(_cls, _base, _name)
+
+
+def _radd(self, other):
+    self._tell()
+    return other + self.real
+
+
+SeenList.__radd__ = _radd
+_STANDING = {list: SeenList, dict: SeenDict, deque: SeenDeque}
+
+
+class StandIns:
+    """Puts stand-ins in the places of `before` (a `State`) that are `changing` (mark -> how often they did).
+
+    live: tensors in such places, which are arguments of the program then; places: (container, how, key, type) of the
+    numbers.
+    """
+
+    def __init__(self, before, changing):
+        self.before, self.changing = before, changing
+        self.live, self.places, self.stands, self.grown = [], [], {}, {}
+        for entry in before.entries:
+            container, how, key, value = entry
+            if mark(entry) in changing and type(value) is Tensor and not any(value is t for t, *_ in self.live):
+                self.live.append((value, container, how, key))
+
+    def put(self, tape):
+        """Put them there; `tape` is told what they tell."""
+        before, growing = self.before, {}
+        for entry in before.entries:
+            container, how, key, value = entry
+            times = self.changing.get(mark(entry), 0)
+            if how == "length" and times > 1 and type(container) in _STANDING and id(container) not in before.inner:
+                growing[id(container)] = container
+            elif times and how != "length" and type(value) in (int, float):
+                self.stands[mark(entry)] = Seen(value, ("place", len(self.places)), tape, False)
+                self.places.append((container, how, key, type(value)))
+        growing.update({id(d): d for d in before.deques})
+        for entry in before.entries:
+            if entry[1] != "length" and id(entry[3]) in growing:
+                real = entry[3]
+                stand = self.grown.setdefault(id(real), None) or _STANDING[type(real)](real, tape)
+                self.grown[id(real)] = stand
+                self.stands[mark(entry)] = stand
+        for entry in before.entries:
+            stand = self.stands.get(mark(entry))
+            if stand is not None:
+                put(*entry[:3], stand)
+
+    def take_back(self):
+        """([Change ...], marks of places that nobody knew to change, why the changes can't be repeated)."""
+        changes, new, why = [], [], None
+        for entry in self.before.entries:
+            container, how, key, value = entry
+            at = mark(entry)
+            now, stand = look(container, how, key), self.stands.get(at)
+            if stand is not None and now is stand:
+                put(container, how, key, value)
+                continue
+            if isinstance(now, _Growing):
+                put(container, how, key, now.real)
+                now = now.real
+            if how == "length" and id(container) in self.grown or same(now, value):
+                continue
+            if type(now) is Seen and not now.read and at not in self.changing and same(now.value, value):
+                put(container, how, key, value)
+                continue
+            name = {"length": "the length of a container", "cell": "a variable of a closure"}.get(how, repr(key))
+            said = f"{name} was changed from {short(value)} to {short(plain(now))}"
+            if id(container) in self.before.live:
+                why = why or said
+            elif at not in self.changing or how == "length":
+                if how == "length" and (type(container) not in _STANDING or id(container) in self.before.inner
+                                        or self.changing.get(at, 0) > 1):
+                    why = why or said
+                new.append(at)
+            elif now is MISSING:
+                why = why or said
+            else:
+                changes.append(Change("store", container, how, key, [now]))
+                put(container, how, key, plain(now))
+        for stand in self.grown.values():
+            if type(stand.real).__len__(stand) != len(stand.real):
+                why = why or f"a {type(stand.real).__name__} that grows is reached in two ways"
+            changes += [Change(kind, stand.real, None, None, values) for kind, *values in stand.log]
+            stand.tape = None
+        return changes, new, why
+
+
+def mark(entry):
+    """What identifies the place of an entry of a `State`."""
+    return id(entry[0]), entry[1], entry[2]
+
+
+def release(numbers):
+    """Put plain numbers where `numbers` are still held: in what the call made and left."""
+    for s in numbers:
+        s.tape = None
+    left = [s for s in numbers if sys.getrefcount(s) > 4]
+    ours = {id(numbers), id(left)}
+    for s in left:
+        _replace(s, s.value, ours)
+
+
+def _replace(old, new, ours):
+    for holder in gc.get_referrers(old):
+        t = type(holder)
+        if id(holder) in ours or t is types.FrameType:
+            continue
+        if t is list or t is deque:
+            for i, x in enumerate(holder):
+                if x is old:
+                    holder[i] = new
+        elif t is tuple:
+            again = tuple([new if x is old else x for x in holder])
+            _replace(holder, again, {*ours, id(again)})
+        elif isinstance(holder, dict):
+            items = [(new if k is old else k, new if v is old else v) for k, v in holder.items()]
+            holder.clear()
+            holder.update(items)
+        elif t is set:
+            holder.discard(old)
+            holder.add(new)
+        elif t is types.CellType:
+            holder.cell_contents = new
+        elif hasattr(holder, "__dict__"):
+            for k, v in list(vars(holder).items()):
+                if v is old:
+                    vars(holder)[k] = new
