@@ -4,7 +4,7 @@ import functools
 
 import rushlight as torch
 from rushlight.optim.fused import COUNTED
-from rushlight.optim.optimizer import _check_at_least_zero, _check_lr, _scalar_dtype
+from rushlight.optim.optimizer import _check_at_least_zero, _check_lr, _number, _scalar_dtype
 from rushlight.optim.pointwise import (
     Formula,
     PointwiseOptimizer,
@@ -116,6 +116,24 @@ class Adagrad(PointwiseOptimizer):
             p, complex(start, start) if p.is_complex() else start,
             memory_format=torch.preserve_format,
         )
+
+    def _takes_sparse(self, group):
+        if group["fused"]:
+            raise RuntimeError("`fused` does not support sparse gradients")
+        return True
+
+    def _step_sparse(self, group, p, g, state, first):
+        """The same step where the gradient has entries."""
+        if group["weight_decay"] != 0:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+        with torch.no_grad():
+            state["step"] += 1
+            lr = _number(group["lr"]) / (1 + (state["step"].item() - 1) * group["lr_decay"])
+            g = (-g if group["maximize"] else g).coalesce()
+            rows, values, shape = g.indices(), g.values(), p.shape
+            state["sum"].add_(torch.sparse_coo_tensor(rows, values.pow(2), shape))
+            deviation = state["sum"].sparse_mask(g).values().sqrt().add_(group["eps"])
+            p.add_(torch.sparse_coo_tensor(rows, values / deviation, shape), alpha=-lr)
 
     def _memory(self, group):
         return ("sum",), COUNTED

@@ -131,7 +131,7 @@ class PointwiseOptimizer(Optimizer):
     def _step_one_by_one(self, group, members, how, asked):
         """Step (parameter, gradient, tick) members with tensor operations."""
         for p, g, _ in members:
-            if g.is_sparse:
+            if g.is_sparse and not self._takes_sparse(group):
                 raise RuntimeError(self._sparse_message)
             if group.get("fused") and not p.is_floating_point():
                 raise RuntimeError(
@@ -139,6 +139,9 @@ class PointwiseOptimizer(Optimizer):
                     f"supported devices: {_FUSED_DEVICES} but {p.dtype} and {p.device.type}"
                 )
         for p, g, tick in members:
+            if g.is_sparse:
+                self._step_sparse(group, p, g, self.state[p], asked and tick)
+                continue
             state = self.state[p] if how != fused.ALIKE else {}
             if not state and how == fused.COUNTED:
                 self._init_state(group, p, state)
@@ -146,6 +149,10 @@ class PointwiseOptimizer(Optimizer):
                 tick = self._tick(group, p, state)
             formula, scalars = self._rule(group, tick)
             formula.apply(p, g, state, scalars, group["differentiable"])
+
+    def _takes_sparse(self, group):
+        """Whether sparse gradients can be followed with these options."""
+        return False
 
     def _check_modes(self, group):
         """Refuse what cannot work once there is something to do."""

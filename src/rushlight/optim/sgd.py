@@ -4,7 +4,7 @@ import functools
 
 import rushlight as torch
 from rushlight.optim.fused import ALIKE, ASKED
-from rushlight.optim.optimizer import _check_lr
+from rushlight.optim.optimizer import _check_lr, _number
 from rushlight.optim.pointwise import Formula, PointwiseOptimizer, number_unless
 
 __all__ = ["SGD"]
@@ -117,6 +117,28 @@ class SGD(PointwiseOptimizer):
             )
             return True
         return False
+
+    def _takes_sparse(self, group):
+        if group["fused"]:
+            raise RuntimeError("`_fused_sgd` does not support sparse gradients")
+        return True
+
+    def _step_sparse(self, group, p, g, state, first):
+        """The same steps, the buffer sparse as well."""
+        with torch.no_grad():
+            if group["maximize"]:
+                g = -g
+            if group["weight_decay"] != 0:
+                g = g.add(p, alpha=group["weight_decay"])
+            momentum = group["momentum"]
+            if momentum != 0:
+                buffer = state.get("momentum_buffer")
+                if first or buffer is None:
+                    buffer = state["momentum_buffer"] = g.detach().clone()
+                else:
+                    buffer.mul_(momentum).add_(g, alpha=1 - group["dampening"])
+                g = g.add(buffer, alpha=momentum) if group["nesterov"] else buffer
+            p.add_(g, alpha=-_number(group["lr"]))
 
     def _rule(self, group, first):
         differentiable, momentum = group["differentiable"], group["momentum"]

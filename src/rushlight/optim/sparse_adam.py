@@ -19,7 +19,9 @@ class SparseAdam(Optimizer):
     Raises:
         ValueError: an option out of its range, a sparse or a complex parameter.
         RuntimeError: a dense gradient, at ``step``.
-        NotImplementedError: a sparse gradient, at ``step`` (sparse tensors are not there yet).
+
+    Moments are kept for all rows, and move only where a gradient has entries; the bias correction counts steps of the
+    parameter. Source: Kingma and Ba, Adam: a method for stochastic optimization, 2015.
     """
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, maximize=False):
@@ -59,5 +61,32 @@ class SparseAdam(Optimizer):
                     raise RuntimeError(
                         "SparseAdam does not support dense gradients, please consider Adam instead"
                     )
-                raise NotImplementedError("SparseAdam needs sparse tensors")
+                self._step_parameter(group, p, p.grad)
         return loss
+
+    def _step_parameter(self, group, p, g):
+        with torch.no_grad():
+            state = self.state[p]
+            if not state:
+                state["step"] = 0
+                state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+                state["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+            state["step"] += 1
+            g = (-g if group["maximize"] else g).coalesce()
+            if not g.values().numel():
+                return
+            rows, values, shape = g.indices(), g.values(), p.shape
+            beta1, beta2 = group["betas"]
+            first, second = state["exp_avg"], state["exp_avg_sq"]
+
+            def entries(v):
+                return torch.sparse_coo_tensor(rows, v, shape, is_coalesced=True)
+            old_first, old_second = first.sparse_mask(g).values(), second.sparse_mask(g).values()
+            step_first = (values - old_first) * (1 - beta1)
+            step_second = (values * values - old_second) * (1 - beta2)
+            first.add_(entries(step_first))
+            second.add_(entries(step_second))
+            number = state["step"]
+            size = float(group["lr"]) * (1 - beta2 ** number) ** 0.5 / (1 - beta1 ** number)
+            denominator = (old_second + step_second).sqrt_().add_(group["eps"])
+            p.add_(entries((old_first + step_first).div_(denominator)), alpha=-size)

@@ -89,8 +89,6 @@ def _renorm(weight, indices, max_norm, norm_type):
 def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, scale_grad_by_freq=False,
               sparse=False):
     """Rows of `weight` (num, dim) at the integer indices `input`; the shape is input.shape + (dim,)."""
-    if sparse:
-        raise NotImplementedError("embedding(sparse=True): sparse gradients are not there yet")
     if weight.dim() != 2:
         raise RuntimeError("'weight' must be 2-D")
     pad = _padding(padding_idx, weight.shape[0])
@@ -98,6 +96,9 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
     if max_norm is not None:
         _check_range(input, weight.shape[0])
         _renorm(weight, input, max_norm, norm_type)
+    if sparse:
+        from ...sparse.gradients import embedding as with_sparse_gradient
+        return with_sparse_gradient(_embedding, weight, input, pad, bool(scale_grad_by_freq))
     return _embedding(weight, input, pad, bool(scale_grad_by_freq))
 
 
@@ -105,6 +106,9 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
 def torch_embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False):
     """`nn.functional.embedding` with the argument order of ``torch.embedding``."""
     _check_indices("embedding", indices)
+    if sparse:
+        from ...sparse.gradients import embedding as with_sparse_gradient
+        return with_sparse_gradient(_embedding, weight, indices, padding_idx, bool(scale_grad_by_freq))
     return _embedding(weight, indices, padding_idx, scale_grad_by_freq)
 
 
@@ -113,8 +117,6 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
                   mode="mean", sparse=False, per_sample_weights=None, include_last_offset=False,
                   padding_idx=None):
     """Sum, mean or maximum of bags of rows; 2-D input has a bag a row, 1-D needs `offsets`."""
-    if sparse:
-        raise NotImplementedError("embedding_bag(sparse=True): sparse gradients are not there yet")
     if input.dtype.is_floating_point and not weight.dtype.is_floating_point:
         input, weight = weight, input
     if per_sample_weights is not None and input.shape != per_sample_weights.shape:
@@ -125,6 +127,8 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
         raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.dim()}")
     if mode not in ("sum", "mean", "max"):
         raise ValueError("mode has to be one of sum, mean or max")
+    if mode == "max" and sparse:
+        raise ValueError("max mode does not support sparse weights")
     if mode == "max" and scale_grad_by_freq:
         raise ValueError("max mode does not support scaling the gradient by the frequency")
     if input.dim() == 2:
@@ -163,8 +167,14 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
     if mode != "max" and available() and weight.dtype in (float32, float64) and not (
             flat.is_meta or weight.is_meta) and (np.diff(bounds) >= 0).all() and (
             per_sample_weights is None or per_sample_weights.dtype is weight.dtype):
+        if sparse:
+            from ...sparse.gradients import embedding_bag as with_sparse_gradient
+            return with_sparse_gradient(_embedding_bag, _bag_shares, _bag_factors, weight, flat, wrap(bounds),
+                                        per_sample_weights, pad, mode == "mean", bool(scale_grad_by_freq))
         return _embedding_bag(weight, flat, wrap(bounds), per_sample_weights, pad, mode == "mean",
                               bool(scale_grad_by_freq))
+    if sparse:
+        raise NotImplementedError(f"embedding_bag(sparse=True) of a table of {weight.dtype}")
     bag = np.repeat(np.arange(starts.size), np.diff(bounds)).astype(np.int64)
     return _bags(flat, weight, bag, starts.size, mode, per_sample_weights, pad, bool(scale_grad_by_freq))
 
@@ -196,11 +206,15 @@ def _bag_weight_gradient(g, weight_shape, indices, bounds, per_sample, padding_i
     return _embedding_grad(rows, indices, weight_shape[0], padding_idx, scale)
 
 
+def _bag_factors(g, weight, indices, bounds, padding_idx, mean):
+    return (_bag_shares(g, indices, bounds, padding_idx, mean) * _embedding(weight, indices, -1, False)).sum(-1)
+
+
 @primitive("_embedding_bag(Tensor weight, Tensor indices, Tensor bounds, Tensor? per_sample, int padding_idx, "
            "bool mean, bool scale) -> Tensor", node="EmbeddingBagBackward0",
            vjp={"weight": _bag_weight_gradient,
                 "per_sample": lambda g, weight, indices, bounds, padding_idx, mean:
-                (_bag_shares(g, indices, bounds, padding_idx, mean) * _embedding(weight, indices, -1, False)).sum(-1)})
+                _bag_factors(g, weight, indices, bounds, padding_idx, mean)})
 def _embedding_bag(w, indices, bounds, per_sample, padding_idx, mean, scale):
     """Sums or means of bags of rows of float32 or float64."""
     from ...compiler.templates.bags import kernel
