@@ -138,6 +138,19 @@ _CNAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "i
            "float8_e8m0fnu": "c10::Float8_e8m0fnu"}
 
 
+def sparse_layout(layout):
+    """Whether `layout` is one of the sparse ones."""
+    return isinstance(layout, devices.layout) and layout is not devices.strided and "sparse" in repr(layout)
+
+
+def empty_in(shape, dtype, layout, requires_grad):
+    """A tensor of a sparse layout without elements."""
+    from ..sparse import creation
+    if layout is devices.sparse_coo:
+        return creation.empty_coo(shape, dtype, requires_grad)
+    return creation.empty_compressed(shape, layout, dtype, requires_grad)
+
+
 # ---------------------------------------------------------------- by shape
 
 def _by_shape(name, value, doc):
@@ -146,6 +159,10 @@ def _by_shape(name, value, doc):
         if out is not None:
             return _into(out, shape, value, dtype)
         if pin_memory or layout is not None:
+            if sparse_layout(layout):
+                if value:
+                    raise RuntimeError("full(...) is not implemented for sparse layout")
+                return empty_in(shape, dtype, layout, requires_grad)
             check_options(name, layout, pin_memory)
         d = dtypes.default.float if dtype is None else as_dtype(dtype, name)
         if devices.usable(device) is devices.META:
@@ -208,6 +225,8 @@ def empty(*args, size=None, out=None, dtype=None, layout=None, device=None, requ
     if out is not None:
         return _into(out, shape, None, dtype)
     if pin_memory or layout is not None:
+        if sparse_layout(layout):
+            return empty_in(shape, dtype, layout, requires_grad)
         check_options("empty", layout, pin_memory)
     d = dtypes.default.float if dtype is None else as_dtype(dtype, "empty")
     return finish(blank(shape, d, devices.usable(device), strides_in(shape, memory_format)),
@@ -338,16 +357,24 @@ def like(input, d, device, memory_format):
     return blank(shape, d, device, strides)
 
 
+def _by_value(value):
+    return empty if value is None else ones if value else zeros
+
+
 def _like(name, value, doc):
     def factory(input, *, dtype=None, layout=None, device=None, requires_grad=False,
                 memory_format=None, pin_memory=False):
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}(): argument 'input' (position 1) must be Tensor, not "
                             f"{type(input).__name__}")
-        if layout is not None or pin_memory:
-            check_options(name, layout, pin_memory)
-        d = input.dtype if dtype is None else as_dtype(dtype, name)
         a = input._a
+        if layout is not None or pin_memory or hasattr(type(a), "like"):
+            if hasattr(type(a), "like") and layout is not devices.strided:
+                return a.like(input, name, value, dtype, layout, requires_grad)
+            check_options(name, layout, pin_memory)
+            if hasattr(type(a), "like"):
+                return _by_value(value)(input.shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+        d = input.dtype if dtype is None else as_dtype(dtype, name)
         dev = input.device if device is None else devices.usable(device)
         if type(a) is _ndarray and a.flags.c_contiguous and dev is devices.CPU and (
                 memory_format is None):
@@ -382,6 +409,8 @@ def _new(name, base):
                pin_memory=False, size=None):
         if size is not None:
             args = (size,)
+        if layout is None and hasattr(type(input._a), "like"):
+            layout = input.layout
         return base(*args, dtype=input.dtype if dtype is None else dtype,
                     device=input.device if device is None else device,
                     requires_grad=requires_grad, layout=layout, pin_memory=pin_memory)
@@ -416,6 +445,10 @@ def new_empty_strided(input, size, stride, dtype=None, layout=None, device=None,
 # ---------------------------------------------------------------- complex numbers from parts
 
 def _both_real(name, a, b):
+    from .pointwise.forms import need_tensor
+    first, second = ("real", "imag") if name == "complex" else ("abs", "angle")
+    need_tensor(name, a, 1, first)
+    need_tensor(name, b, 2, second)
     ok = (dtypes.float16, dtypes.float32, dtypes.float64)
     if a.dtype not in ok or b.dtype not in ok:
         raise RuntimeError("Expected both inputs to be Half, Float or Double tensors but got "

@@ -10,6 +10,7 @@ from ..return_types import min as min_struct
 from ..runtime.allocator import empty
 from ..tensor.tensor import Tensor
 from .dispatch import primitive
+from .pointwise.forms import need_tensor
 from .reduce_common import (
     I64,
     axes_of,
@@ -166,6 +167,8 @@ def _three_forms(name, everything, along, struct, pairwise):
             other = dim
         if other is not None:
             return FUNCTIONS["torch"][pairwise](input, other, out=out)
+        if type(input) is not Tensor:
+            need_tensor(name, input)
         if dim is None:
             if not input._a.size:
                 no_identity(name, input._a.shape, None)

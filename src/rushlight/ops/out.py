@@ -71,6 +71,12 @@ def write(name, result, out):
         error = TypeError if name in _JOINING else RuntimeError
         raise error(f"result type {scalar_name(result.dtype)} can't be cast to the desired "
                     f"output type {scalar_name(out.dtype)}")
+    if 0 in out._a.strides and out._a.size > 1:
+        from ..tensor.geometry import has_overlap
+        if has_overlap(out._a.shape, out.stride()):
+            raise RuntimeError("unsupported operation: more than one element of the written-to tensor "
+                               "refers to a single memory location. Please clone() the tensor before "
+                               "performing the operation.")
     if out._a.shape != result._a.shape:
         if out._a.size:
             warnings.warn(
@@ -79,10 +85,4 @@ def write(name, result, out):
                 f"{list(result.shape)}. This behavior is deprecated, and in a future PyTorch release "
                 "outputs will not be resized unless they have zero elements.", stacklevel=3)
         out.resize_(result._a.shape)
-    if 0 in out._a.strides and out._a.size > 1:
-        from ..tensor.geometry import has_overlap
-        if has_overlap(out._a.shape, out.stride()):
-            raise RuntimeError("unsupported operation: more than one element of the written-to tensor "
-                               "refers to a single memory location. Please clone() the tensor before "
-                               "performing the operation.")
     out.copy_(result)

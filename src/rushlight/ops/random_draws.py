@@ -124,6 +124,8 @@ def normal(
 ):
     """Normal numbers: ``normal(mean, std)`` with tensors, or ``normal(mean, std, size)``."""
     gen = generator_of("normal", generator)
+    if not isinstance(std, Tensor) and std < 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     if isinstance(std, Tensor):
         if std.dtype.is_complex:
             raise RuntimeError("normal expects standard deviation to be non-complex")
@@ -222,7 +224,7 @@ def _positive_shapes(values, op):
 
 @primitive(
     "_standard_gamma(Tensor self, Generator? generator) -> Tensor",
-    vjp=NOT_IMPLEMENTED("the reparameterized gradient of gamma numbers"),
+    vjp={"self": lambda g, self, out: g * function("_standard_gamma_grad")(self, out)},
     node="StandardGammaBackward0",
     meta=_same,
     doc="Gamma numbers with the shape parameters `self` and scale 1.",

@@ -123,7 +123,7 @@ def arange(*args, start=None, end=None, step=None, out=None, dtype=None, layout=
     if d is dtypes.int64:
         s, e, k = int(start), int(end), int(step)
         if k == 0:
-            raise RuntimeError("step must be nonzero")
+            raise ValueError("step must be nonzero")
         n = max(-((s - e) // k), 0)
     else:
         n = math.ceil((end - start) / step)

@@ -1,5 +1,7 @@
 """Views of parts: select, narrow, slices, splits, diagonals, windows; and their backward ops."""
 
+from operator import index as as_index
+
 import numpy as np
 
 from ..runtime.allocator import empty as alloc
@@ -76,8 +78,8 @@ def _slice(t, dim, start, end, step):
 
 def slice_bounds(size, start, end):
     """Start and end of a slice as non-negative positions, clamped as PyTorch clamps them."""
-    start = 0 if start is None else start.__index__()
-    end = size if end is None else end.__index__()
+    start = 0 if start is None else as_index(start)
+    end = size if end is None else as_index(end)
     if start < 0:
         start = max(start + size, 0)
     elif start > size:

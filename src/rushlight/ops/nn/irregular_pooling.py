@@ -27,6 +27,8 @@ def _targets(op, input, output_size, n):
 
 @lru_cache(256)
 def _targets_of(op, shape, output_size, n):
+    if n > 1 and isinstance(output_size, tuple) and len(shape) <= len(output_size):
+        raise ValueError(f"{op}(): Input dimension should be at least {len(output_size) + 1}, but got {list(shape)}")
     if len(shape) not in (n + 1, n + 2):
         raise RuntimeError(f"{op}(): Expected {n + 1}D or {n + 2}D tensor, but got {list(shape)}")
     size = tuple(output_size) if isinstance(output_size, tuple) else (output_size,) * n

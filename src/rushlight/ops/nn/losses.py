@@ -468,6 +468,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
                       reduction="mean"):
     """sum_{i != t} max(0, margin - x_t + x_i)**p / c, averaged."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    code(reduction)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
     _classes_check("multi_margin_loss", input, target)
@@ -494,6 +495,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
 def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduction="mean"):
     """sum over targets j (up to the first -1) and others i of max(0, 1 - (x_j - x_i)) / c, averaged."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    code(reduction)
     _classes_check("multilabel_margin_loss", input, target)
     if target.shape != input.shape:
         raise RuntimeError(f"inconsistent target size: {list(target.shape)} for input of size: "

@@ -261,6 +261,8 @@ def _pow_record(base, exponent):
                 _refuse_bool_pow(base, exponent)
             return _pow_tensor.record, (base, exponent)
         return _pow_base.record, (base, exponent)
+    if type(base) is not Tensor:
+        need_tensor("pow", base)
     t = type(exponent)
     if t is int or t is float:
         c = base.dtype.category

@@ -276,9 +276,8 @@ def _integer_kernel(name, ufunc, doc):
         return np.asarray(np.abs(ufunc(a.astype(d, copy=False), b.astype(d, copy=False)))).astype(d)
 
     def fn(input, other):
-        if not isinstance(other, Tensor):
-            raise TypeError(f"{name}(): argument 'other' (position 2) must be Tensor, not "
-                            f"{type(other).__name__}")
+        need_tensor(name, input)
+        need_tensor(name, other, 2, "other")
         _integers(name, input, other)
         return call(input, other)
     fn.__name__, fn.__doc__ = name, doc

@@ -228,9 +228,8 @@ def _extremum(call):
     name = rec.name
 
     def function(input, other, *, out=None):
-        if not isinstance(other, Tensor):
-            raise TypeError(f"{name}(): argument 'other' (position 2) must be Tensor, not "
-                            f"{type(other).__name__}")
+        need_tensor(name, input)
+        need_tensor(name, other, 2, "other")
         if input.dtype.category == COMPLEX or other.dtype.category == COMPLEX:
             raise RuntimeError(f"{name} not implemented for complex tensors.")
         if out is None:
