@@ -400,6 +400,9 @@ def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requir
     """`fill_value` in the shape, dtype and layout of `input`."""
     t = empty_like(input, dtype=dtype, layout=layout, device=device, memory_format=memory_format,
                    pin_memory=pin_memory)
+    if hasattr(type(t._a), "like"):
+        t._a.fill_all(t, number_for(t.dtype, fill_value))
+        return t
     filled(t._a, number_for(t.dtype, fill_value))
     return t.requires_grad_() if requires_grad else t
 

@@ -80,7 +80,7 @@ class Coo(Sparse):
     __slots__ = ("indices", "coalesced")
     layout = devices.sparse_coo
     backend = "SparseCPU"
-    kind = "SparseTensorImpl"
+    kind = "Sparse"
 
     def __init__(self, shape, indices, values, coalesced=False):
         super().__init__(shape, values._a.dtype if values is not None else None)
@@ -104,6 +104,14 @@ class Coo(Sparse):
     def project(self, g):
         from .conversion import gathered
         return gathered(g, self)
+
+    def like(self, t, name, value, dtype, layout, requires_grad):
+        from .creation import empty_coo
+        if value:
+            raise refused("fill_.Scalar", self)
+        if layout is not None and layout is not self.layout:
+            raise NotImplementedError(f"{name}: from layout {self.layout!r} to {layout!r}")
+        return empty_coo(self.shape, dtype or t.dtype, requires_grad, self.sparse_dim)
 
     def zero(self, t):
         from .creation import empty_coo

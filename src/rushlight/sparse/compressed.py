@@ -21,8 +21,8 @@ def coordinates(parts, ordered=True):
     batch = compressed.shape[:-1]
     nnz = plain.shape[-1]
     flat_c = compressed.reshape(-1, compressed.shape[-1])
-    flat_p = plain.reshape(-1, nnz)
     n_batch = flat_c.shape[0]
+    flat_p = plain.reshape(n_batch, nnz)
     lines = np.empty((n_batch, nnz), np.int64)
     for b in range(n_batch):
         lines[b] = np.repeat(np.arange(flat_c.shape[1] - 1), np.diff(flat_c[b]))

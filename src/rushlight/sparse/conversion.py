@@ -58,6 +58,13 @@ def positions_of(parts):
     return flat_positions(parts.indices._a, parts.shape)
 
 
+def _count(sizes):
+    n = 1
+    for s in sizes:
+        n *= s
+    return n
+
+
 def to_tensor(a):
     """A tensor around a fresh ndarray."""
     from rushlight.tensor.tensor import wrap
@@ -248,7 +255,7 @@ def to_coo(t, sparse_dim=None):
     indices, order = coordinates(parts)
     values = opened(t)
     lead = parts.batch + 1 + (2 if parts.layout in BLOCKS else 0)
-    flat = values.reshape(-1, *values.shape[lead:])
+    flat = values.reshape(_count(values.shape[:lead]), *values.shape[lead:])
     if order is not None:
         flat = flat.index_select(0, to_tensor(order))
     return coo(parts.shape, to_tensor(indices), flat, True, "ToSparseBackward1")
@@ -280,7 +287,8 @@ def _filled_compressed(parts):
     indices, _ = coordinates(parts, ordered=False)
     lead = parts.batch + 1 + (2 if parts.layout in BLOCKS else 0)
     values = parts.values
-    return _filled(Coo(parts.shape, to_tensor(indices), values.reshape(-1, *values.shape[lead:]), False))
+    return _filled(Coo(parts.shape, to_tensor(indices), values.reshape(_count(values.shape[:lead]), *values.shape[lead:]),
+                       False))
 
 
 __all__ = ["coalesce", "find", "from_dense", "gathered", "gathered_compressed", "merged", "positions_of", "ruled",

@@ -147,6 +147,21 @@ class Parts:
         """``t`` with slice `s` of one dimension."""
         raise refused("as_strided", self)
 
+    def like(self, t, name, value, dtype, layout, requires_grad):
+        """``zeros_like(t)``, ``ones_like`` and ``empty_like`` of the same layout: the same pattern."""
+        if layout is not None and layout is not self.layout:
+            raise NotImplementedError(f"{name}: from layout {self.layout!r} to {layout!r}")
+        inner = self.inner()
+        values = inner.new_ones(inner.shape, dtype=dtype) if value else inner.new_zeros(inner.shape, dtype=dtype)
+        out = closed(values, self)
+        return out.requires_grad_() if requires_grad else out
+
+    def fill_all(self, t, value):
+        """``t.fill_(value)``."""
+        if value:
+            raise refused("fill_.Scalar", self)
+        self.zero(t)
+
     def zero(self, t):
         """``t.zero_()``."""
         t._a = self.with_inner(self.inner().new_zeros(self.inner().shape))
