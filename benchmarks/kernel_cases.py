@@ -97,6 +97,18 @@ def _(E):
     return lambda: a @ b
 
 
+@case("gemm", "int8 to int32 1024", 2 * K ** 3, "int8")
+def _(E):
+    a, b = (E.integers(-128, 128, K, K, dtype=np.int8) for _ in range(2))
+    return lambda: E.T._int_mm(a, b)
+
+
+@case("gemm", "matmul bf16 4x4096x4096", 2 * 4 * 16 * M, reads=32 * M, tol=3e-2)
+def _(E):
+    a, b = E.normal(4, 4 * K, dtype="bfloat16"), E.normal(4 * K, 4 * K, dtype="bfloat16")
+    return lambda: a @ b
+
+
 @case("gemm", "matmul transposed 1024", 2 * K ** 3, reads=8 * M, writes=4 * M)
 def _(E):
     a, b = E.normal(K, K), E.normal(K, K)

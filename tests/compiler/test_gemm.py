@@ -414,6 +414,57 @@ def test_integers_wrap(name):
                 np.testing.assert_array_equal(c, exact(a, b, bias, start))
 
 
+BYTES = [(1, 1, 1), (8, 8, 8), (3, 5, 7), (1, 300, 40), (2, 33, 70), (4, 9, 100), (7, 31, 601), (100, 1, 50),
+         (130, 70, 301), (50, 300, 1), (4, 4, 0), (3, 5000, 130), (20, 20, 9001)]
+
+
+def draw(rows, columns, name, layout):
+    """All values of a type of bytes, in a layout."""
+    facts = np.iinfo(name)
+    size = {"rows": (rows, columns), "columns": (columns, rows), "spread": (2 * rows, 3 * columns)}[layout]
+    found = RNG.integers(facts.min, facts.max + 1, size).astype(name)
+    return {"rows": found, "columns": found.T, "spread": found[::2, ::-3]}[layout]
+
+
+@pytest.mark.parametrize("name", ["int8", "uint8"])
+@pytest.mark.parametrize("way", ["best", "half as wide", "widened"])
+def test_bytes(name, way, monkeypatch):
+    """Every way to multiply bytes is exact modulo the result's range."""
+    if way == "widened":
+        monkeypatch.setattr(g, "_quads", lambda name: False)
+    elif way == "half as wide":
+        if not (g._quads(name) and g.cpu.has("avx512vl")):
+            pytest.skip("needs sums of four products in registers of 32 bytes")
+        monkeypatch.setattr(g.cpu, "vector_bytes", lambda: 32)
+        monkeypatch.setattr(g, "_registers", lambda width: 16)
+        monkeypatch.setattr(g, "_quads", lambda name: "int8" in name)
+    monkeypatch.setattr(g, "_kernels", {})
+    g.bytes_kernel.cache_clear()
+    to_int32 = g.bytes_kernel(name)
+    g.bytes_kernel.cache_clear()
+    for m, n, k in BYTES:
+        for a_layout in ("rows", "columns", "spread"):
+            for b_layout in ("rows", "columns", "spread"):
+                a, b = draw(m, k, name, a_layout), draw(k, n, name, b_layout)
+                bias, d, exact = draw(1, n, name, "rows")[0], draw(m, n, name, "rows"), a.astype("i8") @ b.astype("i8")
+                c = np.full((m, n), 77, name)
+                g.gemm(c, a, b)
+                np.testing.assert_array_equal(c, exact.astype(name))
+                g.gemm(c, a, b, bias, 3, False, d, 5)
+                np.testing.assert_array_equal(c, (3 * exact + bias + 5 * d.astype("i8")).astype(name))
+                if to_int32 is not None:
+                    signed, wide = b.astype("i1"), np.full((m, n), 77, "i4")
+                    to_int32(wide, a, signed)
+                    np.testing.assert_array_equal(wide, a.astype("i8") @ signed.astype("i8"))
+    for a_shape, b_shape in (((3, 40, 50), (3, 50, 60)), ((3, 40, 50), (1, 50, 60)), ((1, 40, 50), (3, 50, 60)),
+                             ((2, 3, 8, 9), (2, 3, 9, 4)), ((3, 200, 200), (3, 200, 210))):
+        a, b = (draw(1, int(np.prod(s)), name, "rows").reshape(s) for s in (a_shape, b_shape))
+        exact = a.astype("i8") @ b.astype("i8")
+        c = np.empty(exact.shape, name)
+        g.gemm(c, a, b)
+        np.testing.assert_array_equal(c, exact.astype(name))
+
+
 @pytest.mark.parametrize("name", ["complex64", "complex128"])
 def test_complex_numbers(name):
     dtype = np.dtype(name)

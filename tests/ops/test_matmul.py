@@ -213,3 +213,27 @@ def test_a_summand_of_weight_zero_is_not_read():
     for r in (torch.addmm(torch.full((3, 3), float("nan")), a, a, beta=0),
               torch.baddbmm(torch.full((1, 3, 3), float("nan")), a[None], a[None], beta=0)):
         assert (r == 3).all()
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8"])
+def test_int_mm(dtype):
+    rng = np.random.default_rng(3)
+    facts = np.iinfo(dtype)
+    for m, k, n in ((3, 5, 4), (32, 64, 16), (40, 1030, 70), (0, 4, 3), (3, 0, 2)):
+        a = rng.integers(facts.min, facts.max + 1, (m, k)).astype(dtype)
+        b = rng.integers(-128, 128, (k, n)).astype("int8")
+        want = a.astype("i8") @ b.astype("i8")
+        x, y = torch.from_numpy(a), torch.from_numpy(b)
+        r = torch._int_mm(x, y)
+        assert r.dtype is torch.int32 and np.array_equal(r.numpy(), want)
+        out = torch.empty(m, n, dtype=torch.int32)
+        assert torch._int_mm(x, torch.from_numpy(np.ascontiguousarray(b.T)).t(), out=out) is out
+        assert np.array_equal(out.numpy(), want)
+
+
+def test_int_mm_refuses():
+    a, b = torch.ones(2, 3, dtype=torch.int8), torch.ones(3, 4, dtype=torch.int8)
+    for x, y, text in ((a[0], b, "dimension 2"), (a, b[:2], "needs to match"), (a.int(), b, "int8 or uint8"),
+                       (a, b.to(torch.uint8), "of type int8")):
+        with pytest.raises(RuntimeError, match=text):
+            torch._int_mm(x, y)

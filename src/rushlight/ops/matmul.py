@@ -8,12 +8,13 @@ import numpy as np
 
 from .. import dtypes
 from ..dtypes import scalar_name
+from ..record import NONDIFF
 from ..runtime.allocator import empty as alloc
 from ..tensor.tensor import Tensor
 from .copy import copy_array
 from .dispatch import primitive
 from .out import with_out
-from .products import _kernels, added, batched, kernel_for, mm2, multiply, scaled, vectors
+from .products import _kernels, added, batched, bytes_product, kernel_for, mm2, multiply, scaled, vectors
 from .registry import public
 from .views import expanded
 
@@ -243,6 +244,28 @@ def mm(input, mat2):
     _same(input, mat2)
     _not_bool(input, "addmm_impl_cpu_")
     return _mm(input, mat2)
+
+
+@primitive("_int_mm(Tensor self, Tensor mat2) -> Tensor", vjp=NONDIFF("integer result"),
+           meta=lambda self, mat2: ((self._a.shape[0], mat2._a.shape[1]), dtypes.int32))
+def _bytes_mm(a, b):
+    return bytes_product(a, b)
+
+
+@public(method=False, out=True)
+def _int_mm(input, mat2):
+    """The product of an int8 or uint8 matrix and an int8 matrix in int32 (modulo 2**32)."""
+    for name, t in (("self", input), ("mat2", mat2)):
+        if t._a.ndim != 2:
+            raise RuntimeError(f"int_mm_out_cpu: Expected {name} to be of dimension 2 but got {t._a.ndim}")
+    if input._a.shape[1] != mat2._a.shape[0]:
+        raise RuntimeError("int_mm_out_cpu: self.size(1) needs to match mat2.size(0) but got "
+                           f"{input._a.shape[1]} and {mat2._a.shape[0]}")
+    for name, t, kinds in (("self", input, ("int8", "uint8")), ("mat2", mat2, ("int8",))):
+        if t.dtype.name not in kinds:
+            raise RuntimeError(f"int_mm_out_cpu: Expected {name} dtype to be {'of type ' * (len(kinds) == 1)}"
+                               f"{' or '.join(kinds)} but got {_CPP.get(t.dtype.name, t.dtype.name)}")
+    return _bytes_mm(input, mat2)
 
 
 def _check_batches(a, b):

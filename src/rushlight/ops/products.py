@@ -61,6 +61,17 @@ def mm2(a, b):
     return out
 
 
+def bytes_product(a, b):
+    """The int32 product of an int8 or uint8 matrix and an int8 one."""
+    from ..compiler.templates import gemm
+    out = alloc((a.shape[0], b.shape[1]), np.dtype(np.int32))
+    call = gemm.bytes_kernel(a.dtype)
+    if call is None:
+        return mm2(a.astype(np.int32), b.astype(np.int32))
+    call(out, a, b)
+    return out
+
+
 def scaled(a, alpha):
     """`a` and `alpha` such that the kernels, which take real factors, give ``alpha * a @ b``."""
     if type(alpha) is complex:

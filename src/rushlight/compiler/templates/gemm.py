@@ -45,6 +45,7 @@ _INNER = {"bfloat16": "float32", "float16": "float32", "int16": "int32", "int8":
           "complex64": "float32", "complex128": "float64"}
 _kernels = {}
 _drivers = {}
+_GROUPS = ("pairs", "quads")
 _TABLES = ("rl_tiles", "rl_heights", "rl_prepare")
 _MORE = ctypes.PYFUNCTYPE(None, ctypes.c_int64)
 
@@ -79,7 +80,7 @@ def gemm_address(dtype) -> int:
     """Address of ``int32 gemm(int64 *job)`` for ``dtype``."""
     dtype = np.dtype(dtype)
     address = _load(dtype)[1]
-    complete("pairs" if _pairs(dtype.name) else _INNER.get(dtype.name, dtype.name))
+    complete(_inner(dtype.name))
     return address
 
 
@@ -99,10 +100,10 @@ def _load(dtype):
     if dtype.name not in _names() or not dtype.isnative:
         raise TypeError(f"gemm: no kernel for {dtype.name} (there are {', '.join(_names())})")
     if dtype.name in _INNER:
-        inner = "pairs" if _pairs(dtype.name) else _INNER[dtype.name]
+        inner = _inner(dtype.name)
         found = _driver(inner)
         imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_prepare": found["rl_prepare"]}
-        if dtype.kind == "c":
+        if dtype.kind == "c" or inner == "quads":
             imports["rl_inner"] = found["rl_gemm_added"]
         elif inner == "pairs" or not cpu.amx():
             imports["rl_inner"] = found["rl_gemm"]
@@ -117,6 +118,26 @@ def _load(dtype):
     call = native.callable_from(addresses["rl_call"], f"gemm_{dtype.name}", kernel.__doc__)
     found = _kernels[dtype] = call, addresses["rl_gemm"]
     return found
+
+
+@cache
+def bytes_kernel(dtype):
+    """The builtin function (out, a, b) of int8 or uint8 ``a``, int8 ``b`` and int32 ``out``; None without VNNI."""
+    name = np.dtype(dtype).name
+    if not engine.available() or not _quads(name):
+        return None
+    driver = _driver("quads")
+    imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_prepare": driver["rl_prepare"],
+               "rl_inner": driver["rl_gemm_added"]}
+    found = _code(f"{name} to int32", np.dtype("int32").num, ["rl_call"], imports)
+    return native.callable_from(found["rl_call"], f"gemm_{name}_int32", bytes_kernel.__doc__)
+
+
+def _inner(name):
+    """The name of the driver behind a dtype."""
+    if _pairs(name):
+        return "pairs"
+    return "quads" if _quads(name) else _INNER.get(name, name)
 
 
 def _real(name):
@@ -137,23 +158,23 @@ def vectors(name) -> dict:
 
 
 def _driver(name):
-    """Addresses of the functions of the driver for a dtype's name or for "pairs" of bfloat16."""
+    """Addresses of the functions of the driver for a dtype's name, "pairs" of bfloat16 or "quads" of bytes."""
     width = cpu.vector_bytes()
     key = name, width, _registers(width)
     found = _drivers.get(key)
     if found is not None:
         return found
-    if name != "pairs" and name not in _ELEMENTS:
+    if name not in (*_GROUPS, *_ELEMENTS):
         raise TypeError(f"gemm: no kernel of its own for {name}")
     addresses = {}
     # It lives as long as the code that calls it.
     more = addresses["more"] = _MORE(lambda heights: _add_heights(key, addresses, heights))
     imports = {"rl_more": ctypes.cast(more, ctypes.c_void_p).value}
     exports = ["rl_gemm", "rl_gemm_added", *_TABLES]
-    if name != "pairs":
+    if name not in _GROUPS:
         imports["PyArray_Type"] = native.symbols()["PyArray_Type"]
         exports += ["rl_call", "rl_gemm_fused"]
-    number = 0 if name == "pairs" else np.dtype(name).num
+    number = 0 if name in _GROUPS else np.dtype(name).num
     addresses.update(_code(name, number, exports, imports))
     return _drivers.setdefault(key, addresses)
 
@@ -182,7 +203,7 @@ def _height_text(key, rows):
 
 
 def complete(name) -> None:
-    """Make the kernels of all heights for a dtype's name (or "pairs"): for products that aren't called by Python."""
+    """Make the kernels of all heights for the name of a driver: for products that aren't called by Python."""
     width = cpu.vector_bytes()
     _add_heights((name, width, _registers(width)), _driver(name), -1)
 
@@ -191,7 +212,8 @@ def _shape(name, width, registers):
     from rushlight.compiler.templates.gemm_micro import Shape
 
     fused = cpu.has("fma") or cpu.machine() == "aarch64"
-    return Shape(_ELEMENTS.get(name, "float"), width, registers, fused, name == "pairs")
+    element = {"pairs": "float", "quads": "i32"}.get(name) or _ELEMENTS[name]
+    return Shape(element, width, registers, fused, name == "pairs", name == "quads")
 
 
 def _route():
@@ -202,11 +224,11 @@ def _route():
 
 
 def _code(name, type_num, exports, imports):
-    """Addresses of ``exports`` in the module for a dtype's name (or "pairs")."""
+    """Addresses of ``exports`` in the module for the name of a dtype or driver."""
     width, caches = cpu.vector_bytes(), cpu.caches()
     symbols = native.symbols()
     return engine.load(
-        f"gemm|{name}|{type_num}|{width}|{_registers(width)}|{caches}|{_pairs(name)}",
+        f"gemm|{name}|{type_num}|{width}|{_registers(width)}|{caches}|{_pairs(name)}|{_quads(name)}",
         lambda: module_text(name, type_num, width, caches),
         exports,
         {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")} | imports,
@@ -218,6 +240,12 @@ def _code(name, type_num, exports, imports):
 def _pairs(name):
     """Whether the CPU multiplies pairs of ``name``."""
     return name == "bfloat16" and cpu.vector_bytes() == 64 and cpu.has("avx512bf16")
+
+
+def _quads(name):
+    """Whether the CPU adds four products of bytes at once, and elements of ``name`` are such."""
+    vnni = {64: "avx512vnni", 32: "avxvnni"}.get(cpu.vector_bytes())
+    return "int8" in name and vnni is not None and cpu.has(vnni)
 
 
 def _registers(vector_bytes):
@@ -238,6 +266,15 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     from rushlight.compiler.templates.gemm_half import HalfDriver
 
     triple = host().triple
+    if _quads(name):
+        from rushlight.compiler.templates.gemm_bytes import ByteDriver
+
+        kind, exact = name.split()[0], name.endswith("int32")
+        other = "int8" if exact else kind
+        module = ByteDriver(kind, other, exact, vector_bytes // 4, triple).write()
+        numbers = [np.dtype(of).num for of in (kind, other)] if exact else None
+        write_entry(module, 4 if exact else 1, "rl", type_num, True, True, "import", bytes_of=numbers)
+        return module.text()
     if name.startswith("complex"):
         driver = ComplexDriver(_ELEMENTS[_INNER[name]], vector_bytes, triple)
         module = driver.write()
@@ -250,6 +287,6 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
         return module.text()
     shape = _shape(name, vector_bytes, _registers(vector_bytes))
     module = Driver(shape, Tuning(shape, caches.l2), triple, "rl").write()
-    if name != "pairs":
+    if name not in _GROUPS:
         write_entry(module, shape.item, "rl", type_num, "int" in name, True, "own", True)
     return module.text()

@@ -459,6 +459,7 @@ class Driver:
             & job.bias.eq(0)
             & job.finish.eq(0)
             & (job.d.eq(0) | job.d_row.eq(item))
+            & f.value(not shape.quads, "i1")        # whose operands aren't alike
         )
         with f.if_(turnable):
             a, a_row, a_col, m = job.a, job.a_row, job.a_col, job.m

@@ -31,15 +31,18 @@ _MESSAGES = {
 }
 
 
-def write_entry(module, item, prefix, type_num, integer=False, added=False, prepared=False, finished=False):
+def write_entry(module, item, prefix, type_num, integer=False, added=False, prepared=False, finished=False,
+                bytes_of=None):
     """Add ``PyObject *{prefix}_call(PyObject *self, PyObject **args, ssize_t n)`` to the module.
 
     ``item`` is the elements' size in bytes, ``type_num`` NumPy's number of their dtype; alpha is a float, or an
     int of 64 bits for ``integer`` elements. ``added`` says that there is ``{prefix}_gemm_added``, which takes d,
     ``prepared`` that there is ``rl_prepare`` (see ``gemm_heights``), ``finished`` that the product calls ``finish``.
+    ``bytes_of`` are NumPy's numbers of the types of A and B where these are bytes and the result is not.
     """
     entry = _Entry(module, item, prefix, type_num)
     entry.integer, entry.added, entry.prepared, entry.finished = integer, added, prepared, finished
+    entry.bytes_of = dict(zip("ab", bytes_of or ()))
     entry.write()
 
 
@@ -75,11 +78,11 @@ class _Entry:
         with self.f.if_(~condition):
             self.fail(kind)
 
-    def check_array(self, array):
-        """An ndarray (no subclass) of our dtype in native byte order."""
+    def check_array(self, array, name=""):
+        """An ndarray (no subclass) of the dtype in native byte order."""
         self.require(self.field(array, OB_TYPE).eq(self.symbol("PyArray_Type")), "type")
         descr = self.field(array, DESCR)
-        ours = self.field(descr, TYPE_NUM, "i32").eq(self.type_num)
+        ours = self.field(descr, TYPE_NUM, "i32").eq(self.bytes_of.get(name, self.type_num))
         native = self.field(descr, BYTE_ORDER, "i8").ne(ord(">"))
         self.require(ours & native, "type")
 
@@ -122,8 +125,8 @@ class _Entry:
         most = count.eq(8) | count.eq(10 if self.finished else 8) if self.added else count.eq(6)
         self.require((count >= 3) & ((count <= 6) | most), "count")
         out, a, b = (f.load("ptr", args + 8 * i) for i in range(3))
-        for array in (out, a, b):
-            self.check_array(array)
+        for name, array in (("c", out), ("a", a), ("b", b)):
+            self.check_array(array, name)
         buffer = f.buffer(8 * SIZE)
 
         def put(value, name):
@@ -142,7 +145,7 @@ class _Entry:
             dims = self.field(array, DIMS) + last
             strides = self.field(array, STRIDES) + last
             size = [f.var("i64", 1) for _ in range(2)]
-            step = [f.var("i64", item) for _ in range(2)]
+            step = [f.var("i64", 1 if name in self.bytes_of else item) for _ in range(2)]
             # A vector of a is a row, others are columns.
             place = 1 if name == "a" else 0
             with f.if_else(nd >= 2) as (matrix, vector):

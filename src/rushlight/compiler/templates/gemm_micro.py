@@ -34,14 +34,14 @@ class Shape:
 
     ``mr`` rows by ``nv`` vectors of ``lanes`` elements fill the register file but for the operands:
     14 x 2 of 32 registers, 6 x 2 of 16. Elements are "float", "double", "i32" or "i64" (integers wrap).
-    With ``pairs`` the elements of A and B are pairs of bfloat16 that follow each other along k, and C
-    is float32.
+    With ``pairs`` the elements of A and B are pairs of bfloat16 that follow each other along k, and C is
+    float32; with ``quads`` they are four bytes, A's unsigned and B's signed, and C is int32 ("i32").
     """
 
     def __init__(
-        self, element: str, vector_bytes: int, registers: int, fused: bool, pairs: bool = False
+        self, element: str, vector_bytes: int, registers: int, fused: bool, pairs: bool = False, quads: bool = False
     ):
-        self.element, self.fused, self.pairs = element, fused, pairs
+        self.element, self.fused, self.pairs, self.quads = element, fused, pairs, quads
         self.item = {"float": 4, "double": 8, "i32": 4, "i64": 8}[element]
         self.lanes = vector_bytes // self.item
         self.vector = vector(element, self.lanes)
@@ -102,12 +102,15 @@ def multiply_add(f, shape, a, b, c):
         bits = f"<{2 * shape.lanes} x bfloat>"
         a, b = (f.emit(bits, f"bitcast {shape.vector} {x.name} to {bits}") for x in (a, b))
         return f.call(shape.vector, f"llvm.x86.avx512bf16.dpbf16ps.{8 * shape.bytes}", c, a, b)
+    if shape.quads:
+        return f.call(shape.vector, f"llvm.x86.avx512.vpdpbusd.{8 * shape.bytes}", c, a, b)
     return f.fma(a, b, c) if shape.fused and shape.element[0] != "i" else a * b + c
 
 
 def multiply(f, shape, a, b):
     """a * b, where elements stand for several numbers the sum of their products."""
-    return multiply_add(f, shape, a, b, Value(f, "zeroinitializer", shape.vector)) if shape.pairs else a * b
+    several = shape.pairs or shape.quads
+    return multiply_add(f, shape, a, b, Value(f, "zeroinitializer", shape.vector)) if several else a * b
 
 
 def prefetch(f, pointer, write=0):
