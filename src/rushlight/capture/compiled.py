@@ -23,7 +23,8 @@ from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import tree
 from .backward import SPENT, plan_backward
-from .effects import _PLAIN, Calls, State
+from .breaks import Listing, Regions, here
+from .effects import _HOME, _PLAIN, Calls, State
 from .forms import difference, form
 from .native_guard import Places
 from .numbers import is_seen, plain
@@ -44,12 +45,14 @@ class Entry:
 
     unchanged, holds: whether Python's state, `entries`, is what it was (a quick answer and the true one); memory:
     (tensor, storage, owner) of older tensors; gradients: (leaf, its gradient); places, conditions: numbers that the
-    call changes, and what they must fulfil; live: (tensor, container, how, key) of tensors that calls replace; leaving: how
-    many tensors the program returns; plan, recorded: the backward program, and which of them have a history.
+    call changes, and what they must fulfil; live: (tensor, container, how, key) of tensors that calls replace;
+    leaving: how many tensors the program returns; plan, recorded: the backward program, and which of them have a
+    history; keep: objects among the arguments, whose ids are part of the key.
     """
 
     __slots__ = ("run", "call", "holds", "unchanged", "entries", "memory", "gradients", "places", "conditions", "live",
-                 "changes", "results", "reads", "structure", "tape", "seconds", "lock", "plan", "recorded", "leaving")
+                 "changes", "results", "reads", "structure", "tape", "seconds", "lock", "plan", "recorded", "leaving",
+                 "keep")
 
 
 class Compiled:
@@ -60,9 +63,9 @@ class Compiled:
     calls, the latest first; recompiles: why programs after the first were made, in words.
     """
 
-    def __init__(self, function, roots, fullgraph=False, disable=False, dynamic=None):
+    def __init__(self, function, roots, fullgraph=False, disable=False, dynamic=None, quiet=False):
         self.function, self.roots, self.fullgraph, self.disable = function, roots, fullgraph, disable
-        self.dynamic = dynamic
+        self.dynamic, self.quiet = dynamic, quiet
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         functools.update_wrapper(self, function, updated=())
         self.forget()
@@ -73,7 +76,8 @@ class Compiled:
         self.entries, self.refusals, self.paths, self.said = {}, {}, {}, set()
         self.known, self.observed, self.tries = {}, set(), {}
         self.changing, self._keep = {}, []
-        self.quick, self.recompiles, self.regions = [], [], None
+        self.quick, self.recompiles = [], []
+        self.listing, self.regions = None, None
 
     def __call__(self, *args, **kwargs):
         if not kwargs:
@@ -115,14 +119,18 @@ class Compiled:
         return self if instance is None else functools.partial(self, instance)
 
     def __reduce__(self):
+        at = sys.modules.get(getattr(self, "__module__", None))
+        if getattr(at, self.__name__, None) is self:
+            return self.__name__                # a decorated function is found by its name
         return _recompiled, (self.function, self.roots, self.fullgraph, self.disable, self.dynamic)
 
     # ------------------------------------------------------------
 
     def _learn(self, key, leaves, tensors, args, kwargs):
         """Run the function and find out what it does; a program is there afterwards, a refusal, or half of one."""
-        if form(key) not in self.observed:
-            with Calls() as calls:
+        if form(key) not in self.observed and len(self.observed) < FORMS:
+            self.listing = self.listing or Listing(here())
+            with Calls(None, self.listing) as calls:
                 result = self.function(*args, **kwargs)
             self.observed.add(form(key))
             self.known.update(calls.codes)
@@ -130,7 +138,7 @@ class Compiled:
         why = None
         if len(self.entries.get(key, ())) >= LIMIT:
             why = f"{LIMIT} programs were made for arguments of one form; {self.recompiles[-1]}"
-        elif key not in self.entries and len(self.entries) >= FORMS:
+        elif key not in self.entries and (len(self.entries) >= FORMS or form(key) not in self.observed):
             why = f"programs were made for {FORMS} forms of arguments; {difference(key, self.entries)}"
         elif self.tries.get(key, 0) >= TRIES:
             why = f"{TRIES} calls had other effects each"
@@ -147,7 +155,7 @@ class Compiled:
         stand.put(tape)
         try:
             try:
-                with Calls(tape) as calls, tape:
+                with Calls(tape, self.listing) as calls, tape:
                     result = self.function(*args, **kwargs)
             finally:
                 changes, new, why = stand.take_back()
@@ -171,6 +179,7 @@ class Compiled:
                 entry = Entry()
                 entry.places, entry.changes = stand.places, changes
                 entry.live = stand.live
+                entry.keep = [x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]
                 why = self._add(entry, key, before, grads, tape, read, structure, begin, args, kwargs)
             if why is not None:
                 decisions = [c for c in tape.conditions if not c[2]]
@@ -269,10 +278,19 @@ class Compiled:
             raise RuntimeError(f"compile(fullgraph=True): {self.__name__} can't be captured whole: {why}")
         if why not in self.said:
             self.said.add(why)
-            warnings.warn(f"compile: {self.__name__} runs eagerly: {why}", stacklevel=4)
+            if self.quiet:
+                return
+            frame, level = sys._getframe(1), 2
+            while frame.f_back is not None and frame.f_code.co_filename.startswith(_HOME):
+                frame, level = frame.f_back, level + 1
+            warnings.warn(f"compile: {self.__name__} runs eagerly: {why}", stacklevel=level)
 
     def _broken(self, args, kwargs):
-        return self.function(*args, **kwargs)
+        """The call where it can't be captured whole: its parts are."""
+        if self.regions is None:
+            self.regions = Regions(self.function, self.listing)
+            self.listing = None
+        return self.regions.run(args, kwargs)
 
 
 def _recompiled(function, roots, fullgraph, disable, dynamic):

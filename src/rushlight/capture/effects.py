@@ -44,8 +44,8 @@ _MODULES = ("math", "operator", "functools", "itertools", "typing", "types", "co
 class Calls:
     """Sees what a call calls: code objects of users' Python functions, and functions in C that aren't known pure."""
 
-    def __init__(self, tape=None):
-        self.tape = tape
+    def __init__(self, tape=None, listing=None):
+        self.tape, self.listing = tape, listing
         self.codes, self.impure = [], None
         self._seen = set()
 
@@ -60,6 +60,8 @@ class Calls:
     def _event(self, frame, event, arg):
         code = frame.f_code
         if code.co_filename.startswith(_HOME):
+            if event == "call" and self.listing is not None:
+                self.listing.called(frame)
             return
         if _not_users(frame):
             return
@@ -68,8 +70,10 @@ class Calls:
                 self._seen.add(code)
                 self.codes.append((code, frame.f_globals))
         elif event == "c_call" and self.impure is None and not _is_pure(arg) and arg != self._exit_call:
-            where = f"{code.co_filename}:{frame.f_lineno}"
-            self.impure = f"{getattr(arg, '__qualname__', arg)} is called at {where}"
+            name = getattr(arg, "__qualname__", arg)
+            while _in_library(frame.f_code.co_filename) and frame.f_back is not None:
+                frame = frame.f_back
+            self.impure = f"{name} is called at {frame.f_code.co_filename}:{frame.f_lineno}"
 
     _exit_call = sys.setprofile
 
@@ -239,6 +243,8 @@ class State:
     def _dict(self, d):
         self.entries.append((d, "length", None, len(d)))
         for key, value in d.items():
+            if key == "_compiled_call_impl":
+                continue                        # the same by other means
             if isinstance(key, _PLAIN):
                 self._place(d, "item", key, value)
             else:

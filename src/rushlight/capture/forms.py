@@ -17,6 +17,8 @@ def difference(key, entries):
     """In words, how `key` differs from the nearest of the keys of `entries` (key -> list of programs)."""
     if key in entries:
         return _state(entries[key][0])
+    if not entries:
+        return "none of them could be captured"
     near = min(entries, key=lambda other: sum(x != y for x, y in zip(key[1:], other[1:])) + 100 * (key[0] != other[0]))
     if key[0] != near[0] or len(key) != len(near):
         return "other arguments were given"

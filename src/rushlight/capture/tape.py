@@ -93,6 +93,8 @@ def place_of_user():
     """`` (at file:line)`` of the innermost frame outside of this package; nothing if there is none."""
     frame = sys._getframe(2)
     while frame is not None and frame.f_code.co_filename.startswith(_HOME):
+        if frame.f_code.co_name == "_learn":
+            return ""
         frame = frame.f_back
     return "" if frame is None else f" (at {frame.f_code.co_filename}:{frame.f_lineno})"
 

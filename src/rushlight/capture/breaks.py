@@ -1,0 +1,147 @@
+"""What still runs as programs where a call can't be captured whole.
+
+The modules that the call uses, and the functions that it calls by their names, become compiled ones each, for the time
+of the call: a training step that prints keeps a program for its model's forward and backward pass, a loop over batches
+one for each step. The rest runs eagerly. A module that can't be captured either is taken apart likewise.
+"""
+
+import sys
+from dis import get_instructions
+from types import CodeType, FunctionType, MethodType
+
+from ..nn import Module
+from .effects import _HOME
+
+_CALL = Module.__call__.__code__
+_HOOK = "_compiled_call_impl"
+
+
+class Listing:
+    """Which modules and functions a call uses: filled by `effects.Calls`.
+
+    modules: those called by users' code outside of other modules; working: codes of users' functions that (or whose
+    functions) call into this package.
+    """
+
+    def __init__(self, begin):
+        self.begin = begin                      # code of the frame from which users' functions are called
+        self.modules, self.working = {}, set()
+
+    def called(self, frame):
+        """A function of this package is called."""
+        caller = frame.f_back
+        if caller is None or caller.f_code.co_filename.startswith(_HOME):
+            return
+        outermost = frame.f_code is _CALL
+        while caller is not None and caller.f_code is not self.begin:
+            outermost = outermost and caller.f_code is not _CALL
+            self.working.add(caller.f_code)
+            caller = caller.f_back
+        if outermost:
+            module = frame.f_locals[frame.f_code.co_varnames[0]]
+            self.modules[id(module)] = module
+
+
+class Regions:
+    """The compiled parts of `function`, which uses what is in `listing`.
+
+    modules: [(module, its compiled call)]; functions: name -> compiled function. ``run(args, kwargs)`` calls the
+    function with them in place.
+    """
+
+    def __init__(self, function, listing):
+        self.function = function
+        self.modules = [(m, _region(m._call_impl, m)) for m in listing.modules.values()
+                        if m is not getattr(function, "__self__", None) and m is not function
+                        and type(m)._call_impl is Module._call_impl and m.__dict__.get(_HOOK) is None]
+        for m, _ in self.modules:
+            m.__dict__.setdefault(_HOOK, None)  # (so that later calls find as many attributes)
+        self.functions, self.named = {}, []
+        self.call = self._with_functions(listing) or function
+
+    def run(self, args, kwargs):
+        """The call, its parts compiled."""
+        if any(scope.get(name) is not f for scope, name, f in self.named):
+            self.call, self.functions, self.named = self.function, {}, []
+        before = [(m.__dict__, m.__dict__.get(_HOOK)) for m, _ in self.modules]
+        for m, region in self.modules:
+            m.__dict__[_HOOK] = region
+        try:
+            return self.call(*args, **kwargs)
+        finally:
+            for d, old in before:
+                d[_HOOK] = old
+
+    def parts(self):
+        """All compiled parts, by name."""
+        return [*[(type(m).__name__, r) for m, r in self.modules], *self.functions.items()]
+
+    def _with_functions(self, listing):
+        """The function with other names for the functions that it calls: those of compiled ones."""
+        f = getattr(self.function, "__func__", self.function)
+        if type(f) is not FunctionType:
+            return None
+        code = f.__code__
+        looked = [(i.opname, i.argval) for i in get_instructions(code)]
+        names, cells = list(code.co_names), list(f.__closure__ or ())
+        for i, name in enumerate(code.co_names):
+            g = f.__globals__.get(name)
+            # A name may be that of an attribute as well.
+            if self._works(g, f, listing) and all(op == "LOAD_GLOBAL" for op, n in looked if n == name):
+                region = self.functions[name] = _region(g, g)
+                names[i] = f"_region_{id(region):x}_{name}"
+                f.__globals__[names[i]] = region
+                self.named.append((f.__globals__, name, g))
+        for i, name in enumerate(code.co_freevars):
+            g = _contents(cells[i])
+            if self._works(g, f, listing) and not any(op.startswith(("STORE", "DELETE")) for op, n in looked
+                                                      if n == name) and not _nested(code):
+                region = self.functions[name] = _region(g, g)
+                cells[i] = _cell(region)
+                self.named.append((_Cell(f.__closure__[i]), name, g))
+        if not self.functions:
+            return None
+        made = FunctionType(code.replace(co_names=tuple(names)), f.__globals__, f.__name__, f.__defaults__,
+                            tuple(cells))
+        made.__kwdefaults__, made.__dict__ = f.__kwdefaults__, f.__dict__
+        return MethodType(made, self.function.__self__) if isinstance(self.function, MethodType) else made
+
+    @staticmethod
+    def _works(g, f, listing):
+        return type(g) is FunctionType and g.__code__ in listing.working and g.__code__ is not f.__code__ and \
+            not g.__code__.co_flags & 0x2A0 and not hasattr(g, "_not_compiled")     # no generators, no coroutines
+
+
+class _Cell:
+    """A closure's cell, to be asked as a dict is."""
+
+    def __init__(self, cell):
+        self.cell = cell
+
+    def get(self, name):
+        return _contents(self.cell)
+
+
+def _contents(cell):
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
+
+
+def _cell(x):
+    return (lambda: x).__closure__[0]
+
+
+def _nested(code):
+    return any(isinstance(c, CodeType) for c in code.co_consts)
+
+
+def _region(function, root):
+    from .compiled import Compiled
+    return Compiled(function, [root], quiet=True)
+
+
+def here():
+    """The code of the calling function: where a `Listing` stops to look."""
+    return sys._getframe(1).f_code
