@@ -25,7 +25,7 @@ LAYERS = (
      "sparse", "masked", "nested"),
     ("amp", "cpu", "cuda.amp", "testing", "library"),
     ("nn", "optim.fused"),          # clipping gradients shares the kernels over many tensors
-    ("optim",),
+    ("optim", "distributions", "signal"),
     ("capture",),
     ("utils", "multiprocessing", "serialization", "compat"),
     ("datasets", "training"),

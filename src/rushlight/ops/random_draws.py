@@ -4,6 +4,7 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.modes import state
+from ..devices import contiguous_format
 from ..randomness import checks, samplers
 from ..record import NOT_IMPLEMENTED
 from ..tensor.geometry import broadcast_shapes
@@ -38,7 +39,7 @@ def _same(t, *rest):
     doc="Ones with the probabilities `self`, else zeros.",
 )
 def _bernoulli(self, generator):
-    return draw_bernoulli_by(generator, np.empty_like(self), self)
+    return draw_bernoulli_by(generator, np.empty(self.shape, self.dtype), self)
 
 
 @public(out=True)
@@ -47,7 +48,7 @@ def bernoulli(input, p=None, *, generator=None):
     gen = generator_of("bernoulli", generator)
     if p is None:
         return _bernoulli(input, gen)
-    fresh = function("empty_like")(input)
+    fresh = function("empty_like")(input, memory_format=contiguous_format)
     if needs_grad(input) and state.grad:
         return FILLS["bernoulli_"][1](input, (float(p),), gen)
     return bernoulli_(fresh, p, generator=gen)

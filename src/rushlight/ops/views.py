@@ -376,7 +376,7 @@ def broadcast_tensors(*tensors):
     if len(tensors) == 1 and isinstance(tensors[0], (list, tuple)):
         tensors = tuple(tensors[0])
     shape = common_shape(*[t._a.shape for t in tensors])
-    return tuple(_expand(t, shape) for t in tensors)
+    return tuple(t if t._a.shape == shape else _expand(t, shape) for t in tensors)
 
 
 @public("broadcast_shapes", method=False)
