@@ -1,5 +1,7 @@
 """Comparisons, logic and tests: results are bool."""
 
+import numpy as np
+
 from ..compiler import scalar as s
 from ..dtypes import COMPLEX, FLOAT, scalar_name
 from ..dtypes import bool_ as _bool
@@ -150,6 +152,9 @@ def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     return bool(isclose(input, other, rtol, atol, equal_nan)._a.all())
 
 
+_count = np.count_nonzero
+
+
 @public()
 def equal(input, other):
     """Whether both have the same shape and the same elements, as a Python bool."""
@@ -158,7 +163,8 @@ def equal(input, other):
                         f"{type(other).__name__}")
     if input._a.shape != other._a.shape:
         return False
-    return bool(eq(input, other)._a.all())
+    same = eq(input, other)._a
+    return bool(_count(same) == same.size)
 
 
 @public()

@@ -5,7 +5,7 @@ import numpy as np
 from .. import devices, dtypes
 from ..autograd.modes import state
 from ..autograd.node import Node, edge_of, next_seq
-from ..devices import META
+from ..devices import CPU, META
 from ..dtypes import dtype as dtype_class
 from ..dtypes import scalar_name
 from ..runtime.allocator import empty as alloc
@@ -175,6 +175,8 @@ def to(input, *args, **kwargs):
         if d is input.dtype:
             return input
         return convert(input, d, input.device, False, None)
+    if len(args) == 1 and not kwargs and type(input._a) is _ndarray and (args[0] is CPU or args[0] == "cpu"):
+        return input
     device, dtype, _, copy, memory_format = parse_to(args, kwargs)
     dev = input.device if device is None else devices.usable(device)
     return convert(input, input.dtype if dtype is None else dtype, dev, copy, memory_format)
@@ -231,7 +233,8 @@ def type_as(input, other):
 def type_(input, dtype=None, non_blocking=False, **kwargs):
     """Without argument the type's name (``torch.FloatTensor``); else conversion to that type."""
     if dtype is None:
-        where = "" if type(input._a) is _ndarray else "meta."
+        where = "" if type(input._a) is _ndarray else "sparse." if input.is_sparse else \
+            "meta." if input.is_meta else ""
         return f"torch.{where}{scalar_name(input.dtype)}Tensor"
     if isinstance(dtype, str):
         name = dtype.rpartition(".")[2]
@@ -295,6 +298,8 @@ def copy_(input, src, non_blocking=False):
         else:
             raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not "
                             f"{type(src).__name__}")
+    if hasattr(type(src._a), "copy_into") or hasattr(type(t._a), "copy_into"):
+        return (src if hasattr(type(src._a), "copy_into") else t)._a.copy_into(t, src)
     if t._a.shape != src._a.shape and not can_expand(src._a.shape, t._a.shape):
         _size_mismatch(src._a.shape, t._a.shape)
     check(t)

@@ -21,6 +21,10 @@ def copy_array(dst, src):
         else:
             dst[...] = src
         return
+    kernel = _kernels.get((src.dtype, dst.dtype))
+    if kernel is not None:
+        kernel(dst, src)
+        return
     if dst.dtype.kind == "c" or src.dtype.kind == "c":
         if src.dtype.kind == "c" and dst.dtype.kind != "c":
             src = src.real if dst.dtype.kind != "b" else src != 0
@@ -112,8 +116,7 @@ def write(t, source):
     src = resolve_bits(source) if source._bits & 3 else source._a
     if type(src) is not np.ndarray:
         if hasattr(type(src), "in_parts"):
-            raise RuntimeError("copy_() between dense and sparse Tensors is not implemented! Found self type = "
-                               f"{t.type()} and src type = {source.type()}")
+            return write(t, source.to_dense())
         raise NotImplementedError("Cannot copy out of meta tensor; no data!")
     if t._bits & 3:
         src = np.conjugate(src) if t._bits & 1 else src

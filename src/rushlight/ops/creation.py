@@ -3,6 +3,7 @@
 import numpy as np
 
 from .. import devices, dtypes
+from ..autograd.modes import state
 from ..dtypes import of_number, scalar_name
 from ..runtime.allocator import empty as alloc
 from ..tensor import watch
@@ -254,8 +255,12 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, re
         check_options("full", layout, pin_memory)
     if dtype is not None:
         d = as_dtype(dtype, "full")
-    a = blank(shape, d, devices.usable(device))
-    return finish(filled(a, number_for(d, fill_value)), requires_grad)
+    value = number_for(d, fill_value)
+    if device is None and devices.usable(None) is devices.CPU:
+        a = alloc(shape, d.np)
+        fill_array(a, value)
+        return finish(a, requires_grad)
+    return finish(filled(blank(shape, d, devices.usable(device)), value), requires_grad)
 
 
 @public(method=False)
@@ -348,6 +353,8 @@ def like(input, d, device, memory_format):
     a = input._a
     shape = a.shape
     if memory_format is None or memory_format is devices.preserve_format:
+        if device is devices.CPU and type(a) is _ndarray and a.flags.c_contiguous:
+            return alloc(shape, d.np)
         item = a.itemsize
         strides = tuple([s // item for s in a.strides])
         if not is_dense(shape, strides):
@@ -414,12 +421,20 @@ def _new(name, base):
             args = (size,)
         if layout is None and hasattr(type(input._a), "like"):
             layout = input.layout
-        return base(*args, dtype=input.dtype if dtype is None else dtype,
-                    device=input.device if device is None else device,
-                    requires_grad=requires_grad, layout=layout, pin_memory=pin_memory)
+        t = base(*args, dtype=input.dtype if dtype is None else dtype,
+                 device=input.device if device is None else device,
+                 requires_grad=requires_grad, layout=layout, pin_memory=pin_memory)
+        return t if type(input._a) is _ndarray else _batched(t, input)
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"{base.__doc__} Dtype and device are this tensor's unless given."
     METHODS[name] = method
+
+
+def _batched(t, input):
+    if not state.levels:
+        return t
+    from ..func.wrapped import batched_like
+    return batched_like(t, input)
 
 
 _new("new_zeros", zeros)
@@ -431,18 +446,20 @@ _new("new_empty", empty)
 def new_full(input, size, fill_value, *, dtype=None, device=None, requires_grad=False, layout=None,
              pin_memory=False):
     """A tensor of the given shape filled with a number, of this tensor's dtype unless given."""
-    return full(size, fill_value, dtype=input.dtype if dtype is None else dtype,
-                device=input.device if device is None else device, requires_grad=requires_grad,
-                layout=layout, pin_memory=pin_memory)
+    t = full(size, fill_value, dtype=input.dtype if dtype is None else dtype,
+             device=input.device if device is None else device, requires_grad=requires_grad,
+             layout=layout, pin_memory=pin_memory)
+    return t if type(input._a) is _ndarray else _batched(t, input)
 
 
 @public(namespaces=())
 def new_empty_strided(input, size, stride, dtype=None, layout=None, device=None, pin_memory=False,
                       requires_grad=False):
     """An uninitialised tensor with the given strides, of this tensor's dtype unless given."""
-    return empty_strided(size, stride, dtype=input.dtype if dtype is None else dtype,
-                         device=input.device if device is None else device,
-                         requires_grad=requires_grad, layout=layout, pin_memory=pin_memory)
+    t = empty_strided(size, stride, dtype=input.dtype if dtype is None else dtype,
+                      device=input.device if device is None else device,
+                      requires_grad=requires_grad, layout=layout, pin_memory=pin_memory)
+    return t if type(input._a) is _ndarray else _batched(t, input)
 
 
 # ---------------------------------------------------------------- complex numbers from parts

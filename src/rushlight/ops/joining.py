@@ -1,8 +1,11 @@
 """Joining and repeating: cat, stack and their kin, repeat, tile, roll, flip, triangles."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from .. import devices
+from ..compiler import available
 from ..dtypes import FLOAT, from_np, promote_types
 from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import wrap_dim, wrap_dims
@@ -11,6 +14,7 @@ from .copy import copy_array, fresh
 from .dispatch import primitive
 from .registry import METHODS, alias, public
 from .slicing import _slice, zeros_array
+from .views import sizes
 
 _ndarray = np.ndarray
 
@@ -99,7 +103,6 @@ def _joined(out, parts, dim):
             out.nbytes // outer != out.itemsize * len(parts) or out.itemsize > 8):
         return False
     if not _kernels:
-        from ..compiler import available
         if not available():
             return False
         from ..compiler.templates.runs import kernels
@@ -183,6 +186,15 @@ def _stack(arrays, dim):
 @public(method=False, out=True)
 def stack(tensors, dim=0):
     """Tensors of one shape joined along a new dimension."""
+    if (type(tensors) is list or type(tensors) is tuple) and tensors and type(tensors[0]) is Tensor:
+        shape = tensors[0]._a.shape
+        n = len(shape) + 1
+        if type(dim) is int and -n <= dim < n:
+            for t in tensors:
+                if type(t) is not Tensor or t._a.shape != shape:
+                    break
+            else:
+                return _stack(tensors, dim + n if dim < 0 else dim)
     tensors = _list_of(tensors, "stack")
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
@@ -459,17 +471,25 @@ def roll(input, shifts, dims=None):
 
 @primitive("flip(Tensor self, int[] dims) -> Tensor", vjp={"self": lambda g, dims: _flip(g, dims)})
 def _flip(a, dims):
+    backwards = a[tuple([_BACK if d in dims else _ALL for d in range(a.ndim)])] if a.ndim else a
+    if a.nbytes < _FEW_BYTES and a.flags.c_contiguous:
+        return backwards.copy()
     from .pointwise.core import result_array
     out = result_array([a], a.dtype)
-    copy_array(out, np.flip(a, dims) if a.ndim else a)
+    copy_array(out, backwards)
     return out
+
+
+_ALL, _BACK = slice(None), slice(None, None, -1)
+_FEW_BYTES = 8192               # bytes for which NumPy's copy starts sooner
 
 
 @public()
 def flip(input, *args, dims=None):
     """Elements in reverse order along the given dimensions."""
-    from .views import sizes
     dims = args if dims is None else (dims,)
+    if len(dims) == 1 and type(dims[0]) is int and 0 <= dims[0] < input._a.ndim:
+        return _flip(input, dims)
     return _flip(input, wrap_dims(sizes(dims), input._a.ndim))
 
 
@@ -535,16 +555,25 @@ def _triu(a, diagonal):
 
 def _cut(a, diagonal, upper):
     """A triangle of each matrix, in C order."""
-    from ..compiler import available
-    if a.nbytes < 4096 or not available():
+    if not available():
         return (np.triu if upper else np.tril)(a, diagonal)
-    from ..compiler.templates.runs import kernels
     h, w = a.shape[-2:]
+    if a.nbytes < 4096 and -h <= diagonal <= w:
+        out = a.copy()
+        out[..., _off_triangle(h, w, diagonal, upper)] = 0
+        return out
+    from ..compiler.templates.runs import kernels
     out = alloc(a.shape, a.dtype)
     source = a if a.flags.c_contiguous else fresh(a)
     diagonal = max(-h - w, min(diagonal, h + w))
     kernels()[2](out, source, a.size // w, a.itemsize, h, w, diagonal, upper)
     return out
+
+
+@lru_cache(64)
+def _off_triangle(h, w, diagonal, upper):
+    """Mask of the elements that a triangle of a small matrix leaves out."""
+    return ~(np.triu if upper else np.tril)(np.ones((h, w), bool), diagonal)
 
 
 def _triangle(name, call):

@@ -17,6 +17,7 @@ from .registry import public
 
 _SCALARS = (bool, int, float, complex)
 _MANY = 4096                # elements from which a kernel is worth its call
+_FAR = 1 << 40              # numbers this large go the long way
 _LLVM = {dtypes.int64: "i64", dtypes.float32: "float", dtypes.float64: "double"}
 
 
@@ -93,6 +94,17 @@ def _progression(n, start, step, d):
 def arange(*args, start=None, end=None, step=None, out=None, dtype=None, layout=None, device=None,
            requires_grad=False, pin_memory=False):
     """Values ``start, start + step, ...`` below `end`; int64 if all are integers, else default float."""
+    if dtype is None and args and start is None and end is None and step is None and out is None and \
+            device is None and layout is None and not pin_memory and not requires_grad:
+        for v in args:
+            if type(v) is not int or not -_FAR < v < _FAR:
+                break
+        else:
+            n = len(args)
+            first, last, by = (0, *args, 1) if n == 1 else (*args, 1) if n == 2 else args if n == 3 else (1, 0, 1)
+            count = -((first - last) // by) if by else 0
+            if 0 < count < _MANY and devices.usable(None) is devices.CPU:
+                return finish(np.arange(first, last, by, np.int64), False)
     given = list(args)
     if len(given) > 3:
         raise TypeError(f"arange() takes at most 3 positional arguments ({len(given)} given)")

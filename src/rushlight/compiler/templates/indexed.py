@@ -16,9 +16,10 @@ tiles are ranges of targets and each walks over all indices.
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.codegen.builder import Value, vector
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks
+from rushlight.runtime import cpu
 
 WORDS = ("a", "index", "v", "bad", "rows", "block", "chunk", "group", "blocks", "chunks", "ranges", "stream")
 ARGUMENTS = ("n", "step", "wrap", "parts", "m", "im", "vm", "b", "ab", "ib", "vb")
@@ -27,6 +28,7 @@ MAX_OUTER = 64                  # NumPy's bound on dimensions
 TILE = 1 << 14                  # elements a tile
 PARTS_FROM = 1 << 15            # indices from which it is worth to look through them several times
 LISTED = 512                    # indices looked through at a time
+SOON = 16                       # listed elements between asking for memory and using it
 AHEAD = 12                      # rows between asking for memory and using it
 SIZES = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16, "float": 4, "double": 8}
 
@@ -146,7 +148,8 @@ def _task(m, op, type_, unsigned):
                 next_row = f.fresh("listed")
                 with f.if_(g["ranges"] > 1):
                     _listed(f, g, i0, v0, im, vm, begin, end, wrapped, n, low, span, bad,
-                            lambda i, value: element(a0 + i * step, value))
+                            lambda i, value: element(a0 + i * step, value),
+                            lambda i: blocks.prefetch(f, a0 + i * step, 1))
                     f.terminate(f"br label %{next_row}")
             with f.if_else(b.eq(1)) as (single, inner):
                 with single:
@@ -178,26 +181,53 @@ def _task(m, op, type_, unsigned):
     f.ret()
 
 
-def _listed(f, g, i0, v0, im, vm, begin, end, wrapped, n, low, span, bad, act):
-    """``act(index, value)`` for the indices in a range of targets, found without branches."""
-    targets, values = f.buffer(8 * LISTED), f.buffer(8 * LISTED)
+def _listed(f, g, i0, v0, im, vm, begin, end, wrapped, n, low, span, bad, act, ask):
+    """``act(index, value)`` for the indices in a range of targets, found without branches; ``ask(index)`` comes
+    some steps before."""
+    lanes = host().lanes(8)
+    targets, places = (f.buffer(8 * (LISTED + max(lanes, SOON))) for _ in range(2))
+    kind = vector("i64", lanes)
+    bad_lanes = f.var(kind, 0)
+    zeros, lows, spans, ns, wraps = (f.splat(f.value(x), lanes) for x in (0, low, span, n, wrapped))
+    steps = Value(f, "<" + ", ".join(f"i64 {k}" for k in range(lanes)) + ">", kind)
     with f.range(begin, end, step=LISTED) as first:
         last = f.minimum(first + LISTED, end)
         found, wrong = f.var("i64", 0), f.var("i64", 0)
-        place, value = f.var("ptr", i0 + first * im), f.var("ptr", v0 + first * vm)
-        with f.range(first, last):
+        start = f.var("i64", first)
+        if lanes == 8 and cpu.machine() == "x86_64":
+            # Whole vectors: the indices in range move together in a register.
+            with f.if_(im.eq(8)):
+                with f.range(first, last - (lanes - 1), step=lanes) as k:
+                    i = f.load(kind, i0 + k * 8, 8)
+                    i = i + f.select(i < zeros, wraps, zeros)
+                    inside = (i - lows).ult(spans)
+                    now = found.get()
+                    for value, table in ((i, targets), (f.splat(k, lanes) + steps, places)):
+                        packed = f.call(kind, "llvm.experimental.vector.compress.v8i64", value, inside, zeros)
+                        f.store(packed, table + now * 8, 8)
+                    bits = f.emit("i8", f"bitcast <8 x i1> {inside.name} to i8")
+                    count = f.call("i8", "llvm.ctpop.i8", bits)
+                    found.set(now + count.cast("zext", "i64"))
+                    bad_lanes.set(bad_lanes.get() | i.uge(ns).cast("zext", "i64"))
+                    start.set(k + lanes)
+        place = f.var("ptr", i0 + start.get() * im)
+        with f.range(start.get(), last) as k:
             i = f.load("i64", place.get())
             i = i + f.select(i < 0, wrapped, f.value(0))
             now = found.get()
             f.store(i, targets + now * 8)
-            f.store(value.get(), values + now * 8)
+            f.store(k, places + now * 8)
             found.set(now + (i - low).ult(span).cast("zext", "i64"))
             wrong.set(wrong.get() | i.uge(n).cast("zext", "i64"))
             place.set(place.get() + im)
-            value.set(value.get() + vm)
         bad.set(bad.get() | wrong.get())
-        with f.range(found.get()) as k:
-            act(f.load("i64", targets + k * 8), f.load("ptr", values + k * 8))
+        count = found.get()
+        with f.range(SOON) as k:
+            f.store(f.load("i64", targets), targets + (count + k) * 8)
+        with f.range(count) as k:
+            ask(f.load("i64", targets + (k + SOON) * 8))
+            act(f.load("i64", targets + k * 8), v0 + f.load("i64", places + k * 8) * vm)
+    bad.set(bad.get() | f.call("i64", f"llvm.vector.reduce.or.v{lanes}i64", bad_lanes.get()))
 
 
 def _ask(f, op, base, place, im, step, count, size, k, end):

@@ -1,20 +1,21 @@
 """Generated twins of what every op goes through: tensors around arrays, calls of kernels, pointwise runs.
 
     rl_make(array)                          ``tensor.wrap``
+    rl_attach_call(rec, args, outs)         ``dispatch.attach``
     rl_make_view(t, sizes, steps, offset)   ``tensor.make_view``
     rl_primitive(...)                       the call of one primitive that has a kernel over arrays
     rl_run(rec, operands, params)           ``pointwise.core.run``: any dtypes, dense operands of broadcast shapes
     rl_change(rec, t, others, params, name) ``pointwise.core.change`` where nothing is recorded
 
 They stand in the modules' globals instead of the Python functions once native code is loaded, and leave to these
-whatever is unusual (see ``entry``). Nodes are made in Python (``dispatch.attach``).
+whatever is unusual (see ``entry``).
 """
 
 from . import entry
 from .entry import DATA, DESCR, DIMS, FLAGS, LIST_ITEMS, ND, SIZE, TUPLE_ITEMS, TYPE
 from .geometry import Writer
 
-NAMES = ("rl_make", "rl_make_view", "rl_primitive", "rl_run", "rl_change", "rl_general")
+NAMES = ("rl_make", "rl_make_view", "rl_primitive", "rl_run", "rl_change", "rl_general", "rl_attach_call")
 COUNT, KERNEL, SINGLE, LISTS, RECORD, PLAIN = range(1, 7)       # words of a primitive's descriptor after FALLBACK
 UNUSUAL = 1                     # what rl_general gives where Python has to take over
 MOST_DIMS, MOST_OPERANDS = 12, 8
@@ -23,8 +24,8 @@ MOST_DIMS, MOST_OPERANDS = 12, 8
 def module(triple, offsets):
     """IR text of all entries, for the given slot offsets."""
     w = Writer(triple, offsets)
-    for part in (entry._fallback, entry._check, entry._wrap, entry._view_of, _wrap_any, _recorded, _general,
-                 _make, _make_view, _primitive, _run, _change):
+    for part in (entry._fallback, entry._check, entry._wrap, entry._view_of, entry._shape, _wrap_any, _edge,
+                 _recorded, _general, _attach, _make, _make_view, _primitive, _run, _change):
         part(w)
     return w.m.text()
 
@@ -55,20 +56,156 @@ def _wrap_any(w):
     f.ret(t)
 
 
+def _category(w, f, t):
+    """The category of a tensor's dtype (``dtypes.BOOL`` ...)."""
+    number = f.load("ptr", w.get(f, t, "dtype") + w.offsets["dtype.category"])
+    return f.call("i64", "PyLong_AsUnsignedLongLongMask", number)
+
+
+def _edge(w):
+    """ptr rl_edge(x): where a gradient of `x` flows (``autograd.node.edge_of``), None for what is no tensor."""
+    f = w.m.function("rl_edge", "ptr", [("ptr", "x")], "internal")
+    x = f.args[0]
+    none = w.env(f, "None_")
+    kind = f.load("ptr", x + TYPE)
+    with f.if_(kind.eq(w.env(f, "Tensor")) | kind.eq(w.env(f, "Parameter"))):
+        fn = w.get(f, x, "_grad_fn")
+        with f.if_(fn.ne(none)):
+            f.ret(entry._tuple(f, (fn, True), (w.get(f, x, "_out_nr"), True)))
+        with f.if_(w.get(f, x, "_requires_grad").eq(w.env(f, "True_"))):
+            f.ret(entry._tuple(f, (x, True), (w.env(f, "zero"), True)))
+    f.call("void", "Py_IncRef", none)
+    f.ret(none)
+
+
 def _recorded(w):
-    """ptr rl_recorded(rec, args, outs, result): `result` once the call is recorded (references to `args` and
-    `outs`, both tuples, are taken; null and a reference less to `result` on failure)."""
+    """ptr rl_recorded(rec, args, outs, result): `result` once the call is recorded as ``dispatch.attach`` does it
+    (references to `args` and `outs`, both tuples, are taken; null and a reference less to `result` on failure)."""
     f = w.m.function("rl_recorded", "ptr", [("ptr", "rec"), ("ptr", "args"), ("ptr", "outs"), ("ptr", "result")],
                      "internal")
     rec, args, outs, result = f.args
-    done = _vectorcall(f, w.env(f, "attach"), rec, args, outs)
-    f.call("void", "Py_DecRef", args)
-    f.call("void", "Py_DecRef", outs)
-    with f.if_(done.eq(0)):
-        f.call("void", "Py_DecRef", result)
-        f.ret(done)
-    f.call("void", "Py_DecRef", done)
-    f.ret(result)
+    none, zero, true = (w.env(f, k) for k in ("None_", "zero", "True_"))
+    order = f.load("ptr", rec + w.offsets["Record.tensor_args"])
+    count, positions = f.load("i64", order + SIZE), f.load("ptr", order + LIST_ITEMS)
+
+    def argument(k):
+        p = f.call("i64", "PyLong_AsUnsignedLongLongMask", f.load("ptr", positions + k * 8))
+        x = f.load("ptr", args + (p * 8 + TUPLE_ITEMS))
+        kind = f.load("ptr", x + TYPE)
+        is_list = kind.eq(w.env(f, "list"))
+        items = f.var("ptr", x + TUPLE_ITEMS)
+        with f.if_(is_list):
+            items.set(f.load("ptr", x + LIST_ITEMS))
+        return x, is_list | kind.eq(w.env(f, "tuple")), items.get()
+
+    total = f.var("i64", 0)
+    with f.range(count) as k:
+        x, several, _ = argument(k)
+        total.set(total.get() + f.select(several, f.load("i64", x + SIZE), f.value(1)))
+    edges = f.call("ptr", "PyTuple_New", total.get())
+    mask, at = f.var("i64", 0), f.var("i64", 0)
+
+    def add(x):
+        e = f.call("ptr", "rl_edge", x, declare=False)
+        f.store(e, edges + (at.get() * 8 + TUPLE_ITEMS))
+        at.set(at.get() + 1)
+        return e.ne(none)
+
+    with f.range(count) as k:
+        x, several, items = argument(k)
+        bit = f.value(1) << k
+        with f.if_else(several) as (many, one):
+            with many, f.range(f.load("i64", x + SIZE)) as j, f.if_(add(f.load("ptr", items + j * 8))):
+                mask.set(mask.get() | bit)
+            with one, f.if_(add(x)), f.if_(_category(w, f, x) >= 2):
+                mask.set(mask.get() | bit)
+    number = f.call("ptr", "PyLong_FromSsize_t", mask.get())
+    plan = f.call("ptr", "PyDict_GetItem", f.load("ptr", rec + w.offsets["Record.plans"]), number)
+    f.call("void", "Py_DecRef", number)
+    with f.if_(plan.eq(0)):
+        # The first time, or nothing to record.
+        f.call("void", "Py_DecRef", edges)
+        done = _vectorcall(f, w.env(f, "attach"), rec, args, outs)
+        f.call("void", "Py_DecRef", args)
+        f.call("void", "Py_DecRef", outs)
+        with f.if_(done.eq(0)):
+            f.call("void", "Py_DecRef", result)
+            f.ret(done)
+        f.call("void", "Py_DecRef", done)
+        f.ret(result)
+    node = f.call("ptr", "PyType_GenericAlloc", f.load("ptr", rec + w.offsets["Record._node"]), f.value(0))
+    w.put(f, node, "Node.edges", edges)
+    w.put(f, node, "Node.seq", f.call("ptr", "PyObject_CallNoArgs", w.env(f, "next_seq")))
+    w.put_new(f, node, "Node.ext", none)
+    w.put_new(f, node, "Node.plan", plan)
+    size = f.load("i64", outs + SIZE)
+    facts = f.call("ptr", "PyTuple_New", size)
+    with f.range(size) as k:
+        t = f.load("ptr", outs + (k * 8 + TUPLE_ITEMS))
+        fact = f.var("ptr", none)
+        with f.if_else(t.eq(none)) as (nothing, tensor):
+            with nothing:
+                f.call("void", "Py_IncRef", none)
+            with tensor:
+                shape = f.call("ptr", "rl_shape", w.get(f, t, "_a"), declare=False)
+                fact.set(entry._tuple(f, (shape, False), (w.get(f, t, "dtype"), True)))
+                with f.if_(_category(w, f, t) >= 2):
+                    for slot, value in (("_requires_grad", true), ("_grad_fn", node)):
+                        f.call("void", "Py_DecRef", w.get(f, t, slot))
+                        w.put_new(f, t, slot, value)
+                    f.call("void", "Py_DecRef", w.get(f, t, "_out_nr"))
+                    w.put(f, t, "_out_nr", f.call("ptr", "PyLong_FromSsize_t", k))
+        f.store(fact.get(), facts + (k * 8 + TUPLE_ITEMS))
+    w.put(f, node, "Node.outs", facts)
+    fetch = f.load("ptr", plan + w.offsets["Plan.fetch"])
+    wanted, makers = f.load("i64", fetch + SIZE), f.load("ptr", fetch + LIST_ITEMS)
+    saved = f.call("ptr", "PyList_New", wanted)
+    places = f.load("ptr", saved + LIST_ITEMS)
+    w.put(f, node, "Node.saved", saved)
+    back = f.var("ptr", result)
+    with f.range(wanted) as k, f.if_(back.get().ne(0)):
+        value = _vectorcall(f, f.load("ptr", makers + k * 8), args, outs, node)
+        f.store(value, places + k * 8)
+        with f.if_(value.eq(0)):
+            f.call("void", "Py_DecRef", result)
+            back.set(value)
+    for x in (args, outs, node):
+        f.call("void", "Py_DecRef", x)
+    f.ret(back.get())
+
+
+def _attach(w):
+    """rl_attach_call(rec, args, outs): what ``dispatch.attach`` does."""
+    e = entry.Entry(w, "rl_attach_call")
+    f = e.f
+    e.unless(e.n.eq(3))
+    rec, args, outs = (f.load("ptr", e.args + 8 * k) for k in range(3))
+    e.unless(f.load("ptr", args + TYPE).eq(w.env(f, "tuple")) & f.load("ptr", outs + TYPE).eq(w.env(f, "tuple")))
+    order = f.load("ptr", rec + w.offsets["Record.tensor_args"])
+    positions = f.load("ptr", order + LIST_ITEMS)
+    needs = f.var("i64", 0)
+    none, plain = w.env(f, "None_"), [w.env(f, k) for k in ("float", "int", "bool")]
+
+    def look(x):
+        kind = f.load("ptr", x + TYPE)
+        number = kind.eq(plain[0]) | kind.eq(plain[1]) | kind.eq(plain[2])
+        with f.if_(x.ne(none) & ~number):
+            _look(e, x, needs)
+
+    with f.range(f.load("i64", order + SIZE)) as k:
+        p = f.call("i64", "PyLong_AsUnsignedLongLongMask", f.load("ptr", positions + k * 8))
+        x = f.load("ptr", args + (p * 8 + TUPLE_ITEMS))
+        kind = f.load("ptr", x + TYPE)
+        with f.if_else(kind.eq(w.env(f, "list")) | kind.eq(w.env(f, "tuple"))) as (many, one):
+            with many:
+                items, count = _items(e, x)
+                with f.range(count) as j:
+                    look(f.load("ptr", items + j * 8))
+            with one:
+                look(x)
+    for x in (args, outs, none):
+        f.call("void", "Py_IncRef", x)
+    f.ret(f.call("ptr", "rl_recorded", rec, args, outs, none, declare=False))
 
 
 def _make(w):
@@ -452,6 +589,7 @@ def install(state, builtin, offsets):
     from ...compiler.engine import load
     from ...record import RECORDS, NoGradient
     from ...tensor import tensor
+    from .. import dispatch
     from ..pointwise import core
     from . import geometry
 
@@ -470,7 +608,7 @@ def install(state, builtin, offsets):
 
     new = {}
     for fn, name in ((tensor.wrap, "rl_make"), (tensor.make_view, "rl_make_view"), (core.run, "rl_run"),
-                     (core.change, "rl_change")):
+                     (core.change, "rl_change"), (dispatch.attach, "rl_attach_call")):
         new[fn] = twin(fn, name)
     for rec in RECORDS.values():
         if rec.kind == "kernel" and rec.call is not None and 0 < len(rec.args) < 32:

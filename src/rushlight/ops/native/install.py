@@ -49,7 +49,10 @@ def _offsets():
             out[f"{cls.__name__}.{s}"] = _offset(cls, s)
     from ..pointwise.core import Launch
     out["Node.plan"] = _offset(dispatch.RecordNode, "plan")
-    out["dtype.zero"], out["Record.extra"] = _offset(dtype, "zero"), _offset(Record, "extra")
+    for cls, slots in ((dtype, ("zero", "category")), (Record, ("extra", "plans", "tensor_args", "_node"))):
+        for s in slots:
+            out[f"{cls.__name__}.{s}"] = _offset(cls, s)
+    out["Plan.fetch"] = _offset(dispatch.Plan, "fetch")
     for s in ("kernel", "convert", "out", "out_np"):
         out[f"Launch.{s}"] = _offset(Launch, s)
     return out
