@@ -195,6 +195,7 @@ def _rules():
               hooks, torch.dtype, meta, optional=1),
         _rule("_rebuild_meta_tensor_no_storage", rebuild._rebuild_meta_tensor_no_storage,
               torch.dtype, "ints", "ints", flag),
+        _rule("_rebuild_sparse_tensor", rebuild._rebuild_sparse_tensor, torch.layout, tuple),
         _rule("_rebuild_parameter", rebuild._rebuild_parameter, "tensor", flag, hooks),
         _rule("_rebuild_parameter_with_state", _parameter_with_state, "tensor", flag, hooks, _ANY),
     ]

@@ -82,6 +82,18 @@ def _rebuild_meta_tensor_no_storage(dtype, size, stride, requires_grad):
                                requires_grad=bool(requires_grad))
 
 
+def _rebuild_sparse_tensor(layout, data):
+    """A tensor of a sparse `layout` from its parts; RuntimeError where they do not fit together."""
+    n = 2 if layout is torch.sparse_coo else 3
+    if len(data) not in (n + 1, n + 2) or not all(isinstance(t, torch.Tensor) for t in data[:n]):
+        raise RuntimeError(f"corrupt tensor: the parts of a {layout} tensor are missing")
+    size = _integers(tuple(data[n]), "size")
+    if layout is torch.sparse_coo:
+        coalesced = data[3] if len(data) > 3 else None
+        return torch.sparse_coo_tensor(*data[:2], size, check_invariants=True, is_coalesced=coalesced)
+    return torch.sparse_compressed_tensor(*data[:3], size, layout=layout, check_invariants=True)
+
+
 def _rebuild_parameter(data, requires_grad, backward_hooks):
     """A `Parameter` on `data`."""
     return torch.nn.Parameter(data, bool(requires_grad))
@@ -171,6 +183,14 @@ class Reduced:
 
 def reduce_plain(tensor, wrap=StorageView, typed=None):
     """`reduce_tensor` for the data of a strided or meta tensor."""
+    if tensor.is_sparse:
+        size = torch.Size(tensor.shape)
+        return _rebuild_sparse_tensor, (torch.sparse_coo, (
+            tensor._indices(), tensor._values().detach(), size, tensor.is_coalesced()))
+    if "sparse" in repr(tensor.layout):
+        pattern = (tensor.crow_indices(), tensor.col_indices()) if tensor._a.by_rows else \
+            (tensor.ccol_indices(), tensor.row_indices())
+        return _rebuild_sparse_tensor, (tensor.layout, (*pattern, tensor._values().detach(), torch.Size(tensor.shape)))
     if tensor.layout != torch.strided:
         raise NotImplementedError(f"saving a tensor with layout {tensor.layout} is not implemented")
     if tensor.device.type == "meta":

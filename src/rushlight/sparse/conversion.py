@@ -203,9 +203,10 @@ def _masked(t, values, parts):
 def from_dense(t, sparse_dim=None):
     """COO of the elements (or slices beyond `sparse_dim` dimensions) that are not zero."""
     n = t.dim() if sparse_dim is None else sparse_dim
+    if n == 0 and t.dim():
+        raise RuntimeError("dense_to_sparse: sparse_dim argument must be in >0 when self.dim()>0")
     if not 0 <= n <= t.dim():
-        raise RuntimeError(f"sparse_dim must be in [0, {t.dim()}] but got {n}" if n < 0 else
-                           f"Dimension out of range: sparse_dim {n} of a tensor of {t.dim()} dimensions")
+        raise RuntimeError(f"dense_to_sparse: sparse_dim argument must be in [0,{t.dim()}] range, but {n} is given")
     a = t.detach().resolve_conj().resolve_neg()._a
     some = a != 0
     if n < t.dim():
@@ -227,7 +228,7 @@ def to_sparse(t, sparse_dim=None, *, layout=None, blocksize=None, dense_dim=None
     if layout is None:
         layout = torch.sparse_coo
     if layout is torch.strided:
-        raise RuntimeError("to_sparse: conversion to Strided is not supported: use to_dense")
+        return to_dense(t)
     if layout is torch.sparse_coo:
         if blocksize is not None:
             raise RuntimeError("to_sparse for Strided to Sparse conversion does not use specified blocksize")
@@ -287,8 +288,8 @@ def _filled_compressed(parts):
     indices, _ = coordinates(parts, ordered=False)
     lead = parts.batch + 1 + (2 if parts.layout in BLOCKS else 0)
     values = parts.values
-    return _filled(Coo(parts.shape, to_tensor(indices), values.reshape(_count(values.shape[:lead]), *values.shape[lead:]),
-                       False))
+    values = values.reshape(_count(values.shape[:lead]), *values.shape[lead:])
+    return _filled(Coo(parts.shape, to_tensor(indices), values, False))
 
 
 __all__ = ["coalesce", "find", "from_dense", "gathered", "gathered_compressed", "merged", "positions_of", "ruled",

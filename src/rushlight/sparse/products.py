@@ -247,7 +247,7 @@ def _addmm_masked(input, a, b, beta, alpha):
     _check(a, b)
     if not is_sparse(a):
         if not is_sparse(b):
-            raise RuntimeError("sparse.mm: expected at least one sparse operand")
+            return _plus(input, torch.mm(a, b), beta, alpha)
         return _plus(input, _mm(a, b), beta, alpha)
     with torch.no_grad():
         out = times(a, b)

@@ -108,6 +108,20 @@ class Parts:
         """Gradient `g` as a leaf keeps it."""
         return assembled(self, g.dtype, type(g))
 
+    def copy_into(self, t, source):
+        """``t.copy_(source)``, where one of them is kept as parts."""
+        if not isinstance(t._a, Parts) or not isinstance(source._a, Parts) or t._a.layout is not source._a.layout:
+            raise RuntimeError("copy_() between dense and sparse Tensors is not implemented! Found self type = "
+                               f"{t.layout!r} and src type = {source.layout!r}")
+        from ..ops.inplace import check
+        check(t)
+        if t is not source:
+            t._a.write(t, source.clone().detach())
+            t._storage.version += 1
+            if state.grad and source.requires_grad:
+                t._grad_fn, t._out_nr, t._requires_grad = *edge_of(source.clone()), True
+        return t
+
     def write(self, t, source):
         """Take over the contents of `source`, the result of an in-place op on `t`."""
         if not isinstance(source._a, Parts):
