@@ -191,6 +191,7 @@ class Compiled:
             return result
         finally:
             stand.stands.clear()
+            changes = read = entry = None       # (what still holds numbers holds them for users)
             release(tape.numbers)
             tape.let_go()
 
@@ -243,7 +244,9 @@ class Compiled:
         free |= {mark(e) for e in before.entries if id(e[0]) in grown}
         entry.entries = [e for e in before.entries if mark(e) not in free]
         entry.holds = before.guard(entry.entries)
-        entry.unchanged = Places(entry.entries) if available() else entry.holds
+        entry.unchanged = entry.holds
+        if available() and not any(how == "slot" for _, how, _, _ in entry.entries):
+            entry.unchanged = Places(entry.entries)
         live = {id(t) for t, *_ in entry.live}
         entry.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner) for b in tape.older]
         entry.gradients = [(leaf, g) for leaf, g in tape.entry.values() if g is not ANYTHING]

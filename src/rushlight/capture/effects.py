@@ -126,7 +126,7 @@ class State:
     """The Python state that can be reached from `roots`: places with the plain values and identities they hold.
 
     entries: (container, how, key, value); `how` is ``item`` (a dict's key), ``index`` (of a list), ``length`` (of a
-    container), ``cell`` (a closure's contents). tensors, optimizers, deques: what was met of these. inner: ids of
+    container), ``cell`` (a closure's contents), ``slot`` (of an object). tensors, optimizers, deques: what was met of these. inner: ids of
     containers that are (also) reached by ways other than these places; live: ids of those that optimizers and
     schedulers change by themselves while a program runs.
     """
@@ -199,15 +199,15 @@ class State:
             self._optimizer(x)
         elif getattr(getattr(type(x), "step", None), "runs_aside", False) and not self._schedules_read:
             self._stack.append(x.optimizer)
-        elif hasattr(x, "__dict__"):
+        elif hasattr(x, "__dict__") or _slots(type(x)):
             if hasattr(type(x), "step") and getattr(type(x).step, "runs_aside", False):
                 self.live |= {id(vars(x)), *[id(y) for y in vars(x).values()]}
-            self._dict(vars(x))
-            for cls in type(x).__mro__:
-                if _from_us(cls) or cls is object:
-                    continue
-                for name in cls.__dict__.get("__slots__", ()):
-                    self.obstacle = self.obstacle or f"an object with __slots__ ({cls.__name__}.{name}) is used"
+            if hasattr(x, "__dict__"):
+                self._dict(vars(x))
+            for name in _slots(type(x)):
+                value = getattr(x, name, MISSING)
+                if value is not MISSING:
+                    self._place(x, "slot", name, value)
         elif type(x).__module__ not in ("builtins", "typing") and not _from_us(type(x)):
             self.obstacle = self.obstacle or f"an object of {type(x).__module__}.{type(x).__qualname__} is used"
         elif hasattr(x, "__next__"):
@@ -272,7 +272,7 @@ class State:
         for container, how, key, value in entries:
             place = name(container)
             place = {"item": f"{place}.get({key!r}, missing)", "index": f"{place}[{key}]",
-                     "length": f"len({place})", "cell": f"{place}.cell_contents"}[how]
+                     "length": f"len({place})", "slot": f"getattr({place}, {key!r}, missing)", "cell": f"{place}.cell_contents"}[how]
             if isinstance(value, (bool, type(None), type(Ellipsis))):
                 tests.append(f"{place} is {value!r}")
             elif isinstance(value, (int, str, bytes)):
@@ -297,6 +297,12 @@ def _global_names(code):
     from dis import get_instructions
     return tuple(dict.fromkeys(i.argval for i in get_instructions(code)
                                if i.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")))
+
+
+def _slots(cls):
+    """Names of the slots that users' classes among the bases declare."""
+    return [name for c in cls.__mro__ if c.__module__ != "builtins" and not _from_us(c) for name, member
+            in c.__dict__.items() if type(member) is types.MemberDescriptorType]
 
 
 def _all_names(code):
@@ -326,6 +332,8 @@ def look(container, how, key):
         return container[key] if key < len(container) else MISSING
     if how == "length":
         return len(container)
+    if how == "slot":
+        return getattr(container, key, MISSING)
     try:
         return container.cell_contents
     except ValueError:
@@ -336,6 +344,8 @@ def put(container, how, key, value):
     """Put `value` in a place."""
     if how == "cell":
         container.cell_contents = value
+    elif how == "slot":
+        object.__setattr__(container, key, value)
     else:
         container[key] = value
 

@@ -77,6 +77,9 @@ class Seen:
     def __pos__(self):
         return self._made(+self.value, "(+{})", self)
 
+    def __invert__(self):
+        return ~self.pin()
+
     def __divmod__(self, other):
         return self // other, self % other
 

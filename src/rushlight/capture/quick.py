@@ -43,7 +43,7 @@ class Scope:
         """Code for what a place holds."""
         c = self.name(container, "c")
         return {"item": f"{c}.get({self.number(key)}, missing)", "index": f"{c}[{key}]",
-                "cell": f"{c}.cell_contents"}[how]
+                "cell": f"{c}.cell_contents", "slot": f"getattr({c}, {key!r}, missing)"}[how]
 
     def tests(self, places, conditions):
         """Code that is true where numbers in places don't allow the program, one a condition."""
@@ -126,6 +126,9 @@ class quick:
         values = [self.value(x) for x in c.values]
         if c.kind == "store" and c.how == "cell":
             return [f"{place}.cell_contents = {values[0]}"]
+        if c.kind == "store" and c.how == "slot":
+            self.scope.scope["put"] = object.__setattr__
+            return [f"put({place}, {c.key!r}, {values[0]})"]
         if c.kind == "store":
             return [f"{place}[{self.scope.number(c.key)}] = {values[0]}"]
         if c.kind == "set":

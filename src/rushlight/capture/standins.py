@@ -192,9 +192,8 @@ class StandIns:
                 now = now.real
             if how == "length" and id(container) in self.grown or same(now, value):
                 continue
-            if type(now) is Seen and not now.read and at not in self.changing and same(now.value, value):
-                put(container, how, key, value)
-                continue
+            if type(now) is Seen:
+                put(container, how, key, now.value)
             name = {"length": "the length of a container", "cell": "a variable of a closure"}.get(how, repr(key))
             said = f"{name} was changed from {short(value)} to {short(plain(now))}"
             if id(container) in self.before.live:
@@ -208,7 +207,6 @@ class StandIns:
                 why = why or said
             else:
                 changes.append(Change("store", container, how, key, [now]))
-                put(container, how, key, plain(now))
         for stand in self.grown.values():
             if type(stand.real).__len__(stand) != len(stand.real):
                 why = why or f"a {type(stand.real).__name__} that grows is reached in two ways"
@@ -226,7 +224,7 @@ def release(numbers):
     """Put plain numbers where `numbers` are still held: in what the call made and left."""
     for s in numbers:
         s.tape = None
-    left = [s for s in numbers if sys.getrefcount(s) > 4]
+    left = [s for s in numbers if sys.getrefcount(s) > 3]
     ours = {id(numbers), id(left)}
     for s in left:
         _replace(s, s.value, ours)
