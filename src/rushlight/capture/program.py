@@ -1,7 +1,8 @@
 """A tape as a function: straight Python code that calls the tape's kernels one after another.
 
 Memory that the call makes and that nobody sees afterwards has fixed places, shared by what doesn't live at the same
-time. What leaves the call, its results and gradients, is fresh each time.
+time, if it is small: what is `LARGE` is allocated when it is first written and freed after its last use, so that it
+takes no memory between calls. What leaves the call, its results and gradients, is fresh each time.
 """
 
 import numpy as np
@@ -16,12 +17,14 @@ from .numbers import text as wording
 from .passes.direct import direct
 from .passes.fuse import fuse
 from .passes.norms import norms
+from .passes.recompute import recompute
 from .passes.rename import rename
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, windows
 
 _ndarray = np.ndarray
 _U8 = np.dtype(np.uint8)
 ALIGNMENT = 64
+LARGE = 1 << 17             # bytes
 
 
 class Spent(Node):
@@ -68,7 +71,7 @@ class Writer:
         self.scope = {"view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
                       "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending}
         self.lines, self.names, self.fixed = [], {}, {}
-        self.shape_of, self.visible, self.marks = {}, set(), []
+        self.shape_of, self.visible, self.marks, self.gone = {}, set(), [], set()
         self.steps = tape.steps
         self._scan()
         self.steps = norms(rename(self.steps, self.visible), self.visible)
@@ -79,7 +82,12 @@ class Writer:
             for w in step.windows():
                 began.setdefault(id(w.buffer), step)
         self.steps = fuse(self.steps, self.visible, lambda step: began[id(step.outs[0].buffer)] is step)
+        self.steps = recompute(self.steps, self.visible, self._number)
         self._scan()
+
+    def _number(self):
+        self.tape.made_count += 1
+        return self.tape.made_count - 1
 
     def _scan(self):
         """When each buffer is first and last used, and which leave the call."""
@@ -111,8 +119,9 @@ class Writer:
         for i, step in enumerate(self.steps):
             for w in windows(step.outs) if step.kind in ("pointwise", "into") else ():
                 b = id(w.buffer)
-                if w.buffer.origin is MADE and self.first[b] == i and b not in self.visible:
-                    places[b] = arena.place(extent(w) * w.dtype.itemsize, i, self.last[b])
+                nbytes = extent(w) * w.dtype.itemsize
+                if w.buffer.origin is MADE and self.first[b] == i and b not in self.visible and nbytes < LARGE:
+                    places[b] = arena.place(nbytes, i, self.last[b])
         memory = empty((arena.size + ALIGNMENT,), _U8)
         start = -memory.ctypes.data % ALIGNMENT
         self.arena_bytes = arena.size
@@ -123,11 +132,12 @@ class Writer:
                 self.lines.append(f"{self._base(b)} = {self.name(b.initial)}.copy()")
             else:
                 b.initial.flags.writeable = False
+        lasting = self.visible | self.fixed.keys()
         for i, step in enumerate(self.steps):
+            self.now = i
             getattr(self, f"_{step.kind}")(step)
-            for w in step.windows():
-                b = w.buffer
-                if b.origin is MADE and self.last[id(b)] == i and id(b) not in self.visible | self.fixed.keys():
+            for b in {id(w.buffer): w.buffer for w in step.windows()}.values():
+                if b.origin is MADE and self.last[id(b)] == i and id(b) not in lasting:
                     self.lines.append(f"{self._base(b)} = None")
             self.marks.append((step, len(self.lines)))
         for b in tape.buffers.values():
@@ -149,10 +159,29 @@ class Writer:
         for out in windows(step.outs):
             b = out.buffer
             if b.origin is MADE and id(b) not in self.fixed and id(b) not in self.shape_of:
-                self.lines.append(f"{self._base(b)} = {self._fresh(out)}")
+                taken = self._taken(step, out)
+                self.lines.append(f"{self._base(b)} = {self._fresh(out) if taken is None else self._base(taken)}")
                 self.shape_of[id(b)] = out
         args = [self._array(x) for x in (*step.outs, *step.args)]
         self.lines.append(f"{self.name(step.call)}({', '.join(args)})")
+
+    def _taken(self, step, out):
+        """A buffer that is of no use after a step that goes by elements: its result may take that operand's place."""
+        if step.kind == "pointwise":
+            operands = windows(step.args)
+        elif "batch_norm_backward" in step.label and step.kind == "into":
+            operands = windows(step.args[:4])       # arrays of the result's shape, read before it is written
+        else:
+            return None
+        for w in operands:
+            b, made = w.buffer, self.shape_of.get(id(w.buffer))
+            if b.origin is MADE and made is not None and id(b) not in self.visible and id(b) not in self.fixed and \
+                    id(b) not in self.gone and self.last[id(b)] == self.now and \
+                    w.key()[1:5] == out.key()[1:5] == made.key()[1:5] and \
+                    all(o.key() == w.key() for o in windows(step.args) if o.buffer is b):
+                self.gone.add(id(b))
+                return b
+        return None
 
     def _fresh(self, w):
         n = 1

@@ -5,6 +5,7 @@
     norms       batch normalization with relu, residuals and the sums that follow in one kernel: half the memory traffic
     direct      kernels that can write into memory that is there do so
     fuse        pointwise kernels that share operands become one: fewer passes over memory
+    recompute   activations that are cheap to compute again aren't kept for the backward pass: less memory
 
 `flow` tells them who writes and reads what.
 """

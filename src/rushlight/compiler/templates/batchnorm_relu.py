@@ -2,6 +2,8 @@
 
     forward(y, mean, rstd, x, w, b, r, words)
         y = max(0, (x - mean) rstd w + b + r), as ``batchnorm.forward``, then max(0, .), with or without a residual r
+    apply(y, x, w, b, r, mean, rstd, words)
+        forward's y again
     backward(dx, dw, db, gr, whole, g, h, y, x, w, b, mean, rstd, words)
         of ``u = g + h`` where the result of the maximum was positive, else 0: db, dw, dx as ``batchnorm.backward``,
         gr = u (the residual's gradient), whole = sum dx (the gradient of a bias that was added before)
@@ -24,12 +26,11 @@ def _segment(t, array, n):
 
 
 @cache
-def forward(dtype, residual, relu=True):
+def forward(dtype, residual):
     """The kernel ``(y, mean, rstd, x, w, b, r, words)``."""
     def write(t):
         t.type(dtype)
         f, wide = t.f, _wide(dtype)
-        zero = f.value(0.0, t.vector)
         with t.tiles() as t.channel:
             c = t.channel
             mean, spread = t.moments_of_segments(t.n, t.l, lambda n: _segment(t, t.x, n))
@@ -37,24 +38,46 @@ def forward(dtype, residual, relu=True):
             rstd = t.as_compute(f.value(1.0, "double") / f.intrinsic("sqrt", spread / count + t.eps))
             t.store_scalar(mean, t.mean + c * t.compute_size, wide)
             t.store_scalar(rstd, t.rstd + c * t.compute_size, wide)
-            middle, scale = t.splat(mean), t.splat(rstd * parameter(t, t.w, c, 1.0))
-            shift = t.splat(parameter(t, t.b, c, 0.0))
-            with f.range(t.n) as n:
-                x, y = _segment(t, t.x, n), _segment(t, t.y, n)
-                r = _segment(t, t.r, n) if residual else None
-
-                def body(i, mask):
-                    v = f.fma(t.load(x + i * t.size, mask) - middle, scale, shift)
-                    if residual:
-                        v = v + t.load(r + i * t.size, mask)
-                    t.store(f.select(v < zero, zero, v) if relu else v, y + i * t.size, mask)
-                t.each(t.l, body, stream=y)
-    return array_kernel(f"batch norm, relu {dtype} {residual} {relu}", ("y", "mean", "rstd", "x", "w", "b", "r"),
+            _normalize(t, mean, rstd, residual)
+    return array_kernel(f"batch norm, relu {dtype} {residual}", ("y", "mean", "rstd", "x", "w", "b", "r"),
                         ("n", "c", "l", "past", "eps"), write)
+
+
+@cache
+def apply(dtype, residual):
+    """The kernel ``(y, x, w, b, r, mean, rstd, words)``."""
+    def write(t):
+        t.type(dtype)
+        with t.tiles() as t.channel:
+            mean, rstd = (t.scalar(a + t.channel * t.compute_size, _wide(dtype)) for a in (t.mean, t.rstd))
+            _normalize(t, mean, rstd, residual)
+    return array_kernel(f"batch norm, relu again {dtype} {residual}", ("y", "x", "w", "b", "r", "mean", "rstd"),
+                        ("n", "c", "l", "past"), write)
+
+
+def _normalize(t, mean, rstd, residual):
+    """Write y of the channel."""
+    f, c = t.f, t.channel
+    zero, middle = f.value(0.0, t.vector), t.splat(mean)
+    scale, shift = t.splat(rstd * parameter(t, t.w, c, 1.0)), t.splat(parameter(t, t.b, c, 0.0))
+    with f.range(t.n) as n:
+        x, y = _segment(t, t.x, n), _segment(t, t.y, n)
+        r = _segment(t, t.r, n) if residual else None
+
+        def body(i, mask):
+            v = f.fma(t.load(x + i * t.size, mask) - middle, scale, shift)
+            if residual:
+                v = v + t.load(r + i * t.size, mask)
+            t.store(f.select(v < zero, zero, v), y + i * t.size, mask)
+        t.each(t.l, body, stream=y)
 
 
 def forward_words(n, c, l, itemsize, eps):
     return pack("6qd", c, 2 * n * c * l, n, c, l, n * c * l * itemsize >= STREAM, eps)
+
+
+def apply_words(n, c, l, itemsize):
+    return pack("6q", c, n * c * l, n, c, l, n * c * l * itemsize >= STREAM)
 
 
 @cache
