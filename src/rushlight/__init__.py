@@ -60,7 +60,7 @@ _SUBMODULES = frozenset((
     "nn", "optim", "autograd", "utils", "random", "serialization", "multiprocessing", "linalg", "special",
     "fft", "cuda", "compiler", "overrides", "testing", "amp", "backends", "func", "types", "version",
     "distributions", "storage", "_VF", "return_types", "compat", "runtime", "profiler", "jit", "onnx",
-    "quantization", "distributed", "signal", "library", "hub", "cpu",
+    "quantization", "distributed", "signal", "library", "hub", "cpu", "ops",
     "sparse", "masked", "nested"))
 _HOMES = {
     "manual_seed": "random", "seed": "random", "initial_seed": "random", "get_rng_state": "random",

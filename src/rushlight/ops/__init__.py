@@ -13,3 +13,13 @@ FAMILIES = [
     "nn.losses", "nn.likelihood", "nn.linear_cross_entropy",
     "nn.recurrent", "nn.attention", "nn.rearrange", "nn.resampling", "nn.distance", "nn.ctc",
 ]
+
+
+def __getattr__(name):
+    """``torch.ops.namespace``: the operators of a namespace, for names that are no module here."""
+    from pathlib import Path
+    here = Path(__file__).parent / name
+    if name.startswith("__") or here.is_dir() or here.with_suffix(".py").is_file():
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ..library.operators import namespace
+    return namespace(name)

@@ -514,7 +514,7 @@ class Tensor(metaclass=_TensorMeta):
         if force:
             t = self.detach().resolve_conj().resolve_neg()
             return t.numpy()
-        if self.requires_grad:
+        if state.grad and self.requires_grad:
             raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use "
                                "tensor.detach().numpy() instead.")
         if type(self._a) is not _ndarray:
@@ -562,6 +562,8 @@ class Tensor(metaclass=_TensorMeta):
 
     def __bool__(self):
         a = self._a
+        if type(a) is not _ndarray and hasattr(type(a), "truth"):
+            return a.truth(self)
         if a.size != 1:
             if a.size == 0:
                 raise RuntimeError("Boolean value of Tensor with no values is ambiguous")
