@@ -436,9 +436,9 @@ def texts(s):
     def step(x, y):
         loss = s.train(x, y).item()
         s.count += 1
-        s.name = "%d: %.3f" % (s.count, loss)           # noqa: UP031
+        s.name = "%d: %.3f" % (s.count, loss)
         s.losses.append(f"{loss:.2e}")
-        return f"{s.count}", "{}".format(loss), str(s.count)   # noqa: UP032
+        return f"{s.count}", format(loss), str(s.count)
     return step
 
 

@@ -367,7 +367,7 @@ class Own(torch.optim.Optimizer):
                     p.sub_(p.grad, alpha=group["lr"] / n)
 
 
-@case(False, optimizer=Own)
+@case(True, optimizer=Own)
 def own_optimizer(s):
     return plain(s)
 

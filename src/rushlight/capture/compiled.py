@@ -171,7 +171,7 @@ class Compiled:
             for t, version in versions:
                 if t._storage.version != version and id(t._storage) not in tape.versions:
                     tape.fail("an op that can't be captured changed a tensor in place")
-            why = before.obstacle or calls.impure or why
+            why = calls.impure or before.obstacle or why
             if why is None and (found or new):
                 return result
             why = why or tape.failure

@@ -126,9 +126,9 @@ class State:
     """The Python state that can be reached from `roots`: places with the plain values and identities they hold.
 
     entries: (container, how, key, value); `how` is ``item`` (a dict's key), ``index`` (of a list), ``length`` (of a
-    container), ``cell`` (a closure's contents), ``slot`` (of an object). tensors, optimizers, deques: what was met of these. inner: ids of
-    containers that are (also) reached by ways other than these places; live: ids of those that optimizers and
-    schedulers change by themselves while a program runs.
+    container), ``cell`` (a closure's contents), ``slot`` (of an object). tensors, optimizers, deques: what was met of
+    these. inner: ids of containers that are (also) reached by ways other than these places; live: ids of those that
+    optimizers and schedulers change by themselves while a program runs.
     """
 
     def __init__(self, roots, codes=()):
@@ -136,7 +136,7 @@ class State:
         self.deques, self.inner, self.live = [], set(), set()
         self._seen, self._keep = set(), []
         self._stack = list(roots)
-        self._keep.append(codes)
+        self.codes = [code for code, _ in codes]
         named = set().union(*[_all_names(code) for code, _ in codes]) if codes else set()
         self._groups_read = "param_groups" in named
         self._schedules_read = bool(named & _OF_SCHEDULERS)
@@ -185,7 +185,7 @@ class State:
         elif isinstance(x, types.ModuleType):
             top = x.__name__.partition(".")[0]
             if top not in (_ROOT, "torch", *_MODULES) and not _is_users(x):
-                self.obstacle = self.obstacle or f"the module {x.__name__} is used"
+                self.obstacle = self.obstacle or f"the module {x.__name__} is used{where(x.__name__, self.codes)}"
         elif isinstance(x, type):
             return
         elif isinstance(x, (list, tuple, set, frozenset)):
@@ -272,7 +272,8 @@ class State:
         for container, how, key, value in entries:
             place = name(container)
             place = {"item": f"{place}.get({key!r}, missing)", "index": f"{place}[{key}]",
-                     "length": f"len({place})", "slot": f"getattr({place}, {key!r}, missing)", "cell": f"{place}.cell_contents"}[how]
+                     "length": f"len({place})", "cell": f"{place}.cell_contents",
+                     "slot": f"getattr({place}, {key!r}, missing)"}[how]
             if isinstance(value, (bool, type(None), type(Ellipsis))):
                 tests.append(f"{place} is {value!r}")
             elif isinstance(value, (int, str, bytes)):
@@ -297,6 +298,19 @@ def _global_names(code):
     from dis import get_instructions
     return tuple(dict.fromkeys(i.argval for i in get_instructions(code)
                                if i.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")))
+
+
+_NAMING = ("STORE_ATTR", "LOAD_CONST", "LOAD_GLOBAL", "STORE_GLOBAL", "STORE_DEREF")
+
+
+def where(name, codes):
+    """`` (at file:line)`` where code first names something (an attribute that is stored, a key, a global name)."""
+    from dis import get_instructions
+    for code in codes:
+        for i in get_instructions(code):
+            if i.argval == name and i.opname in _NAMING and isinstance(i.argval, str):
+                return f" (at {code.co_filename}:{i.positions.lineno})"
+    return ""
 
 
 def _slots(cls):

@@ -11,7 +11,7 @@ import types
 from collections import deque
 
 from ..tensor.tensor import Tensor
-from .effects import MISSING, look, put, same, short
+from .effects import MISSING, look, put, same, short, where
 from .numbers import Seen, plain
 
 
@@ -195,7 +195,7 @@ class StandIns:
             if type(now) is Seen:
                 put(container, how, key, now.value)
             name = {"length": "the length of a container", "cell": "a variable of a closure"}.get(how, repr(key))
-            said = f"{name} was changed from {short(value)} to {short(plain(now))}"
+            said = f"{name} was changed from {short(value)} to {short(plain(now))}{where(key, self.before.codes)}"
             if id(container) in self.before.live:
                 why = why or said
             elif at not in self.changing or how == "length":
