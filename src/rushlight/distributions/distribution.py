@@ -148,7 +148,7 @@ class Distribution:
         raise NotImplementedError
 
     def enumerate_support(self, expand=True):
-        """All values of a discrete distribution along a new first dimension; over the batch if `expand`, else of sizes 1."""
+        """All values of a discrete distribution along a new first dimension, expanded to the batch if `expand`."""
         raise NotImplementedError
 
     def entropy(self):
