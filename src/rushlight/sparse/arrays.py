@@ -105,6 +105,14 @@ class Coo(Sparse):
         from .conversion import gathered
         return gathered(g, self)
 
+    def embed(self, g):
+        if self.coalesced:
+            return closed(g, self)
+        # Values that share a position have the gradient of the element they add up to, each of them.
+        from .conversion import distinct
+        pattern, first = distinct(self)
+        return closed(g if first is None else g.index_select(0, first), pattern)
+
     def like(self, t, name, value, dtype, layout, requires_grad):
         from .creation import empty_coo
         if value:

@@ -106,6 +106,16 @@ def merged(parts, values):
     return to_tensor(indices), values
 
 
+def distinct(parts):
+    """(pattern, first): each position of the Coo `parts` once, and the value that is first there (None: all)."""
+    if parts.coalesced:
+        return parts, None
+    key, first = np.unique(positions_of(parts), return_index=True)
+    first = to_tensor(first)
+    pattern = Coo(parts.shape, parts.indices.index_select(1, first), parts.values.detach().index_select(0, first), True)
+    return pattern, first
+
+
 def find(parts, key):
     """Where positions `key` are among those of the coalesced `parts`: (index, whether there)."""
     own = positions_of(parts)
@@ -159,7 +169,11 @@ def to_dense(t, dtype=None, *, masked_grad=None):
     with torch.no_grad():
         out = _filled(t._a)
     parts = t._a
-    return ruled(out, "ToDenseBackward0", (t, lambda g: sparse_mask(g, parts) if masked else g))
+    return ruled(out, "ToDenseBackward0", (t, lambda g: sparse_mask(g, _pattern(parts)) if masked else g))
+
+
+def _pattern(parts):
+    return distinct(parts)[0] if type(parts) is Coo else parts
 
 
 def _filled(parts):

@@ -11,7 +11,7 @@ import rushlight as torch
 from rushlight.record import RECORDS
 
 from .arrays import Coo, closed, coo, handles, is_compressed, is_coo, is_sparse, layout_name, opened
-from .conversion import coalesce, ruled, sparse_mask, to_coo, to_tensor
+from .conversion import coalesce, distinct, ruled, sparse_mask, to_coo, to_tensor
 
 _FORMS = {}                 # id of the tensor of indices -> (it, version, {by: form})
 
@@ -271,6 +271,7 @@ def _in_pattern(g, a, b):
         from .compressed import coordinates
         rows, cols = coordinates(parts, ordered=False)[0]
     else:
+        parts = distinct(parts)[0]
         rows, cols = parts.indices._a
     left = g.index_select(0, to_tensor(np.ascontiguousarray(rows)))
     right = _conj(b).index_select(0, to_tensor(np.ascontiguousarray(cols)))
@@ -322,7 +323,7 @@ def hspmm(mat1, mat2):
     _check(mat1, mat2)
     rows = np.unique(mat1._a.indices._a[0])
     values = torch.mm(mat1, mat2).index_select(0, to_tensor(rows))
-    return coo((mat1.shape[0], mat2.shape[1]), to_tensor(rows.reshape(1, -1)), values, True, "HspmmBackward0")
+    return coo((mat1.shape[0], mat2.shape[1]), to_tensor(rows.reshape(1, -1)), values, False, "HspmmBackward0")
 
 
 def sspaddmm(input, mat1, mat2, *, beta=1, alpha=1):

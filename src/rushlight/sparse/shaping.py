@@ -75,8 +75,8 @@ def _unsqueeze(x, dim):
     shape = (*parts.shape[:dim], 1, *parts.shape[dim:])
     if dim <= n:
         indices = np.insert(parts.indices._a, dim, 0, axis=0)
-        return coo(shape, to_tensor(np.ascontiguousarray(indices)), opened(x), parts.coalesced, "UnsqueezeBackward0")
-    return coo(shape, parts.indices, opened(x).unsqueeze(dim - n + 1), parts.coalesced, "UnsqueezeBackward0")
+        return coo(shape, to_tensor(np.ascontiguousarray(indices)), opened(x), False, "UnsqueezeBackward0")
+    return coo(shape, parts.indices, opened(x).unsqueeze(dim - n + 1), False, "UnsqueezeBackward0")
 
 
 def _rows(x, keep, indices, shape, coalesced, name):
@@ -86,6 +86,7 @@ def _rows(x, keep, indices, shape, coalesced, name):
 
 @handles("select.int")
 def _select(x, dim, index):
+    by_rows = False
     if is_compressed(x):
         if x._a.batch and dim < x._a.batch:
             parts = x._a
@@ -94,6 +95,7 @@ def _select(x, dim, index):
                 parts.plain.select(dim, index), parts.values.select(dim, index)), "SelectBackward0")
             return inner
         x = to_coo(x)
+        by_rows = True
     parts = x._a
     n = parts.sparse_dim
     dim %= x.dim()
@@ -103,12 +105,12 @@ def _select(x, dim, index):
     index %= parts.shape[dim]
     shape = (*parts.shape[:dim], *parts.shape[dim + 1:])
     if dim >= n:
-        return coo(shape, parts.indices, opened(x).select(dim - n + 1, index), parts.coalesced, "SelectBackward0")
+        return coo(shape, parts.indices, opened(x).select(dim - n + 1, index), False, "SelectBackward0")
     keep = np.nonzero(parts.indices._a[dim] == index)[0]
     if n == 1:
         return opened(x).index_select(0, to_tensor(keep)).sum(0)
     indices = np.delete(parts.indices._a[:, keep], dim, axis=0)
-    return _rows(x, keep, indices, shape, parts.coalesced, "SelectBackward0")
+    return _rows(x, keep, indices, shape, by_rows or keep.size < 2, "SelectBackward0")
 
 
 @handles("unbind.int")
@@ -125,7 +127,7 @@ def _index_select(x, dim, index):
     dim %= x.dim()
     shape = (*parts.shape[:dim], index.numel(), *parts.shape[dim + 1:])
     if dim >= n:
-        return coo(shape, parts.indices, opened(x).index_select(dim - n + 1, index), parts.coalesced,
+        return coo(shape, parts.indices, opened(x).index_select(dim - n + 1, index), False,
                    "IndexSelectBackward0")
     size = parts.shape[dim]
     wanted = index._a.astype(np.int64)

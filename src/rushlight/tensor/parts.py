@@ -180,6 +180,10 @@ class Parts:
         """``t.zero_()``."""
         t._a = self.with_inner(self.inner().new_zeros(self.inner().shape))
 
+    def embed(self, g):
+        """The gradient of the whole out of the gradient `g` of `inner()`; differentiable."""
+        return closed(g, self)
+
     def takeover(self, rec, args):
         """Run record `rec` where `self` is among the arguments; NotImplementedError where there is no way."""
         raise refused(rec.name, self)
@@ -232,7 +236,7 @@ class Opening(Node):
     __slots__ = ("parts",)
 
     def apply(self, grads):
-        return [None if grads[0] is None else closed(grads[0], self.parts)]
+        return [None if grads[0] is None else self.parts.embed(grads[0])]
 
     def release(self):
         pass
