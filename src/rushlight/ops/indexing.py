@@ -124,6 +124,9 @@ def index_tensors(input, indices):
                 raise IndexError(f"The shape of the mask {list(m)} at index {i} does not match the "
                                  f"shape of the indexed tensor {list(shape)} at index {d + i}")
             if type(x._a) is not _ndarray:
+                if hasattr(type(x._a), "outermost"):
+                    raise RuntimeError("vmap: We do not support batching operators that can support dynamic shape. "
+                                       "Attempting to batch over indexing with a boolean mask.")
                 raise NotImplementedError("boolean indexing has no meta rule: its result's size depends "
                                           "on the data")
             if len(indices) == 1 and m:
@@ -298,7 +301,7 @@ def resolve(t, index):
             dim += 1
             source += 1
         elif type(x) is int or not x._a.ndim and x.dtype.category == dtypes.INT and \
-                x.dtype.name != "uint8":
+                x.dtype.name != "uint8" and not hasattr(type(x._a), "takeover"):
             i = x if type(x) is int else int(x.item())
             size = shape[dim]
             if not -size <= i < size:
@@ -431,6 +434,30 @@ def _tensors_only(a, index):
     return None
 
 
+def _step_by_step(t, index):
+    """The view that ints and slices of ints pick, one op each as graphs have it; None for other indices."""
+    shape = t._a.shape
+    if len(index) > len(shape):
+        return None
+    for x, n in zip(index, shape):
+        if type(x) is int:
+            if not -n <= x < n:
+                return None
+        elif type(x) is not slice or x.step is not None or x.start is not None and type(x.start) is not int or \
+                x.stop is not None and type(x.stop) is not int:
+            return None
+    d = 0
+    for x, n in zip(index, shape):
+        if type(x) is int:
+            t = _select(t, d, x + n if x < 0 else x)
+        else:
+            start, end = slice_bounds(n, x.start, x.stop)
+            if start or end != n:
+                t = _slice(t, d, start, end, 1)
+            d += 1
+    return t
+
+
 def getitem(self, index):
     """``self[index]``."""
     a = self._a
@@ -453,6 +480,10 @@ def getitem(self, index):
                     return window_on(self, v, self._offset + at // a.itemsize)
     elif hasattr(type(a), "getitem"):
         return a.getitem(self, index)
+    elif t is tuple or t is slice:
+        v = _step_by_step(self, index if t is tuple else (index,))
+        if v is not None and v is not self:
+            return v
     ts = _tensors_only(a, index)
     if ts is not None:
         return _index(self, ts)
@@ -594,6 +625,8 @@ def nonzero(input, *, as_tuple=False):
     """Positions of the nonzero elements: rows of an (n, dims) tensor, or a tuple of 1-D tensors."""
     a = resolve_bits(input)
     if type(a) is not _ndarray:
+        if hasattr(type(a), "outermost"):
+            return a.positions(input, as_tuple)
         raise NotImplementedError("nonzero has no meta rule: its result's size depends on the data")
     if as_tuple:
         return tuple([wrap(c) for c in _mask_of(a if a.ndim else a.reshape(1)).coordinates()])

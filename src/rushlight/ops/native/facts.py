@@ -247,7 +247,7 @@ def install(state, builtin, bound, replace, twin_of, offsets):
         d = (ctypes.c_uint64 * entry.DESC_WORDS)()
         d[entry.FALLBACK] = id(fn)
         _keep.extend((fn, d))
-        return builtin(fn.__name__, found[name], d)
+        return builtin(fn.__name__, found[name], d, fn.__doc__)
 
     own = Tensor.__dict__
     for method, name in (("dim", "rl_dim"), ("ndimension", "rl_dim"), ("numel", "rl_numel"), ("nelement", "rl_numel"),

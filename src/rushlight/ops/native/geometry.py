@@ -376,7 +376,7 @@ def install(state, builtin, bound, replace, offsets):
         fallback.__name__, fallback.__doc__ = fn.__name__, fn.__doc__
         _keep.extend((fallback, d))
         d[FALLBACK], d[entry.OPERANDS], d[NODE] = id(fallback), 1, id(dispatch.node_class(rec))
-        return builtin(fn.__name__, address, d)
+        return builtin(fn.__name__, address, d, fn.__doc__)
 
     swap, permute = axes._transpose.record, axes._permute.record
     for fn in {METHODS["transpose"], METHODS["swapaxes"], METHODS["swapdims"]}:

@@ -8,6 +8,7 @@ import threading
 from types import BuiltinFunctionType
 from zlib import crc32
 
+from ... import devices
 from ...autograd import modes
 from ...autograd.node import AccumulateGrad, Node, next_seq
 from ...dtypes import BY_NP, bool_, dtype, float32, float64, int32, int64
@@ -131,7 +132,8 @@ def _load():
               "dim": id(sys.intern("dim")), "keepdim": id(sys.intern("keepdim")), "list": id(list), "bool": id(bool),
               "BY_NP": id(BY_NP), "wrap": id(wrap), "attach": id(dispatch.attach), "multi": id(sys.intern("multi")),
               "general": 0, "Size": id(Size), "float32": id(float32.np), "float64": id(float64.np),
-              "int64": id(int64.np), "int32": id(int32.np), "bool_": id(bool_.np)}
+              "int64": id(int64.np), "int32": id(int32.np), "bool_": id(bool_.np),
+              "devices": id(devices._DEFAULT), "CPU": id(devices.CPU), "default_dtype": 0, "default_descr": 0}
     _keep.extend((wrap, dispatch.attach))
     for i, name in enumerate(entry.ENVIRONMENT):
         table[i] = values[name]
@@ -183,13 +185,13 @@ class _MethodDef(ctypes.Structure):
                 ("doc", ctypes.c_char_p)]
 
 
-def _builtin(name, address, descriptor):
+def _builtin(name, address, descriptor, doc=None):
     """A builtin function over `descriptor` (a ctypes array, kept alive)."""
     api = ctypes.pythonapi
     api.PyCapsule_New.restype = ctypes.py_object
     api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     capsule = api.PyCapsule_New(ctypes.addressof(descriptor), None, None)
-    definition = _MethodDef(name.encode(), address, 0x82, None)
+    definition = _MethodDef(name.encode(), address, 0x82, doc.encode() if doc else None)
     new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
         ctypes.cast(api.PyCFunction_NewEx, ctypes.c_void_p).value)
     _keep.extend((descriptor, definition, capsule))
@@ -414,9 +416,10 @@ def install_views():
         _replace(shape, _serve(_view.record, "rl_view", shape, any_dtype=True))
     getitem = METHODS["__getitem__"]
     _replace(getitem, _serve(_select.record, "rl_select", getitem, any_dtype=True), ("__getitem__",))
-    from . import calls, geometry
+    from . import calls, geometry, making
     geometry.install(_state, _builtin, _bound, _replace, _offsets())
     calls.install(_state, _builtin, _offsets())
+    making.install(_state, _builtin, _replace, _offsets())
 
 
 def install_reduction(kind, kernel):
