@@ -24,7 +24,7 @@ LAYERS = (
     ("utils.hooks", "utils.dlpack", "utils.checkpoint", "utils._pytree", "utils._pytree_keys", "utils.weak",
      "sparse", "masked", "nested"),
     ("amp", "cpu", "cuda.amp", "testing", "library"),
-    ("nn", "optim.fused"),          # clipping gradients shares the kernels over many tensors
+    ("nn", "optim.fused", "func"),  # clipping gradients shares the kernels over many tensors
     ("optim", "distributions", "signal"),
     ("capture",),
     ("utils", "multiprocessing", "serialization", "compat"),

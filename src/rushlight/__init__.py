@@ -71,7 +71,7 @@ _HOMES = {
     "set_num_interop_threads": "runtime.threadpool", "get_num_interop_threads": "runtime.threadpool",
     "set_float32_matmul_precision": "runtime.precision", "get_float32_matmul_precision": "runtime.precision",
     "is_anomaly_enabled": "autograd.anomaly", "is_anomaly_check_nan_enabled": "autograd.anomaly",
-    "compile": "capture.compiled", "export": "exported",
+    "compile": "capture.compiled", "export": "exported", "vmap": "func",
     "autocast": "amp.autocast_mode", "GradScaler": "amp.grad_scaler",
 }
 _HOMES |= dict.fromkeys((

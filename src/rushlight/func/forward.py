@@ -11,7 +11,6 @@ Jacobian vector products", 2017).
 from ..autograd.engine import grad as reverse
 from ..autograd.modes import state, switch_grad
 from ..dtypes import FLOAT
-from ..ops import dispatch
 from ..ops.registry import function
 from ..record import Joint, NoGradient
 from ..tensor.tensor import Tensor
@@ -19,6 +18,7 @@ from .wrapped import (
     GradLevel,
     Level,
     Wrapped,
+    batched_like,
     carry,
     finish,
     highest,
@@ -26,6 +26,7 @@ from .wrapped import (
     invoke,
     lift,
     on,
+    plan_for,
     resolve_pending,
     unwrap,
     value_of,
@@ -42,6 +43,10 @@ class Dual(Wrapped):
 
     def detached(self):
         return self.level.dual(self.value.detach(), None)
+
+    def text(self, t):
+        primal, tangent = repr(value_of(t)), self.level.tangent_of(t)
+        return primal if tangent is None else f"{primal[:-1]}, tangent={tangent!r})"
 
 
 class ForwardLevel(Level):
@@ -126,7 +131,7 @@ def zero_tangent(t, like):
     v = t._view
     a = t._a
     if v is None:
-        z = zeros_in(a.value) if like is None else batched_as(zeros_in(a.value), like)
+        z = zeros_in(a.value) if like is None else batched_like(zeros_in(a.value), like)
         a.tangent = z
         return
     base = v.base
@@ -139,17 +144,6 @@ def zero_tangent(t, like):
 def zeros_in(x):
     """Zeros of x's shape and strides."""
     return function("zeros_like")(x)
-
-
-def batched_as(z, like):
-    """Zeros that are batched wherever `z` or `like` are."""
-    h = holder_of(like)
-    while h is not None:
-        if h.level.batches:
-            z = h.level.fresh(z)
-            break
-        h = holder_of(h.value)
-    return z
 
 
 def _pair(level, out, t):
@@ -226,9 +220,7 @@ def diagonal(rec, inner, tangents, out):
     mask = 0
     for k, i in enumerate(rec.tensor_args):
         mask |= (tangents[i] is not None) << k
-    plan = rec.plans.get(mask)
-    if plan is None:
-        plan = rec.plans[mask] = dispatch.make_plan(rec, mask)
+    plan = plan_for(rec, mask)
     values = [None] + [_named(rec, name, inner, out) for name in plan.names]
     total = None
     for i, r in zip(rec.tensor_args, plan.rules):

@@ -1,8 +1,8 @@
 """Reverse-mode transforms: ``grad``, ``grad_and_value`` and ``vjp``.
 
-The outermost transform differentiates ordinary tensors: aliases of the inputs are leaves of a graph of their own. Inside
-another transform the aliases live on a level, so that what is recorded for this transform and what is recorded for
-those around it stay apart (see `wrapped`).
+The outermost transform differentiates ordinary tensors: aliases of the inputs are leaves of a graph of their own.
+Inside another transform the aliases live on a level, so that what is recorded for this transform and what is recorded
+for those around it stay apart (see `wrapped`).
 """
 
 import functools

@@ -72,7 +72,7 @@ def unpacked(level, x, strict=False):
 
 
 def linearize(func, *primals):
-    """``(func(*primals), jvp_fn)``, where ``jvp_fn(*tangents)`` is the derivative of `func` at `primals` in a direction.
+    """``(func(*primals), jvp_fn)``; ``jvp_fn(*tangents)`` is the derivative of `func` at `primals` in a direction.
 
     Every call of ``jvp_fn`` runs `func` on dual tensors at the same primals.
     """

@@ -1,10 +1,12 @@
 """Tangent rules of primitives that are linear or products, or whose tangent needs less than the general way."""
 
+from ..ops import registry
 from ..ops.registry import function
 from ..record import RECORDS
 from ..tensor.tensor import Tensor
 from .wrapped import invoke
 
+registry.load()             # all records are there
 RULES = {}
 
 

@@ -19,6 +19,7 @@ from ..autograd.node import edge_of, next_seq
 from ..dtypes import FLOAT
 from ..ops import dispatch
 from ..ops.pointwise.core import run as pointwise
+from ..ops.registry import function
 from ..record import NoGradient
 from ..tensor.storage import MetaArray, make_storage
 from ..tensor.tensor import CONJ, NEG, Tensor, ViewInfo, assemble
@@ -68,6 +69,13 @@ class Wrapped(MetaArray):
         else:
             level.write(t, source)
 
+    def like(self, t, name, value, dtype, layout, requires_grad):
+        """``zeros_like(t)`` and its relatives: batched where `t` is."""
+        z = function(name)(value_of(t), dtype=dtype)
+        if self.level.batches:
+            z = carry(self.level, z)
+        return z.requires_grad_() if requires_grad else z
+
     def fill_all(self, t, number):
         """Set every element of `t`."""
         self.level.fill(t, number)
@@ -75,6 +83,14 @@ class Wrapped(MetaArray):
     def number(self, t):
         """``t.item()``."""
         return value_of(t).item()
+
+    def positions(self, t, as_tuple):
+        """``t.nonzero()``."""
+        return value_of(t).nonzero(as_tuple=as_tuple)
+
+    def truth(self, t):
+        """``bool(t)``."""
+        return bool(value_of(t))
 
     def nested_list(self, t):
         """``t.tolist()``."""
@@ -283,6 +299,27 @@ def as_view(t, r, multi):
     return v
 
 
+def plan_for(rec, mask):
+    """How the record's gradients for the operands in `mask` are computed."""
+    plan = rec.plans.get(mask)
+    if plan is None:
+        dispatch.node_class(rec)            # generated code takes a record with plans to have its class
+        plan = rec.plans[mask] = dispatch.make_plan(rec, mask)
+    return plan
+
+
+_classes = {}
+
+
+def _node_class(rec):
+    """The node class of a record; those of special nodes, which look at arrays, are not for levels."""
+    cls = _classes.get(rec)
+    if cls is None:
+        cls = _classes[rec] = type(rec.node_name, (dispatch.RecordNode,), {
+            "__slots__": (), "record": rec, "__module__": "torch.autograd"})
+    return cls
+
+
 def attach(rec, args, outs, level):
     """`dispatch.attach` for one level: operands of other levels are constants here."""
     vjp = rec.vjp
@@ -299,10 +336,8 @@ def attach(rec, args, outs, level):
         bit <<= 1
     if not mask:
         return
-    plan = rec.plans.get(mask)
-    if plan is None:
-        plan = rec.plans[mask] = dispatch.make_plan(rec, mask)
-    node = dispatch.node_class(rec)()
+    plan = plan_for(rec, mask)
+    node = _node_class(rec)()
     node.edges, node.seq, node.ext, node.plan = tuple(edges), next_seq(), None, plan
     node.outs = tuple([None if t is None else (t._a.shape, t.dtype) for t in outs])
     node.saved = ()
@@ -331,6 +366,15 @@ def lift(t, level):
     t._a = level.holder(inner)
     if v is None:
         t._storage = make_storage(t._a)
+
+
+def batched_like(z, like):
+    """The fresh tensor `z`, batched by every ``vmap`` that `like` is batched by."""
+    h = holder_of(like)
+    if h is None:
+        return z
+    z = batched_like(z, h.value)
+    return h.level.fresh(z) if h.level.batches else z
 
 
 def among(args):

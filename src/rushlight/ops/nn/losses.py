@@ -89,8 +89,14 @@ def _elementwise(name, formula, params=(), node=None, vjp=None):
         k(out, x, t, (1 << x.ndim) - 1, *extra)
         return out
 
+    def terms_of(input, target, reduction, extra):
+        terms = run(rec, (input, target), tuple(extra))
+        return terms.mean() if reduction == MEAN else terms.sum() if reduction == SUM else terms
+
     def call(input, target, reduction, extra=()):
         x, t = input._a, target._a
+        if hasattr(type(x), "takeover") or hasattr(type(t), "takeover"):
+            return terms_of(input, target, reduction, extra)
         recording = state.grad and (needs_grad(input) or needs_grad(target))
         if type(x) is type(t) is np.ndarray and not input._bits and not target._bits:
             terms = fused(x, t, reduction, extra)
@@ -103,11 +109,7 @@ def _elementwise(name, formula, params=(), node=None, vjp=None):
         else:
             prev, state.grad = state.grad, False
             try:
-                terms = run(rec, (input, target), tuple(extra))
-                if reduction == MEAN:
-                    terms = terms.mean()
-                elif reduction == SUM:
-                    terms = terms.sum()
+                terms = terms_of(input, target, reduction, extra)
             finally:
                 state.grad = prev
         if recording:
