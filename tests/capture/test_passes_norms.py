@@ -94,6 +94,31 @@ def test_same_training(name):
             assert (p - q).abs().max().item() <= 2e-6 * max(1.0, p.abs().max().item()), (i, key)
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_same_evaluation(name):
+    torch.manual_seed(1)
+    model = MODELS[name]()
+    step = steps_of(model, False)
+    for i in range(2):
+        step(*batch(i))
+    model.eval()
+    compiled = torch.compile(model)
+    for i in range(5):
+        with torch.no_grad():
+            x = batch(i)[0]
+            a, b = model(x), compiled(x)
+            assert (a - b).abs().max().item() <= 1e-6 * max(1.0, a.abs().max().item())
+            if i == 3:
+                for m in model.modules():
+                    if isinstance(m, nn.BatchNorm2d):
+                        m.running_mean += 0.5
+    x = batch(9)[0].requires_grad_()
+    compiled(x).sum().backward()
+    g, x.grad = x.grad, None
+    model(x).sum().backward()
+    assert (g - x.grad).abs().max().item() <= 1e-5 * max(1.0, g.abs().max().item())
+
+
 def kernels(model):
     return explain(steps_of(model, False), *batch(0)).run_kernels
 
@@ -103,6 +128,10 @@ def test_groups():
     assert found["batch_norm+add+relu"] == 1 and found["batch_norm+relu"] == 1
     assert found["relu+batch_norm_backward+sum"] == 1 and "relu" not in found
     assert kernels(Residual(late=True))["batch_norm+add+relu"] == 1
+    model = Residual().eval()
+    with torch.no_grad():
+        found = explain(model, batch(0)[0]).run_kernels
+    assert found["evaluated batch_norm+add+relu"] == 1 and found["evaluated batch_norm"] == 1 and "relu" not in found
     assert "batch_norm+relu" not in kernels(Plain("seen")) and "batch_norm+relu" not in kernels(Plain("gelu"))
 
 

@@ -74,7 +74,7 @@ class Writer:
         self.shape_of, self.visible, self.marks, self.gone = {}, set(), [], set()
         self.steps = tape.steps
         self._scan()
-        self.steps = norms(rename(self.steps, self.visible), self.visible)
+        self.steps = norms(rename(self.steps, self.visible, self._number), self.visible)
         self.steps = direct(self.steps)
         self._scan()
         began = {}
@@ -169,8 +169,8 @@ class Writer:
         """A buffer that is of no use after a step that goes by elements: its result may take that operand's place."""
         if step.kind == "pointwise":
             operands = windows(step.args)
-        elif "batch_norm_backward" in step.label and step.kind == "into":
-            operands = windows(step.args[:4])       # arrays of the result's shape, read before it is written
+        elif step.kind == "into" and step.detail:
+            operands = windows(step.args[k] for k in step.detail)
         else:
             return None
         for w in operands:

@@ -73,7 +73,8 @@ class Step:
     kind: ``kernel`` (``call(*args)`` returns fresh arrays, `outs`), ``pointwise`` (``call(*outs, *args)``), ``into``
     (likewise, other kernels), ``write`` (``call(*outs, *args)`` changes them), ``grad`` (`call` is a leaf whose
     ``.grad`` becomes args[0]), ``draw`` (``call()`` returns an array), ``thunk`` (``call()`` does it all).
-    args: windows, lists of windows, and plain values.
+    args: windows, lists of windows, and plain values. detail: of ``kernel``, (whether it returns a tuple, `direct`); of
+    ``pointwise``, its launch; of ``into``, positions of operands that results may overwrite, as it goes by elements.
     """
 
     __slots__ = ("kind", "label", "call", "args", "outs", "detail")

@@ -1,6 +1,6 @@
 """Who writes and who reads each buffer of a list of steps."""
 
-from ..tape import MADE, Step, Window, windows
+from ..tape import MADE, Buffer, Step, Window, windows
 
 
 class Flow:
@@ -54,6 +54,13 @@ def is_dense(w):
     """Whether a window is in C order, with no pending bits."""
     return isinstance(w, Window) and not w.bits and all(
         s == 1 or t == d for s, t, d in zip(w.shape, w.strides, dense(w.shape), strict=True))
+
+
+def like(w, number):
+    """A window of the same form on a new buffer, which has that number."""
+    b = Buffer.__new__(Buffer)
+    b.origin, b.key, b.tensor, b.storage, b.initial, b.written = MADE, number, None, None, None, 0
+    return Window(b, w.dtype, w.shape, w.strides, w.offset, w.bits)
 
 
 def replaced(steps, at, drop):

@@ -5,7 +5,8 @@
                                                     relu's gradient is computed where it is used; the sum over
                                                     positions, a convolution's bias gradient, comes along
 
-The arithmetic is the single kernels'; only sums of the last kind add in another order.
+In evaluation normalization, residual and relu are one pass, too. The arithmetic is the single kernels'; only sums of
+the last kind add in another order.
 """
 
 import math
@@ -63,21 +64,26 @@ def _forward(steps, visible):
     for i, step in enumerate(steps):
         if step.label != "batch_norm" or step.kind != "kernel":
             continue
-        x, w, b, _, _, training, eps = step.args
+        x, w, b, mean, variance, training, eps = step.args
         y = step.outs[0]
-        if not training or not _served(x) or not _like(y, x) or not _columns(w, b):
+        if not _served(x) or not _like(y, x) or not _columns(w, b, mean, variance) or \
+                any(v is not None and v.dtype != x.dtype for v in (w, b, mean, variance)):
             continue
         r = add = None
         relu = _next(flow, steps, y, "relu", 1)
         if relu is None:
             add = _next(flow, steps, y, "add", 2)
-            if add is None or not _plain_sum(steps[add], x):
-                continue
-            relu = _next(flow, steps, steps[add].outs[0], "relu", 1)
-            r = next((a for a in steps[add].args if isinstance(a, Window) and a.buffer is not y.buffer), None)
-            if relu is None or r is None or not flow.still(r, i, add):
-                continue
-        out = steps[relu].outs[0]
+            if add is not None and _plain_sum(steps[add], x):
+                relu = _next(flow, steps, steps[add].outs[0], "relu", 1)
+                r = next((a for a in steps[add].args if isinstance(a, Window) and a.buffer is not y.buffer), None)
+                if relu is None or r is None or not flow.still(r, i, add):
+                    relu = add = r = None
+            else:
+                add = None
+        if relu is None and training or not training and any(
+                flow.read(o) or id(o.buffer) in visible for o in step.outs[1:]):
+            continue
+        out = y if relu is None else steps[relu].outs[0]
         if not _like(out, x):
             continue
         place, behind = i, []
@@ -88,10 +94,13 @@ def _forward(steps, visible):
                       k in flow.read(o) for o in step.outs[1:])]
             if any(steps[k].label != "running statistics" for k in behind) or not flow.still(x, i, add):
                 continue
-        fused = _fused_forward(step, x, w, b, r, out, eps)
+        if training:
+            fused = _fused_forward(step, x, w, b, r, out, eps)
+            results[id(out.buffer)] = fused
+        else:
+            fused = _evaluation(x, w, b, r, mean, variance, out, eps, relu is not None)
         at[place] = [fused, *[steps[k] for k in behind]]
-        drop |= {i, relu, *behind} | ({add} if add is not None else set())
-        results[id(out.buffer)] = fused
+        drop |= {k for k in (i, add, relu, *behind) if k is not None}
     return replaced(steps, at, drop), results
 
 
@@ -108,6 +117,14 @@ def _fused_forward(step, x, w, b, r, out, eps):
     words = kernels.forward_words(n, c, l, x.dtype.itemsize, eps)
     return Step("into", "batch_norm+add+relu" if r is not None else "batch_norm+relu", call, [x, w, b, r, words],
                 [out, *step.outs[1:]])
+
+
+def _evaluation(x, w, b, r, mean, variance, out, eps, relu):
+    from ...compiler.templates import batchnorm_relu as kernels
+    call = kernels.evaluate(_NAMES[x.dtype.str[1:]], r is not None, relu)
+    words = kernels.evaluate_words(x.shape[0], x.shape[1], math.prod(x.shape[2:]), x.dtype.itemsize, eps)
+    label = "+".join(["evaluated batch_norm"] + ["add"] * (r is not None) + ["relu"] * relu)
+    return Step("into", label, call, [x, w, b, r, mean, variance, words], [out], (0, 3))
 
 
 # ------------------------------------------------------------ backward
@@ -184,4 +201,4 @@ def _fused_backward(step, gr, total, g, h, y, x, w, b, mean, rstd, mask_of):
     outs = [*step.outs, gr, total]
     label = "+".join(["add"] * (h is not None) + ["relu"] * (mask_of is not None) + ["batch_norm_backward"]
                      + ["sum"] * (total is not None))
-    return Step("into", label, call, [g, h, y, x, w, b, mean, rstd, words], outs)
+    return Step("into", label, call, [g, h, y, x, w, b, mean, rstd, words], outs, (0, 1, 2, 3))

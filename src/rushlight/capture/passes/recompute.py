@@ -7,8 +7,8 @@ made again before its first late one, until the most memory in use has shrunk by
 
 import math
 
-from ..tape import ARGUMENT, MADE, OLDER, Buffer, Step, Window, windows
-from .flow import Flow
+from ..tape import ARGUMENT, MADE, OLDER, Step, Window, windows
+from .flow import Flow, like, with_windows
 
 ENOUGH, LEAST = 0.65, 1 << 18       # of the peak; bytes that are worth it
 
@@ -113,7 +113,7 @@ def _rewritten(steps, flow, again, number):
             old = steps[i]
             news = []
             for j, out in enumerate(old.outs):
-                new = out and _like(out, number())
+                new = out and like(out, number())
                 news.append(new)
                 if j == 0:
                     names[b] = new.buffer
@@ -122,14 +122,7 @@ def _rewritten(steps, flow, again, number):
     return found
 
 
-def _like(w, number):
-    b = Buffer.__new__(Buffer)
-    b.origin, b.key, b.tensor, b.storage, b.initial, b.written = MADE, number, None, None, None, 0
-    return Window(b, w.dtype, w.shape, w.strides, w.offset, w.bits)
-
-
 def _renamed(step, names):
-    from .flow import with_windows
     return with_windows(step, lambda w: w if id(w.buffer) not in names else Window(
         names[id(w.buffer)], w.dtype, w.shape, w.strides, w.offset, w.bits))
 

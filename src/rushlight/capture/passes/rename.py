@@ -1,18 +1,17 @@
-"""Copies of whole results into memory that the call made before are other names for the results.
+"""Whole results that go into memory that the call made before have memory of their own.
 
-In-place ops compute into memory of their own and copy that over their operand; from there on, what reads the operand
-may as well read the result, and the copy isn't needed. Then every buffer concerned has one writer.
+In-place ops either write over their operand or, where that was saved, compute into other memory and copy that over the
+operand; from there on, what reads the operand may as well read the result. No copy is needed then, and every buffer
+concerned has one writer, as other passes want it. (Where results may overwrite operands is decided at the end.)
 """
 
 from ...ops.copy import copy_array
-from ..tape import MADE, Window
-from .flow import Flow, is_dense, with_windows
+from ..tape import MADE, Step, Window
+from .flow import Flow, is_dense, like, with_windows
 
 
-def rename(steps, visible):
-    """The steps without such copies."""
-    if not any(s.call is copy_array for s in steps):
-        return steps
+def rename(steps, visible, number):
+    """The steps with new names; ``number()`` gives new buffers' numbers."""
     flow = Flow(steps, visible)
     names, found = {}, []
 
@@ -20,13 +19,27 @@ def rename(steps, visible):
         b = names.get(id(w.buffer))
         return w if b is None else Window(b, w.dtype, w.shape, w.strides, w.offset, w.bits)
     for i, step in enumerate(steps):
-        step = with_windows(step, now)
         if step.kind == "write" and step.call is copy_array and _whole(steps, flow, i):
             # What the operand was before lives on under its old name.
-            names[id(steps[i].outs[0].buffer)] = step.args[0].buffer
+            names[id(step.outs[0].buffer)] = with_windows(step, now).args[0].buffer
+        elif _over(steps, flow, i):
+            new = like(step.outs[0], number())
+            args = with_windows(Step("", "", None, step.args, []), now).args
+            found.append(Step(step.kind, step.label, step.call, args, [new], step.detail))
+            names[id(step.outs[0].buffer)] = new.buffer
         else:
-            found.append(step)
+            found.append(with_windows(step, now))
     return found
+
+
+def _over(steps, flow, i):
+    """Whether pointwise step `i` writes over all of a buffer that the call made before and keeps to itself."""
+    step = steps[i]
+    if step.kind != "pointwise" or len(step.outs) != 1:
+        return False
+    to = step.outs[0]
+    return to.buffer.origin is MADE and id(to.buffer) not in flow.visible and not to.bits and not to.offset and \
+        flow.writers[id(to.buffer)][0] < i and is_dense(to) and _all(steps, flow, to)
 
 
 def _whole(steps, flow, i):

@@ -1,9 +1,11 @@
-"""Batch normalization in training with what is next to it in a program, a channel at a time.
+"""Batch normalization with what is next to it in a program, a channel at a time.
 
     forward(y, mean, rstd, x, w, b, r, words)
         y = max(0, (x - mean) rstd w + b + r), as ``batchnorm.forward``, then max(0, .), with or without a residual r
     apply(y, x, w, b, r, mean, rstd, words)
         forward's y again
+    evaluate(y, x, w, b, r, mean, variance, words)
+        the same from running statistics, with or without max(0, .)
     backward(dx, dw, db, gr, whole, g, h, y, x, w, b, mean, rstd, words)
         of ``u = g + h`` where the result of the maximum was positive, else 0: db, dw, dx as ``batchnorm.backward``,
         gr = u (the residual's gradient), whole = sum dx (the gradient of a bias that was added before)
@@ -55,8 +57,26 @@ def apply(dtype, residual):
                         ("n", "c", "l", "past"), write)
 
 
-def _normalize(t, mean, rstd, residual):
-    """Write y of the channel."""
+@cache
+def evaluate(dtype, residual, relu):
+    """The kernel ``(y, x, w, b, r, mean, variance, words)``."""
+    def write(t):
+        t.type(dtype)
+        f = t.f
+        with t.tiles() as t.channel:
+            mean, variance = (t.scalar(a + t.channel * t.compute_size, _wide(dtype)) for a in (t.mean, t.variance))
+            rstd = f.value(1.0, "double") / f.intrinsic("sqrt", t.as_double(variance) + t.eps)
+            _normalize(t, mean, t.as_compute(rstd), residual, relu, False)
+    return array_kernel(f"batch norm, evaluation {dtype} {residual} {relu}",
+                        ("y", "x", "w", "b", "r", "mean", "variance"), ("n", "c", "l", "past", "eps"), write)
+
+
+def evaluate_words(n, c, l, itemsize, eps):
+    return pack("6qd", c, n * c * l, n, c, l, n * c * l * itemsize >= STREAM, eps)
+
+
+def _normalize(t, mean, rstd, residual, relu=True, fused=True):
+    """Write y of the channel; `fused`: by a multiply-add, as training does."""
     f, c = t.f, t.channel
     zero, middle = f.value(0.0, t.vector), t.splat(mean)
     scale, shift = t.splat(rstd * parameter(t, t.w, c, 1.0)), t.splat(parameter(t, t.b, c, 0.0))
@@ -65,10 +85,11 @@ def _normalize(t, mean, rstd, residual):
         r = _segment(t, t.r, n) if residual else None
 
         def body(i, mask):
-            v = f.fma(t.load(x + i * t.size, mask) - middle, scale, shift)
+            v = t.load(x + i * t.size, mask) - middle
+            v = f.fma(v, scale, shift) if fused else v * scale + shift
             if residual:
                 v = v + t.load(r + i * t.size, mask)
-            t.store(f.select(v < zero, zero, v), y + i * t.size, mask)
+            t.store(f.select(v < zero, zero, v) if relu else v, y + i * t.size, mask)
         t.each(t.l, body, stream=y)
 
 
