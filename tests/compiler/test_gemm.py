@@ -320,8 +320,10 @@ def fresh(monkeypatch, dtype):
     return call, g._driver(np.dtype(dtype).name), placed
 
 
-def test_heights_are_made_when_they_are_met(monkeypatch):
+@pytest.mark.parametrize("on_disk", [True, False])
+def test_heights_are_made_when_it_pays(on_disk, monkeypatch):
     call, driver, placed = fresh(monkeypatch, "f4")
+    monkeypatch.setattr(g.engine, "known", lambda key: on_disk)
     most = g._rows(g._registers(g.cpu.vector_bytes()))
 
     def met(m, n=40, k=50):
@@ -329,6 +331,19 @@ def test_heights_are_made_when_they_are_met(monkeypatch):
         call(np.empty((m, n), "f4"), np.ones((m, k), "f4"), np.ones((k, n), "f4"))
         return sorted(int(key.rsplit("|", 1)[1]) for key in placed[before:])
     assert met(1) == []
+    if not on_disk:
+        # 28000 multiply-adds a call are not worth it; many calls are, and a large one is.
+        assert met(most) == met(most) == []
+        assert met(most, 4000, 5000) == [most]
+        assert met(9) == []
+        lost = ctypes.c_int64.from_address(driver["rl_lost"] + 8 * 9)
+        assert 1000 < lost.value < 10_000
+        lost.value = g._HEIGHT_NS
+        assert met(9) == [9]
+        assert met(9) == []
+        g.complete("float32")
+        assert met(64) == []
+        return
     assert met(most) == [most]
     assert met(most) == []
     assert met(10 * most) == []
@@ -342,7 +357,8 @@ def test_heights_are_made_when_they_are_met(monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_missing_heights_are_stood_in_for(dtype, monkeypatch):
-    """Calls that nothing prepared give the same bits row by row; what they missed is made by the next call."""
+    """Calls that nothing prepared give the same bits, row by row."""
+    monkeypatch.setattr(g.engine, "known", lambda key: True)
     call, driver, placed = fresh(monkeypatch, dtype)
     expected, operands = {}, {}
     for m, n, k in [(5, 40, 30), (14, 33, 300), (29, 70, 600), (90, 50, 40)]:
@@ -357,8 +373,14 @@ def test_missing_heights_are_stood_in_for(dtype, monkeypatch):
         assert product(job(c, a, b, bias, 0.5, d, 2.0)) == 0
         np.testing.assert_array_equal(c, expected[m])
     assert placed == []
+    # What was missed is asked for by the next call.
     call(np.empty((1, 1), dtype), np.ones((1, 1), dtype), np.ones((1, 1), dtype))
     assert len(placed) >= 3
+
+
+def test_limits_agree():
+    from rushlight.compiler.templates import gemm_heights
+    assert g._HEIGHT_NS == gemm_heights.LIMIT
 
 
 def job(c, a, b, bias, alpha, d, factor):

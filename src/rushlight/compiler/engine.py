@@ -165,6 +165,11 @@ def _place(stored, symbols, imports):
     return {symbol: found[symbol] for symbol in symbols}
 
 
+def known(key):
+    """Whether there is code for a key, in memory or on disk."""
+    return key in _loaded or key_of(key) in _pack().index
+
+
 def load(key, build, symbols, imports=None, level=1, codegen_level=1):
     """Addresses of ``symbols`` in the code for ``key``.
 

@@ -45,9 +45,11 @@ _INNER = {"bfloat16": "float32", "float16": "float32", "int16": "int32", "int8":
           "complex64": "float32", "complex128": "float64"}
 _kernels = {}
 _drivers = {}
+# About the time that it takes to make the kernels of a height: ``gemm_heights.LIMIT``.
+_HEIGHT_NS = 15_000_000
 _GROUPS = ("pairs", "quads")
-_TABLES = ("rl_tiles", "rl_heights", "rl_prepare")
-_MORE = ctypes.PYFUNCTYPE(None, ctypes.c_int64)
+_TABLES = ("rl_tiles", "rl_heights", "rl_lost", "rl_prepare")
+_MORE = ctypes.PYFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 
 
 def supported(dtype) -> bool:
@@ -168,7 +170,7 @@ def _driver(name):
         raise TypeError(f"gemm: no kernel of its own for {name}")
     addresses = {}
     # It lives as long as the code that calls it.
-    more = addresses["more"] = _MORE(lambda heights: _add_heights(key, addresses, heights))
+    more = addresses["more"] = _MORE(lambda rows, ns: _ask_height(key, addresses, rows, ns))
     imports = {"rl_more": ctypes.cast(more, ctypes.c_void_p).value}
     exports = ["rl_gemm", "rl_gemm_added", *_TABLES]
     if name not in _GROUPS:
@@ -179,20 +181,35 @@ def _driver(name):
     return _drivers.setdefault(key, addresses)
 
 
-def _add_heights(key, addresses, heights):
-    """Make the kernels of tiles for the heights whose bits are set, those that aren't there."""
+def _ask_height(key, addresses, rows, ns):
+    """Make the kernels for ``rows`` rows where they are on disk, or calls have lost more time than making them takes.
+
+    ``ns`` is what the call that asks would lose.
+    """
+    asked = addresses.setdefault("asked", set())
+    if rows not in asked and ns < _HEIGHT_NS and not engine.known(_height_key(key, rows)):
+        asked.add(rows)
+        ctypes.c_int64.from_address(addresses["rl_lost"] + 8 * rows).value = 0
+        return
+    _add_height(key, addresses, rows)
+
+
+def _height_key(key, rows):
+    return f"gemm height|{'|'.join(map(str, key))}|{rows}"
+
+
+def _add_height(key, addresses, rows):
+    """Make the kernels of tiles of ``rows`` rows, unless they are there."""
     name, width, registers = key
-    kinds = ("edge", "narrow") if width == 64 else ("edge", "narrow", "full")
-    there, most = ctypes.c_int64.from_address(addresses["rl_heights"]), _rows(registers)
-    for rows in range(2, most + 1):
-        if heights >> rows & 1 and not there.value >> rows & 1:
-            exports = [f"rl_{kind}{rows}" for kind in kinds]
-            found = engine.load(f"gemm height|{name}|{width}|{registers}|{rows}",
-                                lambda rows=rows: _height_text(key, rows), exports, codegen_level=3)
-            for place, symbol in enumerate(exports):
-                at = addresses["rl_tiles"] + 8 * (place * most + rows - 1)
-                ctypes.c_int64.from_address(at).value = found[symbol]
-            there.value |= 1 << rows
+    there = ctypes.c_int64.from_address(addresses["rl_heights"])
+    if there.value >> rows & 1:
+        return
+    exports = [f"rl_{kind}{rows}" for kind in (("edge", "narrow") if width == 64 else ("edge", "narrow", "full"))]
+    found = engine.load(_height_key(key, rows), lambda: _height_text(key, rows), exports, codegen_level=3)
+    for place, symbol in enumerate(exports):
+        at = addresses["rl_tiles"] + 8 * (place * _rows(registers) + rows - 1)
+        ctypes.c_int64.from_address(at).value = found[symbol]
+    there.value |= 1 << rows
 
 
 def _height_text(key, rows):
@@ -205,7 +222,9 @@ def _height_text(key, rows):
 def complete(name) -> None:
     """Make the kernels of all heights for the name of a driver: for products that aren't called by Python."""
     width = cpu.vector_bytes()
-    _add_heights((name, width, _registers(width)), _driver(name), -1)
+    key = name, width, _registers(width)
+    for rows in range(2, _rows(key[2]) + 1):
+        _add_height(key, _driver(name), rows)
 
 
 def _shape(name, width, registers):

@@ -238,8 +238,9 @@ class _Entry:
         if self.prepared:
             # A batch over one B may become one product of all rows.
             whole = f.load("i64", buffer + 8 * INDEX["b_batch"]).eq(0) & leading["outer"].eq(1)
-            f.call("void", "rl_prepare", f.select(whole, m * leading["batch"], m),
-                   f.load("i64", buffer + 8 * INDEX["a_row"]), n, declare=self.prepared == "import")
+            count = leading["batch"] * leading["outer"]
+            f.call("void", "rl_prepare", f.select(whole, m * count, m), f.load("i64", buffer + 8 * INDEX["a_row"]), n,
+                   f.select(whole, k, k * count), declare=self.prepared == "import")
         failed, state = f.var("i32", 0), f.var("ptr", null)
         release = m * n * k * leading["batch"] * leading["outer"] >= RELEASE_WORK
         with f.if_(release):

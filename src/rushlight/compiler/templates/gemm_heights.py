@@ -1,21 +1,27 @@
-"""Kernels of a matrix product's tiles by their height, each height a module that is made when it is first met.
+"""Kernels of a matrix product's tiles by their height, each height a module of its own, made when it pays.
 
 A product cuts its rows into panels of one height, and a rest: of the 14 heights there are (6 with fewer registers) a
-program meets a few. The driver's module has the kernels of one row; its table of all kernels is writable:
+program meets a few. The driver's module has the kernels of one row, which stand in for those that aren't there, row
+after row: an element's bits don't depend on the height, so what nothing has prepared is slow, not wrong. Its tables
+are writable:
 
     rl_tiles        ptr[kinds * mr]: the kernel of a kind for r rows at kind * mr + r - 1
     rl_heights      i64[2]: bit r of the first word: the kernels for r rows are there; of the second: they were missed
-    void rl_prepare(i64 m, i64 a_row, i64 n)
-        calls ``rl_more(i64 heights)``, a Python function, for the heights of m rows (a_row bytes apart) that aren't
-        there, and for those missed before; the caller holds the GIL
+    rl_lost         i64[mr + 1]: the time in ns that calls have lost by what stands in for r rows
+    void rl_prepare(i64 m, i64 a_row, i64 n, i64 k)
+        called with the GIL before a product of such sizes; calls ``rl_more(i64 rows, i64 ns)``, a Python function,
+        for heights that would have been worth making: from ``LIMIT`` on
 
-A kernel that isn't there is stood in for by the one of a single row, row after row: an element's bits don't depend on
-the height, so a call that nothing has prepared is slow, not wrong, and what it misses is there for the next.
+``rl_lost`` begins with ``LIMIT``, so that a height is asked for when it is first met: it may be on disk.
 """
 
 from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.templates.gemm_micro import tile_kernel, tile_params
 
+# About the time that it takes to make the kernels of a height, in ns.
+LIMIT = 15_000_000             # gemm._HEIGHT_NS
+# Multiply-adds a ns that a product loses by it, and what a call loses anyway, in ns.
+PER_NS, PER_CALL = 16, 200
 # Rows that a last panel has at least for heights to be rounded: kernels of fewer wait for their sums.
 LEAST_REST = 4
 # Kernels of all of a strip's vectors for any n up to them, of one vector, and of exactly all where masks cost.
@@ -68,6 +74,8 @@ def write_table(driver):
     table = ", ".join(f"ptr @{entry}" for entry in entries)
     m.globals.append(f"@rl_tiles = dso_local global [{len(entries)} x ptr] [{table}], align 64")
     m.globals.append("@rl_heights = dso_local global [2 x i64] [i64 2, i64 0], align 64")
+    lost = ", ".join([f"i64 {LIMIT}"] * (shape.mr + 1))
+    m.globals.append(f"@rl_lost = dso_local global [{shape.mr + 1} x i64] [{lost}], align 64")
     _prepare(driver)
 
 
@@ -102,28 +110,47 @@ def _prepare(driver):
     from rushlight.compiler.templates.gemm_driver import ALIASED_ROWS
 
     m, shape = driver.module, driver.shape
-    m.declare("void", "rl_more", ["i64"])
+    m.declare("void", "rl_more", ["i64", "i64"])
     m.globals.append("@last_rows = internal global i64 0, align 8")
-    f = m.function("rl_prepare", "void", [("i64", "m"), ("i64", "a_row"), ("i64", "n")], attributes="nounwind")
-    rows, a_row, n = f.args
-    there, missed, last = (Value(f, name, "ptr") for name in (
-        "@rl_heights", "getelementptr (i8, ptr @rl_heights, i64 8)", "@last_rows"))
+    there, missed, last, lost = (Value(None, name, "ptr") for name in (
+        "@rl_heights", "getelementptr (i8, ptr @rl_heights, i64 8)", "@last_rows", "@rl_lost"))
+
+    f = m.function("need_height", "void", [("i64", "rows"), ("i64", "ns")], "internal", "nounwind noinline")
+    rows, ns = f.args
+    with f.if_((f.load("i64", there).lshr(rows) & 1).eq(0) & (rows > 1)):
+        at = Value(f, lost.name, "ptr") + rows * 8
+        total = f.load("i64", at) + ns
+        f.store(total, at)
+        with f.if_(total >= LIMIT):
+            f.call("void", "rl_more", rows, ns)
+    f.ret()
+
+    f = m.function("rl_prepare", "void", [("i64", "m"), ("i64", "a_row"), ("i64", "n"), ("i64", "k")],
+                   attributes="nounwind")
+    rows, a_row, n, k = f.args
     aliased = (a_row & 4095).eq(0)
-    wanted = f.var("i64", f.load("i64", missed))
-    # Most calls have as many rows as the one before.
-    same = f.load("i64", last).eq(rows * 2 + f.emit("i64", f"zext i1 {aliased.name} to i64"))
-    with f.if_(same & (wanted.get() & ~f.load("i64", there)).eq(0)):
+    key = rows * 2 + f.emit("i64", f"zext i1 {aliased.name} to i64")
+    surprise = f.load("i64", missed) & ~f.load("i64", there)
+    # Most calls have as many rows as one before that found all it needed.
+    with f.if_(f.load("i64", last).eq(key) & surprise.eq(0)):
         f.ret()
     with f.if_((rows > shape.wide_rows) & (n > 1)):
         def add(most):
-            for count in cut(f, rows, f.value(most))[1:]:
-                wanted.set(wanted.get() | (f.value(1) << count))
-        add(shape.mr)
+            _, height, rest = cut(f, rows, f.value(most))
+            found = []
+            for count, total in ((height, rows - rest), (rest, rest)):
+                f.call("void", "need_height", count, (total * n * k).udiv(PER_NS) + PER_CALL, declare=False)
+                found.append((f.load("i64", there).lshr(count) & 1).ne(0) | (count <= 1))
+            return found[0] & found[1]
+        complete = f.var("i1", add(shape.mr))
         if shape.mr > ALIASED_ROWS:
             with f.if_(aliased):
-                add(ALIASED_ROWS)
-    lack = wanted.get() & ~f.load("i64", there) & -2
-    with f.if_(lack.ne(0)):
-        f.call("void", "rl_more", lack)
-    f.store(rows * 2 + f.emit("i64", f"zext i1 {aliased.name} to i64"), last)
+                complete.set(add(ALIASED_ROWS) & complete.get())
+        f.store(f.select(complete.get(), key, f.value(0)), last)
+    # What was missed unforeseen: all of it is asked for now.
+    with f.if_(surprise.ne(0)):
+        f.store(f.value(0), missed)
+        with f.range(2, shape.mr + 1) as count:
+            with f.if_((surprise.lshr(count) & 1).ne(0)):
+                f.call("void", "need_height", count, f.value(PER_CALL), declare=False)
     f.ret()
