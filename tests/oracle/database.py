@@ -1,5 +1,7 @@
 """PyTorch's sample database seen from Rushlight: names looked up, inputs rebuilt with dtypes, strides and overlaps."""
 
+from types import FunctionType
+
 import numpy as np
 
 import rushlight
@@ -13,6 +15,14 @@ def find(name):
         if target is None:
             return None
     return target
+
+
+def function_of(op):
+    """Rushlight's function for an entry of the database, with the arrangement of arguments that the entry makes."""
+    if op.op.__name__ == "<lambda>":
+        names = {**op.op.__globals__, "torch": rushlight, "F": rushlight.nn.functional}
+        return FunctionType(op.op.__code__, names, op.op.__name__, op.op.__defaults__, op.op.__closure__)
+    return find(op.name)
 
 
 def dtype_of(d):

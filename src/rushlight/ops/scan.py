@@ -207,21 +207,48 @@ _running_function("cummin", _cummin, cummin_struct)
 
 
 def _logcumsumexp_grad(g, self, out, dim):
-    """exp(self) times the reverse sums of g * exp(-out), in logarithms for each sign of g."""
     if not self._a.ndim:
         return g
     if self.dtype.is_complex:
         r = _reverse_cumsum(g * (-out).exp().conj(), dim)
         return r * self.exp().conj()
-    log_abs = g.abs().log()
-    low = g.new_full((), -np.inf)
-    where = FUNCTIONS["torch"]["where"]
-    parts = []
-    for sign in (g > 0, g < 0):
-        t = where(sign, log_abs, low) - out
-        t = t.flip((dim,)).logcumsumexp(dim).flip((dim,)) + self
-        parts.append(t.exp())
-    return parts[0] - parts[1]
+    return _weighted_from(g, self, out, dim)
+
+
+def _signed(weights, logs, dim, reverse):
+    """Logarithms of the running sums of ``weights * exp(logs)``, of the positive and of the negative weights."""
+    with np.errstate(all="ignore"):
+        size = np.log(np.abs(weights))
+        for sign in (weights > 0, weights < 0):
+            t = np.where(sign, size, -np.inf).astype(logs.dtype) + logs
+            yield np.flip(_logcumsumexp.record.kernel(np.flip(t, dim), dim), dim) if reverse else _logcumsumexp.record.kernel(t, dim)
+
+
+def _difference(weights, logs, scale, dim, reverse):
+    """``exp(scale)`` times the running sums of ``weights * exp(logs)``, without overflow."""
+    with np.errstate(all="ignore"):
+        more, less = (np.exp(t + scale) for t in _signed(weights, logs, dim, reverse))
+        return np.where(np.isnan(more), 0, more) - np.where(np.isnan(less), 0, less)
+
+
+@primitive("logcumsumexp_backward(Tensor grad, Tensor self, Tensor total, int dim) -> Tensor",
+           vjp={"grad": lambda g, self, total, dim: _weighted_to(g, self, total, dim),
+                "self": lambda g, out: g * out,
+                "total": lambda g, grad, self, total, dim: -grad * _weighted_to(g, self, total, dim)})
+def _weighted_from(g, a, total, dim):
+    """``exp(a_i) * sum over j >= i of g_j exp(-total_j)``."""
+    d = a.dtype
+    return narrow(_difference(wide(g), -wide(total), wide(a), dim, True), d)
+
+
+@primitive("logcumsumexp_sums(Tensor v, Tensor self, Tensor total, int dim) -> Tensor",
+           vjp={"v": lambda g, self, total, dim: _weighted_from(g, self, total, dim),
+                "self": lambda g, v, self, total, dim: v * _weighted_from(g, self, total, dim),
+                "total": lambda g, out: -g * out})
+def _weighted_to(v, a, total, dim):
+    """``exp(-total_j) * sum over i <= j of v_i exp(a_i)``, the transpose of `_weighted_from` in its first argument."""
+    d = a.dtype
+    return narrow(_difference(wide(v), wide(a), -wide(total), dim, False), d)
 
 
 @primitive("logcumsumexp(Tensor self, int dim) -> Tensor", vjp={"self": _logcumsumexp_grad})
