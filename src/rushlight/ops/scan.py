@@ -221,7 +221,8 @@ def _signed(weights, logs, dim, reverse):
         size = np.log(np.abs(weights))
         for sign in (weights > 0, weights < 0):
             t = np.where(sign, size, -np.inf).astype(logs.dtype) + logs
-            yield np.flip(_logcumsumexp.record.kernel(np.flip(t, dim), dim), dim) if reverse else _logcumsumexp.record.kernel(t, dim)
+            run = _logcumsumexp.record.kernel
+            yield np.flip(run(np.flip(t, dim), dim), dim) if reverse else run(t, dim)
 
 
 def _difference(weights, logs, scale, dim, reverse):
