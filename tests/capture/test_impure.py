@@ -621,3 +621,64 @@ def test_values_and_state(name):
         assert a[2:] == b[2:]
     if native is not None:
         assert bool(step.entries) == native, [step.refusals, step.paths]
+
+
+class Shared:
+    scale, calls, history = 2.0, 0, []
+
+
+@case(True)
+def attributes_of_functions(s):
+    def step(x, y):
+        step.calls += 1
+        return s.train(x, y), step.calls
+    step.calls = 0
+    return step
+
+
+@case()
+def attributes_of_classes(s):
+    Shared.scale, Shared.calls, Shared.history = 2.0, 0, []
+
+    def step(x, y):
+        Shared.calls += 1
+        Shared.history.append(Shared.calls)
+        if Shared.calls > 5:
+            Shared.scale = 1.0
+        return s.train(x * Shared.scale, y), Shared.calls, list(Shared.history)
+    return step
+
+
+def test_attributes_of_classes_are_guarded():
+    class Scaled(nn.Module):
+        factor = 2.0
+
+        def forward(self, x):
+            return self.scaled(x)
+
+        def scaled(self, x):
+            return x * self.factor
+    m = Scaled()
+    f = torch.compile(m)
+    x = torch.ones(2)
+    for factor in (2.0, 3.0):
+        Scaled.factor = factor
+        for _ in range(3):
+            assert f(x).tolist() == [factor] * 2
+    Scaled.scaled = lambda self, x: x - 1
+    for _ in range(3):
+        assert f(x).tolist() == [0, 0]
+    Scaled.forward = lambda self, x: x + 1
+    for _ in range(3):
+        assert f(x).tolist() == [2, 2]
+
+
+def test_attributes_of_functions_are_guarded():
+    def f(x):
+        return x * f.factor
+    f.factor = 2
+    g = torch.compile(f)
+    for factor in (2, 3):
+        f.factor = factor
+        for _ in range(3):
+            assert g(torch.ones(1)).item() == factor

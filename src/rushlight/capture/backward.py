@@ -1,6 +1,6 @@
 """Compiled forward passes whose backward pass comes later: both are captured, the second from ones as gradients."""
 
-from ..autograd.engine import grad as gradients
+from ..autograd import engine
 from ..autograd.modes import state
 from ..autograd.node import FREED, Node, edge_of, next_seq
 from ..ops.registry import function
@@ -85,7 +85,7 @@ def plan_backward(tape, results):
     backward = Tape(starts, tape)
     try:
         with backward:
-            found = gradients(results, leaves, starts, retain_graph=True, allow_unused=True)
+            found = _gradients(results, leaves, starts)
     except RuntimeError as error:
         return None, f"its backward pass fails: {error}"
     finally:
@@ -105,6 +105,16 @@ def plan_backward(tape, results):
     plan.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner) for b in backward.older]
     plan.like = [t.detach() for t in starts]
     return plan, None
+
+
+def _gradients(results, leaves, starts):
+    """The gradients at `leaves` by the kernels of ``backward()``, which joins some that ``autograd.grad`` doesn't."""
+    edges = [edge_of(t) for t in leaves]
+    capture = dict.fromkeys(edges)
+    roots = [edge_of(t) for t in results]
+    deps, order = engine._dependencies(roots)
+    engine._propagate(roots, list(starts), True, False, capture, False, deps, engine._needed(order, capture))
+    return [capture[e] for e in edges]
 
 
 def _leaves(results, tape):

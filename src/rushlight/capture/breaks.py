@@ -34,9 +34,11 @@ class Listing:
             return
         outermost = frame.f_code is _CALL
         while caller is not None and caller.f_code is not self.begin:
-            outermost = outermost and caller.f_code is not _CALL
+            outer = caller.f_back
+            # The function may be a module itself.
+            outermost = outermost and (caller.f_code is not _CALL or outer is None or outer.f_code is self.begin)
             self.working.add(caller.f_code)
-            caller = caller.f_back
+            caller = outer
         if outermost:
             module = frame.f_locals[frame.f_code.co_varnames[0]]
             self.modules[id(module)] = module

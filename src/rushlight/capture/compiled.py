@@ -14,6 +14,7 @@ import sys
 import warnings
 from threading import Lock
 from time import perf_counter
+from types import FunctionType
 from weakref import WeakSet
 
 from .. import dtypes
@@ -69,6 +70,8 @@ class Compiled:
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         functools.update_wrapper(self, function, updated=())
         self.forget()
+        self.own = frozenset(vars(self))        # other attributes are the function's and users'
+        self.__dict__.update(vars(function) if isinstance(function, FunctionType) else {})
         _all.add(self)
 
     def forget(self):
@@ -87,16 +90,7 @@ class Compiled:
                     return self.function(*args) if result is BUSY else result
         if self.disable or state.special or watch.listener is not None:
             return self.function(*args, **kwargs)
-        leaves, structure = tree.flatten((args, kwargs))
-        tensors, key = [], [structure, state.grad, dtypes.default.float]
-        for x in leaves:
-            if isinstance(x, Tensor):
-                tensors.append(x)
-                a = x._a
-                key.append((type(x), x.dtype, a.shape, a.strides, x._offset, x._requires_grad, x._bits))
-            else:
-                key.append((type(x), x) if isinstance(x, _PLAIN) else id(x))
-        key = tuple(key)
+        key, leaves, tensors = self.key(args, kwargs)
         for entry in self.entries.get(key, ()):
             result = entry.call(tensors)
             if result is not NO:
@@ -114,6 +108,20 @@ class Compiled:
             if collecting:
                 gc.enable()
             _learning.release()
+
+    @staticmethod
+    def key(args, kwargs):
+        """(the form of arguments, their leaves, the tensors among them)."""
+        leaves, structure = tree.flatten((args, kwargs))
+        tensors, key = [], [structure, state.grad, dtypes.default.float]
+        for x in leaves:
+            if isinstance(x, Tensor):
+                tensors.append(x)
+                a = x._a
+                key.append((type(x), x.dtype, a.shape, a.strides, x._offset, x._requires_grad, x._bits))
+            else:
+                key.append((type(x), x) if isinstance(x, _PLAIN) else id(x))
+        return tuple(key), leaves, tensors
 
     def __get__(self, instance, owner=None):
         return self if instance is None else functools.partial(self, instance)
@@ -264,10 +272,10 @@ class Compiled:
         self.entries.setdefault(key, []).insert(0, entry)
         if not kwargs and all(isinstance(x, Tensor) for x in args):
             self.quick = [entry.call, *self.quick[:LIMIT - 1]]
-        show = os.environ.get("RUSHLIGHT_SHOW")
-        if show:
-            from .report import show_entry
-            print(show_entry(self, entry, show), file=sys.stderr)
+        what = os.environ.get("RUSHLIGHT_SHOW")
+        if what:
+            from .explain import show
+            print(show(self, entry, what), file=sys.stderr)
         return None
 
     def _refuse(self, key, why):
@@ -345,6 +353,7 @@ def disable(fn=None, recursive=True, *, reason=None):
         if watch.listener is not None:
             watch.listener.fail(f"{fn.__name__} is disabled" + (f": {reason}" if reason else ""))
         return fn(*args, **kwargs)
+    wrapper._not_compiled = True
     return wrapper
 
 
@@ -368,16 +377,18 @@ def reset():
 
 
 def explain(f, *args, **kwargs):
-    """What `compile` makes of ``f(*args, **kwargs)``: an `Explanation` to print. Runs `f` twice, eagerly."""
-    if hasattr(f, "_orig_mod"):
-        f = f._orig_mod
-    if isinstance(f, Compiled):
-        f = f.function
-    compiled = Compiled(f, [f])
+    """What `compile` makes of ``f(*args, **kwargs)``: an `Explanation` to print.
+
+    Calls `f` until there is a program or a reason why there is none, if it (compiled already) doesn't have them.
+    """
+    f = getattr(f, "_compiled", f)
+    compiled = f if isinstance(f, Compiled) else Compiled(f, [f])
+    from .explain import Explanation
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for _ in range(6):
-            if not compiled.entries and not compiled.refusals and not compiled.paths:
-                compiled(*args, **kwargs)
-    from .report import Explanation
-    return Explanation(compiled)
+            found = Explanation(compiled, args, kwargs)
+            if found.reasons or found.entry is not None:
+                break
+            compiled(*args, **kwargs)
+    return found

@@ -14,6 +14,7 @@ the global names in its code and in the code of all functions it called.
 
 import builtins
 import functools
+import gc
 import math
 import operator
 import os
@@ -122,6 +123,9 @@ def _not_users(frame):
     return False
 
 
+_METHODS = (types.FunctionType, classmethod, staticmethod, property)
+
+
 class State:
     """The Python state that can be reached from `roots`: places with the plain values and identities they hold.
 
@@ -187,7 +191,7 @@ class State:
             if top not in (_ROOT, "torch", *_MODULES) and not _is_users(x):
                 self.obstacle = self.obstacle or f"the module {x.__name__} is used{where(x.__name__, self.codes)}"
         elif isinstance(x, type):
-            return
+            self._class(x)
         elif isinstance(x, (list, tuple, set, frozenset)):
             self._sequence(x)
         elif type(x) is deque:
@@ -199,9 +203,16 @@ class State:
             self._optimizer(x)
         elif getattr(getattr(type(x), "step", None), "runs_aside", False) and not self._schedules_read:
             self._stack.append(x.optimizer)
+        elif type(x).__name__ == "OptimizedModule" and _from_us(type(x)):
+            self._stack.append(x._orig_mod)
+        elif type(x).__name__ == "Compiled" and _from_us(type(x)):
+            self._stack += x.roots
+            for name in vars(x).keys() - x.own - {"own"}:
+                self._place(vars(x), "item", name, vars(x)[name])
         elif hasattr(x, "__dict__") or _slots(type(x)):
             if hasattr(type(x), "step") and getattr(type(x).step, "runs_aside", False):
                 self.live |= {id(vars(x)), *[id(y) for y in vars(x).values()]}
+            self._class(type(x))
             if hasattr(x, "__dict__"):
                 self._dict(vars(x))
             for name in _slots(type(x)):
@@ -213,7 +224,26 @@ class State:
         elif hasattr(x, "__next__"):
             self.obstacle = self.obstacle or f"an iterator ({type(x).__name__}) older than the call is used"
 
+    def _class(self, cls):
+        """What the attributes of a user's class are; functions among them count when they are called."""
+        for c in cls.__mro__:
+            if c.__module__ == "builtins" or _from_us(c) or not _is_users(
+                    sys.modules.get(c.__module__)):
+                continue
+            attributes = gc.get_referents(c.__dict__)[0]        # (the dict behind the read-only view)
+            if id(attributes) in self._seen:
+                continue
+            self._seen.add(id(attributes))
+            self.live.add(id(attributes))
+            for name, value in attributes.items():
+                if isinstance(value, _METHODS) or name == "forward":
+                    self.entries.append((attributes, "item", name, value))
+                elif not name.startswith("__") and name != "_abc_impl":
+                    self._place(attributes, "item", name, value)
+
     def _function(self, f):
+        if f.__dict__ and not f.__code__.co_filename.startswith(_HOME):
+            self._dict(f.__dict__)
         if f.__code__.co_filename.startswith(_HOME):
             if f.__closure__ is None or _from_us(type(f)):
                 return
@@ -381,6 +411,8 @@ def short(x):
 
 
 def _is_users(module):
+    if module is None:
+        return True
     file = getattr(module, "__file__", None)
     if file is None:
         return module.__name__ == "__main__"

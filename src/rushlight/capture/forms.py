@@ -42,6 +42,14 @@ def difference(key, entries):
     return "the default dtype changed"
 
 
+def fits(entry):
+    """Whether Python's state is what it was for a program, numbers apart."""
+    return _state(entry) == _NUMBERS
+
+
+_NUMBERS = "a condition on a number that the call changes doesn't hold"
+
+
 def _state(entry):
     """Which part of Python's state isn't what it was for a program."""
     from .effects import look, same, short
@@ -57,4 +65,4 @@ def _state(entry):
         if leaf._grad is not g:
             now, was = ["None" if x is None else "a tensor" for x in (leaf._grad, g)]
             return f"the gradient of a tensor of shape {tuple(leaf.shape)} is {now}, was {was}"
-    return "a condition on a number that the call changes doesn't hold"
+    return _NUMBERS

@@ -87,6 +87,8 @@ class Step:
         self.kind, self.label, self.call, self.args, self.outs, self.detail = kind, label, call, args, outs, detail
 
     def __repr__(self):
+        if self.kind == "grad":
+            return f"gradient{list(self.call._a.shape)} = {self.args[0]!r}"
         return f"{', '.join(map(repr, self.outs))} = {self.label}({', '.join(map(repr, self.args))})"
 
 

@@ -1,0 +1,115 @@
+"""Sizes and forms of arguments: new programs where they are needed, and why they were."""
+
+import pytest
+
+import rushlight as torch
+from rushlight import nn
+from rushlight.nn import functional as F
+
+
+def training(compiled=True):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 2))
+    opt = torch.optim.Adam(model.parameters())
+
+    def step(x, y):
+        opt.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        opt.step()
+        return loss.item()
+    return torch.compile(step) if compiled else step
+
+
+def batches(sizes):
+    g = torch.Generator().manual_seed(1)
+    return [(torch.randn(n, 4, generator=g), torch.randint(0, 2, (n,), generator=g)) for n in sizes]
+
+
+@pytest.mark.parametrize("dynamic", [None, True])
+def test_last_partial_batches(dynamic):
+    data = batches([8, 8, 8, 3] * 4)
+    eager, step = training(False), torch.compile(training(False), dynamic=dynamic)
+    assert [eager(*b) for b in data] == [step(*b) for b in data]
+    assert len(step.entries) == 2 and sum(map(len, step.entries.values())) == 2
+    # One watched call for both sizes, then a captured one each: nothing is captured again and again.
+    assert sum(step.tries.values()) == 2
+    assert step.recompiles == ["argument 0 has size 3 along axis 0, had 8"]
+
+
+def test_why_programs_are_made():
+    scale, parts = 2.0, [torch.ones(3)]
+    m = nn.Linear(3, 3)
+
+    def f(x, n=1, flag=None):
+        return m(x * scale * n) + parts[0]
+    g = torch.compile(f)
+
+    def calls(*args, **kwargs):
+        for _ in range(3):
+            assert torch.equal(g(*args, **kwargs), f(*args, **kwargs))
+        return g.recompiles[-1] if g.recompiles else None
+    x = torch.randn(2, 3)
+    assert calls(x) is None
+    assert calls(torch.randn(5, 3)) == "argument 0 has size 5 along axis 0, had 2"
+    assert calls(torch.randn(2, 2, 3)) == "argument 0 has shape (2, 2, 3), had (2, 3)"
+    assert calls(torch.randn(3, 2).t()).startswith("argument 0 has strides")
+    assert calls(x, 2) == "other arguments were given"
+    assert calls(x, 3) == "argument 1 is 3, was 2"
+    with torch.no_grad():
+        assert calls(x) == "gradients are not recorded"
+    scale = 3.0
+    assert calls(x) == "a variable of a closure is 3.0, was 2.0"
+    m.eval()
+    assert calls(x) == "'training' is False, was True"
+    m.weight.data = torch.zeros(3, 3)
+    assert calls(x) == "a tensor of shape (3, 3) is in other memory"
+    assert "argument 0 has size 5" in repr(torch.compiler.explain(g, x))
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+def test_caches_are_bounded(monkeypatch):
+    from rushlight.capture import compiled
+    monkeypatch.setattr(compiled, "FORMS", 4)
+    f = torch.compile(lambda x: x * 2 + 1)
+    for n in range(1, 9):
+        for _ in range(3):
+            assert torch.equal(f(torch.ones(n)), torch.full((n,), 3.0))
+    assert len(f.entries) == 4
+    assert all("programs were made for 4 forms of arguments; argument 0 has size" in why
+               for why in f.refusals.values())
+    n = 0
+
+    def g(x):
+        return x * n
+    g = torch.compile(g)
+    for i in range(12):
+        n = i
+        for _ in range(2):
+            assert g(torch.ones(1)).item() == i
+    assert not g.entries and "8 programs were made" in next(iter(g.refusals.values()))
+    assert "a variable of a closure is 7, was 6" in next(iter(g.refusals.values()))
+
+
+def test_objects_among_arguments():
+    class Config:
+        def __init__(self, n):
+            self.n = n
+    f = torch.compile(lambda x, c: x * c.n)
+    for n in (2, 3, 2):
+        c = Config(n)
+        for _ in range(3):
+            assert f(torch.ones(2), c).tolist() == [n, n]
+        c.n = 5
+        assert f(torch.ones(2), c).tolist() == [5, 5]
+
+
+def test_reset_and_disable():
+    f = torch.compile(lambda x: x + 1)
+    for _ in range(3):
+        f(torch.ones(2))
+    assert f.entries
+    torch.compiler.reset()
+    assert not f.entries and not f.quick
+    assert f(torch.ones(2)).tolist() == [2, 2]
+    assert torch.compile(lambda x: x + 1, disable=True).entries == {}
