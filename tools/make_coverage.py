@@ -29,7 +29,8 @@ COMPARED = (
     "torch.nn.utils.parametrize", "torch.nn.utils.parametrizations", "torch.nn.utils.prune",
     "torch.autograd", "torch.autograd.functional", "torch.autograd.graph", "torch.func",
     "torch.optim", "torch.optim.lr_scheduler", "torch.optim.swa_utils",
-    "torch.utils.data", "torch.utils.checkpoint", "torch.distributions",
+    "torch.utils.data", "torch.utils.checkpoint", "torch.distributions", "torch.amp", "torch.sparse", "torch.masked",
+    "torch.testing", "torch.library", "torch.overrides",
 )
 # Where the classes of PyTorch's own compilers and bindings live.
 _MACHINERY = ("torch._C._", "torch._ops", "torch._classes", "torch._sources", "torch._jit")
@@ -181,6 +182,28 @@ def gradient(record, record_module):
     return "written" + (f" ({'; '.join(notes)})" if notes else "")
 
 
+def second_order(record, record_module):
+    """Whether gradients can be differentiated again: rules are tensor ops, unless one says that it isn't."""
+    rule = record.vjp
+    if isinstance(rule, record_module.NoGradient) or rule == {}:
+        return ""
+    return "✓"
+
+
+def forward_mode(record, record_module, rules):
+    """How tangents are found, in words."""
+    rule = record.vjp
+    if record.schema.partition("(")[0] in rules or record.jvp is not None:
+        return "rule"
+    if isinstance(rule, record_module.NoGradient) or rule == {}:
+        return ""
+    if record.kind == "view":
+        return "itself"
+    if record.kind == "pointwise" and not isinstance(rule, record_module.Joint):
+        return "derived"
+    return "by gradients"
+
+
 def shapes(record):
     """How sizes of results on ``meta`` tensors are found."""
     if record.meta is not None:
@@ -198,27 +221,40 @@ def reference(record):
 
 def op_section(record_module):
     records = {k: r for k, r in record_module.RECORDS.items() if not k.startswith("_derived")}
-    rows, words, kinds = [], Counter(), Counter()
+    from rushlight.func.rules import rule_for
+    from rushlight.func.tangents import RULES
+    rows, words, kinds, forward, batches = [], Counter(), Counter(), Counter(), Counter()
     for key in sorted(records):
         r = records[key]
         how = gradient(r, record_module)
         words[how.split(":")[0].split(",")[0].split(" (")[0]] += 1
         kinds[r.kind] += 1
         samples = r.samples if r.samples is None or isinstance(r.samples, str) else "own"
-        rows.append((code(key), r.kind, how, shapes(r), reference(r), samples or ""))
+        ahead = forward_mode(r, record_module, RULES)
+        batch = "rule" if rule_for(r) is not None else "loop"
+        forward[ahead or "none"] += 1
+        batches[batch] += 1
+        rows.append((code(key), r.kind, how, shapes(r), reference(r), samples or "", second_order(r, record_module),
+                     ahead, batch))
     yield "## The op table"
     yield ""
     yield (f"{len(rows)} records: " + ", ".join(f"{n} {k}" for k, n in sorted(kinds.items())) + ". Gradients: "
-           + ", ".join(f"{n} {k}" for k, n in sorted(words.items())) + ".")
+           + ", ".join(f"{n} {k}" for k, n in sorted(words.items())) + ". Forward mode: "
+           + ", ".join(f"{n} {k}" for k, n in sorted(forward.items())) + ". Under `vmap`: "
+           + ", ".join(f"{n} by {k}" for k, n in sorted(batches.items())) + ".")
     yield ""
     yield ("*Derived* gradients come from the formula; *written* ones are rules beside the kernel, *not for* inputs "
            "such as indices (an op that is written in terms of other ops needs no record). *None* says why there is "
            "nothing to differentiate; *not implemented* raises `NotImplementedError` in `backward`. *Meta* tells how "
            "results on the `meta` device get their sizes. *Reference* and *samples* name the NumPy or SciPy function "
            "and the inputs with which the table's own tests check the record; the others are tested by files of "
-           "their own.")
+           "their own. *Second order*: the gradient can be differentiated again. *Forward mode*: a *rule*, *derived* "
+           "from the formula, the view *itself*, or *by gradients*: the gradient rule differentiated with respect to its "
+           "incoming gradient. *vmap*: a batching *rule*, or a *loop* over samples. Compiled calls run every record; "
+           "export to ONNX and kernels for GPUs are not there yet.")
     yield ""
-    yield from table(("record", "kind", "gradient", "meta", "reference", "samples"), rows)
+    yield from table(("record", "kind", "gradient", "meta", "reference", "samples", "second order", "forward mode",
+                      "vmap"), rows)
 
 
 # ---------------------------------------------------------------- what is missing
@@ -247,6 +283,26 @@ def missing_section():
         yield f"**{code(space)}** ({len(absent)}): " + ", ".join(code(n.rpartition(".")[2]) for n in absent)
 
 
+# What is there and doesn't do as PyTorch does, with the reason.
+DIFFERENCES = (
+    ("`as_strided_scatter`", "the gradient of `input` is zero where `src` was written; PyTorch 2.13 returns it the "
+                             "other way round"),
+    ("`special.bessel_j0`, `bessel_y1` of float64", "as accurate as SciPy's; PyTorch's are off by up to 3e-7 near 5.5"),
+    ("`chalf`, `complex32`", "no storage type: NotImplementedError; use complex64"),
+    ("`addbmm_`", "doesn't resize the tensor it writes"),
+    ("`arange`, `linspace`, `logspace` with `out=`", "`out` of another type than `dtype` is converted, where PyTorch "
+                                                     "refuses"),
+    ("`bmm`, `mv`, `tril`, `triu`, `histc` with `out=`", "`out` whose elements share memory is refused, where PyTorch "
+                                                         "writes it"),
+)
+
+
+def differences_section():
+    yield "## Where results differ from PyTorch 2.13's"
+    yield ""
+    yield from table(("what", "how and why"), DIFFERENCES)
+
+
 def present(name):
     try:
         resolve(name, "rushlight")
@@ -264,7 +320,8 @@ def page():
     lines = ["# Op coverage", "",
              "Made by `python tools/make_coverage.py` from the op table; `tests/test_docs.py` checks that it is "
              "current.", ""]
-    lines += [*names_section(registry, Tensor), "", *op_section(record), "", *missing_section()]
+    lines += [*names_section(registry, Tensor), "", *op_section(record), "", *differences_section(), "",
+              *missing_section()]
     return "\n".join(lines) + "\n"
 
 
