@@ -72,6 +72,7 @@ class Writer:
                       "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending}
         self.lines, self.names, self.fixed = [], {}, {}
         self.shape_of, self.visible, self.marks, self.gone = {}, set(), [], set()
+        self.map = []
         self.steps = tape.steps
         self._scan()
         self.steps = norms(rename(self.steps, self.visible, self._number), self.visible)
@@ -122,6 +123,7 @@ class Writer:
                 nbytes = extent(w) * w.dtype.itemsize
                 if w.buffer.origin is MADE and self.first[b] == i and b not in self.visible and nbytes < LARGE:
                     places[b] = arena.place(nbytes, i, self.last[b])
+                    self.map.append((repr(w.buffer), places[b], nbytes, i, self.last[b]))
         memory = empty((arena.size + ALIGNMENT,), _U8)
         start = -memory.ctypes.data % ALIGNMENT
         self.arena_bytes = arena.size
@@ -151,6 +153,7 @@ class Writer:
         exec(compile(text, f"{__file__}: program", "exec"), self.scope)
         run = self.scope["run"]
         run.text, run.arena_bytes, run.scope, run.marks = text, arena.size, self.scope, self.marks
+        run.map = self.map              # (name, offset, bytes, first and last step) of what lies in the arena
         return run
 
     # ------------------------------------------------------------ steps
