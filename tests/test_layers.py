@@ -11,11 +11,11 @@ SOURCE = Path(__file__).parents[1] / "src" / "rushlight"
 # Modules of one layer may import each other. Imports inside functions are free: that is how control flows
 # the other way, and how costly packages are put off.
 LAYERS = (
-    ("version", "errors", "dtypes", "devices", "record"),
+    ("version", "errors", "dtypes", "devices", "record", "determinism", "symbolic", "futures", "accelerator"),
     ("runtime", "tensor.geometry", "tensor.watch"),
     ("compiler",),
     ("autograd.modes", "autograd.node", "autograd.hooks", "autograd.engine"),
-    ("tensor", "ops.operators", "ops.registry"),    # the class and the names that it looks up
+    ("tensor", "storage", "ops.operators", "ops.registry"),     # the class and the names that it looks up
     ("autograd", "overrides", "return_types"),
     ("randomness", "random"),
     ("ops",),
@@ -23,7 +23,7 @@ LAYERS = (
     ("",),                          # ``import rushlight as torch``: what follows stands on the public surface
     ("utils.hooks", "utils.dlpack", "utils.checkpoint", "utils._pytree", "utils._pytree_keys", "utils.weak",
      "sparse", "masked", "nested"),
-    ("amp", "cpu", "cuda.amp", "testing", "library"),
+    ("amp", "cpu", "cuda.amp", "testing", "library", "naming", "control_flow", "quasirandom", "types", "hub"),
     ("nn", "optim.fused", "func"),  # clipping gradients shares the kernels over many tensors
     ("optim", "distributions", "signal"),
     ("capture",),

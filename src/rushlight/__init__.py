@@ -20,6 +20,7 @@ from .devices import (
     contiguous_format,
     device,
     get_default_device,
+    jagged,
     layout,
     memory_format,
     preserve_format,
@@ -60,7 +61,7 @@ _SUBMODULES = frozenset((
     "nn", "optim", "autograd", "utils", "random", "serialization", "multiprocessing", "linalg", "special",
     "fft", "cuda", "compiler", "overrides", "testing", "amp", "backends", "func", "types", "version",
     "distributions", "storage", "_VF", "return_types", "compat", "runtime", "profiler", "jit", "onnx",
-    "quantization", "distributed", "signal", "library", "hub", "cpu", "ops",
+    "quantization", "distributed", "signal", "library", "hub", "cpu", "ops", "futures", "quasirandom", "accelerator",
     "sparse", "masked", "nested"))
 _HOMES = {
     "manual_seed": "random", "seed": "random", "initial_seed": "random", "get_rng_state": "random",
@@ -74,6 +75,17 @@ _HOMES = {
     "compile": "capture.compiled", "export": "exported", "vmap": "func",
     "autocast": "amp.autocast_mode", "GradScaler": "amp.grad_scaler",
 }
+for _home, _names in {
+    "determinism": "are_deterministic_algorithms_enabled get_deterministic_debug_mode is_warn_always_enabled "
+                   "is_deterministic_algorithms_warn_only_enabled set_deterministic_debug_mode set_warn_always "
+                   "use_deterministic_algorithms",
+    "symbolic": "SymBool SymFloat SymInt sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum",
+    "naming": "typename set_default_tensor_type get_device_module", "control_flow": "cond while_loop",
+    "accelerator": "AcceleratorError", "runtime.allocator": "OutOfMemoryError", "cpu": "Event Stream",
+    "autograd.anomaly": "set_anomaly_enabled",
+}.items():
+    _HOMES |= dict.fromkeys(_names.split(), _home)
+del _home, _names
 _HOMES |= dict.fromkeys((
     "is_autocast_enabled", "set_autocast_enabled", "get_autocast_dtype", "set_autocast_dtype",
     "is_autocast_cache_enabled", "set_autocast_cache_enabled", "clear_autocast_cache",

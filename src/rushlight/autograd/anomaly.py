@@ -91,6 +91,11 @@ def _set(mode, check_nan):
     state.anomaly, state.anomaly_nan = mode, check_nan
 
 
+def set_anomaly_enabled(mode, check_nan=True):
+    """Switch anomaly mode on or off, and its check for NaN."""
+    _set(mode, check_nan)
+
+
 def is_anomaly_enabled():
     """Whether anomaly detection is on."""
     return state.anomaly

@@ -33,6 +33,13 @@ def alias_copy(input):
     return input.clone(memory_format=_contiguous())
 
 
+@public("slice_copy", method=False, out=True)
+def slice_copy(input, dim=0, start=None, end=None, step=1):
+    """A copy of ``input[start:end:step]`` along dimension `dim`."""
+    return input[(slice(None),) * (dim % input.dim()) + (slice(start, end, step),)].clone(
+        memory_format=_contiguous())
+
+
 @public("detach_copy", method=False)
 def detach_copy(input):
     """A copy without history."""

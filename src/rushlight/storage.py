@@ -1,0 +1,5 @@
+"""Storages (``torch.storage``)."""
+
+from .tensor.storage import TypedStorage, UntypedStorage
+
+__all__ = ["TypedStorage", "UntypedStorage"]
