@@ -255,6 +255,8 @@ def allowed_seconds(case, limits, threads):
         rates = small if total <= l2 * threads else middle if total <= l3 * threads else large
         kind = "copy" if case.reads and case.writes else "read" if case.reads else "fill"
         found = max(found, (total / (rates[kind] * 1e9), "memory"))
+        # Work that writes much more than it reads is bound by how fast memory can be filled.
+        found = max(found, (case.writes / (rates["fill"] * 1e9), "memory"))
     return found
 
 

@@ -292,6 +292,16 @@ def record_copy(t, source):
 def copy_(input, src, non_blocking=False):
     """Copy the (broadcast) elements of `src` into this tensor, converting the dtype."""
     t = input
+    if type(src) is Tensor and type(t) is Tensor and not state.special:
+        a, b = t._a, src._a
+        if type(a) is _ndarray and type(b) is _ndarray and a.flags.c_contiguous and a.shape == b.shape and \
+                a.dtype is b.dtype and not (t._bits or src._bits) and t._storage is not src._storage and \
+                t._storage.root is None and src._storage.root is None and not (
+                    t._requires_grad or src._requires_grad or t._view is not None or src._view is not None):
+            # Nothing shared, nothing recorded.
+            copy_array(a, b)
+            t._storage.version += 1
+            return t
     if not isinstance(src, Tensor):
         if isinstance(src, (bool, int, float, complex)):
             src = FUNCTIONS["torch"]["tensor"](src)
@@ -421,6 +431,10 @@ def fill(input, value):
 def zero_(input):
     """Set every element to zero."""
     t = input
+    if type(t._a) is _ndarray and not (state.special or t._requires_grad or t._bits) and t._view is None:
+        fill_array(t._a, 0)
+        t._storage.version += 1
+        return t
     check(t)
     if type(t._a) is _ndarray:
         fill_array(t._a, 0)

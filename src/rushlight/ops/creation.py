@@ -415,8 +415,20 @@ def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requir
 
 
 def _new(name, base):
+    few = {"new_zeros": np.zeros, "new_ones": np.ones, "new_empty": np.empty}[name]
+
     def method(input, *args, dtype=None, device=None, requires_grad=False, layout=None,
                pin_memory=False, size=None):
+        if args and dtype is None and device is None and size is None and layout is None and not requires_grad and \
+                not pin_memory and type(input._a) is _ndarray and not state.special:
+            n = 1
+            for s in args:
+                if type(s) is not int or s < 0:
+                    break
+                n *= s
+            else:
+                if n <= _FEW:
+                    return wrap(few(args, input._a.dtype))
         if size is not None:
             args = (size,)
         if layout is None and hasattr(type(input._a), "like"):

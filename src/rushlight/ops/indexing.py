@@ -12,7 +12,7 @@ from ..autograd.modes import state
 from ..tensor.geometry import can_expand, wrap_dim
 from ..tensor.tensor import Tensor, make_view, resolve_bits, shallow, wrap
 from . import advanced, walks
-from .copy import converted, fresh
+from .copy import converted, copy_array, fresh
 from .creation import number_for
 from .dispatch import attach, needs_grad, primitive
 from .inplace import apply, check, rebase
@@ -497,6 +497,25 @@ def getitem(self, index):
     return v
 
 
+def _assigned(t, index, value):
+    """Whether ``t[index] = value`` was a plain copy into a window of ints and slices, and is done."""
+    a, b = t._a, value._a
+    if state.special or type(a) is not _ndarray or type(b) is not _ndarray or t._bits or value._bits or \
+            a.dtype is not b.dtype or not (untracked(t) and untracked(value)) or t._storage is value._storage or \
+            t._storage.root is not None or value._storage.root is not None or not a.flags.writeable or \
+            _plain(a, (index,) if type(index) is int else index) is None:
+        return False
+    try:
+        window = a[(*index, ...) if type(index) is tuple else (index, ...)]
+    except (IndexError, TypeError):
+        return False
+    if window.shape != b.shape or 0 in window.strides:
+        return False
+    copy_array(window, b)
+    t._storage.version += 1
+    return True
+
+
 def setitem(self, index, value):
     """``self[index] = value``."""
     if self._bits & 4:
@@ -520,6 +539,9 @@ def setitem(self, index, value):
             a[index] = number
             self._storage.version += 1
             return
+    elif tv is Tensor and (type(index) is int or type(index) is tuple or type(index) is slice) and _assigned(
+            self, index, value):
+        return
     v, indices = self, _tensors_only(self._a, index)
     if indices is None:
         v, indices = resolve(self, index)

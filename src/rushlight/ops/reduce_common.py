@@ -116,8 +116,10 @@ def compiled():
     return _compiled
 
 
-# Kinds that have generated functions, with the type of their results for float32.
-_NATIVE = {"sum": F32, "mean": F32, "prod": F32, "max": F32, "min": F32, "argmax": I64, "argmin": I64}
+# Kinds that have generated functions, with the type of their results for float32 (any, all: for bool).
+_NATIVE = {"sum": F32, "mean": F32, "prod": F32, "max": F32, "min": F32, "argmax": I64, "argmin": I64,
+           "any": np.dtype(bool), "all": np.dtype(bool)}
+_TEST = np.dtype(bool), np.dtype(bool)      # types of any and all that have generated functions
 
 
 def kernel(kind, in_np, out_nps):
@@ -136,7 +138,8 @@ def kernel(kind, in_np, out_nps):
             scalars = ("float64",) if kind == "var_mean" else ()
             k = reduce_kernel(kind, types[0].name, tuple(t.name for t in types[1:]), scalars).call
         _kernels[key] = k
-        if k is not None and in_np == F32 and kind in _NATIVE and out_nps == _NATIVE[kind]:
+        if k is not None and kind in _NATIVE and (in_np, out_nps) == (_TEST if kind in ("any", "all") else (
+                F32, _NATIVE[kind])):
             from .native.install import install_reduction
             install_reduction(kind, k)
     return k

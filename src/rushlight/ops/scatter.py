@@ -28,6 +28,7 @@ from .registry import public
 from .slicing import _slice
 
 _ndarray = np.ndarray
+_FEW = 1024                 # elements for which an array of equal ones is made sooner than a view of one
 
 
 # ---------------------------------------------------------------- scatter
@@ -73,7 +74,8 @@ def _into(out, dim, index, src, walk):
     target = out if out.ndim else out.reshape(1)
     index = index if index.ndim else index.reshape(1)
     if not isinstance(src, _ndarray):
-        src = np.broadcast_to(np.array(src, out.dtype), index.shape)
+        src = np.full(index.shape, src, out.dtype) if index.size < _FEW else np.broadcast_to(
+            np.array(src, out.dtype), index.shape)
     elif src.shape != index.shape:
         src = src if src.ndim else src.reshape(1)
         src = src[tuple([slice(0, n) for n in index.shape])]

@@ -215,7 +215,7 @@ def _spaced(start, end, n, d):
     if n == 1:
         return np.array([s]).astype(d.np)
     step = (e - s) / t.type(n - 1)
-    if n >= _MANY and available() and not d.is_complex:
+    if available() and not d.is_complex:
         from ..compiler.templates.ramp import kernel
         out = empty((n,), t)
         kernel("spaced", "float" if t.itemsize == 4 else "double")(out, n, float(s), float(e), float(step))

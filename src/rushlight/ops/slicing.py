@@ -150,10 +150,11 @@ def _split_with_sizes(t, split_sizes, dim):
 
 def _parts(t, lengths, dim):
     shape, strides, offset = t._a.shape, t.stride(), t._offset
-    out, start = [], 0
+    lead, tail, step = shape[:dim], shape[dim + 1:], strides[dim]
+    out = []
     for n in lengths:
-        out.append(((*shape[:dim], n, *shape[dim + 1:]), strides, offset + start * strides[dim]))
-        start += n
+        out.append(((*lead, n, *tail), strides, offset))
+        offset += n * step
     return out
 
 

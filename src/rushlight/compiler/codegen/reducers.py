@@ -2,8 +2,8 @@
 
 A reducer's state is a tuple of vectors (any number of lanes; one lane in the end).  ``update`` takes one
 value a lane, ``merge`` joins two states, ``result`` gives the final expressions' inputs.  Sums of
-float32 and shorter add short blocks in float32 and keep those in float64; sums of float64 carry their
-rounding errors along (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher
+float32 and shorter add short blocks in float32 and keep those in float64; sums of float64 add short blocks, too, and
+carry the rounding errors of adding those along (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher
 Summen", ZAMM 54, 1974).
 """
 
@@ -95,16 +95,29 @@ class BlockedMean(BlockedSum):
 
 
 class Compensated(Reducer):
-    """Sum of float64 with the errors of the additions."""
+    """Sum of float64: blocks of a few additions, added up together with the errors of doing so."""
 
     neutral = 0.0
+    block = 16
 
     def __init__(self, element, signed, types):
         super().__init__(element, signed, types)
         self.parts = (element, element)
 
     def update(self, f, state, v, index, valid):
-        total, error = self._add(state[0], self.only(f, valid, v, 0.0))
+        return self.absorb(f, state, (self.only(f, valid, v, 0.0),))
+
+    def run(self, f, lanes, first):
+        return (f.value(0.0, f"<{lanes} x {self.element}>"),)
+
+    def extend(self, f, run, v, index, valid):
+        return (run[0] + self.only(f, valid, v, 0.0),)
+
+    def join(self, f, a, b):
+        return (a[0] + b[0],)
+
+    def absorb(self, f, state, run):
+        total, error = self._add(state[0], run[0])
         return total, state[1] + error
 
     @staticmethod

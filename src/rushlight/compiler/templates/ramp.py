@@ -12,6 +12,7 @@ from functools import cache
 from rushlight.compiler.codegen.builder import Value, vector
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks
+from rushlight.runtime import cpu
 
 TILE = 1 << 14
 SIZES = {"i64": 8, "float": 4, "double": 8}
@@ -87,4 +88,7 @@ def _values(f, name, compute, numbers, i, n, width):
     left = back.cast("sitofp", compute) - at
     half = n.udiv(2)
     first = position < (f.splat(half, width) if width > 1 else half)
+    if host().vector_bytes > 16 or cpu.machine() != "x86_64":
+        # One rounding, where the CPU has the instruction.
+        return f.select(first, f.fma(step, at, start), f.fma(-step, left, end))
     return f.select(first, start + step * at, end - step * left)

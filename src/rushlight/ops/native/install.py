@@ -440,6 +440,8 @@ def install_reduction(kind, kernel):
             "min": [("min", extrema._min_all, None), ("amin", None, extrema._amin)],
             "argmax": [("argmax", extrema._argmax, extrema._argmax)],
             "argmin": [("argmin", extrema._argmin, extrema._argmin)],
+            "any": [("any", reduction._any, reduction._any)],
+            "all": [("all", reduction._all, reduction._all)],
         }[kind]:
             _reduces(name, everything, some, kernel)
 
@@ -458,4 +460,7 @@ def _reduces(name, everything, some, kernel):
         for d in (first, second) if some else (first,):
             if name.startswith("arg"):
                 d[entry.OUT_DESCR], d[entry.OUT_DTYPE] = id(int64.np), id(int64)
+            if name in ("any", "all"):
+                d[entry.IN_DESCR] = d[entry.OUT_DESCR] = id(bool_.np)
+                d[entry.OUT_DTYPE] = id(bool_)
         _replace(fn, _builtin(name, _state.entries["rl_reduce_along"], first))
