@@ -250,7 +250,7 @@ def op_section(record_module):
            "and the inputs with which the table's own tests check the record; the others are tested by files of "
            "their own. *Second order*: the gradient can be differentiated again. *Forward mode*: a *rule*, *derived* "
            "from the formula, the view *itself*, or *by gradients*: the gradient rule differentiated with respect to "
-           "its incoming gradient. *vmap*: a batching *rule*, or a *loop* over samples. Compiled calls run every record; "
+           "its incoming gradient. *vmap*: a batching *rule*, or a *loop* over samples. Programs run all records; "
            "export to ONNX and kernels for GPUs are not there yet.")
     yield ""
     yield from table(("record", "kind", "gradient", "meta", "reference", "samples", "second order", "forward mode",
