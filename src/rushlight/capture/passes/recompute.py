@@ -2,7 +2,7 @@
 
 Activations that the backward pass reads late live through the moment when most memory is in use. The result of a
 pointwise kernel or a normalization whose own operands live that long anyway is dropped after its last early use, and
-made again before its first late one, until the most memory in use has shrunk by a third (a pass over memory each).
+made again before its first late one, until the most memory in use has shrunk by a quarter (a pass over memory each).
 """
 
 import math
@@ -10,7 +10,7 @@ import math
 from ..tape import ARGUMENT, MADE, OLDER, Step, Window, windows
 from .flow import Flow, like, with_windows
 
-ENOUGH, LEAST = 0.65, 1 << 18       # of the peak; bytes that are worth it
+ENOUGH, LEAST = 0.75, 1 << 18       # of the peak; bytes that are worth it
 
 
 def recompute(steps, visible, number):
@@ -30,26 +30,31 @@ def recompute(steps, visible, number):
         live.add(first, len(steps) - 1 if b in visible else last, size)
     goal = ENOUGH * live.peak()[1]
     candidates = _candidates(flow, sizes)
-    again, touched = {}, set()
+    again = {}                      # id of the buffer -> (index of its step, step before which it is made again)
     while live.peak()[1] > goal:
         at = live.peak()[0]
         best = None
         for i, b in candidates:
-            if b in touched or sizes[b] < LEAST or best is not None and sizes[b] <= sizes[best[1]]:
+            if b in again:
                 continue
             uses = flow.readers[b]
-            early, late = [u for u in uses if u < at], [u for u in uses if u >= at]
-            # A late use at the peak itself frees nothing there.
-            if i < at and early and late and late[0] > at and early[-1] < at and \
-                    _there(flow, steps[i], i, late[0], touched, again):
-                best = i, b, early[-1], late[0]
+            early, late = [u for u in uses if u < at], [u for u in uses if u > at]
+            # A use at the peak itself frees nothing there.
+            if i < at not in uses and early and late:
+                earlier = _there(flow, steps[i], i, late[0], again)
+                if earlier is not None:
+                    best = i, b, early[-1], late[0]
+                    break
         if best is None:
             break
         i, b, early, late = best
         live.add(early + 1, late - 1, -sizes[b])
-        again.setdefault(late, []).append((i, b))
-        touched.add(b)
-    return _rewritten(steps, flow, again, number) if again else steps
+        again[b] = i, late
+        for other in earlier:
+            made, before = again[other]
+            live.add(late, before - 1, sizes[other])
+            again[other] = made, late
+    return _rewritten(steps, again, number) if again else steps
 
 
 class _Curve:
@@ -74,16 +79,21 @@ def _life(flow, b):
 
 
 def _candidates(flow, sizes):
-    """[(index, id of the buffer)] of steps with one large result, cheap to make again."""
+    """[(index, id of the buffer)] of steps with one large result, cheap to make again: in the order to take them.
+
+    What others of them are made of comes last, as it has to stay for them, then what is smaller, then what is earlier.
+    """
     found = []
     for i, step in enumerate(flow.steps):
         if _cheap(step):
             out = step.outs[0]
             b = id(out.buffer)
             small = all(sizes.get(id(o.buffer), 0) * 8 <= sizes.get(b, 0) for o in windows(step.outs[1:]))
-            if b in sizes and b not in flow.visible and flow.maker(out) == i and small and b in flow.readers:
+            own = b not in flow.visible and flow.maker(out) == i and b in flow.readers
+            if own and small and sizes.get(b, 0) >= LEAST:
                 found.append((i, b))
-    return found
+    used = {id(w.buffer) for i, _ in found for w in windows(flow.steps[i].args)}
+    return sorted(found, key=lambda c: (c[1] in used, -sizes[c[1]], -c[0]))
 
 
 def _cheap(step):
@@ -92,32 +102,37 @@ def _cheap(step):
     return step.label in ("batch_norm+relu", "batch_norm+add+relu", "native_layer_norm")
 
 
-def _there(flow, step, i, late, touched, again):
-    """Whether what the step reads is still there, unchanged, at step `late`."""
+def _there(flow, step, i, late, again):
+    """Whether what the step reads is still there, unchanged, at step `late`: None, or which buffers made again later
+    have to be made by then."""
+    earlier = []
     for w in windows(step.args):
         b = id(w.buffer)
         if any(i < k < late for k in flow.writers.get(b, ())):
-            return False
+            return None
         if w.buffer.origin is MADE:
-            if b in touched or (b not in flow.visible and max(flow.readers[b]) < late):
-                return False
+            if b not in flow.visible and max(flow.readers[b]) < late:
+                return None
+            if b in again and again[b][1] > late:
+                found = _there(flow, flow.steps[again[b][0]], again[b][0], late, again)
+                if found is None:
+                    return None
+                earlier += [b, *found]
         elif w.buffer.origin not in (OLDER, ARGUMENT):
-            return False
-    return True
+            return None
+    return earlier
 
 
-def _rewritten(steps, flow, again, number):
-    found, names = [], {}
+def _rewritten(steps, again, number):
+    at, names, found = {}, {}, []
+    for b, (i, late) in again.items():
+        at.setdefault(late, []).append((i, b))
     for k, step in enumerate(steps):
-        for i, b in again.get(k, ()):
+        for i, b in sorted(at.get(k, ())):
             old = steps[i]
-            news = []
-            for j, out in enumerate(old.outs):
-                new = out and like(out, number())
-                news.append(new)
-                if j == 0:
-                    names[b] = new.buffer
-            found.append(_repeated(old, news))
+            news = [out and like(out, number()) for out in old.outs]
+            found.append(_renamed(_repeated(old, news), names))
+            names[b] = news[0].buffer
         found.append(_renamed(step, names))
     return found
 
