@@ -27,14 +27,14 @@ from .lowrank_multivariate_normal import (
     lowrank_half_log_det,
     lowrank_mahalanobis,
 )
-from .multivariate_normal import MultivariateNormal, batch_mahalanobis, half_log_det
+from .multivariate_normal import MultivariateNormal, _batch_mahalanobis, half_log_det
 from .normal import Normal
 from .one_hot_categorical import OneHotCategorical
 from .pareto import Pareto
 from .poisson import Poisson
 from .transformed_distribution import TransformedDistribution
 from .uniform import Uniform
-from .utils import euler_constant, sum_rightmost
+from .utils import _sum_rightmost, euler_constant
 
 __all__ = ["register_kl", "kl_divergence"]
 
@@ -194,7 +194,7 @@ def _expfamily_expfamily(p, q):
     slopes = torch.autograd.grad(normalizer.sum(), p_params, create_graph=True)
     result = q._log_normalizer(*q_params) - normalizer
     for x, y, slope in zip(p_params, q_params, slopes):
-        result = result - sum_rightmost((y - x) * slope, len(q.event_shape))
+        result = result - _sum_rightmost((y - x) * slope, len(q.event_shape))
     return result
 
 
@@ -285,7 +285,7 @@ def _multivariatenormal_multivariatenormal(p, q):
     _same_event(p, q, "Multivariate Normals")
     p_factor, q_factor = p._unbroadcasted_scale_tril, q._unbroadcasted_scale_tril
     trace = _trace_of_square(_solve(q_factor, p_factor))
-    distance = batch_mahalanobis(q_factor, q.loc - p.loc)
+    distance = _batch_mahalanobis(q_factor, q.loc - p.loc)
     return half_log_det(q_factor) - half_log_det(p_factor) + 0.5 * (trace + distance - p.event_shape[0])
 
 
@@ -324,7 +324,7 @@ def _lowrank_multivariatenormal(p, q):
     _same_event(p, q, "(Low Rank) Multivariate Normals")
     q_factor = q._unbroadcasted_scale_tril
     dets = half_log_det(q_factor) - lowrank_half_log_det(p._unbroadcasted_cov_diag, p._capacitance_tril)
-    distance = batch_mahalanobis(q_factor, q.loc - p.loc)
+    distance = _batch_mahalanobis(q_factor, q.loc - p.loc)
     trace = (_trace_of_square(_solve(q_factor, p._unbroadcasted_cov_factor))
              + _trace_of_square(_solve(q_factor, torch.diag_embed(p._unbroadcasted_cov_diag.sqrt()))))
     return dets + 0.5 * (trace + distance - p.event_shape[0])
@@ -343,7 +343,7 @@ def _transformed_transformed(p, q):
 def _independent_independent(p, q):
     if p.reinterpreted_batch_ndims != q.reinterpreted_batch_ndims:
         raise NotImplementedError
-    return sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
+    return _sum_rightmost(kl_divergence(p.base_dist, q.base_dist), p.reinterpreted_batch_ndims)
 
 
 # ------------------------------------------------------------------ two families: E_p[log p] - E_p[log q]

@@ -6,8 +6,8 @@ import rushlight as torch
 
 from . import constraints
 from .distribution import Distribution
-from .multivariate_normal import batch_mahalanobis, half_log_det
-from .utils import lazy_property, standard_normal
+from .multivariate_normal import _batch_mahalanobis, half_log_det
+from .utils import _standard_normal, lazy_property
 
 __all__ = ["LowRankMultivariateNormal"]
 
@@ -26,7 +26,7 @@ def lowrank_half_log_det(d, capacitance):
 def lowrank_mahalanobis(w, d, x, capacitance):
     """xᵀ (W Wᵀ + D)⁻¹ x, by the Woodbury identity."""
     inner = ((w.mT / d.unsqueeze(-2)) @ x.unsqueeze(-1)).squeeze(-1)
-    return (x.pow(2) / d).sum(-1) - batch_mahalanobis(capacitance, inner)
+    return (x.pow(2) / d).sum(-1) - _batch_mahalanobis(capacitance, inner)
 
 
 class LowRankMultivariateNormal(Distribution):
@@ -112,8 +112,8 @@ class LowRankMultivariateNormal(Distribution):
     def rsample(self, sample_shape=()):
         shape = self._extended_shape(sample_shape)
         dtype, device = self.loc.dtype, self.loc.device
-        of_w = standard_normal(shape[:-1] + self.cov_factor.shape[-1:], dtype, device)
-        of_d = standard_normal(shape, dtype, device)
+        of_w = _standard_normal(shape[:-1] + self.cov_factor.shape[-1:], dtype, device)
+        of_d = _standard_normal(shape, dtype, device)
         return (self.loc + (self._unbroadcasted_cov_factor @ of_w.unsqueeze(-1)).squeeze(-1)
                 + self._unbroadcasted_cov_diag.sqrt() * of_d)
 

@@ -6,12 +6,12 @@ import rushlight as torch
 
 from . import constraints
 from .distribution import Distribution
-from .utils import lazy_property, standard_normal
+from .utils import _standard_normal, lazy_property
 
 __all__ = ["MultivariateNormal"]
 
 
-def batch_mahalanobis(factor, x):
+def _batch_mahalanobis(factor, x):
     """xᵀ (L Lᵀ)⁻¹ x for Cholesky factors L (..., n, n) and vectors x (..., n), broadcast against each other."""
     n = x.shape[-1]
     if factor.dim() == 2:       # one matrix: all vectors are columns of one right-hand side
@@ -23,7 +23,7 @@ def batch_mahalanobis(factor, x):
     return solved.squeeze(-1).pow(2).sum(-1)
 
 
-def precision_to_scale_tril(precision):
+def _precision_to_scale_tril(precision):
     """The Cholesky factor of the inverse of `precision`: that of the matrix with both axes reversed, inverted."""
     reverse = torch.linalg.cholesky(torch.flip(precision, (-2, -1)))
     inverse = torch.flip(reverse, (-2, -1)).mT
@@ -68,7 +68,7 @@ class MultivariateNormal(Distribution):
         elif name == "covariance_matrix":
             self._unbroadcasted_scale_tril = torch.linalg.cholesky(matrix)
         else:
-            self._unbroadcasted_scale_tril = precision_to_scale_tril(matrix)
+            self._unbroadcasted_scale_tril = _precision_to_scale_tril(matrix)
 
     def expand(self, batch_shape, _instance=None):
         names = ("loc", "covariance_matrix", "scale_tril", "precision_matrix")
@@ -105,13 +105,13 @@ class MultivariateNormal(Distribution):
 
     def rsample(self, sample_shape=()):
         shape = self._extended_shape(sample_shape)
-        z = standard_normal(shape, self.loc.dtype, self.loc.device)
+        z = _standard_normal(shape, self.loc.dtype, self.loc.device)
         return self.loc + (self._unbroadcasted_scale_tril @ z.unsqueeze(-1)).squeeze(-1)
 
     def log_prob(self, value):
         if self._validate_args:
             self._validate_sample(value)
-        distance = batch_mahalanobis(self._unbroadcasted_scale_tril, value - self.loc)
+        distance = _batch_mahalanobis(self._unbroadcasted_scale_tril, value - self.loc)
         return (-0.5 * (self._event_shape[0] * math.log(2 * math.pi) + distance)
                 - half_log_det(self._unbroadcasted_scale_tril))
 

@@ -7,7 +7,7 @@ import rushlight as torch
 from . import constraints
 from .chi2 import Chi2
 from .distribution import Distribution
-from .utils import broadcast_all, standard_normal
+from .utils import _standard_normal, broadcast_all
 
 __all__ = ["StudentT"]
 
@@ -46,7 +46,7 @@ class StudentT(Distribution):
 
     def rsample(self, sample_shape=()):
         shape = self._extended_shape(sample_shape)
-        z = standard_normal(shape, self.df.dtype, self.df.device)
+        z = _standard_normal(shape, self.df.dtype, self.df.device)
         v = self._chi2.rsample(sample_shape)
         return self.loc + self.scale * (z * torch.rsqrt(v / self.df))
 

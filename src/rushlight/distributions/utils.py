@@ -47,12 +47,12 @@ def broadcast_odds(probs, logits):
     return name, tensor, torch.Size() if isinstance(value, (int, float)) else tensor.shape
 
 
-def standard_normal(shape, dtype, device):
+def _standard_normal(shape, dtype, device):
     """Normal numbers of mean 0 and variance 1 from the default generator."""
     return torch.empty(shape, dtype=dtype, device=device).normal_()
 
 
-def sum_rightmost(value, dim):
+def _sum_rightmost(value, dim):
     """`value` summed over its last `dim` dimensions."""
     if dim == 0:
         return value

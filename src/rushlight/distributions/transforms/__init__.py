@@ -1,6 +1,6 @@
 """``torch.distributions.transforms``: maps with inverses and Jacobians, from which distributions are made."""
 
-from .base import ComposeTransform, IndependentTransform, Transform, identity_transform
+from .base import ComposeTransform, IndependentTransform, Transform, _InverseTransform, identity_transform  # noqa: F401
 from .elementwise import (
     AbsTransform,
     AffineTransform,

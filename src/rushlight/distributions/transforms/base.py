@@ -5,7 +5,7 @@ import weakref
 import rushlight as torch
 
 from .. import constraints
-from ..utils import lazy_property, sum_rightmost
+from ..utils import _sum_rightmost, lazy_property
 
 
 class Transform:
@@ -244,7 +244,7 @@ class ComposeTransform(Transform):
         total = 0
         dim = self.domain.event_dim
         for part, before, after in zip(self.parts, points, points[1:]):
-            total = total + sum_rightmost(part.log_abs_det_jacobian(before, after), dim - part.domain.event_dim)
+            total = total + _sum_rightmost(part.log_abs_det_jacobian(before, after), dim - part.domain.event_dim)
             dim += part.codomain.event_dim - part.domain.event_dim
         return total
 
@@ -306,7 +306,7 @@ class IndependentTransform(Transform):
         return self.base_transform.inv(y)
 
     def log_abs_det_jacobian(self, x, y):
-        return sum_rightmost(self.base_transform.log_abs_det_jacobian(x, y), self.reinterpreted_batch_ndims)
+        return _sum_rightmost(self.base_transform.log_abs_det_jacobian(x, y), self.reinterpreted_batch_ndims)
 
     def forward_shape(self, shape):
         return self.base_transform.forward_shape(shape)

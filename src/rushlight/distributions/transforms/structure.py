@@ -3,7 +3,7 @@
 import rushlight as torch
 
 from .. import constraints
-from ..utils import lazy_property, sum_rightmost
+from ..utils import _sum_rightmost, lazy_property
 from .base import Transform
 
 
@@ -101,7 +101,7 @@ class CatTransform(Transform):
     def log_abs_det_jacobian(self, x, y):
         terms = []
         for (t, before), (_, after) in zip(self._pieces(x), self._pieces(y)):
-            terms.append(sum_rightmost(t.log_abs_det_jacobian(before, after), self.event_dim - t.event_dim))
+            terms.append(_sum_rightmost(t.log_abs_det_jacobian(before, after), self.event_dim - t.event_dim))
         dim = self.dim if self.dim < 0 else self.dim - x.dim()
         dim += self.event_dim
         return torch.cat(terms, dim=dim) if dim < 0 else sum(terms)
