@@ -30,6 +30,7 @@ def step(model, optimizer, inputs):
 
 
 def write(torch, path):
+    """Train three steps and save the model, the optimizer, inputs and their outputs."""
     model, optimizer, inputs = build(torch)
     for _ in range(3):
         step(model, optimizer, inputs)
@@ -41,6 +42,7 @@ def write(torch, path):
 
 
 def read(torch, path):
+    """Load what ``write`` saved, compare the outputs, train a step on."""
     saved = torch.load(path, weights_only=True)
     model, optimizer, _ = build(torch)
     model.load_state_dict(saved["model"])
@@ -54,6 +56,7 @@ def read(torch, path):
 
 
 def main():
+    """Read the command line and write or read."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("action", choices=("write", "read"))
     parser.add_argument("path", help="the checkpoint")

@@ -47,6 +47,7 @@ def fit(x, y, loss, steps):
 
 
 def main():
+    """Check the gradient, then fit a line to points with outliers by squares and by the operation."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--eps", type=float, default=0.1, help="where the loss turns linear (default: %(default)s)")
     parser.add_argument("--steps", type=int, default=300)

@@ -48,6 +48,7 @@ def accuracy(model, digits):
 
 
 def main():
+    """Train with the options of the command line; print the accuracy of each epoch."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--batch-size", type=int, default=32)

@@ -15,6 +15,8 @@ class Unsupported(Exception):
 
 
 class X86:
+    """x86-64: distances from instructions in 32 or 64 bits, jumps to outside functions through their slots."""
+
     MACHINE, STUB_BYTES = 62, 8
     ABSOLUTE, PC32, PC64, PLT32 = 1, 2, 24, 4
     CALLS, TABLE = (PLT32,), (9, 41, 42)

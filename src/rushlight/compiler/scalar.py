@@ -313,16 +313,8 @@ def ge(x, y):
     return compare("ge", x, y)
 
 
-def to_float(x):
-    return cast(x, "f")
-
-
 def to_int(x):
     return cast(x, "i")
-
-
-def to_bool(x):
-    return cast(x, "b")
 
 
 def quantize(x, dtype):

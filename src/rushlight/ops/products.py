@@ -42,14 +42,9 @@ def multiply(out, a, b):
         np.matmul(a, b, out=out)
 
 
-def mm2(a, b):
-    """The product of two matrices."""
-    m, k = a.shape
-    if k != b.shape[0]:
-        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {b.shape[0]}x"
-                           f"{b.shape[1]})")
-    d = a.dtype
-    out = alloc((m, b.shape[1]), d)
+def _product(out, a, b):
+    """``out = a @ b``, by the generated kernel if there is one; returns ``out``."""
+    d = out.dtype
     try:
         call = _kernels[d]
     except KeyError:
@@ -59,6 +54,15 @@ def mm2(a, b):
     else:
         call(out, a, b)
     return out
+
+
+def mm2(a, b):
+    """The product of two matrices."""
+    m, k = a.shape
+    if k != b.shape[0]:
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {b.shape[0]}x"
+                           f"{b.shape[1]})")
+    return _product(alloc((m, b.shape[1]), a.dtype), a, b)
 
 
 def bytes_product(a, b):
@@ -81,17 +85,7 @@ def scaled(a, alpha):
 
 def vectors(a, v):
     """The product of a matrix and a vector, or of two vectors (a 0-dim array)."""
-    d = a.dtype
-    out = alloc(a.shape[:-1], d)
-    try:
-        call = _kernels[d]
-    except KeyError:
-        call = kernel_for(d)
-    if call is None:
-        multiply(out, a, v)
-    else:
-        call(out, a, v)
-    return out
+    return _product(alloc(a.shape[:-1], a.dtype), a, v)
 
 
 def added(out, a, b, c, beta, alpha):

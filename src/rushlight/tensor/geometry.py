@@ -48,6 +48,7 @@ def _size(shape):
 
 
 def numel(shape):
+    """The number of elements: the product of the sizes."""
     n = 1
     for s in shape:
         n *= s
@@ -78,6 +79,7 @@ def channels_last_strides(shape):
 
 
 def is_contiguous(shape, strides):
+    """Whether elements follow each other in C order; steps of dimensions of size 1 don't matter."""
     acc = 1
     for i in range(len(shape) - 1, -1, -1):
         s = shape[i]

@@ -52,6 +52,7 @@ def _extension(m, name):
 
 
 def module_text(triple):
+    """LLVM IR of the conversions that LLVM calls by name where the CPU has none: float and double to half, and back."""
     m = Module(triple)
     _truncation(m, "__truncsfhf2", "float")
     _truncation(m, "__truncdfhf2", "double")

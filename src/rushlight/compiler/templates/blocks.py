@@ -49,10 +49,10 @@ def none(f):
     f.ret(value)
 
 
-def share(f, name, context, tiles, work):
-    """Run task `name` over the tiles: at once where there is little work, else on the thread pool."""
+def share(f, name, context, tiles, work, least=PARALLEL_FROM):
+    """Run task `name` over the tiles: at once where there is less work than `least`, else on the thread pool."""
     task = Value(f, f"@{name}", "ptr")
-    with f.if_else(work < PARALLEL_FROM) as (small, large):
+    with f.if_else(work < least) as (small, large):
         with small:
             f.call("void", task, context, f.value(0), tiles)
         with large:

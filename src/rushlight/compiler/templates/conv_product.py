@@ -15,10 +15,8 @@ collect in scratch memory and are copied out by the table of ``pieces``.
 
 from functools import cache
 
-from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_load, masked_store
-from rushlight.runtime import cpu
+from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_load, masked_store
 
 # What the entry fills in, then the plan's words: strides and offsets in bytes.
 POINTERS = ("y", "x", "w", "bias", "packed", "failed")
@@ -43,13 +41,7 @@ _PARALLEL_PACK = 1 << 15        # elements of weights
 @cache
 def kernel(type_):
     """The builtin function convolve(y, x, w, bias, plan) for ``float`` or ``double``."""
-    from rushlight.runtime import native
-
-    symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    key = f"conv product|{type_}|{cpu.vector_bytes()}"
-    found = engine.load(key, lambda: module_text(type_), ["rl_convolve"], imports, level=1)
-    return native.callable_from(found["rl_convolve"], "rl_convolve", kernel.__doc__)
+    return builtin("conv product", type_, lambda: module_text(type_), "rl_convolve", kernel.__doc__)
 
 
 def module_text(type_):

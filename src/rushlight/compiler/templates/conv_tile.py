@@ -34,6 +34,16 @@ def _registers():
     return 32 if cpu.vector_bytes() == 64 or cpu.machine() == "aarch64" else 16
 
 
+def builtin(key, type_, build, entry, doc, codegen_level=1):
+    """The builtin function at ``entry`` of the module that ``build()`` writes for a type of elements."""
+    from rushlight.runtime import native
+
+    symbols = native.symbols()
+    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
+    found = engine.load(f"{key}|{type_}|{cpu.vector_bytes()}", build, [entry], imports, codegen_level=codegen_level)
+    return native.callable_from(found[entry], entry, doc)
+
+
 def form(rows):
     """(height, vectors) of the tile for so many rows: as many sums as the register file holds."""
     most = {2: 14, 4: 6, 8: 3} if _registers() == 32 else {2: 6, 4: 2, 8: 1}

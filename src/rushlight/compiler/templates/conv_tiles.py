@@ -23,7 +23,7 @@ from rushlight.compiler.templates.conv_product import (
     read_arguments,
     scratch,
 )
-from rushlight.compiler.templates.gemm_tiles import NAMES
+from rushlight.compiler.templates.gemm_tiles import NAMES, bytes_of
 
 # Packing widens the magnitudes in "least" and "greatest", which follow each other.
 POINTERS = ("y", "x", "w", "bias", "packed", "failed", "unfit", "least", "greatest")
@@ -65,11 +65,6 @@ def _job(f, pointer):
     return Job(f, pointer, INDEX, _POINTER_FIELDS)
 
 
-def _panel_bytes(tiles, k):
-    """Bytes of a packed panel or strip of ``k`` k's."""
-    return (k + (tiles.step_k - 1)).udiv(tiles.step_k) * tiles.step_bytes
-
-
 def _pack_task(m, tiles):
     """Tile: a panel of a group's weights, in the order of the columns."""
     f = m.function("pack_task", "void", TASK, "internal", "nounwind")
@@ -85,7 +80,7 @@ def _pack_task(m, tiles):
             place = source + (r * job.w_row + f.load("i64", job.weights + k * 8))
             f.store(f.load("float", place, align=ITEM), rows + (r * row_bytes + k * ITEM), align=ITEM)
         f.call("void", NAMES[0], rows, row_bytes, f.value(ITEM), there, job.depth,
-               job.packed + t * _panel_bytes(tiles, job.depth), job.at("least"))
+               job.packed + t * bytes_of(tiles, job.depth), job.at("least"))
     f.call("void", "rl_free", block)
     f.ret()
 
@@ -97,7 +92,7 @@ def _tile_task(m, tiles):
     job.load(*POINTERS[:5], *FIELDS)
     tables, null = job.at("runs"), Value(f, "null", "ptr")
     biased, indirect = job.bias.ne(null), job.direct.eq(0)
-    strip_bytes, packed_bytes = job.k_block * _PITCH, _panel_bytes(tiles, job.k_block)
+    strip_bytes, packed_bytes = job.k_block * _PITCH, bytes_of(tiles, job.k_block)
     most_panels = (job.panels + job.parts - 1) // job.parts
     c_pitch = job.tile_strips * _PITCH
     sums_size = f.select(indirect, most_panels * job.height * c_pitch, f.value(0))
@@ -117,7 +112,7 @@ def _tile_task(m, tiles):
         row = p0 * job.height
         rows = f.minimum(p1 * job.height, job.rows) - row
         x, y = job.x + group * job.x_group, job.y + group * job.y_group
-        a = job.packed + (group * job.panels + p0) * _panel_bytes(tiles, job.depth)
+        a = job.packed + (group * job.panels + p0) * bytes_of(tiles, job.depth)
         with f.range(0, job.depth, step=job.k_block) as k0, f.range(s0, s1) as s:
             k1 = f.minimum(k0 + job.k_block, job.depth)
             unit, local = s // job.strips, s % job.strips
@@ -163,7 +158,7 @@ def _entry(m, tiles):
     job.load("groups", "panels", "depth", "height", "blocks", "parts")
     count = job.groups * job.panels
     state = f.call("ptr", "PyEval_SaveThread")
-    block = f.call("ptr", "rl_scratch", count * _panel_bytes(tiles, job.depth) + 64)
+    block = f.call("ptr", "rl_scratch", count * bytes_of(tiles, job.depth) + 64)
     with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, given):
         with refused:
             f.store(f.value(1), job.at("failed"))

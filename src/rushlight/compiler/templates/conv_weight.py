@@ -11,12 +11,10 @@ shape, not on the number of threads.
 
 from functools import cache
 
-from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, read_arguments, scratch
-from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_store
+from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_store
 from rushlight.compiler.templates.gemm_pack import turn
-from rushlight.runtime import cpu
 
 POINTERS = ("dw", "x", "g", "partial", "failed")
 FIELDS = (
@@ -34,13 +32,7 @@ _POINTER_FIELDS = {"dw", "x", "g", "partial", "tile", "gather", "gather_g"}
 @cache
 def kernel(type_):
     """The builtin function weight_gradient(dw, x, g, partial, plan) for ``float`` or ``double``."""
-    from rushlight.runtime import native
-
-    symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    key = f"conv weight|{type_}|{cpu.vector_bytes()}"
-    found = engine.load(key, lambda: module_text(type_), ["rl_weight_gradient"], imports, level=1)
-    return native.callable_from(found["rl_weight_gradient"], "rl_weight_gradient", kernel.__doc__)
+    return builtin("conv weight", type_, lambda: module_text(type_), "rl_weight_gradient", kernel.__doc__)
 
 
 def module_text(type_):

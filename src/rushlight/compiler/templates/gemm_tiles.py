@@ -35,6 +35,11 @@ _MULTIPLY = (
     ("ptr", "b_facts"), ("i64", "n"), ("ptr", "c"), ("i64", "c_row"), ("i64", "beta"), ("ptr", "row_bias"))
 
 
+def bytes_of(tiles, k):
+    """Bytes of a packed panel or strip of ``k`` k's (a value), for the sizes of ``gemm_route.tiles``."""
+    return (k + (tiles.step_k - 1)).udiv(tiles.step_k) * tiles.step_bytes
+
+
 def write_tiles(driver):
     """The module of these functions, for the kind of elements of a ``TileDriver``."""
     driver.write_kernels()

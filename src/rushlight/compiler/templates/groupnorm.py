@@ -58,6 +58,7 @@ def forward(dtype):
 
 
 def forward_words(samples, groups, channels, places, eps):
+    """The words of a call of ``forward``: ``channels`` of a group, ``places`` of a channel."""
     tiles = samples * groups
     return pack("6qd", tiles, tiles * channels * places, samples, groups, channels, places, eps)
 
@@ -120,6 +121,7 @@ def backward(dtype, affine):
 
 
 def backward_words(samples, groups, channels, places, affine):
+    """The words of a call of ``backward``; affine ones have a second phase over all channels."""
     tiles = samples * groups
     phases = (tiles, groups * channels) if affine else (tiles,)
     return pack(f"{len(phases) + 6}q", *phases, 2 * tiles * channels * places, samples, groups, channels, places, 0)

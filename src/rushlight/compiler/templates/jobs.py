@@ -11,7 +11,7 @@ compute type (float32 for 16-bit floats), whole vectors, zero past their end.
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import tiles
+from rushlight.compiler.templates import blocks, tiles
 
 DATA = 16                       # PyArrayObject.data
 TASK = [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
@@ -19,6 +19,7 @@ PARALLEL_FROM = 1 << 16         # multiply-adds
 
 
 def new_module():
+    """An empty module that knows ``None`` and the products of ``tiles``."""
     m = Module(host().triple)
     m.globals.append("@_Py_NoneStruct = external global i8")
     tiles.declare(m)
@@ -263,15 +264,7 @@ def write_entry(m, name, arrays, fields, plan, dtype):
         f.store(f.load("i64", words + 8 * k), context + 8 * (len(arrays) + k))
     f.store(f.value(0), context + 8 * count)
     tiles_, work = plan(Job(f, dtype, arrays, fields, context))
-    task = Value(f, f"@{name}_task", "ptr")
-    with f.if_else(work < PARALLEL_FROM) as (small, large):
-        with small:
-            f.call("void", task, context, f.value(0), tiles_)
-        with large:
-            state = f.call("ptr", "PyEval_SaveThread")
-            f.call("void", "rl_parallel_for", task, context, tiles_)
-            f.call("void", "PyEval_RestoreThread", state)
+    blocks.share(f, f"{name}_task", context, tiles_, work, PARALLEL_FROM)
     with f.if_(f.load("i64", context + 8 * count).ne(0)):
         f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    blocks.none(f)

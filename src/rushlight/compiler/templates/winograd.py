@@ -18,11 +18,9 @@ neural networks", CVPR 2016.
 
 from functools import cache
 
-from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_rows, copy_words, read_arguments, scratch
-from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_store
-from rushlight.runtime import cpu
+from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_store
 
 POINTERS = ("y", "x", "w", "bias", "packed", "failed", "unbounded")
 FIELDS = (
@@ -39,19 +37,13 @@ SIZE = 8 * len(INDEX)
 VECTORS = 2                     # of squares to a strip
 POSITIONS = 16
 _AT_ONCE = 8                    # channels gathered before they are transformed
-_POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "tile", "gather", "weights", "pieces", "piece_list"}
+POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "tile", "gather", "weights", "pieces", "piece_list"}
 
 
 @cache
 def kernel(type_):
     """The builtin function convolve(y, x, w, bias, plan) -> bool."""
-    from rushlight.runtime import native
-
-    symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    key = f"winograd|{type_}|{cpu.vector_bytes()}"
-    found = engine.load(key, lambda: module_text(type_), ["rl_winograd"], imports, level=1, codegen_level=2)
-    return native.callable_from(found["rl_winograd"], "rl_winograd", kernel.__doc__)
+    return builtin("winograd", type_, lambda: module_text(type_), "rl_winograd", kernel.__doc__, codegen_level=2)
 
 
 def module_text(type_):
@@ -62,16 +54,16 @@ def module_text(type_):
     m.globals.append("@_Py_NoneStruct = external global i8")
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
     copy_rows(m, type_)
-    _weights_task(m, type_)
+    weights_task(m, type_)
     square(m, type_)
-    _back(m, type_)
+    back(m, type_)
     _tile_task(m, type_)
     _entry(m, type_)
     return m.text()
 
 
 def _job(f, pointer):
-    return Job(f, pointer, INDEX, _POINTER_FIELDS)
+    return Job(f, pointer, INDEX, POINTER_FIELDS)
 
 
 # ---------------------------------------------------------------- transforms of columns and rows of vectors
@@ -105,7 +97,7 @@ def weights_pitch(job, item):
     return (job.depth * job.height * item + 127) // 128 * 128 + 64
 
 
-def _weights_task(m, type_):
+def weights_task(m, type_):
     """Tile: a panel of a group: at packed + (panel 16 + position) weights_pitch stands [channel][row] of G w G'."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, places = vector(type_, lanes), f"<{lanes} x ptr>"
@@ -151,7 +143,7 @@ def square(m, type_):
     f.ret()
 
 
-def _back(m, type_):
+def back(m, type_):
     """vector back(src, pitch, dst, line, bias): A' m A of 16 vectors, as two rows of pixels; 0 * all, summed."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, size = vector(type_, lanes), lanes * item

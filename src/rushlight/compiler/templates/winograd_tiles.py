@@ -13,14 +13,14 @@ from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.templates import winograd
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_out, copy_words, read_arguments, scratch
-from rushlight.compiler.templates.gemm_tiles import NAMES
+from rushlight.compiler.templates.gemm_tiles import NAMES, bytes_of
 from rushlight.compiler.templates.winograd import FIELDS, POSITIONS, VECTORS
 
 # The words of ``winograd``, so that its functions can read them, then our own.
 OWN = ("tiles", "unfit", "least", "greatest")
 INDEX = winograd.INDEX | {name: len(winograd.INDEX) + i for i, name in enumerate(OWN)}
 SIZE = 8 * len(INDEX)
-_POINTER_FIELDS = winograd._POINTER_FIELDS | {"tiles"}
+_POINTER_FIELDS = winograd.POINTER_FIELDS | {"tiles"}
 LANES, ITEM = 16, 4
 _AT_ONCE = 8                    # channels gathered before they are transformed
 _SIZE = LANES * ITEM
@@ -46,9 +46,9 @@ def module_text(tiles):
     m = Module(host().triple)
     m.globals.append("@_Py_NoneStruct = external global i8")
     copy_out(m, "float")
-    winograd._weights_task(m, "float")
+    winograd.weights_task(m, "float")
     winograd.square(m, "float")
-    winograd._back(m, "float")
+    winograd.back(m, "float")
     _pack_task(m, tiles)
     _tile_task(m, tiles)
     _entry(m, tiles)
@@ -57,11 +57,6 @@ def module_text(tiles):
 
 def _job(f, pointer):
     return Job(f, pointer, INDEX, _POINTER_FIELDS)
-
-
-def _matrix_bytes(tiles, k):
-    """Bytes of a packed panel or strip of ``k`` channels."""
-    return (k + (tiles.step_k - 1)).udiv(tiles.step_k) * tiles.step_bytes
 
 
 def _pack_task(m, tiles):
@@ -73,7 +68,7 @@ def _pack_task(m, tiles):
     with f.range(f.args[1], f.args[2]) as t:
         there = f.minimum(job.rows - (t // POSITIONS % job.panels) * job.height, job.height)
         f.call("void", NAMES[0], job.packed + t * pitch, f.value(ITEM), job.height * ITEM, there, job.depth,
-               job.tiles + t * _matrix_bytes(tiles, job.depth), job.at("least"))
+               job.tiles + t * bytes_of(tiles, job.depth), job.at("least"))
     f.ret()
 
 
@@ -90,7 +85,7 @@ def _tile_task(m, tiles):
     # Positions lie an odd number of lines apart: their stores would share a set of the cache.
     data_pitch, sums_pitch = job.depth * row_bytes + 64, job.height * row_bytes + 64
     most_panels = (job.panels + job.parts - 1) // job.parts
-    matrix = _matrix_bytes(tiles, job.depth)
+    matrix = bytes_of(tiles, job.depth)
     panel_size = sums_pitch * POSITIONS
     block, data = scratch(f, job, data_pitch * POSITIONS + matrix * job.tile_strips + panel_size * most_panels)
     packed = data + data_pitch * POSITIONS
@@ -169,7 +164,7 @@ def _entry(m, tiles):
     plain = count * winograd.weights_pitch(job, ITEM) * POSITIONS
     plain = (plain + 63) & -64
     state = f.call("ptr", "PyEval_SaveThread")
-    block = f.call("ptr", "rl_scratch", plain + count * POSITIONS * _matrix_bytes(tiles, job.depth) + 64)
+    block = f.call("ptr", "rl_scratch", plain + count * POSITIONS * bytes_of(tiles, job.depth) + 64)
     with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, given):
         with refused:
             f.store(f.value(1), job.at("failed"))

@@ -17,13 +17,11 @@ first, to stand after the sums in ``partial``, and each product runs over all sq
 
 from functools import cache
 
-from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, read_arguments, scratch
-from rushlight.compiler.templates.conv_tile import ITEM, lanes_of
+from rushlight.compiler.templates.conv_tile import ITEM, builtin, lanes_of
 from rushlight.compiler.templates.gemm_pack import turn
 from rushlight.compiler.templates.winograd import POSITIONS, both_ways, square
-from rushlight.runtime import cpu
 
 POINTERS = ("dw", "x", "g", "partial", "failed", "unbounded")
 FIELDS = (
@@ -43,13 +41,8 @@ _POINTER_FIELDS = {"dw", "x", "g", "partial", "tile", "gather"}
 @cache
 def kernel(type_):
     """The builtin function weight_gradient(dw, x, g, partial, plan) -> bool."""
-    from rushlight.runtime import native
-
-    symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    key = f"winograd weight|{type_}|{cpu.vector_bytes()}"
-    found = engine.load(key, lambda: module_text(type_), ["rl_winograd_weight"], imports, level=1, codegen_level=2)
-    return native.callable_from(found["rl_winograd_weight"], "rl_winograd_weight", kernel.__doc__)
+    return builtin("winograd weight", type_, lambda: module_text(type_), "rl_winograd_weight", kernel.__doc__,
+                   codegen_level=2)
 
 
 def module_text(type_):

@@ -22,13 +22,6 @@ def name_of(np_dtype):
     return (d if d is not None else from_np(np_dtype)).name
 
 
-def add_kernel(np_dtype):
-    """out = a + b for one dtype."""
-    n = name_of(np_dtype)
-    kind = "i" if np_dtype.kind in "iu" else "f"
-    return elementwise(("add", n), lambda a, b: a + b, kind * 2, [n, n], [n], n)
-
-
 _SUM_FORMULAS = {
     "sum": lambda x: x,
     "square_deviation": lambda x, m: (x - m) * (x - m),
