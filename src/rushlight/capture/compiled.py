@@ -35,6 +35,7 @@ from .standins import StandIns, mark, release
 from .tape import ANYTHING, OLDER, Tape
 
 _all = WeakSet()
+_stance = "default"
 _learning = Lock()          # one call at a time has stand-ins in its state
 LIMIT = 8                   # programs kept for one form of arguments
 FORMS = 64                  # forms of arguments that get programs
@@ -48,12 +49,13 @@ class Entry:
     (tensor, storage, owner) of older tensors; gradients: (leaf, its gradient); places, conditions: numbers that the
     call changes, and what they must fulfil; live: (tensor, container, how, key) of tensors that calls replace;
     leaving: how many tensors the program returns; plan, recorded: the backward program, and which of them have a
-    history; keep: objects among the arguments, whose ids are part of the key.
+    history; plain: the arguments are tensors, given by position; keep: objects among the arguments, whose ids are part
+    of the key.
     """
 
     __slots__ = ("run", "call", "holds", "unchanged", "entries", "memory", "gradients", "places", "conditions", "live",
                  "changes", "results", "reads", "structure", "tape", "seconds", "lock", "plan", "recorded", "leaving",
-                 "keep")
+                 "keep", "plain")
 
 
 class Compiled:
@@ -88,13 +90,20 @@ class Compiled:
                 result = call(args)
                 if result is not NO:
                     return self.function(*args) if result is BUSY else result
-        if self.disable or state.special or watch.listener is not None:
+        if self.disable or state.special or watch.listener is not None or _stance == "force_eager":
             return self.function(*args, **kwargs)
         key, leaves, tensors = self.key(args, kwargs)
         for entry in self.entries.get(key, ()):
             result = entry.call(tensors)
             if result is not NO:
+                if entry.plain and entry.call not in self.quick:
+                    self.quick = [entry.call, *self.quick[:LIMIT - 1]]
                 return self.function(*args, **kwargs) if result is BUSY else result
+        if _stance != "default":
+            if _stance == "fail_on_recompile":
+                raise RuntimeError(f"{self.__name__}: there is no program for this call, and the stance is "
+                                   f"fail_on_recompile: {difference(key, self.entries)}")
+            return self.function(*args, **kwargs)
         if key in self.refusals or any(taken() for taken, _ in self.paths.get(key, ())):
             return self._broken(args, kwargs)
         if not _learning.acquire(blocking=False):
@@ -270,7 +279,8 @@ class Compiled:
         if entry.plan is not None:
             entry.plan.tape.let_go()
         self.entries.setdefault(key, []).insert(0, entry)
-        if not kwargs and all(isinstance(x, Tensor) for x in args):
+        entry.plain = not kwargs and all(isinstance(x, Tensor) for x in args)
+        if entry.plain:
             self.quick = [entry.call, *self.quick[:LIMIT - 1]]
         what = os.environ.get("RUSHLIGHT_SHOW")
         if what:
@@ -368,6 +378,16 @@ is_dynamo_compiling = is_compiling
 def is_exporting():
     """Whether a program is being captured for export."""
     return False
+
+
+def take_stance(name):
+    """Take the stance of that name (see `stance.set_stance`); returns the one before."""
+    global _stance
+    before, _stance = _stance, name
+    if "force_eager" in (before, name):
+        for compiled in list(_all):             # the quick way doesn't ask; programs are found by key again
+            compiled.quick = []
+    return before
 
 
 def reset():

@@ -112,14 +112,19 @@ _HOMES = {
 
 
 # What users reach as ``torch.compiler``; it stands above the op layer.
-_OF_CAPTURE = ("compile", "disable", "explain", "is_compiling", "is_dynamo_compiling", "is_exporting", "reset")
+_OF_CAPTURE = {name: home for home, names in (
+    ("compiled", "compile disable explain is_compiling is_dynamo_compiling is_exporting reset"),
+    ("report", "report"),
+    ("stance", "set_stance list_backends allow_in_graph nested_compile_region assume_constant_result "
+               "cudagraph_mark_step_begin set_enable_guard_collectives"),
+) for name in names.split()}
 
 
 def __getattr__(name):
     from importlib import import_module
 
     if name in _HOMES or name in _OF_CAPTURE:
-        home = f"{__name__}.{_HOMES[name]}" if name in _HOMES else "rushlight.capture.compiled"
+        home = f"{__name__}.{_HOMES[name]}" if name in _HOMES else f"rushlight.capture.{_OF_CAPTURE[name]}"
         value = getattr(import_module(home), name)
         globals()[name] = value
         return value
