@@ -111,6 +111,13 @@ def sparse_mask(self, mask):
     return _sparse("conversion", "sparse_mask")(self, mask)
 
 
+@_method
+def to_padded_tensor(self, padding, output_size=None):
+    """The components of a nested tensor in one dense tensor, filled up with `padding`."""
+    from ..nested import to_padded_tensor
+    return to_padded_tensor(self, padding, output_size)
+
+
 # ---------------------------------------------------------------- parts
 
 def _name_of(t):

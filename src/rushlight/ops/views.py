@@ -178,6 +178,8 @@ def _in_shape(input, shape):
 def reshape(input, *shape):
     """The elements in row-major order in a new shape: a view where strides allow, else a copy."""
     a = input._a
+    if type(a) is not _ndarray and hasattr(type(a), "reshaped"):
+        return a.reshaped(input, sizes(shape))
     shape = infer_size(sizes(shape), a.size)
     if type(a) is _ndarray and a.flags.c_contiguous or \
             view_strides(a.shape, input.stride(), shape) is not None:

@@ -173,6 +173,8 @@ class Tensor(metaclass=_TensorMeta):
     def is_contiguous(self, memory_format=devices.contiguous_format):
         """Whether the elements lie in the order of `memory_format` without gaps."""
         a = self._a
+        if type(a) is not _ndarray and hasattr(type(a), "is_contiguous"):
+            return a.is_contiguous()
         if memory_format is devices.contiguous_format:
             return is_contiguous(a.shape, self.stride())
         if memory_format in (devices.channels_last, devices.channels_last_3d):
