@@ -3,8 +3,8 @@
 A reducer's state is a tuple of vectors (any number of lanes; one lane in the end).  ``update`` takes one
 value a lane, ``merge`` joins two states, ``result`` gives the final expressions' inputs.  Sums of
 float32 and shorter add short blocks in float32 and keep those in float64; sums of float64 add short blocks, too, and
-carry the rounding errors of adding those along (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher
-Summen", ZAMM 54, 1974).
+carry the rounding errors of adding those along (A. Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation
+endlicher Summen", ZAMM 54, 1974).
 """
 
 NONE = (1 << 63) - 1
