@@ -1,9 +1,11 @@
 """Batching rules of reads and writes at index tensors."""
 
 from ..ops.registry import function
+from ..record import RECORDS
 from ..tensor.tensor import Tensor
 from .batched import dynamic, front
-from .rules import RULES, aligned, along, decomposition, place, rank_of, rule
+from .drawing import REFUSED
+from .rules import RULES, aligned, along, decomposition, place, pointwise, rank_of, rule
 from .wrapped import invoke
 
 
@@ -199,3 +201,22 @@ def _unshaped(level, rec, inner, batched):
 
 for _key in ("_unique2", "unique_dim", "unique_consecutive"):
     RULES[_key] = _unshaped
+
+
+def _drawn(level, rec, inner, batched):
+    """Random numbers by parameters that are batched."""
+    if level.randomness == "error":
+        raise RuntimeError(REFUSED)
+    if level.randomness == "different":
+        return pointwise(level, rec, inner, batched)
+    generator = inner[-1]
+    start, parts = generator.get_state(), []
+    for k in range(level.size):
+        generator.set_state(start)
+        parts.append(invoke(rec, *[x.select(0, k) if b else x for x, b in zip(inner, batched)]))
+    return function("stack")(parts)
+
+
+for _key, _rec in RECORDS.items():
+    if getattr(_rec, "module", "") == "rushlight.ops.random_draws" or _key == "bernoulli.Tensor":
+        RULES[_key] = _drawn

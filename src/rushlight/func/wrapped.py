@@ -111,13 +111,40 @@ class Wrapped(MetaArray):
         """Gradient `g` as a leaf keeps it."""
         return g
 
+    # What checks of values ask of an array is told for all batches together.
+
+    def bottom(self):
+        """The array with the numbers."""
+        a = self.value._a
+        return a.bottom() if isinstance(a, Wrapped) else a
+
     def all(self):
-        """Whether no element is zero, in any batch."""
-        return self.value._a.all()
+        """Whether no element is zero."""
+        return self.bottom().all()
 
     def any(self):
-        """Whether some element is not zero, in any batch."""
-        return self.value._a.any()
+        """Whether some element is not zero."""
+        return self.bottom().any()
+
+    def min(self, **options):
+        """The smallest element."""
+        return self.bottom().min(**options)
+
+    def max(self, **options):
+        """The largest element."""
+        return self.bottom().max(**options)
+
+    def __lt__(self, other):
+        return self.bottom() < other
+
+    def __le__(self, other):
+        return self.bottom() <= other
+
+    def __gt__(self, other):
+        return self.bottom() > other
+
+    def __ge__(self, other):
+        return self.bottom() >= other
 
 
 class Level:
@@ -375,6 +402,15 @@ def batched_like(z, like):
         return z
     z = batched_like(z, h.value)
     return h.level.fresh(z) if h.level.batches else z
+
+
+def below_gradients(t):
+    """The values of `t`, batched where `t` is, without history and tangents."""
+    h = holder_of(t)
+    if h is None:
+        return t.detach()
+    inner = below_gradients(value_of(t))
+    return carry(h.level, inner) if h.level.batches else inner
 
 
 def among(args):

@@ -566,7 +566,7 @@ def _cut(a, diagonal, upper):
     out = alloc(a.shape, a.dtype)
     source = a if a.flags.c_contiguous else fresh(a)
     diagonal = max(-h - w, min(diagonal, h + w))
-    kernels()[2](out, source, a.size // w, a.itemsize, h, w, diagonal, upper)
+    kernels()[2](out, source, a.size // max(w, 1), a.itemsize, h, w, diagonal, upper)
     return out
 
 

@@ -4,6 +4,8 @@ Gradients are products again: of ``a @ b`` they are ``g @ b^H`` and ``a^H @ g``.
 their own that take the plain matrices, so that no transposed views are made on the way back.
 """
 
+import math
+
 import numpy as np
 
 from .. import dtypes
@@ -111,7 +113,8 @@ def _fold_meta(self, mat2):
                 "mat2": lambda g, self: _tn(_rows(self), _rows(g))})
 def _fold(a, b):
     """``a @ b`` with a matrix `b` and any leading dimensions of `a`."""
-    return mm2(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
+    rows = a.reshape(-1, a.shape[-1]) if a.size else a.reshape(math.prod(a.shape[:-1]), a.shape[-1])
+    return mm2(rows, b).reshape(*a.shape[:-1], b.shape[1])
 
 
 def _rows(t):

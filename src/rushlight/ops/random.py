@@ -6,6 +6,7 @@ The numbers are PyTorch's CPU streams (``rushlight.randomness``).
 import numpy as np
 
 from .. import devices, dtypes
+from ..autograd.modes import state
 from ..random import default_generator
 from ..randomness import checks, fills
 from ..runtime.allocator import empty as alloc
@@ -35,6 +36,13 @@ def make(
     default=None,
 ):
     """A tensor of the given shape, filled by ``fill(gen, array, dtype, *args)``."""
+    if state.levels:
+        from ..func import drawing
+        if op == "randperm":
+            return drawing.drawn_each(lambda: make(op, fill, args, shape, generator, out, dtype, layout, device,
+                                                   pin_memory, requires_grad, default))
+        return drawing.drawn(lambda s: make(op, fill, args, s, generator, out, dtype, layout, device, pin_memory,
+                                            requires_grad, default), shape)
     gen = default_generator if generator is None else generator_of(op, generator)
     if out is not None:
         out = _into(out, shape, None, dtype)
@@ -80,6 +88,8 @@ def _make_like(
     if pin_memory or layout is not None:
         check_options(op, layout, pin_memory)
     d = input.dtype if dtype is None else as_dtype(dtype, op)
+    if state.levels or type(input._a) is not _ndarray and not input.is_meta:
+        return make(op, fill, args, tuple(input._a.shape), generator, None, d, None, device, False, requires_grad)
     a = like(input, d, input.device if device is None else devices.usable(device), memory_format)
     gen = generator_of(op, generator)
     if type(a) is _ndarray:
@@ -360,6 +370,11 @@ def randint_like(
     )
 
 
+def alloc_like(shape, d):
+    """An uninitialised tensor."""
+    return wrap(alloc(shape, d.np))
+
+
 def dropout_mask(input, keep, generator=None):
     """The scaled mask of dropout: ``1 / keep`` with probability `keep`, else 0; layout of `input`.
 
@@ -367,6 +382,9 @@ def dropout_mask(input, keep, generator=None):
     """
     d = input.dtype
     checks.probability(keep)
+    if state.levels:
+        from ..func import drawing
+        return drawing.drawn(lambda shape: dropout_mask(alloc_like(shape, d), keep, generator), input._a.shape)
     if type(input._a) is not _ndarray:
         return wrap(MetaArray(input._a.shape, d.np, input._a.strides))
     checks.real_floating(d, "bernoulli_scalar_cpu_")

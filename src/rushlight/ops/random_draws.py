@@ -28,6 +28,12 @@ from .registry import function, public
 _ndarray = np.ndarray
 
 
+def mapped(t):
+    """`t` as active vmaps want a tensor that numbers are drawn for."""
+    from ..func.drawing import spread
+    return spread(t)
+
+
 def _same(t, *rest):
     return t._a.shape, t.dtype
 
@@ -46,6 +52,8 @@ def _bernoulli(self, generator):
 def bernoulli(input, p=None, *, generator=None):
     """Ones with the probabilities in `input` (or with the one probability `p`), else zeros."""
     gen = generator_of("bernoulli", generator)
+    if state.levels:
+        input = mapped(input)
     if p is None:
         return _bernoulli(input, gen)
     fresh = function("empty_like")(input, memory_format=contiguous_format)
@@ -125,6 +133,8 @@ def normal(
 ):
     """Normal numbers: ``normal(mean, std)`` with tensors, or ``normal(mean, std, size)``."""
     gen = generator_of("normal", generator)
+    if state.levels:
+        mean, std = [mapped(x) if isinstance(x, Tensor) else x for x in (mean, std)]
     if not isinstance(std, Tensor) and std < 0:
         raise RuntimeError(f"normal expects std >= 0.0, but found std {std:g}")
     if isinstance(std, Tensor):
@@ -175,7 +185,7 @@ def _poisson(self, generator):
 @public(method=False)
 def poisson(input, generator=None):
     """Poisson numbers with the rates in `input`, in its dtype."""
-    return _poisson(input, generator_of("poisson", generator))
+    return _poisson(mapped(input) if state.levels else input, generator_of("poisson", generator))
 
 
 @primitive(
@@ -195,6 +205,8 @@ def _binomial(count, prob, generator):
 def binomial(count, prob, generator=None):
     """Numbers of successes in `count` trials of probability `prob` each."""
     gen = generator_of("binomial", generator)
+    if state.levels:
+        count = mapped(count)
     if not count.dtype.is_floating_point:
         raise ValueError(
             "binomial only supports floating-point dtypes for count, got: "
@@ -238,7 +250,7 @@ def _gamma(self, generator):
 @public(method=False)
 def _standard_gamma(input, generator=None):
     """Gamma numbers with the shape parameters in `input` (float32, float64) and scale 1."""
-    return _gamma(input, generator_of("_standard_gamma", generator))
+    return _gamma(mapped(input) if state.levels else input, generator_of("_standard_gamma", generator))
 
 
 @primitive(
@@ -258,12 +270,15 @@ def _dirichlet(self, generator):
 @public(method=False)
 def _sample_dirichlet(input, generator=None):
     """Dirichlet numbers along the last dimension, with the concentrations in `input`."""
-    return _dirichlet(input, generator_of("_sample_dirichlet", generator))
+    return _dirichlet(mapped(input) if state.levels else input, generator_of("_sample_dirichlet", generator))
 
 
 @public(out=True)
 def multinomial(input, num_samples, replacement=False, *, generator=None):
     """`num_samples` indices a row, drawn with the weights in `input` (1-d or 2-d), as int64."""
+    if state.levels:
+        from ..func.drawing import multinomial as over_batches
+        return over_batches(input, num_samples, replacement, generator)
     gen = generator_of("multinomial", generator)
     d = input.dtype
     n = integer("multinomial", "num_samples", num_samples)

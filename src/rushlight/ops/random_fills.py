@@ -168,6 +168,10 @@ FILLS = {
 def _fill(t, which, generator, *parameters):
     """Overwrite tensor `t` by the fill named `which`; its history becomes the fill's."""
     fill, record, op = FILLS[which]
+    if state.levels:
+        from ..func import drawing
+        inplace.check(t)
+        return drawing.fill(t, lambda x: _fill(x, which, generator, *parameters))
     gen = default_generator if generator is None else generator_of(op, generator)
     if t._view is None and not t._requires_grad and not t._bits and type(t._a) is _ndarray:
         fill(gen, t._a, t.dtype, *parameters)
@@ -279,6 +283,9 @@ def bernoulli_(input, p=0.5, *, generator=None):
         return _fill(input, "bernoulli_", generator, float(p))
     gen = generator_of("bernoulli_", generator)
     inplace.check(input)
+    if state.levels:
+        from ..func.drawing import spread
+        return inplace.apply(_bernoulli_by, input, (spread(p), gen), {}, "bernoulli_")
     if input.is_meta or p.is_meta:
         return input
     if state.grad and (needs_grad(input) or needs_grad(p)):

@@ -188,7 +188,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
             raise RuntimeError(f"cov(): {name} cannot be negative")
         w = u if w is None else w * u
     total = n if w is None else w.sum()
-    if w is not None and n and float(total._a) == 0:
+    if w is not None and n and total.item() == 0:
         raise RuntimeError("cov(): weights sum to zero, can't be normalized")
     average = (x if w is None else x * w).sum(1, dtype=None) / total
     if w is None or aweights is None or correction == 0:

@@ -118,7 +118,7 @@ def _svdvals(a):
 
 def _values(A):
     from ...autograd.modes import state
-    return _svd(A, False)[1] if state.grad and needs_grad(A) else _svdvals(A)
+    return _svd(A, False)[1] if state.grad and needs_grad(A) or hasattr(type(A._a), "outermost") else _svdvals(A)
 
 
 @public("svd", namespaces=_LA, method=False, out=True)
@@ -200,7 +200,7 @@ def eigvalsh(A, UPLO="L"):
     from ...autograd.modes import state
     check_square("linalg.eigvalsh", A)
     check_float("linalg.eigvalsh", A)
-    if state.grad and needs_grad(A):
+    if state.grad and needs_grad(A) or hasattr(type(A._a), "outermost"):
         return _eigh(A, _triangle_of(UPLO))[0]
     return _eigvalsh(A, _triangle_of(UPLO))
 

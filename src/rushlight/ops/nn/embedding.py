@@ -75,6 +75,9 @@ def _padding(padding_idx, rows):
 def _renorm(weight, indices, max_norm, norm_type):
     from ...autograd.modes import no_grad
     with no_grad():
+        if hasattr(type(weight._a), "takeover"):
+            from ...func.wrapped import value_of
+            return _renorm(value_of(weight), indices, max_norm, norm_type)
         a = weight._a
         used = np.unique(indices._a)
         rows = a[used]

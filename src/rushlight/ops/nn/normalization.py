@@ -264,7 +264,9 @@ def _run_batch_norm(input, weight, bias, running_mean, running_var, training, mo
         return y, input.new_zeros(c), input.new_zeros(c)
     y, mean, invstd = _batch_norm(input, weight, bias, None if training else running_mean,
                                   None if training else running_var, bool(training), float(eps))
-    if training and running_mean is not None and type(mean._a) is np.ndarray:
+    if training and running_mean is not None and hasattr(type(mean._a), "takeover"):
+        _update_by_ops(running_mean, running_var, mean, invstd, momentum or 0.0, eps, input.numel() // c)
+    elif training and running_mean is not None and type(mean._a) is np.ndarray:
         n = input.numel() // c
         m = 0.0 if momentum is None else momentum
         var = running_var if running_var is not None else running_mean.clone()
@@ -277,6 +279,16 @@ def _run_batch_norm(input, weight, bias, running_mean, running_var, training, mo
             watch.listener.wrote("running statistics", lambda *arrays: _update_running(*arrays, *rest),
                                  (running_mean, var), (mean, invstd))
     return y, mean, invstd
+
+
+def _update_by_ops(mean, var, batch_mean, batch_invstd, momentum, eps, n):
+    """The running statistics of a batch that a transform works on."""
+    from ...func.wrapped import below_gradients
+    batch_mean, batch_invstd = below_gradients(batch_mean), below_gradients(batch_invstd)
+    mean.copy_(mean * (1 - momentum) + batch_mean * momentum)
+    if var is not None:
+        batch_var = (batch_invstd.pow(-2) - eps) * (n / max(n - 1, 1))
+        var.copy_(var * (1 - momentum) + batch_var * momentum)
 
 
 @public("batch_norm", method=False)
@@ -330,6 +342,9 @@ def _instance(input, weight, bias, running_mean, running_var, use_input_stats, m
     if use_input_stats and running_mean is not None:
         for t, r in ((running_mean, rm), (running_var, rv)):
             if t is not None:
+                if hasattr(type(r._a), "takeover"):
+                    t.copy_(r.reshape(n, c).mean(0))
+                    continue
                 t._a[...] = r._a.reshape(n, c).mean(0)
                 t._storage.version += 1
     return y.reshape(input.shape)
