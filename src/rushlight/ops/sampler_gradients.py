@@ -23,7 +23,7 @@ from ..tensor.tensor import wrap
 from .dispatch import primitive
 from .registry import function, public
 
-NODES = 48
+NODES = 36
 TERMS = 30              # of the series, whose argument is at most 1
 DEPTH = 40.0            # exp(-40) is nothing beside 1
 ROWS = 8192             # numbers at a time: NODES times as many doubles fit the caches
@@ -40,23 +40,19 @@ def _digamma(x):
     return function("digamma")(wrap(x))._a
 
 
-def _integral(log_fall, factor, start):
+def _integral(log_fall, fall_slope, factor, start):
     """∫ factor(y) exp(log_fall(y)) dy over y >= 0, where `log_fall` is concave with log_fall(0) = 0.
 
-    `start` is a first guess of the end of the range. With s the smaller of the range and 1, y = s expm1(t) has fine
-    steps at 0 and wide ones far away, where the integrand only decays.
+    The end of the range is found by Newton's method from `start`: a tangent of a concave function meets -DEPTH beyond
+    the function, so that all steps but the first come from the right. With s the smaller of the range and 1,
+    y = s expm1(t) has fine steps at 0 and wide ones far away, where the integrand only decays.
     """
     end = start
-    for _ in range(60):
-        short = log_fall(end) > -DEPTH
-        if not short.any():
+    for _ in range(40):
+        above = log_fall(end) + DEPTH
+        if ((above < 4) & (above > -10)).all():
             break
-        end = np.where(short, 2 * end, end)
-    low = np.zeros_like(end)
-    for _ in range(12):
-        middle = (low + end) / 2
-        short = log_fall(middle) > -DEPTH
-        low, end = np.where(short, middle, low), np.where(short, end, middle)
+        end = np.clip(end - above / fall_slope(end), end / 8, 8 * end)
     nodes, weights = _quadrature()
     scale = np.minimum(end, 1.0)[:, None]
     span = np.log1p(end[:, None] / scale)
@@ -98,21 +94,25 @@ def _gamma_series(a, x):
     return x / a * ((_digamma(a + 1) - np.log(x)) * total + slope)
 
 
+def _columns(y, *arrays):
+    """The arrays as they combine with `y`: as columns if it has a row a number."""
+    return (a[:, None] if y.ndim == 2 else a for a in arrays)
+
+
 def _gamma_tail(a, x):
     """Over t = x e^±y, where t^a e^-t falls from its value at x by exp(±a y - x (e^±y - 1))."""
     score = np.log(x) - _digamma(a)
-    side = np.where(score > 0, 1.0, -1.0)      # the upper tail where the score is positive
-    wide = side[:, None]
-
-    def along(v, y):
-        return v[:, None] if y.ndim == 2 else v
+    side = np.where(score > 0, 1.0, -1.0)       # the upper tail where the score is positive
 
     def log_fall(y):
-        s = wide if y.ndim == 2 else side
-        return along(a, y) * (s * y) - along(x, y) * np.expm1(s * y)
+        rate, at, s = _columns(y, a, x, side)
+        return rate * (s * y) - at * np.expm1(s * y)
 
-    guess = np.where(side > 0, 1 / np.sqrt(a), np.maximum(1 / np.sqrt(a), 1 / a))
-    return x * _integral(log_fall, lambda y: np.abs(score)[:, None] + y, guess)
+    def fall_slope(y):
+        return side * (a - x * np.exp(side * y))
+
+    start = np.where(side > 0, np.log1p(9 / np.sqrt(x)), 9 / np.sqrt(a))
+    return x * _integral(log_fall, fall_slope, lambda y: np.abs(score)[:, None] + y, start)
 
 
 def gamma_slope(a, x):
@@ -167,20 +167,24 @@ def _beta_tail(x, a, b):
 
     def logs(y):
         """log(t / x) and log((1 - t) / (1 - x)) at the logit of x, moved by y to the side"""
-        s, p, q = (v[:, None] if y.ndim == 2 else v for v in (side, x, rest))
+        s, p, q = _columns(y, side, x, rest)
         # (1 - t) / (1 - x) = 1 / (1 - x + x e^sy), t / x = e^sy times that
         fall = -np.where(s > 0, y + np.log(p + q * np.exp(-y)), np.log(q + p * np.exp(-y)))
         return s * y + fall, fall
 
     def log_fall(y):
         up, down = logs(y)
-        wide = y.ndim == 2
-        return (a[:, None] if wide else a) * up + (b[:, None] if wide else b) * down
+        first, second = _columns(y, a, b)
+        return first * up + second * down
+
+    def fall_slope(y):
+        up, down = logs(y)
+        return side * (a * rest * np.exp(down) - b * x * np.exp(up))
 
     def factor(y):
         return np.abs(score[:, None] + logs(y)[0])
 
-    return x * _integral(log_fall, factor, 1 / np.sqrt(np.minimum(a, b)))
+    return x * _integral(log_fall, fall_slope, factor, 9 / np.sqrt((a + b) * x * rest))
 
 
 def _beta_at_one(x, a, b):
