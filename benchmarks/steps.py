@@ -5,6 +5,11 @@
 Needs PyTorch 2.13 in the same environment. Each process runs one model in one way on two threads; they take turns. A
 figure is the median over rounds of PyTorch's time / the time: above 1 Rushlight is faster. The losses of the first
 steps are compared, too.
+
+Memory is the most that a step has in use at a time beyond weights, optimizer state and batch, starting without
+gradients: gradients, activations, temporary results. Of PyTorch it is the running sum of what its profiler tells about
+its CPU allocator, which leaves out the workspaces of its products and convolutions; of Rushlight the high-water mark
+of its allocator (arrays of 64 KiB and more, with the workspaces of convolutions).
 """
 
 import argparse
@@ -14,7 +19,9 @@ import math
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 THREADS = 2
 WAYS = (("torch", "eager"), ("rushlight", "eager"), ("rushlight", "compiled"))
@@ -78,6 +85,31 @@ def transformer(T, nn):
 MODELS = {f.__name__: f for f in (perceptron, wide_perceptron, convolutional, recurrent, transformer)}
 
 
+def peak(T, step, model, optimizer, batch):
+    """Bytes at most in use during a step beyond weights, state and batch; see the module's text."""
+    for _ in range(4):
+        step(*batch)
+    optimizer.zero_grad()
+    if T.__name__ == "torch":
+        with T.profiler.profile(activities=[T.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+            step(*batch)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "trace.json"
+            profile.export_chrome_trace(str(path))
+            events = [e for e in json.loads(path.read_text())["traceEvents"] if e.get("name") == "[memory]"]
+        now = most = 0
+        for event in sorted(events, key=lambda e: e["ts"]):
+            now += event["args"]["Bytes"]
+            most = max(most, now)
+        return most
+    from rushlight.runtime import allocator
+    state = [x for values in optimizer.state.values() for x in values.values() if isinstance(x, T.Tensor)]
+    sizes = [x.numel() * x.element_size() for x in (*model.parameters(), *model.buffers(), *state, *batch)]
+    allocator.reset_peak()
+    step(*batch)
+    return allocator.memory_stats()["peak_live_bytes"] - sum(n for n in sizes if n >= allocator.THRESHOLD)
+
+
 def worker(framework, way):
     """Answer each line (a model's name) with the seconds of one step; losses of the first steps come first."""
     T = importlib.import_module(framework)
@@ -93,10 +125,15 @@ def worker(framework, way):
             loss.backward()
             optimizer.step()
             return loss
-        steps[name] = T.compile(step) if way == "compiled" else step, batch
+        steps[name] = T.compile(step) if way == "compiled" else step, batch, model, optimizer
     for line in sys.stdin:
         name, first = line.split()
-        step, batch = steps[name]
+        step, batch, *rest = steps[name]
+        if first == "memory":
+            # Nothing of the other models' lives.
+            steps = {name: steps[name]}
+            print(peak(T, step, *rest, batch), flush=True)
+            continue
         if first == "first":
             print(json.dumps([step(*batch).item() for _ in range(5)]), flush=True)
             continue
@@ -106,6 +143,13 @@ def worker(framework, way):
             step(*batch).item()
             best = min(best, time.perf_counter() - start)
         print(best, flush=True)
+
+
+def peak_of(way, name):
+    """`peak` in a process of its own."""
+    found = subprocess.run([sys.executable, __file__, "--worker", *way], input=f"{name} memory\n", text=True,
+                           check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return int(found.stdout.split()[-1])
 
 
 def main():
@@ -126,7 +170,8 @@ def main():
         return json.loads(processes[k].stdout.readline())
     names = [n for n in MODELS if args.only in n]
     rows = []
-    print(f"{'':18}{'PyTorch':>11}{'eager':>11}{'compiled':>11}{'eager x':>9}{'comp. x':>9}  losses")
+    print(f"{'':18}{'PyTorch':>11}{'eager':>11}{'compiled':>11}{'eager x':>9}{'comp. x':>9}  losses       MB PyTorch"
+          f"{'eager':>8}{'compiled':>10}{'ratio':>7}")
     for name in names:
         losses = [ask(k, name, "first") for k in range(len(WAYS))]
         apart = max(abs(a - b) for other in losses[1:] for a, b in zip(losses[0], other, strict=True))
@@ -136,15 +181,18 @@ def main():
                 times[k].append(ask(k, name, "time"))
         medians = [statistics.median(t) for t in times]
         ratios = [statistics.median(a / b for a, b in zip(times[0], t, strict=True)) for t in times[1:]]
-        rows.append({"model": name, "seconds": medians, "ratios": ratios, "losses_apart": apart})
+        memory = [peak_of(way, name) for way in WAYS]
+        rows.append({"model": name, "seconds": medians, "ratios": ratios, "losses_apart": apart, "bytes": memory})
         print(f"{name:18}" + "".join(f"{t * 1e3:9.3f}ms" for t in medians) + "".join(f"{x:9.2f}" for x in ratios)
-              + f"  {'equal to ' + format(apart, '.0e')}")
+              + f"  equal to {apart:.0e}{memory[0] / 1e6:9.1f}{memory[1] / 1e6:8.1f}{memory[2] / 1e6:10.1f}"
+              + f"{memory[2] / memory[0]:7.2f}")
     for p in processes:
         p.stdin.close()
         p.wait()
     if len(rows) > 1:
         means = [math.exp(statistics.fmean(math.log(r["ratios"][k]) for r in rows)) for k in (0, 1)]
-        print(f"geometric mean: eager {means[0]:.2f}, compiled {means[1]:.2f}")
+        less = math.exp(statistics.fmean(math.log(r["bytes"][2] / r["bytes"][0]) for r in rows))
+        print(f"geometric mean: eager {means[0]:.2f}, compiled {means[1]:.2f}; memory of compiled steps {less:.2f}")
     if args.json:
         with open(args.json, "w") as file:
             json.dump(rows, file, indent=1)
