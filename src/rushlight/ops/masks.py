@@ -43,7 +43,7 @@ def _masked_fill_tensor(a, mask, value):
 
 
 def _filled(a, mask, value):
-    if a.nbytes < _FEW_BYTES and a.shape == mask.shape and a.flags.c_contiguous:
+    if a.nbytes < _FEW_BYTES and a.shape == mask.shape and a.flags.c_contiguous and type(value) is not np.ndarray:
         out = a.copy()
         np.putmask(out, mask, value)
         return out
