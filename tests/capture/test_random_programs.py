@@ -70,3 +70,91 @@ def test_same_bits(group):
             for a, b in zip(want, got, strict=True):
                 assert torch.equal(a.nan_to_num(7), b.nan_to_num(7)) and a.stride() == b.stride(), (seed, i)
         assert compiled.entries, (seed, compiled.refusals)
+
+
+DTYPES = [torch.float32, torch.float32, torch.float64, torch.int64, torch.int32, torch.bool, torch.bfloat16]
+RESHAPES = [lambda x: x.t(), lambda x: x[1:], lambda x: x[:, ::2], lambda x: x.unsqueeze(0), lambda x: x.squeeze(),
+            lambda x: x.flatten(), lambda x: x.expand(2, *x.shape), lambda x: x.narrow(-1, 0, max(1, x.shape[-1] - 1)),
+            lambda x: x.chunk(2, 0)[0], lambda x: x.movedim(0, -1), lambda x: x.reshape(-1, 1), lambda x: x.diagonal(),
+            lambda x: x.select(0, 0), lambda x: x.unfold(0, 1, 1), lambda x: x[..., None], lambda x: x.permute(1, 0)]
+ANYWHERE = [lambda x: x + 1, lambda x: x * 2, lambda x: -x, lambda x: x.abs(), lambda x: x.clamp(-2, 2),
+            lambda x: x.clone(), lambda x: x.sum(), lambda x: x.sum(0, keepdim=True), lambda x: x.amax(-1),
+            lambda x: x.float().mean(), lambda x: x.argmax().to(x.dtype) + x, lambda x: x.cumsum(0), lambda x: x > 0,
+            lambda x: x.to(torch.float64) / 3, lambda x: x.to(torch.float32).exp().clamp(max=9),
+            lambda x: x.contiguous(), lambda x: torch.where(x > 0, x, torch.zeros_like(x)),
+            lambda x: x.float().softmax(0), lambda x: x.sort(0)[0],
+            lambda x: x.double().sqrt().nan_to_num(0.5), lambda x: torch.cat([x, x], 0), lambda x: x.long() % 3]
+TOGETHER = [torch.add, torch.mul, torch.maximum, lambda a, b: a - 0.5 * b, lambda a, b: a == b,
+            lambda a, b: torch.stack([a, b]), lambda a, b: torch.where(b > 0, a, b),
+            lambda a, b: a.float() / (b * b + 1)]
+IN_PLACE = [lambda x: x.mul_(2), lambda x: x.add_(1), lambda x: x.zero_(), lambda x: x.fill_(1),
+            lambda x: x.clamp_(0, 1), lambda x: x.copy_(x.flip(0)), lambda x: x.abs_(),
+            lambda x: x[..., 0].add_(1), lambda x: x.neg_()]
+
+
+def mixed(seed):
+    """A function of tensors of several dtypes and shapes, and a counter: views, changes in place, branches, loops."""
+    r = random.Random(1000 + seed)
+    shapes = [(r.randint(2, 5), r.randint(2, 5)) for _ in range(2)]
+    dtypes = [r.choice(DTYPES) for _ in range(3)]
+    plan = [(r.choice("aaabbvvvcn"), r.random(), r.random(), r.random(), r.randint(0, 3))
+            for _ in range(r.randint(5, 18))]
+    in_place_of_argument = r.random() < 0.4
+    place = {"n": 0}
+
+    def program(x, y, z):
+        values = [x, y, z, x.clone()]
+        place["n"] += 1
+        if in_place_of_argument:
+            IN_PLACE[0](z) if z.dtype != torch.bool else z.logical_not_()
+        for kind, which, i, j, branch in plan:
+            if place["n"] % 4 == branch and branch:
+                continue                                        # control flow by a counter
+            a, b = values[int(i * len(values))], values[int(j * len(values))]
+            table = {"a": ANYWHERE, "b": TOGETHER, "v": RESHAPES, "c": IN_PLACE, "n": ANYWHERE}[kind]
+            f = table[int(which * len(table))]
+            try:
+                for _ in range(1 + (kind == "n")):
+                    if kind == "c":
+                        a = a.clone()
+                        f(a)
+                    else:
+                        a = f(a, b) if kind == "b" else f(a)
+            except (RuntimeError, IndexError, TypeError, NotImplementedError, ValueError):
+                continue                                        # refused: of another shape or dtype
+            if a.numel() < 400 and a.ndim < 5:
+                values.append(a)
+        return values[-4:], place["n"], {"sum": values[-1].float().sum()}
+    return program, shapes, dtypes, place
+
+
+def argument(shape, dtype, g):
+    x = torch.randn(shape, generator=g) * 3
+    return x > 0 if dtype == torch.bool else x.to(dtype)
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+@pytest.mark.parametrize("group", range(15))
+def test_same_bits_of_mixed_programs(group):
+    made = 0
+    for seed in range(group * 12, group * 12 + 12):
+        outcomes = []
+        for compiled in (False, True):
+            program, shapes, dtypes, place = mixed(seed)
+            f = torch.compile(program) if compiled else program
+            g = torch.Generator().manual_seed(seed)
+            found = []
+            for _ in range(7):
+                args = [argument(shapes[k % 2], d, g) for k, d in enumerate(dtypes)]
+                result = f(*args)
+                found.append([*[t.clone() for t in result[0]], result[1], result[2]["sum"], *args, place["n"]])
+            outcomes.append(found)
+        made += bool(f.entries)
+        for call, (want, got) in enumerate(zip(*outcomes, strict=True)):
+            for a, b in zip(want, got, strict=True):
+                if isinstance(a, int):
+                    assert a == b, (seed, call)
+                else:
+                    assert a.dtype == b.dtype and a.stride() == b.stride(), (seed, call)
+                    assert torch.equal(a.double().nan_to_num(7), b.double().nan_to_num(7)), (seed, call)
+    assert made >= 8, "few of these programs are captured"
