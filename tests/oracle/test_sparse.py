@@ -170,10 +170,10 @@ CASES = {
     "refused copy": (COORDINATES, lambda T, x: d(T, x).copy_(x)),
 }
 GRADIENTS = {n: CASES[n] for n in (
-    "abs", "neg", "relu", "to_dense", "clone", "coalesce", "values", "mul number", "mul self", "mul dense", "div number",
-    "pow", "add self", "add to dense", "add alpha to dense", "sub from dense", "sum", "sparse.sum", "sparse.sum 0",
-    "sparse.sum 1", "sparse.softmax 1", "sparse.log_softmax", "t", "mm", "matmul", "sparse.mm", "sparse.addmm", "mv",
-    "double", "addmm")}
+    "abs", "neg", "relu", "to_dense", "clone", "coalesce", "values", "mul number", "mul self", "mul dense",
+    "div number", "pow", "add self", "add to dense", "add alpha to dense", "sub from dense", "sum", "sparse.sum",
+    "sparse.sum 0", "sparse.sum 1", "sparse.softmax 1", "sparse.log_softmax", "t", "mm", "matmul", "sparse.mm",
+    "sparse.addmm", "mv", "double", "addmm")}
 DTYPES = ("float32", "float64")
 
 

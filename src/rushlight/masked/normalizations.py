@@ -2,26 +2,29 @@
 
 import rushlight as torch
 
-from .reductions import _integral, _unwrapped, extreme, fill, norm
+from .reductions import _integral, _unwrapped, dims_of, extreme, fill, full_mask, norm
 
 
 def cumsum(input, dim, *, dtype=None, mask=None):
-    r"""Running sum along `dim`, masked-out elements counting as 0 (integers: int64)."""
+    r"""Running sum along `dim`, masked-out elements counting as 0; in the dtype of `input` unless told."""
     x, mask_ = _unwrapped(input, mask)
-    dtype = dtype or (torch.int64 if _integral(x.dtype) else x.dtype)
+    dtype = dtype or x.dtype
     return torch.cumsum(fill(x.to(dtype), mask_, 0), dim, dtype=dtype)
 
 
 def cumprod(input, dim, *, dtype=None, mask=None):
-    r"""Running product along `dim`, masked-out elements counting as 1 (integers: int64)."""
+    r"""Running product along `dim`, masked-out elements counting as 1; in the dtype of `input` unless told."""
     x, mask_ = _unwrapped(input, mask)
-    dtype = dtype or (torch.int64 if _integral(x.dtype) else x.dtype)
+    dtype = dtype or x.dtype
     return torch.cumprod(fill(x.to(dtype), mask_, 1), dim, dtype=dtype)
 
 
 def _normalized(name, input, dim, dtype, mask, sign):
     x, mask_ = _unwrapped(input, mask)
     dtype = dtype or x.dtype
+    if mask_ is not None:
+        full_mask(x, mask_)
+    dims_of(dim, x.dim())
     if not x.dtype.is_floating_point and _integral(dtype):
         raise NotImplementedError(f'"{name}_lastdim_kernel_impl" not implemented for \'{x.type()[6:-6]}\'')
     fn = torch.log_softmax if name == "log_softmax" else torch.softmax if sign < 0 else torch.nn.functional.softmin
