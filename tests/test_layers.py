@@ -23,7 +23,8 @@ LAYERS = (
     ("",),                          # ``import rushlight as torch``: what follows stands on the public surface
     ("utils.hooks", "utils.dlpack", "utils.checkpoint", "utils._pytree", "utils._pytree_keys", "utils.weak",
      "sparse", "masked", "nested"),
-    ("amp", "cpu", "cuda.amp", "testing", "library", "naming", "control_flow", "quasirandom", "types", "hub"),
+    ("amp", "cpu", "cuda.amp", "testing", "library", "naming", "overridable_names", "control_flow", "quasirandom",
+     "types", "hub"),
     ("nn", "optim.fused", "func"),  # clipping gradients shares the kernels over many tensors
     ("optim", "distributions", "signal"),
     ("capture",),

@@ -74,7 +74,13 @@ def _swap(fn, make, swapped):
     """`fn` with a wrapped end; a generated function stays itself, since its end is wrapped in place."""
     from rushlight.ops.native import install
     builtin = getattr(fn, "__func__", fn)
-    if install.intercept(builtin, make):
+
+    def make_end(end):
+        new = make(end)
+        for old in (end, getattr(end, "__wrapped__", end)):     # modules may hold it from before it was generated
+            swapped.setdefault(id(old), (old, new))
+        return new
+    if install.intercept(builtin, make_end):
         return fn
     new = swapped.get(id(fn))
     if new is None:
