@@ -134,7 +134,7 @@ def __dir__():
 __all__ = ["Size", "Tensor", "TypedStorage", "UntypedStorage", "__version__", "channels_last",
            "channels_last_3d", "contiguous_format", "device", "dtype", "e", "enable_grad", "finfo",
            "get_default_device", "get_default_dtype", "iinfo", "inf", "inference_mode",
-           "is_grad_enabled", "is_inference_mode_enabled", "layout", "memory_format", "nan", "newaxis",
+           "is_grad_enabled", "is_inference_mode_enabled", "jagged", "layout", "memory_format", "nan", "newaxis",
            "no_grad", "pi", "preserve_format", "promote_types", "set_default_device",
            "set_default_dtype", "set_grad_enabled", "sparse_bsc", "sparse_bsr", "sparse_coo",
            "sparse_csc", "sparse_csr", "strided"]

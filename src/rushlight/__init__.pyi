@@ -6,6 +6,7 @@ from builtins import int as _int
 from collections.abc import Iterator
 from typing import Any
 
+from . import amp as amp
 from . import autograd as autograd
 from . import backends as backends
 from . import compat as compat
@@ -20,6 +21,7 @@ from . import random as random
 from . import return_types as return_types
 from . import serialization as serialization
 from . import special as special
+from . import types as types
 from . import utils as utils
 from .autograd.modes import (
     no_grad as no_grad,
@@ -68,10 +70,39 @@ e: _float
 inf: _float
 nan: _float
 pi: _float
+AcceleratorError: Any
+Event: Any
 Generator: Any
+GradScaler: Any
+OutOfMemoryError: Any
+Stream: Any
+SymBool: Any
+SymFloat: Any
+SymInt: Any
+def are_deterministic_algorithms_enabled() -> Any:
+    """Whether deterministic algorithms were asked for."""
+autocast: Any
+def autocast_decrement_nesting() -> Any:
+    """Leave one level of contexts; returns how many remain."""
+def autocast_increment_nesting() -> Any:
+    """Enter one level of contexts; returns how many there are now."""
+def clear_autocast_cache() -> Any:
+    """Forget the casts of weights."""
 def compile(model: Any = None, *, fullgraph: Any = False, dynamic: Any = None, backend: Any = 'rushlight', mode: Any = None, options: Any = None, disable: Any = False) -> Any:
     """A function or module that computes the same, faster: its kernels are captured once and run without Python."""
+def cond(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ...) -> Any:
+    """``true_fn(*operands)`` if `pred` (a bool, or a tensor of one element) else ``false_fn(*operands)``."""
 default_generator: Any
+def get_autocast_cpu_dtype(*args: Any) -> Any:
+    """The same as ``get_autocast_dtype`` for 'cpu'."""
+def get_autocast_dtype(device_type: Any) -> Any:
+    """The type that products run in under autocast on a device type."""
+def get_autocast_gpu_dtype(*args: Any) -> Any:
+    """The same as ``get_autocast_dtype`` for 'cuda'."""
+def get_deterministic_debug_mode() -> Any:
+    """0, 1 or 2, see `set_deterministic_debug_mode`."""
+def get_device_module(device: Any = None) -> Any:
+    """The module of a device's type (``torch.cpu``, ``torch.cuda``); by default of the one that new tensors get."""
 def get_float32_matmul_precision() -> Any:
     """The precision that ``set_float32_matmul_precision`` has set; 'highest' at first."""
 def get_num_interop_threads() -> Any:
@@ -86,6 +117,16 @@ def is_anomaly_check_nan_enabled() -> _bool:
     """Whether anomaly detection checks for NaN."""
 def is_anomaly_enabled() -> _bool:
     """Whether anomaly detection is on."""
+def is_autocast_cache_enabled() -> _bool:
+    """Whether casts of weights are kept until the outermost context ends."""
+def is_autocast_cpu_enabled(*args: Any) -> _bool:
+    """The same as ``is_autocast_enabled`` for 'cpu'."""
+def is_autocast_enabled(device_type: Any = 'cuda') -> _bool:
+    """Whether autocast is on for a device type in this thread."""
+def is_deterministic_algorithms_warn_only_enabled() -> _bool:
+    """Whether ops without a deterministic algorithm should warn rather than raise."""
+def is_warn_always_enabled() -> _bool:
+    """Whether warnings were asked for every time."""
 def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights_only: Any = None, mmap: Any = None, **pickle_load_args: Any) -> Any:
     """Load what `save` (or PyTorch's) wrote."""
 def manual_seed(seed: Any) -> Any:
@@ -94,6 +135,24 @@ def save(obj: Any, f: Any, pickle_module: Any = ..., pickle_protocol: Any = 2, _
     """Save `obj` (tensors, modules, containers, anything picklable) as PyTorch's checkpoint format."""
 def seed() -> Any:
     """Seed the default generators from the operating system's randomness; returns the seed."""
+def set_anomaly_enabled(mode: Any, check_nan: Any = True) -> Any:
+    """Switch anomaly mode on or off, and its check for NaN."""
+def set_autocast_cache_enabled(enabled: Any) -> Any:
+    """Choose whether casts of weights are kept until the outermost context ends."""
+def set_autocast_cpu_dtype(*args: Any) -> Any:
+    """The same as ``set_autocast_dtype`` for 'cpu'."""
+def set_autocast_cpu_enabled(*args: Any) -> Any:
+    """The same as ``set_autocast_enabled`` for 'cpu'."""
+def set_autocast_dtype(device_type: Any, dtype: Any) -> Any:
+    """Choose the type that products run in under autocast on a device type."""
+def set_autocast_enabled(*args: Any, **kwargs: Any) -> Any:
+    """``set_autocast_enabled(device_type, enabled)``; with one argument, the switch of ``cuda``."""
+def set_autocast_gpu_dtype(*args: Any) -> Any:
+    """The same as ``set_autocast_dtype`` for 'cuda'."""
+def set_default_tensor_type(t: Any) -> Any:
+    """Make the dtype of a tensor type, such as ``torch.DoubleTensor`` or its name, the default for floats."""
+def set_deterministic_debug_mode(debug_mode: Any) -> Any:
+    """The same as one setting: ``'default'`` (0), ``'warn'`` (1) or ``'error'`` (2)."""
 def set_float32_matmul_precision(precision: Any) -> Any:
     """Allow float32 matrix products to be less precise where that is faster."""
 def set_num_interop_threads(n: Any) -> Any:
@@ -104,6 +163,32 @@ def set_printoptions(precision: Any = None, threshold: Any = None, edgeitems: An
     """Set how tensors are printed."""
 def set_rng_state(new_state: Any) -> Any:
     """Continue the default generator from `new_state`."""
+def set_warn_always(b: Any) -> Any:
+    """Ask for warnings every time; Python's warning filters decide here."""
+def sym_float(a: Any) -> Any:
+    """`a` as a float."""
+def sym_int(a: Any) -> Any:
+    """`a` as an int, rounded towards zero."""
+def sym_ite(b: Any, t: Any, f: Any) -> Any:
+    """`t` if `b` else `f`, which are of one type."""
+def sym_max(a: Any, b: Any) -> Any:
+    """The larger one; a float if either is."""
+def sym_min(a: Any, b: Any) -> Any:
+    """The smaller one; a float if either is."""
+def sym_not(a: Any) -> Any:
+    """Whether `a` is false."""
+def sym_sqrt(a: Any) -> Any:
+    """The square root of a number."""
+def sym_sum(args: Any) -> Any:
+    """The sum."""
+def typename(obj: Any) -> Any:
+    """The name of an object's type: a tensor's ``type()``, else the class with its module."""
+def use_deterministic_algorithms(mode: Any, *, warn_only: Any = False) -> Any:
+    """Ask for deterministic algorithms; there are no others here."""
+def vmap(func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: Any = 'error', *, chunk_size: Any = None) -> Any:
+    """A function that maps `func` over a dimension of its tensor arguments, as one pass over whole batches."""
+def while_loop(cond_fn: Any, body_fn: Any, carried_inputs: Any) -> Any:
+    """``carried_inputs = body_fn(*carried_inputs)`` while ``cond_fn(*carried_inputs)``; returns the last of them."""
 
 class Tensor:
     """A multi-dimensional array of one dtype that can record a graph for gradients."""
@@ -137,7 +222,6 @@ class Tensor:
     def grad(self, value: Any) -> None: ...
     @property
     def grad_fn(self) -> Any: ...
-    def is_coalesced(self) -> _bool: ...
     def is_complex(self) -> _bool: ...
     def is_conj(self) -> _bool:
         """Whether conjugation is pending on this view."""
@@ -160,7 +244,8 @@ class Tensor:
     is_mtia: Any
     def is_neg(self) -> _bool:
         """Whether negation is pending on this view."""
-    is_nested: Any
+    @property
+    def is_nested(self) -> Any: ...
     def is_pinned(self, device: Any = None) -> _bool: ...
     is_quantized: Any
     def is_same_size(self, other: Any) -> _bool: ...
@@ -168,8 +253,10 @@ class Tensor:
         """Whether both are the same window on the same storage."""
     def is_shared(self) -> _bool: ...
     def is_signed(self) -> _bool: ...
-    is_sparse: Any
-    is_sparse_csr: Any
+    @property
+    def is_sparse(self) -> Any: ...
+    @property
+    def is_sparse_csr(self) -> Any: ...
     is_vulkan: Any
     is_xla: Any
     is_xpu: Any
@@ -177,7 +264,8 @@ class Tensor:
         """The value of a one-element tensor as a Python number."""
     @property
     def itemsize(self) -> Any: ...
-    layout: Any
+    @property
+    def layout(self) -> Any: ...
     name: Any
     @property
     def names(self) -> Any: ...
@@ -229,12 +317,24 @@ class Tensor:
         """The conjugate transpose of a matrix (``x.H``)."""
     def T(self, *args: Any, **kwargs: Any) -> Any:
         """All dimensions in reverse order (``x.T``)."""
+    def _coalesced_(self, coalesced: Any) -> Any:
+        """Say that the positions are distinct and in ascending order (or not), in place."""
     def _conj(self) -> Any:
         """The complex conjugate as a view that is resolved when it is read; reals as they are."""
+    def _dimI(self) -> Any:
+        """The number of sparse dimensions; 0 of a dense tensor."""
+    def _dimV(self) -> Any:
+        """The number of dense dimensions; all of a dense tensor."""
     def _index_put_impl_(self, indices: Any, values: Any, accumulate: Any = False) -> Any:
         """``input[indices] = values`` (or ``+=``, repeated positions adding up) in place."""
+    def _indices(self) -> Any:
+        """The coordinates (sparse_dim, nnz), whether coalesced or not."""
     def _neg_view(self) -> Any:
         """The negative as a view that is resolved when it is read."""
+    def _nnz(self) -> Any:
+        """The number of values (of blocks in a blocked layout)."""
+    def _values(self) -> Any:
+        """The values (nnz, *dense sizes), whether coalesced or not, without history."""
     def abs(self, *, out: Any = None) -> Tensor:
         """|input|; of complex numbers the modulus."""
     def abs_(self) -> Tensor:
@@ -295,6 +395,8 @@ class Tensor:
         """Angle of complex numbers in radians; of real ones 0 or, if negative, pi."""
     def any(self, dim: Any = None, keepdim: Any = False) -> Any:
         """Whether any element (along `dim`) is true, that is nonzero."""
+    def apply_(self, callable: Any) -> Tensor:
+        """Replace every element ``v`` by ``callable(v)``."""
     def arccos(self, *, out: Any = None) -> Tensor:
         """Arc cosine, in [0, pi]."""
     def arccos_(self, *others: Any) -> Tensor:
@@ -403,6 +505,8 @@ class Tensor:
         """This tensor converted to torch.uint8."""
     def cauchy_(self, median: Any = 0, sigma: Any = 1, *, generator: Any = None) -> Tensor:
         """Fill with Cauchy numbers of the given median and half width."""
+    def ccol_indices(self) -> Any:
+        """The ccol indices of a column compressed tensor."""
     def cdouble(self, memory_format: Any = None) -> Any:
         """This tensor converted to torch.complex128."""
     def ceil(self, *, out: Any = None) -> Tensor:
@@ -441,6 +545,10 @@ class Tensor:
         """In-place version of :func:`clamp`."""
     def clone(self, *, memory_format: Any = None) -> Tensor:
         """A copy, differentiable, dense in this tensor's dimension order unless a format is given."""
+    def coalesce(self) -> Any:
+        """Each position once, in ascending order, with the sum of its values."""
+    def col_indices(self) -> Any:
+        """The col indices of a row compressed tensor."""
     def combinations(self, r: Any = 2, with_replacement: Any = False) -> Any:
         """Combinations of `r` elements of a 1-D tensor, as rows."""
     def conj(self) -> Any:
@@ -449,6 +557,8 @@ class Tensor:
         """The complex conjugate, computed at once; reals as they are."""
     def conj_physical_(self) -> Tensor:
         """In-place version of :func:`conj_physical`."""
+    def const_data_ptr(self) -> Any:
+        """Address of the first element, for reading."""
     def contiguous(self, memory_format: Any = ...) -> Tensor:
         """This tensor if it lies in the given order without gaps, else a copy that does."""
     def copy_(self, src: Any, non_blocking: Any = False) -> Tensor:
@@ -475,6 +585,8 @@ class Tensor:
         """This tensor on the CPU."""
     def cross(self, other: Any, dim: Any = None) -> Any:
         """The cross product along `dim` (by default the first dimension of size 3)."""
+    def crow_indices(self) -> Any:
+        """The crow indices of a row compressed tensor."""
     def cuda(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Any:
         """Raises: there is no CUDA back end."""
     def cummax(self, dim: Any) -> Any:
@@ -493,6 +605,8 @@ class Tensor:
         """Degrees to radians."""
     def deg2rad_(self) -> Tensor:
         """In-place version of :func:`deg2rad`."""
+    def dense_dim(self) -> Any:
+        """The number of dense dimensions; all of a dense tensor."""
     def det(self) -> Any:
         """The determinant of square matrices."""
     def diag(self, diagonal: Any = 0) -> Tensor:
@@ -511,6 +625,8 @@ class Tensor:
         """Derivative of lgamma."""
     def digamma_(self) -> Tensor:
         """In-place version of :func:`digamma`."""
+    def dim_order(self, *, ambiguity_check: Any = False) -> Any:
+        """The dimensions from the one with the largest stride to the one with the smallest."""
     def dist(self, other: Any, p: Any = 2) -> Any:
         """The p-norm of input - other."""
     def div(self, other: Any, *, rounding_mode: Any = None, out: Any = None) -> Tensor:
@@ -625,6 +741,8 @@ class Tensor:
         """The QR factorization as LAPACK stores it: R and Householder vectors in one matrix, and factors."""
     def ger(self, vec2: Any) -> Any:
         """All products of the elements of two vectors."""
+    def grad_dtype(self, *args: Any, **kwargs: Any) -> Any:
+        """The dtype of this tensor's gradient: its own."""
     def greater(self, other: Any, *, out: Any = None) -> Tensor:
         """input > other, element by element."""
     def greater_(self, other: Any) -> Tensor:
@@ -641,6 +759,8 @@ class Tensor:
         """This tensor converted to torch.float16."""
     def hardshrink(self, *args: Any, **kwargs: Any) -> Any:
         """x where |x| > lambd, else 0."""
+    def hash_tensor(self, dim: Any = ..., *, keepdim: Any = False, mode: Any = 0) -> Any:
+        """The exclusive or over `dim` (default: all) of the elements' bits, widened to float64 or int64, as uint64."""
     def heaviside(self, values: Any, *, out: Any = None) -> Any:
         """0 for negative, `values` for zero, 1 for positive input."""
     def heaviside_(self, values: Any) -> Tensor:
@@ -691,12 +811,16 @@ class Tensor:
         """In-place version of :func:`index_reduce`."""
     def index_select(self, dim: Any, index: Any) -> Tensor:
         """The slices of dimension `dim` at the positions `index` (a vector), copied."""
+    def indices(self) -> Any:
+        """The coordinates (sparse_dim, nnz) of a coalesced tensor."""
     def inner(self, other: Any) -> Any:
         """Sums of products over the last dimensions of both."""
     def int(self, memory_format: Any = None) -> Tensor:
         """This tensor converted to torch.int32."""
     def inverse(self) -> Any:
         """Alias of linalg.inv."""
+    def is_coalesced(self) -> _bool:
+        """Whether the positions are known to be distinct and in ascending order."""
     def is_nonzero(self) -> _bool:
         """Whether a one-element tensor is not zero."""
     def isclose(self, other: Any, rtol: Any = ..., atol: Any = ..., equal_nan: Any = False) -> Any:
@@ -713,6 +837,8 @@ class Tensor:
         """Whether the input is +inf."""
     def isreal(self) -> Any:
         """Whether the imaginary part is zero; true for real types."""
+    def istft(self, n_fft: Any, hop_length: Any = None, win_length: Any = None, window: Any = None, center: Any = True, normalized: Any = False, onesided: Any = None, length: Any = None, return_complex: Any = False) -> Any:
+        """The signal whose `stft` is `input`, in the sense of least squares."""
     def kron(self, other: Any) -> Any:
         """The Kronecker product."""
     def kthvalue(self, k: Any, dim: Any = -1, keepdim: Any = False, *, out: Any = None) -> Any:
@@ -809,6 +935,10 @@ class Tensor:
         """Transpose of the last two dimensions, conjugated for complex input."""
     def mT(self, *args: Any, **kwargs: Any) -> Any:
         """Transpose of the last two dimensions."""
+    def map2_(self, x: Any, y: Any, callable: Any) -> Tensor:
+        """Replace every element ``v`` by ``callable(v, w, u)``, w and u being those of `x` and `y`, which broadcast."""
+    def map_(self, tensor: Any, callable: Any) -> Tensor:
+        """Replace every element ``v`` by ``callable(v, w)``, w being that of `tensor`, which broadcasts."""
     def masked_fill(self, mask: Any, value: Any) -> Any:
         """A copy with `value` where `mask` is True."""
     def masked_fill_(self, mask: Any, value: Any) -> Tensor:
@@ -841,6 +971,8 @@ class Tensor:
         """The product of two matrices."""
     def mode(self, dim: Any = -1, keepdim: Any = False, *, out: Any = None) -> Any:
         """The most frequent value along `dim` (the smallest of several), and its last position."""
+    def module_load(self, other: Any, assign: Any = False) -> Any:
+        """How ``load_state_dict`` puts `other` into this tensor: copied, or detached to stand for it (`assign`)."""
     def moveaxis(self, source: Any, destination: Any) -> Any:
         """Dimensions `source` moved to the positions `destination`, the others keeping their order."""
     def movedim(self, source: Any, destination: Any) -> Any:
@@ -968,6 +1100,8 @@ class Tensor:
         """1 / input."""
     def reciprocal_(self, *others: Any) -> Tensor:
         """In-place version of :func:`reciprocal`."""
+    def record_stream(self, stream: Any) -> Any:
+        """Tell the allocator that a stream uses this tensor: work is done when a call returns here."""
     def relu(self, *args: Any, **kwargs: Any) -> Tensor:
         """max(input, 0)."""
     def relu_(self, *args: Any, **kwargs: Any) -> Tensor:
@@ -1008,6 +1142,8 @@ class Tensor:
         """Nearest integer, ties to even; with `decimals` the nearest multiple of 10 ** -decimals."""
     def round_(self, *, decimals: Any = 0) -> Tensor:
         """In-place version of :func:`round`."""
+    def row_indices(self) -> Any:
+        """The row indices of a column compressed tensor."""
     def rsqrt(self, *, out: Any = None) -> Tensor:
         """1 / sqrt(input)."""
     def rsqrt_(self, *others: Any) -> Tensor:
@@ -1062,10 +1198,20 @@ class Tensor:
         """A copy with ``[start:end:step]`` of dimension `dim` replaced by `src`."""
     def slogdet(self) -> Any:
         """Sign (or phase) and logarithm of the absolute value of the determinant."""
+    def smm(self, mat: Any) -> Any:
+        """The product of a sparse and a dense matrix, as a sparse tensor."""
     def softmax(self, dim: Any, dtype: Any = None) -> Tensor:
         """exp(input) / sum(exp(input)) along `dim`, without overflow."""
     def sort(self, dim: Any = -1, descending: Any = False, stable: Any = None, *, out: Any = None) -> Any:
         """The named tuple (values, indices) sorted along `dim`; always stable, NaN last when ascending."""
+    def sparse_dim(self) -> Any:
+        """The number of sparse dimensions; 0 of a dense tensor."""
+    def sparse_mask(self, mask: Any) -> Any:
+        """The elements of this tensor where the sparse tensor `mask` has some."""
+    def sparse_resize_(self, size: Any, sparse_dim: Any, dense_dim: Any) -> Tensor:
+        """Give a COO tensor another shape, in place; see ``rushlight.sparse.shaping``."""
+    def sparse_resize_and_clear_(self, size: Any, sparse_dim: Any, dense_dim: Any) -> Tensor:
+        """Drop the elements of a COO tensor and give it another shape, in place."""
     def split(self, split_size_or_sections: Any, dim: Any = 0) -> Any:
         """Consecutive parts of dimension `dim`: of one size (the last may be smaller), or of given sizes."""
     def split_with_sizes(self, split_sizes: Any, dim: Any = 0) -> Any:
@@ -1082,8 +1228,14 @@ class Tensor:
         """Without the dimensions of size 1 (all of them, or those among `dim`)."""
     def squeeze_(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place version of :func:`squeeze`: this tensor's geometry changes."""
+    def sspaddmm(self, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+        """``beta * input + alpha * (mat1 @ mat2)`` of sparse `input` and `mat1`, as a sparse tensor."""
     def std(self, dim: Any = None, unbiased: Any = None, keepdim: Any = False, *, correction: Any = None) -> Tensor:
         """Standard deviation over `dim`, with N - correction in the denominator."""
+    def stft(self, n_fft: Any, hop_length: Any = None, win_length: Any = None, window: Any = None, center: Any = True, pad_mode: Any = 'reflect', normalized: Any = False, onesided: Any = None, return_complex: Any = None, align_to_window: Any = None) -> Any:
+        """Fourier transforms of overlapping windows of a signal."""
+    def storage_type(self) -> Any:
+        """The class of storage that elements of this dtype had: ``torch.FloatStorage`` and so on."""
     def sub(self, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
         """input - alpha * other."""
     def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -1128,6 +1280,22 @@ class Tensor:
         """``repeat`` with missing leading counts taken as 1."""
     def to(self, *args: Any, **kwargs: Any) -> Tensor:
         """Conversion to a dtype, a device, or those of another tensor; `input` itself if it conforms."""
+    def to_dense(self, dtype: Any = None, *, masked_grad: Any = None) -> Any:
+        """This tensor with all its elements; itself if it is dense."""
+    def to_padded_tensor(self, padding: Any, output_size: Any = None) -> Any:
+        """The components of a nested tensor in one dense tensor, filled up with `padding`."""
+    def to_sparse(self, sparse_dim: Any = None, *, layout: Any = None, blocksize: Any = None, dense_dim: Any = None) -> Any:
+        """This tensor in a sparse layout, by default coordinates of the elements that are not zero."""
+    def to_sparse_bsc(self, blocksize: Any, dense_dim: Any = None) -> Any:
+        """This tensor in the BSC layout."""
+    def to_sparse_bsr(self, blocksize: Any, dense_dim: Any = None) -> Any:
+        """This tensor in the BSR layout."""
+    def to_sparse_coo(self) -> Any:
+        """This tensor as coordinates and values."""
+    def to_sparse_csc(self, dense_dim: Any = None) -> Any:
+        """This tensor in the CSC layout."""
+    def to_sparse_csr(self, dense_dim: Any = None) -> Any:
+        """This tensor in the CSR layout."""
     def topk(self, k: Any, dim: Any = -1, largest: Any = True, sorted: Any = True, *, out: Any = None) -> Any:
         """The `k` largest (or smallest) elements along `dim` in order, as (values, indices)."""
     def trace(self) -> Any:
@@ -1180,6 +1348,8 @@ class Tensor:
         """With a new dimension of size 1 at `dim`."""
     def unsqueeze_(self, *args: Any, **kwargs: Any) -> Tensor:
         """In-place version of :func:`unsqueeze`: this tensor's geometry changes."""
+    def values(self) -> Any:
+        """The values of a sparse or nested tensor; gradients flow through."""
     def var(self, dim: Any = None, unbiased: Any = None, keepdim: Any = False, *, correction: Any = None) -> Tensor:
         """Variance over `dim`: sum of |x - mean|^2 over (N - correction)."""
     def vdot(self, other: Any) -> Any:
@@ -1256,12 +1426,18 @@ def HalfTensor(*args: Any, device: Any = None) -> Any: ...
 def IntTensor(*args: Any, device: Any = None) -> Any: ...
 def LongTensor(*args: Any, device: Any = None) -> Any: ...
 def ShortTensor(*args: Any, device: Any = None) -> Any: ...
+def _dirichlet_grad(x: Any, alpha: Any, total: Any) -> Any:
+    """dx/dα / (1 - x) for coordinates x of Dirichlet vectors of parameters α = `alpha` with the sum `total`."""
+def _int_mm(input: Tensor, mat2: Any) -> Any:
+    """The product of an int8 or uint8 matrix and an int8 matrix in int32 (modulo 2**32)."""
 def _neg_view(input: Tensor) -> Any:
     """The negative as a view that is resolved when it is read."""
 def _sample_dirichlet(input: Tensor, generator: Any = None) -> Any:
     """Dirichlet numbers along the last dimension, with the concentrations in `input`."""
 def _standard_gamma(input: Tensor, generator: Any = None) -> Any:
     """Gamma numbers with the shape parameters in `input` (float32, float64) and scale 1."""
+def _standard_gamma_grad(input: Tensor, output: Any) -> Any:
+    """dx/da for gamma numbers x = `output` of the shape parameters a = `input`."""
 def _unsafe_index(input: Tensor, indices: Any) -> Any:
     """``input[indices]`` for a list of index tensors."""
 def abs(input: Tensor, *, out: Any = None) -> Tensor:
@@ -1316,6 +1492,8 @@ def adjoint(input: Tensor) -> Any:
     """The conjugate transpose of the last two dimensions."""
 def affine_grid_generator(theta: Any, size: Any, align_corners: Any) -> Any:
     """`affine_grid` under its operator name."""
+def alias_copy(input: Tensor) -> Any:
+    """A copy, as `clone` in the standard layout makes it."""
 def all(input: Tensor, dim: Any = None, keepdim: Any = False) -> Any:
     """Whether all elements (along `dim`) are true, that is nonzero."""
 def allclose(input: Tensor, other: Any, rtol: Any = ..., atol: Any = ..., equal_nan: Any = False) -> _bool:
@@ -1472,6 +1650,8 @@ def cartesian_prod(*tensors: Any) -> Any:
     """All tuples with one element of each 1-D tensor, as rows."""
 def cat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Tensor:
     """The tensors joined along an existing dimension; other sizes must agree."""
+def ccol_indices_copy(input: Tensor, *, out: Any = None) -> Any:
+    """A copy of ``input.ccol_indices()``."""
 def cdist(x1: Any, x2: Any, p: Any = ..., compute_mode: Any = 'use_mm_for_euclid_dist_if_necessary') -> Tensor:
     """p-norm distances between the rows of ``x1 (..., P, M)`` and ``x2 (..., R, M)``: (..., P, R)."""
 def ceil(input: Tensor, *, out: Any = None) -> Tensor:
@@ -1514,10 +1694,14 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy, differentiable, dense in this tensor's dimension order unless a format is given."""
 def col2im(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
     """`nn.functional.fold` with all arguments given."""
+def col_indices_copy(input: Tensor, *, out: Any = None) -> Any:
+    """A copy of ``input.col_indices()``."""
 def column_stack(tensors: Any) -> Any:
     """hstack in which vectors count as columns."""
 def combinations(input: Tensor, r: Any = 2, with_replacement: Any = False) -> Any:
     """Combinations of `r` elements of a 1-D tensor, as rows."""
+def compiled_with_cxx11_abi() -> Any:
+    """Whether a C++ ABI of today was compiled against: there is no C++ here, so nothing older either."""
 def complex(real: Any, imag: Any) -> Any:
     """``real + 1j * imag``."""
 def concat(tensors: Any, dim: Any = 0, *, axis: Any = None) -> Any:
@@ -1572,6 +1756,8 @@ def cov(input: Tensor, *, correction: Any = 1, fweights: Any = None, aweights: A
     """Covariance matrix of variables in rows, observations in columns."""
 def cross(input: Tensor, other: Any, dim: Any = None) -> Any:
     """The cross product along `dim` (by default the first dimension of size 3)."""
+def crow_indices_copy(input: Tensor, *, out: Any = None) -> Any:
+    """A copy of ``input.crow_indices()``."""
 def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: Any = 0, reduction: Any = 1, zero_infinity: Any = False) -> Any:
     """`nn.functional.ctc_loss` with a numeric reduction (0 none, 1 mean, 2 sum)."""
 def cummax(input: Tensor, dim: Any) -> Any:
@@ -1626,6 +1812,7 @@ def dot(input: Tensor, tensor: Any) -> Tensor:
     """The sum of products of two vectors (nothing is conjugated)."""
 def dropout(input: Tensor, p: Any, train: Any) -> Tensor: ...
 def dropout_(input: Tensor, p: Any, train: Any) -> Tensor: ...
+def dsmm(input: Tensor, mat2: Any) -> Any: ...
 def dsplit(input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> Any:
     """tensor_split along a fixed dimension; a number of parts must divide its size."""
 def dstack(tensors: Any) -> Any:
@@ -1727,6 +1914,8 @@ def frobenius_norm(input: Tensor, dim: Any = ..., keepdim: Any = False) -> Any:
     """The 2-norm of all elements of the matrices in `dim`."""
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: Any = None) -> Any:
     """A tensor on the memory of an object that offers ``__dlpack__``."""
+def from_file(filename: Any, shared: Any = None, size: Any = 0, *, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = False) -> Any:
+    """A 1-D tensor of `size` elements on the memory map of a file."""
 def from_numpy(ndarray: Any) -> Tensor:
     """A tensor on the memory of the array: changes of one are seen in the other."""
 def frombuffer(buffer: Any, *, dtype: Any, count: Any = -1, offset: Any = 0, requires_grad: Any = False) -> Any:
@@ -1749,6 +1938,8 @@ def geqrf(input: Tensor) -> Any:
     """The QR factorization as LAPACK stores it: R and Householder vectors in one matrix, and factors."""
 def ger(input: Tensor, vec2: Any) -> Any:
     """All products of the elements of two vectors."""
+def get_device(input: Tensor) -> _int:
+    """Device index of a tensor; -1 on the CPU."""
 def gradient(input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order: Any = 1) -> Any:
     """Estimated partial derivatives of a sampled function, one tensor a dimension of `dim`."""
 def greater(input: Tensor, other: Any, *, out: Any = None) -> Tensor:
@@ -1781,6 +1972,8 @@ def hann_window(window_length: Any, periodic: Any = True, *, dtype: Any = None, 
     """``0.5 - 0.5 cos(2 pi i / (n - 1))``; periodic: n is one more and the last value is dropped."""
 def hardshrink(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """x where |x| > lambd, else 0."""
+def hash_tensor(input: Tensor, dim: Any = ..., *, keepdim: Any = False, mode: Any = 0) -> Any:
+    """The exclusive or over `dim` (default: all) of the elements' bits, widened to float64 or int64, as uint64."""
 def heaviside(input: Tensor, values: Any, *, out: Any = None) -> Any:
     """0 for negative, `values` for zero, 1 for positive input."""
 def heaviside_(input: Tensor, values: Any) -> Tensor:
@@ -1795,6 +1988,8 @@ def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Any = No
     """(hist, edges) of points with N coordinates in the last dimension."""
 def hsplit(input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> Any:
     """tensor_split along a fixed dimension; a number of parts must divide its size."""
+def hspmm(*args: Any, **kwargs: Any) -> Any:
+    """See ``rushlight.sparse.products.hspmm``."""
 def hstack(tensors: Any) -> Any:
     """cat along the second dimension (the first of vectors)."""
 def hypot(input: Tensor, other: Any, *, out: Any = None) -> Tensor:
@@ -1827,6 +2022,8 @@ def index_reduce(input: Tensor, dim: Any, index: Any, source: Any, reduce: Any, 
     """Slices of `source` reduced (prod, mean, amax, amin) into the slices `index` of dimension `dim`."""
 def index_select(input: Tensor, dim: Any, index: Any) -> Tensor:
     """The slices of dimension `dim` at the positions `index` (a vector), copied."""
+def indices_copy(input: Tensor, *, out: Any = None) -> Any:
+    """A copy of ``input.indices()``."""
 def inner(input: Tensor, other: Any) -> Any:
     """Sums of products over the last dimensions of both."""
 def instance_norm(input: Tensor, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: Any, momentum: Any, eps: Any, cudnn_enabled: Any = True) -> Any:
@@ -1863,6 +2060,8 @@ def isposinf(input: Tensor, *, out: Any = None) -> Tensor:
     """Whether the input is +inf."""
 def isreal(input: Tensor) -> Any:
     """Whether the imaginary part is zero; true for real types."""
+def istft(input: Tensor, n_fft: Any, hop_length: Any = None, win_length: Any = None, window: Any = None, center: Any = True, normalized: Any = False, onesided: Any = None, length: Any = None, return_complex: Any = False) -> Any:
+    """The signal whose `stft` is `input`, in the sense of least squares."""
 def kaiser_window(window_length: Any, periodic: Any = True, beta: Any = ..., *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: Any = False, pin_memory: Any = False) -> Any:
     """``I0(beta sqrt(1 - (2 i / (n - 1) - 1)^2)) / I0(beta)``."""
 def kl_div(input: Tensor, target: Any, reduction: Any = 1, *, log_target: Any = False) -> Any:
@@ -1903,6 +2102,8 @@ def lgamma_(input: Tensor) -> Tensor:
     """In-place version of :func:`lgamma`."""
 def linspace(start: Any, end: Any, steps: Any = None, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: Any = False, pin_memory: Any = False) -> Tensor:
     """`steps` values evenly spaced from `start` to `end`, both included."""
+def lobpcg(A: Any, k: Any = None, B: Any = None, X: Any = None, n: Any = None, iK: Any = None, niter: Any = None, tol: Any = None, largest: Any = None, method: Any = None, tracker: Any = None, ortho_iparams: Any = None, ortho_fparams: Any = None, ortho_bparams: Any = None) -> Any:
+    """The `k` largest (or smallest) eigenvalues of ``A x = lambda B x`` and their vectors: (E, V)."""
 def log(input: Tensor, *, out: Any = None) -> Tensor:
     """Natural logarithm."""
 def log10(input: Tensor, *, out: Any = None) -> Tensor:
@@ -2102,6 +2303,8 @@ def outer(input: Tensor, vec2: Any) -> Tensor:
     """All products of the elements of two vectors."""
 def pairwise_distance(x1: Any, x2: Any, p: Any = ..., eps: Any = ..., keepdim: Any = False) -> Any:
     """The p-norm of ``x1 - x2 + eps`` over the last dimension."""
+def pca_lowrank(A: Any, q: Any = None, center: Any = True, niter: Any = 2) -> Any:
+    """Principal components: `svd_lowrank` of A with its columns' means taken off (unless ``center=False``)."""
 def pdist(input: Tensor, p: Any = ...) -> Any:
     """p-norm distances between all pairs of rows, in the order of the upper triangle."""
 def permute(input: Tensor, dims: Any) -> Tensor:
@@ -2210,6 +2413,8 @@ def round(input: Tensor, *, decimals: Any = 0, out: Any = None) -> Tensor:
     """Nearest integer, ties to even; with `decimals` the nearest multiple of 10 ** -decimals."""
 def round_(input: Tensor, *, decimals: Any = 0) -> Tensor:
     """In-place version of :func:`round`."""
+def row_indices_copy(input: Tensor, *, out: Any = None) -> Any:
+    """A copy of ``input.row_indices()``."""
 def row_stack(tensors: Any) -> Any:
     """cat of at least two-dimensional tensors along the first dimension."""
 def rrelu(input: Tensor, lower: Any = ..., upper: Any = ..., training: Any = False, inplace: Any = False) -> Any:
@@ -2232,6 +2437,8 @@ def scatter_reduce(input: Tensor, dim: Any, index: Any, src: Any, reduce: Any, *
     """Sources reduced (sum, prod, mean, amax, amin) into their positions, self's values included or not."""
 def searchsorted(sorted_sequence: Any, input: Tensor, *, out_int32: Any = False, right: Any = False, side: Any = None, sorter: Any = None) -> Any:
     """Where elements of `input` would go into the innermost dimension of a sorted sequence."""
+def segment_reduce(data: Any, reduce: Any, *, lengths: Any = None, indices: Any = None, offsets: Any = None, axis: Any = 0, unsafe: Any = False, initial: Any = None) -> Any:
+    """Reduce runs of `data` along `axis`: segment k is the next ``lengths[k]`` rows."""
 def select(input: Tensor, dim: Any, index: Any) -> Tensor:
     """The part of `input` at position `index` of dimension `dim`, which disappears."""
 def select_copy(input: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -2242,6 +2449,8 @@ def selu(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Self-normalizing elu: scale * elu(input, alpha) with the constants of Klambauer et al. 2017."""
 def selu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """In-place version of :func:`selu`."""
+def set_flush_denormal(mode: Any) -> Any:
+    """Ask the CPU to treat numbers below the normal range as zero: False, it keeps computing with them here."""
 def sgn(input: Tensor, *, out: Any = None) -> Any:
     """input / |input|, 0 at 0: the sign, also of complex numbers."""
 def sgn_(input: Tensor) -> Tensor:
@@ -2268,14 +2477,30 @@ def sinh(input: Tensor, *, out: Any = None) -> Tensor:
     """Hyperbolic sine."""
 def sinh_(input: Tensor, *others: Any) -> Tensor:
     """In-place version of :func:`sinh`."""
+def slice_copy(input: Tensor, dim: Any = 0, start: Any = None, end: Any = None, step: Any = 1) -> Any:
+    """A copy of ``input[start:end:step]`` along dimension `dim`."""
 def slice_scatter(input: Tensor, src: Any, dim: Any = 0, start: Any = None, end: Any = None, step: Any = 1) -> Any:
     """A copy with ``[start:end:step]`` of dimension `dim` replaced by `src`."""
 def slogdet(input: Tensor) -> Any:
     """Sign (or phase) and logarithm of the absolute value of the determinant."""
+def smm(input: Tensor, mat: Any) -> Any:
+    """The product of a sparse and a dense matrix, as a sparse tensor."""
 def softmax(input: Tensor, dim: Any, dtype: Any = None) -> Tensor:
     """exp(input) / sum(exp(input)) along `dim`, without overflow."""
 def sort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any = None, *, out: Any = None) -> Any:
     """The named tuple (values, indices) sorted along `dim`; always stable, NaN last when ascending."""
+def sparse_bsc_tensor(*args: Any, **kwargs: Any) -> Any:
+    """See ``rushlight.sparse.creation.sparse_bsc_tensor``."""
+def sparse_bsr_tensor(*args: Any, **kwargs: Any) -> Any:
+    """See ``rushlight.sparse.creation.sparse_bsr_tensor``."""
+def sparse_compressed_tensor(*args: Any, **kwargs: Any) -> Any:
+    """See ``rushlight.sparse.creation.sparse_compressed_tensor``."""
+def sparse_coo_tensor(*args: Any, **kwargs: Any) -> Any:
+    """See ``rushlight.sparse.creation.sparse_coo_tensor``."""
+def sparse_csc_tensor(*args: Any, **kwargs: Any) -> Any:
+    """See ``rushlight.sparse.creation.sparse_csc_tensor``."""
+def sparse_csr_tensor(*args: Any, **kwargs: Any) -> Any:
+    """See ``rushlight.sparse.creation.sparse_csr_tensor``."""
 def split(tensor: Any, split_size_or_sections: Any, dim: Any = 0) -> Any:
     """Consecutive parts of dimension `dim`: of one size (the last may be smaller), or of given sizes."""
 def split_copy(input: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -2284,6 +2509,8 @@ def split_with_sizes(input: Tensor, split_sizes: Any, dim: Any = 0) -> Any:
     """Consecutive parts of dimension `dim` of the given sizes."""
 def split_with_sizes_copy(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """The result of the view op ``split_with_sizes``, copied."""
+def spmm(input: Tensor, mat2: Any) -> Any:
+    """``input @ mat2``."""
 def sqrt(input: Tensor, *, out: Any = None) -> Tensor:
     """Square root."""
 def sqrt_(input: Tensor, *others: Any) -> Tensor:
@@ -2296,12 +2523,16 @@ def squeeze(input: Tensor, *dims: Any, dim: Any = ...) -> Tensor:
     """Without the dimensions of size 1 (all of them, or those among `dim`)."""
 def squeeze_copy(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """The result of the view op ``squeeze``, copied."""
+def sspaddmm(input: Tensor, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    """``beta * input + alpha * (mat1 @ mat2)`` of sparse `input` and `mat1`, as a sparse tensor."""
 def stack(tensors: Any, dim: Any = 0) -> Tensor:
     """Tensors of one shape joined along a new dimension."""
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: Any = False, *, correction: Any = None) -> Tensor:
     """Standard deviation over `dim`, with N - correction in the denominator."""
 def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: Any = False, *, correction: Any = None) -> Any:
     """(standard deviation, mean) over `dim`."""
+def stft(input: Tensor, n_fft: Any, hop_length: Any = None, win_length: Any = None, window: Any = None, center: Any = True, pad_mode: Any = 'reflect', normalized: Any = False, onesided: Any = None, return_complex: Any = None, align_to_window: Any = None) -> Any:
+    """Fourier transforms of overlapping windows of a signal."""
 def sub(input: Tensor, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     """input - alpha * other."""
 def sub_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -2314,6 +2545,8 @@ def sum(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = No
     """Sum over `dim` (an int, several, or None for all); integers and bools are summed as int64."""
 def svd(input: Tensor, some: Any = True, compute_uv: Any = True) -> Any:
     """U, S and V with ``A = U diag(S) V^H`` (see linalg.svd)."""
+def svd_lowrank(A: Any, q: Any = 6, niter: Any = 2, M: Any = None) -> Any:
+    """U (..., m, q), S (..., q) and V (..., n, q) with ``A - M`` about ``U diag(S) V^H``."""
 def swapaxes(input: Tensor, axis0: Any, axis1: Any) -> Any:
     """Alias of transpose."""
 def swapdims(input: Tensor, dim0: Any, dim1: Any) -> Any:
@@ -2406,6 +2639,8 @@ def unsqueeze(input: Tensor, dim: Any) -> Tensor:
     """With a new dimension of size 1 at `dim`."""
 def unsqueeze_copy(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """The result of the view op ``unsqueeze``, copied."""
+def values_copy(input: Tensor, *, out: Any = None) -> Any:
+    """A copy of ``input.values()``."""
 def vander(x: Any, N: Any = None, increasing: Any = False) -> Any:
     """The Vandermonde matrix of a 1-D tensor: columns are powers, falling unless `increasing`."""
 def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: Any = False, *, correction: Any = None) -> Tensor:

@@ -67,7 +67,8 @@ def reduce_kernel(kind, in_dtypes, out_dtypes, scalar_dtypes=(), pre=None, post=
     is rounded.  ``compute``: dtype of ``pre``, by default the first input's (float32 for 16-bit floats).
     Sums and means of float32 add 16 elements a lane in float32 and these blocks in float64, which is
     rounded once (error: at most 15 * 2^-24 of the sum of magnitudes before that); sums of float64 add blocks of
-    16, too, and these with compensation (at most 16 * 2^-53), sums of integers are kept in int64.  Products stay in the compute dtype.
+    16, too, and these with compensation (at most 16 * 2^-53), sums of integers are kept in int64.
+    Products stay in the compute dtype.
     """
     in_dtypes = (in_dtypes,) if isinstance(in_dtypes, str) else tuple(in_dtypes)
     out_dtypes = (out_dtypes,) if isinstance(out_dtypes, str) else tuple(out_dtypes)

@@ -141,6 +141,8 @@ def leaky_relu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """In-place version of :func:`leaky_relu`."""
 def linear(input: Tensor, weight: Any, bias: Any = None, *, out: Any = None) -> Tensor:
     """``input @ weight.T + bias``: input (*, in), weight (out, in) or (in), bias (out)."""
+def linear_cross_entropy(input: Tensor, linear_weight: Any, target: Any, *, linear_bias: Any = None, weight: Any = None, reduction: Any = 'mean', ignore_index: Any = None, label_smoothing: Any = ..., options: Any = None) -> Any:
+    """``cross_entropy(linear(input, linear_weight, linear_bias), target, ...)``."""
 def local_response_norm(input: Tensor, size: Any, alpha: Any = ..., beta: Any = ..., k: Any = ...) -> Any:
     """x / (k + alpha * mean of x**2 over `size` neighbouring channels)**beta."""
 def log_softmax(input: Tensor, dim: Any = None, _stacklevel: Any = 3, dtype: Any = None) -> Tensor:
