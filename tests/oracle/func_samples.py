@@ -99,7 +99,8 @@ def samples(op, torch, n, dtype):
 
 
 def array(t):
-    return t.detach().resolve_conj().resolve_neg().numpy(force=True)
+    t = t.detach()
+    return (t.float() if "float16" in str(t.dtype) else t).resolve_conj().resolve_neg().numpy(force=True)
 
 
 def differing(ours, theirs, tol):
