@@ -136,6 +136,19 @@ def test_autocast():
     assert same(x).dtype is torch.float16
 
 
+def test_batching_rule():
+    square, seen = make_square(), []
+
+    @square.register_vmap
+    def rule(info, in_dims, x, k=2.0):
+        seen.append((info.batch_size, in_dims))
+        return square(x, k), in_dims[0]
+    x = torch.arange(6.0).reshape(2, 3)
+    assert torch.equal(torch.vmap(square)(x), 2 * x * x)
+    assert torch.equal(torch.vmap(square, in_dims=1, out_dims=1)(x), 2 * x * x)
+    assert seen == [(2, (0, None)), (3, (0, None))]
+
+
 @pytest.mark.filterwarnings("ignore:compile")
 def test_compiled():
     square = make_square()

@@ -1,11 +1,14 @@
 """What is registered for an operator, and how a call finds its way through it: casts, gradients, kernel by device."""
 
+from collections import namedtuple
+
 import rushlight as torch
 from rushlight.autograd.function import Function
 from rushlight.autograd.modes import state, switch_autocast
 
 __all__ = ["DEFINED", "Entry"]
 
+VmapInfo = namedtuple("VmapInfo", "batch_size randomness")
 DEFINED = {}            # "ns::name" -> {overload name: Entry}
 
 _KEYS = {"CPU": "cpu", "Meta": "meta", "CompositeExplicitAutograd": None, "CompositeImplicitAutograd": "implicit",
@@ -52,8 +55,10 @@ class Entry:
             return self.kernels["implicit"](*args, **kwargs)
         if "autograd" in self.kernels and not state.__dict__.get("below_autograd"):
             return self.kernels["autograd"](*args, **kwargs)
-        if self.vmap is not None and any(_batched(t) for t in tensors):
-            return self._vectorized(args, kwargs)
+        if self.vmap is not None:
+            level = _batch_level(tensors)
+            if level is not None:
+                return self._vectorized(args, kwargs, level)
         if state.grad and any(t.requires_grad for t in tensors) and not self.schema.is_mutable:
             return self._recorded(args, kwargs)
         return self.run(args, kwargs, tensors)
@@ -101,9 +106,20 @@ class Entry:
                     "offending output tensor(s) (e.g. return x.clone()) or refactor the custom operator to not return "
                     "y.")
 
-    def _vectorized(self, args, kwargs):
-        from rushlight.func import batching
-        return batching.by_rule(self.vmap, args, kwargs)
+    def _vectorized(self, args, kwargs, level):
+        """The registered batching rule on what is underneath the tensors of `level`, whose batch comes first."""
+        from rushlight.func.wrapped import on, unwrap
+
+        def dims(x):
+            return [dims(y) for y in x] if _is_list(x) else 0 if on(x, level) else None
+        out, out_dims = self.vmap(VmapInfo(level.size, level.randomness), tuple(dims(a) for a in args),
+                                  *[unwrap(a, level) for a in args], **{k: unwrap(v, level) for k, v in kwargs.items()})
+
+        def wrap(x, d):
+            if isinstance(x, (list, tuple)):
+                return type(x)(wrap(y, e) for y, e in zip(x, d if isinstance(d, (list, tuple)) else [d] * len(x)))
+            return x if d is None else level.wrap(x.movedim(d, 0))
+        return wrap(out, out_dims)
 
     def _recorded(self, args, kwargs):
         if self.function is None:
@@ -206,7 +222,9 @@ def _tensors(values):
             yield from _tensors(v)
 
 
-def _batched(t):
+def _batch_level(tensors):
+    """The level of ``vmap`` that the tensors are on, where that is the innermost transform they are in."""
     import sys
     wrapped = sys.modules.get("rushlight.func.wrapped")
-    return wrapped is not None and isinstance(t._a, wrapped.Wrapped)
+    level = None if wrapped is None else wrapped.highest(tensors)[0]
+    return level if level is not None and level.batches else None
