@@ -1,7 +1,5 @@
 """Probabilities that are given by themselves or as logits."""
 
-import rushlight as torch
-
 from .utils import lazy_property, logits_to_probs, probs_to_logits
 
 
@@ -33,9 +31,3 @@ class Odds:
 
     def _new(self, *args, **kwargs):
         return self._param.new(*args, **kwargs)
-
-    def _finite_logits(self):
-        """Binary logits with those of p = 0 and 1 as they are: infinite."""
-        if "logits" in self.__dict__:
-            return self.logits
-        return torch.logit(self.probs)
