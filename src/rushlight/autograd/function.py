@@ -163,6 +163,9 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
     def apply(cls, *args, **kwargs):
         """Run forward, and record a node whose gradient is backward."""
         is_tensor = [hasattr(a, "_a") for a in args]
+        if state.levels and any(t and hasattr(type(a._a), "outermost") for a, t in zip(args, is_tensor)):
+            raise NotImplementedError(f"{cls.__name__}: custom autograd functions of tensors that vmap, jvp or a "
+                                      "nested grad works on (jvp, vmap and generate_vmap_rule of a Function)")
         ctx = object.__new__(cls._ctx_type)
         rg = [t and a.requires_grad for t, a in zip(is_tensor, args)]
         recording = state.grad and any(rg)
