@@ -256,7 +256,7 @@ def allowed_seconds(case, limits, threads):
         kind = "copy" if case.reads and case.writes else "read" if case.reads else "fill"
         found = max(found, (total / (rates[kind] * 1e9), "memory"))
         # Work that writes much more than it reads is bound by how fast memory can be filled.
-        found = max(found, (case.writes / (rates["fill"] * 1e9), "memory"))
+        found = max(found, (case.writes / (rates.get("fill", rates[kind]) * 1e9), "memory"))
     return found
 
 

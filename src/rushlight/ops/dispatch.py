@@ -400,6 +400,7 @@ def _names(fn):
 
 def make_plan(rec, mask):
     """Work out what the rules for the inputs in `mask` need, and how to run them."""
+    node_class(rec)             # generated code takes a record with plans to have its class
     p = Plan()
     p.rec = rec
     p.names, p.kinds, p.fetch = [], [], []
