@@ -13,6 +13,10 @@ _HOMES = {
     "get_unsafe_globals_in_checkpoint": "load",
     "register_package": "locations", "default_restore_location": "locations",
     "location_tag": "locations",
+    "LoadEndianness": "defaults", "get_crc32_options": "defaults", "set_crc32_options": "defaults",
+    "get_default_load_endianness": "defaults", "set_default_load_endianness": "defaults",
+    "get_default_mmap_options": "defaults", "set_default_mmap_options": "defaults", "skip_data": "defaults",
+    "check_module_version_greater_or_equal": "defaults",
 }
 _SUBMODULES = ("safetensors", "rebuild")
 

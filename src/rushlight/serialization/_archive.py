@@ -18,6 +18,7 @@ _END = struct.Struct("<IHHHHIIH")
 _END64 = struct.Struct("<IQHHIIQQQQ")
 _LOCATOR64 = struct.Struct("<IIQI")
 _MAX32 = 0xFFFFFFFF
+_PIECE = 1 << 20
 _UTF8_NAMES = 1 << 11
 _DATE_1980 = 0x21           # 1 January 1980: files depend on their contents only
 _PADDING_ID = 0x4246        # b"FB": the extra field PyTorch pads with
@@ -29,17 +30,27 @@ _CORRUPT = ("failed reading zip archive: {}. The checkpoint file is truncated or
 class ArchiveWriter:
     """Appends records to a file object; `close` writes the directory."""
 
-    def __init__(self, file, name):
+    def __init__(self, file, name, checksums=True):
         self.file = file
         self.name = name
+        self.checksums = checksums          # without, records have the checksum 0, which readers take for none
         self._offset = 0
         self._entries = []
 
     def write(self, record, data):
         """Append `data` (bytes-like, contiguous) as ``<archive>/<record>``."""
         data = memoryview(data).cast("B") if memoryview(data).nbytes else b""
+        self._head(record, zlib.crc32(data) if self.checksums else 0, len(data))
+        self._put(data)
+
+    def reserve(self, record, size):
+        """Append a record of `size` zero bytes without a checksum: room for what is filled in later."""
+        self._head(record, 0, size)
+        for start in range(0, size, _PIECE):
+            self._put(bytes(min(_PIECE, size - start)))
+
+    def _head(self, record, crc, size):
         name = f"{self.name}/{record}".encode()
-        crc, size = zlib.crc32(data), len(data)
         large = size >= _MAX32
         extra = struct.pack("<HHQQ", 1, 16, size, size) if large else b""
         start = self._offset + _LOCAL.size + len(name) + len(extra) + 4
@@ -50,7 +61,6 @@ class ArchiveWriter:
         self._entries.append((name, crc, size, self._offset, version))
         self._put(_LOCAL.pack(0x04034B50, version, _UTF8_NAMES, 0, 0, _DATE_1980, crc, shown, shown,
                               len(name), len(extra)) + name + extra)
-        self._put(data)
 
     def _put(self, data):
         self.file.write(data)
@@ -154,8 +164,20 @@ class ArchiveReader:
             raise RuntimeError(_CORRUPT.format(f"record {record} ends beyond the file"))
         return start
 
+    def forget_checksum(self, record, mapping):
+        """Set the record's checksum to 0 (none) in a writable mapping of the file, as its bytes are going to change."""
+        info = self._info(record)
+        at = self._zip.start_dir
+        while mapping[at:at + 4] == b"PK\x01\x02":
+            entry = _CENTRAL.unpack_from(mapping, at)
+            name = mapping[at + _CENTRAL.size:at + _CENTRAL.size + entry[10]]
+            if name.decode() == info.filename:
+                mapping[at + 16:at + 20] = mapping[info.header_offset + 14:info.header_offset + 18] = bytes(4)
+                return
+            at += _CENTRAL.size + sum(entry[10:13])
+
     def read_into(self, record, array):
-        """Fill the byte array `array` with a record and check the record's CRC-32."""
+        """Fill the byte array `array` with a record and check the record's CRC-32, if it has one."""
         info = self._info(record)
         if info.compress_type != zipfile.ZIP_STORED:
             array[:] = np.frombuffer(self.read(record), np.uint8)
@@ -172,5 +194,5 @@ class ArchiveReader:
             if not count:
                 raise RuntimeError(_CORRUPT.format(f"record {record} ends early"))
             done += count
-        if zlib.crc32(view) != info.CRC:
+        if info.CRC and zlib.crc32(view) != info.CRC:
             raise RuntimeError(_CORRUPT.format(f"record {record} has a wrong CRC-32"))

@@ -14,6 +14,7 @@ import rushlight as torch
 from rushlight.serialization import _names
 from rushlight.serialization._allowed import StorageType, rule_for
 from rushlight.serialization._archive import ArchiveReader
+from rushlight.serialization._defaults import get_default_mmap_options, skips_data, unmarked_byteorder
 from rushlight.serialization._locations import restorer, stays_off_memory
 from rushlight.serialization._safe_globals import lookup
 from rushlight.serialization._safe_unpickler import SafeUnpickler, UnsupportedGlobal, list_globals
@@ -41,7 +42,7 @@ def load(f, map_location=None, pickle_module=None, *, weights_only=None, mmap=No
             `add_safe_globals` allows, and nothing else, whatever the file says. False runs the file's
             code: only for files you trust.
         mmap: map the file instead of reading it; bytes come in when touched, and changes stay in
-            memory. Needs a path.
+            memory (unless `set_default_mmap_options` says otherwise). Needs a path.
         pickle_load_args: `encoding` for strings of Python 2 files.
 
     Raises pickle.UnpicklingError for what is not allowed, RuntimeError for a corrupt archive,
@@ -182,10 +183,10 @@ def _load_archive(file, options, map_path):
     archive = ArchiveReader(file)
     if "constants.pkl" in archive and "data.pkl" not in archive.name:
         raise RuntimeError("this is a TorchScript archive: use torch.jit.load")
-    swap = "byteorder" in archive and archive.read("byteorder") != sys.byteorder.encode()
-    if swap and archive.read("byteorder") not in (b"little", b"big"):
-        raise ValueError("Unknown endianness type in the checkpoint: "
-                         f"{archive.read('byteorder')[:20]!r}")
+    order = archive.read("byteorder") if "byteorder" in archive else unmarked_byteorder().encode()
+    swap = order != sys.byteorder.encode()
+    if swap and order not in (b"little", b"big"):
+        raise ValueError(f"Unknown endianness type in the checkpoint: {order[:20]!r}")
     mapping = _map_file(map_path) if map_path is not None else None
     storages = {}
 
@@ -212,8 +213,12 @@ def _read_storage(archive, key, nbytes, mapping, swap_dtype, options):
                            f"bytes) for storage {key}")
     if options.discard:
         return torch.empty(nbytes, dtype=torch.uint8, device="meta").untyped_storage()
+    if skips_data():
+        return torch.empty(nbytes, dtype=torch.uint8).untyped_storage()
     if mapping is not None and nbytes and not swap_dtype:
         offset = archive.offset(record)
+        if _maps_shared():
+            archive.forget_checksum(record, mapping)
         view = memoryview(mapping)[offset:offset + nbytes]
         return torch.frombuffer(view, dtype=torch.uint8).untyped_storage()
     tensor = torch.empty(nbytes, dtype=torch.uint8)
@@ -226,9 +231,14 @@ def _read_storage(archive, key, nbytes, mapping, swap_dtype, options):
 
 
 def _map_file(path):
-    """The file's bytes, private to this process: changes are never written back."""
-    with open(path, "rb") as file:
-        return memory_map.mmap(file.fileno(), 0, access=memory_map.ACCESS_COPY)
+    """The file's bytes: changes stay in this process, unless the default is `mmap.MAP_SHARED`."""
+    shared = _maps_shared()
+    with open(path, "r+b" if shared else "rb") as file:
+        return memory_map.mmap(file.fileno(), 0, access=memory_map.ACCESS_WRITE if shared else memory_map.ACCESS_COPY)
+
+
+def _maps_shared():
+    return get_default_mmap_options() == getattr(memory_map, "MAP_SHARED", -1)
 
 
 # -- the format before archives -----------------------------------------------------------------

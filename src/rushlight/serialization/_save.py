@@ -10,6 +10,7 @@ import sys
 import rushlight as torch
 from rushlight.serialization._archive import ALIGNMENT, ArchiveWriter
 from rushlight.serialization._atomic import atomic_write
+from rushlight.serialization._defaults import get_crc32_options, skips_data
 from rushlight.serialization._pickling import StorageTable, make_pickler
 
 DEFAULT_PROTOCOL = 2
@@ -48,6 +49,8 @@ def save(obj, f, pickle_module=pickle, pickle_protocol=DEFAULT_PROTOCOL,
 def _write(obj, file, name, pickle_module, protocol, zipped, no_byteorder):
     if zipped:
         _write_archive(obj, file, name, pickle_module, protocol, no_byteorder)
+    elif skips_data():
+        raise RuntimeError("Cannot use skip_data=True with _use_new_zipfile_serialization=False")
     else:
         _write_legacy(obj, file, pickle_module, protocol)
 
@@ -55,14 +58,17 @@ def _write(obj, file, name, pickle_module, protocol, zipped, no_byteorder):
 def _write_archive(obj, file, name, pickle_module, protocol, no_byteorder):
     stream, table = io.BytesIO(), StorageTable()
     make_pickler(stream, protocol, table, pickle_module).dump(obj)
-    archive = ArchiveWriter(file, name)
+    archive = ArchiveWriter(file, name, get_crc32_options())
     archive.write("data.pkl", stream.getbuffer())
     archive.write(".format_version", b"1")
     archive.write(".storage_alignment", str(ALIGNMENT).encode())
     if not no_byteorder:
         archive.write("byteorder", sys.byteorder.encode())
     for key, storage in enumerate(table.storages):
-        archive.write(f"data/{key}", storage_bytes(storage))
+        if skips_data():
+            archive.reserve(f"data/{key}", storage.nbytes())
+        else:
+            archive.write(f"data/{key}", storage_bytes(storage))
     archive.write("version", b"3\n")
     archive.write(".data/serialization_id", archive.serialization_id())
     archive.close()
