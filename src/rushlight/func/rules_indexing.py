@@ -5,7 +5,7 @@ from ..record import RECORDS
 from ..tensor.tensor import Tensor
 from .batched import dynamic, front
 from .drawing import REFUSED
-from .rules import RULES, aligned, along, decomposition, place, pointwise, rank_of, rule
+from .rules import RULES, aligned, decomposition, place, pointwise, rank_of, rule
 from .wrapped import invoke
 
 
@@ -108,7 +108,7 @@ def _(level, rec, inner, batched):
     x, d, index = inner
     n = rank_of(x, batched[0])
     if not batched[2]:
-        return along(1)(level, rec, inner, batched) if n else x.clone()
+        return invoke(rec, x, place(d, n), index) if n else x.clone()
     if not n:
         return front(level, x, batched[0]).clone()
     d = d % n

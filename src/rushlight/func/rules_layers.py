@@ -4,7 +4,7 @@ from ..ops.registry import function
 from .batched import decomposed, front
 from .rules import aligned, decomposition, rule
 from .rules_images import into, out_of
-from .wrapped import invoke
+from .wrapped import highest, invoke, on, revived, unwrap
 
 # ---------------------------------------------------------------- normalizations
 
@@ -117,6 +117,21 @@ def _(level, rec, inner, batched):
     if pad >= 0:
         out = function("where")((index == pad).unsqueeze(-1), out.detach(), out)
     return out
+
+
+def renormed(weight, index, once):
+    """Let ``once(weight, index)`` change the tables of embeddings in place, sample by sample where batched."""
+    level, _ = highest((weight, index))
+    if level is None:
+        return once(revived(weight), revived(index))
+    if not level.batches:
+        return renormed(unwrap(weight, level), unwrap(index, level), once)
+    if not on(weight, level):
+        level.lift(weight)
+    w, i = unwrap(weight, level), unwrap(index, level)
+    for k in range(level.size):
+        renormed(w.select(0, k), i.select(0, k) if on(index, level) else i, once)
+    return None
 
 
 @decomposition("embedding_dense_backward")

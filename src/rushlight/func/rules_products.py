@@ -14,7 +14,9 @@ def _matmul(a, b):
 
 @rule("mm", "bmm")
 def _(level, rec, inner, batched):
-    return _matmul(*inner)
+    a, b = inner
+    rank = max(rank_of(a, batched[0]), rank_of(b, batched[1]))
+    return _matmul(aligned(a, batched[0], rank), aligned(b, batched[1], rank))
 
 
 @rule("_matmul_nt")

@@ -74,7 +74,9 @@ def gather(input, dim, index, *, sparse_grad=False):
 def _wrapped(indices, n):
     """Negative positions counted from the end."""
     a = indices._a
-    if type(a) is np.ndarray and a.size and a.min() < 0:
+    if type(a) is not np.ndarray:
+        return indices if indices.is_meta else indices + n * (indices < 0)
+    if a.size and a.min() < 0:
         return wrap(np.where(a < 0, a + n, a))
     return indices
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import dtypes
 from ..autograd.modes import state
+from ..record import NONDIFF
 from ..tensor.geometry import can_expand, wrap_dim
 from ..tensor.tensor import Tensor, make_view, resolve_bits, shallow, wrap
 from . import advanced, walks
@@ -667,11 +668,15 @@ def nonzero_static(input, *, size, fill_value=-1):
     """``nonzero`` cut or filled with `fill_value` to exactly `size` rows."""
     if size < 0:
         raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
-    a = resolve_bits(input)
-    rows = nonzero(input)._a[:size] if type(a) is _ndarray else np.empty((0, a.ndim), np.int64)
+    return _nonzero_static(input, size, fill_value)
+
+
+@primitive("nonzero_static(Tensor self, int size, int fill_value) -> Tensor", vjp=NONDIFF("positions"))
+def _nonzero_static(a, size, fill_value):
+    rows = nonzero(wrap(a))._a[:size]
     out = np.full((size, a.ndim), fill_value, np.int64)
     out[:len(rows)] = rows
-    return wrap(out)
+    return out
 
 
 @public()

@@ -7,6 +7,7 @@ import numpy as np
 from .. import devices
 from ..compiler import available
 from ..dtypes import FLOAT, from_np, promote_types
+from ..record import NONDIFF
 from ..runtime.allocator import empty as alloc
 from ..tensor.geometry import wrap_dim, wrap_dims
 from ..tensor.tensor import Tensor, wrap
@@ -386,7 +387,7 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
             raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
         if counts._a.size and counts._a.min() < 0:
             raise RuntimeError("repeats can not be negative")
-        return wrap(np.repeat(np.arange(counts._a.shape[0]), counts._a).astype(counts._a.dtype))
+        return _repeated_positions(counts, counts._a.shape[0])
     if dim is None:
         input = input.reshape(-1)
         dim = 0
@@ -403,15 +404,13 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
             raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
         if counts.size and counts.min() < 0:
             raise RuntimeError("repeats can not be negative")
-        if counts.size == 1:
-            counts = np.broadcast_to(counts.reshape(1), (size,))
-        elif counts.size != size:
+        if counts.size != 1 and counts.size != size:
             raise RuntimeError(f"repeats must have the same size as input along dim, but got "
                                f"repeats.size(0) = {counts.size} and input.size({dim}) = {size}")
-        index = np.repeat(np.arange(size), counts)
-        if output_size is not None and output_size != len(index):
+        index = _repeated_positions(repeats, size)
+        if output_size is not None and output_size != index._a.size:
             raise RuntimeError("repeat_interleave: Invalid output_size")
-        return input.index_select(dim, wrap(index))
+        return input.index_select(dim, index)
     if repeats < 0:
         raise RuntimeError(f"Repeats must be non-negative, got {repeats}")
     if output_size is not None and output_size != repeats * size:
@@ -420,6 +419,13 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
     shape = input._a.shape
     wide = input.unsqueeze(dim + 1).expand(*shape[:dim + 1], repeats, *shape[dim + 1:])
     return wide.clone(memory_format=devices.contiguous_format).flatten(dim, dim + 1)
+
+
+@primitive("_repeated_positions(Tensor repeats, int size) -> Tensor", vjp=NONDIFF("positions"))
+def _repeated_positions(counts, size):
+    if counts.size == 1:
+        counts = np.broadcast_to(counts.reshape(1), (size,))
+    return np.repeat(np.arange(size), counts).astype(counts.dtype)
 
 
 # ---------------------------------------------------------------- rolling and flipping

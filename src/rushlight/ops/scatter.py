@@ -546,7 +546,8 @@ def index_reduce(input, dim, index, source, reduce, *, include_self=True):
         raise RuntimeError("index_reduce(): Expected reduce to be one of prod, mean, amax or amin but "
                            f"got {reduce}.")
     d = _check_add("index_reduce", input, dim, index, source)
-    _at(input._a, d, index._a)
+    if type(index._a) is np.ndarray:
+        _at(input._a, d, index._a)
     return _scatter_reduce(input, d, _as_scatter_index(input, d, index, source), source, reduce,
                            include_self)
 

@@ -266,7 +266,7 @@ def _quantile(name, input, q, dim, keepdim, interpolation, skip_nan):
     else:
         rank = (qs * (n - 1)).expand((*x._a.shape[:-1], qs._a.size))
         bad = x.isnan().any(-1, True)
-        if bool(bad.any()):
+        if type(bad._a) is not np.ndarray or bool(bad.any()):
             rank = rank.masked_fill(bad, n - 1)
     if interpolation == "lower":
         rank = rank.floor()
@@ -417,12 +417,17 @@ def _histogramdd(a, edges, weight, density):
 
 def _edges(input, bins, range):
     """Bin edges of one coordinate: given, or `bins` equal parts of `range` or of the data's range."""
-    from ..tensor.tensor import Tensor, wrap
+    from ..tensor.tensor import Tensor
     if isinstance(bins, Tensor):
         return bins
     if bins <= 0:
         raise RuntimeError("torch.histogramdd(): bins must be > 0")
-    x = wide(input)
+    return _equal_parts(input, bins, range)
+
+
+@primitive("_equal_parts(Tensor self, int bins, float[]? range) -> Tensor", vjp=_COUNTS)
+def _equal_parts(a, bins, range):
+    x = wide(a)
     if range is None:
         low, high = (x.min().item(), x.max().item()) if x.size else (0.0, 1.0)
     else:
@@ -431,14 +436,14 @@ def _edges(input, bins, range):
         low, high = low - 0.5, high + 0.5
     if not low < high:
         raise RuntimeError("torch.histogramdd(): min should not exceed max")
-    return wrap(np.linspace(low, high, bins + 1, dtype=x.dtype))
+    return np.linspace(low, high, bins + 1, dtype=x.dtype)
 
 
 def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
     """(hist, bin_edges) of the flattened input; `bins` a number or increasing edges."""
     from ..return_types import histogram as struct
     _check_histogram(input, "histogram")
-    edges = _edges(input._a, bins, range)
+    edges = _edges(input, bins, range)
     if weight is not None and weight._a.shape != input._a.shape:
         raise RuntimeError("torch.histogramdd(): if weight tensor is provided it should have the same "
                            "shape as the input tensor excluding its innermost dimension")
@@ -467,7 +472,7 @@ def histogramdd(input, bins, *, range=None, weight=None, density=False):
     if len(bins) != n:
         raise RuntimeError(f"torch.histogramdd(): expected {n} sequences of bin edges for a {n}-dimensional"
                            f" histogram but got {len(bins)}")
-    flat = input._a.reshape(-1, n)
+    flat = input.detach().reshape(-1, n)
     edges = [_edges(flat[:, i], b, None if range is None else range[2 * i:2 * i + 2])
              for i, b in enumerate(bins)]
     return struct((_histogramdd(input, edges, weight, density), edges))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ... import dtypes
-from ...record import NOT_IMPLEMENTED, Joint
+from ...record import NONDIFF, NOT_IMPLEMENTED, Joint
 from ...return_types import geqrf as geqrf_result
 from ...return_types import (
     linalg_cholesky_ex,
@@ -17,7 +17,6 @@ from ...return_types import (
 )
 from ...return_types import lu_unpack as lu_unpack_result
 from ...return_types import qr as qr_result
-from ...tensor.tensor import wrap
 from ..dispatch import primitive
 from ..matmul import matmul
 from ..registry import public
@@ -300,10 +299,15 @@ def _permutation(pivots, m, dtype):
     return out
 
 
+@primitive("_exchanged(Tensor pivots, int m, ScalarType dtype) -> Tensor", vjp=NONDIFF("an order of rows"))
+def _exchanged(pivots, m, dtype):
+    return _permutation(pivots, m, dtype)
+
+
 def _unpack(LU, pivots, data, pivot=True):
     m, n = LU._a.shape[-2:]
     k = min(m, n)
-    P = wrap(_permutation(pivots._a, m, LU._a.dtype)) if pivot else LU.new_empty((0,))
+    P = _exchanged(pivots, m, LU._a.dtype) if pivot else LU.new_empty((0,))
     if not data:
         return P, LU.new_empty((0,)), LU.new_empty((0,))
     L = LU[..., :, :k].tril(-1) + identity(LU, max(m, k))[:m, :k]

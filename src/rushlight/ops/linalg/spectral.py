@@ -338,11 +338,10 @@ def matrix_rank(A, tol=None, hermitian=False, *, atol=None, rtol=None):
         atol, rtol = tol, 0.0
     at, rt = _tolerances("torch.linalg.matrix_rank", A, atol, rtol)
     s = _eigvalsh(A.detach(), "L").abs() if hermitian else _svdvals(A.detach())
-    v = s._a
-    if not v.size:
-        return wrap(np.zeros(np.broadcast_shapes(v.shape[:-1], at._a.shape), np.int64))
-    cut = np.maximum(at._a, rt._a * v.max(-1))
-    return wrap(np.asarray((v > cut[..., None]).sum(-1)))
+    if not s._a.shape[-1]:
+        return wrap(np.zeros(np.broadcast_shapes(s._a.shape[:-1], at._a.shape), np.int64))
+    cut = (rt * s.amax(-1)).maximum(at)
+    return (s > cut.unsqueeze(-1)).sum(-1)
 
 
 @public("cond", namespaces=_LA, method=False, out=True)
@@ -405,7 +404,7 @@ def lstsq(A, B, rcond=None, *, driver=None):
     full = True
     if driver != "gels":
         rank = matrix_rank(A, rtol=rtol)
-        full = not rank._a.size or bool((rank._a == n).all())
+        full = not rank._a.size or bool(rank._a.min() == n)
         if driver != "gelsy":
             values = _svdvals(A.detach())
     residuals = (x.real if x.dtype.is_complex else x).reshape(-1)[:0]

@@ -72,12 +72,17 @@ def _padding(padding_idx, rows):
     return padding_idx + rows if padding_idx < 0 else padding_idx
 
 
+def _inside(*tensors):
+    """Whether a transform works on one of the tensors."""
+    return any(t is not None and hasattr(type(t._a), "outermost") for t in tensors)
+
+
 def _renorm(weight, indices, max_norm, norm_type):
     from ...autograd.modes import no_grad
     with no_grad():
-        if hasattr(type(weight._a), "takeover"):
-            from ...func.wrapped import value_of
-            return _renorm(value_of(weight), indices, max_norm, norm_type)
+        if _inside(weight, indices):
+            from ...func.rules_layers import renormed
+            return renormed(weight, indices, lambda w, i: _renorm(w, i, max_norm, norm_type))
         a = weight._a
         used = np.unique(indices._a)
         rows = a[used]
@@ -149,8 +154,14 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
             raise ValueError("offsets has to be a 1D Tensor but got None")
         if offsets.dim() != 1:
             raise ValueError("offsets has to be a 1D Tensor")
-        starts = offsets._a.astype(np.int64)
         flat = input
+        if _inside(offsets):
+            if max_norm is not None:
+                _renorm(weight, flat, max_norm, norm_type)
+            first = offsets[:-1] if include_last_offset else offsets
+            return _bags_inside(flat, weight, first, mode, per_sample_weights, _padding(padding_idx, weight.shape[0]),
+                                bool(scale_grad_by_freq))
+        starts = offsets._a.astype(np.int64)
         if starts.size and starts[0] != 0:
             raise ValueError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to "
                              f"start from position 0. However, got {starts[0]}")
@@ -166,6 +177,8 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
     if max_norm is not None:
         _check_range(flat, weight.shape[0])
         _renorm(weight, flat, max_norm, norm_type)
+    if _inside(flat, weight, per_sample_weights):
+        return _bags_inside(flat, weight, wrap(starts), mode, per_sample_weights, pad, bool(scale_grad_by_freq))
     bounds = np.append(starts, flat.numel())
     if mode != "max" and available() and weight.dtype in (float32, float64) and not (
             flat.is_meta or weight.is_meta) and (np.diff(bounds) >= 0).all() and (
@@ -230,6 +243,24 @@ def _embedding_bag(w, indices, bounds, per_sample, padding_idx, mean, scale):
             out, table, index, bounds, factors, w.shape[0], w.shape[1], bounds.size - 1, padding_idx, mean, scaled):
         raise IndexError("index out of range in self")
     return out
+
+
+def _bags_inside(flat, weight, first, mode, per_sample_weights, pad, scale):
+    """Bags that begin at the positions `first`, by ops that transforms know."""
+    n = first.shape[0]
+    bag = (function("arange")(flat.shape[0]) >= first.unsqueeze(1)).sum(0) - 1
+    rows = _embedding(weight, flat, pad, scale)
+    left_out = flat == pad
+    count = rows.new_zeros((n,)).index_add(0, bag, left_out.logical_not().to(rows.dtype))
+    if mode == "max":
+        rows = rows.masked_fill(left_out.unsqueeze(-1), float("-inf"))
+        y = rows.new_full((n, weight.shape[1]), float("-inf")).scatter_reduce(
+            0, bag.unsqueeze(-1).expand(rows.shape), rows, "amax", include_self=True)
+        return y.masked_fill((count == 0).unsqueeze(-1), 0)
+    if per_sample_weights is not None:
+        rows = rows * per_sample_weights.unsqueeze(-1)
+    y = rows.new_zeros((n, weight.shape[1])).index_add(0, bag, rows.masked_fill(left_out.unsqueeze(-1), 0))
+    return y / count.clamp_min(1).unsqueeze(-1) if mode == "mean" else y
 
 
 def _bags(flat, weight, bag, n, mode, per_sample_weights, pad, scale):

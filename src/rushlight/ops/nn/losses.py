@@ -9,7 +9,7 @@ from ... import dtypes
 from ...autograd.modes import state
 from ...compiler import scalar as s
 from ...dtypes import BY_NP, FLOAT
-from ...record import Joint, Record
+from ...record import NONDIFF, Joint, Record
 from ...tensor import watch
 from ...tensor.tensor import wrap
 from .. import dispatch
@@ -504,17 +504,21 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
                            f"{list(input.shape)}")
     x = input if input.dim() == 2 else input.reshape(1, -1)
     t = target if target.dim() == 2 else target.reshape(1, -1)
-    a = t._a
+    safe, mask = _label_pairs(t)
+    z = (1 - (x.gather(1, safe).unsqueeze(2) - x.unsqueeze(1))).clamp_min(0)
+    terms = (z * mask.to(x.dtype)).sum((1, 2)) / x.shape[1]
+    return reduced(terms.squeeze(0) if input.dim() < 2 else terms, reduction)
+
+
+@dispatch.primitive("_label_pairs(Tensor target) -> (Tensor, Tensor)", vjp=NONDIFF("labels"))
+def _label_pairs(a):
+    """The labels of each row up to the first -1 (0 behind it), and which of them are compared with which classes."""
     valid = np.cumprod(a >= 0, 1).astype(bool)
     safe = np.where(valid, a, 0)
-    is_target = np.zeros(x.shape, bool)
+    is_target = np.zeros(a.shape, bool)
     rows = np.repeat(np.arange(a.shape[0]), a.shape[1]).reshape(a.shape)
     is_target[rows[valid], safe[valid]] = True
-    xt = x.gather(1, wrap(safe))
-    z = (1 - (xt.unsqueeze(2) - x.unsqueeze(1))).clamp_min(0)
-    mask = valid[:, :, None] & ~is_target[:, None, :]
-    terms = (z * wrap(mask.astype(x._a.dtype))).sum((1, 2)) / x.shape[1]
-    return reduced(terms.squeeze(0) if input.dim() < 2 else terms, reduction)
+    return safe, valid[:, :, None] & ~is_target[:, None, :]
 
 
 @_publish_margin
