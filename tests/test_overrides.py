@@ -1,6 +1,7 @@
 """What ``__torch_function__`` of subclasses, of other types and of modes sees."""
 
 import inspect
+import pickle
 
 import pytest
 
@@ -138,3 +139,10 @@ def test_tables():
     assert overrides.is_tensor_method_or_property(torch.Tensor.add)
     assert overrides.is_tensor_method_or_property(torch.Tensor.shape.__get__)
     assert not overrides.is_tensor_method_or_property(torch.add) and overrides.resolve_name(len) is None
+
+
+def test_functions_pickle_by_their_public_names(logged):
+    for _ in range(3):
+        torch.cat([torch.ones(2), torch.ones(2)])
+    for fn in (torch.cat, torch.nn.functional.linear, torch.Tensor.add, torch.linalg.inv):
+        assert pickle.loads(pickle.dumps(fn)) is fn

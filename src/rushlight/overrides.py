@@ -28,9 +28,7 @@ _OPEN_DUNDERS = frozenset(("__len__", "__bool__", "__int__", "__float__", "__com
 
 
 def subclass_defined(cls):
-    """Called when a Tensor subclass is defined; Parameter and Buffer say they are plain."""
-    if cls.__module__.startswith("rushlight.nn."):
-        return
+    """Called when a Tensor subclass is defined that does not say it is plain (as Parameter and Buffer do)."""
     activate()
     for name in _body():
         owner = next(k for k in cls.__mro__ if name in k.__dict__)
@@ -92,15 +90,23 @@ def activate():
             if name in ("is_tensor", "is_storage"):
                 continue
             wrapped = table[name] = overridable(fn, functools.partial(table.get, name))
+            _call_it(wrapped, fn, ns.replace("torch", "rushlight", 1), name)
             if module is not None and module.__dict__.get(name) is fn:
                 setattr(module, name, wrapped)
     for name, fn in list(registry.METHODS.items()):
         wrapped = registry.METHODS[name] = overridable(fn, functools.partial(getattr, Tensor, name))
+        _call_it(wrapped, fn, "rushlight", f"Tensor.{name}")
         setattr(Tensor, name, wrapped)
     from .ops.operators import dunders
     for name in (*dunders(), "__pos__"):
         home = functools.partial(getattr, Tensor, _BEHIND.get(name, name))
         setattr(Tensor, name, overridable(Tensor.__dict__[name], home))
+
+
+def _call_it(wrapped, fn, module, name):
+    """Let pickles know a function by the name users reach it by: a generated one has no module of its own."""
+    if wrapped is not fn and type(fn) is not property:
+        wrapped.__module__, wrapped.__qualname__ = module, name
 
 
 def _types_of(args, kwargs):
@@ -110,7 +116,7 @@ def _types_of(args, kwargs):
             t = type(x)
             if t is Tensor or t in found:
                 continue
-            if isinstance(x, Tensor) and t.__module__.startswith("rushlight.nn."):
+            if "_plain_subclass" in t.__dict__:
                 continue
             if hasattr(t, "__torch_function__"):
                 if any(issubclass(t, f) for f in found):

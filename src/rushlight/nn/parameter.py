@@ -172,6 +172,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
     """A `Parameter` whose shape a lazy module finds at its first call."""
 
     cls_to_become = Parameter
+    _plain_subclass = True
 
     def __new__(cls, requires_grad=True, device=None, dtype=None):
         _refuse_operations()
@@ -205,6 +206,8 @@ class Buffer(torch.Tensor, metaclass=_BufferMeta):
     Returns a tensor of the class of `data`, marked as a buffer.
     """
 
+    _plain_subclass = True
+
     def __new__(cls, data=None, *, persistent=True):
         if data is None:
             data = torch.empty(0)
@@ -218,6 +221,7 @@ class UninitializedBuffer(UninitializedTensorMixin, torch.Tensor):
     """A buffer whose shape a lazy module finds at its first call."""
 
     cls_to_become = torch.Tensor
+    _plain_subclass = True
 
     def __new__(cls, requires_grad=False, device=None, dtype=None, persistent=True):
         _refuse_operations()

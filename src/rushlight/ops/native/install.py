@@ -206,6 +206,10 @@ def _public_name(builtin):
                 if fn is builtin:
                     builtin.__module__ = ns.replace("torch", "rushlight", 1)
                     return name
+        for name, method in METHODS.items():
+            if getattr(method, "__func__", None) is builtin:
+                builtin.__module__ = "rushlight"
+                return f"Tensor.{name}"
     return builtin.__reduce__()
 
 
