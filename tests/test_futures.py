@@ -44,3 +44,10 @@ def test_many():
         f.wait()
     assert whole.wait() == fs and wait_all(fs) == [0, 1, 2] and collect_all([]).wait() == []
     assert torch.futures.Future is Future
+
+
+def test_fork_keeps_the_result_or_the_exception():
+    assert torch.wait(torch.fork(lambda a, b: a + b, 1, b=2)) == 3
+    future = torch.fork(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        future.wait()

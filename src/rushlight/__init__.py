@@ -62,7 +62,7 @@ _SUBMODULES = frozenset((
     "fft", "cuda", "compiler", "overrides", "testing", "amp", "backends", "func", "types", "version",
     "distributions", "storage", "_VF", "return_types", "compat", "runtime", "profiler", "jit", "onnx",
     "quantization", "distributed", "signal", "library", "hub", "cpu", "ops", "futures", "quasirandom", "accelerator",
-    "sparse", "masked", "nested"))
+    "sparse", "masked", "nested", "functional", "monitor", "mps", "mtia", "xpu"))
 _HOMES = {
     "manual_seed": "random", "seed": "random", "initial_seed": "random", "get_rng_state": "random",
     "set_rng_state": "random", "Generator": "random", "default_generator": "random",
@@ -82,7 +82,7 @@ for _home, _names in {
     "symbolic": "SymBool SymFloat SymInt sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum",
     "naming": "typename set_default_tensor_type get_device_module", "control_flow": "cond while_loop",
     "accelerator": "AcceleratorError", "runtime.allocator": "OutOfMemoryError", "cpu": "Event Stream",
-    "autograd.anomaly": "set_anomaly_enabled",
+    "autograd.anomaly": "set_anomaly_enabled", "futures": "fork wait",
 }.items():
     _HOMES |= dict.fromkeys(_names.split(), _home)
 del _home, _names

@@ -101,9 +101,9 @@ def get_default_device():
     return _DEFAULT[-1]
 
 
-def set_default_device(d):
+def set_default_device(device):
     """Set the device that factory functions use when none is named (None: the CPU)."""
-    _DEFAULT[-1] = CPU if d is None else usable(d)
+    _DEFAULT[-1] = CPU if device is None else usable(device)
 
 
 def usable(d):

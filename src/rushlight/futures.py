@@ -2,7 +2,7 @@
 
 import threading
 
-__all__ = ["Future", "collect_all", "wait_all"]
+__all__ = ["Future", "collect_all", "fork", "wait", "wait_all"]
 
 
 class Future:
@@ -99,3 +99,20 @@ def collect_all(futures):
 def wait_all(futures):
     """The results of all futures; raises the first exception among them."""
     return [f.wait() for f in collect_all(futures).wait()]
+
+
+def fork(func, *args, **kwargs):
+    """A future of ``func(*args, **kwargs)``, which runs at once in this thread; an exception is kept for `wait`."""
+    future = Future()
+    try:
+        result = func(*args, **kwargs)
+    except Exception as error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+    return future
+
+
+def wait(future):
+    """The result of `future`, once it is there."""
+    return future.wait()

@@ -25,6 +25,7 @@ __all__ = [
     "manual_seed",
     "seed",
     "set_rng_state",
+    "thread_safe_generator",
 ]
 
 DEFAULT_SEED = 67280421310721
@@ -265,3 +266,14 @@ def fork_rng(
         yield
     finally:
         default_generator.graphsafe_set_state(kept)
+
+
+def thread_safe_generator():
+    """The generator of the data-loading worker thread that asks; None elsewhere, which means the default generator.
+
+    Worker processes have default generators of their own.
+    """
+    import sys
+
+    info = getattr(sys.modules.get("rushlight.utils.data.worker_info"), "get_worker_info", lambda: None)()
+    return info.rng if info is not None and info.worker_method == "thread" else None

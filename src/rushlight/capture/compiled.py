@@ -68,7 +68,7 @@ class Compiled:
 
     def __init__(self, function, roots, fullgraph=False, disable=False, dynamic=None, quiet=False):
         self.function, self.roots, self.fullgraph, self.disable = function, roots, fullgraph, disable
-        self.dynamic, self.quiet = dynamic, quiet
+        self.dynamic, self.quiet, self.limit = dynamic, quiet, LIMIT
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         functools.update_wrapper(self, function, updated=())
         self.forget()
@@ -153,8 +153,8 @@ class Compiled:
             self.known.update(calls.codes)
             return result
         why = None
-        if len(self.entries.get(key, ())) >= LIMIT:
-            why = f"{LIMIT} programs were made for arguments of one form; {self.recompiles[-1]}"
+        if len(self.entries.get(key, ())) >= self.limit:
+            why = f"{self.limit} programs were made for arguments of one form; {self.recompiles[-1]}"
         elif key not in self.entries and (len(self.entries) >= FORMS or form(key) not in self.observed):
             why = f"programs were made for {FORMS} forms of arguments; {difference(key, self.entries)}"
         elif self.tries.get(key, 0) >= TRIES:
@@ -326,14 +326,18 @@ def _optimizer_tensors(optimizers):
     return found
 
 
-def compile(model=None, *, fullgraph=False, dynamic=None, backend="rushlight", mode=None, options=None, disable=False):
+def compile(model=None, *, fullgraph=False, dynamic=None, backend="rushlight", mode=None, options=None, name=None,
+            disable=False, recompile_limit=None, isolate_recompiles=False, shapes_spec=None):
     """A function or module that computes the same, faster: its kernels are captured once and run without Python.
 
     Args:
         model: a function, a method, a module, or a whole training step (a function that calls `backward`, an
             optimizer's `step` ...). Without it, a decorator is returned.
         fullgraph (bool): raise RuntimeError where the call can't be captured, rather than running it eagerly.
-        dynamic, backend, mode, options: accepted as PyTorch's; they change nothing here.
+        name (str): what messages and reports call it; default the function's own name.
+        recompile_limit (int): programs kept for one form of arguments, 8 unless given; further calls run eagerly.
+        dynamic, backend, mode, options, isolate_recompiles, shapes_spec: accepted as PyTorch's; they change nothing
+            here: programs belong to what `compile` returns, and hold for the shapes they were made for.
         disable (bool): return something that runs eagerly always.
 
     A call whose Python has effects (counters, prints, random numbers from Python, decisions by `.item()` ...) runs
@@ -341,12 +345,17 @@ def compile(model=None, *, fullgraph=False, dynamic=None, backend="rushlight", m
     """
     if model is None:
         return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode,
-                                 options=options, disable=disable)
+                                 options=options, name=name, disable=disable, recompile_limit=recompile_limit)
     if not callable(model):
         raise TypeError(f"compile(): argument 'model' must be callable, not {type(model).__name__}")
     if isinstance(model, type):
         raise TypeError(f"compile(): the class {model.__name__} is no function: compile its instances")
+    if recompile_limit is not None and recompile_limit < 1:
+        raise ValueError(f"compile(): recompile_limit must be at least 1, got {recompile_limit}")
     compiled = Compiled(model, [model], fullgraph, disable, dynamic)
+    if name is not None:
+        compiled.__name__ = name
+    compiled.limit = recompile_limit or LIMIT
     if hasattr(model, "_parameters") and hasattr(model, "forward"):
         from .module import OptimizedModule
         return OptimizedModule(model, compiled)

@@ -468,13 +468,21 @@ def frombuffer(buffer, *, dtype, count=-1, offset=0, requires_grad=False):
 
 
 @public(method=False)
+def to_dlpack(tensor):
+    """A DLPack capsule that shares the memory of `tensor`; each capsule can be used once."""
+    return tensor.__dlpack__()
+
+
+@public(method=False)
 def from_dlpack(ext_tensor, *, device=None, copy=None):
-    """A tensor on the memory of an object that offers ``__dlpack__``."""
+    """A tensor on the memory of an object that offers ``__dlpack__``, or of a capsule, which is then used up."""
     if isinstance(ext_tensor, Tensor):
         return ext_tensor.clone() if copy else ext_tensor.detach()
-    if not hasattr(ext_tensor, "__dlpack__"):
-        raise NotImplementedError("from_dlpack takes objects with a __dlpack__ method, not bare capsules")
-    a = ext_tensor if type(ext_tensor) is _ndarray else np.from_dlpack(ext_tensor)
+    if type(ext_tensor) is _ndarray:
+        a = ext_tensor
+    else:
+        from .dlpack import array_of
+        a = array_of(ext_tensor)
     t = share(np.array(a) if copy else a)
     return t if device is None else t.to(device)
 

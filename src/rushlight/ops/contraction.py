@@ -9,6 +9,7 @@ from ..tensor.geometry import broadcast_shapes, wrap_dim
 from ..tensor.tensor import Tensor
 from .dispatch import primitive
 from .matmul import _nn, mm
+from .out import with_out
 from .registry import alias, public
 from .slicing import _diagonal
 
@@ -309,9 +310,13 @@ def einsum(*args):
 
 # ---------------------------------------------------------------- tensordot
 
-@public("tensordot", method=False, out=True)
-def tensordot(a, b, dims=2):
+@public("tensordot", method=False)
+def tensordot(a, b, dims=2, out=None):
     """Sum of products over the last `dims` of `a` and first of `b`, or over given pairs of dimensions."""
+    return _tensordot(a, b, dims) if out is None else with_out("tensordot", _tensordot)(a, b, dims, out=out)
+
+
+def _tensordot(a, b, dims):
     if isinstance(dims, Tensor):
         dims = dims.tolist()
     if isinstance(dims, int):

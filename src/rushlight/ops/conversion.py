@@ -219,6 +219,18 @@ def xpu(input, device=None, non_blocking=False, memory_format=None):
 
 
 @public(namespaces=())
+def ipu(input, device=None, non_blocking=False, memory_format=None):
+    """Raises: there is no IPU back end."""
+    raise RuntimeError("PyTorch is not linked with support for ipu devices")
+
+
+@public(namespaces=())
+def mtia(input, device=None, non_blocking=False, memory_format=None):
+    """Raises: there is no MTIA back end."""
+    raise AssertionError("Torch not compiled with MTIA enabled")
+
+
+@public(namespaces=())
 def pin_memory(input, device=None):
     """Raises: there is no pinned-memory allocator."""
     raise RuntimeError("Cannot access accelerator device when none is available.")

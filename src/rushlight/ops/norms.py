@@ -200,7 +200,13 @@ def frobenius_norm(input, dim=(), keepdim=False):
     return vector_norm(input, 2, dim, keepdim)
 
 
-publish("norm", norm)
+def _norm_into(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
+    return norm(input, p, dim, keepdim, dtype) if out is None else with_out("norm", norm)(
+        input, p, dim, keepdim, dtype, out=out)
+
+
+_norm_into.__name__, _norm_into.__doc__ = "norm", norm.__doc__
+FUNCTIONS["torch"]["norm"] = _norm_into
 publish("nuclear_norm", nuclear_norm, method=False)
 publish("frobenius_norm", frobenius_norm, method=False)
 

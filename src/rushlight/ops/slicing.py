@@ -158,7 +158,7 @@ def _parts(t, lengths, dim):
     return out
 
 
-@public()
+@public("split", method=False)
 def split(tensor, split_size_or_sections, dim=0):
     """Consecutive parts of dimension `dim`: of one size (the last may be smaller), or of given sizes."""
     n = tensor._a.ndim
@@ -176,6 +176,12 @@ def split(tensor, split_size_or_sections, dim=0):
         raise RuntimeError("split_size can only be 0 if dimension size is 0, but got dimension size of "
                            f"{size}")
     return _split(tensor, s, d)
+
+
+@public("split", namespaces=())
+def _split_method(self, split_size, dim=0):
+    """Consecutive parts of dimension `dim`, see `torch.split`."""
+    return split(self, split_size, dim)
 
 
 @public()

@@ -557,6 +557,9 @@ class Tensor(metaclass=_TensorMeta):
             raise BufferError("Can't export tensors with the conjugate bit set")
         if watch.listener is not None:
             watch.listener.read(self, "__dlpack__")
+        if self.dtype.name == "bfloat16":
+            from ..ops.dlpack import bfloat16_capsule
+            return bfloat16_capsule(self._a)
         return self._a.__dlpack__()
 
     def __dlpack_device__(self):
