@@ -1,6 +1,6 @@
 """Convolution as a product of packed weights with window columns that stay in the cache, as generated code.
 
-    convolve(y, x, w, bias, plan)      y[row, pixel] = sum_k w[row, k] columns[k, pixel]  (+ bias[row])
+    convolve(y, x, w, bias, plan[, finish])     y[row, pixel] = sum_k w[row, k] columns[k, pixel]  (+ bias[row])
 
 ``plan`` is an int64 array of the words in ``FIELDS``, made by ``ops.nn.conv_plans``; its tables say which elements
 the columns are (see ``conv_gather``), so the same code makes convolutions and their adjoints. Pixels come in *units*
@@ -11,6 +11,10 @@ once a call. The sums run in one order that depends on the shape only.
 
 Where a strip's pixels aren't adjacent in y (several images in a unit, steps between the pixels of an adjoint), tiles
 collect in scratch memory and are copied out by the table of ``pieces``.
+
+``finish``, if given, is an int64 array: ``FINISH``, then the context of a finishing function (see ``gemm_finish``),
+which is called for every piece of y when its sums are complete and stores it: matrices are images, rows channels,
+columns pixels. ``apart`` says that y isn't of the type of the sums, which then stay in scratch memory.
 """
 
 from functools import cache
@@ -19,7 +23,8 @@ from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_load, masked_store
 
 # What the entry fills in, then the plan's words: strides and offsets in bytes.
-POINTERS = ("y", "x", "w", "bias", "packed", "failed")
+POINTERS = ("y", "x", "w", "bias", "packed", "failed", "finish", "context", "first_image")
+FINISH = ("function", "apart", "first image")
 FIELDS = (
     "tile", "gather",                                       # functions
     "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the columns
@@ -27,14 +32,14 @@ FIELDS = (
     "pieces", "piece_list",                                 # int64[strips + 1]; (pixel, count, offset, step) each
     "groups", "rows", "depth", "height", "panels", "parts", "vectors",
     "units", "strips", "unit_pixels", "tile_strips", "blocks", "k_block",
-    "x_unit", "x_group", "y_unit", "y_group", "y_row", "w_group", "w_row", "direct",
+    "x_unit", "x_group", "y_unit", "y_image", "y_group", "y_row", "w_group", "w_row", "direct",
 )
 INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
 SIZE = 8 * len(INDEX)
 DATA = 16                       # PyArrayObject.data
 TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
 _POINTER_FIELDS = {*POINTERS, "tile", "gather", "runs", "offsets", "masks", "moves", "weights", "pieces",
-                   "piece_list"} - {"failed"}
+                   "piece_list"} - {"failed", "first_image"}
 _PARALLEL_PACK = 1 << 15        # elements of weights
 
 
@@ -167,12 +172,12 @@ def _tile_task(m, type_):
     item, lanes = ITEM[type_], lanes_of(type_)
     f = m.function("tile_task", "void", TASK, "internal", "nounwind")
     job, begin, end = Job(f, f.args[0]), *f.args[1:]
-    job.load(*POINTERS[:5], *FIELDS)
+    job.load("y", "x", "w", "bias", "packed", "finish", *FIELDS)
     width = job.vectors * lanes
     pitch = width * item
     tables = job.at("runs")
     zeros, null = Value(f, "@zeros", "ptr"), Value(f, "null", "ptr")
-    biased = job.bias.ne(null)
+    biased, finished = job.bias.ne(null), job.finish.ne(null)
     indirect = job.direct.eq(0)
     columns_size = job.tile_strips * job.k_block * pitch
     most_panels = (job.panels + job.parts - 1) // job.parts
@@ -201,6 +206,7 @@ def _tile_task(m, type_):
                     f.call("void", job.gather, tables, here, local * job.vectors + v, k0, k1,
                            dst + v * (lanes * item), pitch)
             started = f.emit("i64", f"zext i1 {k0.ne(0).name} to i64")
+            finishing = finished & (k1 >= job.depth) & job.direct.ne(0)
             with f.range(p0, p1) as panel:
                 row = panel * job.height
                 a = job.packed + ((group * job.panels + panel) * job.depth + k0) * job.height * item
@@ -213,6 +219,9 @@ def _tile_task(m, type_):
                     left = job.unit_pixels - local * width
                     f.call("void", job.tile, k1 - k0, a, f.value(0), columns + (s - s0) * strip_size, pitch,
                            f.select(indirect, aside, straight), c_row, rows, f.minimum(left, width), started, bias)
+                    with f.if_(finishing):
+                        finish_piece(f, job, straight, job.y_row, unit * job.y_unit + local * pitch,
+                                     group * job.rows + row, rows, f.minimum(left, width), item)
         with f.if_(indirect):
             first = p0 * job.height
             with f.range(s0, s1) as s:
@@ -223,11 +232,38 @@ def _tile_task(m, type_):
                 with f.range(piece0, piece1) as piece:
                     entry = job.piece_list + piece * 32
                     pixel, count, offset, step = (f.load("i64", entry + 8 * i) for i in range(4))
-                    f.call("void", "copy_rows", sums + ((s - s0) * pitch + pixel * item), c_pitch,
-                           base + (first * job.y_row + offset), job.y_row,
-                           f.minimum(p1 * job.height, job.rows) - first, count, step, declare=False)
+                    source = sums + ((s - s0) * pitch + pixel * item)
+                    rows = f.minimum(p1 * job.height, job.rows) - first
+                    with f.if_else(finished) as (finishing, copying):
+                        with finishing:
+                            finish_piece(f, job, source, c_pitch, unit * job.y_unit + offset,
+                                         group * job.rows + first, rows, count, item)
+                        with copying:
+                            f.call("void", "copy_rows", source, c_pitch, base + (first * job.y_row + offset),
+                                   job.y_row, rows, count, step, declare=False)
     f.call("void", "rl_free", block)
     f.ret()
+
+
+def finish_piece(f, job, c, c_row, offset, row, rows, columns, item):
+    """Call the finishing function for a piece of y; ``offset``: bytes from y to its first pixel in channel 0."""
+    image, place = offset // job.y_image, offset % job.y_image
+    f.call("void", job.finish, f.load("ptr", job.at("context")), c, c_row,
+           f.load("i64", job.at("first_image")) + image, row, place // item, rows, columns)
+
+
+def read_finish(f, job, count):
+    """Store what argument ``count`` of a builtin function, if given, says of finishing into a job."""
+    for name in ("finish", "context", "first_image"):
+        f.store(f.value(0), job.at(name))
+    with f.if_(f.args[2] > count):
+        words = f.load("ptr", f.load("ptr", f.args[1] + 8 * count) + DATA)
+        for at, name in ((0, "finish"), (16, "first_image")):
+            f.store(f.load("i64", words + at), job.at(name))
+        f.store(words + 8 * len(FINISH), job.at("context"))
+        if "direct" in job._index:
+            with f.if_(f.load("i64", words + 8).ne(0)):
+                f.store(f.value(0), job.at("direct"))
 
 
 def read_arguments(f, target, count):
@@ -248,12 +284,13 @@ def copy_words(f, words, target, count):
 
 
 def _entry(m, type_):
-    """PyObject *rl_convolve(self, args, n): y, x, w, bias or None, plan."""
+    """PyObject *rl_convolve(self, args, n): y, x, w, bias or None, plan, finish if any."""
     f = m.function("rl_convolve", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     context = f.buffer(SIZE, 8)
     copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
     job = Job(f, context)
     f.store(f.value(0), job.at("failed"))
+    read_finish(f, job, 5)
     job.load("groups", "panels", "depth", "height", "blocks", "parts")
     count = job.groups * job.panels
     elements = count * job.depth * job.height

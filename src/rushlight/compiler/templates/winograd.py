@@ -1,6 +1,6 @@
 """3 x 3 convolution with steps of one by minimal filtering, as generated code.
 
-    convolve(y, x, w, bias, plan) -> whether y may be wrong
+    convolve(y, x, w, bias, plan[, finish]) -> whether y may be wrong
 
 A square of 2 x 2 outputs takes 16 products a channel instead of 36:
 
@@ -14,15 +14,26 @@ one, for the caller to convolve directly.
 
 S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin and S. Gray, "Fast algorithms for convolutional
 neural networks", CVPR 2016.
+
+``finish`` is that of ``conv_product``.
 """
 
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_product import TASK, Job, copy_rows, copy_words, read_arguments, scratch
-from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_store
+from rushlight.compiler.templates.conv_product import (
+    TASK,
+    Job,
+    copy_rows,
+    copy_words,
+    finish_piece,
+    read_arguments,
+    read_finish,
+    scratch,
+)
+from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, form, lanes_of, masked_store
 
-POINTERS = ("y", "x", "w", "bias", "packed", "failed", "unbounded")
+POINTERS = ("y", "x", "w", "bias", "packed", "failed", "finish", "context", "first_image", "unbounded")
 FIELDS = (
     "tile", "gather",                                       # functions
     "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of 4 x 4 windows
@@ -30,14 +41,14 @@ FIELDS = (
     "pieces", "piece_list",             # int64[strips + 1]; (pixel, count, offset, whether there is a second row) each
     "groups", "rows", "depth", "height", "panels", "parts",
     "units", "strips", "tile_strips", "blocks",
-    "x_unit", "x_group", "y_unit", "y_group", "y_row", "y_line", "w_group", "w_row",
+    "x_unit", "x_group", "y_unit", "y_image", "y_group", "y_row", "y_line", "w_group", "w_row",
 )
 INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
 SIZE = 8 * len(INDEX)
 VECTORS = 2                     # of squares to a strip
 POSITIONS = 16
 _AT_ONCE = 8                    # channels gathered before they are transformed
-POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "tile", "gather", "weights", "pieces", "piece_list"}
+POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "finish", "tile", "gather", "weights", "pieces", "piece_list"}
 
 
 @cache
@@ -167,11 +178,11 @@ def _tile_task(m, type_):
     size, kind = lanes * item, vector(type_, lanes)
     f = m.function("tile_task", "void", TASK, "internal", "nounwind")
     job, begin, end = _job(f, f.args[0]), *f.args[1:]
-    job.load("y", "x", "bias", "packed", *FIELDS)
+    job.load("y", "x", "bias", "packed", "finish", *FIELDS)
     windows = f.buffer(_AT_ONCE * POSITIONS * size)
     width = VECTORS * size
     line = 2 * width                                # a row of pixels of a strip
-    pixels = f.buffer(2 * line)
+    pixels = f.buffer(2 * line * form(1 << 20)[0])
     zeros, null = Value(f, "@zeros", "ptr"), Value(f, "null", "ptr")
     tables = job.at("runs")
     # Positions lie an odd number of lines apart: their stores would share a set of the cache.
@@ -220,14 +231,22 @@ def _tile_task(m, type_):
                     bias = f.splat(offset.get(), lanes)
                     for v in range(VECTORS):
                         found = f.call(kind, "back", sums + ((s - s0) * sums_size + r * width + v * size), sums_pitch,
-                                       pixels + 2 * v * size, f.value(line), bias, declare=False)
+                                       pixels + (r * (2 * line) + 2 * v * size), f.value(line), bias, declare=False)
                         check.set(check.get() + found)
-                    base = y + (unit * job.y_unit + (row0 + r) * job.y_row)
-                    with f.range(piece0, piece1) as piece:
-                        entry = job.piece_list + piece * 32
-                        pixel, count, offset, second = (f.load("i64", entry + 8 * i) for i in range(4))
-                        f.call("void", "copy_rows", pixels + pixel * item, f.value(line), base + offset, job.y_line,
-                               second + 1, count, f.value(item), declare=False)
+                base = y + (unit * job.y_unit + row0 * job.y_row)
+                with f.range(piece0, piece1) as piece:
+                    entry = job.piece_list + piece * 32
+                    pixel, count, offset, second = (f.load("i64", entry + 8 * i) for i in range(4))
+                    source = pixels + pixel * item
+                    with f.if_else(job.finish.ne(null)) as (finishing, copying):
+                        with finishing, f.range(second + 1) as i:
+                            finish_piece(f, job, source + i * line, f.value(2 * line),
+                                         unit * job.y_unit + offset + i * job.y_line, group * job.rows + row0, rows,
+                                         count, item)
+                        with copying, f.range(rows) as r:
+                            f.call("void", "copy_rows", source + r * (2 * line), f.value(line),
+                                   base + (r * job.y_row + offset), job.y_line, second + 1, count, f.value(item),
+                                   declare=False)
     bad = f.emit(f"i{lanes}", f"bitcast <{lanes} x i1> {check.get().isnan().name} to i{lanes}")
     with f.if_(bad.ne(0)):
         f.store(f.value(1), job.at("unbounded"))
@@ -236,13 +255,14 @@ def _tile_task(m, type_):
 
 
 def _entry(m, type_):
-    """PyObject *rl_winograd(self, args, n): y, x, w, bias or None, plan."""
+    """PyObject *rl_winograd(self, args, n): y, x, w, bias or None, plan, finish if any."""
     f = m.function("rl_winograd", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     context = f.buffer(SIZE, 8)
     copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
     job = _job(f, context)
     f.store(f.value(0), job.at("failed"))
     f.store(f.value(0), job.at("unbounded"))
+    read_finish(f, job, 5)
     job.load("groups", "panels", "depth", "height", "blocks", "parts")
     count = job.groups * job.panels
     state = f.call("ptr", "PyEval_SaveThread")

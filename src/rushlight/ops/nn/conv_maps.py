@@ -3,7 +3,8 @@
     forward(x, w, bias, ...)      adjoint_input(y, w, bias, ...)      adjoint_weight(x, y, ...)
 
 Arrays are float32 or float64, contiguous or not. Each returns None where there is no kernel: without a compiler, for
-other dtypes, and for shapes whose tables would be too large; `conv_fallback` serves those.
+other dtypes, and for shapes whose tables would be too large; `conv_fallback` serves those. With an ``end``
+(`conv_finish.End`) the result is finished and stored where that says: by the kernel, or after it.
 """
 
 import numpy as np
@@ -41,7 +42,11 @@ def _whole(kernel, size, out, padding, groups):
     return kernel == size and groups == 1 and max(out) == 1 and not any(padding)
 
 
-def forward(x, w, bias, stride, padding, dilation, groups):
+def _ended(y, end):
+    return y if end is None else end.apply(y)
+
+
+def forward(x, w, bias, stride, padding, dilation, groups, end=None):
     """y[n, o, p] = sum w[o, c, k] x[n, c, p stride - padding + k dilation] (+ bias[o])."""
     name = _name(x.dtype)
     n, o = x.shape[0], w.shape[0]
@@ -54,22 +59,25 @@ def forward(x, w, bias, stride, padding, dilation, groups):
                                        tuple(dilation))
         y = empty((n, o) + out, x.dtype)
         plan.call(y, dense(x), dense(w), bias if bias is None else dense(bias), plan.words)
-        return y
+        return _ended(y, end)
     if _whole(kernel, size, out, padding, groups):
         y = empty((n, o), x.dtype)
         batched(dense(x).reshape(n, -1), dense(w).reshape(o, -1).T, y)
         if bias is not None:
             y += bias
-        return y.reshape((n, o) + out)
+        return _ended(y.reshape((n, o) + out), end)
     ways = conv_plans.forward(name, n, groups, o // groups, w.shape[1], kernel, size, out, tuple(stride),
                               tuple(padding), tuple(dilation))
-    return _run(ways, (n, o) + out, dense(x), dense(w), bias if bias is None else dense(bias))
+    return _run(ways, (n, o) + out, dense(x), dense(w), bias if bias is None else dense(bias), end)
 
 
-def _run(ways, shape, x, w, bias):
+def _run(ways, shape, x, w, bias, end=None):
     """The result of the quick plans, unless they meet an infinity or NaN, or of the direct ones."""
-    y = empty(shape, x.dtype)
-    if ways.quick and not any(_call(y, x, w, bias, *entry) for entry in ways.quick):
+    if end is not None and not (ways.finishes and end.planes):
+        y = _run(ways, shape, x, w, bias)
+        return y if y is None else end.apply(y)
+    y = empty(shape, x.dtype) if end is None else end.out
+    if ways.quick and not any(_call(y, x, w, bias, end, *entry) for entry in ways.quick):
         return y
     plans = ways.direct()
     if plans is None:
@@ -77,17 +85,18 @@ def _run(ways, shape, x, w, bias):
     if ways.gaps:
         y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * (len(shape) - 2))
     for entry in plans:
-        _call(y, x, w, bias, *entry)
+        _call(y, x, w, bias, end, *entry)
     return y
 
 
-def _call(y, x, w, bias, first, count, plan):
-    if count == y.shape[0]:
-        return plan.call(y, x, w, bias, plan.words)
-    return plan.call(y[first:first + count], x[first:first + count], w, bias, plan.words)
+def _call(y, x, w, bias, end, first, count, plan):
+    operands = (y, x, w, bias) if count == y.shape[0] else (y[first:first + count], x[first:first + count], w, bias)
+    if end is None:
+        return plan.call(*operands, plan.words)
+    return plan.call(*operands, plan.words, end.words(first))
 
 
-def adjoint_input(y, w, bias, size, stride, padding, dilation, groups):
+def adjoint_input(y, w, bias, size, stride, padding, dilation, groups, end=None):
     """The adjoint of `forward` in x, of spatial shape `size` (+ bias[c])."""
     name = _name(y.dtype)
     n, o = y.shape[:2]
@@ -99,16 +108,16 @@ def adjoint_input(y, w, bias, size, stride, padding, dilation, groups):
                                        tuple(padding), tuple(dilation))
         x = empty((n, groups) + size, y.dtype)
         plan.call(x, dense(y), dense(w), bias if bias is None else dense(bias), plan.words)
-        return x
+        return _ended(x, end)
     if _whole(w.shape[2:], size, y.shape[2:], padding, groups):
         x = empty((n, channels) + size, y.dtype)
         batched(dense(y).reshape(n, o), dense(w).reshape(o, -1), x.reshape(n, -1))
         if bias is not None:
             x += bias.reshape((-1,) + (1,) * len(size))
-        return x
+        return _ended(x, end)
     ways = conv_plans.adjoint(name, n, groups, o // groups, channels, w.shape[2:], size, y.shape[2:], tuple(stride),
                               tuple(padding), tuple(dilation))
-    return _run(ways, (n, channels * groups) + size, dense(y), dense(w), bias if bias is None else dense(bias))
+    return _run(ways, (n, channels * groups) + size, dense(y), dense(w), bias if bias is None else dense(bias), end)
 
 
 def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):

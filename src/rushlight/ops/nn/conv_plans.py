@@ -179,7 +179,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             groups, rows, depth, height, panels, parts, vectors,
             count // images, strips, images * length, tile_strips, blocks, k_block,
             images * groups * channels * plane * item, channels * plane * item,
-            images * groups * rows * area * item, rows * area * item, area * item,
+            images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
             strides[0] * item, strides[1] * item, int(direct),
         ], np.int64)
         found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
@@ -251,13 +251,15 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
 class Ways:
     """The plans of a map: quick ones (minimal filtering, tiles; None where they don't pay) and the direct ones."""
 
-    __slots__ = ("quick", "gaps", "_shapes", "_direct")
+    __slots__ = ("quick", "gaps", "finishes", "_shapes", "_direct")
 
     def __init__(self, shapes, gaps):
         """shapes: arguments of `product`; gaps: whether together they leave some of the result untouched."""
         from . import winograd_plans
 
         self._shapes, self.gaps, self._direct, self.quick = shapes, gaps, None, None
+        # Whether the kernels can call finishing functions, which take adjacent pixels.
+        self.finishes = not gaps and not cpu.amx() and all(shape[-1][-1][1] == 1 for shape in shapes)
         filtered = len(shapes) == 1 and winograd_plans.serves(*shapes[0])
         if cpu.amx():
             self.quick = _tile_plans().quick(shapes, gaps, filtered)

@@ -11,11 +11,11 @@ from ...runtime.allocator import empty
 from ..products import kernel_for
 
 
-def _serves(kernel, stride, padding, groups):
+def serves(kernel, stride, padding, groups):
     return groups == 1 and set(kernel) == {1} and set(stride) == {1} and not any(padding)
 
 
-def _rows(a):
+def rows_of(a):
     """Channels-last images as (pixels, channels), or None."""
     last = np.moveaxis(a, 1, -1)
     return last.reshape(-1, a.shape[1]) if a.ndim > 2 and last.flags.c_contiguous and a.size else None
@@ -31,21 +31,21 @@ def _half(a):
 
 def forward(x, w, bias, stride, padding, dilation, groups):
     """y[n, o, p] = sum_c w[o, c] x[n, c, p] (+ bias[o])."""
-    if not _serves(w.shape[2:], stride, padding, groups) or not w.size:
+    if not serves(w.shape[2:], stride, padding, groups) or not w.size:
         return None
     return _product(x, w.reshape(w.shape[:2]), bias)
 
 
 def adjoint_input(y, w, bias, size, stride, padding, dilation, groups):
     """The adjoint of `forward` in x (+ bias[c])."""
-    if not _serves(w.shape[2:], stride, padding, groups) or tuple(size) != y.shape[2:] or not w.size:
+    if not serves(w.shape[2:], stride, padding, groups) or tuple(size) != y.shape[2:] or not w.size:
         return None
     return _product(y, w.reshape(w.shape[:2]).T, bias)
 
 
 def _product(x, w, bias):
     """y[n, o, p] = sum_c w[o, c] x[n, c, p] (+ bias[o])."""
-    call, rows = kernel_for(x.dtype), _rows(x)
+    call, rows = kernel_for(x.dtype), rows_of(x)
     n, size = x.shape[0], x.shape[2:]
     if call is None:
         return None
@@ -62,8 +62,8 @@ def _product(x, w, bias):
 
 def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
     """The adjoint of `forward` in w."""
-    call, rows, out = kernel_for(x.dtype), _rows(x), _rows(y)
-    if call is None or rows is None or out is None or not _serves(kernel, stride, padding, groups):
+    call, rows, out = kernel_for(x.dtype), rows_of(x), rows_of(y)
+    if call is None or rows is None or out is None or not serves(kernel, stride, padding, groups):
         return None
     dw = empty((y.shape[1], x.shape[1]), x.dtype)
     call(dw, out.T, rows, None, 1, False)

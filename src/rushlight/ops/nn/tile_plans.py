@@ -79,7 +79,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             groups, rows, depth, tiles.block, panels, parts, vectors,
             count // images, strips, images * length, tile_strips, blocks, k_block,
             images * groups * channels * plane * item, channels * plane * item,
-            images * groups * rows * area * item, rows * area * item, area * item,
+            images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
             strides[0] * item, strides[1] * item, int(images == 1 and whole),
         ], np.int64)
         found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
@@ -119,8 +119,8 @@ def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
             groups, rows, channels, tiles.block, panels, parts, count // images, strips, tile_strips, blocks,
             images * groups * channels * plane * item, channels * plane * item,
-            images * groups * rows * area * item, rows * area * item, area * item, grid[1] * item,
-            strides[0] * item, strides[1] * item,
+            images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
+            grid[1] * item, strides[0] * item, strides[1] * item,
         ], np.int64)
         found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
     return found

@@ -59,8 +59,8 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
             groups, rows, channels, height, panels, parts, count // images, strips, tile_strips, blocks,
             images * groups * channels * plane * item, channels * plane * item,
-            images * groups * rows * area * item, rows * area * item, area * item, grid[1] * item,
-            strides[0] * item, strides[1] * item,
+            images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
+            grid[1] * item, strides[0] * item, strides[1] * item,
         ], np.int64)
         found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
     return found
