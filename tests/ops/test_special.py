@@ -66,6 +66,61 @@ def test_polynomials(name, f):
     np.testing.assert_allclose(got.numpy(), f(n, x), rtol=1e-9, atol=1e-12)
 
 
+POLYNOMIALS = [f"{s}chebyshev_polynomial_{k}" for s in ("", "shifted_") for k in "tuvw"] + [
+    "hermite_polynomial_h", "hermite_polynomial_he", "laguerre_polynomial_l", "legendre_polynomial_p"]
+
+
+@pytest.mark.parametrize("name", POLYNOMIALS)
+def test_polynomials_of_odd_degrees(name):
+    f = getattr(torch.special, name)
+    x = torch.tensor([-501.0, -1.0, 0.3, 1.0, 501.0])
+    for n in (float("nan"), float("inf"), -float("inf"), 1e20, -1.0, -3.5):
+        assert f(x, torch.tensor(n)).tolist() == [0.0] * 5
+    for n in (-0.5, 0.0, 0.9):
+        assert f(x, torch.tensor(n)).tolist() == [1.0] * 5
+    assert torch.equal(f(x, torch.tensor(3.9)), f(x, torch.tensor(3.0)))
+    assert f(x, torch.tensor(4988429.0))[[0, 4]].isnan().all()       # infinities, then their difference
+
+
+@pytest.mark.parametrize("name, f", [
+    ("chebyshev_polynomial_t", sp.eval_chebyt), ("chebyshev_polynomial_u", sp.eval_chebyu),
+    ("chebyshev_polynomial_v", lambda n, x: np.cos((n + 0.5) * np.arccos(x)) / np.cos(np.arccos(x) / 2)),
+    ("chebyshev_polynomial_w", lambda n, x: np.sin((n + 0.5) * np.arccos(x)) / np.sin(np.arccos(x) / 2)),
+    ("laguerre_polynomial_l", sp.eval_laguerre), ("legendre_polynomial_p", sp.eval_legendre),
+])
+def test_polynomials_of_large_degrees(name, f):
+    x = np.linspace(-0.9, 0.9, 5) + 0.01
+    n = np.array([7, 8, 9, 30, 3999, 4000, 4001, 20000])[:, None]
+    got = getattr(torch.special, name)(torch.from_numpy(x), torch.from_numpy(n)).numpy()
+    np.testing.assert_allclose(got, f(n, x), rtol=1e-7, atol=1e-9)
+
+
+def test_chebyshev_polynomials_by_the_edge():
+    x = np.array([-1 - 1e-12, -1.0, 1.0, 1 + 1e-12])
+    n = 20001
+    for name, want in (("t", [-1, -1, 1, 1]), ("v", [-40003, -40003, 1, 1]), ("w", [-1, -1, 40003, 40003])):
+        got = getattr(torch.special, f"chebyshev_polynomial_{name}")(torch.from_numpy(x), torch.tensor(n)).numpy()
+        np.testing.assert_allclose(got, want, rtol=1e-3)
+
+
+def test_limits():
+    inf, nan = float("inf"), float("nan")
+
+    def at(f, *x, dtype=torch.float64):
+        return f(*(torch.tensor(v, dtype=dtype) for v in x)).item()
+    for a, x, low in ((inf, nan, 0.0), (inf, 3.0, 0.0), (nan, inf, 1.0), (2.0, inf, 1.0), (nan, 0.0, 0.0)):
+        assert at(torch.igamma, a, x) == low and at(torch.igammac, a, x) == 1 - low
+    for a, x in ((inf, -1.0), (1.0, -inf), (-2.0, inf), (inf, inf)):
+        assert at(torch.igamma, a, x) != at(torch.igamma, a, x)
+    s = torch.special
+    assert at(s.spherical_bessel_j0, inf) == at(s.spherical_bessel_j0, -inf) == 0
+    assert at(s.zeta, 1e13, 3.0) == 0 and at(s.zeta, 1e20, 1.0) == 1
+    assert at(s.zeta, 1e20, 1e20) != at(s.zeta, 1e20, 1e20)
+    assert at(s.airy_ai, 1e20) == 0 and at(s.airy_ai, 104.0) == 0
+    assert abs(at(s.airy_ai, -4988429.2) - 0.003775577433531417) < 1e-6
+    assert at(torch.i0, 88.7, dtype=torch.float32) < inf and at(torch.i0, 89.0, dtype=torch.float32) == inf
+
+
 def test_multigammaln_and_polygamma():
     x = torch.from_numpy(POSITIVE + 2)
     np.testing.assert_allclose(torch.mvlgamma(x, 3).numpy(), [sp.multigammaln(v, 3) for v in POSITIVE + 2], rtol=1e-12)

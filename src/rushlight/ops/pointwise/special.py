@@ -18,6 +18,7 @@ from ..reduce_common import narrow, wide
 from ..registry import FUNCTIONS, METHODS
 from .core import change, pointwise, run, run_out
 from .forms import register
+from .polynomials import chebyshev, hermite_h, hermite_he, laguerre, legendre
 from .selection import _zeros_where as keep_where
 
 BOTH = ("torch", "torch.special")
@@ -255,7 +256,16 @@ def _sp():
     return FUNCTIONS["torch.special"]
 
 
-_scipy("i0", "i0", {"self": lambda g, self: g * _sp()["i1"](self)}, "Modified Bessel function, order 0.",
+def _growing_bessel(scaled):
+    """exp(|x|) times the scaled function, which overflows where exp does in the operand's type."""
+    def f(x):
+        import scipy.special
+        return np.exp(np.abs(x)) * getattr(scipy.special, scaled)(x)
+    return f
+
+
+_i0, _i1 = _growing_bessel("i0e"), _growing_bessel("i1e")
+_scipy("i0", _i0, {"self": lambda g, self: g * _sp()["i1"](self)}, "Modified Bessel function, order 0.",
        published=("i0",), inplace=True)
 _scipy("special_i0e", "i0e", {"self": lambda g, self, out: g * (_sp()["i1e"](self) - self.sgn() * out)},
        "exp(-|input|) * i0(input).", special="i0e", node="SpecialI0EBackward0")
@@ -271,7 +281,7 @@ def _i1e_grad(g, self, out):
     return g * slope.masked_fill(self == 0, 0.5)
 
 
-_scipy("special_i1", "i1", {"self": _i1_grad}, "Modified Bessel function, order 1.", special="i1")
+_scipy("special_i1", _i1, {"self": _i1_grad}, "Modified Bessel function, order 1.", special="i1")
 _scipy("special_i1e", "i1e", {"self": _i1e_grad}, "exp(-|input|) * i1(input).", special="i1e",
        node="SpecialI1EBackward0")
 _scipy("special_erfcx", "erfcx", {"self": lambda g, self, out: g * (2 * self * out - 2 / sqrt(pi))},
@@ -290,20 +300,26 @@ def _log_ndtr_grad(g, self, out):
 
 _scipy("special_log_ndtr", "log_ndtr", {"self": _log_ndtr_grad}, "log(ndtr(input)).", special="log_ndtr")
 for _n, _f in (("bessel_j0", "j0"), ("bessel_j1", "j1"), ("bessel_y0", "y0"), ("bessel_y1", "y1"),
-               ("modified_bessel_i0", "i0"), ("modified_bessel_i1", "i1"),
+               ("modified_bessel_i0", _i0), ("modified_bessel_i1", _i1),
                ("modified_bessel_k0", "k0"), ("modified_bessel_k1", "k1"),
                ("scaled_modified_bessel_k0", "k0e"), ("scaled_modified_bessel_k1", "k1e")):
-    _scipy("special_" + _n, _f, NONDIFF("PyTorch defines no gradient"), f"Bessel function {_f}.",
-           special=_n)
+    _scipy("special_" + _n, _f, NONDIFF("PyTorch defines no gradient"),
+           f"Bessel function {_n[-2:]} ({_n.replace('_', ' ')}).", special=_n)
 _scipy("special_airy_ai", lambda x: _airy(x), NONDIFF("PyTorch defines no gradient"),
        "Airy function Ai.", special="airy_ai")
-_scipy("special_spherical_bessel_j0", lambda x: np.sinc(x / np.pi),
+_scipy("special_spherical_bessel_j0", lambda x: np.where(np.isinf(x), 0, np.sinc(x / np.pi)),
        NONDIFF("PyTorch defines no gradient"), "sin(x) / x.", special="spherical_bessel_j0")
 
 
 def _airy(x):
+    """Ai: 0 from 104 on, and far below 0 the leading wave of its expansion."""
     import scipy.special
-    return scipy.special.airy(x)[0]
+    out = np.where(x > 103.892, 0, scipy.special.airy(x)[0])
+    far = (x < -1e4) & np.isfinite(x)
+    if far.any():
+        root = np.sqrt(np.abs(x[far].astype(np.float64)))
+        out[far] = np.sin(2 / 3 * root ** 3 + pi / 4) / np.sqrt(pi * root)
+    return np.where(np.isinf(x), np.nan, out)
 
 
 # ---------------------------------------------------------------- two operands from SciPy
@@ -363,19 +379,38 @@ def _gamma_density(self, other):
     return ((self - 1) * other.log() - other - self.lgamma()).exp()
 
 
-_scipy2("igamma", "gammainc", {"self": _no_rule("igamma"),
+def _regularized(name, start, end):
+    """An incomplete gamma function of (a, x), `start` at x = 0 and `end` at infinite x, whatever a > 0 is."""
+    def f(a, x):
+        import scipy.special
+        a, x = np.broadcast_arrays(a, x)
+        out = np.asarray(getattr(scipy.special, name)(a, x))
+        known = ~((a < 0) | (x < 0))
+        out = np.where(known & ((x == 0) & np.isnan(a) | np.isinf(a) & ~np.isinf(x)), start, out)
+        return np.where(known & np.isinf(x) & ~np.isinf(a), end, out)
+    return f
+
+
+_scipy2("igamma", _regularized("gammainc", 0, 1), {"self": _no_rule("igamma"),
                                "other": lambda g, self, other: g * _gamma_density(self, other)},
         "Regularized lower incomplete gamma function of a = input, x = other.", special="gammainc",
         torch="igamma", method=True)
-_scipy2("igammac", "gammaincc", {"self": _no_rule("igammac"),
+_scipy2("igammac", _regularized("gammaincc", 1, 0), {"self": _no_rule("igammac"),
                                  "other": lambda g, self, other: -g * _gamma_density(self, other)},
         "Regularized upper incomplete gamma function of a = input, x = other.", special="gammaincc",
         torch="igammac", method=True)
 
 
+# Above it the Euler-Maclaurin sum's product of 23 factors x + k overflows: NaN, unless the first term alone counts.
+_ZETA_END = 2.525683515392e13
+
+
 def _zeta(x, q):
     import scipy.special
-    return scipy.special.zeta(x, q)
+    x, q = np.broadcast_arrays(x, q)
+    out = np.asarray(scipy.special.zeta(x, q))
+    lost = ((x > _ZETA_END) & (q > 1)) | ((x > 1) & (q == np.inf))
+    return np.where(lost, np.nan, out) if lost.any() else out
 
 
 _scipy2("special_zeta", _zeta, {"self": _no_rule("zeta"),
@@ -383,60 +418,13 @@ _scipy2("special_zeta", _zeta, {"self": _no_rule("zeta"),
         "Hurwitz zeta function.", special="zeta")
 
 
-def _degree(n):
-    return np.trunc(n)
-
-
-def _chebyshev(kind):
-    """A polynomial of the first (t), second (u), third (v) or fourth (w) kind by recurrence."""
-    start = {"t": lambda x: x, "u": lambda x: 2 * x, "v": lambda x: 2 * x - 1, "w": lambda x: 2 * x + 1}
-
-    def f(x, n):
-        return _recurrence(x, n, start[kind](x), lambda k, p, q: 2 * x * p - q)
-    return f
-
-
-def _shifted(kind):
-    f = _chebyshev(kind)
-    return lambda x, n: f(2 * x - 1, n)
-
-
-def _recurrence(x, n, first, step):
-    """P_n(x) from P_0 = 1, P_1 = first and P_{k+1} = step(k, P_k, P_{k-1}); 0 for negative n."""
-    x, n = np.broadcast_arrays(x, _degree(n))
-    first = np.broadcast_to(first, x.shape)
-    q, p = np.ones_like(x), first
-    out = np.where(n == 0, q, np.where(n == 1, p, 0)).astype(x.dtype)
-    top = int(n.max()) if n.size else 0
-    for k in range(1, top):
-        p, q = step(k, p, q), p
-        out = np.where(n == k + 1, p, out)
-    return out
-
-
-def _hermite_h(x, n):
-    return _recurrence(x, n, 2 * x, lambda k, p, q: 2 * x * p - 2 * k * q)
-
-
-def _hermite_he(x, n):
-    return _recurrence(x, n, x, lambda k, p, q: x * p - k * q)
-
-
-def _laguerre(x, n):
-    return _recurrence(x, n, 1 - x, lambda k, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1))
-
-
-def _legendre(x, n):
-    return _recurrence(x, n, x, lambda k, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1))
-
-
 _NO_POLY = NONDIFF("PyTorch defines no gradient")
 for _k in "tuvw":
-    _scipy2(f"special_chebyshev_polynomial_{_k}", _chebyshev(_k), _NO_POLY,
+    _scipy2(f"special_chebyshev_polynomial_{_k}", chebyshev(_k), _NO_POLY,
             f"Chebyshev polynomial {_k.upper()}_n(input), n = other.", special=f"chebyshev_polynomial_{_k}")
-    _scipy2(f"special_shifted_chebyshev_polynomial_{_k}", _shifted(_k), _NO_POLY,
+    _scipy2(f"special_shifted_chebyshev_polynomial_{_k}", chebyshev(_k, True), _NO_POLY,
             f"Shifted Chebyshev polynomial {_k.upper()}*_n(input), n = other.",
             special=f"shifted_chebyshev_polynomial_{_k}")
-for _n, _f in (("hermite_polynomial_h", _hermite_h), ("hermite_polynomial_he", _hermite_he),
-               ("laguerre_polynomial_l", _laguerre), ("legendre_polynomial_p", _legendre)):
+for _n, _f in (("hermite_polynomial_h", hermite_h), ("hermite_polynomial_he", hermite_he),
+               ("laguerre_polynomial_l", laguerre), ("legendre_polynomial_p", legendre)):
     _scipy2("special_" + _n, _f, _NO_POLY, f"The {_n.replace('_', ' ')} of degree n = other.", special=_n)
