@@ -26,8 +26,8 @@ def emulated_tiles(monkeypatch):
     monkeypatch.setattr(cpu, "amx", lambda: True)
     results, call = [], conv_maps._call
 
-    def recorded(y, x, w, bias, first, count, plan):
-        done = call(y, x, w, bias, first, count, plan)
+    def recorded(y, x, w, bias, end, first, count, plan):
+        done = call(y, x, w, bias, end, first, count, plan)
         results.append((plan.call.__name__, done))
         return done
     monkeypatch.setattr(conv_maps, "_call", recorded)
