@@ -39,6 +39,11 @@ def exit_dual_level(*, level=None):
     _current_level = -1
 
 
+def current_levels():
+    """The levels that `enter_dual_level` started."""
+    return _levels
+
+
 def _level(level, what):
     if level is not None and level < 0 or not _levels:
         raise RuntimeError(f"Trying to {what} a dual Tensor for forward AD but no level exists, make sure to "

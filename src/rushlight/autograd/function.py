@@ -128,9 +128,9 @@ class _FunctionMeta(type):
 class Function(FunctionCtx, metaclass=_FunctionMeta):
     """Base of custom functions: define static ``forward`` and ``backward``, call ``apply``.
 
-    Old style: ``forward(ctx, *args)``. New style: ``forward(*args)`` with
-    ``setup_context(ctx, inputs, output)``. backward gets one gradient an output and returns one (or
-    None) an input of forward.
+    Old style: ``forward(ctx, *args)``. New style, which the transforms of ``torch.func`` need: ``forward(*args)`` with
+    ``setup_context(ctx, inputs, output)``. backward gets one gradient an output and returns one (or None) an input of
+    forward; jvp gets one tangent an input and returns one an output; ``vmap`` or ``generate_vmap_rule`` serve vmap.
     """
 
     def __init__(self, *args, **kwargs):
@@ -159,13 +159,26 @@ class Function(FunctionCtx, metaclass=_FunctionMeta):
         raise NotImplementedError("You must implement the jvp function for custom autograd.Function to "
                                   "use it with forward mode AD.")
 
+    generate_vmap_rule = False      # True: inside vmap the methods themselves run on batches
+
+    @staticmethod
+    def vmap(info, in_dims, *args):
+        """What `apply` does inside ``vmap``: gives (output, out_dims) for whole batches.
+
+        info: ``batch_size`` and ``randomness``; in_dims: the batch's dimension in each argument, or None; args: the
+        arguments of ``forward`` with their batches. See https://docs.pytorch.org/docs/main/notes/extending.func.html
+        """
+        raise NotImplementedError("To use autograd.Function with vmap, you must either override the vmap staticmethod "
+                                  "or set generate_vmap_rule=True.")
+
     @classmethod
     def apply(cls, *args, **kwargs):
         """Run forward, and record a node whose gradient is backward."""
         is_tensor = [hasattr(a, "_a") for a in args]
-        if state.levels and any(t and hasattr(type(a._a), "outermost") for a, t in zip(args, is_tensor)):
-            raise NotImplementedError(f"{cls.__name__}: custom autograd functions of tensors that vmap, jvp or a "
-                                      "nested grad works on (jvp, vmap and generate_vmap_rule of a Function)")
+        if state.levels:
+            from ..func import custom
+            if custom.among(args):
+                return custom.apply(cls, args, kwargs)
         ctx = object.__new__(cls._ctx_type)
         rg = [t and a.requires_grad for t, a in zip(is_tensor, args)]
         recording = state.grad and any(rg)

@@ -210,6 +210,7 @@ def rules():
     """The table of tangent rules, loaded once."""
     global _rules
     if _rules is None:
+        from . import tangents_formulas  # noqa: F401
         from .tangents import RULES
         _rules = RULES
     return _rules

@@ -104,7 +104,7 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
     if max_norm is not None:
         _check_range(input, weight.shape[0])
         _renorm(weight, input, max_norm, norm_type)
-    if sparse:
+    if sparse and not _inside(weight):
         from ...sparse.gradients import embedding as with_sparse_gradient
         return with_sparse_gradient(_embedding, weight, input, pad, bool(scale_grad_by_freq))
     return _embedding(weight, input, pad, bool(scale_grad_by_freq))
@@ -114,7 +114,7 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
 def torch_embedding(weight, indices, padding_idx=-1, scale_grad_by_freq=False, sparse=False):
     """`nn.functional.embedding` with the argument order of ``torch.embedding``."""
     _check_indices("embedding", indices)
-    if sparse:
+    if sparse and not _inside(weight):
         from ...sparse.gradients import embedding as with_sparse_gradient
         return with_sparse_gradient(_embedding, weight, indices, padding_idx, bool(scale_grad_by_freq))
     return _embedding(weight, indices, padding_idx, scale_grad_by_freq)
