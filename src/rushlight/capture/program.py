@@ -15,8 +15,10 @@ from ..tensor.tensor import assemble, make_view
 from .numbers import Live
 from .numbers import text as wording
 from .passes.direct import direct
+from .passes.epilogues import epilogues
 from .passes.fuse import fuse
 from .passes.norms import norms
+from .passes.planned import convolutions
 from .passes.recompute import recompute
 from .passes.rename import rename
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, windows
@@ -76,7 +78,7 @@ class Writer:
         self.steps = tape.steps
         self._scan()
         self.steps = norms(rename(self.steps, self.visible, self._number), self.visible)
-        self.steps = direct(self.steps)
+        self.steps = convolutions(direct(self.steps))
         self._scan()
         began = {}
         for step in self.steps:
@@ -84,6 +86,7 @@ class Writer:
                 began.setdefault(id(w.buffer), step)
         self.steps = fuse(self.steps, self.visible, lambda step: began[id(step.outs[0].buffer)] is step)
         self.steps = recompute(self.steps, self.visible, self._number)
+        self.steps = epilogues(self.steps, self.visible, self._number)
         self._scan()
 
     def _number(self):

@@ -12,6 +12,15 @@ from ..tape import MADE, Step, Window, windows
 MOST_STEPS, MOST_VALUES, REACH = 16, 16, 40
 
 
+class Joined:
+    """What a joined step computes, as launches tell it: `outputs` of its windows and numbers, computed in a dtype."""
+
+    __slots__ = ("outputs", "compute")
+
+    def __init__(self, outputs, compute):
+        self.outputs, self.compute = outputs, compute
+
+
 class Group:
     """Pointwise steps that will be one."""
 
@@ -136,7 +145,7 @@ def _joined(group, visible, readers):
     kernel = pointwise_kernel(tuple(exprs), [from_np(w.dtype).name for w in inputs], [c] * len(scalars),
                               [from_np(w.dtype).name for w in outs], c).call
     label = "+".join(s.label for s in group.steps)
-    return Step("pointwise", label, kernel, [*inputs, *scalars], outs)
+    return Step("pointwise", label, kernel, [*inputs, *scalars], outs, Joined(tuple(exprs), group.compute))
 
 
 def _kind(d):

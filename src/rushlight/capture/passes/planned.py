@@ -1,0 +1,134 @@
+"""Native products and convolutions as steps over memory that is there, with finishing functions or without.
+
+The callables are made once a program, for shapes that are known: a call fills in addresses and goes.
+"""
+
+import numpy as np
+
+from ..tape import Step, Window
+from .flow import is_dense
+
+_SUMS = {"convolution": "forward", "conv_input": "adjoint_input", "convolution_transposed": "adjoint_input"}
+_HEADER = 3                     # words of ``conv_product.FINISH``
+
+
+class Finish:
+    """A finishing function with its context: words before the operands' addresses are known.
+
+    steps: for each operand, bytes from matrix to matrix, row to row, column to column; out_steps: the first two of the
+    result; dims: for each operand, bytes along the dimensions of the result.
+    """
+
+    __slots__ = ("function", "words", "dims")
+
+    def __init__(self, function, out_steps, steps, dims):
+        words = [function, 0, 0, 0, *out_steps]
+        for s in steps:
+            words += [0, *s]
+        self.function, self.words, self.dims = function, np.array(words, np.int64), dims
+
+
+def _address(a):
+    return a.__array_interface__["data"][0]
+
+
+def product(call, finish, apart):
+    """``run(out, a, b, bias, *operands)``; with `apart` ``run(sums, out, a, ...)``, which keeps the sums as well."""
+    words = finish.words
+    context, function = _address(words) + 8 * _HEADER, finish.function
+
+    def finished(sums, out, a, b, bias, *operands):
+        words[3] = _address(out)
+        at = 6
+        for x in operands:
+            words[at] = _address(x)
+            at += 4
+        call(sums, a, b, bias, 1.0, False, None, 0.0, function, context)
+
+    def alone(out, *operands):
+        finished(out, out, *operands)
+    return finished if apart else alone
+
+
+class Convolution:
+    """``(y, x, w, bias, *operands)`` by the plans of `ways`; see ``ops.nn.conv_maps``."""
+
+    __slots__ = ("ways", "name", "geometry", "finish")
+
+    def __init__(self, ways, name, geometry, finish=None):
+        self.ways, self.name, self.geometry, self.finish = ways, name, geometry, finish
+
+    def __call__(self, y, x, w, bias, *operands):
+        words = () if self.finish is None else (self.finish.words,)
+        if words:
+            own = words[0]
+            own[3] = _address(y)
+            at = 6
+            for v in operands:
+                own[at] = _address(v)
+                at += 4
+        n, ways = y.shape[0], self.ways
+        entries = ways.quick or ways.direct()
+        if ways.gaps:
+            y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * (y.ndim - 2))
+        for first, count, plan in entries:
+            if words:
+                own[2] = first
+            part = (y, x) if count == n else (y[first:first + count], x[first:first + count])
+            if plan.call(*part, w, bias, plan.words, *words):
+                return self._unbounded(y, x, w, bias, operands)
+
+    def _unbounded(self, y, x, w, bias, operands):
+        """The direct way, where the quick one has met an infinity."""
+        from ...ops.nn.conv_finish import _finished
+        function, dims = (0, ()) if self.finish is None else (self.finish.function, self.finish.dims)
+        laid = [np.lib.stride_tricks.as_strided(v, y.shape, d) for v, d in zip(operands, dims, strict=True)]
+        _finished(self.name, y, function, laid, x, w, bias, self.geometry)
+
+
+def convolutions(steps):
+    """The steps with convolutions in the usual layout as `Convolution` calls."""
+    return [_planned(s) or s for s in steps]
+
+
+def _planned(step):
+    if step.kind != "kernel" or step.label not in _SUMS:
+        return None
+    x, w = step.args[:2]
+    y = step.outs[0]
+    bias, rest = (None, step.args[2:]) if step.label == "conv_input" else (step.args[2], step.args[3:])
+    operands = [v for v in (y, x, w, bias) if v is not None]
+    if not all(is_dense(v) and v.dtype == y.dtype and 0 not in v.shape for v in operands):
+        return None
+    name = _SUMS[step.label]
+    ways = _ways(name, y, x, w, *rest)
+    if ways is None or not (ways.quick or ways.direct()):
+        return None
+    return Step("into", step.label, Convolution(ways, name, tuple(rest)), [x, w, bias], [y])
+
+
+def _ways(name, y, x, w, *geometry):
+    """The plans that eager mode takes for these windows; None where it goes other ways."""
+    from ...ops.nn import conv_maps, conv_plans, conv_points, depthwise_plans
+    kind, kernel = conv_maps._name(x.dtype), w.shape[2:]
+    *size, stride, padding, dilation, groups = geometry
+    if not kind or depthwise_plans.serves(w.shape[1], groups, kernel, kind) or \
+            conv_points.serves(kernel, stride, padding, groups) and (x.shape[1] == 1 or set(x.shape[2:]) == {1}):
+        return None
+    steps = tuple(stride), tuple(padding), tuple(dilation)
+    image, grid = (x, y) if name == "forward" else (y, x)
+    if conv_maps._whole(kernel, image.shape[2:], grid.shape[2:], padding, groups):
+        return None
+    make = conv_plans.forward if name == "forward" else conv_plans.adjoint
+    return make(kind, x.shape[0], groups, w.shape[0] // groups, w.shape[1], kernel, image.shape[2:], grid.shape[2:],
+                *steps)
+
+
+def is_product(step):
+    """Whether a step is a native product of matrices ``(out, a, b[, bias])``."""
+    from ...ops.products import _kernels
+    if step.kind != "into" or len(step.outs) != 1:
+        return False
+    out = step.outs[0]
+    return isinstance(out, Window) and out.dtype.str[1:] in ("f4", "f8") and _kernels.get(out.dtype) is step.call and \
+        len(out.shape) == 2 and is_dense(out)
