@@ -146,3 +146,18 @@ def test_functions_pickle_by_their_public_names(logged):
         torch.cat([torch.ones(2), torch.ones(2)])
     for fn in (torch.cat, torch.nn.functional.linear, torch.Tensor.add, torch.linalg.inv):
         assert pickle.loads(pickle.dumps(fn)) is fn
+
+
+def test_functions_of_another_library_are_left_to_it():
+    calls = []
+
+    def foreign(x):
+        calls.append(x)
+        found = type(x).__torch_function__(foreign, (type(x),), (x,))
+        if found is NotImplemented:
+            raise TypeError("no implementation found")
+        return found
+    with pytest.raises(TypeError, match="no implementation"):
+        foreign(torch.ones(2))
+    assert len(calls) == 2
+    assert torch.Tensor.__torch_function__(torch.add, (torch.Tensor,), (torch.ones(2), 1)).tolist() == [2.0, 2.0]

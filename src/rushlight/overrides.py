@@ -264,15 +264,24 @@ class enable_reentrant_dispatch(_Decorator):
 
 
 def default_function(cls, func, types, args, kwargs):
-    """Run `func` on the plain tensors and give tensor results the type `cls`."""
-    if not all(issubclass(cls, t) for t in types):
+    """Run `func` on the plain tensors and give tensor results the type `cls`.
+
+    NotImplemented for functions of other libraries with this protocol: they come back with the call instead of running.
+    """
+    own = state.__dict__
+    outer = own.get("override_running")
+    if func is outer and own.get("override_off") or not all(issubclass(cls, t) for t in types):
         return NotImplemented
-    with DisableTorchFunctionSubclass():
-        r = func(*args, **kwargs)
-        if getattr(func, "__name__", None) == "__get__" and getattr(func, "__self__", None) in (
-                Tensor.__dict__["grad"], Tensor.__dict__["_base"]):
-            return r
-        return _converted(r, cls)
+    own["override_running"] = func
+    try:
+        with DisableTorchFunctionSubclass():
+            r = func(*args, **kwargs)
+    finally:
+        own["override_running"] = outer
+    if getattr(func, "__name__", None) == "__get__" and getattr(func, "__self__", None) in (
+            Tensor.__dict__["grad"], Tensor.__dict__["_base"]):
+        return r
+    return _converted(r, cls)
 
 
 def _converted(r, cls):
