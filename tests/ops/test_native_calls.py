@@ -292,3 +292,13 @@ def test_masked_fill_and_copy():
     x.zero_()
     assert x._version == 2 and not x.any()
     assert x.to("cpu") is x and torch.equal(x, x) and not torch.equal(torch.tensor(float("nan")), torch.tensor(0.0))
+
+
+def test_calls_without_data_record_the_shape_of_their_results():
+    x = torch.ones(2, 3, requires_grad=True)
+    for _ in range(200):
+        m = x.to("meta")
+        assert m.grad_fn is not None and (m + m).sum(0).shape == (3,)
+    w = torch.ones(3, 4, device="meta", requires_grad=True)
+    m.matmul(w).sum().backward()
+    assert w.grad.shape == (3, 4) and w.grad.is_meta

@@ -78,6 +78,20 @@ def _edge(w):
     f.ret(none)
 
 
+def _any_shape(w, f, a):
+    """A new reference to the shape of what a tensor holds: an array, or geometry alone (the meta device)."""
+    w.m.globals.append('@rl_shape_name = internal constant [6 x i8] c"shape\\00"')
+    name = f.value(0, "ptr")
+    name.name = "@rl_shape_name"
+    shape = f.var("ptr")
+    with f.if_else(f.load("ptr", a + TYPE).eq(w.env(f, "ndarray"))) as (array, other):
+        with array:
+            shape.set(f.call("ptr", "rl_shape", a, declare=False))
+        with other:
+            shape.set(f.call("ptr", "PyObject_GetAttrString", a, name))
+    return shape.get()
+
+
 def _recorded(w):
     """ptr rl_recorded(rec, args, outs, result): `result` once the call is recorded as ``dispatch.attach`` does it
     (references to `args` and `outs`, both tuples, are taken; null and a reference less to `result` on failure)."""
@@ -147,8 +161,7 @@ def _recorded(w):
             with nothing:
                 f.call("void", "Py_IncRef", none)
             with tensor:
-                shape = f.call("ptr", "rl_shape", w.get(f, t, "_a"), declare=False)
-                fact.set(entry._tuple(f, (shape, False), (w.get(f, t, "dtype"), True)))
+                fact.set(entry._tuple(f, (_any_shape(w, f, w.get(f, t, "_a")), False), (w.get(f, t, "dtype"), True)))
                 with f.if_(_category(w, f, t) >= 2):
                     for slot, value in (("_requires_grad", true), ("_grad_fn", node)):
                         f.call("void", "Py_DecRef", w.get(f, t, slot))
