@@ -11,7 +11,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "rushlight"
 # Modules of one layer may import each other. Imports inside functions are free: that is how control flows
 # the other way, and how costly packages are put off.
 LAYERS = (
-    ("version", "errors", "dtypes", "devices", "record", "determinism", "symbolic", "futures", "accelerator",
+    ("version", "errors", "dtypes", "quantized.schemes", "devices", "record", "determinism", "symbolic", "futures", "accelerator",
      "functional", "monitor", "mps", "mtia", "xpu"),
     ("runtime", "tensor.geometry", "tensor.watch"),
     ("compiler",),
@@ -23,7 +23,7 @@ LAYERS = (
     ("linalg", "special", "fft", "_VF", "nn.functional", "backends", "cuda"),
     ("",),                          # ``import rushlight as torch``: what follows stands on the public surface
     ("utils.hooks", "utils.dlpack", "utils.checkpoint", "utils._pytree", "utils._pytree_keys", "utils.weak",
-     "sparse", "masked", "nested"),
+     "sparse", "masked", "nested", "quantized"),
     ("amp", "cpu", "cuda.amp", "testing", "library", "naming", "overridable_names", "control_flow", "quasirandom",
      "types", "hub"),
     ("nn", "optim.fused", "func"),  # clipping gradients shares the kernels over many tensors

@@ -45,7 +45,7 @@ from .tensor.storage import TypedStorage, UntypedStorage
 from .tensor.tensor import Tensor
 from .version import __version__
 
-for _d in _dtypes.ALL:
+for _d in (*_dtypes.ALL, *_dtypes.QUANTIZED):
     globals()[_d.name] = _d
     for _n in _d.aliases:
         globals()[_n] = _d
@@ -83,6 +83,8 @@ for _home, _names in {
     "naming": "typename set_default_tensor_type get_device_module", "control_flow": "cond while_loop",
     "accelerator": "AcceleratorError", "runtime.allocator": "OutOfMemoryError", "cpu": "Event Stream",
     "autograd.anomaly": "set_anomaly_enabled", "futures": "fork wait",
+    "quantized.schemes": "qscheme per_channel_affine per_channel_affine_float_qparams per_channel_symmetric "
+                         "per_tensor_affine per_tensor_symmetric",
 }.items():
     _HOMES |= dict.fromkeys(_names.split(), _home)
 del _home, _names

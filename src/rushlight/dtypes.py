@@ -16,16 +16,17 @@ class dtype:
     __slots__ = ("name", "aliases", "itemsize", "category", "is_floating_point", "is_complex",
                  "is_signed", "_np", "_np_name", "abbr", "index", "zero")
 
-    def __init__(self, name, itemsize, category, signed, np_name, abbr, aliases=()):
+    def __init__(self, name, itemsize, category, signed, np_name, abbr, aliases=(), among=None):
         self.name, self.itemsize, self.category = name, itemsize, category
         self.is_floating_point = category == FLOAT
         self.is_complex = category == COMPLEX
         self.is_signed = signed
         self._np_name, self._np = np_name, None
         self.abbr, self.aliases = abbr, aliases
-        self.index = len(ALL)
+        among = ALL if among is None else among
+        self.index = len(among)
         self.zero = "0-dim " + name     # stands for this dtype in dispatch keys of 0-dim operands
-        ALL.append(self)
+        among.append(self)
 
     @property
     def np(self):
@@ -66,10 +67,11 @@ class dtype:
 
 def _by_name(name):
     """The dtype of that name, for unpickling."""
-    return next(d for d in ALL if d.name == name)
+    return next(d for d in (*ALL, *QUANTIZED) if d.name == name)
 
 
 ALL = []
+QUANTIZED = []                  # types whose codes stand for multiples of a scale; no arrays have them by themselves
 BY_NP = {}
 dtype.__module__ = "torch"
 
@@ -94,6 +96,14 @@ float8_e8m0fnu = dtype("float8_e8m0fnu", 1, FLOAT, False, None, "f8e8m0fnu")
 uint16 = dtype("uint16", 2, INT, False, "uint16", "u16")
 uint32 = dtype("uint32", 4, INT, False, "uint32", "u32")
 uint64 = dtype("uint64", 8, INT, False, "uint64", "u64")
+
+qint8 = dtype("qint8", 1, INT, True, None, "qi8", among=QUANTIZED)
+quint8 = dtype("quint8", 1, INT, False, None, "qu8", among=QUANTIZED)
+qint32 = dtype("qint32", 4, INT, True, None, "qi32", among=QUANTIZED)
+quint4x2 = dtype("quint4x2", 1, INT, False, None, "qu4x2", among=QUANTIZED)
+quint2x4 = dtype("quint2x4", 1, INT, False, None, "qu2x4", among=QUANTIZED)
+for _d, _c in zip(QUANTIZED, (int8, uint8, int32, uint8, uint8)):
+    _d._np = np.dtype(_c._np_name)
 
 FLOAT8 = frozenset((float8_e5m2, float8_e4m3fn, float8_e5m2fnuz, float8_e4m3fnuz, float8_e8m0fnu))
 
@@ -226,6 +236,9 @@ def promote_types(a, b):
         pass
     if not isinstance(a, dtype) or not isinstance(b, dtype):
         raise TypeError("promote_types(): expected two torch.dtype arguments")
+    if a in QUANTIZED or b in QUANTIZED:
+        raise RuntimeError("promoteTypes with quantized numbers is not handled yet; figure out what the correct rules "
+                           f"should be, offending types: {scalar_name(a)} {scalar_name(b)}")
     if a in FLOAT8 or b in FLOAT8:
         raise RuntimeError(f"Promotion for Float8 Types is not supported, attempted to promote "
                            f"{scalar_name(a)} and {scalar_name(b)}")
@@ -240,7 +253,8 @@ _SCALAR_NAMES = {"uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "In
                  "float8_e5m2": "Float8_e5m2", "float8_e4m3fn": "Float8_e4m3fn",
                  "float8_e5m2fnuz": "Float8_e5m2fnuz", "float8_e4m3fnuz": "Float8_e4m3fnuz",
                  "float8_e8m0fnu": "Float8_e8m0fnu", "uint16": "UInt16", "uint32": "UInt32",
-                 "uint64": "UInt64"}
+                 "uint64": "UInt64", "qint8": "QInt8", "quint8": "QUInt8", "qint32": "QInt32",
+                 "quint4x2": "QUInt4x2", "quint2x4": "QUInt2x4"}
 
 
 def scalar_name(d):

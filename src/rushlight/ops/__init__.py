@@ -2,7 +2,7 @@
 
 FAMILIES = [
     "views", "axes", "slicing", "complexviews", "construct", "creation", "sequences", "conversion",
-    "indexing", "gather", "scatter", "masks", "replacing", "joining", "padding", "copies", "layouts",
+    "indexing", "gather", "scatter", "masks", "replacing", "joining", "padding", "copies", "layouts", "quantization",
     "pointwise.arithmetic", "pointwise.elementary", "pointwise.selection", "pointwise.numeric",
     "pointwise.activations", "pointwise.special", "comparison", "reduction", "extrema", "statistics", "scan",
     "sorting", "softmax", "norms",

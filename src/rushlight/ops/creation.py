@@ -106,6 +106,8 @@ def number_for(d, value):
             if isinstance(value, float) else int(value)
     if d.category == dtypes.BOOL:
         return value != 0
+    if d in dtypes.QUANTIZED:           # the number that a code is to stand for
+        return float(value)
     if d.is_complex:
         return complex(value)
     if type(value) is complex:

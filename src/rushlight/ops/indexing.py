@@ -543,6 +543,9 @@ def setitem(self, index, value):
     elif tv is Tensor and (type(index) is int or type(index) is tuple or type(index) is slice) and _assigned(
             self, index, value):
         return
+    if type(self._a) is not _ndarray and hasattr(type(self._a), "setitem"):
+        self._a.setitem(self, index, number if value is None else value)
+        return
     v, indices = self, _tensors_only(self._a, index)
     if indices is None:
         v, indices = resolve(self, index)

@@ -50,7 +50,8 @@ _PLAIN_NAMES = (
     "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 bfloat16 "
     "complex32 complex64 complex128 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz "
     "float8_e8m0fnu float4_e2m1fn_x2 strided sparse_coo sparse_csr contiguous_format "
-    "channels_last channels_last_3d preserve_format").split()
+    "channels_last channels_last_3d preserve_format qint8 quint8 qint32 per_tensor_affine per_channel_affine "
+    "per_tensor_symmetric per_channel_symmetric per_channel_affine_float_qparams").split()
 _MAX_KEY_DEPTH = 16
 
 
@@ -196,6 +197,7 @@ def _rules():
         _rule("_rebuild_meta_tensor_no_storage", rebuild._rebuild_meta_tensor_no_storage,
               torch.dtype, "ints", "ints", flag),
         _rule("_rebuild_sparse_tensor", rebuild._rebuild_sparse_tensor, torch.layout, tuple),
+        _rule("_rebuild_qtensor", rebuild._rebuild_qtensor, StorageView, int, "ints", "ints", tuple, flag, hooks),
         _rule("_rebuild_parameter", rebuild._rebuild_parameter, "tensor", flag, hooks),
         _rule("_rebuild_parameter_with_state", _parameter_with_state, "tensor", flag, hooks, _ANY),
     ]

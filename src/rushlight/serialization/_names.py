@@ -15,7 +15,8 @@ TYPED_STORAGES = {
     "BFloat16Storage": torch.bfloat16, "LongStorage": torch.int64, "IntStorage": torch.int32,
     "ShortStorage": torch.int16, "CharStorage": torch.int8, "ByteStorage": torch.uint8,
     "BoolStorage": torch.bool, "ComplexDoubleStorage": torch.complex128,
-    "ComplexFloatStorage": torch.complex64,
+    "ComplexFloatStorage": torch.complex64, "QInt8Storage": torch.qint8, "QUInt8Storage": torch.quint8,
+    "QInt32Storage": torch.qint32,
 }
 STORAGE_OF_DTYPE = {dtype: name for name, dtype in TYPED_STORAGES.items()}
 

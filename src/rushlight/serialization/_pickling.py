@@ -129,5 +129,6 @@ def make_pickler(stream, protocol, table, pickle_module=pickle, legacy=False):
         dispatch[torch.device] = save_device
         dispatch[torch.layout] = save_layout
         dispatch[torch.memory_format] = save_dtype
+        dispatch[torch.qscheme] = save_dtype
 
     return CheckpointPickler(stream, protocol)

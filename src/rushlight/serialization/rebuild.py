@@ -94,6 +94,21 @@ def _rebuild_sparse_tensor(layout, data):
     return torch.sparse_compressed_tensor(*data[:3], size, layout=layout, check_invariants=True)
 
 
+def _rebuild_qtensor(storage, storage_offset, size, stride, quantizer_params, requires_grad, backward_hooks):
+    """A quantized tensor on a typed storage; RuntimeError where scheme, scale and zero point do not fit."""
+    from rushlight.quantized.arrays import CODES, made
+    codes = _window(_untyped(storage), CODES[storage.dtype], storage_offset, size, stride)
+    scheme, *meaning = quantizer_params
+    if scheme is torch.per_tensor_affine and [type(v) for v in meaning] == [float, int]:
+        return made(codes, *meaning)
+    if scheme in (torch.per_channel_affine, torch.per_channel_affine_float_qparams) and len(meaning) == 3:
+        scales, zero_points, axis = meaning
+        if all(isinstance(t, torch.Tensor) and t.dim() == 1 for t in (scales, zero_points)) and type(axis) is int and \
+                0 <= axis < codes.dim() and len(scales) == len(zero_points) == codes.shape[axis]:
+            return made(codes, scales, zero_points, axis, scheme)
+    raise RuntimeError(f"corrupt tensor: {quantizer_params} do not describe codes of shape {tuple(codes.shape)}")
+
+
 def _rebuild_parameter(data, requires_grad, backward_hooks):
     """A `Parameter` on `data`."""
     return torch.nn.Parameter(data, bool(requires_grad))
@@ -196,6 +211,12 @@ def reduce_plain(tensor, wrap=StorageView, typed=None):
     if tensor.device.type == "meta":
         return _rebuild_meta_tensor_no_storage, (
             tensor.dtype, tuple(tensor.size()), tuple(tensor.stride()), tensor.requires_grad)
+    if tensor.is_quantized:
+        parts = tensor._a
+        meaning = (parts.scheme, parts.scale, parts.zero_point)
+        return _rebuild_qtensor, (
+            wrap(tensor.untyped_storage(), tensor.dtype), tensor.storage_offset(), tuple(tensor.size()),
+            tuple(tensor.stride()), meaning if parts.axis is None else (*meaning, parts.axis), False, OrderedDict())
     geometry = (tensor.storage_offset(), tuple(tensor.size()), tuple(tensor.stride()),
                 tensor.requires_grad, OrderedDict())
     storage = tensor.untyped_storage()

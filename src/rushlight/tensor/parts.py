@@ -79,6 +79,10 @@ class Parts:
         """The same geometry around other values (a detached tensor)."""
         raise NotImplementedError
 
+    def untyped_storage(self):
+        """The bytes, where there is one block of them."""
+        raise NotImplementedError(f"Cannot access storage of {self.kind} tensors")
+
     def project(self, g):
         """The gradient for `inner()` out of the gradient `g` of the whole; differentiable."""
         return opened(g) if isinstance(g._a, Parts) else g

@@ -11,7 +11,7 @@ from ..autograd.engine import backward as _backward
 from ..autograd.engine import backward_scalar as _backward_scalar
 from ..autograd.modes import state
 from ..autograd.node import Node, edge_of, next_seq
-from ..dtypes import BY_NP, from_np
+from ..dtypes import BY_NP, QUANTIZED, from_np
 from . import watch
 from .geometry import Size, contiguous_strides, is_channels_last, is_contiguous, suggest_channels_last
 from .storage import MetaArray, TypedStorage, UntypedStorage, alias_storage, make_storage, window
@@ -200,7 +200,8 @@ class Tensor(metaclass=_TensorMeta):
     is_sparse = property(lambda self: type(self._a) is not _ndarray and self.layout is devices.sparse_coo)
     is_sparse_csr = property(lambda self: type(self._a) is not _ndarray and self.layout is devices.sparse_csr)
     is_nested = property(lambda self: getattr(self._a, "nested", False))
-    is_cuda = is_quantized = is_mkldnn = False
+    is_quantized = property(lambda self: type(self._a) is not _ndarray and self.dtype in QUANTIZED)
+    is_cuda = is_mkldnn = False
     is_xpu = is_mps = is_xla = is_ipu = is_mtia = is_maia = is_vulkan = False
     names = property(lambda self: (None,) * self._a.ndim)
     is_meta = property(lambda self: type(self._a) is not _ndarray and self._a.device is devices.META)
@@ -251,7 +252,7 @@ class Tensor(metaclass=_TensorMeta):
     def untyped_storage(self):
         """The bytes this tensor shares with its views."""
         if hasattr(type(self._a), "in_parts"):
-            raise NotImplementedError(f"Cannot access storage of {self._a.kind} tensors")
+            return self._a.untyped_storage()
         return UntypedStorage(self._storage)
 
     def storage(self):
