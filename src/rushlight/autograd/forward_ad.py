@@ -17,10 +17,10 @@ _levels = []
 def enter_dual_level():
     """Start a dual level and return its number; RuntimeError inside another one."""
     global _current_level
-    from ..func.forward import ForwardLevel
+    from ..func.forward import DualLevel
     if _levels:
         raise RuntimeError("Nested forward mode AD is not supported at the moment")
-    level = ForwardLevel()
+    level = DualLevel()
     level.__enter__()
     _levels.append(level)
     _current_level = 0
@@ -39,11 +39,6 @@ def exit_dual_level(*, level=None):
     _current_level = -1
 
 
-def current_levels():
-    """The levels that `enter_dual_level` started."""
-    return _levels
-
-
 def _level(level, what):
     if level is not None and level < 0 or not _levels:
         raise RuntimeError(f"Trying to {what} a dual Tensor for forward AD but no level exists, make sure to "
@@ -54,6 +49,7 @@ def _level(level, what):
 def make_dual(tensor, tangent, *, level=None):
     """The dual tensor of primal `tensor` and `tangent`, of the same shape and dtype, on the current level."""
     from ..func.tangent_transforms import make_dual as make
+    from ..func.wrapped import with_history
     level = _level(level, "create")
     if not isinstance(tensor, Tensor) or not isinstance(tangent, Tensor):
         raise TypeError("make_dual(): the primal and the tangent must be Tensors")
@@ -61,7 +57,7 @@ def make_dual(tensor, tangent, *, level=None):
         raise ValueError(f"Expected primal to be floating point or complex, but got: {tensor.dtype}")
     if tangent.dtype.category < 2:
         raise ValueError(f"Expected tangent to be floating point or complex, but got: {tangent.dtype}")
-    return make(level, tensor, tangent)
+    return with_history(make(level, tensor, tangent), tensor)
 
 
 def unpack_dual(tensor, *, level=None):

@@ -17,7 +17,7 @@ from ..tensor.tensor import Tensor
 from .batched import BatchLevel
 from .forward import ForwardLevel
 from .trees import describe, flatten, spread, tree_map, unflatten
-from .wrapped import among, highest, on, revived, unwrap
+from .wrapped import among, highest, on, revived, unwrap, with_history
 
 VmapInfo = namedtuple("VmapInfo", ("batch_size", "randomness"))
 VmapInfo.__doc__ = "What a static ``vmap`` of a custom function is told: the batch's size and its randomness."
@@ -33,14 +33,13 @@ def apply(cls, args, kwargs):
     if level is None:
         return cls.apply(*args, **kwargs)
     if cls.setup_context is Function.setup_context:
-        from ..autograd.forward_ad import current_levels
-        if type(level) is not ForwardLevel or level not in current_levels():
+        if not level.transparent:
             raise RuntimeError("In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, "
                                "jacrev, ...), it must override the setup_context staticmethod." + _MORE)
     args = _with_defaults(cls, args, kwargs)
     if level.batches:
         return _mapped(cls, level, args)
-    if type(level) is ForwardLevel:
+    if isinstance(level, ForwardLevel):
         return _forward(cls, level, args)
     return _recorded(cls, level, args)
 
@@ -129,7 +128,8 @@ def _forward(cls, level, args):
         elif o.dtype.category < FLOAT or id(o) in constant:
             results.append(level.pair(o, None) if o.dtype.category >= FLOAT else o)
         else:
-            results.append(level.pair(o, t))
+            dual = level.pair(o, t)
+            results.append(with_history(dual, o) if level.transparent else dual)
     return results[0] if single else tuple(results)
 
 

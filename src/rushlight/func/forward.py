@@ -45,7 +45,7 @@ class Dual(Wrapped):
         return self.level.dual(self.value.detach(), None)
 
     def text(self, t):
-        primal, tangent = repr(value_of(t)), self.level.tangent_of(t)
+        primal, tangent = repr(value_of(t)), self.level.tangent_of(t) if self.level.alive else None
         return primal if tangent is None else f"{primal[:-1]}, tangent={tangent!r})"
 
 
@@ -124,6 +124,13 @@ class ForwardLevel(Level):
             own.copy_(ts)
         elif own is not None:
             own.zero_()
+
+
+class DualLevel(ForwardLevel):
+    """What ``forward_ad.dual_level`` enters: reverse mode sees through its tensors to what requires gradients."""
+
+    __slots__ = ()
+    transparent = True
 
 
 def zero_tangent(t, like):

@@ -15,7 +15,7 @@ from itertools import count
 import numpy as np
 
 from ..autograd.modes import state
-from ..autograd.node import edge_of, next_seq
+from ..autograd.node import as_node, edge_of, next_seq
 from ..dtypes import FLOAT
 from ..ops import dispatch
 from ..ops.pointwise.core import run as pointwise
@@ -153,6 +153,7 @@ class Level:
     __slots__ = ("number", "alive")
     lenient = True              # a tensor that outlives the level stands for the tensor underneath
     batches = False
+    transparent = False         # what is recorded on the level leads on to operands below
 
     def __init__(self):
         self.number = next(_numbers)
@@ -220,6 +221,14 @@ def resolve_pending(t, bits):
     if bits & CONJ:
         t = t.conj()
     return t._neg_view() if bits & NEG else t
+
+
+def with_history(t, value):
+    """`t` with the history of the tensor `value` underneath."""
+    if value.requires_grad:
+        fn = value.grad_fn
+        t._requires_grad, t._grad_fn, t._out_nr = True, as_node(value) if fn is None else fn, value._out_nr
+    return t
 
 
 def holder_of(t):
@@ -356,7 +365,7 @@ def attach(rec, args, outs, level):
     for i in rec.tensor_args:
         x = args[i]
         for t in x or () if rec.args[i].is_list else (x,):
-            e = edge_of(t) if on(t, level) else None
+            e = edge_of(t) if on(t, level) or level.transparent and isinstance(t, Tensor) else None
             edges.append(e)
             if e is not None and t.dtype.category >= FLOAT:
                 mask |= bit
