@@ -4,6 +4,7 @@ import numpy as np
 
 from ..dtypes import BY_NP, from_np
 from ..runtime.allocator import empty
+from ..tensor import watch
 from ..tensor.tensor import resolve_bits
 
 _SMALL = 1 << 13             # bytes up to which NumPy's copy starts sooner than ours
@@ -13,17 +14,17 @@ _copies = {}
 def copy_array(dst, src):
     """``dst[...] = src`` with C-like conversion; `src` broadcasts. `dst` must not overlap `src`."""
     if dst.dtype == src.dtype:
-        if dst.nbytes > _SMALL:
+        if dst.nbytes > _SMALL or watch.observer is not None:
             copy = _copies.get(dst.itemsize)
             if copy is None:
                 copy = _copies[dst.itemsize] = _same(dst.itemsize)
-            copy(dst, src)
+            watch.launch(copy, dst, src)
         else:
             dst[...] = src
         return
     kernel = _kernels.get((src.dtype, dst.dtype))
     if kernel is not None:
-        kernel(dst, src)
+        watch.launch(kernel, dst, src)
         return
     if dst.dtype.kind == "c" or src.dtype.kind == "c":
         if src.dtype.kind == "c" and dst.dtype.kind != "c":
@@ -36,7 +37,7 @@ def copy_array(dst, src):
         with np.errstate(all="ignore"):
             np.copyto(dst, src, casting="unsafe")
         return
-    _kernel(src.dtype, dst.dtype)(dst, src)
+    watch.launch(_kernel(src.dtype, dst.dtype), dst, src)
 
 
 def _same(size):
@@ -61,7 +62,7 @@ _FILL_FROM = 1 << 14
 
 def fill_array(a, value):
     """Set every element of `a` to the Python number `value`."""
-    if a.nbytes < _FILL_FROM or a.itemsize > 8:
+    if a.nbytes < _FILL_FROM and watch.observer is None or a.itemsize > 8:
         a.fill(value)
         return
     if not a.flags.c_contiguous:
@@ -75,7 +76,7 @@ def fill_array(a, value):
         from ..compiler.templates.runs import kernels
         _fills.append(kernels()[1])
     word = np.full(8 // a.itemsize, value, a.dtype).view(np.int64)
-    _fills[0](a, int(word[0]), a.nbytes)
+    watch.launch(_fills[0], a, int(word[0]), a.nbytes)
 
 
 def _is_float8(a):

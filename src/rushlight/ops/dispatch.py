@@ -196,10 +196,14 @@ def _view_call(rec):
         rg = t._requires_grad or (t._view is not None and needs_grad(t))
         if multi:
             outs = tuple([make_view(t, *x, multi=True) for x in g])
+            if watch.observer is not None:
+                watch.observer.viewed(rec, (t, *params), outs)
             if rg and state.grad:
                 attach(rec, (t, *params), outs)
             return outs
         v = make_view(t, *g)
+        if watch.observer is not None:
+            watch.observer.viewed(rec, (t, *params), (v,))
         if rg:
             if state.grad:
                 attach(rec, (t, *params), (v,))

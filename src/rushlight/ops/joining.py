@@ -9,6 +9,7 @@ from ..compiler import available
 from ..dtypes import FLOAT, from_np, promote_types
 from ..record import NONDIFF
 from ..runtime.allocator import empty as alloc
+from ..tensor import watch
 from ..tensor.geometry import wrap_dim, wrap_dims
 from ..tensor.tensor import Tensor, wrap
 from .copy import copy_array, fresh
@@ -478,7 +479,7 @@ def roll(input, shifts, dims=None):
 @primitive("flip(Tensor self, int[] dims) -> Tensor", vjp={"self": lambda g, dims: _flip(g, dims)})
 def _flip(a, dims):
     backwards = a[tuple([_BACK if d in dims else _ALL for d in range(a.ndim)])] if a.ndim else a
-    if a.nbytes < _FEW_BYTES and a.flags.c_contiguous:
+    if a.nbytes < _FEW_BYTES and watch.observer is None and a.flags.c_contiguous:
         return backwards.copy()
     from .pointwise.core import result_array
     out = result_array([a], a.dtype)
@@ -564,7 +565,7 @@ def _cut(a, diagonal, upper):
     if not available():
         return (np.triu if upper else np.tril)(a, diagonal)
     h, w = a.shape[-2:]
-    if a.nbytes < 4096 and -h <= diagonal <= w:
+    if a.nbytes < 4096 and watch.observer is None and -h <= diagonal <= w:
         out = a.copy()
         out[..., _off_triangle(h, w, diagonal, upper)] = 0
         return out
@@ -572,7 +573,7 @@ def _cut(a, diagonal, upper):
     out = alloc(a.shape, a.dtype)
     source = a if a.flags.c_contiguous else fresh(a)
     diagonal = max(-h - w, min(diagonal, h + w))
-    kernels()[2](out, source, a.size // max(w, 1), a.itemsize, h, w, diagonal, upper)
+    watch.launch(kernels()[2], out, source, a.size // max(w, 1), a.itemsize, h, w, diagonal, upper)
     return out
 
 

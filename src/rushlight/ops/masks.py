@@ -5,6 +5,7 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import scalar_name
 from ..runtime.allocator import empty
+from ..tensor import watch
 from ..tensor.geometry import broadcast_shapes, can_expand
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, resolve_bits, wrap
@@ -43,7 +44,8 @@ def _masked_fill_tensor(a, mask, value):
 
 
 def _filled(a, mask, value):
-    if a.nbytes < _FEW_BYTES and a.shape == mask.shape and a.flags.c_contiguous and type(value) is not np.ndarray:
+    if a.nbytes < _FEW_BYTES and watch.observer is None and a.shape == mask.shape and a.flags.c_contiguous and \
+            type(value) is not np.ndarray:
         out = a.copy()
         np.putmask(out, mask, value)
         return out

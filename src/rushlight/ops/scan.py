@@ -9,6 +9,7 @@ from ..record import Joint
 from ..return_types import cummax as cummax_struct
 from ..return_types import cummin as cummin_struct
 from ..runtime.allocator import empty
+from ..tensor import watch
 from ..tensor.geometry import wrap_dim
 from .copy import copy_array
 from .dispatch import primitive
@@ -43,7 +44,8 @@ def _run(k, a, dim, np_dtype, indices=None):
             copy_array(x, a)
             a = x
         shape = a.shape
-        k(out, out if indices is None else indices, a, prod(shape[:dim]), shape[dim], prod(shape[dim + 1:]))
+        watch.launch(k, out, out if indices is None else indices, a, prod(shape[:dim]), shape[dim],
+                     prod(shape[dim + 1:]))
     return out
 
 

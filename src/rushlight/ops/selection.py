@@ -4,6 +4,7 @@ import numpy as np
 
 from ..compiler import available
 from ..runtime.allocator import empty
+from ..tensor import watch
 
 _LONG = np.dtype(np.int64)
 _SIZES = (1, 2, 4, 8, 16)
@@ -77,7 +78,7 @@ _fills = {}
 def fill(out, a, mask, value):
     """``out = a`` with the number `value` (or a 0-dim array) where the mask, which broadcasts, is True; `out` may be
     `a`."""
-    if out.nbytes < _SMALL:
+    if out.nbytes < _SMALL and watch.observer is None:
         if out is not a:
             out[...] = a
         if type(value) is float and out.dtype.kind == "f":
@@ -101,7 +102,7 @@ def fill(out, a, mask, value):
     with np.errstate(all="ignore"):
         np.copyto(element, value, casting="unsafe")
     raw = kernel[0]
-    kernel[1](out.view(raw), a.view(raw), mask, int(element.view(raw)))
+    watch.launch(kernel[1], out.view(raw), a.view(raw), mask, int(element.view(raw)))
 
 
 _SMALL = 1 << 11

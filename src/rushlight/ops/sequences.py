@@ -9,6 +9,7 @@ from .. import devices, dtypes
 from ..compiler import available
 from ..dtypes import of_number, promote_types, scalar_name
 from ..runtime.allocator import empty
+from ..tensor import watch
 from ..tensor.tensor import Tensor, wrap
 from .construct import as_dtype, check_options, finish, to_meta
 from .copy import converted
@@ -74,13 +75,13 @@ def _g(v):
 
 def _progression(n, start, step, d):
     """``start + i * step`` in the precision PyTorch accumulates in."""
-    if n >= _MANY and available():
+    if (n >= _MANY or watch.observer is not None) and available():
         made = dtypes.int64 if d.category == dtypes.INT else dtypes.float32 if d.is_low_precision else d
         if made in _LLVM:
             from ..compiler.templates.ramp import kernel
             out = empty((n,), made.np)
             number = int if made is dtypes.int64 else float
-            kernel("ramp", _LLVM[made])(out, n, number(start), number(step))
+            watch.launch(kernel("ramp", _LLVM[made]), out, n, number(start), number(step))
             return out if made is d else converted(out, d.np)
     if d.category == dtypes.INT:
         with np.errstate(all="ignore"):
@@ -103,7 +104,7 @@ def arange(*args, start=None, end=None, step=None, out=None, dtype=None, layout=
             n = len(args)
             first, last, by = (0, *args, 1) if n == 1 else (*args, 1) if n == 2 else args if n == 3 else (1, 0, 1)
             count = -((first - last) // by) if by else 0
-            if 0 < count < _MANY and devices.usable(None) is devices.CPU:
+            if 0 < count < _MANY and watch.observer is None and devices.usable(None) is devices.CPU:
                 return finish(np.arange(first, last, by, np.int64), False)
     given = list(args)
     if len(given) > 3:
@@ -218,7 +219,8 @@ def _spaced(start, end, n, d):
     if available() and not d.is_complex:
         from ..compiler.templates.ramp import kernel
         out = empty((n,), t)
-        kernel("spaced", "float" if t.itemsize == 4 else "double")(out, n, float(s), float(e), float(step))
+        watch.launch(kernel("spaced", "float" if t.itemsize == 4 else "double"), out, n, float(s), float(e),
+                     float(step))
         return out if t == d.np else converted(out, d.np)
     i = np.arange(n).astype(t)
     low, high = s + step * i, e - step * (t.type(n - 1) - i)

@@ -9,6 +9,7 @@ from .. import return_types as structs
 from ..dtypes import COMPLEX, FLOAT, from_np, scalar_name
 from ..record import NONDIFF, Joint
 from ..runtime.allocator import empty
+from ..tensor import watch
 from ..tensor.geometry import wrap_dim
 from ..tensor.tensor import Tensor, wrap
 from .copy import copy_array
@@ -54,6 +55,8 @@ def key_terms(x, name, descending, spread):
     if not spread or x.dtype.kind not in "iu" or x.dtype.itemsize < 4:
         return flip, 0, False
     from ..compiler.templates.keys import base_of
+    if watch.observer is not None:
+        watch.observer.fail()               # depends on contents
     low, high = (reduce(kernel(kind, x.dtype, x.dtype), x, None, False, x.dtype).item() for kind in ("min", "max"))
     base, short = base_of(low, high, descending, name, x.dtype)
     return flip, base, short and x.dtype.itemsize == 8
@@ -87,7 +90,7 @@ def sorted_rows(x, descending=False):
         values, at = empty(x.shape, x.dtype), empty(x.shape, I64)
         if x.size:
             flip, base, narrow = key_terms(x, name, descending, n > 96)
-            _made("sort", "sort", name, narrow)(values, at, x, x.size // n, n, flip, base)
+            watch.launch(_made("sort", "sort", name, narrow), values, at, x, x.size // n, n, flip, base)
         return values, at
     y = wide(x)
     if descending:
@@ -177,7 +180,7 @@ def first_of_rows(x, k, descending):
         # Few out of many go through a buffer; so do short rows, which fit in it whole.
         room = n + 1 if n <= 512 else max(4 * k, 32) if k * 16 <= n else 0
         flip, base, narrow = key_terms(x, name, descending, not room)
-        _made("select", "first", name, narrow)(values, at, x, x.size // n, n, flip, base, k, room)
+        watch.launch(_made("select", "first", name, narrow), values, at, x, x.size // n, n, flip, base, k, room)
     return values, at
 
 
@@ -193,7 +196,7 @@ def ranked_along(a, dim, keepdim, rank, skip=0):
     values, at = empty(x.shape[:-1], a.dtype), empty(x.shape[:-1], I64)
     if at.size:
         flip, base, narrow = key_terms(x, name, False, n > 96 and a.dtype.itemsize == 8)
-        _made("select", "ranked", name, narrow)(values, at, x, x.size // n, n, flip, base, rank, skip)
+        watch.launch(_made("select", "ranked", name, narrow), values, at, x, x.size // n, n, flip, base, rank, skip)
     if dim != a.ndim - 1:
         values, at = (np.ascontiguousarray(np.moveaxis(r, dim, -1)) for r in (values, at))
     return tuple([np.expand_dims(r, dim) if keepdim else r for r in (values, at)])

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..compiler import available
 from ..runtime.threadpool import get_num_threads
+from ..tensor import watch
 
 _POSITION = np.dtype(np.int64)
 _RAW = {1: "i8", 2: "i16", 4: "i32", 8: "i64", 16: "i128"}
@@ -83,8 +84,9 @@ def _rows(op, a, dim, index, v, wrap):
     step = inner * size
     parts = get_num_threads()
     if outer == 1:
-        return kernel(a, index, v, n, step, wrap, parts, count, index.strides[0], step, inner, size, 0, size)
-    return kernel(a, index, v, n, step, wrap, parts, count, index.strides[0], step, inner, size, 0, size,
+        return watch.launch(kernel, a, index, v, n, step, wrap, parts, count, index.strides[0], step, inner, size, 0,
+                            size)
+    return watch.launch(kernel, a, index, v, n, step, wrap, parts, count, index.strides[0], step, inner, size, 0, size,
                   outer, n * step, 0, count * step)
 
 
@@ -101,7 +103,7 @@ def launch(op, a, index, v, n, step, wrap, picked, before, after):
     elif m == 1 and dims:
         inner = dims.pop()
     words = [w for four in reversed(dims + tail) for w in four]
-    return kernel(a, index, v, n, step, wrap, get_num_threads(), *picked, *inner, *words)
+    return watch.launch(kernel, a, index, v, n, step, wrap, get_num_threads(), *picked, *inner, *words)
 
 
 def merged(dims):

@@ -15,6 +15,7 @@ import numpy as np
 
 from rushlight.randomness.checks import DIGITS
 from rushlight.randomness.kernels import kernel
+from rushlight.tensor.watch import launch
 
 __all__ = [
     "fill_bernoulli",
@@ -56,7 +57,7 @@ def _run(gen, name, array, dtype, a, b, convert=None):
     type or layout.
     """
     if array.dtype is dtype and array.flags.c_contiguous and convert is None:
-        kernel(name)(gen._bytes, array, array.size, a, b)
+        launch(kernel(name), gen._bytes, array, array.size, a, b)
         return array
     drawn = np.empty(array.size, dtype)
     kernel(name)(gen._bytes, drawn, drawn.size, a, b)
@@ -97,7 +98,7 @@ def fill_uniform(gen, array, low=0.0, high=1.0):
     types.
     """
     if array.dtype is _F32 and array.flags.c_contiguous:
-        kernel("uniform_float")(gen._bytes, array, array.size, low, high)
+        launch(kernel("uniform_float"), gen._bytes, array, array.size, low, high)
         return array
     if array.dtype is _F64:
         return _run(gen, "uniform_double", array, _F64, low, high)
@@ -120,7 +121,7 @@ def fill_normal(gen, array, mean=0.0, std=1.0):
             return _run(gen, "normal_pairs_float", array, _F32, mean, std)
         return _run(gen, "normal_pairs_double", array, _F64, mean, std)
     if array.dtype is _F32:
-        kernel("normal_blocks_float")(gen._bytes, array, n, mean, std)
+        launch(kernel("normal_blocks_float"), gen._bytes, array, n, mean, std)
         return array
     if array.dtype is _F64:
         kernel("normal_blocks_double")(gen._bytes, array, n, mean, std)

@@ -25,7 +25,8 @@ ENVIRONMENT = ("Tensor", "Parameter", "ndarray", "Storage", "Value", "Accumulate
                "True_", "False_", "zero", "next_seq", "plain", "recording", "thread", "float", "int",
                "rl_new_array", "PyArray_NewFromDescr", "PyArray_SetBaseObject", "tuple", "dim", "keepdim", "list",
                "bool", "BY_NP", "wrap", "attach", "multi", "general", "Size", "float32", "float64",
-               "int64", "int32", "bool_", "devices", "CPU", "default_dtype", "default_descr")
+               "int64", "int32", "bool_", "devices", "CPU", "default_dtype", "default_descr",
+               "str", "dtype")
 
 TYPE, DATA, ND, DIMS, STRIDES, DESCR, FLAGS = 8, 16, 24, 32, 40, 56, 64
 TUPLE_ITEMS, LIST_ITEMS, SIZE = 24, 24, 16

@@ -133,7 +133,8 @@ def _load():
               "BY_NP": id(BY_NP), "wrap": id(wrap), "attach": id(dispatch.attach), "multi": id(sys.intern("multi")),
               "general": 0, "Size": id(Size), "float32": id(float32.np), "float64": id(float64.np),
               "int64": id(int64.np), "int32": id(int32.np), "bool_": id(bool_.np),
-              "devices": id(devices._DEFAULT), "CPU": id(devices.CPU), "default_dtype": 0, "default_descr": 0}
+              "devices": id(devices._DEFAULT), "CPU": id(devices.CPU), "default_dtype": 0, "default_descr": 0,
+              "str": id(str), "dtype": id(dtype)}
     _keep.extend((wrap, dispatch.attach))
     for i, name in enumerate(entry.ENVIRONMENT):
         table[i] = values[name]
@@ -420,10 +421,11 @@ def install_views():
         _replace(shape, _serve(_view.record, "rl_view", shape, any_dtype=True))
     getitem = METHODS["__getitem__"]
     _replace(getitem, _serve(_select.record, "rl_select", getitem, any_dtype=True), ("__getitem__",))
-    from . import calls, geometry, making
+    from . import calls, geometry, making, observing
     geometry.install(_state, _builtin, _bound, _replace, _offsets())
     calls.install(_state, _builtin, _offsets())
     making.install(_state, _builtin, _replace, _offsets())
+    observing.install(_state, _builtin, _replace, _offsets())
 
 
 def install_reduction(kind, kernel):

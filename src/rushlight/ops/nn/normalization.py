@@ -15,7 +15,7 @@ from ...dtypes import scalar_name
 from ...record import Joint
 from ...runtime.allocator import empty
 from ...tensor import watch
-from ..copy import converted
+from ..copy import converted, copy_array
 from ..dispatch import Tensor, needs_grad, primitive, wrap
 from ..reduce_common import compiled
 from ..registry import function, public
@@ -23,6 +23,9 @@ from .kernels import elementwise, name_of, row_sums
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
 _NOTHING = np.zeros(0, np.float32)
+_ZEROS = {d: np.zeros(1, d) for d in (_FLOAT32, _FLOAT64)}
+for _zero in _ZEROS.values():
+    _zero.flags.writeable = False
 _F = ("torch.nn.functional",)
 _TF = ("torch", "torch.nn.functional")
 
@@ -35,8 +38,8 @@ def _normalize(x, mean, scale, bias):
     """(x - mean) * scale + bias, one pass; the last three broadcast against x."""
     n = name_of(x.dtype)
     y = empty(x.shape, x.dtype)
-    elementwise(("normalize", n), lambda x, m, s, b: (x - m) * s + b, "ffff", [n] * 4, [n], n)(
-        y, x, mean, scale, bias)
+    watch.launch(elementwise(("normalize", n), lambda x, m, s, b: (x - m) * s + b, "ffff", [n] * 4, [n], n),
+                 y, x, mean, scale, bias)
     return y
 
 
@@ -50,6 +53,11 @@ def _grad_input(g, x, mean, a, b, c):
 
 
 # ---------------------------------------------------------------- batch
+
+def _inverse_root(v, eps):
+    from ...compiler import scalar as s
+    return 1 / s.sqrt(v + eps)
+
 
 def _channels(a):
     """(n, c, l): everything after the channels in one dimension."""
@@ -164,10 +172,17 @@ def _batch_norm(x, w, b, rm, rv, training, eps):
         var = row_sums("square_deviation", (x3, mean[:, None]), (0, 2)) / n
         invstd = (1 / np.sqrt(var + eps)).astype(dt)
     else:
-        mean = rm.astype(dt)
-        invstd = (1 / np.sqrt(rv.astype(np.float64) + eps)).astype(dt)
-    scale = invstd if w is None else invstd * w.astype(dt)
-    shift = np.zeros(1, dt) if b is None else b.astype(dt)[:, None]
+        mean, invstd = empty(rm.shape, dt), empty(rv.shape, dt)
+        copy_array(mean, rm)
+        names = name_of(rv.dtype), name_of(dt)
+        watch.launch(elementwise(("invstd", *names), _inverse_root, "f", names[:1], names[1:],
+                                 "float64", ["float64"]), invstd, rv, eps)
+    scale = invstd
+    if w is not None:
+        scale, n = empty(invstd.shape, dt), name_of(dt)
+        watch.launch(elementwise(("scale", n), lambda r, w: r * w, "ff", [n] * 2, [n], n), scale, invstd,
+                     w.astype(dt, copy=False))
+    shift = _ZEROS[dt] if b is None else b.astype(dt, copy=False)[:, None]
     y = _normalize(x3, mean[:, None], scale[:, None], shift).reshape(x.shape)
     return (converted(y, x.dtype) if y.dtype != x.dtype else y), mean, invstd
 
@@ -452,7 +467,8 @@ def _layer_norm(x, normalized_shape, w, b, eps):
         y, mean, rstd = empty(x.shape, d), empty(lead, wide), empty(lead, wide)
         affine = ("w" if w is not None else "") + ("b" if b is not None else "")
         kernel = _template("rownorm", "forward", d, False, affine)
-        kernel(y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide), _row_words(rows, n, d.itemsize, eps))
+        watch.launch(kernel, y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide),
+                     _row_words(rows, n, d.itemsize, eps))
         return y, mean, rstd
     x2 = _wide(_rows(x, k))
     dt, n = x2.dtype, x2.shape[1]
@@ -623,8 +639,8 @@ def _group_norm(x, w, b, group, eps):
     """(normalized, mean, 1/std) with statistics a group of channels of a sample."""
     d, wide = x.dtype, _param_type(x.dtype)
     y, mean, rstd = empty(x.shape, d), empty((x.shape[0], group), wide), empty((x.shape[0], group), wide)
-    _template("groupnorm", "forward", d)(y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide),
-                                         _group_words(x.shape, group, eps))
+    watch.launch(_template("groupnorm", "forward", d), y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide),
+                 _group_words(x.shape, group, eps))
     return y, mean, rstd
 
 
