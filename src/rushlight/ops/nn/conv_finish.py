@@ -23,7 +23,7 @@ import numpy as np
 from ...runtime.allocator import empty
 from ..copy import converted, copy_array
 from ..products import kernel_for
-from . import conv_fallback, conv_maps, conv_points
+from . import conv_fallback, conv_maps, conv_pixels, conv_points
 
 _AT_ONCE = 1 << 15              # elements of a tile
 
@@ -51,8 +51,7 @@ class End:
     def _context(self, shape, turn):
         """Words for matrices, rows and columns of the sums of ``shape``; ``turn`` orders an array's dimensions so."""
         out = turn(self.out).reshape(shape)
-        apart = not np.may_share_memory(out, self.out)
-        if apart:
+        if not np.may_share_memory(out, self.out):
             raise ValueError("conv: results must be in C order or channels-last")
         words, self._kept = [self._function, 1, 0, out.ctypes.data, *out.strides[:2]], []
         for x in self._inputs:
@@ -110,11 +109,18 @@ class Transposed(Convolution):
         return _finished("adjoint_input", out, self._finish, inputs, x, w, bias, (out.shape[2:], *self._geometry))
 
 
+def rounding(out):
+    """The `End` that rounds float32 sums to the dtype of ``out``."""
+    return End(out, _plain("float32", out.dtype.name), ())
+
+
 def _finished(name, out, finish, inputs, x, w, bias, geometry):
-    x, w, bias = _sums(x), _sums(w), bias if bias is None else _sums(bias)
     if not finish:
-        finish, inputs = _plain(x.dtype.name, out.dtype.name), ()
+        finish, inputs = _plain("float64" if x.dtype.name == "float64" else "float32", out.dtype.name), ()
     end = End(out, finish, inputs)
+    if getattr(conv_pixels, name)(x, w, bias, *geometry, end) is not None:
+        return out
+    x, w, bias = _sums(x), _sums(w), bias if bias is None else _sums(bias)
     if not end.planes and name == "forward" and _product(end, x, w, bias, *geometry):
         return out
     if getattr(conv_maps, name)(x, w, bias, *geometry, end) is None:

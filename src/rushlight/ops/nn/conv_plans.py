@@ -277,15 +277,25 @@ class Ways:
 @lru_cache(512)
 def forward(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
     """The `Ways` to y = conv(x, w), x (n, groups channels, *size), w (groups rows, channels, *kernel)."""
+    return Ways(*forward_shapes(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation))
+
+
+def forward_shapes(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
+    """The same for a convolution itself, which is one product."""
     taps = int(np.prod(kernel))
     shape = (dtype, n, groups, rows, channels, size, out, stride, _offsets(kernel, padding, dilation),
              tuple(range(taps)), (rows * channels * taps, channels * taps, taps), out, ((0, 1),) * len(out))
-    return Ways([shape], False)
+    return [shape], False
 
 
 @lru_cache(512)
 def adjoint(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
-    """The `Ways` to the adjoint in the input: from y of spatial shape ``out`` x of ``size``.
+    """The `Ways` to the adjoint in the input: from y of spatial shape ``out`` x of ``size``."""
+    return Ways(*adjoint_shapes(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation))
+
+
+def adjoint_shapes(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
+    """Arguments of `product` that together are the adjoint in the input; whether they leave some of it untouched.
 
     x[a + m stride] takes the taps i with a + padding - i dilation divisible by the stride: each such phase is a
     convolution of y of its own, with steps of one.
@@ -308,7 +318,7 @@ def adjoint(dtype, n, groups, rows, channels, kernel, size, out, stride, padding
         weights = tuple(int(t) for t in flat[np.ix_(*(indices for _, indices in chosen))].reshape(-1))
         shapes.append((dtype, n, groups, channels, rows, out, grid, (1,) * len(grid), offsets, weights, strides, size,
                        tuple((a, s) for (a, _), s in zip(chosen, stride))))
-    return Ways(shapes, gaps)
+    return shapes, gaps
 
 
 def _offsets(kernel, padding, dilation):

@@ -6,7 +6,7 @@ Three bilinear primitives, each other's derivatives (x input, w weight, y output
     x' = conv_input(y, w)     the adjoint in x: transposed convolution
     w' = conv_weight(x, y)    the adjoint in w
 
-The work is in `conv_points` (1 x 1 windows), `conv_maps` (generated code) and `conv_fallback` (NumPy).
+The work is in `conv_points` (1 x 1 windows), `conv_pixels` and `conv_maps` (generated code), `conv_fallback` (NumPy).
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ from ...tensor.geometry import suggest_channels_last
 from ..copy import converted, copy_array
 from ..dispatch import primitive
 from ..registry import public
-from . import conv_fallback, conv_maps, conv_points
+from . import conv_fallback, conv_maps, conv_pixels, conv_points
 from .windows import tuple_of
 
 
@@ -43,10 +43,17 @@ def _result(out, like, w):
     return out if out.dtype == like.dtype else converted(out, like.dtype)
 
 
-def _first(name, *operands):
+def _first(name, a, b, bias, *geometry):
     """The map of that name by the first of the ways there are: generated code, or NumPy."""
-    found = getattr(conv_maps, name)(*operands)
-    return getattr(conv_fallback, name)(*operands) if found is None else found
+    found = getattr(conv_pixels, name)(a, b, bias, *geometry)
+    if found is not None:
+        return found
+    if a.dtype.itemsize == 2:
+        a, b, bias = _wide(a, b, bias)
+        found = getattr(conv_pixels, name)(a, b, bias, *geometry)
+    if found is None:
+        found = getattr(conv_maps, name)(a, b, bias, *geometry)
+    return getattr(conv_fallback, name)(a, b, bias, *geometry) if found is None else found
 
 
 # ---------------------------------------------------------------- primitives
@@ -71,7 +78,7 @@ def conv(x, w, b, stride, padding, dilation, groups):
     """y = x * w + b (cross-correlation); x (n, c, *s), w (o, c/groups, *k), b (o)."""
     y = conv_points.forward(x, w, b, stride, padding, dilation, groups)
     if y is None:
-        y = _first("forward", *_wide(x, w, b), stride, padding, dilation, groups)
+        y = _first("forward", x, w, b, stride, padding, dilation, groups)
     return _result(y, x, w)
 
 
@@ -109,7 +116,10 @@ def conv_weight(x, y, kernel, stride, padding, dilation, groups):
     """The adjoint of `conv` in its weight, of spatial shape `kernel`."""
     dw = conv_points.adjoint_weight(x, y, kernel, stride, padding, dilation, groups)
     if dw is None:
-        dw = _first("adjoint_weight", *_wide(x, y), kernel, stride, padding, dilation, groups)
+        operands = *_wide(x, y), kernel, stride, padding, dilation, groups
+        dw = conv_maps.adjoint_weight(*operands)
+        if dw is None:
+            dw = conv_fallback.adjoint_weight(*operands)
     return dw if dw.dtype == x.dtype else converted(dw, x.dtype)
 
 
@@ -129,7 +139,7 @@ def conv_transposed(y, w, b, size, stride, padding, dilation, groups):
 def _transposed(y, w, b, *geometry):
     x = conv_points.adjoint_input(y, w, b, *geometry)
     if x is None:
-        x = _first("adjoint_input", *_wide(y, w, b), *geometry)
+        x = _first("adjoint_input", y, w, b, *geometry)
     return _result(x, y, w)
 
 

@@ -1,0 +1,106 @@
+"""Convolutions of channels-last images, of bfloat16, and with steps, by ``compiler.templates.conv_pixels``.
+
+The functions of `conv_maps` for float32 and, on CPUs that add products of pairs, bfloat16, whatever the layout of the
+images: nothing is widened or laid out anew. They return None for what the other ways serve as well or better.
+"""
+
+import numpy as np
+
+from ...runtime import cpu
+from ...runtime.allocator import empty
+from ...tensor.geometry import suggest_channels_last
+from ..copy import converted, copy_array
+from . import conv_plans, pixel_plans
+from .conv_maps import dense
+from .windows import out_size
+
+_FLOAT = np.dtype(np.float32)
+_usable = None
+
+
+def _name(dtype):
+    """The dtype's name if there are kernels for it."""
+    global _usable
+    if _usable is None:
+        from ...compiler import available
+        _usable = {}
+        if available():
+            _usable[_FLOAT] = "float32"
+            if cpu.has("avx512bf16") and cpu.vector_bytes() == 64:
+                from ...dtypes import bfloat16
+                _usable[bfloat16.np] = "bfloat16"
+    return _usable.get(dtype)
+
+
+def _is_last(a):
+    return a.ndim == 4 and not a.flags.c_contiguous and np.moveaxis(a, 1, -1).flags.c_contiguous and \
+        suggest_channels_last(a.shape, [s // a.itemsize for s in a.strides])
+
+
+def forward(x, w, bias, stride, padding, dilation, groups, end=None):
+    """y[n, o, p] = sum w[o, c, k] x[n, c, p stride - padding + k dilation] (+ bias[o])."""
+    kernel, size, n, o = w.shape[2:], x.shape[2:], x.shape[0], w.shape[0]
+    out = tuple(map(out_size, size, kernel, stride, padding, dilation))
+    if not _usual(x, w, bias, groups, kernel, size, out, padding) or min(out) <= 0:
+        return None
+    return _run(conv_plans.forward_shapes, x, w, bias, (n, o) + out, w,
+                (n, groups, o // groups, w.shape[1], kernel, size, out, tuple(stride), tuple(padding), tuple(dilation)),
+                end)
+
+
+def adjoint_input(y, w, bias, size, stride, padding, dilation, groups, end=None):
+    """The adjoint of `forward` in x, of spatial shape `size` (+ bias[c])."""
+    kernel, size, out, n, o = w.shape[2:], tuple(size), y.shape[2:], y.shape[0], w.shape[0]
+    if not _usual(y, w, bias, groups, kernel, size, out, padding) or min(size) <= 0:
+        return None
+    turned = w.reshape((groups, o // groups, *w.shape[1:])).swapaxes(1, 2).reshape((-1, o // groups) + kernel)
+    return _run(conv_plans.adjoint_shapes, y, w, bias, (n, groups * w.shape[1]) + size, turned,
+                (n, groups, o // groups, w.shape[1], kernel, size, out, tuple(stride), tuple(padding), tuple(dilation)),
+                end)
+
+
+def _usual(x, w, bias, groups, kernel, size, out, padding):
+    """Whether it may be served, apart from speed: a window that is all of the image is a product of matrices."""
+    return _name(x.dtype) and w.dtype == x.dtype and x.size and w.size and (w.shape[1] > 1 or groups == 1) and not (
+        kernel == size and groups == 1 and max(out) == 1 and not any(padding))
+
+
+def _run(shapes_of, x, w, bias, shape, turned, geometry, end):
+    """The result; ``turned``: the weights as (groups rows, channels, *kernel) of the products."""
+    name, last = _name(x.dtype), _is_last(x)
+    y_last = not end.planes if end is not None else last or _is_last(w)
+    ways = pixel_plans.ways(shapes_of, last, y_last, name, *geometry)
+    if ways is None:
+        return None
+    if bias is not None:
+        bias = dense(converted(bias, _FLOAT))
+    if not last:
+        x = dense(x)
+    w = dense(turned) if name == "float32" else _pairs(turned)
+    if ways.steps or ways.gaps or end is None and x.dtype == _FLOAT:
+        y = _empty(shape, y_last)
+        if ways.gaps:
+            y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * (len(shape) - 2))
+        for plan in ways.plans:
+            plan.call(y, x, w, bias, plan.words)
+        return y if end is None else end.apply(y)
+    if end is None:
+        from .conv_finish import rounding
+        end = rounding(_empty(shape, y_last, x.dtype))
+    plan, = ways.plans
+    plan.call(end.out, x, w, bias, plan.words, end.pixels() if y_last else end.words())
+    return end.out
+
+
+def _empty(shape, last, dtype=_FLOAT):
+    return np.moveaxis(empty((shape[0], *shape[2:], shape[1]), dtype), -1, 1) if last else empty(shape, dtype)
+
+
+def _pairs(w):
+    """Weights (rows, channels, *kernel) as (rows, *kernel, channels) with an even number of channels."""
+    channels = w.shape[1]
+    out = empty((w.shape[0], *w.shape[2:], channels + channels % 2), w.dtype)
+    if channels % 2:
+        out[..., -1] = 0
+    copy_array(out[..., :channels], np.moveaxis(w, 1, -1))
+    return out

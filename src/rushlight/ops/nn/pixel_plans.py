@@ -1,0 +1,133 @@
+"""Plans of convolutions as products of pixels by packed weights (see ``compiler.templates.conv_pixels``)."""
+
+from functools import lru_cache
+
+import numpy as np
+
+from ...runtime import cpu
+from . import winograd_plans
+from .conv_plans import Plan, _address
+
+_TYPES = {"float32": "float", "float64": "double", "bfloat16": "pairs"}
+_FEWEST_ROWS = 16
+_TASKS = 16                     # at least, where there are so many units
+
+
+class Ways:
+    """The plans that together are a map, and what the results need that are not of the sums' type."""
+
+    __slots__ = ("plans", "gaps", "steps")
+
+    def __init__(self, plans, gaps, steps):
+        """gaps: whether some of the result is left untouched; steps: whether there are some between its pixels."""
+        self.plans, self.gaps, self.steps = plans, gaps, steps
+
+
+@lru_cache(512)
+def ways(shapes_of, last, y_last, *geometry):
+    """The `Ways` to a map by ``conv_plans.forward_shapes`` or ``adjoint_shapes``, or None where others are faster."""
+    shapes, gaps = shapes_of(*geometry)
+    row_taps = int(np.prod(geometry[5]))
+    if not all(_serves(*shape, last or y_last) for shape in shapes):
+        return None
+    steps = any(place != (0, 1) for shape in shapes for place in shape[-1])
+    plans = tuple(product(*shape[:10], row_taps, *shape[11:], last, y_last) for shape in shapes)
+    return Ways(plans, gaps, steps)
+
+
+def _serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place, last):
+    """Whether a product of this shape is made so: a matter of speed, and of the dtype."""
+    if rows < _FEWEST_ROWS or len(grid) > 2:
+        return False
+    if dtype == "bfloat16":
+        return True
+    return not cpu.amx() and not winograd_plans.serves(dtype, n, groups, rows, channels, source, grid, steps, offsets,
+                                                       weights, strides, out, place)
+
+
+def _flat(*pairs):
+    """Tuples filled up to two dimensions by what stands beside them: a convolution along one has a single row."""
+    return [t if len(t) == 2 else (neutral, *t) for t, neutral in pairs]
+
+
+def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, row_taps, out, place, last,
+            y_last):
+    """The Plan of a product with sampled columns, as ``conv_plans.product``, for one or two dimensions.
+
+    The weights are (groups, rows, channels, row_taps), of which the taps ``weights`` take part, or, in pairs, (groups,
+    rows, row_taps, channels) with an even number of channels, the last a zero.
+
+    ``last``, ``y_last``: whether the channels of the source and of the result are adjacent; results of such that are
+    not of the sums' type need a finishing function.
+    """
+    from ...compiler.templates import conv_pixel_tile, conv_pixels, conv_tile
+
+    type_ = _TYPES[dtype]
+    element = conv_pixel_tile.sums_of(type_)
+    lanes, sum_item = conv_tile.lanes_of(element), conv_tile.ITEM[element]
+    each, item = (2, 2) if type_ == "pairs" else (1, sum_item)
+    word = each * item
+    source, grid, steps, out, offsets, place = _flat(
+        (source, 1), (grid, 1), (steps, 1), (out, 1), (offsets, (0,)), (place, (0, 1)))
+    words = -(-channels // each)                    # of a cell
+    cell = words * word
+    least, most = zip(*((min(o), max(o)) for o in offsets))
+    reach = most[0] - least[0] + 1
+    cells = (grid[1] - 1) * steps[1] + most[1] - least[1] + 1
+    line = cells * cell
+    left, first_column = max(0, -least[1]), max(0, least[1])
+    left = min(left, cells)
+    columns = max(0, min(source[1], least[1] + cells) - first_column)
+    # Runs of words, and the weight of each channel of each word in the same order.
+    taps = np.array(weights).reshape(len(offsets[0]), len(offsets[1]))
+    along = offsets[1] == tuple(range(least[1], most[1] + 1))
+    runs, order = [], []
+    for i, o in enumerate(offsets[0]):
+        down = (o - least[0]) * line
+        if along:
+            runs.append((down, len(offsets[1]) * words))
+        else:
+            runs += [(down + (p - least[1]) * cell, words) for p in offsets[1]]
+        order.extend(int(t) for t in taps[i])
+    runs = np.array(runs, np.int64)
+    # Weights: (row, channel, tap), or (row, tap, channel) in words of several channels.
+    places = np.full((row_taps, words), -1, np.int64)
+    places[order] = np.arange(len(order) * words).reshape(-1, words)
+    places = (places.T if each == 1 else places).reshape(-1)
+    row_words = len(places)
+    places = np.append(places, np.full(lanes, -1))
+    depth = len(order) * words
+    height, vectors = conv_pixel_tile.form(-(-rows // lanes), grid[1])
+    width = vectors * lanes
+    panels = -(-rows // width)
+    # A unit's cells take a quarter of the second-level cache, those of a task a half.
+    l2 = cpu.caches().l2
+    fit = max(1, (l2 // 4 // line - reach) // steps[0] + 1)
+    blocks = -(-grid[0] // min(fit, grid[0]))
+    while n * blocks * groups < _TASKS // 2 and blocks < grid[0]:
+        blocks += 1
+    unit_rows = -(-grid[0] // blocks)
+    blocks = -(-grid[0] // unit_rows)
+    lines = (unit_rows - 1) * steps[0] + reach
+    units = n * blocks
+    task_units = max(1, min(l2 // 2 // (lines * line), units * groups // _TASKS))
+    tasks = -(-units // task_units)
+    parts = max(1, min(panels, -(-(_TASKS // 2) // (tasks * groups))))
+    area, total = int(np.prod(out)), groups * channels
+    plane = int(np.prod(source))
+    # Elements from line to line, pixel to pixel and channel to channel.
+    x = (source[1] * total, total, 1) if last else (source[1], 1, plane)
+    y = (out[1] * groups * rows, groups * rows, 1) if y_last else (out[1], 1, area)
+    y_steps = (place[0][0] * y[0] + place[1][0] * y[1], groups * rows * area, rows * y[2], y[2], place[0][1] * y[0],
+               place[1][1] * y[1])
+    plan = np.array([
+        conv_pixel_tile.address(type_, height, vectors), _address(runs), len(runs), _address(places), row_words,
+        groups, rows, channels, depth, height, vectors, panels, parts,
+        units, unit_rows, blocks, task_units, tasks,
+        cell, line, lines,
+        least[0], left, first_column, columns, source[0],
+        steps[0], steps[1] * cell, grid[0], grid[1], reach,
+        total * plane * item, channels * x[2] * item, *(s * item for s in x), rows * row_words * word, row_words * word,
+        *(s * sum_item for s in y_steps), int(y_last), int(y_last),
+    ], np.int64)
+    return Plan(plan, (runs, places), conv_pixels.kernel(type_, last))
