@@ -531,9 +531,13 @@ def grad(outputs, inputs, grad_outputs=None, retain_graph=None, create_graph=Fal
 
 
 def _batched(outputs, inputs, gouts, keep, create_graph, allow_unused, materialize):
-    n = next(g for g in gouts if g is not None)._a.shape[0]
-    rows = [grad(outputs, inputs, [None if g is None else g[i] for g in gouts], keep or i < n - 1,
-                 create_graph, True, allow_unused, False, materialize) for i in range(n)]
-    from ..ops.registry import function
-    stack = function("stack")
-    return tuple(None if col[0] is None else stack(list(col)) for col in zip(*rows))
+    """One pass over all rows of the gradients of the outputs, inside ``vmap``."""
+    from ..func import vmap
+    there = []
+
+    def pull(gs):
+        found = grad(outputs, inputs, gs, keep, create_graph, True, allow_unused, False, materialize)
+        there.extend([g is not None for g in found])
+        return [g for g in found if g is not None]
+    rows = iter(vmap(pull)(list(gouts)))
+    return tuple([next(rows) if t else None for t in there])
