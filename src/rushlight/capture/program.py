@@ -7,6 +7,7 @@ takes no memory between calls. What leaves the call, its results and gradients, 
 
 import numpy as np
 
+from ..autograd.modes import state
 from ..autograd.node import FREED, Node
 from ..ops.pointwise.core import strided_array
 from ..runtime.allocator import empty
@@ -16,9 +17,10 @@ from .numbers import Live
 from .numbers import text as wording
 from .passes.direct import direct
 from .passes.epilogues import epilogues
+from .passes.flow import Flow
 from .passes.fuse import fuse
 from .passes.norms import norms
-from .passes.planned import convolutions
+from .passes.planned import convolutions, pack
 from .passes.recompute import recompute
 from .passes.rename import rename
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, windows
@@ -87,6 +89,8 @@ class Writer:
         self.steps = fuse(self.steps, self.visible, lambda step: began[id(step.outs[0].buffer)] is step)
         self.steps = recompute(self.steps, self.visible, self._number)
         self.steps = epilogues(self.steps, self.visible, self._number)
+        if not state.grad:
+            pack(self.steps, Flow(self.steps, self.visible))
         self._scan()
 
     def _number(self):

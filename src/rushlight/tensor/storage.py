@@ -51,6 +51,19 @@ class Storage:
         self.owner = self._bytes = new
 
 
+class LentStorage(Storage):
+    """Memory that others can change without raising the version: shown as an array, an address, or by ``.data``."""
+
+    __slots__ = ()
+
+
+def lend(storage):
+    """Note that others see the memory of a storage."""
+    storage = storage.block()
+    if type(storage) is Storage:
+        storage.__class__ = LentStorage
+
+
 class BorrowedStorage(Storage):
     """Memory of somebody else's array or buffer, which can't be exchanged for a larger block."""
 

@@ -14,7 +14,7 @@ from ..autograd.node import Node, edge_of, next_seq
 from ..dtypes import BY_NP, QUANTIZED, from_np
 from . import watch
 from .geometry import Size, contiguous_strides, is_channels_last, is_contiguous, suggest_channels_last
-from .storage import MetaArray, TypedStorage, UntypedStorage, alias_storage, make_storage, window
+from .storage import MetaArray, Storage, TypedStorage, UntypedStorage, alias_storage, lend, make_storage, window
 
 _ndarray = np.ndarray
 CONJ, NEG = 1, 2            # lazy conjugation and negation, in Tensor._bits
@@ -270,6 +270,8 @@ class Tensor(metaclass=_TensorMeta):
             return 0
         if watch.listener is not None:
             watch.listener.read(self, "data_ptr")
+        if type(self._storage) is Storage:
+            lend(self._storage)
         return a.ctypes.data
 
     def set_(self, source=None, storage_offset=0, size=None, stride=None):
@@ -456,6 +458,7 @@ class Tensor(metaclass=_TensorMeta):
     @property
     def data(self):
         """The same memory without history; changes made through it aren't seen by autograd."""
+        lend(self._storage)
         t = assemble(self._a, self.dtype, alias_storage(self._storage), self._offset)
         t._bits = self._bits
         return t
@@ -534,6 +537,8 @@ class Tensor(metaclass=_TensorMeta):
         a = self._a
         if a.dtype.type.__module__ == "ml_dtypes":
             raise TypeError(f"Got unsupported ScalarType {_scalar_name(self.dtype)}")
+        if type(self._storage) is Storage:
+            lend(self._storage)
         return a.view()
 
     def __array__(self, dtype=None, copy=None):
@@ -558,6 +563,7 @@ class Tensor(metaclass=_TensorMeta):
             raise BufferError("Can't export tensors with the conjugate bit set")
         if watch.listener is not None:
             watch.listener.read(self, "__dlpack__")
+        lend(self._storage)
         if self.dtype.name == "bfloat16":
             from ..ops.dlpack import bfloat16_capsule
             return bfloat16_capsule(self._a)

@@ -3,13 +3,19 @@
 The callables are made once a program, for shapes that are known: a call fills in addresses and goes.
 """
 
+import math
+
 import numpy as np
 
-from ..tape import Step, Window
+from ...tensor.storage import Storage
+from ..tape import OLDER, Step, Window
 from .flow import is_dense
 
 _SUMS = {"convolution": "forward", "conv_input": "adjoint_input", "convolution_transposed": "adjoint_input"}
 _HEADER = 3                     # words of ``conv_product.FINISH``
+_LINE = 64
+_MOST_POSITIONS = 1 << 12       # of a result: with more, packing is a small part of the work
+_FEWEST_WEIGHTS = 1 << 12
 
 
 class Finish:
@@ -50,13 +56,50 @@ def product(call, finish, apart):
     return finished if apart else alone
 
 
+class Packed:
+    """Weights of a convolution in the order in which its kernels read them, as long as they stay what they are.
+
+    For memory whose changes all raise the version of its storage: memory that was lent out isn't packed.
+    """
+
+    __slots__ = ("storage", "version", "entries", "memory")
+
+    def __init__(self, storage, entries, memory):
+        self.storage, self.version, self.entries, self.memory = storage, None, entries, memory
+
+    def get(self, w):
+        """The arrays of packed weights, one for each of `entries`; None if `w` may change unseen."""
+        storage = self.storage
+        if type(storage) is not Storage:
+            return None
+        version = storage.version
+        if version != self.version:
+            for (_, _, plan), memory in zip(self.entries, self.memory, strict=True):
+                plan.call(None, None, w, None, plan.words, None, memory)
+            self.version = version
+        return self.memory
+
+
+def _room(plan, dtype):
+    """Memory for a plan's packed weights; None for a plan of another kind."""
+    from ...compiler.templates import conv_product, winograd
+    type_ = "float" if dtype.itemsize == 4 else "double"
+    for template in (winograd, conv_product):
+        if plan.call is template.kernel(type_):
+            size = template.packed_bytes(plan.words, dtype.itemsize)
+            memory = np.empty(size + _LINE, np.uint8)
+            start = -memory.ctypes.data % _LINE
+            return memory[start:start + size]
+    return None
+
+
 class Convolution:
     """``(y, x, w, bias, *operands)`` by the plans of `ways`; see ``ops.nn.conv_maps``."""
 
-    __slots__ = ("ways", "name", "geometry", "finish")
+    __slots__ = ("ways", "name", "geometry", "finish", "packed")
 
     def __init__(self, ways, name, geometry, finish=None):
-        self.ways, self.name, self.geometry, self.finish = ways, name, geometry, finish
+        self.ways, self.name, self.geometry, self.finish, self.packed = ways, name, geometry, finish, None
 
     def __call__(self, y, x, w, bias, *operands):
         words = () if self.finish is None else (self.finish.words,)
@@ -68,14 +111,16 @@ class Convolution:
                 own[at] = _address(v)
                 at += 4
         n, ways = y.shape[0], self.ways
-        entries = ways.quick or ways.direct()
+        packed = None if self.packed is None else self.packed.get(w)
+        entries = (ways.quick or ways.direct()) if packed is None else self.packed.entries
         if ways.gaps:
             y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * (y.ndim - 2))
-        for first, count, plan in entries:
+        for i, (first, count, plan) in enumerate(entries):
             if words:
                 own[2] = first
             part = (y, x) if count == n else (y[first:first + count], x[first:first + count])
-            if plan.call(*part, w, bias, plan.words, *words):
+            more = words if packed is None else (*(words or (None,)), packed[i])
+            if plan.call(*part, w, bias, plan.words, *more):
                 return self._unbounded(y, x, w, bias, operands)
 
     def _unbounded(self, y, x, w, bias, operands):
@@ -105,6 +150,32 @@ def _planned(step):
     if ways is None or not (ways.quick or ways.direct()):
         return None
     return Step("into", step.label, Convolution(ways, name, tuple(rest)), [x, w, bias], [y])
+
+
+def pack(steps, flow):
+    """Let convolutions by weights that a program without gradients only reads keep them packed."""
+    for step in steps:
+        if step.kind == "into" and type(step.call) is Convolution:
+            x, w = step.args[:2]
+            y, ways = step.outs[0], step.call.ways
+            positions = y.shape[0] * min(math.prod(y.shape[2:]), math.prod(x.shape[2:]))
+            if w.buffer.origin is not OLDER or positions > _MOST_POSITIONS or math.prod(w.shape) < _FEWEST_WEIGHTS or \
+                    id(w.buffer) in flow.writers:
+                continue
+            entries = ways.quick or _filtered(ways, y) or ways.direct()
+            memory = [_room(plan, w.dtype) for _, _, plan in entries]
+            if not any(m is None for m in memory):
+                step.call.packed = Packed(w.buffer.tensor._storage, entries, memory)
+
+
+def _filtered(ways, y):
+    """Plans of minimal filtering where they pay only because weights aren't transformed each time."""
+    from ...ops.nn import winograd_plans
+    if len(ways._shapes) != 1 or not ways.finishes:
+        return None
+    shape = ways._shapes[0]
+    squares = y.shape[0] * math.prod([-(-m // 2) for m in y.shape[2:]])
+    return winograd_plans.product(*shape) if squares >= 32 and winograd_plans.form(*shape) else None
 
 
 def _ways(name, y, x, w, *geometry):

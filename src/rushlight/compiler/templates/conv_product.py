@@ -1,6 +1,6 @@
 """Convolution as a product of packed weights with window columns that stay in the cache, as generated code.
 
-    convolve(y, x, w, bias, plan[, finish])     y[row, pixel] = sum_k w[row, k] columns[k, pixel]  (+ bias[row])
+    convolve(y, x, w, bias, plan[, finish[, packed]])   y[row, pixel] = sum_k w[row, k] columns[k, pixel]  (+ bias[row])
 
 ``plan`` is an int64 array of the words in ``FIELDS``, made by ``ops.nn.conv_plans``; its tables say which elements
 the columns are (see ``conv_gather``), so the same code makes convolutions and their adjoints. Pixels come in *units*
@@ -15,6 +15,9 @@ collect in scratch memory and are copied out by the table of ``pieces``.
 ``finish``, if given, is an int64 array: ``FINISH``, then the context of a finishing function (see ``gemm_finish``),
 which is called for every piece of y when its sums are complete and stores it: matrices are images, rows channels,
 columns pixels. ``apart`` says that y isn't of the type of the sums, which then stay in scratch memory.
+
+``packed``, if given, is an array of at least ``packed_bytes(plan)``: where y is None, w is packed into it and that is
+all; where y is there, it has been, and w isn't read.
 """
 
 from functools import cache
@@ -41,6 +44,12 @@ TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
 _POINTER_FIELDS = {*POINTERS, "tile", "gather", "runs", "offsets", "masks", "moves", "weights", "pieces",
                    "piece_list"} - {"failed", "first_image"}
 _PARALLEL_PACK = 1 << 15        # elements of weights
+
+
+def packed_bytes(words, item):
+    """Bytes of the packed weights of a plan."""
+    groups, panels, depth, height = (int(words[FIELDS.index(n)]) for n in ("groups", "panels", "depth", "height"))
+    return groups * panels * depth * height * item + 64
 
 
 @cache
@@ -256,14 +265,51 @@ def read_finish(f, job, count):
     """Store what argument ``count`` of a builtin function, if given, says of finishing into a job."""
     for name in ("finish", "context", "first_image"):
         f.store(f.value(0), job.at(name))
-    with f.if_(f.args[2] > count):
-        words = f.load("ptr", f.load("ptr", f.args[1] + 8 * count) + DATA)
+    words = optional(f, count)
+    with f.if_(words.ne(Value(f, "null", "ptr"))):
         for at, name in ((0, "finish"), (16, "first_image")):
             f.store(f.load("i64", words + at), job.at(name))
         f.store(words + 8 * len(FINISH), job.at("context"))
         if "direct" in job._index:
             with f.if_(f.load("i64", words + 8).ne(0)):
                 f.store(f.value(0), job.at("direct"))
+
+
+def optional(f, count):
+    """The data of the array that is argument ``count`` of a builtin function; null where that is missing or None."""
+    data = f.var("ptr", Value(f, "null", "ptr"))
+    with f.if_(f.args[2] > count):
+        array = f.load("ptr", f.args[1] + 8 * count)
+        with f.if_(array.ne(Value(f, "@_Py_NoneStruct", "ptr"))):
+            data.set(f.load("ptr", array + DATA))
+    return data.get()
+
+
+def run_packed(f, job, nbytes, pack, multiply):
+    """Pack into scratch memory of ``nbytes`` and multiply, or one of the two with memory that argument 6 names.
+
+    Without y only weights are packed; with y and that argument, they are packed already.
+    """
+    null = Value(f, "null", "ptr")
+    given, y = optional(f, 6), f.load("ptr", job.at("y"))
+    with f.if_else(given.eq(null)) as (own, kept):
+        with own:
+            block = f.call("ptr", "rl_scratch", nbytes + 64)
+            with f.if_else(block.eq(null)) as (refused, there):
+                with refused:
+                    f.store(f.value(1), job.at("failed"))
+                with there:
+                    f.store(f.load("ptr", block), job.at("packed"))
+                    pack()
+                    multiply()
+                    f.call("void", "rl_free", block)
+        with kept:
+            f.store(given, job.at("packed"))
+            with f.if_else(y.eq(null)) as (packing, multiplying):
+                with packing:
+                    pack()
+                with multiplying:
+                    multiply()
 
 
 def read_arguments(f, target, count):
@@ -284,7 +330,7 @@ def copy_words(f, words, target, count):
 
 
 def _entry(m, type_):
-    """PyObject *rl_convolve(self, args, n): y, x, w, bias or None, plan, finish if any."""
+    """PyObject *rl_convolve(self, args, n): y, x, w, bias or None, plan, finish or None, memory of packed weights."""
     f = m.function("rl_convolve", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     context = f.buffer(SIZE, 8)
     copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
@@ -295,20 +341,16 @@ def _entry(m, type_):
     count = job.groups * job.panels
     elements = count * job.depth * job.height
     state = f.call("ptr", "PyEval_SaveThread")
-    block = f.call("ptr", "rl_scratch", elements * ITEM[type_] + 64)
-    with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, given):
-        with refused:
-            f.store(f.value(1), job.at("failed"))
-        with given:
-            f.store(f.load("ptr", block), job.at("packed"))
-            with f.if_else(elements < _PARALLEL_PACK) as (here, pool):
-                with here:
-                    f.call("void", "pack_task", context, f.value(0), count, declare=False)
-                with pool:
-                    f.call("void", "rl_parallel_for", Value(f, "@pack_task", "ptr"), context, count)
-            f.call("void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context,
-                   job.groups * job.blocks * job.parts)
-            f.call("void", "rl_free", block)
+
+    def pack():
+        with f.if_else(elements < _PARALLEL_PACK) as (here, pool):
+            with here:
+                f.call("void", "pack_task", context, f.value(0), count, declare=False)
+            with pool:
+                f.call("void", "rl_parallel_for", Value(f, "@pack_task", "ptr"), context, count)
+
+    run_packed(f, job, elements * ITEM[type_], pack, lambda: f.call(
+        "void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context, job.groups * job.blocks * job.parts))
     f.call("void", "PyEval_RestoreThread", state)
     with f.if_(f.load("i64", job.at("failed")).ne(0)):
         f.ret(f.call("ptr", "PyErr_NoMemory"))

@@ -1,6 +1,6 @@
 """3 x 3 convolution with steps of one by minimal filtering, as generated code.
 
-    convolve(y, x, w, bias, plan[, finish]) -> whether y may be wrong
+    convolve(y, x, w, bias, plan[, finish[, packed]]) -> whether y may be wrong
 
 A square of 2 x 2 outputs takes 16 products a channel instead of 36:
 
@@ -15,7 +15,7 @@ one, for the caller to convolve directly.
 S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin and S. Gray, "Fast algorithms for convolutional
 neural networks", CVPR 2016.
 
-``finish`` is that of ``conv_product``.
+``finish`` and ``packed`` are those of ``conv_product``.
 """
 
 from functools import cache
@@ -29,6 +29,7 @@ from rushlight.compiler.templates.conv_product import (
     finish_piece,
     read_arguments,
     read_finish,
+    run_packed,
     scratch,
 )
 from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, form, lanes_of, masked_store
@@ -49,6 +50,12 @@ VECTORS = 2                     # of squares to a strip
 POSITIONS = 16
 _AT_ONCE = 8                    # channels gathered before they are transformed
 POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "finish", "tile", "gather", "weights", "pieces", "piece_list"}
+
+
+def packed_bytes(words, item):
+    """Bytes of the transformed weights of a plan."""
+    groups, panels, depth, height = (int(words[FIELDS.index(n)]) for n in ("groups", "panels", "depth", "height"))
+    return groups * panels * ((depth * height * item + 127) // 128 * 128 + 64) * POSITIONS + 64
 
 
 @cache
@@ -255,7 +262,7 @@ def _tile_task(m, type_):
 
 
 def _entry(m, type_):
-    """PyObject *rl_winograd(self, args, n): y, x, w, bias or None, plan, finish if any."""
+    """PyObject *rl_winograd(self, args, n): y, x, w, bias or None, plan, finish or None, memory of packed weights."""
     f = m.function("rl_winograd", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     context = f.buffer(SIZE, 8)
     copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
@@ -266,16 +273,9 @@ def _entry(m, type_):
     job.load("groups", "panels", "depth", "height", "blocks", "parts")
     count = job.groups * job.panels
     state = f.call("ptr", "PyEval_SaveThread")
-    block = f.call("ptr", "rl_scratch", count * weights_pitch(job, ITEM[type_]) * POSITIONS + 64)
-    with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, given):
-        with refused:
-            f.store(f.value(1), job.at("failed"))
-        with given:
-            f.store(f.load("ptr", block), job.at("packed"))
-            f.call("void", "rl_parallel_for", Value(f, "@weights_task", "ptr"), context, count)
-            f.call("void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context,
-                   job.groups * job.blocks * job.parts)
-            f.call("void", "rl_free", block)
+    run_packed(f, job, count * weights_pitch(job, ITEM[type_]) * POSITIONS, lambda: f.call(
+        "void", "rl_parallel_for", Value(f, "@weights_task", "ptr"), context, count), lambda: f.call(
+        "void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context, job.groups * job.blocks * job.parts))
     f.call("void", "PyEval_RestoreThread", state)
     with f.if_(f.load("i64", job.at("failed")).ne(0)):
         f.ret(f.call("ptr", "PyErr_NoMemory"))

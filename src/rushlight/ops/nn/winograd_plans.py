@@ -15,12 +15,18 @@ _BLOCK = 12                     # vectors of squares at a time, at most
 
 def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
     """Whether a product of this shape is made by minimal filtering: a matter of speed, and of the dtype."""
+    squares = n * -(-grid[0] // 2) * -(-grid[-1] // 2)
+    return squares >= _FEWEST_SQUARES and form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights,
+                                               strides, out, place)
+
+
+def form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
+    """Whether a product is of the form of minimal filtering, with enough channels."""
     if out != grid or dtype != "float32" or len(grid) != 2 or steps != (1, 1) or place != ((0, 1), (0, 1)):
         return False
     if any(len(o) != 3 or o != (o[0], o[0] + 1, o[0] + 2) for o in offsets):
         return False
-    squares = n * -(-grid[0] // 2) * -(-grid[1] // 2)
-    return min(rows, channels) >= _FEWEST_CHANNELS and squares >= _FEWEST_SQUARES and min(grid) > 1
+    return min(rows, channels) >= _FEWEST_CHANNELS and min(grid) > 1
 
 
 def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
