@@ -1,6 +1,10 @@
 """Compiled forward passes with the backward pass outside."""
 
 import copy
+import gc
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -178,3 +182,45 @@ def test_threads_share_a_compiled_function():
     for t in threads:
         t.join()
     assert not wrong
+
+
+def test_gradients_are_the_same_whoever_watches():
+    """Hooks on other tensors, removed or forgotten, change no bit of a backward pass, compiled or not."""
+    from rushlight.autograd import engine
+
+    def loss(m, x, y):
+        return F.cross_entropy(m(x), y)
+    other = torch.ones(2, requires_grad=True)
+    for seed in range(20):
+        torch.manual_seed(seed)
+        m = nn.Linear(4, 3)
+        x, y = torch.randn(5, 4), torch.randint(0, 3, (5,))
+        compiled, found = torch.compile(loss), []
+        for call in range(4):
+            hook = torch.autograd.graph.register_multi_grad_hook((other,), print)
+            found.append(torch.autograd.grad(loss(m, x, y), m.weight)[0])
+            hook.remove()
+            for f in (loss, compiled):
+                m.zero_grad()
+                f(m, x, y).backward()
+                found.append(m.weight.grad)
+        assert all(torch.equal(g, found[0]) for g in found)
+    before = len(engine.watchers)
+    torch.autograd.graph.register_multi_grad_hook((torch.ones(2, requires_grad=True),), print)
+    gc.collect()
+    assert len(engine.watchers) == before       # hooks go with their tensors
+    # Log-probabilities that are asked for still get their gradient.
+    z = torch.randn(3, 4, requires_grad=True)
+    log_p = z.log_softmax(1)
+    g, = torch.autograd.grad(F.nll_loss(log_p, torch.tensor([0, 1, 2])), log_p)
+    assert torch.equal(g, torch.eye(3, 4) / -3)
+
+
+def test_programs_may_outlive_the_modules():
+    """The interpreter ends well while programs and kernels are still held, whatever memory is freed first."""
+    text = ("import rushlight as torch\nf = torch.compile(lambda a, b: torch.block_diag(a, b).exp() * 2)\n"
+            "x = torch.randn(3, 4, requires_grad=True)\nfor i in range(4):\n    f(x, x.detach() + 1).sum().backward()\n"
+            "print(len(f.entries))")
+    env = dict(os.environ, MALLOC_PERTURB_="255", PYTHONMALLOC="malloc")
+    done = subprocess.run([sys.executable, "-c", text], env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and done.stdout == "1\n", done.stderr

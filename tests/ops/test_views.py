@@ -124,3 +124,14 @@ def test_in_place_geometry():
 def test_empty_tensors_have_dense_strides():
     assert torch.zeros(2, 0, 3).stride() == (3, 3, 1)
     assert torch.zeros(0, 3)[:0].t().shape == (3, 0)
+
+
+def test_views_of_the_same_shape_have_the_strides_of_that_shape():
+    for special in (0, 1):
+        torch.autograd.modes.state.special += special       # (generated functions leave calls to Python then)
+        try:
+            row = torch.ones(6, 15)[:1, :5]
+            assert row.stride() == (15, 1)
+            assert row.reshape(1, 5).stride() == row.view(1, 5).stride() == row.reshape(-1, 5).stride() == (5, 1)
+        finally:
+            torch.autograd.modes.state.special -= special

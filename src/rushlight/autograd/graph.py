@@ -1,7 +1,7 @@
 """Looking at the recorded graph, and intercepting what it saves."""
 
 from _thread import allocate_lock as Lock
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 from .engine import execute, watchers  # noqa: F401  (the engine is part of this module's subject)
 from .hooks import RemovableHandle, disable_saved_tensors_hooks, save_on_cpu, saved_tensors_hooks
@@ -74,21 +74,27 @@ def register_multi_grad_hook(tensors, fn, *, mode="all"):
             if now:
                 fn(g if mode == "any" else found[1])
         return hook
-    watchers.append(passes)
-    return _MultiHandle((*(t.register_hook(hook_for(i)) for i, t in enumerate(tensors)), _Watch(passes)))
+    # Hooks live as long as their tensors or until they are removed: so long, backward passes are told apart.
+    watch = ref(passes, _unwatch)
+    watchers.append(watch)
+    return _MultiHandle((*(t.register_hook(hook_for(i)) for i, t in enumerate(tensors)), _Watch(watch)))
 
 
 class _Watch:
     """Lets the engine stop telling of its passes when a multi-gradient hook is removed."""
 
-    def __init__(self, passes):
-        self.passes = passes
+    def __init__(self, watch):
+        self.watch = watch
 
     def remove(self):
-        for i, p in enumerate(watchers):
-            if p is self.passes:
-                del watchers[i]
-                break
+        _unwatch(self.watch)
+
+
+def _unwatch(watch):
+    for i, w in enumerate(watchers):
+        if w is watch:
+            del watchers[i]
+            break
 
 
 class set_warn_on_accumulate_grad_stream_mismatch:

@@ -23,6 +23,7 @@ from rushlight.compiler.codegen.lower import (
 )
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.expr import Expr, to_text, topological
+from rushlight.runtime import native
 
 # Vectors gathered from a strided operand before the body runs on them.
 GATHERED_VECTORS = 8
@@ -147,8 +148,7 @@ def _new_function():
 @cache
 def method(address, name):
     """A method definition for native code at ``address``; lives as long as the process."""
-    definition = _MethodDef(name.encode(), address, METH_FASTCALL, None)
-    return definition
+    return native.immortal(_MethodDef(name.encode(), address, METH_FASTCALL, None))
 
 
 def builtin(definition, descriptor):

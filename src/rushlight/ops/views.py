@@ -169,7 +169,8 @@ def view(input, *shape, dtype=None, size=None):
 
 def _in_shape(input, shape):
     a = input._a
-    if type(a) is _ndarray and a.flags.c_contiguous and a.size and untracked(input):
+    # (NumPy keeps the strides of sizes 1 where the shape stays; a view has those of C order.)
+    if type(a) is _ndarray and a.flags.c_contiguous and a.size and a.shape != tuple(shape) and untracked(input):
         return window_on(input, a.reshape(shape), input._offset)
     return _view(input, shape)
 

@@ -50,7 +50,6 @@ class _CompileLock:
 
 
 lock = _CompileLock()
-_forever = []
 
 if hasattr(os, "register_at_fork"):
     # A child forked while another thread holds the lock would find it taken for ever.
@@ -101,10 +100,15 @@ def load(key: str, build, exports, imports=None, level: int = 1) -> dict:
     return _engine().load(f"{key}|{level}", build, list(exports), imports, level)
 
 
+def immortal(x):
+    """`x`, which outlives the modules: functions look at their definitions when they end, in whatever order."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(x))
+    return x
+
+
 def callable_from(address: int, name: str, doc: str = "", module: str = "rushlight"):
     """The function ``PyObject *f(PyObject *self, PyObject **args, ssize_t n)`` at ``address``."""
-    definition = _MethodDef(name.encode(), address, METH_FASTCALL, doc.encode() or None)
-    _forever.append(definition)
+    definition = immortal(_MethodDef(name.encode(), address, METH_FASTCALL, doc.encode() or None))
     new = ctypes.pythonapi.PyCFunction_NewEx
     new.restype = ctypes.py_object
     new.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.py_object]

@@ -13,6 +13,7 @@ from ...autograd import modes
 from ...autograd.node import AccumulateGrad, Node, next_seq
 from ...dtypes import BY_NP, bool_, dtype, float32, float64, int32, int64
 from ...record import Record
+from ...runtime.native import immortal
 from ...tensor.geometry import Size
 from ...tensor.storage import Storage
 from ...tensor.tensor import Tensor, ViewInfo, wrap
@@ -192,10 +193,10 @@ def _builtin(name, address, descriptor, doc=None):
     api.PyCapsule_New.restype = ctypes.py_object
     api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
     capsule = api.PyCapsule_New(ctypes.addressof(descriptor), None, None)
-    definition = _MethodDef(name.encode(), address, 0x82, doc.encode() if doc else None)
+    definition = immortal(_MethodDef(name.encode(), address, 0x82, doc.encode() if doc else None))
     new = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)(
         ctypes.cast(api.PyCFunction_NewEx, ctypes.c_void_p).value)
-    _keep.extend((descriptor, definition, capsule))
+    _keep.extend((descriptor, capsule))
     return new(ctypes.addressof(definition), capsule, None)
 
 

@@ -159,7 +159,7 @@ class NllNode(RecordNode):
             below = self.edges[0][0]
             below.done = None           # what a pass that failed may have left
             if grads[0] is not None and self.saved is not None and below.saved is not None and below.ext is None and \
-                    not state.grad and state.backward is None and not state.anomaly:
+                    not state.grad and not state.anomaly and not _asked_for(below):
                 g = self._through(below, grads[0])
                 if g is not None:
                     below.done = g
@@ -180,6 +180,12 @@ class NllNode(RecordNode):
             return None
         return _ran("cross_entropy_backward", lambda *arrays: _joint_gradient(kernel, found[1], *arrays),
                     (below.saved_value("out"), g, target, weight, total))
+
+
+def _asked_for(node):
+    """Whether this backward pass has to show the gradient that arrives at `node`."""
+    current = state.backward
+    return current is not None and current.capture is not None and (node, 0) in current.capture
 
 
 NllNode.__name__ = NllNode.__qualname__ = "NllLossBackward0"
