@@ -1,7 +1,7 @@
 """The standard `multiprocessing`, plus `spawn` and PyTorch's names for sharing strategies.
 
-Tensors travel through queues and pipes by value. `DataLoader` moves its batches through shared
-memory by itself.
+Tensors that travel through queues, pipes and arguments of processes move to shared memory: both ends see the same
+numbers. `DataLoader` moves its batches through shared memory by itself.
 """
 
 import multiprocessing as _standard
@@ -15,7 +15,9 @@ from rushlight.multiprocessing._spawn import (
     spawn,
     start_processes,
 )
+from rushlight.multiprocessing.reductions import install
 
+install()
 _strategy = "file_descriptor"
 
 

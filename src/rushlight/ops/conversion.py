@@ -219,6 +219,16 @@ def xpu(input, device=None, non_blocking=False, memory_format=None):
 
 
 @public(namespaces=())
+def share_memory_(input):
+    """Move the storage to memory that other processes can map, with all tensors on it; returns the tensor.
+
+    Processes that get such a tensor, by fork or through a queue of ``torch.multiprocessing``, see each other's writes.
+    """
+    from ..tensor.shared import share_tensor
+    return share_tensor(input)
+
+
+@public(namespaces=())
 def ipu(input, device=None, non_blocking=False, memory_format=None):
     """Raises: there is no IPU back end."""
     raise RuntimeError("PyTorch is not linked with support for ipu devices")

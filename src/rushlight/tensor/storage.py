@@ -4,6 +4,8 @@ A tensor is a window (sizes, strides, offset) on a storage. ``Storage`` is what 
 ``UntypedStorage`` and ``TypedStorage`` are the public faces made on request.
 """
 
+import sys
+
 import numpy as np
 
 from ..devices import CPU, META
@@ -240,7 +242,23 @@ class UntypedStorage:
 
     def is_shared(self):
         """Whether the bytes lie in memory shared between processes."""
-        return False
+        shared = sys.modules.get(f"{__package__}.shared")           # nobody has shared anything before it is loaded
+        return shared is not None and shared.block_of(self._storage) is not None
+
+    def share_memory_(self):
+        """Move the bytes, for all tensors on them, to memory that other processes can map; returns self.
+
+        Such a storage can't be resized. Arrays that `numpy` made before keep the old bytes.
+        """
+        from .shared import share
+        share(self._storage)
+        return self
+
+    @classmethod
+    def _new_shared(cls, size, *, device="cpu"):
+        """A storage of `size` bytes in shared memory."""
+        from .shared import new_shared
+        return cls(new_shared(int(size)))
 
     def untyped(self):
         return self
@@ -305,6 +323,15 @@ class TypedStorage:
 
     def tolist(self):
         return self._array().tolist()
+
+    def is_shared(self):
+        """Whether the bytes lie in memory shared between processes."""
+        return self._untyped_storage.is_shared()
+
+    def share_memory_(self):
+        """Move the bytes to shared memory, see `UntypedStorage.share_memory_`."""
+        self._untyped_storage.share_memory_()
+        return self
 
     def resize_(self, n):
         self._untyped_storage.resize_(n * self.dtype.itemsize)
