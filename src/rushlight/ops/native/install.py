@@ -422,10 +422,11 @@ def install_views():
         _replace(shape, _serve(_view.record, "rl_view", shape, any_dtype=True))
     getitem = METHODS["__getitem__"]
     _replace(getitem, _serve(_select.record, "rl_select", getitem, any_dtype=True), ("__getitem__",))
-    from . import calls, geometry, making, observing
+    from . import calls, contents, geometry, making, observing
     geometry.install(_state, _builtin, _bound, _replace, _offsets())
     calls.install(_state, _builtin, _offsets())
     making.install(_state, _builtin, _replace, _offsets())
+    contents.install(_state, _builtin, _replace, _offsets())
     observing.install(_state, _builtin, _replace, _offsets())
 
 
