@@ -1,4 +1,4 @@
-"""Jacobians, Hessians and products with them, by reverse mode."""
+"""Jacobians, Hessians and products with them, by reverse mode or, where said, by forward mode."""
 
 from .engine import grad as _grad
 from .modes import enable_grad, state
@@ -42,9 +42,31 @@ def _check_v(v, ref, single_ref):
             raise RuntimeError(f"{prefix}v has invalid size: should be {b.size()} but got {a.size()}.")
 
 
-def _strict(g, i, what):
-    raise RuntimeError(f"The {what} of the user-provided function is independent of input {i}. This is "
-                       "not allowed in strict mode.")
+def _check_strict(gs, create_graph, what="input"):
+    """Strict mode refuses outputs, and Jacobians that stay in a graph, that don't depend on an input."""
+    for i, g in enumerate(gs):
+        if g is None:
+            raise RuntimeError(f"The output of the user-provided function is independent of {what} {i}. This is "
+                               "not allowed in strict mode.")
+        if create_graph and not g.requires_grad:
+            raise RuntimeError(f"The jacobian of the user-provided function is independent of {what} {i}. This is not "
+                               "allowed in strict mode when create_graph=True.")
+
+
+def _check_slopes(gs):
+    for i, g in enumerate(gs):
+        if g is None or not g.requires_grad:
+            raise RuntimeError("While computing the hessian, found that the jacobian of the user-provided function "
+                               f"with respect to input {i} is independent of the input. This is not allowed in strict mode. "
+                               "You should ensure that your function is differentiable again and that the jacobian "
+                               "depends on the inputs.")
+
+
+def _check_outputs(outs):
+    for i, o in enumerate(outs):
+        if not o.requires_grad:
+            raise RuntimeError(f"Output {i} of the user-provided function does not require gradients. The outputs must "
+                               "be computed in a differentiable manner from the input when running in strict mode.")
 
 
 def vjp(func, inputs, v=None, create_graph=False, strict=False):
@@ -73,9 +95,8 @@ def _products(outs, xs, v, create_graph, strict):
         return [x.new_zeros(x.shape) for x in xs]
     gs = _grad([outs[i] for i in live], xs, None if v is None else [v[i] for i in live],
                create_graph=create_graph, retain_graph=True, allow_unused=True)
-    for i, g in enumerate(gs):
-        if g is None and strict:
-            _strict(g, i, "output")
+    if strict:
+        _check_strict(gs, create_graph)
     return [x.new_zeros(x.shape) if g is None else g for g, x in zip(gs, xs)]
 
 
@@ -95,14 +116,15 @@ def jvp(func, inputs, v=None, create_graph=False, strict=False):
         outs, single_out = _as_tuple(func(*xs), "outputs of the user-provided function", "jvp")
         us = [o.new_zeros(o.shape).requires_grad_() for o in outs]
         live = [i for i, o in enumerate(outs) if o.requires_grad]
-        if strict and len(live) < len(outs):
-            raise RuntimeError("Output of the user-provided function is independent of the inputs. This "
-                               "is not allowed in strict mode.")
+        if strict:
+            _check_outputs(outs)
         gs = _grad([outs[i] for i in live], xs, [us[i] for i in live], create_graph=True,
                    allow_unused=True) if live else [None] * len(xs)
         pairs = [(g, w) for g, w in zip(gs, v) if g is not None and g.requires_grad]
         ts = _grad([g for g, _ in pairs], us, [w for _, w in pairs], create_graph=create_graph,
                    allow_unused=True) if pairs else [None] * len(us)
+        if strict:
+            _check_strict(ts, create_graph)
         ts = [o.new_zeros(o.shape) if t is None else t for t, o in zip(ts, outs)]
     return (_unpack([_finish(o, create_graph) for o in outs], single_out),
             _unpack([_finish(t, create_graph) for t in ts], single_out))
@@ -112,52 +134,43 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False,
              strategy="reverse-mode"):
     """The Jacobian: for each output and input a tensor of shape ``output.shape + input.shape``.
 
-    Returned as a tensor, a tuple, or a tuple of tuples, after the structure of outputs and inputs.
+    Returned as a tensor, a tuple, or a tuple of tuples, after the structure of outputs and inputs. vectorize: compute
+    all rows at once inside ``vmap``; strategy ``"forward-mode"``: columns by forward mode, also all at once.
     """
     if strategy not in ("forward-mode", "reverse-mode"):
-        raise ValueError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your '
-                         'function has more outputs than inputs, "forward-mode" tends to be more '
-                         'performant. Otherwise, prefer to use "reverse-mode".')
+        raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode". Hint: If your '
+                             'function has more outputs than inputs, "forward-mode" tends to be more '
+                             'performant. Otherwise, prefer to use "reverse-mode".')
     if strategy == "forward-mode":
         if create_graph:
             raise NotImplementedError("torch.autograd.functional.jacobian: `create_graph=True` and "
                                       '`strategy="forward-mode"` are not supported together (yet). '
                                       'Please either set `create_graph=False` or '
                                       '`strategy="reverse-mode"`.')
+        if strict:
+            raise RuntimeError('torch.autograd.functional.jacobian: `strict=True` and `strategy="forward-mode"` are '
+                               "not supported together (yet). Please either set `strict=False` or "
+                               '`strategy="reverse-mode"`.')
         if not vectorize:
-            raise NotImplementedError('torch.autograd.functional.jacobian: `strategy="forward-mode"` is '
-                                      "only supported with `vectorize=True`.")
-    from ..ops.registry import function
-    stack = function("stack")
+            raise NotImplementedError("Computing Jacobian using forward-AD or forward-over-reverse Hessian is only "
+                                      "implemented for `vectorize=True`.")
+        return _by_columns(func, inputs)
     with enable_grad():
         inputs, single_in = _as_tuple(inputs, "inputs", "jacobian")
         xs = _prepare(inputs, create_graph)
         outs, single_out = _as_tuple(func(*xs), "outputs of the user-provided function", "jacobian")
-        result = []
-        for i, o in enumerate(outs):
-            rows = [[] for _ in xs]
-            flat = o.reshape(-1)
-            for j in range(o.numel()):
-                if not o.requires_grad:
-                    if strict:
-                        raise RuntimeError(f"Output {i} of the user-provided function does not require "
-                                           "gradients. The outputs must be computed in a differentiable "
-                                           "manner from the input when running in strict mode.")
-                    gs = [None] * len(xs)
-                else:
-                    gs = _grad((flat[j],), xs, create_graph=create_graph, retain_graph=True,
-                               allow_unused=True)
-                for k, g in enumerate(gs):
-                    if g is None:
-                        if strict:
-                            raise RuntimeError(f"Output {i} of the user-provided function is "
-                                               f"independent of input {k}. This is not allowed in "
-                                               "strict mode.")
-                        g = xs[k].new_zeros(xs[k].shape)
-                    rows[k].append(g)
-            result.append(tuple(
-                _finish(stack(r).reshape(tuple(o.shape) + tuple(x.shape)), create_graph) if r else
-                o.new_zeros(tuple(o.shape) + tuple(x.shape)) for r, x in zip(rows, xs)))
+        if strict:
+            _check_outputs(outs)
+            if vectorize:
+                raise RuntimeError("torch.autograd.functional.jacobian: `strict=True` and `vectorized=True` are not "
+                                   "supported together. Please either set `strict=False` or `vectorize=False`.")
+        rows = _all_rows if vectorize else _row_by_row
+        result = rows(outs, xs, create_graph, strict)
+        result = [tuple([_finish(b, create_graph) for b in blocks]) for blocks in result]
+    return _arranged(result, single_in, single_out)
+
+
+def _arranged(result, single_in, single_out):
     if single_in and single_out:
         return result[0][0]
     if single_out:
@@ -167,10 +180,75 @@ def jacobian(func, inputs, create_graph=False, strict=False, vectorize=False,
     return tuple(result)
 
 
+def _row_by_row(outs, xs, create_graph, strict):
+    """Blocks of the Jacobian, one backward pass an element of the outputs."""
+    from ..ops.registry import function
+    stack = function("stack")
+    result = []
+    for i, o in enumerate(outs):
+        rows = [[] for _ in xs]
+        flat = o.reshape(-1)
+        for j in range(o.numel()):
+            gs = _grad((flat[j],), xs, create_graph=create_graph, retain_graph=True,
+                       allow_unused=True) if o.requires_grad else [None] * len(xs)
+            for k, g in enumerate(gs):
+                if g is None:
+                    if strict:
+                        raise RuntimeError(f"Output {i} of the user-provided function is independent of input {k}. "
+                                           "This is not allowed in strict mode.")
+                    g = xs[k].new_zeros(xs[k].shape)
+                rows[k].append(g)
+        result.append([stack(r).reshape(tuple(o.shape) + tuple(x.shape)) if r else
+                       o.new_zeros(tuple(o.shape) + tuple(x.shape)) for r, x in zip(rows, xs)])
+    return result
+
+
+def _all_rows(outs, xs, create_graph, strict):
+    """Blocks of the Jacobian, all rows in one backward pass inside vmap."""
+    from ..func.jacobians import _basis
+    basis, sizes = _basis(outs)
+    live = [k for k, o in enumerate(outs) if o.requires_grad and o.numel()]
+    found = _grad([outs[k] for k in live], xs, [basis[k] for k in live], create_graph=create_graph, retain_graph=True,
+                  allow_unused=True, is_grads_batched=True) if live else [None] * len(xs)
+    total = sum(sizes)
+    columns = [(x.new_zeros((total, *x.shape)) if g is None else g).split(sizes) for g, x in zip(found, xs)]
+    return [[c[k].reshape(tuple(o.shape) + tuple(x.shape)) for c, x in zip(columns, xs)] for k, o in enumerate(outs)]
+
+
+def _by_columns(func, inputs):
+    """The Jacobian by forward mode, all columns in one pass inside vmap."""
+    from ..func import vmap
+    from ..func.jacobians import _basis
+    from .forward_ad import dual_level, make_dual, unpack_dual
+    inputs, single_in = _as_tuple(inputs, "inputs", "jacobian")
+    basis, sizes = _basis(inputs)
+    shapes = []
+
+    def push(tangents):
+        with dual_level():
+            outs = func(*[make_dual(x.detach(), t) for x, t in zip(inputs, tangents)])
+            outs, single = _as_tuple(outs, "outputs of the user-provided function", "jacobian")
+            parts = [unpack_dual(o) for o in outs]
+            shapes.extend([single, *[tuple(o.shape) for o in outs]])
+            return [p.new_zeros(p.shape) if t is None else t for p, t in parts]
+    found = vmap(push)(list(basis))
+    single_out, *shapes = shapes
+    result = []
+    for t, shape in zip(found, shapes):
+        blocks = t.detach().movedim(0, -1).split(sizes, -1)
+        result.append(tuple([b.reshape(shape + tuple(x.shape)) for b, x in zip(blocks, inputs)]))
+    return _arranged(result, single_in, single_out)
+
+
 def hessian(func, inputs, create_graph=False, strict=False, vectorize=False,
             outer_jacobian_strategy="reverse-mode"):
-    """The Hessian of a scalar function: for inputs i, j a tensor ``inputs[i].shape + inputs[j].shape``."""
+    """The Hessian of a scalar function: for inputs i, j a tensor ``inputs[i].shape + inputs[j].shape``.
+
+    vectorize, outer_jacobian_strategy: how the gradient is differentiated (see `jacobian`).
+    """
     inputs, single = _as_tuple(inputs, "inputs", "hessian")
+    if outer_jacobian_strategy not in ("forward-mode", "reverse-mode"):
+        raise AssertionError('Expected strategy to be either "forward-mode" or "reverse-mode".')
 
     def scalar(*xs):
         out = func(*xs)
@@ -184,10 +262,14 @@ def hessian(func, inputs, create_graph=False, strict=False, vectorize=False,
 
     def gradient(*xs):
         if state.grad:
-            xs = tuple(x if x.requires_grad else x.detach().requires_grad_() for x in xs)
+            xs = tuple(x if x.requires_grad else x.requires_grad_() if outer_jacobian_strategy == "forward-mode" else
+                       x.detach().requires_grad_() for x in xs)
         j = jacobian(scalar, xs, create_graph=True)
+        if strict:
+            _check_slopes(j)
         return j
-    h = jacobian(gradient, inputs, create_graph=create_graph, strict=strict)
+    h = jacobian(gradient, inputs, create_graph=create_graph, strict=strict, vectorize=vectorize,
+                 strategy=outer_jacobian_strategy)
     return h[0][0] if single else h
 
 
@@ -219,8 +301,9 @@ def _second(func, inputs, v, create_graph, strict, name):
                                "single element")
         gs = _grad(outs, xs, create_graph=True, allow_unused=True) if outs[0].requires_grad else \
             [None] * len(xs)
-        if strict and any(g is None for g in gs):
-            _strict(None, [g is None for g in gs].index(True), "output")
+        if strict:
+            _check_strict(gs, False)
+            _check_slopes(gs)
         pairs = [(g, w) for g, w in zip(gs, v) if g is not None and g.requires_grad]
         hs = _grad([g for g, _ in pairs], xs, [w for _, w in pairs], create_graph=create_graph,
                    allow_unused=True) if pairs else [None] * len(xs)

@@ -33,11 +33,15 @@ class Wrapped(MetaArray):
 
     __slots__ = ("level", "value")
     outermost = in_parts = True         # what the core asks for
-    kind = "transformed"
 
     def __init__(self, level, value, shape, strides):
         self.shape, self.strides, self.dtype = shape, strides, value._a.dtype
         self.level, self.value = level, value
+
+    @property
+    def kind(self):
+        """Refused: whoever asks wants memory, as ``numpy()`` does."""
+        raise RuntimeError("Cannot access data pointer of Tensor that doesn't have storage")
 
     @property
     def device(self):
