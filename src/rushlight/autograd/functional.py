@@ -57,9 +57,9 @@ def _check_slopes(gs):
     for i, g in enumerate(gs):
         if g is None or not g.requires_grad:
             raise RuntimeError("While computing the hessian, found that the jacobian of the user-provided function "
-                               f"with respect to input {i} is independent of the input. This is not allowed in strict mode. "
-                               "You should ensure that your function is differentiable again and that the jacobian "
-                               "depends on the inputs.")
+                               f"with respect to input {i} is independent of the input. This is not allowed in strict "
+                               "mode. You should ensure that your function is differentiable again and that the "
+                               "jacobian depends on the inputs.")
 
 
 def _check_outputs(outs):

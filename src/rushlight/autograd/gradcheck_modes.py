@@ -93,7 +93,7 @@ def _same(analytical, numerical, slack, rtol, k, i, how):
     if not abs(analytical - numerical) <= slack + rtol * abs(numerical):
         raise GradcheckError(f"Jacobian {how}mismatch for output {k} with respect to input {i},\n"
                              f"numerical:{numerical}\nanalytical:{analytical}\n\nThese are one random projection of "
-                             "the Jacobians (fast mode); without fast_mode all their elements are compared and shown.\n")
+                             "the Jacobians (fast mode); without fast_mode all elements are compared and shown.\n")
 
 
 # ---------------------------------------------------------------- other properties
