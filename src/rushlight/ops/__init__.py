@@ -13,6 +13,7 @@ FAMILIES = [
     "nn.convolution", "nn.pooling", "nn.irregular_pooling", "nn.normalization", "nn.dropout", "nn.embedding",
     "nn.losses", "nn.likelihood", "nn.linear_cross_entropy",
     "nn.recurrent", "nn.attention", "nn.rearrange", "nn.resampling", "nn.distance", "nn.ctc",
+    "nn.scaled_products",
 ]
 
 

@@ -13,7 +13,6 @@ import numpy as np
 from .storage import BorrowedStorage, MetaArray, Storage, make_storage, window
 from .tensor import Tensor
 
-
 _OF_ONE_TENSOR = 4          # references to a storage: the tensor's, two names and an argument in `share`
 
 
