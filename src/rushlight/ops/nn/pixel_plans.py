@@ -10,6 +10,7 @@ from .conv_plans import Plan, _address
 
 _TYPES = {"float32": "float", "float64": "double", "bfloat16": "pairs"}
 _FEWEST_ROWS = 16
+_LONGEST = 256                  # pixels of a line
 _TASKS = 16                     # at least, where there are so many units
 
 
@@ -50,6 +51,14 @@ def _flat(*pairs):
     return [t if len(t) == 2 else (neutral, *t) for t, neutral in pairs]
 
 
+def _lines(size):
+    """Other sizes of as many pixels, whose lines fill vectors: windows of a pixel don't see where lines end."""
+    count = int(np.prod(size))
+    fits = [d for d in range(1, min(count, _LONGEST) + 1) if count % d == 0]
+    best = min(fits, key=lambda d: (-(-d // 16) * 16 / d, -d))
+    return (count // best, best) if best >= min(size[-1], 16) else size
+
+
 def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, row_taps, out, place, last,
             y_last):
     """The Plan of a product with sampled columns, as ``conv_plans.product``, for one or two dimensions.
@@ -67,6 +76,8 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     lanes, sum_item = conv_tile.lanes_of(element), conv_tile.ITEM[element]
     each, item = (2, 2) if type_ == "pairs" else (1, sum_item)
     word = each * item
+    if set(offsets) == {(0,)} and source == grid == out and set(steps) == {1}:
+        source = grid = out = _lines(source)
     source, grid, steps, out, offsets, place = _flat(
         (source, 1), (grid, 1), (steps, 1), (out, 1), (offsets, (0,)), (place, (0, 1)))
     words = -(-channels // each)                    # of a cell
