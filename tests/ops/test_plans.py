@@ -18,7 +18,7 @@ def generated():
 
 def planned(name):
     """Whether a function (or method) of this name has a plan that is more than a refusal."""
-    return any(plan[plan[0] + 1] for p in observing._functions.values() if p.fn.__name__ == name
+    return any(plan[plan[0] + 1] == plans.READY for p in observing._functions.values() if p.fn.__name__ == name
                for plan in p.plans.values())
 
 

@@ -19,6 +19,9 @@ A program's steps give *values*, the call's tensors being the first ones:
 Operands, arguments and items are pairs of words: CONSTANT and an object, OUTPUT and the number of an array of this
 step, VALUE and the number of a value, WINDOW and the address of: OUTPUT or VALUE, number, offset, descr, rank, sizes,
 steps. A record of 0 is not recorded. A launch whose result is another than it was sends the call to Python.
+
+A plan is the number of words of its description, these, a word that says how it is used, and the program. The first time
+(TRIAL) new arrays are filled with a pattern, so that what Python wrote into them without a launch is missed.
 """
 
 from . import calls, entry
@@ -26,6 +29,7 @@ from .entry import DATA, DESCR, DIMS, FLAGS, LIST_ITEMS, ND, SIZE, STRIDES, TUPL
 from .geometry import Writer
 
 END, KERNEL, VIEW = range(3)
+REFUSED, TRIED, TRIAL, READY = range(4)
 CONSTANT, OUTPUT, VALUE, WINDOW = range(4)
 OBSERVE, TABLE, SEEN, STOPPED = range(1, 5)     # words of a descriptor after FALLBACK
 SLOTS = 64                                      # of a descriptor's table: hash, plan
@@ -198,8 +202,9 @@ def _recorded_step(f, at, what, values, have, outputs):
 
 def _launched(w):
     """i64 rl_launched(step, values, have): number of values that a KERNEL step adds, or -1."""
-    f = w.m.function("rl_launched", "i64", [("ptr", "at"), ("ptr", "values"), ("i64", "have")], "internal")
-    at, values, have = f.args
+    f = w.m.function("rl_launched", "i64", [("ptr", "at"), ("ptr", "values"), ("i64", "have"), ("i64", "trial")],
+                     "internal")
+    at, values, have, trial = f.args
     none = w.env(f, "None_")
     outputs, launches, own = (f.load("i64", at + k) for k in (24, 32, 48))
     arrays = f.buffer(8 * MOST_OUTPUTS, 8)
@@ -220,6 +225,12 @@ def _launched(w):
             with good:
                 f.store(a.get(), arrays + k * 8)
                 made.set(k + 1)
+                with f.if_(trial.ne(0) & descr.ne(0)):
+                    nbytes, dims = f.var("i64", f.load("i64", descr + 40)), f.load("ptr", fact + 24)
+                    with f.range(f.load("i64", fact + 16)) as d:
+                        nbytes.set(nbytes.get() * f.load("i64", dims + d * 8))
+                    with f.range(nbytes.get()) as i:
+                        f.store(f.value(0x5B, "i8"), f.load("ptr", a.get() + DATA) + i)
     place = f.var("ptr", facts + own * 32)
     operands, windows = f.buffer(8 * MOST_OPERANDS, 8), f.buffer(8 * MOST_OPERANDS, 8)
     with f.range(launches), f.if_(failed.get().eq(0)):
@@ -262,8 +273,9 @@ def _launched(w):
 
 def _viewed(w):
     """i64 rl_viewed(step, values, have): number of values that a VIEW step adds, or -1."""
-    f = w.m.function("rl_viewed", "i64", [("ptr", "at"), ("ptr", "values"), ("i64", "have")], "internal")
-    at, values, have = f.args
+    f = w.m.function("rl_viewed", "i64", [("ptr", "at"), ("ptr", "values"), ("i64", "have"), ("i64", "trial")],
+                     "internal")
+    at, values, have, _ = f.args
     x = f.load("ptr", values + f.load("i64", at + 24) * 8)
     outputs, multi, needs = (f.load("i64", at + k) for k in (32, 48, 56))
     a = w.get(f, x, "_a")
@@ -286,9 +298,10 @@ def _viewed(w):
 
 
 def _replay(w):
-    """ptr rl_replay(program, tensors, n): the result, or UNUSUAL."""
-    f = w.m.function("rl_replay", "ptr", [("ptr", "program"), ("ptr", "tensors"), ("i64", "n")], "internal")
-    program, tensors, n = f.args
+    """ptr rl_replay(program, tensors, n, trial): the result, or UNUSUAL."""
+    f = w.m.function("rl_replay", "ptr", [("ptr", "program"), ("ptr", "tensors"), ("i64", "n"), ("i64", "trial")],
+                     "internal")
+    program, tensors, n, trial = f.args
     values = f.buffer(8 * MOST_VALUES, 8)
     with f.range(n) as k:
         f.store(f.load("ptr", tensors + k * 8), values + k * 8)
@@ -301,7 +314,7 @@ def _replay(w):
         with f.if_else(kind.eq(KERNEL)) as (kernel, view):
             for arm, name in ((kernel, "rl_launched"), (view, "rl_viewed")):
                 with arm:
-                    more.set(f.call("i64", name, here, values, have.get(), declare=False))
+                    more.set(f.call("i64", name, here, values, have.get(), trial, declare=False))
         with f.if_(more.get() < 0):
             f.call("void", "PyErr_Clear")
             _drop(f, values + n * 8, have.get() - n)
@@ -377,10 +390,14 @@ def _planned(w):
                     same.set(0)
             with f.if_(same.get().ne(0)):
                 program = plan + (count * 8 + 8)
-                e.unless(f.load("i64", program).ne(0))
+                use = f.load("i64", program)
+                e.unless(use >= TRIAL)
+                trial = use.eq(TRIAL)
                 result = f.call("ptr", "rl_replay", program + 8, own + _TENSORS, f.load("i64", own + _FOUND),
-                                declare=False)
+                                trial.cast("zext", "i64"), declare=False)
                 e.unless(_word(f, result).ne(UNUSUAL))
+                with f.if_(trial):
+                    f.store(f.value(TRIED), program)
                 f.ret(result)
     place = e.pointer(SEEN) + (key.lshr(6) & (SLOTS - 1)) * 8
     before = f.load("i64", place)
