@@ -297,7 +297,9 @@ def _block_gradients(g, shapes, dtypes):
     out, r, c = [], 0, 0
     for s, d in zip(shapes, dtypes):
         h, w = (1,) * (2 - len(s)) + tuple(s) if len(s) < 2 else s
-        p = g[r:r + h, c:c + w].reshape(s)
+        p = g[r:r + h, c:c + w]
+        if len(s) < 2:
+            p = p.reshape(s)
         out.append(p if d is p.dtype else _back(p, d))
         r, c = r + h, c + w
     return out
