@@ -338,7 +338,7 @@ def accumulate(leaf, g, create_graph, fresh=False):
     old = leaf._grad
     if old is None:
         if fresh and not create_graph and g._view is None and not g._offset and not g._bits and \
-                g._a.strides == leaf._a.strides and \
+                (g._a.strides == leaf._a.strides or not state.layouts) and \
                 getrefcount(g._storage) <= 2 + (watch.listener is not None and watch.listener.keeps(g._storage)):
             leaf._grad = g
         elif create_graph:

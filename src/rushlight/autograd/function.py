@@ -110,6 +110,13 @@ class FunctionNode(Node):
     def saved_tensors(self):
         return self.ctx.saved_tensors
 
+    @property
+    def _raw_saved_tensors(self):
+        if self.saved is None:
+            raise RuntimeError(FREED)
+        from .saved import saved_tensor
+        return tuple([saved_tensor(self, i) for i in range(len(self.saved))])
+
     def __getattr__(self, name):
         if name.startswith("__") or name == "ctx":
             raise AttributeError(name)
@@ -281,6 +288,18 @@ def _refuse(t):
     node.outs = ((u._a.shape, u.dtype),)
     u._grad_fn, u._requires_grad = node, True
     return u
+
+
+class InplaceFunction(Function):
+    """Kept for its name: a Function with the flag `inplace`."""
+
+    def __init__(self, inplace=False):
+        super().__init__()
+        self.inplace = inplace
+
+
+FunctionMeta = _FunctionMeta
+BackwardCFunction = FunctionNode
 
 
 class NestedIOFunction(Function):

@@ -97,11 +97,19 @@ def _unwatch(watch):
             break
 
 
-class set_warn_on_accumulate_grad_stream_mismatch:
-    """Accepted for compatibility: there are no streams on the CPU."""
+def set_warn_on_accumulate_grad_stream_mismatch(enabled):
+    """Accepted: the CPU has no streams that could differ."""
+    _bool("set_warn_on_accumulate_grad_stream_mismatch", enabled)
 
-    def __init__(self, enabled):
-        self.enabled = enabled
+
+def set_override_stale_capture_stream(enabled):
+    """Accepted: the CPU has no streams that could be stale."""
+    _bool("set_override_stale_capture_stream", enabled)
+
+
+def _bool(name, x):
+    if not isinstance(x, bool):
+        raise TypeError(f"{name} expects a bool, but got {type(x)}")
 
 
 class allow_mutation_on_saved_tensors:
@@ -124,4 +132,5 @@ def increment_version(tensor):
 
 __all__ = ["GradientEdge", "Node", "RemovableHandle", "allow_mutation_on_saved_tensors",
            "disable_saved_tensors_hooks", "get_gradient_edge", "increment_version",
-           "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks", "state"]
+           "register_multi_grad_hook", "save_on_cpu", "saved_tensors_hooks", "set_override_stale_capture_stream",
+           "set_warn_on_accumulate_grad_stream_mismatch"]

@@ -23,6 +23,8 @@ class _State(threading.local):
     autocast = None         # active autocast settings
     levels = ()             # active transforms (`func`), outermost first
     backward = None         # the backward pass that runs, while somebody may ask about it
+    threads = True          # whether backward may use threads of its own
+    layouts = True          # whether gradients get the strides of their leaves
 
     def __setattr__(self, name, value):
         threading.local.__setattr__(self, name, value)
@@ -204,6 +206,49 @@ class inference_mode(_Decorator):
         return inference_mode(self.mode)
 
 
+class _Switch(_Decorator):
+    """A setting of this thread: set by the call, and back again at the end of a context."""
+
+    name = ""
+
+    def __init__(self, mode):
+        self.mode, self.prev = bool(mode), getattr(state, self.name)
+        setattr(state, self.name, self.mode)
+
+    def __call__(self, func):
+        setattr(state, self.name, self.prev)
+        return super().__call__(func)
+
+    def __enter__(self):
+        setattr(state, self.name, self.mode)
+
+    def __exit__(self, *exc):
+        setattr(state, self.name, self.prev)
+
+    def clone(self):
+        return type(self)(self.mode)
+
+
+class set_multithreading_enabled(_Switch):
+    """Whether backward may run on threads of its own; passes on the CPU run on the calling thread either way."""
+
+    name = "threads"
+
+
+class enforce_grad_layout_policy(_Switch):
+    """Whether gradients that leaves take over must have the leaf's strides (else they are copied into them)."""
+
+    name = "layouts"
+
+    def __init__(self, enable=True):
+        super().__init__(enable)
+
+
+def is_multithreading_enabled():
+    """Whether `set_multithreading_enabled` allows threads in this thread's backward passes."""
+    return state.threads
+
+
 def is_grad_enabled():
     """Whether operations record gradients in this thread."""
     return state.grad
@@ -214,6 +259,6 @@ def is_inference_mode_enabled():
     return state.inference
 
 
-for _c in (no_grad, enable_grad, set_grad_enabled):
+for _c in (no_grad, enable_grad, set_grad_enabled, set_multithreading_enabled, enforce_grad_layout_policy):
     _c.__module__ = "torch.autograd.grad_mode"
 inference_mode.__module__ = "torch.autograd.grad_mode"

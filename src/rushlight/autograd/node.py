@@ -71,11 +71,42 @@ class Node:
     def __getattr__(self, name):
         if name.startswith("_saved_"):
             return self.saved_value(name[7:])
+        if name.startswith("_raw_saved_"):
+            return self.raw_saved(name[11:])
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def saved_value(self, name):
         """What was saved under `name` (PyTorch's ``_saved_...`` attributes)."""
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '_saved_{name}'")
+
+
+    def raw_saved(self, name):
+        """The SavedTensor, or tuple of them, of what was saved under `name`."""
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '_raw_saved_{name}'")
+
+    requires_grad = True        # as nodes are made where gradients are wanted
+
+    @property
+    def _input_metadata(self):
+        return tuple([None if o is None else _Metadata(*o) for o in self.outs])
+
+    def _set_sequence_nr(self, number):
+        self.seq = number
+
+
+class _Metadata:
+    """Shape and type of one output of a node."""
+
+    __slots__ = ("shape", "dtype")
+    is_nested_tensor = is_cpp_nested_tensor = False
+
+    def __init__(self, shape, dtype):
+        self.shape, self.dtype = list(shape), dtype
+
+    @property
+    def device(self):
+        from ..devices import CPU
+        return CPU
 
 
 class Extras:

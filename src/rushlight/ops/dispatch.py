@@ -238,6 +238,19 @@ class RecordNode(Node):
             return unpack(x, self) if self.plan.kinds[i] == 1 else x
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '_saved_{name}'")
 
+    def raw_saved(self, name):
+        want = {"result": "out"}.get(name, name)
+        plan = self.plan
+        i = plan.names.index(want) if want in plan.names else -1
+        if i < 0 or not plan.kinds[i]:
+            return super().raw_saved(name)
+        if self.saved is None:
+            raise RuntimeError(FREED)
+        from ..autograd.saved import saved_tensor
+        if plan.kinds[i] == 1:
+            return saved_tensor(self, i)
+        return tuple([saved_tensor(self, i, k) for k in range(len(self.saved[i]))])
+
 
 def zeros_for(out):
     """A zero gradient for an output nobody used."""
