@@ -27,10 +27,14 @@ __all__ = [
     "BatchSampler",
     "ChainDataset",
     "ConcatDataset",
+    "DFIterDataPipe",
+    "DataChunk",
     "DataLoader",
     "Dataset",
     "DistributedSampler",
+    "IterDataPipe",
     "IterableDataset",
+    "MapDataPipe",
     "RandomSampler",
     "Sampler",
     "SequentialSampler",
@@ -43,6 +47,19 @@ __all__ = [
     "_DatasetKind",
     "default_collate",
     "default_convert",
+    "functional_datapipe",
     "get_worker_info",
     "random_split",
 ]
+
+
+def __getattr__(name):
+    if name in ("IterDataPipe", "MapDataPipe", "DFIterDataPipe", "DataChunk", "functional_datapipe"):
+        from rushlight.utils.data.datapipes import datapipe, iter, map  # noqa: F401
+
+        return getattr(datapipe, name)
+    if name == "datapipes":
+        import importlib
+
+        return importlib.import_module(".datapipes", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

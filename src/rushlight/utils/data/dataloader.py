@@ -9,6 +9,7 @@ import rushlight as torch
 from rushlight.utils.data.collate import default_collate, default_convert
 from rushlight.utils.data.dataset import IterableDataset
 from rushlight.utils.data.fetch import IterableFetcher, MapFetcher
+from rushlight.utils.data.graph_settings import apply_shuffle_settings, is_pipe, seed_pipes
 from rushlight.utils.data.sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
 _T_co = TypeVar("_T_co", covariant=True)
@@ -65,6 +66,8 @@ class DataLoader(Generic[_T_co]):
                  prefetch_factor=None, persistent_workers=False, pin_memory_device="",
                  in_order=True):
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
+        if is_pipe(dataset) and isinstance(dataset, IterableDataset):
+            dataset, shuffle = apply_shuffle_settings(dataset, shuffle), None
         self.dataset = dataset
         self.num_workers = num_workers
         self.prefetch_factor = 2 if num_workers > 0 and prefetch_factor is None else prefetch_factor
@@ -248,14 +251,20 @@ class BaseIterator:
         self._index_sampler = loader._index_sampler
         self._sampler_iter = iter(self._index_sampler)
         self._num_workers = loader.num_workers
+        if is_pipe(loader.dataset):
+            seed_pipes(loader.dataset, self._draw())
         # Drawn on every pass, workers or not: this keeps the default stream where PyTorch's is.
-        seed = torch.empty((), dtype=torch.int64).random_(generator=loader.generator)
-        self._base_seed = seed.item()
+        self._base_seed = self._draw()
+        if loader.num_workers and is_pipe(loader.dataset):
+            self._draw()                # as PyTorch does, which keeps later passes alike
         self._num_yielded = 0
         self._promised_length = loader._IterableDataset_len_called
         if loader.pin_memory and not torch.cuda.is_available():
             warnings.warn("'pin_memory' argument is set as true but no accelerator is found, then "
                           "device pinned memory won't be used.", stacklevel=4)
+
+    def _draw(self):
+        return torch.empty((), dtype=torch.int64).random_(generator=self._loader.generator).item()
 
     @property
     def _fetcher_class(self):

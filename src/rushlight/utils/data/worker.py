@@ -124,10 +124,18 @@ class _Worker:
             self.pool.release(freed)
             if command == "resume":
                 self.epoch, self.exhausted = argument, False
+                self._reseed()
                 self._prepare(self._open)
                 continue
             for number, index in argument:
                 self._answer(number, index)
+
+    def _reseed(self):
+        """Have all workers shuffle alike in a further pass: then their shards fit together."""
+        from rushlight.utils.data.graph_settings import is_pipe, seed_pipes
+
+        if is_pipe(self.spec.dataset):
+            seed_pipes(self.spec.dataset, self.spec.base_seed + self.epoch)
 
     # -- work ---------------------------------------------------------------------------------
 
@@ -145,6 +153,10 @@ class _Worker:
         spec = self.spec
         seed = seed_worker(spec.base_seed, spec.worker_id)
         set_worker_info(WorkerInfo(spec.worker_id, spec.num_workers, seed, spec.dataset))
+        from rushlight.utils.data.graph_settings import apply_sharding, is_pipe
+
+        if is_pipe(spec.dataset):
+            apply_sharding(spec.dataset, spec.num_workers, spec.worker_id)
         if spec.init_fn is not None:
             spec.init_fn(spec.worker_id)
         self._open()
