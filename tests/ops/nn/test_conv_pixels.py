@@ -146,3 +146,37 @@ def test_layouts_are_kept():
         y = torch.nn.functional.conv2d(a, b, stride=2)
         assert y.is_contiguous(memory_format=torch.channels_last) == (a is not x or b is not w)
         assert torch.equal(y, torch.nn.functional.conv2d(x, w, stride=2))
+
+
+def reference_weight(x, y, kernel, stride, padding, dilation, groups):
+    x, y = x.astype("f8"), y.astype("f8")
+    channels, rows = x.shape[1] // groups, y.shape[1] // groups
+    x, w = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)]), np.zeros((y.shape[1], channels, *kernel))
+    for at, there in windows(y.shape[2:], kernel, stride, dilation):
+        for g in range(groups):
+            part = x[(slice(None), slice(g * channels, (g + 1) * channels), *there)]
+            w[(slice(g * rows, (g + 1) * rows), slice(None), *at)] = np.einsum(
+                "nop,ncp->oc", y[:, g * rows:(g + 1) * rows].reshape(len(y), rows, -1),
+                part.reshape(len(y), channels, -1))
+    return w
+
+
+@pytest.mark.parametrize("dtype", DTYPES[1:])
+@pytest.mark.parametrize("shape", [s for s in SHAPES if s[5][-1] < 3], ids=str)
+def test_gradient_of_weights(shape, dtype):
+    """Sums of products of pairs of pixels, by parts: the bound of one sum in order holds for all."""
+    n, c, size, o, kernel, *geometry = shape
+    stride, padding, dilation, groups = geometry
+    out = tuple(map(out_size, size, kernel, stride, padding, dilation))
+    x, y = normal(dtype, n, c, *size), normal(dtype, n, o, *out)
+    dw = conv_pixels.adjoint_weight(x, y, kernel, *geometry)
+    expected, sizes = (reference_weight(*operands, kernel, *geometry) for operands in (
+        (x, y), (np.abs(x.astype("f8")), np.abs(y.astype("f8")))))
+    assert dw.dtype == np.float32
+    assert (np.abs(dw - expected) <= (y[:, 0].size + 8) * 2.0 ** -24 * sizes).all()
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert conv_pixels.adjoint_weight(x, y, kernel, *geometry).tobytes() == dw.tobytes()
+    finally:
+        torch.set_num_threads(threads)

@@ -15,7 +15,8 @@ A vector of pixels is made of *runs*, pixels of one row of one image. ``tables``
     pitch     bytes of a run's masks
 
 The *kind* is the step between lanes in elements: 1; 2, where masks hold a bit an element passed over; or 0 for any
-other, which is a sixth word, in bytes.
+other, which is a sixth word, in bytes. Elements are ``float``, ``double`` or, for steps of 1 and 2, ``i16``, of which
+a vector has as many as of floats.
 """
 
 from functools import cache
@@ -32,7 +33,7 @@ _UNROLLED = 4       # runs of a vector with code of their own
 
 @cache
 def address(type_, kind):
-    """The address of the function for steps of 1, 2 or (0) any."""
+    """The address of the function for elements and steps of 1, 2 or (0) any."""
     key = f"conv gather|{type_}|{kind}|{cpu.vector_bytes()}"
     return engine.load(key, lambda: module_text(type_, kind), ["rl_gather"], level=1, codegen_level=2)["rl_gather"]
 
@@ -58,14 +59,14 @@ def _bits(f, pointer, lanes, which=0):
 def _gather(m, type_, kind):
     f = m.function("rl_gather", "void", PARAMS, "", "nounwind")
     tables, x, index, first, last, dst, pitch = f.args
-    item, lanes = ITEM[type_], lanes_of(type_)
+    item, lanes = (2, lanes_of("float")) if type_ == "i16" else (ITEM[type_], lanes_of(type_))
     vec = vector(type_, lanes)
     runs, offsets, masks, moves = (f.load("ptr", tables + 8 * i) for i in range(4))
     mask_pitch = f.load("i64", tables + 32)
     step = f.load("i64", tables + 40) if kind == 0 else None
     begin = f.load("i64", runs + index * 8)
     count = f.load("i64", runs + index * 8 + 8) - begin
-    zero = f.value(0.0, vec)
+    zero = Value(f, "zeroinitializer", vec)
 
     def run(i):
         return x + f.load("i64", offsets + (begin + i) * 8), masks + (begin + i) * mask_pitch

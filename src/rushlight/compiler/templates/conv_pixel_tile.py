@@ -14,17 +14,20 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_load, masked_store, multiply_add
+from rushlight.compiler.templates.conv_tile import (
+    ITEM,
+    add_product,
+    below,
+    lanes_of,
+    masked_load,
+    masked_store,
+    sums_of,
+)
 from rushlight.runtime import cpu
 
 _PARAMS = (("ptr", "runs"), ("i64", "count"), ("ptr", "a"), ("i64", "a_row"), ("ptr", "b"), ("ptr", "c"),
            ("i64", "c_row"), ("i64", "rows"), ("i64", "n"), ("ptr", "bias"))
 _GROUP = 3          # rows to a pointer: [p], [p + s], [p + 2s]
-
-
-def sums_of(type_):
-    """The type of the sums."""
-    return "float" if type_ == "pairs" else type_
 
 
 def form(rows, across):
@@ -56,15 +59,6 @@ def module_text(type_, height, vectors):
     m = Module(host().triple)
     _kernel(m, type_, height, vectors)
     return m.text()
-
-
-def _add(f, type_, a, b, c):
-    if type_ != "pairs":
-        return multiply_add(f, a, b, c)
-    lanes = lanes_of("float")
-    bits = f"<{2 * lanes} x bfloat>"
-    a, b = (f.emit(bits, f"bitcast {c.type} {x.name} to {bits}") for x in (a, b))
-    return f.call(c.type, f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}", c, a, b)
 
 
 def _kernel(m, type_, height, vectors):
@@ -110,7 +104,7 @@ def _kernel(m, type_, height, vectors):
             place = place + (a_row if i % _GROUP == 1 else Value(f, "%a_row2", "i64"))
         x = f.splat(f.load(element, place, align=1), lanes)
         for j in range(vectors):
-            value = _add(f, type_, x, columns[j], sums[(i, j)])
+            value = add_product(f, type_, x, columns[j], sums[(i, j)])
             f.lines[-1] = f.lines[-1].replace(value.name + " =", names[(i, j)] + " =", 1)
     for g in groups:
         f.line(f"{names[('a', g)]} = getelementptr i8, ptr {places[g].name}, i64 {item}")

@@ -18,7 +18,6 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_pixel_tile import sums_of
 from rushlight.compiler.templates.conv_product import (
     TASK,
     Job,
@@ -28,7 +27,7 @@ from rushlight.compiler.templates.conv_product import (
     read_finish,
     scratch,
 )
-from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_load, masked_store
+from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_load, masked_store, sums_of
 from rushlight.compiler.templates.gemm_pack import turn
 from rushlight.runtime import cpu
 

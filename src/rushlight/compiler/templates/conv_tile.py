@@ -7,7 +7,8 @@
 for i < rows <= ``height`` and j < n <= ``vectors`` vectors of elements; strides in bytes. In a *packed* kernel the
 ``height`` elements of a[:, p] follow each other and a_row is ignored (the weights of a convolution, against pixels);
 in the other a[i, p] stands at ``a + i a_row + p itemsize`` (window columns, against gradients by channel). ``bias``
-points to ``rows`` elements. Products are summed in the order of p.
+points to ``rows`` elements. Products are summed in the order of p. The elements of a and b may be *pairs* of bfloat16,
+whose products are added in float32 (dot products of AVX512_BF16); the others are float then.
 
 A kernel is a small module of its own, made when a convolution of its height is first met.
 """
@@ -80,7 +81,7 @@ def below(f, n, lanes, first=0):
 def masked_load(f, kind, pointer, mask, other=None, align=1):
     """The elements where ``mask`` holds, those of ``other`` (or zeros) elsewhere."""
     element, lanes = kind[1:-1].split(" x ")[::-1]
-    name = f"llvm.masked.load.v{lanes}{'f32' if element == 'float' else 'f64'}.p0"
+    name = f"llvm.masked.load.v{lanes}{ {'float': 'f32', 'double': 'f64'}.get(element, element)}.p0"
     f.module.declared[name] = f"declare {kind} @{name}(ptr, <{lanes} x i1>, {kind})"
     return f.emit(kind, f"call {kind} @{name}(ptr align {align} {pointer.name}, <{lanes} x i1> {mask.name}, "
                         f"{kind} {other.name if other else 'zeroinitializer'})")
@@ -100,7 +101,23 @@ def multiply_add(f, a, b, c):
     return f.fma(a, b, c) if cpu.has("fma") or cpu.machine() == "aarch64" else a * b + c
 
 
-def _kernel(m, type_, height, vectors, packed):
+def add_product(f, type_, a, b, c):
+    """a * b + c; of pairs the sum of both products and c."""
+    if type_ != "pairs":
+        return multiply_add(f, a, b, c)
+    lanes = lanes_of("float")
+    bits = f"<{2 * lanes} x bfloat>"
+    a, b = (f.emit(bits, f"bitcast {c.type} {x.name} to {bits}") for x in (a, b))
+    return f.call(c.type, f"llvm.x86.avx512bf16.dpbf16ps.{32 * lanes}", c, a, b)
+
+
+def sums_of(type_):
+    """The type of the sums."""
+    return "float" if type_ == "pairs" else type_
+
+
+def _kernel(m, kind_, height, vectors, packed):
+    type_ = sums_of(kind_)
     f = m.function("rl_tile", "void", _PARAMS, "", "nounwind")
     k, a, a_row, b, b_row, c, c_row, rows, n, beta, bias = f.args
     item, lanes = ITEM[type_], lanes_of(type_)
@@ -136,7 +153,7 @@ def _kernel(m, type_, height, vectors, packed):
                 place = place + (a_row if i % 3 == 1 else Value(f, "%a_row2", "i64"))
         x = f.splat(f.load(type_, place, align=item), lanes)
         for j in range(vectors):
-            value = multiply_add(f, x, columns[j], sums[i][j])
+            value = add_product(f, kind_, x, columns[j], sums[i][j])
             f.lines[-1] = f.lines[-1].replace(value.name + " =", names[(i, j)] + " =", 1)
     for g, p in enumerate(pointers):
         f.line(f"{names[('a', g)]} = getelementptr i8, ptr {p.name}, i64 {height * item if packed else item}")

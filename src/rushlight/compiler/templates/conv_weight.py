@@ -7,13 +7,16 @@
 block of pixels it turns g into rows of channels, gathers window columns (see ``conv_gather``), and adds their product,
 transposed, to its bin of ``partial``. At the end the bins are added up in order and turned: the bits depend on the
 shape, not on the number of threads.
+
+With *pairs* x and g are bfloat16, and the pixels of a vector are multiplied two at a time, which are adjacent in g's
+turned rows of pairs and in the columns as they are; dw is float32.
 """
 
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, read_arguments, scratch
-from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_store
+from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_store, sums_of
 from rushlight.compiler.templates.gemm_pack import turn
 
 POINTERS = ("dw", "x", "g", "partial", "failed")
@@ -31,7 +34,7 @@ _POINTER_FIELDS = {"dw", "x", "g", "partial", "tile", "gather", "gather_g"}
 
 @cache
 def kernel(type_):
-    """The builtin function weight_gradient(dw, x, g, partial, plan) for ``float`` or ``double``."""
+    """The builtin function weight_gradient(dw, x, g, partial, plan) for ``float``, ``double`` or ``pairs``."""
     return builtin("conv weight", type_, lambda: module_text(type_), "rl_weight_gradient", kernel.__doc__)
 
 
@@ -42,10 +45,10 @@ def module_text(type_):
     m = Module(host().triple)
     m.globals.append("@_Py_NoneStruct = external global i8")
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
-    _turn(m, type_)
-    _bin_task(m, type_)
-    _total_task(m, type_)
-    _entry(m, type_)
+    _turn(m, sums_of(type_))
+    _bin_task(m, sums_of(type_), 2 if type_ == "pairs" else 1)
+    _total_task(m, sums_of(type_))
+    _entry(m, sums_of(type_))
     return m.text()
 
 
@@ -65,8 +68,8 @@ def _turn(m, type_):
     f.ret()
 
 
-def _bin_task(m, type_):
-    """Tile: a bin of a group's pixels by a part of the panels of k's."""
+def _bin_task(m, type_, in_word):
+    """Tile: a bin of a group's pixels by a part of the panels of k's; ``in_word``: pixels to a word."""
     item, lanes = ITEM[type_], lanes_of(type_)
     f = m.function("bin_task", "void", TASK, "internal", "nounwind")
     job, begin, end = _job(f, f.args[0]), *f.args[1:]
@@ -76,8 +79,9 @@ def _bin_task(m, type_):
     size = lanes * item
     across = job.width * item                   # bytes of a row of channels
     strip = job.vectors * size
-    pitch = job.block_vectors * size + 64       # of a row of columns; never a multiple of a page
-    turned_size = job.block_vectors * lanes * across
+    part_size, part_words = size // in_word, lanes // in_word         # of a vector of pixels
+    pitch = job.block_vectors * part_size + 64  # of a row of columns; never a multiple of a page
+    turned_size = (job.block_vectors + (in_word - 1)) * part_words * across
     block, turned = scratch(f, job, turned_size + (job.gathered + job.height) * pitch)
     columns = turned + turned_size
     each = job.bins * job.parts
@@ -92,21 +96,22 @@ def _bin_task(m, type_):
         target = job.partial + (group * job.bins + bin_) * job.depth * across
         with f.range(first, last, step=job.block_vectors) as v0:
             v1 = f.minimum(v0 + job.block_vectors, last)
-            pixels = (v1 - v0) * lanes
-            with f.range(v0, v1) as v:
-                unit, local = v // job.unit_vectors, v % job.unit_vectors
-                with f.range(0, job.rows, step=lanes) as o:
+            pixels = (v1 - v0) * part_words
+            with f.range(v0, v1, step=in_word) as v, f.range(0, job.rows, step=lanes) as o:
+                # As many vectors as fill a square of words; what a last one lacks isn't read.
+                with f.range(v, f.minimum(v + in_word, v1)) as one:
+                    unit, local = one // job.unit_vectors, one % job.unit_vectors
                     f.call("void", job.gather_g, job.at("g_runs"), g + unit * job.g_unit, local, o,
-                           f.minimum(o + lanes, job.rows), square, f.value(size))
-                    f.call("void", "turn", square, turned + ((v - v0) * lanes * across + o * item), across,
-                           declare=False)
+                           f.minimum(o + lanes, job.rows), square + (one - v) * part_size, f.value(size))
+                f.call("void", "turn", square, turned + ((v - v0) * part_words * across + o * item), across,
+                       declare=False)
             again = f.emit("i64", f"zext i1 {v0.ne(first).name} to i64")
             with f.range(q0, q1, step=job.gathered) as k0:
                 k1 = f.minimum(k0 + job.gathered, q1)
                 with f.range(v0, v1) as v:
                     unit, local = v // job.unit_vectors, v % job.unit_vectors
                     f.call("void", job.gather, job.at("runs"), x + unit * job.x_unit, local, k0, k1,
-                           columns + (v - v0) * size, pitch)
+                           columns + (v - v0) * part_size, pitch)
                 with f.range(k0, k1, step=job.height) as k:
                     rows = f.minimum(job.height, k1 - k)
                     with f.range(0, across, step=strip) as o:

@@ -59,6 +59,20 @@ def adjoint_input(y, w, bias, size, stride, padding, dilation, groups, end=None)
                 end)
 
 
+def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
+    """The adjoint of `forward` in w, of spatial shape `kernel`, of x and y of bfloat16; float32."""
+    kernel, n, o, channels = tuple(kernel), y.shape[0], y.shape[1], x.shape[1] // groups
+    if _name(x.dtype) != "bfloat16" or not (n and x.size and y.size and min(kernel) > 0) or channels == 1 < groups:
+        return None
+    plan = conv_plans.direct_weight("bfloat16", n, groups, o // groups, channels, kernel, x.shape[2:], y.shape[2:],
+                                    tuple(stride), tuple(padding), tuple(dilation))
+    if plan is None:
+        return None
+    dw = empty((o, channels) + kernel, _FLOAT)
+    plan.call(dw, dense(x), dense(y), empty((plan.partial,), _FLOAT), plan.words)
+    return dw
+
+
 def _usual(x, w, bias, groups, kernel, size, out, padding):
     """Whether it may be served, apart from speed: a window that is all of the image is a product of matrices."""
     return _name(x.dtype) and w.dtype == x.dtype and x.size and w.size and (w.shape[1] > 1 or groups == 1) and not (

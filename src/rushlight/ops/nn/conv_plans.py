@@ -207,11 +207,18 @@ def _tile_plans():
 
 
 def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offsets):
-    """A Plan for dw[o, (c, taps)] = sum g[n, o, m] columns[(c, taps), (n, m)], or None."""
+    """A Plan for dw[o, (c, taps)] = sum g[n, o, m] columns[(c, taps), (n, m)], or None.
+
+    With x and g of bfloat16 dw is float32.
+    """
     from ...compiler.templates import conv_gather, conv_tile, conv_weight
 
-    type_ = _TYPES[dtype]
-    item, lanes = conv_tile.ITEM[type_], conv_tile.lanes_of(type_)
+    # Elements of images; of pairs of them, and of sums.
+    type_, element = ("pairs", "i16") if dtype == "bfloat16" else (_TYPES[dtype], _TYPES[dtype])
+    word, lanes = conv_tile.ITEM[conv_tile.sums_of(type_)], conv_tile.lanes_of(conv_tile.sums_of(type_))
+    item = 2 if element == "i16" else word
+    if item == 2 and steps[-1] > 2:
+        return None
     length, plane = int(np.prod(grid)), int(np.prod(source))
     taps = int(np.prod([len(o) for o in offsets]))
     depth = channels * taps
@@ -233,13 +240,13 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     # Pixels at a time: turned gradients take at most a third of the second-level cache.
     block = max(2, min(24, total, l2 // 3 // (width * lanes * item)))
     gathered = max(1, min(panels, (112 if width > 4 * lanes else 56) // height)) * height
-    size = groups * depth * width * item
+    size = groups * depth * width * word
     bins = max(1, min(8, -(-total // block), (16 << 20) // max(size, 1)))
     block = _split(-(-total // bins), block)
     parts = max(1, min(panels, -(-8 // (bins * groups))))
     words = np.array([
-        conv_tile.address(type_, height, vectors, False), conv_gather.address(type_, pixels.kind),
-        conv_gather.address(type_, 1), *pixels.words(moves), *gs.words(g_moves),
+        conv_tile.address(type_, height, vectors, False), conv_gather.address(element, pixels.kind),
+        conv_gather.address(element, 1), *pixels.words(moves), *gs.words(g_moves),
         groups, rows, width, depth, height, panels, parts, vectors, bins, gathered,
         n // unit, pixels.vectors, block,
         unit * groups * channels * plane * item, channels * plane * item,

@@ -116,6 +116,8 @@ def conv_weight(x, y, kernel, stride, padding, dilation, groups):
     """The adjoint of `conv` in its weight, of spatial shape `kernel`."""
     dw = conv_points.adjoint_weight(x, y, kernel, stride, padding, dilation, groups)
     if dw is None:
+        dw = conv_pixels.adjoint_weight(x, y, kernel, stride, padding, dilation, groups)
+    if dw is None:
         operands = *_wide(x, y), kernel, stride, padding, dilation, groups
         dw = conv_maps.adjoint_weight(*operands)
         if dw is None:

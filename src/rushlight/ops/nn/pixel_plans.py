@@ -72,7 +72,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     from ...compiler.templates import conv_pixel_tile, conv_pixels, conv_tile
 
     type_ = _TYPES[dtype]
-    element = conv_pixel_tile.sums_of(type_)
+    element = conv_tile.sums_of(type_)
     lanes, sum_item = conv_tile.lanes_of(element), conv_tile.ITEM[element]
     each, item = (2, 2) if type_ == "pairs" else (1, sum_item)
     word = each * item
