@@ -62,6 +62,9 @@ def _product(out, a, b, bias=None):
 def _linear_product(out, x, w, bias):
     if bias is not None and (bias.ndim != 1 or not bias.flags.c_contiguous or bias.dtype != out.dtype):
         return None
+    call = kernel_for(out.dtype)
+    if call is not None and _in_place(x, bias, out.shape[-1]):
+        return call, (out, x, w.T) if bias is None else (out, x, w.T, bias)
     return _product(out.reshape(-1, out.shape[-1]), x.reshape(-1, x.shape[-1]), w.T, bias)
 
 
@@ -128,18 +131,28 @@ def _linear_of(g, mat2):
 
 # ---------------------------------------------------------------- linear
 
+def _in_place(x, bias, n):
+    """Whether the product takes the matrices of `x` where they lie, in any strides, as the generated functions do."""
+    return x.ndim == 3 and bool(x.size) and n and (
+        bias is None or bias.shape == (n,) and bias.flags.c_contiguous)
+
+
 def _linear_arrays(x, w, bias):
     k, n = x.shape[-1], w.shape[0]
-    rows = x if x.ndim == 2 else x.reshape(-1, k)
-    m = rows.shape[0]
     if k != w.shape[1]:
-        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({m}x{k} and {w.shape[1]}x{n})")
+        raise RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({math.prod(x.shape[:-1])}x{k} and "
+                           f"{w.shape[1]}x{n})")
     d = x.dtype
-    out = alloc((m, n), d)
     try:
         call = _kernels[d]
     except KeyError:
         call = kernel_for(d)
+    if call is not None and _in_place(x, bias, n):
+        out = alloc((*x.shape[:-1], n), d)
+        call(out, x, w.T, bias)
+        return out
+    rows = x if x.ndim == 2 else x.reshape(-1, k)
+    out = alloc((rows.shape[0], n), d)
     if call is not None:
         if bias is None:
             call(out, rows, w.T)
