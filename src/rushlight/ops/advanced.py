@@ -8,6 +8,7 @@ import numpy as np
 
 from ..compiler import available
 from ..runtime.allocator import empty
+from ..tensor import watch
 from . import walks
 from .selection import Mask
 
@@ -78,7 +79,7 @@ def _offsets(a, dims, arrays):
     keep = [np.ascontiguousarray(i) for i in arrays]
     for d, i in zip(dims, keep):
         args += i, a.shape[d], a.strides[d]
-    if kernel()(out, out.size, *args):
+    if watch.launch(kernel(), out, out.size, *args):
         for d, i in zip(dims, arrays):
             if walks.outside(i, a.shape[d], True):
                 raise _outside(walks.first_outside(i, a.shape[d], True), d, a.shape[d])
@@ -95,7 +96,7 @@ def _key(indices):
 
 def get(a, indices):
     """``a[indices]``, in C order."""
-    if a.size <= _FEW:
+    if a.size <= _FEW and watch.observer is None:
         few = True
         for i in indices:
             if i is not None and i.size > _FEW:
@@ -103,6 +104,8 @@ def get(a, indices):
         if few:
             return _numpy_get(a, indices)
     if _is_mask(indices):
+        if watch.observer is not None:
+            watch.observer.fail()
         mask = Mask(indices[0])
         if mask.array.ndim == a.ndim:
             return mask.pack(a)

@@ -4,6 +4,7 @@ import numpy as np
 
 from ..dtypes import FLOAT, from_np
 from ..runtime.allocator import empty
+from ..tensor import watch
 from ..tensor.geometry import wrap_dim, wrap_dims
 
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
@@ -172,13 +173,13 @@ def reduce(k, a, axes, keepdim, out_np, *scalars):
     shape = a.shape
     if axes is None:
         out = empty((1,) * len(shape) if keepdim else (), out_np)
-        k(out, a, (1 << len(shape)) - 1, *scalars)
+        watch.launch(k, out, a, (1 << len(shape)) - 1, *scalars)
         return out
     if len(axes) == 1:
         d, = axes
         mask = 1 << d
         out = empty(shape[:d] + (1,) + shape[d + 1:] if keepdim else shape[:d] + shape[d + 1:], out_np)
-        k(out, a, mask, *scalars)
+        watch.launch(k, out, a, mask, *scalars)
         return out
     mask = 0
     for d in axes:
@@ -187,7 +188,7 @@ def reduce(k, a, axes, keepdim, out_np, *scalars):
         out = empty(tuple([1 if mask >> i & 1 else n for i, n in enumerate(shape)]), out_np)
     else:
         out = empty(tuple([n for i, n in enumerate(shape) if not mask >> i & 1]), out_np)
-    k(out, a, mask, *scalars)
+    watch.launch(k, out, a, mask, *scalars)
     return out
 
 

@@ -5,10 +5,11 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import scalar_name
 from ..record import Joint
+from ..tensor import watch
 from ..tensor.geometry import wrap_dim
 from ..tensor.tensor import Tensor, resolve_bits, wrap
 from . import walks
-from .copy import fresh
+from .copy import fill_array, fresh
 from .creation import number_for
 from .dispatch import primitive
 from .gather import (
@@ -74,8 +75,12 @@ def _into(out, dim, index, src, walk):
     target = out if out.ndim else out.reshape(1)
     index = index if index.ndim else index.reshape(1)
     if not isinstance(src, _ndarray):
-        src = np.full(index.shape, src, out.dtype) if index.size < _FEW else np.broadcast_to(
-            np.array(src, out.dtype), index.shape)
+        if watch.observer is not None:
+            value, src = src, np.empty(index.shape, out.dtype)
+            fill_array(src, value)
+        else:
+            src = np.full(index.shape, src, out.dtype) if index.size < _FEW else np.broadcast_to(
+                np.array(src, out.dtype), index.shape)
     elif src.shape != index.shape:
         src = src if src.ndim else src.reshape(1)
         src = src[tuple([slice(0, n) for n in index.shape])]

@@ -9,6 +9,7 @@ import numpy as np
 from ..dtypes import BY_NP, FLOAT, scalar_name
 from ..record import Joint
 from ..runtime.allocator import empty
+from ..tensor import watch
 from ..tensor.geometry import wrap_dim
 from .dispatch import RecordNode, primitive
 from .reduce_common import compiled, narrow, wide
@@ -63,9 +64,9 @@ def _forward(kind, a, dim):
         if x.size:
             way = _dense(("forward", kind), d, x.shape, dim, 1, (x,))
             if way:
-                way[0](out, x, way[1])
+                watch.launch(way[0], out, x, way[1])
             else:
-                _kernel(kind, d)(out, x, 1 << dim)
+                watch.launch(_kernel(kind, d), out, x, 1 << dim)
         return out if a.ndim else out.reshape(())
     x = wide(a if a.ndim else a.reshape(1))
     with np.errstate(all="ignore"):

@@ -509,8 +509,8 @@ def _searchsorted(sequence, values, right, sorter):
         out, n = empty(values.shape, I64), sequence.shape[-1]
         m = values.shape[-1] if values.ndim and sequence.ndim > 1 else values.size
         if out.size:
-            _made("search", "search", name)(out, np.ascontiguousarray(sequence), np.ascontiguousarray(values),
-                                            out.size // m, n, m, sequence.ndim == 1, right)
+            watch.launch(_made("search", "search", name), out, np.ascontiguousarray(sequence),
+                         np.ascontiguousarray(values), out.size // m, n, m, sequence.ndim == 1, right)
         return out
     if sequence.ndim == 1:
         return np.asarray(np.searchsorted(sequence, values, side), I64).reshape(values.shape)

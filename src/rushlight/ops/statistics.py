@@ -7,6 +7,7 @@ import numpy as np
 from ..dtypes import FLOAT, from_np, scalar_name
 from ..record import NONDIFF, Joint
 from ..runtime.allocator import empty
+from ..tensor import watch
 from .dispatch import primitive
 from .reduce_common import (
     F32,
@@ -36,7 +37,7 @@ def _moments(a, axes, correction, keepdim):
     if k is not None:
         shape = reduced_shape(a.shape, axes, keepdim)
         variance, average = empty(shape, a.dtype), empty(shape, a.dtype)
-        k(variance, average, a, mask_of(axes, a.ndim), float(correction))
+        watch.launch(k, variance, average, a, mask_of(axes, a.ndim), float(correction))
         return variance, average
     low = is_low(a.dtype)
     x = wide(a)
@@ -94,8 +95,18 @@ def _std(a, axes, correction, keepdim):
 
 
 def _root(v):
+    if v.dtype in (F32, F64) and compiled():
+        from .nn.kernels import elementwise
+        out, n = empty(v.shape, v.dtype), v.dtype.name
+        watch.launch(elementwise(("root", n), _square_root, "f", [n], [n], n), out, v)
+        return out
     with np.errstate(all="ignore"):
         return narrow(np.sqrt(wide(v)), v.dtype)
+
+
+def _square_root(x):
+    from ..compiler import scalar as s
+    return s.sqrt(x)
 
 
 def _mean_part(g1, self, dim, keepdim):

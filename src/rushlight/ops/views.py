@@ -6,6 +6,7 @@ from ..autograd.modes import state
 from ..autograd.node import edge_of, next_seq
 from ..dtypes import dtype as dtype_class
 from ..dtypes import scalar_name
+from ..tensor import watch
 from ..tensor.geometry import (
     Size,
     can_expand,
@@ -50,6 +51,8 @@ def window_on(t, a, offset):
     info.base = t if base is None else base.base
     info.version = t._storage.version
     info.no_grad = info.multi = False
+    if watch.observer is not None:
+        watch.observer.viewed(None, (t,), (v,))
     return v
 
 

@@ -30,6 +30,12 @@ def launch(kernel, *operands):
     return kernel(*operands) if observer is None else observer.launched(kernel, operands)
 
 
+def fixed(array):
+    """The array, which never changes from now on: kernels of plans may be given it as it is."""
+    array.flags.writeable = False
+    return array
+
+
 def set_listener(new):
     """Make `new` (None: nobody) the listener; returns the old one."""
     global listener

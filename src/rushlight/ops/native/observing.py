@@ -55,11 +55,11 @@ class Observer:
         self._step(rec, args, outs if type(outs) is tuple else (outs,))
 
     def constant(self, t):
-        self._step(None, (), (t,))
+        if not self.steps or self.steps[-1][3][0] is not t:
+            self._step(None, (), (t,))
 
     def drawn(self, label, draw, t):
-        if not self.steps or self.steps[-1][3] != (t,):
-            self._step(None, (), (t,))
+        self.constant(t)
 
     def pointwise(self, rec, launch, operands, scalars, out, fresh):
         if not fresh or launch.numpy or self.pending:
@@ -183,8 +183,8 @@ class _Program:
         for x in args:
             if isinstance(x, Tensor):
                 out += plans.VALUE, self._value(x)
-            elif type(x) is list or type(x) is tuple and any(isinstance(y, Tensor) for y in x):
-                raise _Unfit
+            elif type(x) in (list, tuple) and any(isinstance(y, Tensor) for y in x):
+                out += plans.SEVERAL, self._sizes((len(x), *self._arguments(x)))
             else:
                 out += plans.CONSTANT, self._keep(x)
         return out
@@ -250,7 +250,8 @@ class _Program:
         word, count, words = self._recording(rec, args, outs)
         for t in outs:
             self._number(t)
-        return [plans.VIEW, word, source, len(outs), count, bool(rec.extra), int(x._requires_grad), *facts, *words]
+        multi = rec is not None and bool(rec.extra)
+        return [plans.VIEW, word, source, len(outs), count, multi, int(x._requires_grad), *facts, *words]
 
     def _end(self, result):
         kind, items = type(result), result
@@ -420,12 +421,19 @@ def _observe(address, key, description, names, args):
 
 # Functions whose kernels are launched through ``watch.launch`` alone, or that make views.
 FUNCTIONS = {
-    "torch": ("linspace full tril triu cumsum cumprod logcumsumexp topk sort gather index_select chunk split unbind "
-              "narrow rand randn randint rand_like randn_like full_like arange flip roll argsort kthvalue").split(),
-    "torch.nn.functional": "embedding layer_norm group_norm batch_norm".split(),
-    "method": ("tril triu cumsum cumprod logcumsumexp topk sort gather index_select chunk split unbind narrow "
-               "masked_fill flip roll bool half bfloat16 float double long int to __getitem__ argsort "
-               "kthvalue").split(),
+    "torch": ("linspace full rand randn randint normal rand_like randn_like arange "
+              "meshgrid broadcast_tensors normalize broadcast_to").split(),
+    "torch.nn.functional": ("embedding layer_norm group_norm batch_norm softmax log_softmax rms_norm "
+                            "max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool2d adaptive_avg_pool1d "
+                            "interpolate pad grid_sample glu normalize "
+                            "cosine_similarity pairwise_distance mse_loss l1_loss smooth_l1_loss huber_loss "
+                            "binary_cross_entropy_with_logits kl_div margin_ranking_loss").split(),
+    "method": ("tril triu cumsum cumprod logcumsumexp cummax cummin topk sort gather index_select chunk split unbind "
+               "narrow masked_fill flip roll bool half bfloat16 float double long int to type __getitem__ argsort "
+               "kthvalue median take scatter scatter_add index_copy softmax log_softmax var std var_mean "
+               "std_mean norm searchsorted bucketize new_full new_zeros new_ones clone movedim moveaxis "
+               "diagonal broadcast_to expand_as unflatten unfold as_strided tensor_split hsplit vsplit repeat "
+               "tile diff diag aminmax nansum count_nonzero outer").split(),
 }
 
 
@@ -445,7 +453,7 @@ def install(state_, builtin, replace, offsets):
     found = load(f"tensor plans {version} {sorted(offsets.items())}", lambda: plans.module(host().triple, offsets),
                  ("rl_planned",), {"rl_tensor_environment": ctypes.addressof(state_.table)}, level=1, codegen_level=1)
     done = {}
-    for where, names in FUNCTIONS.items():
+    for where, names in (*FUNCTIONS.items(), ("torch", FUNCTIONS["method"])):
         table = registry.METHODS if where == "method" else registry.FUNCTIONS.get(where, {})
         for name in names:
             fn = table.get(name)

@@ -16,12 +16,13 @@ A program's steps give *values*, the call's tensors being the first ones:
                         of each output: offset, rank, sizes, steps
     END, type (0: one value), count, items
 
-Operands, arguments and items are pairs of words: CONSTANT and an object, OUTPUT and the number of an array of this
-step, VALUE and the number of a value, WINDOW and the address of: OUTPUT or VALUE, number, offset, descr, rank, sizes,
-steps. A record of 0 is not recorded. A launch whose result is another than it was sends the call to Python.
+Operands, arguments and items are pairs of words: CONSTANT and an object; OUTPUT and the number of an array of this
+step; VALUE and the number of a value; WINDOW and the address of OUTPUT or VALUE, number, offset, descr, rank, sizes,
+steps; SEVERAL and the address of a count and as many pairs, for a list. A record of 0 is not recorded. A launch whose
+result is another than it was sends the call to Python.
 
-A plan is the number of words of its description, these, a word that says how it is used, and the program. The first time
-(TRIAL) new arrays are filled with a pattern, so that what Python wrote into them without a launch is missed.
+A plan is the number of words of its description, these, a word that says how it is used, and the program. The first
+time (TRIAL) new arrays are filled with a pattern, so that what Python wrote into them without a launch is missed.
 """
 
 from . import calls, entry
@@ -30,7 +31,7 @@ from .geometry import Writer
 
 END, KERNEL, VIEW = range(3)
 REFUSED, TRIED, TRIAL, READY = range(4)
-CONSTANT, OUTPUT, VALUE, WINDOW = range(4)
+CONSTANT, OUTPUT, VALUE, WINDOW, SEVERAL = range(5)
 OBSERVE, TABLE, SEEN, STOPPED = range(1, 5)     # words of a descriptor after FALLBACK
 SLOTS = 64                                      # of a descriptor's table: hash, plan
 MOST_WORDS, MOST_TENSORS, MOST_VALUES, MOST_OPERANDS, MOST_OUTPUTS, MOST_ITEMS = 160, 8, 48, 24, 40, 40
@@ -168,13 +169,28 @@ def _record(w):
     rec, what, n, values, have, outputs = f.args
     none = w.env(f, "None_")
     args = f.call("ptr", "PyTuple_New", n)
-    with f.range(n) as k:
-        pair = what + k * 16
+
+    def item(pair):
+        """A new reference."""
         x = f.var("ptr", f.load("ptr", pair + 8))
         with f.if_(f.load("i64", pair).eq(VALUE)):
             x.set(f.load("ptr", values + f.load("i64", pair + 8) * 8))
         f.call("void", "Py_IncRef", x.get())
-        f.store(x.get(), args + (k * 8 + TUPLE_ITEMS))
+        return x.get()
+
+    with f.range(n) as k:
+        pair, place = what + k * 16, args + (k * 8 + TUPLE_ITEMS)
+        with f.if_else(f.load("i64", pair).eq(SEVERAL)) as (several, one):
+            with several:
+                many = f.load("ptr", pair + 8)
+                count = f.load("i64", many)
+                x = f.call("ptr", "PyList_New", count)
+                items = f.load("ptr", x + LIST_ITEMS)
+                with f.range(count) as j:
+                    f.store(item(many + (j * 16 + 8)), items + j * 8)
+                f.store(x, place)
+            with one:
+                f.store(item(pair), place)
     outs = calls._packed(f, values + have * 8, outputs)
     f.call("void", "Py_IncRef", none)
     done = f.call("ptr", "rl_recorded", rec, args, outs, none, declare=False)

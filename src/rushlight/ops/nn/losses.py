@@ -86,7 +86,7 @@ def _elementwise(name, formula, params=(), node=None, vjp=None):
                 "sum" if reduction == SUM else "mean", [kind.name] * 2, kind.name, ["float64"] * len(params),
                 pre=trace(formula, "ff", "f" * len(params))[0]).call
         out = np.empty((), d)
-        k(out, x, t, (1 << x.ndim) - 1, *extra)
+        watch.launch(k, out, x, t, (1 << x.ndim) - 1, *extra)
         return out
 
     def terms_of(input, target, reduction, extra):

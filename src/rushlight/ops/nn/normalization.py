@@ -160,8 +160,8 @@ def _batch_norm(x, w, b, rm, rv, training, eps):
     if training and _one_by_one(x):
         d, wide, c = x.dtype, _param_type(x.dtype), x.shape[1]
         y, mean, rstd = empty(x.shape, d), np.empty(c, wide), np.empty(c, wide)
-        _template("batchnorm", "forward", d)(y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide),
-                                             _batch_words(x.shape, d.itemsize, eps))
+        watch.launch(_template("batchnorm", "forward", d), y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide),
+                     _batch_words(x.shape, d.itemsize, eps))
         return y, mean, rstd
     x3 = _channels(_wide(np.ascontiguousarray(x)))
     dt = x3.dtype
@@ -574,7 +574,8 @@ def _rms_norm(x, normalized_shape, w, eps):
     n, k = math.prod(normalized_shape), len(normalized_shape)
     y, rstd = empty(x.shape, d), empty(x.shape[:x.ndim - k] + (1,) * k, wide)
     kernel = _template("rownorm", "forward", d, True, "" if w is None else "w")
-    kernel(y, None, rstd, _dense(x), _param(w, wide), None, _row_words(x.size // n, n, d.itemsize, eps))
+    watch.launch(kernel, y, None, rstd, _dense(x), _param(w, wide), None,
+                 _row_words(x.size // n, n, d.itemsize, eps))
     return y, rstd
 
 

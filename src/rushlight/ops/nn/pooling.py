@@ -6,6 +6,7 @@ from functools import cache, lru_cache
 import numpy as np
 
 from ...runtime.allocator import empty
+from ...tensor import watch
 from ..copy import converted
 from ..dispatch import primitive
 from ..registry import public
@@ -97,8 +98,8 @@ def _planes(lead, spatial, kernel, stride, padding, dilation, out):
     """The geometry words of `compiler.templates.maxima`; one dimension is a plane of one row."""
     def pair(t, filler):
         return t if len(t) == 2 else (filler, *t)
-    return np.array((math.prod(lead), *pair(spatial, 1), *pair(kernel, 1), *pair(stride, 1), *pair(padding, 0),
-                     *pair(dilation, 1), *pair(out, 1)), np.int64)
+    return watch.fixed(np.array((math.prod(lead), *pair(spatial, 1), *pair(kernel, 1), *pair(stride, 1),
+                                 *pair(padding, 0), *pair(dilation, 1), *pair(out, 1)), np.int64))
 
 
 @cache
@@ -167,8 +168,8 @@ def _max_pool(x, kernel, stride, padding, dilation, out):
     if native:
         shape = x.shape[:-n] + out
         y, index = empty(shape, x.dtype), empty(shape, _INT64)
-        native[0](y, index, x if x.flags.c_contiguous else np.ascontiguousarray(x),
-                  _planes(x.shape[:-n], spatial, *geometry))
+        watch.launch(native[0], y, index, x if x.flags.c_contiguous else np.ascontiguousarray(x),
+                     _planes(x.shape[:-n], spatial, *geometry))
         return y, index
     found = x.size and window_maxima(x, n, out, *_strided_windows(spatial, *geometry), dilation)
     if found:
@@ -234,7 +235,8 @@ def scatter(g, index, size):
         return out
     lead = int(np.prod(size[:index.ndim - n]))
     plane = int(np.prod(size[index.ndim - n:]))
-    flat = np.ascontiguousarray(index).reshape(lead, -1) + (np.arange(lead) * plane)[:, None]
+    flat = np.ascontiguousarray(index).reshape(lead, -1) if index.size else np.zeros((lead, 0), np.int64)
+    flat = flat + (np.arange(lead) * plane)[:, None]
     work = g.astype(np.float32) if g.dtype.itemsize == 2 else g
     out = np.bincount(flat.reshape(-1), np.ascontiguousarray(work).reshape(-1), lead * plane) if \
         work.dtype.kind == "f" and work.dtype.itemsize == 8 else _add_at(flat.reshape(-1), work,

@@ -15,6 +15,7 @@ from ... import dtypes
 from ...autograd.modes import state
 from ...record import Joint
 from ...runtime.allocator import empty
+from ...tensor import watch
 from ...tensor.tensor import wrap
 from ..dispatch import primitive
 from ..reduce_common import compiled
@@ -465,8 +466,9 @@ def _define_grid_sampler(n):
                "bool align_corners) -> Tensor", vjp=Joint(_grid_gradients), node=f"GridSampler{n}DBackward0")
     def sampler(x, grid, interpolation_mode, padding_mode, align_corners):
         y = empty(x.shape[:2] + grid.shape[1:-1], x.dtype)
-        _grid_kernel("sample", x.dtype, n, interpolation_mode, padding_mode, align_corners)(
-            y, np.ascontiguousarray(x), np.ascontiguousarray(grid), _grid_words(x.shape, math.prod(grid.shape[1:-1])))
+        kernel = _grid_kernel("sample", x.dtype, n, interpolation_mode, padding_mode, align_corners)
+        watch.launch(kernel, y, np.ascontiguousarray(x), np.ascontiguousarray(grid),
+                     _grid_words(x.shape, math.prod(grid.shape[1:-1])))
         return y
     return sampler
 

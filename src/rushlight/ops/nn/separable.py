@@ -9,6 +9,7 @@ import math
 import numpy as np
 
 from ...runtime.allocator import empty
+from ...tensor import watch
 from ..reduce_common import compiled
 from .kernels import name_of
 
@@ -82,6 +83,7 @@ class Plan:
         self.tables = (rows.starts(), rows.source, np.append(rows.weight, 0).astype(real), cp, ci,
                        cw.astype(real), cm, cb, rows.divisor.astype(real) if self.divides else None,
                        np.asarray(columns.divisor, real) if self.divides else None)
+        self.tables = tuple([t if t is None else watch.fixed(np.array(t)) for t in self.tables])
         self.kernel = template.resample(dtype, self.divides)
         self.work_width = columns.n if columns.n * real().itemsize > template.STACK - 256 else 0
 
@@ -133,7 +135,7 @@ class Plan:
             words, tiles = self.words(math.prod(lead))
             work = empty((tiles, self.work_width), self.real) if self.work_width else None
             x = x if x.flags.c_contiguous else np.ascontiguousarray(x)
-            self.kernel(y, x, work, *self.tables, words)
+            watch.launch(self.kernel, y, x, work, *self.tables, words)
         return y
 
 
