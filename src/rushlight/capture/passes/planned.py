@@ -7,6 +7,8 @@ import math
 
 import numpy as np
 
+from ...ops.copy import copy_array
+from ...runtime.allocator import empty
 from ...tensor.storage import Storage
 from ..tape import OLDER, Step, Window
 from .flow import is_dense
@@ -14,6 +16,7 @@ from .flow import is_dense
 _SUMS = {"convolution": "forward", "conv_input": "adjoint_input", "convolution_transposed": "adjoint_input"}
 _HEADER = 3                     # words of ``conv_product.FINISH``
 _LINE = 64
+_WORKSPACE = 12 << 20           # bytes
 _MOST_POSITIONS = 1 << 12       # of a result: with more, packing is a small part of the work
 _FEWEST_WEIGHTS = 1 << 12
 
@@ -132,8 +135,8 @@ class Convolution:
 
 
 def convolutions(steps):
-    """The steps with convolutions in the usual layout as `Convolution` calls."""
-    return [_planned(s) or s for s in steps]
+    """The steps with convolutions in the usual layout as `Convolution` calls, large gradients of weights in parts."""
+    return [_planned(s) or _in_parts(s) or s for s in steps]
 
 
 def _planned(step):
@@ -203,3 +206,94 @@ def is_product(step):
     out = step.outs[0]
     return isinstance(out, Window) and out.dtype.str[1:] in ("f4", "f8") and _kernels.get(out.dtype) is step.call and \
         len(out.shape) == 2 and is_dense(out)
+
+
+def workspace(step):
+    """Bytes that a convolution takes while it runs."""
+    from ...compiler.templates import conv_product, winograd
+    if type(step.call) is Convolution:
+        item, most = step.outs[0].dtype.itemsize, 0
+        for _, _, plan in step.call.ways.quick or step.call.ways.direct():
+            for template in (winograd, conv_product):
+                if len(plan.words) == len(template.FIELDS):
+                    most = max(most, template.packed_bytes(plan.words, item))
+        return most
+    if type(step.call) is WeightGradient:
+        return step.call.plan.partial * step.outs[0].dtype.itemsize
+    plan = _weight_plan(step)
+    return 0 if plan is None else (plan.partial or 0) * step.outs[0].dtype.itemsize
+
+
+def _weight_plan(step, images=None, channels=None):
+    """The plan of a gradient of weights (of so many images, and of the output's channels); None where there is none."""
+    from ...ops.nn import conv_maps, conv_plans
+    if step.label != "conv_weight" or step.kind != "kernel":
+        return None
+    x, g, kernel, stride, padding, dilation, groups = step.args
+    name = conv_maps._name(x.dtype)
+    if not name or not is_dense(x) or not is_dense(g) or x.shape[1] == groups or \
+            conv_maps._whole(tuple(kernel), x.shape[2:], g.shape[2:], padding, groups):
+        return None
+    shape = (name, images or x.shape[0], groups, channels or g.shape[1] // groups, x.shape[1] // groups, tuple(kernel),
+             x.shape[2:], g.shape[2:], tuple(stride), tuple(padding), tuple(dilation))
+    return conv_plans.weight(*shape) or conv_plans.direct_weight(*shape)
+
+
+class WeightGradient:
+    """``(dw, x, g)``: the gradient of weights, some images or some of the output's channels at a time, which takes less
+    workspace."""
+
+    __slots__ = ("plan", "count", "of_images", "geometry")
+
+    def __init__(self, plan, count, of_images, geometry):
+        self.plan, self.count, self.of_images, self.geometry = plan, count, of_images, geometry
+
+    def __call__(self, dw, x, g):
+        from ...ops.nn import conv_maps
+        run = self._images if self.of_images else self._channels
+        workspace = empty((self.plan.partial,), g.dtype)
+        if run(dw, x, g, workspace):
+            # The quick way has met an infinity.
+            dw[...] = conv_maps.adjoint_weight(x, g, *self.geometry)
+
+    def _channels(self, dw, x, g, workspace):
+        each = g.shape[1] // self.count
+        part = empty((g.shape[0], each, *g.shape[2:]), g.dtype)
+        for first in range(0, g.shape[1], each):
+            copy_array(part, g[:, first:first + each])
+            if self.plan.call(dw[first:first + each], x, part, workspace, self.plan.words):
+                return True
+        return False
+
+    def _images(self, dw, x, g, workspace):
+        each = g.shape[0] // self.count
+        more = empty(dw.shape, dw.dtype)
+        for first in range(0, g.shape[0], each):
+            there = slice(first, first + each)
+            if self.plan.call(more if first else dw, x[there], g[there], workspace, self.plan.words):
+                return True
+            if first:
+                np.add(dw, more, out=dw)
+        return False
+
+
+def _in_parts(step):
+    """A gradient of weights with a large workspace in two parts, where that makes it much smaller."""
+    whole = _weight_plan(step)
+    if whole is None or not whole.partial or step.args[6] != 1:
+        return None
+    x, g = step.args[:2]
+    item = x.dtype.itemsize
+    if whole.partial * item <= _WORKSPACE:
+        return None
+    best = None
+    for of_images, size in ((True, g.shape[0]), (False, g.shape[1])):
+        if size % 2 == 0 and size >= (8 if of_images else 128):
+            half = _weight_plan(step, **{"images" if of_images else "channels": size // 2})
+            if half is not None and half.call is whole.call and half.partial * 8 <= whole.partial * 5 and (
+                    best is None or half.partial < best[0].partial):
+                best = half, of_images
+    if best is None:
+        return None
+    call = WeightGradient(best[0], 2, best[1], tuple(step.args[2:]))
+    return Step("into", step.label, call, [x, g], step.outs)

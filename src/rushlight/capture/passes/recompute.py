@@ -2,15 +2,17 @@
 
 Activations that the backward pass reads late live through the moment when most memory is in use. The result of a
 pointwise kernel or a normalization whose own operands live that long anyway is dropped after its last early use, and
-made again before its first late one, until the most memory in use has shrunk by a quarter (a pass over memory each).
+made again before its first late one, until the most memory in use has shrunk by three tenths (a pass over memory each).
 """
 
 import math
+from bisect import insort
 
 from ..tape import ARGUMENT, MADE, OLDER, Step, Window, windows
 from .flow import Flow, like, with_windows
+from .planned import workspace
 
-ENOUGH, LEAST = 0.75, 1 << 18       # of the peak; bytes that are worth it
+ENOUGH, LEAST = 0.70, 1 << 18       # of the peak; bytes that are worth it
 
 
 def recompute(steps, visible, number):
@@ -28,19 +30,19 @@ def recompute(steps, visible, number):
     for b, size in sizes.items():
         first, last = _life(flow, b)
         live.add(first, len(steps) - 1 if b in visible else last, size)
+    for i, step in enumerate(steps):
+        live.add(i, i, workspace(step))
     goal = ENOUGH * live.peak()[1]
     candidates = _candidates(flow, sizes)
-    again = {}                      # id of the buffer -> (index of its step, step before which it is made again)
+    again = {}                      # id of the buffer -> (index of its step, steps before which it is made again)
     while live.peak()[1] > goal:
         at = live.peak()[0]
         best = None
         for i, b in candidates:
-            if b in again:
-                continue
             uses = flow.readers[b]
             early, late = [u for u in uses if u < at], [u for u in uses if u > at]
             # A use at the peak itself frees nothing there.
-            if i < at not in uses and early and late:
+            if i < at not in uses and early and late and not (b in again and late[0] in again[b][1]):
                 earlier = _there(flow, steps[i], i, late[0], again)
                 if earlier is not None:
                     best = i, b, early[-1], late[0]
@@ -49,11 +51,17 @@ def recompute(steps, visible, number):
             break
         i, b, early, late = best
         live.add(early + 1, late - 1, -sizes[b])
-        again[b] = i, late
-        for other in earlier:
-            made, before = again[other]
+        again.setdefault(b, (i, []))[1].append(late)
+        for other, before in earlier:
             live.add(late, before - 1, sizes[other])
-            again[other] = made, late
+            again[other][1].remove(before)
+            again[other][1].append(late)
+        # What they are made of is read then: that may be made again, too, but not later.
+        for x in (b, *[other for other, _ in earlier]):
+            for w in windows(steps[again[x][0]].args):
+                uses = flow.readers[id(w.buffer)]
+                if late not in uses:
+                    insort(uses, late)
     return _rewritten(steps, again, number) if again else steps
 
 
@@ -103,8 +111,8 @@ def _cheap(step):
 
 
 def _there(flow, step, i, late, again):
-    """Whether what the step reads is still there, unchanged, at step `late`: None, or which buffers made again later
-    have to be made by then."""
+    """Whether what the step reads is still there, unchanged, at step `late`: None, or [(id of a buffer, when it is made
+    again)] of those that have to be made by then."""
     earlier = []
     for w in windows(step.args):
         b = id(w.buffer)
@@ -113,20 +121,30 @@ def _there(flow, step, i, late, again):
         if w.buffer.origin is MADE:
             if b not in flow.visible and max(flow.readers[b]) < late:
                 return None
-            if b in again and again[b][1] > late:
+            before = _gone(flow, b, late, again)
+            if before is not None:
                 found = _there(flow, flow.steps[again[b][0]], again[b][0], late, again)
                 if found is None:
                     return None
-                earlier += [b, *found]
+                earlier += [(b, before), *found]
         elif w.buffer.origin not in (OLDER, ARGUMENT):
             return None
     return earlier
 
 
+def _gone(flow, b, late, again):
+    """The step before which a buffer is made again, if it isn't there at step `late`."""
+    for before in again[b][1] if b in again else ():
+        if max(u for u in flow.readers[b] if u < before) < late < before:
+            return before
+    return None
+
+
 def _rewritten(steps, again, number):
     at, names, found = {}, {}, []
-    for b, (i, late) in again.items():
-        at.setdefault(late, []).append((i, b))
+    for b, (i, times) in again.items():
+        for late in times:
+            at.setdefault(late, []).append((i, b))
     for k, step in enumerate(steps):
         for i, b in sorted(at.get(k, ())):
             old = steps[i]
