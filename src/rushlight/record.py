@@ -6,7 +6,8 @@ functions and methods; tests and documentation walk ``RECORDS``.
 Gradient rules are small functions whose *argument names* say what they need, and thereby what is saved
 (the notation of derivative tables):
 
-    g            gradient of the output (g0, g1, ... of several outputs; gs: the tuple of all)
+    g            gradient of the output (g0, g1, ... of several outputs; gs: the tuple of all);
+                 maybe0, maybe1, ...: None instead of zeros for an output that nobody used
     out          the output (out0, out1, ... of several)
     <input>      a tensor argument, or the value of any other argument
     <input>_shape, <input>_dtype     facts about a tensor argument, without keeping its data

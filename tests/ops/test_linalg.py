@@ -162,3 +162,10 @@ def test_information_instead_of_an_error():
     assert LA.inv_ex(torch.zeros(2, 2)).info.item() == 1
     assert LA.cholesky_ex(-torch.eye(2)).info.item() == 1
     assert LA.solve_ex(torch.zeros(2, 2), torch.ones(2, 1)).info.item() == 1
+
+
+def test_gradient_of_singular_values_at_zero():
+    for order, want in (("nuc", np.eye(4)), (2, np.eye(4) / 4), (-2, np.eye(4) / 4)):
+        a = torch.zeros(4, 4, requires_grad=True)
+        torch.linalg.norm(a, order).backward()
+        np.testing.assert_allclose(a.grad.abs().numpy(), want)

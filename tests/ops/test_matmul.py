@@ -237,3 +237,16 @@ def test_int_mm_refuses():
                        (a, b.to(torch.uint8), "of type int8")):
         with pytest.raises(RuntimeError, match=text):
             torch._int_mm(x, y)
+
+
+@pytest.mark.parametrize("a, b", [((5, 5, 0), (0, 5)), ((2, 0, 3), (3, 4)), ((2, 3, 0), (0,)), ((0,), (0, 3))])
+def test_gradients_of_empty_sums(a, b):
+    x, y = torch.ones(a, requires_grad=True), torch.ones(b, requires_grad=True)
+    (x @ y).sum().backward()
+    assert x.grad.shape == x.shape and y.grad.shape == y.shape and not y.grad.any()
+
+
+def test_addbmm_in_place_takes_the_result_s_size():
+    x, a, b = torch.tensor([2.0]), torch.ones(2, 3, 4), torch.ones(2, 4, 5)
+    assert x.addbmm_(a, b, beta=0.5) is x
+    assert x.tolist() == [[9.0] * 5] * 3

@@ -174,3 +174,25 @@ def test_polygamma(n):
             3: [3753.24499486472578, 194.594276219187622, 0.00231990130428986839]}[n]
     got = torch.polygamma(n, torch.tensor([0.2, -1.5, 10.0], dtype=torch.float64)).tolist()
     np.testing.assert_allclose(got, want, rtol=1e-10)
+
+
+def test_operands_that_are_all_numbers():
+    assert torch.mul(2.0, 3.0).item() == 6 and torch.mul(True, 2).dtype is torch.int64
+    assert torch.div(5, 2).item() == 2.5 and torch.div(5, 2, rounding_mode="floor").dtype is torch.int64
+    assert torch.add(2, 3, alpha=2).item() == 8 and torch.sub(2, 3.0).dtype is torch.float32
+    with pytest.raises(TypeError, match="must be Tensor"):
+        torch.atan2(2.0, 3.0)
+
+
+def test_numbers_meet_16_bit_operands_in_their_type():
+    x = torch.tensor([-7.9375], dtype=torch.bfloat16)
+    m = 8.396163642458497                                   # 8.375 in bfloat16
+    assert (m - x).item() == 16.25 and (x - m).item() == -16.25 and (x + m).item() == 0.4375
+    assert (x * m).item() == torch.tensor(-7.9375 * m).bfloat16().item()
+    assert (torch.ones(1).half() + 1e6).item() == float("inf")
+
+
+def test_complex_zero_to_the_zeroth():
+    z = torch.zeros(2, dtype=torch.complex64)
+    assert torch.pow(z, 0).tolist() == [1, 1]
+    assert torch.pow(z, z).isnan().all()

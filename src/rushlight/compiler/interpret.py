@@ -133,6 +133,11 @@ def _trunc_divide(a, b):
 
 
 def _power(a, b):
+    if a.dtype.kind == "c" and np.ndim(b):
+        out = np.power(a, b)
+        # By exp(b log a): no number for 0 ** 0 of two tensors, as in PyTorch.
+        empty = (a == 0) & (b == 0)
+        return np.where(empty, out.dtype.type(complex(np.nan, np.nan)), out) if empty.any() else out
     if a.dtype.kind not in "iu":
         return np.power(a, b)
     if a.dtype.kind == "u":

@@ -444,6 +444,8 @@ def make_plan(rec, mask):
             elif name[0] == "g" and name[1:].isdigit():
                 idx.append(-1 - int(name[1:]) if multi else 0)
                 p.used.add(int(name[1:]))
+            elif name[:5] == "maybe":           # None instead of zeros where no gradient came in
+                idx.append(-1 - int(name[5:]))
             else:
                 if name not in p.names:
                     p.names.append(name)

@@ -15,9 +15,10 @@ from ..runtime.allocator import empty as alloc
 from ..tensor.tensor import Tensor
 from .copy import copy_array
 from .dispatch import primitive
+from .inplace import apply
 from .out import with_out
 from .products import _kernels, added, batched, bytes_product, kernel_for, mm2, multiply, scaled, vectors
-from .registry import public
+from .registry import METHODS, public
 from .views import expanded
 
 _CPP = {"float32": "float", "float64": "double", "float16": "c10::Half", "bfloat16": "c10::BFloat16",
@@ -121,7 +122,8 @@ def _fold(a, b):
 
 
 def _rows(t):
-    return t.reshape(-1, t._a.shape[-1])
+    *lead, last = t._a.shape
+    return t.reshape(math.prod(lead), last)
 
 
 def _linear_of(g, mat2):
@@ -602,7 +604,7 @@ def _addbmm_into(out, a, b, alpha):
     return out
 
 
-@public(out=True, inplace=True)
+@public(out=True)
 def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     """``beta * input + alpha * sum_k batch1[k] @ batch2[k]``."""
     x, y = batch1._a.shape, batch2._a.shape
@@ -613,6 +615,21 @@ def addbmm(input, batch1, batch2, *, beta=1, alpha=1):
     if batch1.dtype is not batch2.dtype or input.dtype is not batch1.dtype:
         raise RuntimeError("Input dtypes must be the same")
     return _addbmm(input, batch1, batch2, *_factors(input, beta, alpha))
+
+
+def _addbmm_inplace(input, batch1, batch2, *, beta=1, alpha=1):
+    """In-place version of :func:`addbmm`; an input that had to be expanded takes the result's size."""
+    arguments, factors = (batch1, batch2), {"beta": beta, "alpha": alpha}
+    if input._a.shape == (batch1._a.shape[-2], batch2._a.shape[-1]):
+        return apply(addbmm, input, arguments, factors, "addbmm")
+    result = addbmm(input, *arguments, **factors)
+    if result.requires_grad:
+        raise NotImplementedError("addbmm_: a tensor that needs a gradient can't change its size "
+                                  f"from {list(input._a.shape)} to {list(result._a.shape)}")
+    return input.resize_(result._a.shape).copy_(result)
+
+
+METHODS["addbmm_"] = _addbmm_inplace
 
 
 @primitive("addr(Tensor self, Tensor vec1, Tensor vec2, Scalar beta, Scalar alpha) -> Tensor",

@@ -304,7 +304,7 @@ def diff(input, n=1, dim=-1, prepend=None, append=None):
     for x in (prepend, append):
         if x is not None and x._a.ndim != input._a.ndim:
             raise RuntimeError("diff expects prepend or append to be the same dimension as input")
-    if n == 0 and len(parts) == 1:
+    if n == 0:
         return input.clone()
     if len(parts) > 1:
         input = FUNCTIONS["torch"]["cat"](parts, d)

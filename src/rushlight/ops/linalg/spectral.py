@@ -38,40 +38,50 @@ def _skew(t):
     return t - adjoint(t)
 
 
-def _svd_gradient(g0, g1, g2, out0, out1, out2, A_shape, full_matrices):
-    """Gradient of the thin decomposition (Townsend 2016; complex: Wan and Zhang 2019)."""
+def _svd_gradient(maybe0, g1, maybe2, out0, out1, out2, A_shape, full_matrices):
+    """Gradient of the thin decomposition (Townsend 2016; complex: Wan and Zhang 2019).
+
+    That of the singular values alone is defined for equal and for vanishing ones, too.
+    """
     m, n = A_shape[-2:]
     k = min(m, n)
+    g0, g2 = maybe0, maybe2
     u, s, vh = out0, out1, out2
     if full_matrices:
-        if _any(g0) and m > k or _any(g2) and n > k:
+        if m > k and g0 is not None and _any(g0[..., k:]) or n > k and g2 is not None and _any(g2[..., k:, :]):
             # Only the thin part has a gradient; PyTorch refuses the rest, too.
-            if _any(g0[..., k:]) or _any(g2[..., k:, :]):
-                raise RuntimeError("The singular vectors in the complete case (when full_matrices=True) "
-                                   "are specified up to multiplication by a unitary matrix: their "
-                                   "gradients are not defined. Set full_matrices=False")
-        g0, g2 = g0[..., :, :k], g2[..., :k, :]
+            raise RuntimeError("The singular vectors in the complete case (when full_matrices=True) "
+                               "are specified up to multiplication by a unitary matrix: their "
+                               "gradients are not defined. Set full_matrices=False")
+        g0, g2 = (None if g0 is None else g0[..., :, :k]), (None if g2 is None else g2[..., :k, :])
         u, vh = u[..., :, :k], vh[..., :k, :]
-    sc = s.to(u.dtype)
-    uhgu = _skew(matmul(adjoint(u), g0))
-    vhgv = _skew(matmul(vh, adjoint(g2)))
-    e = _differences(s * s)
-    inner = (uhgu / e) * sc.unsqueeze(-2) + sc.unsqueeze(-1) * (vhgv / e)
     diagonal = g1.to(u.dtype)
-    if u.dtype.is_complex:
-        diagonal = diagonal + uhgu.diagonal(0, -2, -1) / (sc * 2)
-        inner = inner - inner.diagonal(0, -2, -1).diag_embed()
-    inner = inner + diagonal.diag_embed()
-    if m > k:
+    if g0 is None and g2 is None:
+        return (matmul(u * diagonal.unsqueeze(-2), vh),)
+    sc = s.to(u.dtype)
+    e = _differences(s * s)
+    inner = diagonal.diag_embed()
+    if g0 is not None:
+        uhgu = _skew(matmul(adjoint(u), g0))
+        inner = inner + _off_diagonal(uhgu / e) * sc.unsqueeze(-2)
+        if u.dtype.is_complex:
+            inner = inner + (uhgu.diagonal(0, -2, -1) / (sc * 2)).diag_embed()
+    if g2 is not None:
+        inner = inner + sc.unsqueeze(-1) * _off_diagonal(_skew(matmul(vh, adjoint(g2))) / e)
+    left = matmul(u, inner)
+    if m > k and g0 is not None:
         gus = g0 / sc.unsqueeze(-2)
-        left = matmul(u, inner) + gus - matmul(u, matmul(adjoint(u), gus))
-    else:
-        left = matmul(u, inner)
+        left = left + gus - matmul(u, matmul(adjoint(u), gus))
     ga = matmul(left, vh)
-    if n > k:
+    if n > k and g2 is not None:
         gv = g2 / sc.unsqueeze(-1)
         ga = ga + matmul(u, gv - matmul(matmul(gv, adjoint(vh)), vh))
     return (ga,)
+
+
+def _off_diagonal(t):
+    """`t` without its diagonal where that is complex (a real skew matrix has none)."""
+    return t - t.diagonal(0, -2, -1).diag_embed() if t.dtype.is_complex else t
 
 
 def _any(t):

@@ -190,7 +190,9 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
         return _embedding_bag(weight, flat, wrap(bounds), per_sample_weights, pad, mode == "mean",
                               bool(scale_grad_by_freq))
     if sparse:
-        raise NotImplementedError(f"embedding_bag(sparse=True) of a table of {weight.dtype}")
+        from ...sparse.gradients import embedding_bag as with_sparse_gradient
+        return with_sparse_gradient(_bags_of_rows, _bag_shares, _bag_factors, weight, flat, wrap(bounds),
+                                    per_sample_weights, pad, mode == "mean", bool(scale_grad_by_freq))
     bag = np.repeat(np.arange(starts.size), np.diff(bounds)).astype(np.int64)
     return _bags(flat, weight, bag, starts.size, mode, per_sample_weights, pad, bool(scale_grad_by_freq))
 
@@ -284,6 +286,12 @@ def _bags(flat, weight, bag, n, mode, per_sample_weights, pad, scale):
         count = np.maximum(np.bincount(bag[keep], minlength=n), 1).astype(rows._a.dtype)
         y = y / wrap(count).unsqueeze(-1)
     return y
+
+
+def _bags_of_rows(weight, flat, bounds, per_sample_weights, pad, mean, scale):
+    """`_bags` with the arguments of `_embedding_bag`."""
+    bag, counts = _bag_of_each(bounds._a)
+    return _bags(flat, weight, bag, counts.size, "mean" if mean else "sum", per_sample_weights, pad, scale)
 
 
 @public(namespaces=_F, method=False)

@@ -393,7 +393,7 @@ def margin_ranking_loss(input1, input2, target, margin=0, size_average=None, red
         raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got "
                            f"sizes: input1: {input1.size()}, input2: {input2.size()}, target: "
                            f"{target.size()} ")
-    return reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
+    return reduced((-target * (input1 - input2) + float(margin)).clamp_min(0), reduction)
 
 
 @_publish_margin
@@ -488,7 +488,7 @@ def multi_margin_loss(input, target, p=1, margin=1.0, weight=None, size_average=
         z = z * weight[t].unsqueeze(1)
     mask = function("ones_like")(z).scatter(1, t.unsqueeze(1), 0.0)
     terms = (z * mask).sum(1) / x.shape[1]
-    if input.dim() < 2:
+    if input.dim() < 2 and target.dim() == 0:
         terms = terms.squeeze(0)
     return reduced(terms, reduction)
 

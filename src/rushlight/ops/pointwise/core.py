@@ -21,6 +21,8 @@ from ..registry import FUNCTIONS, INPLACE, METHODS
 
 _ndarray = np.ndarray
 _NUMBERS = (bool, int, float, complex)
+# Ops whose operands may all be numbers.
+_OF_NUMBERS = frozenset(("add", "sub", "mul", "div"))
 
 
 def pointwise(schema, formula, *, promote="default", vjp=None, saves="self", **facts):
@@ -120,6 +122,9 @@ def run(rec, operands, params, into=None):
     launch = rec.extra.get(key)
     if launch is None:
         if not arrays:
+            if rec.name in _OF_NUMBERS:
+                operands = [FUNCTIONS["torch"]["tensor"](x) for x in scalars[:len(operands)]]
+                return run(rec, operands, params, into)
             raise TypeError(f"{rec.name}(): argument 'input' (position 1) must be Tensor, not "
                             f"{type(operands[0]).__name__}")
         launch = plan(rec, key, operands, params, None if into is None else into._a)
@@ -258,7 +263,7 @@ def plan(rec, key, operands, params, into):
     launch.out, launch.out_np, launch.compute = out, out.np, compute
     launch.convert = _converter(rec, compute)
     launch.numpy = compute.is_complex or not _compiler_available()
-    c = dtypes.float32 if compute.is_low_precision else compute
+    c = dtypes.float32 if compute.is_low_precision else dtypes.complex64 if compute is dtypes.complex32 else compute
     exprs, in_dtypes, scalar_dtypes = _trace(rec, operands, params, compute, c)
     launch.outputs = exprs
     launch.kernel = None
@@ -296,8 +301,21 @@ def _as_expr(e, kind):
     return e if isinstance(e, Expr) else constant(e, kind)
 
 
+# Ops that see a number in the operands' 16-bit type, as PyTorch's do; others (products, clamp ...) use it as it is.
+_ROUNDED = frozenset(("add", "sub", "rsub", "pow", "remainder", "fmod", "xlogy"))
+
+
+def _rounder(np_type):
+    def convert(v):
+        with np.errstate(over="ignore"):
+            return float(np_type(v))
+    return convert
+
+
 def _converter(rec, compute):
     if compute.category == FLOAT:
+        if compute.is_low_precision and rec.name in _ROUNDED:
+            return _rounder(compute.np.type)
         return float
     if compute.is_complex:
         return complex
@@ -323,6 +341,9 @@ def _compiler_available():
 def _evaluate(launch, out, arrays, scalars):
     from ...compiler import evaluate
     c = launch.compute
+    if c is dtypes.complex32 or out.dtype.names or any(a.dtype.names for a in arrays):
+        _evaluate_half_complex(launch, out, arrays, scalars)
+        return
     value, = evaluate(launch.outputs, arrays, scalars, c.np)
     if value.dtype.kind == "c" and out.dtype.kind != "c":
         value = value.real if out.dtype.kind != "b" else value != 0
@@ -440,3 +461,18 @@ def partly_shared(t, x):
     if start == other and a.nbytes == b.nbytes:
         return t.stride() != x.stride()
     return start < other + b.nbytes and other < start + a.nbytes
+
+
+def _evaluate_half_complex(launch, out, arrays, scalars):
+    """`_evaluate` where complex32 takes part: in complex64, rounded once."""
+    from ...compiler import evaluate
+    from ...tensor.halfcomplex import store, widened
+    c = dtypes.complex64 if launch.compute is dtypes.complex32 else launch.compute
+    value, = evaluate(launch.outputs, [widened(a) if a.dtype.names else a for a in arrays], scalars, c.np)
+    if value.dtype.kind == "c" and not out.dtype.names and out.dtype.kind != "c":
+        value = value.real if out.dtype.kind != "b" else value != 0
+    if out.dtype.names:
+        store(out, value)
+        return
+    with np.errstate(all="ignore"):
+        np.copyto(out, value, casting="unsafe")
