@@ -112,17 +112,18 @@ for _d in ALL:
         _d._np = np.dtype(_d._np_name)
         BY_NP[_d._np] = _d
 
+complex32._np = np.dtype([("re", np.float16), ("im", np.float16)])
+BY_NP[complex32._np] = complex32
+
 _TO_REAL = {complex32: float16, complex64: float32, complex128: float64}
 _TO_COMPLEX = {float16: complex32, float32: complex64, float64: complex128, bfloat16: complex64,
                complex32: complex32, complex64: complex64, complex128: complex128}
 
 
 def _load_ml_dtype(d):
-    if d is complex32:
-        raise NotImplementedError("complex32 has no storage type in Rushlight; use complex64")
     import ml_dtypes
     for x in ALL:
-        if x._np is None and x is not complex32:
+        if x._np is None:
             x._np = np.dtype(getattr(ml_dtypes, x.name))
             BY_NP[x._np] = x
     return d._np

@@ -119,6 +119,9 @@ def is_neg(input):
            vjp={"self": lambda g: g.conj_physical()})
 def _conj_physical(a):
     from .pointwise.core import result_array
+    if a.dtype.names:
+        from ..tensor.halfcomplex import narrowed, widened
+        return narrowed(np.conjugate(widened(a)))
     return np.conjugate(a, out=result_array([a], a.dtype))
 
 

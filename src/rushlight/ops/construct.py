@@ -190,6 +190,9 @@ def from_numbers(flat, types, d):
                     else int(x) for x in flat]
             types = set(map(type, flat))
     if d.is_complex:
+        if d is dtypes.complex32:
+            from ..tensor.halfcomplex import narrowed
+            return narrowed(np.array(flat, np.complex64))
         return np.array(flat, d.np)
     if complex in types:
         raise TypeError("must be real number, not complex")

@@ -26,6 +26,10 @@ def copy_array(dst, src):
     if kernel is not None:
         watch.launch(kernel, dst, src)
         return
+    if dst.dtype.names or src.dtype.names:
+        from ..tensor.halfcomplex import store
+        store(dst, src)
+        return
     if dst.dtype.kind == "c" or src.dtype.kind == "c":
         if src.dtype.kind == "c" and dst.dtype.kind != "c":
             src = src.real if dst.dtype.kind != "b" else src != 0
@@ -62,6 +66,10 @@ _FILL_FROM = 1 << 14
 
 def fill_array(a, value):
     """Set every element of `a` to the Python number `value`."""
+    if a.dtype.names:
+        from ..tensor.halfcomplex import fill
+        fill(a, value)
+        return
     if a.nbytes < _FILL_FROM and watch.observer is None or a.itemsize > 8:
         a.fill(value)
         return

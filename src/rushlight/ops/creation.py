@@ -282,13 +282,13 @@ def eye(n, m=None, *, out=None, dtype=None, layout=None, device=None, requires_g
     if out is not None:
         _into(out, (n, m), 0, dtype)
         if out._a.size and not out.is_meta:
-            np.einsum("ii->i", out._a[:min(n, m), :min(n, m)])[...] = 1
+            fill_array(np.lib.stride_tricks.as_strided(out._a, (min(n, m),), (sum(out._a.strides),)), 1)
         return out
     check_options("eye", layout, pin_memory)
     d = as_dtype(dtype, "eye") or dtypes.default.float
     a = filled(blank((n, m), d, devices.usable(device)), 0)
     if type(a) is _ndarray and a.size:
-        a.reshape(-1)[:min(n, m) * m:m + 1] = 1
+        fill_array(a.reshape(-1)[:min(n, m) * m:m + 1], 1)
     return finish(a, requires_grad)
 
 
@@ -496,8 +496,11 @@ def _both_real(name, a, b):
            vjp={"real": lambda g: g.real, "imag": lambda g: g.imag})
 def _complex(real, imag):
     from .pointwise.core import result_array
-    out = result_array([real, imag], np.dtype(np.complex64 if real.itemsize == 4 else np.complex128))
-    out.real, out.imag = real, imag
+    out = result_array([real, imag], dtypes.from_np(real.dtype).to_complex().np)
+    if out.dtype.names:
+        out["re"], out["im"] = real, imag
+    else:
+        out.real, out.imag = real, imag
     return out
 
 

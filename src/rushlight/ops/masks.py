@@ -44,6 +44,9 @@ def _masked_fill_tensor(a, mask, value):
 
 
 def _filled(a, mask, value):
+    if a.dtype.names and not isinstance(value, np.ndarray):
+        from ..tensor.halfcomplex import narrowed
+        value = narrowed(np.array(complex(value)))
     if a.nbytes < _FEW_BYTES and watch.observer is None and a.shape == mask.shape and a.flags.c_contiguous and \
             type(value) is not np.ndarray:
         out = a.copy()

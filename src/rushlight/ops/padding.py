@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..runtime.allocator import empty as alloc
+from .copy import fill_array
 from .creation import number_for
 from .dispatch import primitive
 from .gather import add_slices
@@ -52,7 +53,7 @@ def _constant(a, pad, value):
         source.append(slice(max(-p, 0), n - max(-q, 0)))
     out = alloc(shape, a.dtype)
     if any(p > 0 or q > 0 for p, q in pairs):
-        out.fill(value)
+        fill_array(out, value)
     out[tuple(inner)] = a[tuple(source)]
     return out
 

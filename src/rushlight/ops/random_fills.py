@@ -48,7 +48,7 @@ def zero_like(shape, dtype):
 
 def _real_pairs(a):
     """A complex array as its real and imaginary parts, along a last dimension of two."""
-    part = a.real
+    part = a["re"] if a.dtype.names else a.real
     return np.lib.stride_tricks.as_strided(part, (*a.shape, 2), (*a.strides, part.itemsize))
 
 

@@ -294,6 +294,9 @@ def tensor_repr(tensor, prefix=None):
     if prefix is None:
         prefix = "tensor(" if plain else kind.__name__ + "("
     values = resolve_bits(tensor)
+    if tensor.dtype is dtypes.complex32 and type(values) is not MetaArray:
+        from rushlight.tensor.halfcomplex import widened
+        values = widened(values)
     node = tensor.grad_fn
     default = dtypes.default
     text = format_array(

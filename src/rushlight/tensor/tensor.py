@@ -490,6 +490,8 @@ class Tensor(metaclass=_TensorMeta):
         if self._bits:
             a = resolve_bits(self)
         v = a.item()
+        if type(v) is tuple:
+            v = complex(*v)
         if watch.listener is not None:
             return watch.listener.number(self, v)
         if type(v) is float or type(v) is int or type(v) is bool or type(v) is complex:
@@ -505,6 +507,9 @@ class Tensor(metaclass=_TensorMeta):
         if watch.listener is not None:
             watch.listener.read(self, "tolist")
         a = resolve_bits(self) if self._bits else self._a
+        if a.dtype.names:
+            from .halfcomplex import widened
+            return widened(a).tolist()
         if a.dtype.kind == "V" or a.dtype.type.__module__ == "ml_dtypes":
             a = a.astype(np.float32)
         return a.tolist()
@@ -535,7 +540,7 @@ class Tensor(metaclass=_TensorMeta):
             raise RuntimeError("Can't call numpy() on Tensor that has negative bit set. Use "
                                "tensor.resolve_neg().numpy() instead.")
         a = self._a
-        if a.dtype.type.__module__ == "ml_dtypes":
+        if a.dtype.type.__module__ == "ml_dtypes" or a.dtype.names:
             raise TypeError(f"Got unsupported ScalarType {_scalar_name(self.dtype)}")
         if type(self._storage) is Storage:
             lend(self._storage)
@@ -769,11 +774,21 @@ def resolve_bits(t):
     a = t._a
     bits = t._bits & 3
     if bits and type(a) is _ndarray:
+        if a.dtype.names:
+            return _resolve_half_complex(a, bits)
         if bits & CONJ:
             a = np.conjugate(a)
         if bits & NEG:
             a = np.negative(a)
     return a
+
+
+def _resolve_half_complex(a, bits):
+    from .halfcomplex import narrowed, widened
+    a = widened(a)
+    if bits & CONJ:
+        a = np.conjugate(a)
+    return narrowed(np.negative(a) if bits & NEG else a)
 
 
 from ..ops.operators import first_use  # noqa: E402
