@@ -8,7 +8,7 @@ import warnings
 
 from ..ops.registry import function
 from ..tensor.tensor import Tensor
-from .wrapped import Level, Wrapped, carry, finish, invoke, on, unwrap, value_of
+from .wrapped import Level, Wrapped, carry, finish, highest, invoke, on, revived, unwrap, value_of
 
 
 class Batched(Wrapped):
@@ -130,6 +130,18 @@ def dynamic(name):
     """The error for an op whose result's size depends on the values."""
     return RuntimeError("vmap: We do not support batching operators that can output dynamic shape. Attempted to vmap "
                         f"over aten::{name}.")
+
+
+def per_sample(fn, *args):
+    """``fn(*args)``, which reads its operands' values and has no derivative, sample by sample."""
+    level, _ = highest(args)
+    if level is None:
+        return fn(*[revived(x) for x in args])
+    if not level.batches:
+        return per_sample(fn, *[unwrap(x, level) for x in args])
+    rows = [per_sample(fn, *[unwrap(x, level).select(0, k) if on(x, level) else x for x in args])
+            for k in range(level.size)]
+    return level.wrap(function("stack")(rows))
 
 
 _warned = set()

@@ -263,10 +263,9 @@ ALONG = {                           # dimension arguments by position
     "mode": (1,), "_softmax_backward_data": (2,), "_log_softmax_backward_data": (2,), "_softmax": (1,),
     "_log_softmax": (1,), "var.correction": (1,), "std.correction": (1,), "var_mean.correction": (1,),
     "std_mean.correction": (1,), "linalg_vector_norm": (2,), "_fft_c2c": (1,), "_fft_r2c": (1,), "_fft_c2r": (1,),
-    "flip": (1,), "rot90": (2,), "linalg_cross": (2,),
-    "gather": (1,), "scatter.src": (1,), "scatter.value": (1,), "scatter_add": (1,), "_scatter_multiply": (1,),
-    "scatter_reduce.two": (1,), "select_scatter": (2,), "slice_scatter": (2,), "diagonal_scatter": (3, 4),
-    "clone": (), "_to_copy": (), "tril": (), "triu": (), "constant_pad_nd": (),
+    "rot90": (2,), "linalg_cross": (2,), "scatter.src": (1,), "scatter.value": (1,), "scatter_add": (1,),
+    "_scatter_multiply": (1,), "scatter_reduce.two": (1,), "select_scatter": (2,), "slice_scatter": (2,),
+    "diagonal_scatter": (3, 4), "clone": (), "_to_copy": (), "tril": (), "triu": (), "constant_pad_nd": (),
 }
 for _key, _where in ALONG.items():
     RULES[_key] = along(*_where)
@@ -350,6 +349,13 @@ def _(level, rec, inner, batched):
     if not dims:
         return invoke(rec, x.reshape(level.size, -1), shifts, (1,)).reshape(x._a.shape) if x._a.size else x.clone()
     return invoke(rec, x, shifts, tuple([place(d, n) for d in dims])) if n else x.clone()
+
+
+@rule("flip")
+def _(level, rec, inner, batched):
+    x, dims = inner
+    n = x._a.ndim - 1
+    return invoke(rec, x, tuple([place(d, n) for d in dims]) if n else ())
 
 
 @rule("diag_embed")

@@ -5,7 +5,7 @@ from ..record import RECORDS
 from ..tensor.tensor import Tensor
 from .batched import dynamic, front
 from .drawing import REFUSED
-from .rules import RULES, aligned, decomposition, place, pointwise, rank_of, rule
+from .rules import RULES, aligned, along, decomposition, place, pointwise, rank_of, rule
 from .wrapped import invoke
 
 
@@ -162,9 +162,19 @@ def _(level, rec, inner, batched):
     x, index = inner
     if not batched[0]:
         return invoke(rec, x, index)
-    flat = x.reshape(level.size, -1)
+    flat = x.flatten(1) if x._a.ndim > 1 else x.unsqueeze(1)
     index = front(level, index, batched[1])
+    index = index + flat._a.shape[1] * (index < 0)
     return flat.gather(1, index.reshape(level.size, -1)).reshape(index._a.shape)
+
+
+@rule("gather")
+def _(level, rec, inner, batched):
+    if rank_of(inner[0], batched[0]):
+        return along(1)(level, rec, inner, batched)
+    x, index = front(level, inner[0], batched[0]), front(level, inner[2], batched[2])
+    found = invoke(rec, x.unsqueeze(1), 1, index.reshape(level.size, -1), inner[3])
+    return found.reshape(index._a.shape)
 
 
 @decomposition("_take_backward")
@@ -185,8 +195,7 @@ def _(level, rec, inner, batched):
     if batched[1]:
         raise dynamic("masked_select")
     rank = max(rank_of(inner[0], batched[0]), inner[1]._a.ndim)
-    x = aligned(inner[0], batched[0], rank)
-    mask = inner[1].expand(x._a.shape[1:] if x._a.ndim == rank + 1 else inner[1]._a.shape)
+    x, mask = aligned(inner[0], batched[0], rank), inner[1]
     return function("index_select")(x.expand(level.size, *_joint(x, mask)).reshape(level.size, -1), 1,
                                     mask.expand(_joint(x, mask)).reshape(-1).nonzero().reshape(-1))
 

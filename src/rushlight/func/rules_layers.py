@@ -188,16 +188,16 @@ def _(g, target, weight, shape, reduction, ignore, total):
 
 @rule("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_flash_attention_for_cpu_backward")
 def _(level, rec, inner, batched):
-    args = list(inner)
+    args, lead = list(inner), None
     for i in rec.tensor_args:
         if inner[i] is not None:
             x = front(level, inner[i], batched[i])
             if rec.args[i].name in ("attn_mask", "kept"):
                 if batched[i] or rec.args[i].name == "kept":
-                    x = aligned(x, True, 4).expand(level.size, args[0]._a.shape[0] // level.size, *x._a.shape[-3:]) \
-                        if x._a.ndim < 5 else x
-                    args[i] = x.flatten(0, 1)
+                    x = aligned(x, True, 4)
+                    args[i] = x.expand(level.size, lead, *x._a.shape[-3:]).flatten(0, 1)
             else:
+                lead = x._a.shape[1]
                 args[i] = x.flatten(0, 1)
     out = invoke(rec, *args)
-    return tuple([y.unflatten(0, (level.size, -1)) for y in out])
+    return tuple([y.unflatten(0, (level.size, lead)) for y in out])

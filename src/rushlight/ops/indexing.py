@@ -685,7 +685,12 @@ def _nonzero_static(a, size, fill_value):
 @public()
 def argwhere(input):
     """Positions of the nonzero elements, one a row."""
-    return nonzero(input)
+    return _argwhere(input)
+
+
+@primitive("argwhere(Tensor self) -> Tensor", vjp=NONDIFF("positions"))
+def _argwhere(a):
+    return nonzero(wrap(a))._a
 
 
 def where_positions(condition):

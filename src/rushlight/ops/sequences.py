@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 
 from .. import devices, dtypes
+from ..autograd.modes import state
 from ..compiler import available
 from ..dtypes import of_number, promote_types, scalar_name
 from ..runtime.allocator import empty
@@ -227,6 +228,11 @@ def _spaced(start, end, n, d):
     return np.where(np.arange(n) < n // 2, low, high).astype(d.np)
 
 
+def _inside(*ends):
+    """Whether a transform works on one of the end points."""
+    return any(isinstance(x, Tensor) and hasattr(type(x._a), "outermost") for x in ends)
+
+
 @public(method=False)
 def linspace(start, end, steps=None, *, out=None, dtype=None, layout=None, device=None,
              requires_grad=False, pin_memory=False):
@@ -234,6 +240,9 @@ def linspace(start, end, steps=None, *, out=None, dtype=None, layout=None, devic
     if steps is None:
         raise TypeError("linspace() missing 1 required positional arguments: \"steps\"")
     dtype = as_dtype(dtype, "linspace")
+    if state.levels and _inside(start, end):
+        from ..func.batched import per_sample
+        return per_sample(lambda a, b: linspace(a, b, steps, dtype=dtype), start, end)
     start, d0 = _end_point("linspace", start, "start")
     end, d1 = _end_point("linspace", end, "end")
     steps = _count("linspace", steps)
@@ -249,6 +258,9 @@ def logspace(start, end, steps=None, base=10.0, *, out=None, dtype=None, layout=
     if steps is None:
         raise TypeError("logspace() missing 1 required positional arguments: \"steps\"")
     dtype = as_dtype(dtype, "logspace")
+    if state.levels and _inside(start, end):
+        from ..func.batched import per_sample
+        return per_sample(lambda a, b: logspace(a, b, steps, base, dtype=dtype), start, end)
     start, d0 = _end_point("logspace", start, "start")
     end, d1 = _end_point("logspace", end, "end")
     steps = _count("logspace", steps)

@@ -229,7 +229,8 @@ for _n in (1, 2, 3):
 
 @primitive("fractional_max_pool(Tensor self, int[] kernel_size, int[] size, Tensor random_samples) -> "
            "(Tensor, Tensor)",
-           vjp={"self": lambda g0, out1, self_shape: scatter(g0, out1, tuple(self_shape))},
+           vjp={"self": lambda g0, out1, self_shape: scatter(g0, out1, tuple(self_shape)),
+                "random_samples": lambda: None},
            node="FractionalMaxPool2DBackward0")
 def _fractional(x, kernel, size, samples):
     """Graham, "Fractional Max-Pooling", arXiv:1412.6071: windows at pseudo-random steps."""
