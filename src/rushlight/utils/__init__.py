@@ -5,7 +5,7 @@ Submodules load on first use, so that ``rushlight.utils.data`` costs nothing unt
 
 import importlib
 
-_SUBMODULES = ("data", "checkpoint", "dlpack", "hooks", "_pytree", "weak")
+_SUBMODULES = ("data", "checkpoint", "dlpack", "hooks", "_pytree", "weak", "module_tracker", "flop_counter", "benchmark", "deterministic")
 
 
 def __getattr__(name):
