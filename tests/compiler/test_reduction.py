@@ -249,7 +249,8 @@ def test_errors():
 # Shapes that take the forms of their own: few outputs in a row, short rows, wide columns.
 FORMS = [((1000, 3), (0,)), ((999, 10), (0,)), ((3000, 2), (0,)), ((700, 16), (0,)), ((64, 1), (0,)), ((500, 8), (1,)),
          ((37, 192), (1,)), ((37, 193), (1,)), ((33, 17), (1,)), ((40, 5000), (0,)), ((5, 64, 3), (1,)),
-         ((9, 20, 100), (0, 2)), ((2, 5000, 2), (1,))]  # fmt: skip
+         ((9, 20, 100), (0, 2)), ((2, 5000, 2), (1,)), ((300, 3, 3), (1,)), ((65, 4, 4), (1,)),
+         ((97, 2, 3, 5), (2, 1)), ((33, 7, 1, 2), (1,)), ((5, 130, 3, 2), (2,))]  # fmt: skip
 
 
 @pytest.mark.parametrize("shape,axes", FORMS)
@@ -290,7 +291,7 @@ def test_forms_keep_nan_of_their_own_outputs_only():
             assert np.isnan(out[where]) and np.isnan(out).sum() == 1
 
 
-@pytest.mark.parametrize("shape", [(300_000,), (70_000, 3), (4096, 40), (300, 4100), (40_000, 20)])
+@pytest.mark.parametrize("shape", [(300_000,), (70_000, 3), (4096, 40), (300, 4100), (40_000, 20), (20_000, 3, 3)])
 def test_bits_are_the_same_with_one_and_two_threads(shape):
     from rushlight.runtime import threadpool
 

@@ -51,12 +51,14 @@ ROWS_TOGETHER = 8
 MOST_ROWS = 4096
 # A reduced dimension shorter than this is walked by columns if outputs are plenty.
 SHORT = 32
+# Elements of an output up to which lanes leave a short innermost dimension.
+FEW = 64
 
 ENVIRONMENT = (*entry.ENVIRONMENT, "PyMem_RawMalloc", "PyMem_RawFree", "PyErr_NoMemory")
 
 # Words of the context.  A dimension's row holds the step of each operand, then that of the index.
 (DESC, RANK, KEPT, REDUCED_RANK, LENGTH, OUTER, COUNT, TILE_COUNT, PARTS, PART_ROWS, GROUP, BY_COLUMNS,
- WORKSPACE, TILE_DIM_SIZE, TILES_PER_ROW, OUTPUTS_TOTAL, GROUPS, CUT, SHORT_ROWS) = range(19)  # fmt: skip
+ WORKSPACE, TILE_DIM_SIZE, TILES_PER_ROW, OUTPUTS_TOTAL, GROUPS, CUT, SHORT_ROWS, ACROSS) = range(20)  # fmt: skip
 POINTERS = 24
 SCALARS = POINTERS + MAX_OPERANDS
 WIDTH = MAX_OPERANDS + 1
@@ -268,6 +270,15 @@ def _plan(m):
     f = m.function("rl_plan", "void", [("ptr", "desc"), ("ptr", "context")], "internal")
     desc, context = _Words(f, f.args[0]), _Words(f, f.args[1])
     first = desc[0]
+    # Few outputs side by side, of few elements each: lanes go along the next dimension, and tiles of the same memory
+    # follow each other.
+    context[ACROSS] = 0
+    with f.if_((context[KEPT] > 1) & (context[KEPT_TABLE] * 4 <= desc[LANES]) & (context[COUNT] <= FEW)
+               & (context[KEPT_TABLE + 1] >= desc[LANES])):
+        _swap(context, f.value(KEPT_TABLE), f.value(KEPT_TABLE + 1))
+        with f.range(desc[3] + 1) as j:
+            _swap(context, _step(context, KEPT_TABLE, f.value(0), j), _step(context, KEPT_TABLE, f.value(1), j))
+        context[ACROSS] = 1
     length, kept = context[REDUCED_TABLE], context[KEPT_TABLE]
     lanes = desc[LANES]
     step_in = _magnitude(f, context[_step(context, REDUCED_TABLE, 0, first)])
@@ -295,6 +306,7 @@ def _plan(m):
     with f.range(1, context[KEPT]) as d:
         rest.set(rest.get() * context[d + KEPT_TABLE])
     tiles = per_row * rest.get()
+    context[ACROSS] = context[ACROSS] * rest.get()
     context[TILE_COUNT] = tiles
     units = outer.get() * cut
     # A long column is cut along its innermost reduced dimension into single rows of tiles.
@@ -356,6 +368,7 @@ def _run_groups(m):
             tiles.break_if(tile.get() >= tile_end)
             # Neighbours in a row of outputs; the fewer, the more rows of inputs at a time.
             in_row = f.minimum(per_row - tile.get().urem(per_row), most)
+            in_row = f.select(context[ACROSS].eq(0), in_row, f.value(1))
             together = f.select(columns, f.minimum(tile_end - tile.get(), in_row), f.value(1))
             stretch = f.value(TILES_TOGETHER * ROWS_TOGETHER).udiv(together)
             stretch = f.select(context[SHORT_ROWS].ne(0), f.value(MOST_ROWS), stretch)
@@ -412,9 +425,11 @@ def _run_groups(m):
 
 def _tile_pointers(f, context, operands, lanes, columns, tile, slot, pointers, widths):
     """Operand pointers at the first output of a tile, and its number of outputs."""
-    per_row = context[TILES_PER_ROW]
-    column = tile.urem(per_row) * f.select(columns, lanes, f.value(1))
-    left = f.var("i64", tile.udiv(per_row))
+    per_row, across = context[TILES_PER_ROW], context[ACROSS]
+    by = f.select(across.eq(0), per_row, across)
+    low, high = tile.urem(by), tile.udiv(by)
+    column = f.select(across.eq(0), low, high) * f.select(columns, lanes, f.value(1))
+    left = f.var("i64", f.select(across.eq(0), high, low))
     left_over = context[TILE_DIM_SIZE] - column
     widths[slot] = f.select(columns, f.minimum(left_over, lanes), f.value(1))
     base = slot * MAX_OPERANDS
