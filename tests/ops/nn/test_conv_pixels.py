@@ -180,3 +180,40 @@ def test_gradient_of_weights(shape, dtype):
         assert conv_pixels.adjoint_weight(x, y, kernel, *geometry).tobytes() == dw.tobytes()
     finally:
         torch.set_num_threads(threads)
+
+
+# n, channels, size, kernel, stride, padding, dilation
+ALONE = [
+    (2, 20, (9, 11), (3, 3), (1, 1), (1, 1), (1, 1)),
+    (3, 33, (17, 14), (5, 3), (2, 1), (2, 0), (1, 2)),
+    (1, 7, (30, 31), (3, 3), (2, 2), (1, 1), (1, 1)),
+    (2, 128, (7, 7), (2, 2), (3, 3), (0, 0), (1, 1)),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", ALONE, ids=str)
+def test_channels_by_themselves(case, dtype):
+    """The map, its adjoint and the weights' gradient, channels-last."""
+    n, c, size, kernel, *geometry = case
+    stride, padding, dilation = geometry
+    geometry.append(c)
+    out = tuple(map(out_size, size, kernel, stride, padding, dilation))
+    x, y, w, bias = (normal(dtype, *shape) for shape in ((n, c, *size), (n, c, *out), (c, 1, *kernel), (c,)))
+    x, y = last(x), last(y)
+    found = conv_pixels.forward(x, w, bias, *geometry)
+    assert found.dtype == dtype and np.moveaxis(found, 1, -1).flags.c_contiguous
+    assert_near(found, reference, x, w, bias, *geometry)
+    found = conv_pixels.adjoint_input(y, w, bias, size, *geometry)
+    assert found.dtype == dtype and np.moveaxis(found, 1, -1).flags.c_contiguous
+    assert_near(found, reference_adjoint, y, w, bias, size, *geometry)
+    dw = conv_pixels.adjoint_weight(x, y, kernel, *geometry)
+    expected, sizes = (reference_weight(*operands, kernel, *geometry) for operands in (
+        (x, y), (np.abs(x.astype("f8")), np.abs(y.astype("f8")))))
+    assert (np.abs(dw - expected) <= (y[:, 0].size + 8) * 2.0 ** -24 * sizes).all()
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        assert conv_pixels.adjoint_weight(x, y, kernel, *geometry).tobytes() == dw.tobytes()
+    finally:
+        torch.set_num_threads(threads)

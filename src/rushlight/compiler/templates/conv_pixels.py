@@ -69,14 +69,15 @@ def module_text(type_, last):
     m.globals.append("@zeros = internal constant [1024 x i8] zeroinitializer, align 64")
     copy_rows(m, sums_of(type_))
     _pack_task(m, type_)
-    (_copy_lines if last else _turn_lines)(m, type_)
+    (copy_lines if last else _turn_lines)(m, type_)
     _turn_out(m, sums_of(type_))
     _tile_task(m, type_)
     _entry(m, type_)
     return m.text()
 
 
-def _job(f, pointer):
+def job_of(f, pointer):
+    """The words of a job."""
     return Job(f, pointer, INDEX, _POINTER_FIELDS)
 
 
@@ -93,7 +94,7 @@ def _pack_task(m, type_):
     lanes = lanes_of(element)
     kind = vector(element, lanes)
     f = m.function("pack_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    job, begin, end = job_of(f, f.args[0]), *f.args[1:]
     job.load("w", "packed", "places", "row_words", "panels", "depth", "vectors", "rows", "w_group", "w_row")
     width = job.vectors * lanes
     with f.range(begin, end) as t:
@@ -124,7 +125,7 @@ def _fill(m, copy):
     ``copy(f, job, lines, line)`` copies what the image has: ``lines(work)`` calls work(to, source) for each row.
     """
     f = m.function("fill", "void", _FILL, "internal", "nounwind")
-    job, to, image, first, count = _job(f, f.args[0]), *f.args[1:]
+    job, to, image, first, count = job_of(f, f.args[0]), *f.args[1:]
     job.load("channels", "cell", "line", "left", "first_column", "columns", "size", "x_line", "x_pixel", "x_channel")
     kind = f"<{cpu.vector_bytes()} x i8>"
     zero, step = Value(f, "zeroinitializer", kind), cpu.vector_bytes()
@@ -152,7 +153,7 @@ def _fill(m, copy):
     f.ret()
 
 
-def _copy_lines(m, type_):
+def copy_lines(m, type_):
     """Images whose channels are adjacent."""
     element = "i16" if type_ == "pairs" else type_
     item = 2 if type_ == "pairs" else ITEM[type_]
@@ -237,7 +238,7 @@ def _tile_task(m, type_):
     element, word = sums_of(type_), _word(type_)
     item, lanes = ITEM[element], lanes_of(element)
     f = m.function("tile_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    job, begin, end = job_of(f, f.args[0]), *f.args[1:]
     job.load("y", "x", "bias", "packed", "finish", *FIELDS)
     null, zeros = Value(f, "null", "ptr"), Value(f, "@zeros", "ptr")
     finished, direct, last = job.finish.ne(null), job.direct.ne(0), job.last.ne(0)
@@ -318,7 +319,7 @@ def _entry(m, type_):
     f = m.function("rl_convolve_pixels", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     context = f.buffer(SIZE, 8)
     copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = _job(f, context)
+    job = job_of(f, context)
     f.store(f.value(0), job.at("failed"))
     read_finish(f, job, 5)
     with f.if_(f.load("i64", job.at("finish")).ne(0)):

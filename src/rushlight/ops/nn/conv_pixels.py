@@ -41,6 +41,9 @@ def forward(x, w, bias, stride, padding, dilation, groups, end=None):
     """y[n, o, p] = sum w[o, c, k] x[n, c, p stride - padding + k dilation] (+ bias[o])."""
     kernel, size, n, o = w.shape[2:], x.shape[2:], x.shape[0], w.shape[0]
     out = tuple(map(out_size, size, kernel, stride, padding, dilation))
+    if _by_themselves(x, w, groups, end) and min(out) > 0:
+        return _depthwise(conv_plans.forward_shapes, x, w, bias, out, (
+            n, groups, 1, 1, kernel, size, out, tuple(stride), tuple(padding), tuple(dilation)), end)
     if not _usual(x, w, bias, groups, kernel, size, out, padding) or min(out) <= 0:
         return None
     return _run(conv_plans.forward_shapes, x, w, bias, (n, o) + out, w,
@@ -51,6 +54,9 @@ def forward(x, w, bias, stride, padding, dilation, groups, end=None):
 def adjoint_input(y, w, bias, size, stride, padding, dilation, groups, end=None):
     """The adjoint of `forward` in x, of spatial shape `size` (+ bias[c])."""
     kernel, size, out, n, o = w.shape[2:], tuple(size), y.shape[2:], y.shape[0], w.shape[0]
+    if _by_themselves(y, w, groups, end) and min(size) > 0:
+        return _depthwise(conv_plans.adjoint_shapes, y, w, bias, size, (
+            n, groups, 1, 1, kernel, size, out, tuple(stride), tuple(padding), tuple(dilation)), end)
     if not _usual(y, w, bias, groups, kernel, size, out, padding) or min(size) <= 0:
         return None
     turned = w.reshape((groups, o // groups, *w.shape[1:])).swapaxes(1, 2).reshape((-1, o // groups) + kernel)
@@ -62,6 +68,8 @@ def adjoint_input(y, w, bias, size, stride, padding, dilation, groups, end=None)
 def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
     """The adjoint of `forward` in w, of spatial shape `kernel`, of x and y of bfloat16; float32."""
     kernel, n, o, channels = tuple(kernel), y.shape[0], y.shape[1], x.shape[1] // groups
+    if channels == 1 and o == groups > 1 and _name(x.dtype) and _is_last(x) and y.size and min(kernel) > 0:
+        return _depthwise_weight(x, y, kernel, tuple(stride), tuple(padding), tuple(dilation))
     if _name(x.dtype) != "bfloat16" or not (n and x.size and y.size and min(kernel) > 0) or channels == 1 < groups:
         return None
     plan = conv_plans.direct_weight("bfloat16", n, groups, o // groups, channels, kernel, x.shape[2:], y.shape[2:],
@@ -71,6 +79,47 @@ def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
     dw = empty((o, channels) + kernel, _FLOAT)
     plan.call(dw, dense(x), dense(y), empty((plan.partial,), _FLOAT), plan.words)
     return dw
+
+
+def _by_themselves(x, w, groups, end):
+    """Whether each channel makes one of the result, and they are adjacent; not where sums are finished, of pairs."""
+    return (end is None or x.dtype == _FLOAT) and w.shape[1] == 1 and w.shape[0] == groups > 1 and \
+        _name(x.dtype) and w.dtype == x.dtype and x.size and w.size and _is_last(x)
+
+
+def _depthwise(shapes_of, x, w, bias, size, geometry, end):
+    """The map of channels by themselves, channels-last and in x's dtype."""
+    ways = pixel_plans.depthwise(shapes_of, _name(x.dtype), *geometry)
+    y, padded = _empty((x.shape[0], x.shape[1]) + size, True, x.dtype), -(-x.shape[1] // 64) * 64
+    # All in float32: (tap, channel), filled up to whole vectors.
+    wide = np.zeros((w[0].size + 1, padded), _FLOAT)
+    wide[:-1, :x.shape[1]] = converted(w, _FLOAT).reshape(x.shape[1], -1).T
+    if bias is not None:
+        wide[-1, :x.shape[1]] = converted(bias, _FLOAT)
+    if ways.gaps:
+        y[...] = 0 if bias is None else bias.reshape(-1, 1, 1)
+    for plan in ways.plans:
+        width = int(plan.words[4])
+        own = np.ascontiguousarray(wide[plan.kept[1], :width])
+        plan.call(y, x, own, None if bias is None else wide[-1], plan.words)
+    return y if end is None else end.apply(y)
+
+
+def _depthwise_weight(x, y, kernel, stride, padding, dilation):
+    """The gradient of the weights of channels by themselves: units' parts, added in order in float64."""
+    from ...compiler.templates import depthwise_pixels
+
+    channels, out = x.shape[1], y.shape[2:]
+    plan, = pixel_plans.depthwise(conv_plans.forward_shapes, _name(x.dtype), x.shape[0], channels, 1, 1, kernel,
+                                  x.shape[2:], out, stride, padding, dilation).plans
+    if not _is_last(y):
+        laid = _empty(y.shape, True, y.dtype)
+        copy_array(laid, y)
+        y = laid
+    parts = empty((plan.partial, int(np.prod(kernel)), int(plan.words[4])), _FLOAT)
+    depthwise_pixels.kernel("pairs" if x.dtype.itemsize == 2 else "float", True)(parts, x, y, None, plan.words)
+    total = parts.sum(0, dtype=np.float64)[:, :channels].T
+    return np.ascontiguousarray(total, _FLOAT).reshape((channels, 1) + kernel)
 
 
 def _usual(x, w, bias, groups, kernel, size, out, padding):

@@ -51,6 +51,39 @@ def _flat(*pairs):
     return [t if len(t) == 2 else (neutral, *t) for t, neutral in pairs]
 
 
+class _Cells:
+    """How images are cut into units and copied into cells of ``cell`` bytes; ``moves``: bytes of each tap."""
+
+    def __init__(self, n, groups, source, grid, steps, offsets, cell):
+        least, most = zip(*((min(o), max(o)) for o in offsets))
+        reach = most[0] - least[0] + 1
+        across = (grid[1] - 1) * steps[1] + most[1] - least[1] + 1
+        self.line = line = across * cell
+        self.moves = [[(o - least[0]) * line + (p - least[1]) * cell for p in offsets[1]] for o in offsets[0]]
+        # What of a row of the image goes to which cell.
+        left, first = min(max(0, -least[1]), across), max(0, least[1])
+        columns = max(0, min(source[1], least[1] + across) - first)
+        # A unit takes a quarter of the second-level cache.
+        fit = max(1, (cpu.caches().l2 // 4 // line - reach) // steps[0] + 1)
+        blocks = -(-grid[0] // min(fit, grid[0]))
+        while n * blocks * groups < _TASKS // 2 and blocks < grid[0]:
+            blocks += 1
+        rows = -(-grid[0] // blocks)
+        blocks = -(-grid[0] // rows)
+        self.lines, self.units = (rows - 1) * steps[0] + reach, n * blocks
+        self._units = self.units, rows, blocks
+        self._words = (cell, line, self.lines, least[0], left, first, columns, source[0], steps[0], steps[1] * cell,
+                       grid[0], grid[1], reach)
+
+    def units_words(self):
+        """The words "units" to "blocks" of ``conv_pixels.FIELDS``."""
+        return self._units
+
+    def words(self):
+        """The words "cell" to "reach"."""
+        return self._words
+
+
 def _lines(size):
     """Other sizes of as many pixels, whose lines fill vectors: windows of a pixel don't see where lines end."""
     count = int(np.prod(size))
@@ -82,23 +115,13 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         (source, 1), (grid, 1), (steps, 1), (out, 1), (offsets, (0,)), (place, (0, 1)))
     words = -(-channels // each)                    # of a cell
     cell = words * word
-    least, most = zip(*((min(o), max(o)) for o in offsets))
-    reach = most[0] - least[0] + 1
-    cells = (grid[1] - 1) * steps[1] + most[1] - least[1] + 1
-    line = cells * cell
-    left, first_column = max(0, -least[1]), max(0, least[1])
-    left = min(left, cells)
-    columns = max(0, min(source[1], least[1] + cells) - first_column)
+    cells = _Cells(n, groups, source, grid, steps, offsets, cell)
     # Runs of words, and the weight of each channel of each word in the same order.
     taps = np.array(weights).reshape(len(offsets[0]), len(offsets[1]))
-    along = offsets[1] == tuple(range(least[1], most[1] + 1))
+    along = offsets[1] == tuple(range(offsets[1][0], offsets[1][0] + len(offsets[1])))
     runs, order = [], []
-    for i, o in enumerate(offsets[0]):
-        down = (o - least[0]) * line
-        if along:
-            runs.append((down, len(offsets[1]) * words))
-        else:
-            runs += [(down + (p - least[1]) * cell, words) for p in offsets[1]]
+    for i, moves in enumerate(cells.moves):
+        runs += [(moves[0], len(moves) * words)] if along else [(move, words) for move in moves]
         order.extend(int(t) for t in taps[i])
     runs = np.array(runs, np.int64)
     # Weights: (row, channel, tap), or (row, tap, channel) in words of several channels.
@@ -111,18 +134,8 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     height, vectors = conv_pixel_tile.form(-(-rows // lanes), grid[1])
     width = vectors * lanes
     panels = -(-rows // width)
-    # A unit's cells take a quarter of the second-level cache, those of a task a half.
-    l2 = cpu.caches().l2
-    fit = max(1, (l2 // 4 // line - reach) // steps[0] + 1)
-    blocks = -(-grid[0] // min(fit, grid[0]))
-    while n * blocks * groups < _TASKS // 2 and blocks < grid[0]:
-        blocks += 1
-    unit_rows = -(-grid[0] // blocks)
-    blocks = -(-grid[0] // unit_rows)
-    lines = (unit_rows - 1) * steps[0] + reach
-    units = n * blocks
-    task_units = max(1, min(l2 // 2 // (lines * line), units * groups // _TASKS))
-    tasks = -(-units // task_units)
+    task_units = max(1, min(cpu.caches().l2 // 2 // (cells.lines * cells.line), cells.units * groups // _TASKS))
+    tasks = -(-cells.units // task_units)
     parts = max(1, min(panels, -(-(_TASKS // 2) // (tasks * groups))))
     area, total = int(np.prod(out)), groups * channels
     plane = int(np.prod(source))
@@ -134,11 +147,40 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     plan = np.array([
         conv_pixel_tile.address(type_, height, vectors), _address(runs), len(runs), _address(places), row_words,
         groups, rows, channels, depth, height, vectors, panels, parts,
-        units, unit_rows, blocks, task_units, tasks,
-        cell, line, lines,
-        least[0], left, first_column, columns, source[0],
-        steps[0], steps[1] * cell, grid[0], grid[1], reach,
+        *cells.units_words(), task_units, tasks, *cells.words(),
         total * plane * item, channels * x[2] * item, *(s * item for s in x), rows * row_words * word, row_words * word,
         *(s * sum_item for s in y_steps), int(y_last), int(y_last),
     ], np.int64)
     return Plan(plan, (runs, places), conv_pixels.kernel(type_, last))
+
+
+@lru_cache(512)
+def depthwise(shapes_of, *geometry):
+    """The `Ways` to a map of channels by themselves, one result a channel, by ``conv_plans``' shapes."""
+    shapes, gaps = shapes_of(*geometry)
+    return Ways(tuple(_depthwise(*shape) for shape in shapes), gaps, None)
+
+
+def _depthwise(dtype, n, channels, rows, each, source, grid, steps, offsets, weights, strides, out, place):
+    """The Plan of such a product of channels-last images; ``kept`` ends with the taps in order, ``partial``: units."""
+    from ...compiler.templates import conv_tile, depthwise_pixels
+
+    item = 2 if dtype == "bfloat16" else 4
+    source, grid, steps, out, offsets, place = _flat(
+        (source, 1), (grid, 1), (steps, 1), (out, 1), (offsets, (0,)), (place, (0, 1)))
+    # All channels and padding to a vector, in words of two bytes or four.
+    cell = channels * item
+    if dtype == "bfloat16":
+        cell += cell % 4
+    cells = _Cells(n, 1, source, grid, steps, offsets, cell)
+    runs = np.array([move for moves in cells.moves for move in moves], np.int64)
+    lanes = conv_tile.lanes_of("float")
+    x = [s * channels * item for s in (source[0] * source[1], source[1], 1)]
+    y = [s * channels * item for s in (out[0] * out[1], out[1], 1)]
+    plan = np.array([
+        0, _address(runs), len(runs), 0, -(-channels // lanes) * lanes,
+        1, 1, channels, 0, 0, 0, 0, 0, *cells.units_words(), 1, cells.units, *cells.words(),
+        x[0], 0, x[1], x[2], item, 0, 0,
+        place[0][0] * y[1] + place[1][0] * y[2], y[0], 0, item, place[0][1] * y[1], place[1][1] * y[2], 1, 1,
+    ], np.int64)
+    return Plan(plan, (runs, list(weights)), depthwise_pixels.kernel(_TYPES[dtype], False), cells.units)

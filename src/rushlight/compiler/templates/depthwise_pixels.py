@@ -1,0 +1,141 @@
+"""Convolution of each channel by itself where channels are adjacent, and its weights' gradient, as generated code.
+
+    convolve(y, x, w, bias, plan)               y[n, p, c] = bias[c] + sum_t w[t, c] cells[n, p moved by t, c]
+    weight_gradient(parts, x, g, None, plan)    parts[unit, t, c] = sum_{p of unit} g[n, p, c] cells[n, p moved by t, c]
+
+The units and cells of ``conv_pixels``, with its plan's words: all channels of a pixel are a cell, ``runs`` holds the
+bytes that each of ``run_count`` taps moves by, and a task is a unit. A vector of channels of four pixels shares what is
+loaded of a tap's weights; images are float or bfloat16, computed in float32. w, bias and parts are float32 with
+``row_words`` channels, a multiple of a vector's elements.
+"""
+
+from functools import cache
+
+from rushlight.compiler import engine
+from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.lower import Types, from_memory, to_memory
+from rushlight.compiler.templates.conv_pixels import FIELDS, POINTERS, SIZE, copy_lines, job_of
+from rushlight.compiler.templates.conv_product import TASK, copy_words, read_arguments, scratch
+from rushlight.compiler.templates.conv_tile import below, lanes_of, multiply_add
+from rushlight.runtime import cpu
+
+PIXELS = 4
+_DTYPES = {"float": ("float32", "float", 4), "pairs": ("bfloat16", "i16", 2)}
+
+
+@cache
+def kernel(type_, gradient):
+    """The builtin function convolve or weight_gradient for images of ``float`` or ``pairs`` (bfloat16)."""
+    from rushlight.runtime import native
+
+    symbols, name = native.symbols(), "rl_depthwise_pixels_gradient" if gradient else "rl_depthwise_pixels"
+    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
+    found = engine.load(f"depthwise pixels|{type_}|{gradient}|{cpu.vector_bytes()}",
+                        lambda: module_text(type_, gradient, name), [name], imports, codegen_level=2)
+    return native.callable_from(found[name], name, kernel.__doc__)
+
+
+def module_text(type_, gradient, name):
+    """The IR of the entry and its task."""
+    from rushlight.compiler.codegen.targets import host
+
+    m = Module(host().triple)
+    m.globals.append("@_Py_NoneStruct = external global i8")
+    copy_lines(m, type_)
+    _task(m, type_, _parts if gradient else _results)
+    _entry(m, name)
+    return m.text()
+
+
+def _task(m, type_, work):
+    """Tile: a unit."""
+    dtype, element, item = _DTYPES[type_]
+    lanes, types = lanes_of("float"), Types("float32")
+    f = m.function("task", "void", TASK, "internal", "nounwind")
+    job = job_of(f, f.args[0])
+    job.load("y", "x", "w", "bias", *FIELDS)
+    # Loads may go beyond the last cell, and beyond the last pixel.
+    block, cells = scratch(f, job, job.lines * job.line + PIXELS * job.a_row + 512)
+
+    def load(at, mask=None):
+        kind = vector(element, lanes)
+        value = f.load(kind, at, align=item) if mask is None else f.masked_load(kind, at, mask)
+        return from_memory(f, value, dtype, "f", types)
+
+    def store(value, at, mask):
+        value = to_memory(f, value, "f", dtype, types)
+        name = f"llvm.masked.store.v{lanes}{'f32' if element == 'float' else element}.p0"
+        m.declared[name] = f"declare void @{name}({value.type}, ptr, <{lanes} x i1>)"
+        f.line(f"call void @{name}({value.type} {value.name}, ptr align {item} {at.name}, <{lanes} x i1> {mask.name})")
+
+    with f.range(f.args[1], f.args[2]) as u:
+        image, first = u // job.blocks, u % job.blocks * job.unit_rows
+        count = f.minimum(job.unit_rows, job.out_h - first)
+        f.call("void", "fill", f.args[0], cells, job.x + image * job.x_image, first * job.step_h + job.first_line,
+               (count - 1) * job.step_h + job.reach, declare=False)
+        work(f, job, u, cells, image * job.y_image + first * job.y_line, count, item, load, store)
+    f.call("void", "rl_free", block)
+    f.ret()
+
+
+def _results(f, job, u, cells, place, count, item, load, store):
+    """The results of a unit."""
+    lanes = lanes_of("float")
+    kind = vector("float", lanes)
+    words, zero = job.row_words * 4, f.value(0.0, vector("float", lanes))
+    y = job.y + (job.y_start + place)
+    null = Value(f, "null", "ptr")
+    with f.range(count) as line, f.range(0, job.channels, step=lanes) as c:
+        mask, start = below(f, job.channels - c, lanes), f.var(kind, zero)
+        with f.if_(job.bias.ne(null)):
+            start.set(f.load(kind, job.bias + c * 4, align=4))
+        offset = start.get()
+        with f.range(0, job.out_w, step=PIXELS) as q:
+            at = cells + (line * job.step_h * job.line + q * job.a_row + c * item)
+            sums = [f.var(kind, offset) for _ in range(PIXELS)]
+            with f.range(job.run_count) as t:
+                here, w = at + f.load("i64", job.runs + t * 8), f.load(kind, job.w + (t * words + c * 4), align=4)
+                for i, total in enumerate(sums):
+                    total.set(multiply_add(f, w, load(here + job.a_row * i), total.get()))
+            to = y + (line * job.y_line + q * job.y_pixel + c * item)
+            for i, total in enumerate(sums):
+                with f.if_(q + i < job.out_w):
+                    store(total.get(), to + job.y_pixel * i, mask)
+
+
+def _parts(f, job, u, cells, place, count, item, load, store):
+    """A unit's part of the gradient, some taps at a time: the sums of its lines."""
+    lanes = lanes_of("float")
+    kind, taps = vector("float", lanes), 8
+    words = job.row_words * 4
+    g = job.w + place
+    with f.range(0, job.run_count, step=taps) as t, f.range(0, job.channels, step=lanes) as c:
+        mask = below(f, job.channels - c, lanes)
+        moves = [f.load("i64", job.runs + f.minimum(t + i, job.run_count - 1) * 8) for i in range(taps)]
+        sums = [f.var(kind, f.value(0.0, kind)) for _ in range(taps)]
+        with f.range(count) as line, f.range(job.out_w) as q:
+            value = load(g + (line * job.y_line + q * job.y_pixel + c * item), mask)
+            at = cells + (line * job.step_h * job.line + q * job.a_row + c * item)
+            for move, total in zip(moves, sums, strict=True):
+                total.set(multiply_add(f, value, load(at + move), total.get()))
+        for i, total in enumerate(sums):
+            with f.if_(t + i < job.run_count):
+                f.store(total.get(), job.y + ((u * job.run_count + t + i) * words + c * 4), align=4)
+
+
+def _entry(m, name):
+    """PyObject *name(self, args, n): y, x, w, bias or None, plan; or parts, x, g, None, plan."""
+    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    context = f.buffer(SIZE, 8)
+    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
+    job = job_of(f, context)
+    f.store(f.value(0), job.at("failed"))
+    job.load("units")
+    state = f.call("ptr", "PyEval_SaveThread")
+    f.call("void", "rl_parallel_for", Value(f, "@task", "ptr"), context, job.units)
+    f.call("void", "PyEval_RestoreThread", state)
+    with f.if_(f.load("i64", job.at("failed")).ne(0)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
+    none = Value(f, "@_Py_NoneStruct", "ptr")
+    f.call("void", "Py_IncRef", none)
+    f.ret(none)
