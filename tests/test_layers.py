@@ -22,8 +22,8 @@ LAYERS = (
     ("ops",),
     ("linalg", "special", "fft", "_VF", "nn.functional", "backends", "cuda"),
     ("",),                          # ``import rushlight as torch``: what follows stands on the public surface
-    ("utils.hooks", "utils.dlpack", "utils.checkpoint", "utils._pytree", "utils._pytree_keys", "utils.weak",
-     "sparse", "masked", "nested", "quantized"),
+    ("utils.hooks", "utils.dlpack", "utils.checkpoint", "utils.selective_checkpoint", "utils._pytree",
+     "utils._pytree_keys", "utils.weak", "sparse", "masked", "nested", "quantized"),
     ("amp", "cpu", "cuda.amp", "testing", "library", "naming", "overridable_names", "control_flow", "quasirandom",
      "types", "hub"),
     ("nn", "optim.fused", "func"),  # clipping gradients shares the kernels over many tensors

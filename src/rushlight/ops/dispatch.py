@@ -100,21 +100,23 @@ def _kernel_call(rec):
             if own is not None:
                 return own.takeover(rec, args)
             out = run_meta(rec, args, arrays)
+            listener = watch.listener
         else:
+            listener = watch.listener
             try:
-                out = kernel(*arrays)
+                out = kernel(*arrays) if listener is None else watch.computed(rec, kernel, args, arrays)
             except MemoryError as error:
                 raise OutOfMemoryError(f"{rec.name}: {error}") from None
         if type(out) is tuple:
             outs = tuple([None if a is None else wrap(a) for a in out])
-            if watch.listener is not None:
-                watch.listener.ran(rec.name, kernel, args, outs, rec.direct)
+            if listener is not None:
+                listener.ran(rec.name, kernel, args, outs, rec.direct)
             if rg and state.grad:
                 attach(rec, args, outs)
             return outs
         t = wrap(out)
-        if watch.listener is not None:
-            watch.listener.ran(rec.name, kernel, args, t, rec.direct)
+        if listener is not None:
+            listener.ran(rec.name, kernel, args, t, rec.direct)
         if rg and state.grad:
             attach(rec, args, (t,))
         return t

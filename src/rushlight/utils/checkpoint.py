@@ -10,9 +10,16 @@ import rushlight as torch
 from rushlight.autograd.function import Function
 from rushlight.autograd.hooks import saved_tensors_hooks
 from rushlight.autograd.modes import enable_grad, no_grad, state
+from rushlight.utils.selective_checkpoint import (
+    CheckpointPolicy,
+    SelectiveCheckpointContext,
+    create_selective_checkpoint_contexts,
+)
 
-__all__ = ["CheckpointError", "CheckpointFunction", "check_backward_validity", "checkpoint",
-           "checkpoint_sequential", "detach_variable", "noop_context_fn", "set_checkpoint_early_stop"]
+__all__ = ["CheckpointError", "CheckpointFunction", "CheckpointPolicy", "DefaultDeviceType", "GraphExecGroup",
+           "SelectiveCheckpointContext", "check_backward_validity", "checkpoint", "checkpoint_sequential",
+           "create_selective_checkpoint_contexts", "detach_variable", "get_device_states", "noop_context_fn",
+           "set_checkpoint_debug_enabled", "set_checkpoint_early_stop", "set_device_states"]
 
 
 class CheckpointError(RuntimeError):
@@ -116,6 +123,73 @@ class set_checkpoint_early_stop:
         _early_stop = self._prev
 
 
+_debug = None
+
+
+class set_checkpoint_debug_enabled:
+    """Context that says whether checkpoints tell, when a recomputation differs, which ops ran in both runs.
+
+    enabled: True or False goes before the argument `debug` of `checkpoint`; None leaves it to that.
+    """
+
+    def __init__(self, enabled):
+        self.enabled = enabled
+
+    def __enter__(self):
+        global _debug
+        self._prev, _debug = _debug, self.enabled
+
+    def __exit__(self, *exc):
+        global _debug
+        _debug = self._prev
+
+
+class DefaultDeviceType:
+    """The type of device whose generators are kept where the inputs are on none but the CPU: ``"cpu"`` at first."""
+
+    _type = "cpu"
+
+    @staticmethod
+    def set_device_type(device="cpu"):
+        """Set the type."""
+        DefaultDeviceType._type = device
+
+    @staticmethod
+    def get_device_type():
+        """The type."""
+        return DefaultDeviceType._type
+
+
+def get_device_states(*args):
+    """(indices, states of the generators) of the devices that the inputs are on, beside the CPU: there are none."""
+    return [], []
+
+
+def set_device_states(devices, states, *, device_type=None):
+    """Set the generators of devices; RuntimeError for any, as there is none beside the CPU."""
+    if len(list(devices)):
+        raise RuntimeError(f"set_device_states: there is no device of type "
+                           f"{device_type or DefaultDeviceType.get_device_type()}")
+
+
+class GraphExecGroup:
+    """Context of backward calls that share recomputed values: each region is run again at most once.
+
+    Recomputed values that one backward leaves are there for the next in any case; RuntimeError where groups nest.
+    """
+
+    _current = None
+
+    def __enter__(self):
+        if GraphExecGroup._current is not None:
+            raise RuntimeError("GraphExecGroup contexts cannot be nested. Already inside group "
+                               f"{GraphExecGroup._current}")
+        GraphExecGroup._current = self
+
+    def __exit__(self, *exc):
+        GraphExecGroup._current = None
+
+
 class _Stop(Exception):
     """Ends a recomputation early."""
 
@@ -123,8 +197,8 @@ class _Stop(Exception):
 class _Frame:
     """One checkpointed call: what its forward saved, and the values once recomputed."""
 
-    def __init__(self, rerun, early_stop):
-        self.rerun, self.early_stop = rerun, early_stop
+    def __init__(self, rerun, early_stop, log=None):
+        self.rerun, self.early_stop, self.log = rerun, early_stop, log
         self.count = 0
         self.meta = []
         self.values = None
@@ -135,6 +209,14 @@ class _Frame:
         return self.count - 1
 
     def unpack(self, index):
+        if self.log is None:
+            return self.value(index)
+        try:
+            return self.value(index)
+        except CheckpointError as error:
+            raise CheckpointError(self.log.report()) from error
+
+    def value(self, index):
         if self.values is None or index not in self.values:
             self.recompute()
         if index not in self.values:
@@ -194,13 +276,21 @@ def checkpoint(function, *args, use_reentrant=None, context_fn=noop_context_fn,
         return CheckpointFunction.apply(function, preserve, *args)
     if not state.grad:
         return function(*args, **kwargs)
+    if _debug if _debug is not None else debug:
+        from rushlight.utils.checkpoint_log import logging_contexts
+        if context_fn is not noop_context_fn:
+            raise ValueError("debug=True is incompatible with non-default context_fn")
+        log = logging_contexts()
+        context_fn = log.contexts
+    else:
+        log = None
     first, again = context_fn()
     rng = torch.get_rng_state() if preserve else None
 
     def rerun():
         with _replayed(rng), again:
             function(*args, **kwargs)
-    frame = _Frame(rerun, early_stop and _early_stop)
+    frame = _Frame(rerun, early_stop and _early_stop, log)
     with saved_tensors_hooks(frame.pack, frame.unpack), first:
         return function(*args, **kwargs)
 

@@ -3,7 +3,16 @@
 from contextlib import contextmanager
 from enum import IntEnum
 
-__all__ = ["SDPBackend", "sdpa_kernel"]
+from rushlight.nn.attention.registry import (
+    activate_flash_attention_impl,
+    current_flash_attention_impl,
+    list_flash_attention_impls,
+    register_flash_attention_impl,
+    restore_flash_attention_impl,
+)
+
+__all__ = ["SDPBackend", "activate_flash_attention_impl", "current_flash_attention_impl", "list_flash_attention_impls",
+           "register_flash_attention_impl", "restore_flash_attention_impl", "sdpa_kernel"]
 
 
 class SDPBackend(IntEnum):

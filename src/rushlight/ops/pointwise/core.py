@@ -73,6 +73,11 @@ class Launch:
     __slots__ = ("kernel", "out_np", "compute", "convert", "outputs", "numpy", "out")
 
 
+def _launched(launch, out, arrays, scalars):
+    launch.kernel(out, *arrays, *scalars)
+    return out
+
+
 def run(rec, operands, params, into=None):
     """Apply the record; the memory of `into` (a tensor of the result's shape) receives the result if given."""
     key = []
@@ -143,8 +148,10 @@ def run(rec, operands, params, into=None):
         out = result_array(arrays, launch.out_np)
     if launch.numpy:
         _evaluate(launch, out, arrays, scalars)
-    else:
+    elif watch.listener is None or into is not None:
         launch.kernel(out, *arrays, *scalars)
+    else:
+        out = watch.computed(rec, _launched, operands, (launch, out, arrays, scalars))
     if into is not None:
         into._storage.version += 1
         if watch.listener is not None:
