@@ -138,11 +138,14 @@ class _Chain:
     def _groups(self, shape):
         """The dimensions of a result that are matrices, rows and columns."""
         n = len(shape)
-        return ([0], [1], list(range(2, n))) if self.convolves else ([], list(range(n - 1)), [n - 1])
+        if self.convolves:
+            return [0], [1], list(range(2, n))
+        return ([], list(range(n - 1)), [n - 1]) if len(self.step.outs[0].shape) == 2 else ([0], [1], [2])
 
     def _placed(self, x, shape):
         """(window, bytes between matrices, rows, columns; bytes along dimensions) of an operand, or None."""
-        if len(x.shape) > len(shape) or self.convolves and shape != self.step.outs[0].shape:
+        own = self.step.outs[0].shape
+        if len(x.shape) > len(shape) or (self.convolves or len(own) > 2) and shape != own or shape[-1] != own[-1]:
             return None
         lead = len(shape) - len(x.shape)
         strides = [0] * lead
@@ -156,7 +159,7 @@ class _Chain:
             if step is None:
                 return None
             steps.append(step)
-        if steps[2] not in (0, 1) or not self.convolves and shape[-1] != self.step.outs[0].shape[1]:
+        if steps[2] not in (0, 1):
             return None
         item = x.dtype.itemsize
         return x, [t * item for t in steps], [t * item for t in strides]
@@ -204,7 +207,7 @@ class _Chain:
         out = Window(last.buffer, old.dtype, shape, old.strides, last.offset, 0)
         name, item = from_np(old.dtype).name, old.dtype.itemsize
         function = finishing(self.expr, [name] * (1 + len(self.operands)), name)
-        out_steps = [old.strides[0] * item, old.strides[1] * item] if self.convolves else [0, shape[1] * item]
+        out_steps = [t * item for t in old.strides[:2]] if self.convolves or len(shape) == 3 else [0, shape[1] * item]
         finish = Finish(function, out_steps, [steps for _, steps, _ in self.operands], [d for _, _, d in self.operands])
         label = "+".join([step.label, *[self.all[k].label for k in self.taken]])
         operands = [w for w, *_ in self.operands]

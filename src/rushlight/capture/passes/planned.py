@@ -205,7 +205,7 @@ def is_product(step):
         return False
     out = step.outs[0]
     return isinstance(out, Window) and out.dtype.str[1:] in ("f4", "f8") and _kernels.get(out.dtype) is step.call and \
-        len(out.shape) == 2 and is_dense(out)
+        2 <= len(out.shape) <= 3 and is_dense(out)
 
 
 def workspace(step):
