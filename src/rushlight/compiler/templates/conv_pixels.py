@@ -2,11 +2,12 @@
 
     convolve(y, x, w, bias, plan[, finish])
 
-A *unit* of work is a block of rows of an image's results. The rows of the image that it needs are copied with their
-padding and with adjacent channels (a *cell* a pixel) into scratch memory of the thread; images in the usual layout are
-turned on the way. What a result's window has in common with a row of cells are then adjacent words, and the windows of
-the next results in the row lie a fixed number of bytes further: operands of a matrix product as they are, so nothing is
-gathered (``conv_pixel_tile``). The other operand are the weights, packed once a call in panels of ``width`` channels.
+A *unit* of work is a block of rows of a plane of an image's results. The rows of the planes that it needs are copied
+with their padding and with adjacent channels (a *cell* a pixel) into scratch memory of the thread; images in the usual
+layout are turned on the way. Images of two dimensions are one plane. What a result's window has in common with a row of
+cells are then adjacent words, and the windows of the next results in the row lie a fixed number of bytes further:
+operands of a matrix product as they are, so nothing is gathered (``conv_pixel_tile``). The other operand are the
+weights, packed once a call in panels of ``width`` channels.
 
 A task is some units of a group by a part of its panels. Results of a panel and a unit collect in scratch memory, from
 which they are turned, finished (see ``conv_product``) or converted; with channels-last results of the sums' type they
@@ -36,10 +37,11 @@ FIELDS = (
     "tile", "runs", "run_count",                # function; table of ``conv_pixel_tile``
     "places", "row_words",                      # int64[row_words, filled up]: which k a word of a row is, or -1
     "groups", "rows", "channels", "depth", "height", "vectors", "panels", "parts",      # depth in words
-    "units", "unit_rows", "blocks", "task_units", "tasks",      # of all images; of an image; a unit has unit_rows
-    "cell", "line", "lines",                    # bytes of a cell and of a row of cells; rows that a full unit needs
+    "units", "unit_rows", "blocks", "task_units", "tasks",      # of all images; of a plane; a unit has unit_rows
+    "cell", "line", "lines", "plane",           # bytes of a cell, of a row; rows that a unit needs, and their bytes
     "first_line", "left", "first_column", "columns", "size",    # of an image's rows: what is copied to which cell
     "step_h", "a_row", "out_h", "out_w", "reach",
+    "planes", "first_plane", "depth_size", "step_d", "out_d", "x_plane", "y_plane",
     "x_image", "x_group", "x_line", "x_pixel", "x_channel", "w_group", "w_row",
     "y_start", "y_image", "y_group", "y_channel", "y_line", "y_pixel", "direct", "last",
 )
@@ -233,6 +235,24 @@ def _turn_out(m, element):
     f.ret()
 
 
+def unit(f, job, u):
+    """(image, plane, first row, rows) of the results of unit u."""
+    plane, first = u // job.blocks, u % job.blocks * job.unit_rows
+    return plane // job.out_d, plane % job.out_d, first, f.minimum(job.unit_rows, job.out_h - first)
+
+
+def fill_planes(f, job, u, x, to):
+    """Copy what unit u needs of its image."""
+    image, plane, first, count = unit(f, job, u)
+    with f.range(job.planes) as i:
+        z = plane * job.step_d + (job.first_plane + i)
+        there = (z >= 0) & (z < job.depth_size)
+        # A plane beside the image has no rows.
+        row = f.select(there, first * job.step_h + job.first_line, f.value(1 << 40))
+        f.call("void", "fill", f.args[0], to + i * job.plane, x + (image * job.x_image + z * job.x_plane), row,
+               (count - 1) * job.step_h + job.reach, declare=False)
+
+
 def _tile_task(m, type_):
     """Tile: some units of a group by a part of its panels."""
     element, word = sums_of(type_), _word(type_)
@@ -246,7 +266,7 @@ def _tile_task(m, type_):
     across = width * item                               # bytes of a row of sums
     # Copies and tiles may go beyond the last cell and the last row.
     room = lanes * job.cell + job.height * job.a_row + 512
-    unit_bytes = (job.lines * job.line + room + 63) & -64
+    unit_bytes = (job.planes * job.plane + room + 63) & -64
     pixels = job.unit_rows * job.out_w
     turned_pitch = ((pixels + (lanes - 1)) & -lanes) * item + 64
     sums_bytes = ((pixels + lanes) * across + 127) & -64
@@ -259,22 +279,17 @@ def _tile_task(m, type_):
         u0, u1 = task * job.units // job.tasks, (task + 1) * job.units // job.tasks
         p0, p1 = part * job.panels // job.parts, (part + 1) * job.panels // job.parts
         with f.range(u0, u1) as u:
-            image, first = u // job.blocks, u % job.blocks * job.unit_rows
-            source = job.x + (image * job.x_image + group * job.x_group)
-            count = f.minimum(job.unit_rows, job.out_h - first)
-            to = cells + (u - u0) * unit_bytes
-            f.call("void", "fill", f.args[0], to, source, first * job.step_h + job.first_line,
-                   (count - 1) * job.step_h + job.reach, declare=False)
+            fill_planes(f, job, u, job.x + group * job.x_group, cells + (u - u0) * unit_bytes)
         with f.range(p0, p1) as panel:
             weights = job.packed + (group * job.panels + panel) * job.depth * width * word
             row = panel * width
             there = f.minimum(width, job.rows - row)
             bias = f.select(job.bias.ne(null), job.bias + (group * job.rows + row) * item, zeros)
             with f.range(u0, u1) as u:
-                image, first = u // job.blocks, u % job.blocks * job.unit_rows
-                count = f.minimum(job.unit_rows, job.out_h - first)
+                image, plane, first, count = unit(f, job, u)
                 a = cells + (u - u0) * unit_bytes
-                place = image * job.y_image + group * job.y_group + row * job.y_channel + first * job.y_line
+                place = image * job.y_image + group * job.y_group + row * job.y_channel + first * job.y_line + \
+                    plane * job.y_plane
                 y = job.y + (job.y_start + place)
                 c = f.select(direct, y, sums)
                 c_line = f.select(direct, job.y_line, job.out_w * across)
@@ -284,8 +299,8 @@ def _tile_task(m, type_):
                            a + (line * job.step_h * job.line + q * job.a_row), job.a_row, weights,
                            c + (line * c_line + q * c_row), c_row, f.minimum(job.height, job.out_w - q), there, bias)
                 with f.if_(~direct):
-                    _collected(f, job, y, sums, turned, turned_pitch, across, there, image, first, count,
-                               group * job.rows + row, finished, last, item)
+                    _collected(f, job, y, sums, turned, turned_pitch, across, there, image,
+                               plane * job.out_h + first, count, group * job.rows + row, finished, last, item)
     f.call("void", "rl_free", block)
     f.ret()
 
@@ -297,7 +312,7 @@ def _collected(f, job, y, sums, turned, turned_pitch, across, there, image, firs
     image = image + f.load("i64", job.at("first_image"))
     with f.if_else(last) as (rows_of_pixels, planes):
         with rows_of_pixels:
-            area = job.out_h * job.out_w
+            area = job.out_d * job.out_h * job.out_w
             f.call("void", job.finish, context, sums, across, f.value(0), image * area + pixel, row, pixels, there)
         with planes, f.if_else(finished) as (finish, plain):
             with finish:

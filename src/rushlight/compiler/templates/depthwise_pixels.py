@@ -14,7 +14,7 @@ from functools import cache
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.codegen.lower import Types, from_memory, to_memory
-from rushlight.compiler.templates.conv_pixels import FIELDS, POINTERS, SIZE, copy_lines, job_of
+from rushlight.compiler.templates.conv_pixels import FIELDS, POINTERS, SIZE, copy_lines, fill_planes, job_of, unit
 from rushlight.compiler.templates.conv_product import TASK, copy_words, read_arguments, scratch
 from rushlight.compiler.templates.conv_tile import below, lanes_of, multiply_add
 from rushlight.runtime import cpu
@@ -55,7 +55,7 @@ def _task(m, type_, work):
     job = job_of(f, f.args[0])
     job.load("y", "x", "w", "bias", *FIELDS)
     # Loads may go beyond the last cell, and beyond the last pixel.
-    block, cells = scratch(f, job, job.lines * job.line + PIXELS * job.a_row + 512)
+    block, cells = scratch(f, job, job.planes * job.plane + PIXELS * job.a_row + 512)
 
     def load(at, mask=None):
         kind = vector(element, lanes)
@@ -69,11 +69,10 @@ def _task(m, type_, work):
         f.line(f"call void @{name}({value.type} {value.name}, ptr align {item} {at.name}, <{lanes} x i1> {mask.name})")
 
     with f.range(f.args[1], f.args[2]) as u:
-        image, first = u // job.blocks, u % job.blocks * job.unit_rows
-        count = f.minimum(job.unit_rows, job.out_h - first)
-        f.call("void", "fill", f.args[0], cells, job.x + image * job.x_image, first * job.step_h + job.first_line,
-               (count - 1) * job.step_h + job.reach, declare=False)
-        work(f, job, u, cells, image * job.y_image + first * job.y_line, count, item, load, store)
+        image, plane, first, count = unit(f, job, u)
+        fill_planes(f, job, u, job.x, cells)
+        place = image * job.y_image + plane * job.y_plane + first * job.y_line
+        work(f, job, u, cells, place, count, item, load, store)
     f.call("void", "rl_free", block)
     f.ret()
 

@@ -33,7 +33,7 @@ def _name(dtype):
 
 
 def _is_last(a):
-    return a.ndim == 4 and not a.flags.c_contiguous and np.moveaxis(a, 1, -1).flags.c_contiguous and \
+    return a.ndim in (4, 5) and not a.flags.c_contiguous and np.moveaxis(a, 1, -1).flags.c_contiguous and \
         suggest_channels_last(a.shape, [s // a.itemsize for s in a.strides])
 
 
@@ -97,7 +97,7 @@ def _depthwise(shapes_of, x, w, bias, size, geometry, end):
     if bias is not None:
         wide[-1, :x.shape[1]] = converted(bias, _FLOAT)
     if ways.gaps:
-        y[...] = 0 if bias is None else bias.reshape(-1, 1, 1)
+        y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * len(size))
     for plan in ways.plans:
         width = int(plan.words[4])
         own = np.ascontiguousarray(wide[plan.kept[1], :width])

@@ -38,7 +38,7 @@ def ways(shapes_of, last, y_last, *geometry):
 
 def _serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place, last):
     """Whether a product of this shape is made so: a matter of speed, and of the dtype."""
-    if rows < _FEWEST_ROWS or len(grid) > 2:
+    if rows < _FEWEST_ROWS or len(grid) > 3:
         return False
     if dtype == "bfloat16":
         return True
@@ -47,8 +47,14 @@ def _serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
 
 
 def _flat(*pairs):
-    """Tuples filled up to two dimensions by what stands beside them: a convolution along one has a single row."""
-    return [t if len(t) == 2 else (neutral, *t) for t, neutral in pairs]
+    """Tuples filled up to three dimensions by what stands beside them: there is one plane, or one row, then."""
+    return [(neutral,) * (3 - len(t)) + t for t, neutral in pairs]
+
+
+def _steps(size, channels, last):
+    """Elements from plane to plane, line to line, pixel to pixel and channel to channel."""
+    plane = size[1] * size[2]
+    return (plane * channels, size[2] * channels, channels, 1) if last else (plane, size[2], 1, size[0] * plane)
 
 
 class _Cells:
@@ -56,31 +62,34 @@ class _Cells:
 
     def __init__(self, n, groups, source, grid, steps, offsets, cell):
         least, most = zip(*((min(o), max(o)) for o in offsets))
-        reach = most[0] - least[0] + 1
-        across = (grid[1] - 1) * steps[1] + most[1] - least[1] + 1
-        self.line = line = across * cell
-        self.moves = [[(o - least[0]) * line + (p - least[1]) * cell for p in offsets[1]] for o in offsets[0]]
+        planes, reach = (most[d] - least[d] + 1 for d in range(2))
+        across = (grid[2] - 1) * steps[2] + most[2] - least[2] + 1
+        line = across * cell
         # What of a row of the image goes to which cell.
-        left, first = min(max(0, -least[1]), across), max(0, least[1])
-        columns = max(0, min(source[1], least[1] + across) - first)
+        left, first = min(max(0, -least[2]), across), max(0, least[2])
+        columns = max(0, min(source[2], least[2] + across) - first)
         # A unit takes a quarter of the second-level cache.
-        fit = max(1, (cpu.caches().l2 // 4 // line - reach) // steps[0] + 1)
-        blocks = -(-grid[0] // min(fit, grid[0]))
-        while n * blocks * groups < _TASKS // 2 and blocks < grid[0]:
+        fit = max(1, (cpu.caches().l2 // 4 // planes // line - reach) // steps[1] + 1)
+        blocks = -(-grid[1] // min(fit, grid[1]))
+        while n * grid[0] * blocks * groups < _TASKS // 2 and blocks < grid[1]:
             blocks += 1
-        rows = -(-grid[0] // blocks)
-        blocks = -(-grid[0] // rows)
-        self.lines, self.units = (rows - 1) * steps[0] + reach, n * blocks
+        rows = -(-grid[1] // blocks)
+        blocks = -(-grid[1] // rows)
+        lines = (rows - 1) * steps[1] + reach
+        plane = lines * line
+        self.units, self.bytes = n * grid[0] * blocks, planes * plane
+        self.moves = [[(h - least[0]) * plane + (i - least[1]) * line + (j - least[2]) * cell for j in offsets[2]]
+                      for h in offsets[0] for i in offsets[1]]
         self._units = self.units, rows, blocks
-        self._words = (cell, line, self.lines, least[0], left, first, columns, source[0], steps[0], steps[1] * cell,
-                       grid[0], grid[1], reach)
+        self._words = (cell, line, lines, plane, least[1], left, first, columns, source[1], steps[1], steps[2] * cell,
+                       grid[1], grid[2], reach, planes, least[0], source[0], steps[0], grid[0])
 
     def units_words(self):
         """The words "units" to "blocks" of ``conv_pixels.FIELDS``."""
         return self._units
 
     def words(self):
-        """The words "cell" to "reach"."""
+        """The words "cell" to "out_d"."""
         return self._words
 
 
@@ -94,7 +103,7 @@ def _lines(size):
 
 def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, row_taps, out, place, last,
             y_last):
-    """The Plan of a product with sampled columns, as ``conv_plans.product``, for one or two dimensions.
+    """The Plan of a product with sampled columns, as ``conv_plans.product``, for one to three dimensions.
 
     The weights are (groups, rows, channels, row_taps), of which the taps ``weights`` take part, or, in pairs, (groups,
     rows, row_taps, channels) with an even number of channels, the last a zero.
@@ -111,14 +120,15 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     word = each * item
     if set(offsets) == {(0,)} and source == grid == out and set(steps) == {1}:
         source = grid = out = _lines(source)
+        steps, offsets, place = (1, 1), ((0,), (0,)), ((0, 1), (0, 1))
     source, grid, steps, out, offsets, place = _flat(
         (source, 1), (grid, 1), (steps, 1), (out, 1), (offsets, (0,)), (place, (0, 1)))
     words = -(-channels // each)                    # of a cell
     cell = words * word
     cells = _Cells(n, groups, source, grid, steps, offsets, cell)
     # Runs of words, and the weight of each channel of each word in the same order.
-    taps = np.array(weights).reshape(len(offsets[0]), len(offsets[1]))
-    along = offsets[1] == tuple(range(offsets[1][0], offsets[1][0] + len(offsets[1])))
+    taps = np.array(weights).reshape(-1, len(offsets[2]))
+    along = offsets[2] == tuple(range(offsets[2][0], offsets[2][0] + len(offsets[2])))
     runs, order = [], []
     for i, moves in enumerate(cells.moves):
         runs += [(moves[0], len(moves) * words)] if along else [(move, words) for move in moves]
@@ -131,24 +141,24 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     row_words = len(places)
     places = np.append(places, np.full(lanes, -1))
     depth = len(order) * words
-    height, vectors = conv_pixel_tile.form(-(-rows // lanes), grid[1])
+    height, vectors = conv_pixel_tile.form(-(-rows // lanes), grid[2])
     width = vectors * lanes
     panels = -(-rows // width)
-    task_units = max(1, min(cpu.caches().l2 // 2 // (cells.lines * cells.line), cells.units * groups // _TASKS))
+    task_units = max(1, min(cpu.caches().l2 // 2 // cells.bytes, cells.units * groups // _TASKS))
     tasks = -(-cells.units // task_units)
     parts = max(1, min(panels, -(-(_TASKS // 2) // (tasks * groups))))
     area, total = int(np.prod(out)), groups * channels
     plane = int(np.prod(source))
-    # Elements from line to line, pixel to pixel and channel to channel.
-    x = (source[1] * total, total, 1) if last else (source[1], 1, plane)
-    y = (out[1] * groups * rows, groups * rows, 1) if y_last else (out[1], 1, area)
-    y_steps = (place[0][0] * y[0] + place[1][0] * y[1], groups * rows * area, rows * y[2], y[2], place[0][1] * y[0],
-               place[1][1] * y[1])
+    x, y = _steps(source, total, last), _steps(out, groups * rows, y_last)
+    y_steps = (sum(start * s for (start, _), s in zip(place, y)), groups * rows * area, rows * y[3], y[3],
+               place[1][1] * y[1], place[2][1] * y[2])
     plan = np.array([
         conv_pixel_tile.address(type_, height, vectors), _address(runs), len(runs), _address(places), row_words,
         groups, rows, channels, depth, height, vectors, panels, parts,
         *cells.units_words(), task_units, tasks, *cells.words(),
-        total * plane * item, channels * x[2] * item, *(s * item for s in x), rows * row_words * word, row_words * word,
+        x[0] * item, place[0][1] * y[0] * sum_item,
+        total * plane * item, channels * x[3] * item, *(s * item for s in x[1:]),
+        rows * row_words * word, row_words * word,
         *(s * sum_item for s in y_steps), int(y_last), int(y_last),
     ], np.int64)
     return Plan(plan, (runs, places), conv_pixels.kernel(type_, last))
@@ -175,12 +185,12 @@ def _depthwise(dtype, n, channels, rows, each, source, grid, steps, offsets, wei
     cells = _Cells(n, 1, source, grid, steps, offsets, cell)
     runs = np.array([move for moves in cells.moves for move in moves], np.int64)
     lanes = conv_tile.lanes_of("float")
-    x = [s * channels * item for s in (source[0] * source[1], source[1], 1)]
-    y = [s * channels * item for s in (out[0] * out[1], out[1], 1)]
+    x, y = ([s * item for s in _steps(size, channels, True)] for size in (source, out))
     plan = np.array([
         0, _address(runs), len(runs), 0, -(-channels // lanes) * lanes,
         1, 1, channels, 0, 0, 0, 0, 0, *cells.units_words(), 1, cells.units, *cells.words(),
-        x[0], 0, x[1], x[2], item, 0, 0,
-        place[0][0] * y[1] + place[1][0] * y[2], y[0], 0, item, place[0][1] * y[1], place[1][1] * y[2], 1, 1,
+        x[0], place[0][1] * y[0],
+        source[0] * x[0], 0, x[1], x[2], item, 0, 0, sum(start * s for (start, _), s in zip(place, y)),
+        out[0] * y[0], 0, item, place[1][1] * y[1], place[2][1] * y[2], 1, 1,
     ], np.int64)
     return Plan(plan, (runs, list(weights)), depthwise_pixels.kernel(_TYPES[dtype], False), cells.units)
