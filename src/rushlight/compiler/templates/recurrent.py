@@ -73,6 +73,13 @@ class Sequences(Job):
     def load_part(self, place, mask):
         return self.f.masked_load(self.vector, place, mask)
 
+    def ahead(self, place, nbytes, write=0):
+        """Fetch memory that will be needed into the cache."""
+        from rushlight.compiler.templates.gemm_micro import prefetch
+
+        for at in range(0, nbytes, 64):
+            prefetch(self.f, place + at, write)
+
     def copy_rows(self, src, src_pitch, dst, dst_pitch, rows):
         """Rows of h elements."""
         f = self.f
@@ -177,6 +184,11 @@ class _Tile:
         j, f, gates, row = self.j, self.j.f, self.gates, self.row
         nr, pitch = j.nr, self.gates * j.nr * j.item
         with f.if_(self.count > 0), f.range(begin, end) as s:
+            # The gates come from far off, in pieces that no hardware prefetcher follows; the product takes long enough.
+            with f.range(self.count) as r:
+                here = self.own + (r * (row * gates) + s * (nr * j.item))
+                for q in range(gates):
+                    j.ahead(here + row * q, nr * j.item)
             j.product(self.count, gates * nr, j.h, self.old, j.pitch, j.item, j.packed + s * (row * (nr * gates)),
                       nr * j.item, row * nr, self.sums, pitch, 0)
             with f.range(self.count) as r:

@@ -85,7 +85,8 @@ class _Tile:
         if self.cell == "lstm":
             j.copy_rows(j.gcn + (first + low) * row, row, self.dc + low * j.pitch, j.pitch, high - low)
         step = _Step(j, self.cell, t, before, first, running, self.dh, self.dc, self.sums, j.pitch * self.gates)
-        with f.range(j.strips) as s, f.range(count) as r:
+        with f.range(count) as r, f.range(j.strips) as s:
+            step.ahead(r + 1, s * (j.nr * j.item), j.nr * j.item)
             for unit, _, mask in j.units(s * j.nr):
                 step.unit(r, unit, mask)
 
@@ -152,6 +153,15 @@ class _Step:
             self.extra, self.old, self.zeroth = (j.place(j.extra, t, first), j.place(j.y, before, first),
                                                  j.h0 + first * self.row)
             self.drec = j.place(j.drec, t, first, 3)
+
+    def ahead(self, r, at, nbytes):
+        """Fetch what ``unit`` reads and writes for some units of the next sequence."""
+        j, row, wide = self.j, self.row, self.row * self.gates
+        for q in range(self.gates):
+            for array, write in ((self.own, 0), (self.dgates, 1)):
+                j.ahead(array + (r * wide + row * q + at), nbytes, write)
+        for array in (self.gy, self.extra, self.old) if self.cell in ("lstm", "gru") else (self.gy, self.y):
+            j.ahead(array + (r * row + at), nbytes)
 
     def unit(self, r, unit, mask):
         """A vector of units of sequence r."""
