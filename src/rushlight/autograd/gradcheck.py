@@ -76,30 +76,28 @@ def _check(func, inputs, eps, atol, rtol, nondet_tol, fast, forward, backward, u
            batched_forward):
     inputs = (inputs,) if hasattr(inputs, "_a") else tuple(inputs)
     xs = _check_inputs(inputs)
-    outs = _differentiable(_flat(func(*inputs)))
-    if any(o.layout is not strided for o in outs):
+    floats = [o for o in _flat(func(*inputs)) if o.dtype.category >= 2]
+    outs = {k: o for k, o in enumerate(floats) if o.requires_grad}
+    if any(o.layout is not strided for o in outs.values()):
         raise ValueError("Sparse output is not supported at gradcheck yet. Please call to_dense(masked_grad=...) on "
                          "the output of fn for gradcheck.")
     if not outs:
-        for o in _flat(func(*inputs)):
-            if o.dtype.category < 2:
-                continue
-            numerical = [_numerical_one(func, inputs, xs, 0, o, eps)]
-            if any(abs(v) > 1e-12 for col in numerical for j in col for v in j.reshape(-1).tolist()):
+        for k, o in enumerate(floats):
+            if any(abs(v) > 1e-12 for j in _numerical_one(func, inputs, xs, k, o, eps) for v in j.reshape(-1).tolist()):
                 raise GradcheckError("Numerical gradient for function expected to be zero")
         return
     from . import gradcheck_modes as modes
-    numerical = None if fast else [_numerical_one(func, inputs, xs, k, o, eps) for k, o in enumerate(outs)]
-    for k, o in enumerate(outs):
+    for k, o in outs.items():
         if fast:
             modes.compare_projections(func, inputs, xs, k, o, eps, atol, rtol, forward, backward)
             continue
+        numerical = _numerical_one(func, inputs, xs, k, o, eps)
         if forward:
-            _compare(modes.forward_jacobians(func, inputs, xs, k, o), numerical[k], k, atol, rtol,
+            _compare(modes.forward_jacobians(func, inputs, xs, k, o), numerical, k, atol, rtol,
                      "computed with forward mode ")
         if backward:
             analytical = _analytical(o, xs)
-            _compare(analytical, numerical[k], k, atol, rtol)
+            _compare(analytical, numerical, k, atol, rtol)
             for a, b in zip(analytical, _analytical(o, xs)):
                 if (a - b).abs().max().item() > nondet_tol if a.numel() else False:
                     raise GradcheckError(f"Backward is not reentrant, i.e., running backward with same input and "
@@ -107,9 +105,9 @@ def _check(func, inputs, eps, atol, rtol, nondet_tol, fast, forward, backward, u
                                          f"gradient matches numerical gradient. The tolerance for nondeterminism was "
                                          f"{nondet_tol}.")
     if backward and dtypes:
-        modes.check_dtypes(outs, xs)
+        modes.check_dtypes(list(outs.values()), xs)
     if batched:
-        modes.check_batched(outs, xs)
+        modes.check_batched(list(outs.values()), xs)
     if batched_forward:
         modes.check_batched_forward(func, inputs, xs)
     if backward and undefined:

@@ -25,7 +25,7 @@ def _pushed(func, inputs, directions, k):
     with forward_ad.dual_level(), no_grad():
         args = inputs
         for x, t in directions:
-            args = _replaced(args, x, forward_ad.make_dual(x.detach(), t))
+            args = _replaced(args, x, forward_ad.make_dual(x.detach().requires_grad_(), t))
         p, t = forward_ad.unpack_dual(_floats(func(*args))[k])
         if t is None:
             t = p.new_zeros(p.shape)
@@ -132,7 +132,9 @@ def check_batched_forward(func, inputs, xs):
         ts = [wrap(np.asarray(_unit(rng, x._a.shape, x.dtype), x._a.dtype)) for _ in range(2)]
 
         def along(t, x=x):
-            return jvp(lambda y: tuple(_floats(func(*_replaced(inputs, x, y)))), (x.detach(),), (t,))[1]
+            def called(y):
+                return tuple(_floats(func(*_replaced(inputs, x, y.requires_grad_()))))
+            return jvp(called, (x.detach(),), (t,))[1]
         with no_grad():
             rows = [along(t) for t in ts]
             try:

@@ -245,15 +245,15 @@ def diagonal(rec, inner, tangents, out):
 
 
 def _named(rec, name, inner, out):
-    if name == "out":
-        return out
-    for a, x in zip(rec.args, inner):
+    for a, x in zip(rec.args, inner):           # records of derivatives may have an operand 'out'
         if a.name == name:
             return x
         if name == a.name + "_shape":
             return x._a.shape
         if name == a.name + "_dtype":
             return x.dtype
+    if name == "out":
+        return out
     raise ValueError(f"tangent of {rec.name}: unknown name '{name}'")
 
 

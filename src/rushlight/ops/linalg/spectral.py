@@ -308,7 +308,9 @@ def _tolerances(name, A, atol, rtol):
     eps = dtypes.finfo(real).eps * max(A._a.shape[-2:])
     has_atol = atol is not None
     if rtol is None:
-        if has_atol:
+        if has_atol and isinstance(atol, Tensor) and hasattr(type(atol._a), "outermost"):
+            rtol = (atol <= 0).to(real) * eps
+        elif has_atol:
             a = atol._a if isinstance(atol, Tensor) else np.array(atol)
             rtol = wrap(np.where(a > 0, 0.0, eps).astype(real.np))
         else:
