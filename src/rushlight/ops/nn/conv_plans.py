@@ -269,7 +269,7 @@ class Ways:
         self.finishes = not gaps and not cpu.amx() and all(shape[-1][-1][1] == 1 for shape in shapes)
         filtered = len(shapes) == 1 and winograd_plans.serves(*shapes[0])
         if cpu.amx():
-            self.quick = _tile_plans().quick(shapes, gaps, filtered)
+            self.quick = _tile_plans().quick(shapes, gaps, filtered and len(shapes[0][6]) == 2)
         if filtered and self.quick is None:
             self.quick = winograd_plans.product(*shapes[0])
 
@@ -341,7 +341,7 @@ def weight(dtype, n, groups, rows, channels, kernel, size, out, stride, padding,
     if cpu.amx() and _tile_plans().serves_weight(dtype, n, rows, channels, int(np.prod(kernel)), out, filtered):
         return _tile_plans().weight(n, groups, rows, channels, size, out, stride, _offsets(kernel, padding, dilation))
     if filtered:
-        return winograd_plans.weight(n, groups, rows, channels, size, out, padding)
+        return winograd_plans.weight(n, groups, rows, channels, kernel, size, out, padding)
     return None
 
 

@@ -1,9 +1,13 @@
-"""Plans of 3 x 3 convolutions by minimal filtering (see ``compiler.templates.winograd``)."""
+"""Plans of 3 x 3 convolutions by minimal filtering (see ``compiler.templates.winograd``).
+
+Convolutions of volumes by k x 3 x 3 windows are sums of such over channels and planes: each plane that a window meets
+takes the place of a channel.
+"""
 
 import numpy as np
 
 from ...runtime import cpu
-from .conv_plans import Pixels, Plan, _address, _group, _moves, _split
+from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _split
 
 _FEWEST_CHANNELS = 32
 _FEWEST_SQUARES = 64
@@ -15,18 +19,29 @@ _BLOCK = 12                     # vectors of squares at a time, at most
 
 def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
     """Whether a product of this shape is made by minimal filtering: a matter of speed, and of the dtype."""
-    squares = n * -(-grid[0] // 2) * -(-grid[-1] // 2)
+    squares = n * int(np.prod(_squares(grid)))
     return squares >= _FEWEST_SQUARES and form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights,
                                                strides, out, place)
 
 
 def form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
     """Whether a product is of the form of minimal filtering, with enough channels."""
-    if out != grid or dtype != "float32" or len(grid) != 2 or steps != (1, 1) or place != ((0, 1), (0, 1)):
+    if out != grid or dtype != "float32" or len(grid) not in (2, 3) or set(steps) != {1} or set(place) != {(0, 1)}:
         return False
-    if any(len(o) != 3 or o != (o[0], o[0] + 1, o[0] + 2) for o in offsets):
+    if any(len(o) != 3 or o != (o[0], o[0] + 1, o[0] + 2) for o in offsets[-2:]):
         return False
-    return min(rows, channels) >= _FEWEST_CHANNELS and min(grid) > 1
+    return min(rows, channels) >= _FEWEST_CHANNELS and min(grid[-2:]) > 1 and \
+        _entries(grid, len(weights)) <= _MOST_ENTRIES
+
+
+def _squares(grid):
+    """The squares of a plane take the place of pixels."""
+    return grid[:-2] + tuple(-(-m // 2) for m in grid[-2:])
+
+
+def _entries(grid, taps):
+    """About the masks in the tables of 16 volumes."""
+    return int(np.prod(_squares(grid))) // 4 * taps * 16 if len(grid) > 2 else 0
 
 
 def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
@@ -35,10 +50,10 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
 
     item, lanes = 4, conv_tile.lanes_of("float")
     width = winograd.VECTORS * lanes
-    squares = tuple(-(-m // 2) for m in grid)
+    squares, more = _squares(grid), (1,) * (len(grid) - 2)
     area, plane = int(np.prod(grid)), int(np.prod(source))
-    length = int(np.prod(squares))
-    windows = tuple(tuple(range(o[0], o[0] + 4)) for o in offsets)
+    length, depth = int(np.prod(squares)), channels * len(weights) // 9
+    windows = offsets[:-2] + tuple(tuple(range(o[0], o[0] + 4)) for o in offsets[-2:])
     most_rows = conv_tile.form(1 << 20)[0]
     panels = -(-rows // most_rows)
     height = -(-rows // panels)
@@ -50,23 +65,23 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         if not count:
             continue
         images = min(unit, count)
-        pixels = Pixels(images, squares, (2, 2), windows, source, groups * channels * plane, lanes, item,
+        pixels = Pixels(images, squares, (*more, 2, 2), windows, source, groups * channels * plane, lanes, item,
                         winograd.VECTORS)
         moves = _moves(pixels, channels, plane, item)
         pieces, piece_list = _pieces(pixels, width, grid, groups * rows * area, item)
         strips = pixels.vectors // winograd.VECTORS
         total = count // images * strips
-        strip_bytes = 16 * width * item * (channels + height)
+        strip_bytes = 16 * width * item * (depth + height)
         tile_strips = _split(total, max(1, min(4, cpu.caches().l2 // 2 // strip_bytes, -(-total // 8))))
         blocks = -(-total // tile_strips)
         parts = min(panels, max(1, -(-8 // (blocks * groups))))
         words = np.array([
             conv_tile.address("float", height, winograd.VECTORS, True), conv_gather.address("float", pixels.kind),
             *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
-            groups, rows, channels, height, panels, parts, count // images, strips, tile_strips, blocks,
+            groups, rows, depth, height, panels, parts, count // images, strips, tile_strips, blocks,
             images * groups * channels * plane * item, channels * plane * item,
             images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
-            grid[1] * item, strides[0] * item, strides[1] * item,
+            grid[-1] * item, strides[0] * item, strides[1] * item,
         ], np.int64)
         found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
     return found
@@ -74,12 +89,14 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
 
 def _pieces(pixels, width, grid, image, item):
     """Where the pixels of a unit's strips of squares go: a strip's pieces are parts of a row of squares."""
-    starts, ends = pixels.cuts(width, pixels.grid[1])
-    images, (y, x) = pixels.places(starts)
-    line = grid[1]
-    to = (images * image + 2 * y * line + 2 * x) * item
+    starts, ends = pixels.cuts(width, pixels.grid[-1])
+    images, (*planes, y, x) = pixels.places(starts)
+    line = grid[-1]
+    to = images * image + 2 * y * line + 2 * x
+    for z in planes:
+        to = to + z * (grid[-2] * line)
     counts = np.minimum(2 * (x + ends - starts), line) - 2 * x
-    table = np.stack([starts % width * 2, counts, to, 2 * y + 1 < grid[0]], 1)
+    table = np.stack([starts % width * 2, counts, to * item, 2 * y + 1 < grid[-2]], 1)
     firsts = np.zeros(-(-pixels.count // width) + 1, np.int64)
     np.cumsum(np.bincount(starts // width, minlength=len(firsts) - 1), out=firsts[1:])
     return firsts, np.ascontiguousarray(table, np.int64)
@@ -87,33 +104,36 @@ def _pieces(pixels, width, grid, image, item):
 
 def serves_weight(dtype, n, rows, channels, grid, kernel, stride, dilation):
     """Whether the gradient of weights of this shape is made by minimal filtering."""
-    if dtype != "float32" or kernel != (3, 3) or stride != (1, 1) or dilation != (1, 1) or min(grid) < 2:
+    if dtype != "float32" or kernel[-2:] != (3, 3) or set(stride + dilation) != {1} or min(grid[-2:]) < 2:
         return False
-    squares = n * -(-grid[0] // 2) * -(-grid[1] // 2)
-    return min(rows, channels) >= _FEWEST_CHANNELS and squares >= 2 * _FEWEST_SQUARES
+    squares = n * int(np.prod(_squares(grid)))
+    return min(rows, channels) >= _FEWEST_CHANNELS and squares >= 2 * _FEWEST_SQUARES and \
+        _entries(grid, int(np.prod(kernel))) <= _MOST_ENTRIES
 
 
-def weight(n, groups, rows, channels, source, grid, padding):
+def weight(n, groups, rows, channels, kernel, source, grid, padding):
     """The Plan of dw from x (n, groups channels, *source) and g (n, groups rows, *grid)."""
     from ...compiler.templates import conv_gather, conv_tile, winograd_weight
 
     item, lanes = 4, conv_tile.lanes_of("float")
-    squares = tuple(-(-m // 2) for m in grid)
+    squares, more = _squares(grid), (1,) * (len(grid) - 2)
     area, plane, length = int(np.prod(grid)), int(np.prod(source)), int(np.prod(squares))
+    depth = channels * int(np.prod(kernel[:-2]))
     most = conv_tile.form(1 << 20)[0]
-    panels = -(-channels // most)
-    height = -(-channels // panels)
+    panels = -(-depth // most)
+    height = -(-depth // panels)
     vectors = 2
     width = -(-rows // (vectors * lanes)) * vectors * lanes
     unit = max((g for g in range(1, 17) if n % g == 0), key=lambda g: (round(
         g * length / (-(-g * length // lanes) * lanes), 2), -g))
-    pixels = Pixels(unit, squares, (2, 2), tuple(tuple(range(-p, 4 - p)) for p in padding), source,
-                    groups * channels * plane, lanes, item, 1)
-    gs = Pixels(unit, squares, (2, 2), ((0, 1), (0, 1)), grid, groups * rows * area, lanes, item, 1)
+    windows = tuple(tuple(range(-p, k - p)) for k, p in zip((*kernel[:-2], 4, 4), padding))
+    steps, ones = (*more, 2, 2), ((0,),) * len(more)
+    pixels = Pixels(unit, squares, steps, windows, source, groups * channels * plane, lanes, item, 1)
+    gs = Pixels(unit, squares, steps, (*ones, (0, 1), (0, 1)), grid, groups * rows * area, lanes, item, 1)
     moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, area, item)
     total = n // unit * pixels.vectors
-    bin_bytes = groups * 16 * channels * width * item
-    sides = groups * _sides(channels, width, total, lanes)
+    bin_bytes = groups * 16 * depth * width * item
+    sides = groups * _sides(depth, width, total, lanes)
     whole = bin_bytes > _LARGE and sides * item <= _PARTIAL
     bins = max(1, min(8, total // 4, _PARTIAL // bin_bytes))
     parts = max(1, min(panels, -(-_TILES // (bins * groups))))
@@ -126,12 +146,12 @@ def weight(n, groups, rows, channels, source, grid, padding):
     words = np.array([
         conv_tile.address("float", height, vectors, False), conv_gather.address("float", 2),
         *pixels.words(moves), *gs.words(g_moves),
-        groups, rows, width, channels, height, panels, parts, vectors, bins, n // unit, pixels.vectors, block,
+        groups, rows, width, depth, height, panels, parts, vectors, bins, n // unit, pixels.vectors, block,
         unit * groups * channels * plane * item, channels * plane * item,
         unit * groups * rows * area * item, rows * area * item, int(whole),
     ], np.int64)
     return Plan(words, (pixels, gs, moves, g_moves), winograd_weight.kernel("float"),
-                groups * bins * 16 * channels * width + whole * sides)
+                groups * bins * 16 * depth * width + whole * sides)
 
 
 def _sides(channels, width, vectors, lanes):
