@@ -108,6 +108,7 @@ def _call(m):
     context[TILE_DIM_SIZE] = kept
     per_row = f.select(columns, (kept + lanes - 1).udiv(lanes), kept)
     context[TILES_PER_ROW] = per_row
+    context[reduce_entry.ACROSS] = 0
     rest = f.var("i64", per_row)
     with f.range(1, context[KEPT]) as d:
         rest.set(rest.get() * context[d + KEPT_TABLE])
