@@ -5,8 +5,8 @@ Submodules load on first use, so that ``rushlight.utils.data`` costs nothing unt
 
 import importlib
 
-_SUBMODULES = ("data", "checkpoint", "dlpack", "hooks", "_pytree", "weak", "module_tracker", "flop_counter", "benchmark",
-               "deterministic")
+_SUBMODULES = ("data", "checkpoint", "dlpack", "hooks", "_pytree", "weak", "module_tracker", "flop_counter",
+               "benchmark")
 
 
 def __getattr__(name):
