@@ -8,7 +8,7 @@ import weakref
 from multiprocessing import reduction
 
 import rushlight as torch
-from rushlight.tensor.shared import block_of, map_file, share
+from rushlight.tensor.shared import block_of, map_file, share, share_tensor
 from rushlight.tensor.storage import BorrowedStorage, UntypedStorage, make_storage
 
 _received = weakref.WeakValueDictionary()       # (device, inode) of a file -> the storage on it
@@ -43,7 +43,7 @@ def _reduce_tensor(tensor):
             or tensor.is_neg():
         return tensor.__reduce_ex__(2)
     geometry = tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.storage_offset()
-    share(tensor._storage, tensor)
+    share_tensor(tensor)
     return _rebuild_tensor, (UntypedStorage(tensor._storage.block()), *geometry, type(tensor) is torch.nn.Parameter,
                              tensor.requires_grad, tensor.__dict__)
 

@@ -11,10 +11,7 @@ import sys
 import numpy as np
 
 from .storage import BorrowedStorage, MetaArray, Storage, make_storage, window
-from .tensor import Tensor
-
-_OF_ONE_TENSOR = 4          # references to a storage: the tensor's, two names and an argument in `share`
-
+from .tensor import Tensor, assemble
 
 class SharedBlock(mmap.mmap):
     """A mapped anonymous file; `fd` is its descriptor, closed with the mapping."""
@@ -64,10 +61,15 @@ def new_shared(size):
     return storage
 
 
-def share(storage, tensor=None):
+def _references(t):
+    """References to the storage of `t`, counted always from the same place."""
+    return sys.getrefcount(t._storage)
+
+
+def share(storage, only=None):
     """Move a storage into shared memory, with all tensors on it; nothing happens where it is there.
 
-    tensor: one of them, to be spared the search for others where it is the only one.
+    only: the tensor on it, where it is known that there is no other: they need not be looked for.
     """
     root = storage.block()
     if block_of(root) is not None or type(root.owner) is MetaArray:
@@ -76,13 +78,12 @@ def share(storage, tensor=None):
     to = map_file(anonymous_file(max(size, 1)), size)
     if size:
         to[:] = root.bytes()
-    alone = tensor is not None and tensor._storage is root and sys.getrefcount(root) <= _OF_ONE_TENSOR
-    aliases = [root] if alone else [root, *_aliases(root)]
+    aliases = [root] if only is not None else [root, *_aliases(root)]
     for s in aliases:
         s.owner = s._bytes = to
         s.__class__ = BorrowedStorage               # other processes don't see a larger block
     for s in aliases:
-        for t in (tensor,) if alone else gc.get_referrers(s):
+        for t in gc.get_referrers(s) if only is None else (only,):
             if isinstance(t, Tensor) and t._storage is s and type(t._a) is np.ndarray:
                 t._a = window(s, t._a.dtype, t._a.shape, t.stride(), t._offset)
 
@@ -96,7 +97,9 @@ def _aliases(storage):
 def share_tensor(t):
     """Move the storage of `t`, or those of its parts, into shared memory; returns `t`."""
     if type(t._a) is np.ndarray:
-        share(t._storage, t)
+        other = assemble(t._a, t.dtype, make_storage(t._a), 0)
+        alone = _references(t) == _references(other) and t._storage.root is None
+        share(t._storage, t if alone else None)
     elif hasattr(type(t._a), "in_parts"):
         for name in ("indices", "values", "compressed", "plain", "codes"):
             part = getattr(t._a, name, None) if name in _slots(type(t._a)) else None
