@@ -158,3 +158,67 @@ def test_same_bits_of_mixed_programs(group):
                     assert a.dtype == b.dtype and a.stride() == b.stride(), (seed, call)
                     assert torch.equal(a.double().nan_to_num(7), b.double().nan_to_num(7)), (seed, call)
     assert made >= 8, "few of these programs are captured"
+
+
+WRITES = [lambda y, v: y.mul_(1.5), lambda y, v: y.add_(v), lambda y, v: y.mul_(y.detach() > 0.3),
+          lambda y, v: y.masked_fill_(y > 1, 0.25), lambda y, v: y[1].copy_(v[0]), lambda y, v: y.t()[0].mul_(2),
+          lambda y, v: y.index_add_(0, torch.tensor([1, 1]), v[:2]), lambda y, v: y.clamp_(-1.5, 1.5),
+          lambda y, v: y.tanh_(), lambda y, v: y.sub_(v.sum()), lambda y, v: y.index_fill_(1, torch.tensor([2]), 0.5),
+          lambda y, v: y.__setitem__((slice(None), 1), v[:, 2]), lambda y, v: y.addcmul_(v, v, value=0.1),
+          lambda y, v: y.copy_(v), lambda y, v: y[:, ::2].zero_(), lambda y, v: y.relu_(), lambda y, v: y.lerp_(v, 0.3),
+          lambda y, v: y.__setitem__(y < -1, 0.125), lambda y, v: y.view(-1)[3:9].neg_(), lambda y, v: y.exp_()]
+READS = [lambda y, v: y * v, lambda y, v: y + v.mean(), lambda y, v: y.square(), lambda y, v: (y > 0) * v,
+         lambda y, v: y.sigmoid() * 2, lambda y, v: torch.where(y > v, y, v), lambda y, v: y.clone(),
+         lambda y, v: y - y.sum(0), lambda y, v: y[:, [2, 1, 0]], lambda y, v: y.detach() + v, lambda y, v: y.abs() / 2]
+
+
+def overwritten(seed):
+    """A function of two (4, 3) tensors that need gradients: intermediate values, overwritten and read in any order."""
+    r = random.Random(7000 + seed)
+    plan = [(r.random() < 0.45, r.random(), r.random(), r.random()) for _ in range(r.randint(4, 12))]
+    dtype = r.choice([torch.float32, torch.float32, torch.float64, torch.bfloat16])
+    part = r.choice(["loss", "inside", "outside"])
+
+    def values(x, v):
+        found = [x * 2, v + x]
+        for write, which, i, j in plan:
+            a, b = found[int(i * len(found))], found[int(j * len(found))]
+            if not write:
+                found.append(READS[int(which * len(READS))](a, b))
+            elif a is not b:
+                WRITES[int(which * len(WRITES))](a, b.detach() if a.requires_grad and which < 0.3 else b)
+        return sum(f.float().clamp(-20, 20).square().mean() for f in found)
+
+    def inside(x, v):
+        return torch.autograd.grad(values(x, v), (x, v), allow_unused=True)
+    return values, inside, dtype, part
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+@pytest.mark.parametrize("group", range(10))
+def test_same_bits_of_overwritten_values(group):
+    made = 0
+    for seed in range(group * 30, group * 30 + 30):
+        values, inside, dtype, part = overwritten(seed)
+        run = {"loss": values, "outside": values, "inside": inside}[part]
+        f = torch.compile(run)
+        for call in range(4):
+            g = torch.Generator().manual_seed(seed * 10 + call)
+            x, v = [torch.randn(4, 3, generator=g).to(dtype).requires_grad_(part != "loss") for _ in "xv"]
+            found = []
+            for h in (run, f):
+                try:
+                    out = h(x, v)
+                    if part == "outside":
+                        out = [out, *torch.autograd.grad(out, (x, v), allow_unused=True)]
+                    found.append(flat(out) if isinstance(out, (list, tuple)) else [out])
+                except RuntimeError as error:       # what a backward pass needs was overwritten
+                    found.append(str(error)[:40])
+            if isinstance(found[0], str):
+                assert found[0] == found[1] or "overwritten" in found[1] or "modified" in found[1], (seed, call, found)
+                continue
+            for a, b in zip(*found, strict=True):
+                assert (a is None) == (b is None), (seed, call)
+                assert a is None or torch.equal(a.double().nan_to_num(7), b.double().nan_to_num(7)), (seed, call, part)
+        made += bool(f.entries)
+    assert made >= 15

@@ -10,6 +10,7 @@ import numpy as np
 from .. import dtypes
 from ..autograd.modes import state
 from ..record import NONDIFF
+from ..tensor import watch
 from ..tensor.geometry import can_expand, wrap_dim
 from ..tensor.tensor import Tensor, make_view, resolve_bits, shallow, wrap
 from . import advanced, walks
@@ -39,6 +40,8 @@ def mutate(rec, args, writer):
         from ..func.wrapped import among
         if among(args):
             return apply(rec.call, t, args[1:], {}, rec.name)
+    if watch.listener is not None:
+        return apply(rec.call, t, args[1:], {}, rec.name)   # (which tells of the record's kernel and a copy)
     if not state.grad:
         check(t)
         writer()
@@ -536,7 +539,8 @@ def setitem(self, index, value):
     if value is None and (type(index) is int or type(index) is tuple or type(index) is slice):
         a = self._a
         if type(a) is _ndarray and not self._bits & 3 and untracked(self) and _plain(
-                a, (index,) if type(index) is int else index) is not None and a.flags.writeable:
+                a, (index,) if type(index) is int else index) is not None and a.flags.writeable and \
+                watch.listener is None:
             a[index] = number
             self._storage.version += 1
             return
@@ -561,8 +565,12 @@ def setitem(self, index, value):
                 mask._a.shape == v._a.shape and not v._bits & 3:
             fill_masked(v._a, v._a, mask._a, number)
             v._storage.version += 1
+            if watch.listener is not None:
+                watch.listener.wrote("masked_fill_", lambda a, m: fill_masked(a, a, m, number), (v,), (mask,))
             return
         value = wrap(np.array(number, self.dtype.np))
+        if watch.listener is not None:
+            watch.listener.constant(value)
     elif value.dtype is not self.dtype:
         if value._a.ndim:
             _index_dtype(self, value)

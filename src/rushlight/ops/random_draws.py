@@ -7,6 +7,7 @@ from ..autograd.modes import state
 from ..devices import contiguous_format
 from ..randomness import checks, samplers
 from ..record import NOT_IMPLEMENTED
+from ..tensor import watch
 from ..tensor.geometry import broadcast_shapes
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, resolve_bits, wrap
@@ -301,6 +302,16 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
     weights = input._a
     if not weights.size:
         return wrap(np.empty(shape, np.int64))
+
+    def draw(weights):
+        return _multinomial(gen, weights, n, replacement)
+    out = wrap(draw(weights))
+    if watch.listener is not None:
+        watch.listener.ran("multinomial", draw, (input,), out)
+    return out
+
+
+def _multinomial(gen, weights, n, replacement):
     wide = weights.astype(np.float32) if weights.dtype.itemsize < 4 else weights
     if replacement and n > 1:
         if (wide < 0).any():
@@ -316,4 +327,4 @@ def multinomial(input, num_samples, replacement=False, *, generator=None):
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if (wide.sum(-1) <= 0).any():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
-    return wrap(samplers.multinomial(gen, weights, n, replacement))
+    return samplers.multinomial(gen, weights, n, replacement)

@@ -10,6 +10,7 @@ from .. import dtypes
 from ..autograd.modes import state
 from ..random import Generator, default_generator
 from ..randomness import checks, fills
+from ..tensor import watch
 from ..tensor.tensor import Tensor, wrap
 from . import inplace
 from .dispatch import needs_grad, primitive
@@ -176,6 +177,8 @@ def _fill(t, which, generator, *parameters):
     if t._view is None and not t._requires_grad and not t._bits and type(t._a) is _ndarray:
         fill(gen, t._a, t.dtype, *parameters)
         t._storage.version += 1
+        if watch.listener is not None:
+            _tell(t, op, gen, fill, parameters)
         return t
     inplace.check(t)
     if state.grad and needs_grad(t):
@@ -187,7 +190,14 @@ def _fill(t, which, generator, *parameters):
             return t
         fill(gen, a, t.dtype, *parameters)
     t._storage.version += 1
+    if watch.listener is not None and type(a) is _ndarray:
+        _tell(t, op, gen, fill, parameters)
     return t
+
+
+def _tell(t, op, gen, fill, parameters):
+    d = t.dtype
+    watch.listener.wrote(op, lambda a: fill(gen, a, d, *parameters), (t,), ())
 
 
 def _method(fn):
@@ -294,4 +304,6 @@ def bernoulli_(input, p=0.5, *, generator=None):
         raise checks.unimplemented("bernoulli_tensor_cpu_self_", input.dtype)
     draw_bernoulli_by(gen, input._a, p._a)
     input._storage.version += 1
+    if watch.listener is not None:
+        watch.listener.wrote("bernoulli_", lambda a, p: draw_bernoulli_by(gen, a, p), (input,), (p,))
     return input

@@ -72,7 +72,7 @@ def fuse(steps, visible, begun):
                 continue
             between = items[i + 1:]
             reads = {id(w.buffer) for w in step.args if isinstance(w, Window)}
-            if not any(_writes(x) & (reads - g.writes()) for x in between):
+            if not any(_writes(x) & reads for x in between):
                 g.add(step)
                 break
             if not any(_reads(x) & g.writes() or _writes(x) & (g.reads() | g.writes()) for x in between):
