@@ -124,6 +124,7 @@ def _kernel_call(rec):
 
 
 _META_RUN = 1 << 22         # most elements of a meta tensor for which a kernel runs on zeros
+_META_PROBE = 1 << 17       # most for which it does so at once, not on smaller ones first
 
 
 def in_place_of_arrays(arrays):
@@ -158,18 +159,32 @@ def run_meta(rec, args, arrays):
     check_devices(rec.name, arrays)
     if rec.meta is not None:
         out = rec.meta(*args)
-        if out and type(out[0]) is tuple and type(out[0][0]) is tuple:
+        if out and type(out[0]) is tuple and isinstance(out[0][0], tuple):
             return tuple(MetaArray(s, d.np) for s, d in out)
         shape, d = out
         return MetaArray(tuple(shape), d.np)
-    if any(type(a) is MetaArray and a.size > _META_RUN for a in arrays):
-        raise NotImplementedError(f"{rec.name}: no shape rule for meta tensors of this size yet (more than "
-                                  f"{_META_RUN} elements)")
+    from .metashapes import by_probes, refuse_data
+    refuse_data(rec)
+    if any(type(a) is MetaArray and a.size > _META_PROBE for a in _flat(arrays)):
+        out = by_probes(rec, arrays)
+        if out is not None:
+            return tuple(out) if rec.n_out != 1 else out[0]
+        if any(type(a) is MetaArray and a.size > _META_RUN for a in _flat(arrays)):
+            raise NotImplementedError(f"{rec.name}: no shape rule for meta tensors of this size yet (more than "
+                                      f"{_META_RUN} elements)")
     zeros = [_zeros_like_meta(a) for a in arrays]
     out = rec.kernel(*zeros)
     if type(out) is tuple:
         return tuple(None if a is None else _to_meta(a) for a in out)
     return _to_meta(out)
+
+
+def _flat(arrays):
+    for a in arrays:
+        if type(a) is list:
+            yield from a
+        else:
+            yield a
 
 
 def _zeros_like_meta(a):

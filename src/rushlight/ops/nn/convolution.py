@@ -20,7 +20,7 @@ from ..copy import converted, copy_array
 from ..dispatch import primitive
 from ..registry import public
 from . import conv_fallback, conv_maps, conv_pixels, conv_points
-from .windows import tuple_of
+from .windows import out_size, tuple_of
 
 
 def _wide(*arrays):
@@ -72,8 +72,17 @@ def _grads(g, input, weight, bias_shape, stride, padding, dilation, groups, need
     return di, dw, _channel_sum(g) if needs[2] else None
 
 
+def _meta(input, weight, bias, stride, padding, dilation, groups):
+    spatial = [out_size(*a) for a in zip(input._a.shape[2:], weight._a.shape[2:], stride, padding, dilation)]
+    return (input._a.shape[0], weight._a.shape[0], *spatial), input.dtype
+
+
+def _adjoint_meta(y, weight, size, groups):
+    return (y._a.shape[0], weight._a.shape[1] * groups, *size), y.dtype
+
+
 @primitive("convolution(Tensor input, Tensor weight, Tensor? bias, int[] stride, int[] padding, "
-           "int[] dilation, int groups) -> Tensor", vjp=Joint(_grads))
+           "int[] dilation, int groups) -> Tensor", vjp=Joint(_grads), meta=_meta)
 def conv(x, w, b, stride, padding, dilation, groups):
     """y = x * w + b (cross-correlation); x (n, c, *s), w (o, c/groups, *k), b (o)."""
     y = conv_points.forward(x, w, b, stride, padding, dilation, groups)
@@ -96,7 +105,8 @@ def _input_grads(g, grad_output, weight, stride, padding, dilation, groups, need
 
 @primitive("conv_input(Tensor grad_output, Tensor weight, int[] size, int[] stride, int[] padding, "
            "int[] dilation, int groups) -> Tensor", vjp=Joint(_input_grads),
-           node="ConvolutionBackwardBackward0")
+           node="ConvolutionBackwardBackward0",
+           meta=lambda y, weight, size, stride, padding, dilation, groups: _adjoint_meta(y, weight, size, groups))
 def conv_input(y, w, size, stride, padding, dilation, groups):
     """The adjoint of `conv` in its input, of spatial shape `size`."""
     return _transposed(y, w, None, size, stride, padding, dilation, groups)
@@ -111,7 +121,9 @@ def _weight_grads(g, input, grad_output, stride, padding, dilation, groups, need
 
 @primitive("conv_weight(Tensor input, Tensor grad_output, int[] kernel, int[] stride, int[] padding, "
            "int[] dilation, int groups) -> Tensor", vjp=Joint(_weight_grads),
-           node="ConvolutionBackwardBackward0")
+           node="ConvolutionBackwardBackward0",
+           meta=lambda x, y, kernel, stride, padding, dilation, groups: (
+               (y._a.shape[1], x._a.shape[1] // groups, *kernel), x.dtype))
 def conv_weight(x, y, kernel, stride, padding, dilation, groups):
     """The adjoint of `conv` in its weight, of spatial shape `kernel`."""
     dw = conv_points.adjoint_weight(x, y, kernel, stride, padding, dilation, groups)
@@ -132,7 +144,8 @@ def _transposed_grads(g, input, weight, bias_shape, stride, padding, dilation, g
 
 @primitive("convolution_transposed(Tensor input, Tensor weight, Tensor? bias, int[] size, int[] stride, "
            "int[] padding, int[] dilation, int groups) -> Tensor", vjp=Joint(_transposed_grads),
-           node="ConvolutionBackward0")
+           node="ConvolutionBackward0",
+           meta=lambda y, weight, bias, size, stride, padding, dilation, groups: _adjoint_meta(y, weight, size, groups))
 def conv_transposed(y, w, b, size, stride, padding, dilation, groups):
     """Transposed convolution: the adjoint of `conv`, plus a bias."""
     return _transposed(y, w, b, size, stride, padding, dilation, groups)

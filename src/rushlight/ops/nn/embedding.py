@@ -301,6 +301,11 @@ def one_hot(tensor, num_classes=-1):
     if tensor.dtype is not dtypes.int64:
         raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor.")
     a = tensor._a
+    if tensor.is_meta:
+        if num_classes <= 0:
+            raise NotImplementedError("aten::one_hot: attempted to run this operator with Meta tensors, but the number "
+                                      "of classes depends on data")
+        return _one_hot(tensor, num_classes)
     if not a.size:
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")

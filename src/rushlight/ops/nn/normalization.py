@@ -11,7 +11,7 @@ from functools import cache
 import numpy as np
 
 from ...autograd.modes import state
-from ...dtypes import scalar_name
+from ...dtypes import from_np, scalar_name
 from ...record import Joint
 from ...runtime.allocator import empty
 from ...tensor import watch
@@ -635,7 +635,9 @@ def _group_gradient_words(shape, group, affine):
 
 
 @primitive("native_group_norm(Tensor input, Tensor? weight, Tensor? bias, int group, float eps) -> "
-           "(Tensor, Tensor, Tensor)", vjp=Joint(_group_grads))
+           "(Tensor, Tensor, Tensor)", vjp=Joint(_group_grads),
+           meta=lambda x, w, b, group, eps: (
+               (x._a.shape, x.dtype), *[((x._a.shape[0], group), from_np(_param_type(x.dtype.np)))] * 2))
 def _group_norm(x, w, b, group, eps):
     """(normalized, mean, 1/std) with statistics a group of channels of a sample."""
     d, wide = x.dtype, _param_type(x.dtype)
@@ -646,7 +648,9 @@ def _group_norm(x, w, b, group, eps):
 
 
 @primitive("native_group_norm_backward(Tensor grad, Tensor input, Tensor? weight, int group, Tensor mean, "
-           "Tensor rstd, bool affine) -> (Tensor, Tensor, Tensor)", vjp={})
+           "Tensor rstd, bool affine) -> (Tensor, Tensor, Tensor)", vjp={},
+           meta=lambda g, x, w, group, mean, rstd, affine: (
+               (x._a.shape, x.dtype), *[((x._a.shape[1] if affine else 0,), mean.dtype)] * 2))
 def _group_norm_backward(g, x, w, group, mean, rstd, affine):
     """Gradients of input, weight and bias."""
     d, wide, c = x.dtype, _param_type(x.dtype), x.shape[1]

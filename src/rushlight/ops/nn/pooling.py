@@ -5,6 +5,7 @@ from functools import cache, lru_cache
 
 import numpy as np
 
+from ...dtypes import int64
 from ...runtime.allocator import empty
 from ...tensor import watch
 from ..copy import converted
@@ -209,7 +210,9 @@ def _define_max_records(n):
     return primitive(f"_max_pool{n}d(Tensor self, int[] kernel_size, int[] stride, int[] padding, int[] dilation, "
                      "int[] size) -> (Tensor, Tensor)",
                      vjp={"self": lambda g0, out1, self_shape: _unpool(g0, out1, self_shape)},
-                     node=f"MaxPool{n}DWithIndicesBackward0")(_max_pool)
+                     node=f"MaxPool{n}DWithIndicesBackward0",
+                     meta=lambda x, *geometry: tuple([
+                         ((*x._a.shape[:-n], *geometry[-1]), d) for d in (x.dtype, int64)]))(_max_pool)
 
 
 # One dimension goes by the record of two, as in PyTorch.
@@ -221,7 +224,8 @@ def _unpool(g, index, shape):
 
 
 @primitive("max_poolscatter(Tensor self, Tensor index, int[] size) -> Tensor",
-           vjp={"self": lambda g, index: _gather(g, index)}, node="MaxPool2DWithIndicesBackwardBackward0")
+           vjp={"self": lambda g, index: _gather(g, index)}, node="MaxPool2DWithIndicesBackwardBackward0",
+           meta=lambda g, index, size: (size, g.dtype))
 def scatter(g, index, size):
     """Add every value at its window's position in planes of `size`."""
     n = len(size) - 2 if len(size) == index.ndim and index.ndim > 2 else len(size) - 1
@@ -251,7 +255,8 @@ def _add_at(flat, values, n):
 
 
 @primitive("max_pool_gather(Tensor self, Tensor index) -> Tensor",
-           vjp={"self": lambda g, index, self_shape: scatter(g, index, tuple(self_shape))})
+           vjp={"self": lambda g, index, self_shape: scatter(g, index, tuple(self_shape))},
+           meta=lambda x, index: (index._a.shape, x.dtype))
 def _gather(x, index):
     """The values of each plane at the windows' positions."""
     n = index.ndim - 2 if index.ndim > 2 else 1
@@ -355,7 +360,7 @@ def _avg_pool(x, kernel, stride, padding, out, include_pad, divisor):
            vjp={"self": lambda g, kernel_size, stride, padding, size, count_include_pad,
                 divisor_override: _AVG_POOLS[2](g, kernel_size, stride, padding, size, count_include_pad,
                                                  divisor_override)},
-           node="AvgPool2DBackwardBackward0")
+           node="AvgPool2DBackwardBackward0", meta=lambda g, shape, *geometry: (shape, g.dtype))
 def _avg_adjoint(g, shape, kernel, stride, padding, out, include_pad, divisor):
     """Every value shared out over its window."""
     n = len(kernel)
@@ -383,7 +388,9 @@ def _define_avg_records(n):
                      vjp={"self": lambda g, self_shape, kernel_size, stride, padding, size, count_include_pad,
                           divisor_override: _avg_adjoint(g, tuple(self_shape), kernel_size, stride, padding, size,
                                                          count_include_pad, divisor_override)},
-                     node=f"AvgPool{n}DBackward0")(_avg_pool)
+                     node=f"AvgPool{n}DBackward0",
+                     meta=lambda x, kernel, stride, padding, size, *how: (
+                         (*x._a.shape[:-n], *size), x.dtype))(_avg_pool)
 
 
 _AVG_POOLS = {n: _define_avg_records(n) for n in (2, 3)}

@@ -1,5 +1,7 @@
 """Rearrangements of images: pixel and channel shuffles, sliding blocks (unfold, fold)."""
 
+from math import prod
+
 import numpy as np
 
 from ...dtypes import BOOL
@@ -72,8 +74,15 @@ public("native_channel_shuffle", method=False)(
 
 # ---------------------------------------------------------------- sliding blocks
 
+def _columns_meta(x, kernel, dilation, padding, stride):
+    n, c, *size = x._a.shape
+    count = prod(out_size(*a) for a in zip(size, kernel, stride, padding, dilation))
+    return (n, c * prod(kernel), count), x.dtype
+
+
 @primitive("im2col(Tensor self, int[] kernel_size, int[] dilation, int[] padding, int[] stride) -> Tensor",
-           node="Im2ColBackward0", vjp={"self": lambda g, self_shape, kernel_size, dilation, padding, stride:
+           node="Im2ColBackward0", meta=_columns_meta,
+           vjp={"self": lambda g, self_shape, kernel_size, dilation, padding, stride:
                 _col2im(g, self_shape[2:], kernel_size, dilation, padding, stride)})
 def _im2col(x, kernel, dilation, padding, stride):
     """Columns (n, c k, l) of the sliding windows of x (n, c, h, w)."""
@@ -85,6 +94,8 @@ def _im2col(x, kernel, dilation, padding, stride):
 
 @primitive("col2im(Tensor self, int[] output_size, int[] kernel_size, int[] dilation, int[] padding, "
            "int[] stride) -> Tensor",
+           meta=lambda cols, size, kernel, dilation, padding, stride: (
+               (cols._a.shape[0], cols._a.shape[1] // prod(kernel), *size), cols.dtype),
            vjp={"self": lambda g, kernel_size, dilation, padding, stride:
                 _im2col(g, kernel_size, dilation, padding, stride)})
 def _col2im(cols, size, kernel, dilation, padding, stride):

@@ -165,13 +165,14 @@ def _define(node, mode):
     name = "_" + node
 
     @primitive(f"{name}(Tensor self, int[] size, bool align_corners, float[] scales, bool antialias) -> Tensor",
+               meta=lambda x, size, *how: ((*x._a.shape[:2], *size), x.dtype),
                vjp={"self": lambda g, self_shape, size, align_corners, scales, antialias:
                     adjoint(g, self_shape, size, align_corners, scales, antialias)}, node=f"{node}Backward0")
     def forward(x, size, align, scales, antialias):
         return _resample(x, size, mode, align, scales, antialias)
 
     @primitive(f"{name}_adjoint(Tensor self, int[] shape, int[] size, bool align_corners, float[] scales, "
-               "bool antialias) -> Tensor",
+               "bool antialias) -> Tensor", meta=lambda g, shape, *how: (shape, g.dtype),
                vjp={"self": lambda g, size, align_corners, scales, antialias:
                     forward(g, size, align_corners, scales, antialias)}, node=f"{node}BackwardBackward0")
     def adjoint(g, shape, size, align, scales, antialias):

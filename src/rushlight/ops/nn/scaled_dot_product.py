@@ -56,7 +56,7 @@ def scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.
     if dropout_p:
         # As dropout of the weights would draw it.
         shape = (*operands[0]._a.shape[:3], operands[1]._a.shape[2])
-        kept = function("empty")(shape, dtype=dtypes.bool_).bernoulli_(1 - dropout_p)
+        kept = function("empty")(shape, dtype=dtypes.bool_, device=query.device).bernoulli_(1 - dropout_p)
     out = _attention(*operands, kept, dropout_p, bool(is_causal), scale)[0]
     if dims == 4:
         return out

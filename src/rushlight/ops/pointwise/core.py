@@ -202,6 +202,11 @@ def result_array(arrays, np_dtype):
             break
     if contiguous or len(shape) < 2:
         return empty(shape, np_dtype)
+    return strided_array(shape, _layout(arrays, shape), np_dtype)
+
+
+def _layout(arrays, shape):
+    """Strides, in elements, of a result of that shape."""
     all_st = []
     n = len(shape)
     for a in arrays:
@@ -212,8 +217,8 @@ def result_array(arrays, np_dtype):
         all_st.append(st)
     if all(a.shape == shape for a in arrays) and all(st == all_st[0] for st in all_st) and \
             is_dense(shape, all_st[0]):
-        return strided_array(shape, all_st[0], np_dtype)
-    return strided_array(shape, permuted_strides(shape, *all_st), np_dtype)
+        return all_st[0]
+    return permuted_strides(shape, *all_st)
 
 
 def strided_array(shape, strides, np_dtype):
@@ -232,7 +237,8 @@ _U8 = np.dtype(np.uint8)
 def _run_meta(rec, launch, operands, params, arrays, rg):
     check_devices(rec.name, arrays)
     shape = broadcast_shapes(*[a.shape for a in arrays])
-    r = wrap(MetaArray(shape, launch.out_np))
+    item = launch.out_np.itemsize
+    r = wrap(MetaArray(shape, launch.out_np, tuple([s * item for s in _layout(arrays, shape)])))
     if rg and state.grad:
         attach(rec, (*operands, *params), (r,))
     return r
