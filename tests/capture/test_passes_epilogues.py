@@ -7,8 +7,15 @@ import pytest
 import rushlight as torch
 from rushlight import nn
 from rushlight.capture.compiled import Compiled, explain
+from rushlight.capture.passes import epilogues
 
 F = nn.functional
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Small products count as well."""
+    monkeypatch.setattr(epilogues, "LEAST_OF_PRODUCT", epilogues.LEAST)
 
 
 def programs(compiled):

@@ -19,7 +19,8 @@ from ..tape import MADE, Buffer, Step, Window
 from .flow import Flow, is_dense
 from .planned import Convolution, Finish, is_product, product
 
-LEAST = 1 << 13                 # elements of a result
+# Elements of a result: a call that finishes costs some microseconds more, which small results don't bring back.
+LEAST, LEAST_OF_PRODUCT = 1 << 13, 1 << 17
 MOST_OPERANDS = 6
 
 
@@ -39,10 +40,13 @@ def epilogues(steps, visible, number):
 
 
 def _serves(step):
-    if not is_product(step) and not (step.kind == "into" and type(step.call) is Convolution and
-                                     step.call.ways.finishes and step.call.finish is None):
+    if is_product(step):
+        least = LEAST_OF_PRODUCT
+    elif step.kind == "into" and type(step.call) is Convolution and step.call.ways.finishes and step.call.finish is None:
+        least = LEAST
+    else:
         return False
-    return math.prod(step.outs[0].shape) >= LEAST and step.outs[0].buffer.origin is MADE
+    return math.prod(step.outs[0].shape) >= least and step.outs[0].buffer.origin is MADE
 
 
 class _Chain:

@@ -54,8 +54,13 @@ def product(call, finish, apart):
             at += 4
         call(sums, a, b, bias, 1.0, False, None, 0.0, function, context)
 
-    def alone(out, *operands):
-        finished(out, out, *operands)
+    def alone(out, a, b, bias, *operands):
+        # (A result of 0 stands for the sums themselves.)
+        at = 6
+        for x in operands:
+            words[at] = _address(x)
+            at += 4
+        call(out, a, b, bias, 1.0, False, None, 0.0, function, context)
     return finished if apart else alone
 
 
@@ -85,9 +90,9 @@ class Packed:
 
 def _room(plan, dtype):
     """Memory for a plan's packed weights; None for a plan of another kind."""
-    from ...compiler.templates import conv_product, winograd
+    from ...compiler.templates import conv_pixels, conv_product, winograd
     type_ = "float" if dtype.itemsize == 4 else "double"
-    for template in (winograd, conv_product):
+    for template in (winograd, conv_product, conv_pixels):
         if plan.call is template.kernel(type_):
             size = template.packed_bytes(plan.words, dtype.itemsize)
             memory = np.empty(size + _LINE, np.uint8)
@@ -165,7 +170,7 @@ def pack(steps, flow):
             if w.buffer.origin is not OLDER or positions > _MOST_POSITIONS or math.prod(w.shape) < _FEWEST_WEIGHTS or \
                     id(w.buffer) in flow.writers:
                 continue
-            entries = ways.quick or _filtered(ways, y) or ways.direct()
+            entries = _filtered(ways, y) or ways.quick or ways.direct()
             memory = [_room(plan, w.dtype) for _, _, plan in entries]
             if not any(m is None for m in memory):
                 step.call.packed = Packed(w.buffer.tensor._storage, entries, memory)
@@ -210,11 +215,11 @@ def is_product(step):
 
 def workspace(step):
     """Bytes that a convolution takes while it runs."""
-    from ...compiler.templates import conv_product, winograd
+    from ...compiler.templates import conv_pixels, conv_product, winograd
     if type(step.call) is Convolution:
         item, most = step.outs[0].dtype.itemsize, 0
         for _, _, plan in step.call.ways.quick or step.call.ways.direct():
-            for template in (winograd, conv_product):
+            for template in (winograd, conv_product, conv_pixels):
                 if len(plan.words) == len(template.FIELDS):
                     most = max(most, template.packed_bytes(plan.words, item))
         return most

@@ -36,7 +36,7 @@ _FINISH = (("ptr", "context"), ("ptr", "c"), ("i64", "c_row"), ("i64", "matrix")
 def finishing(output, in_dtypes, out_dtype) -> int:
     """Address of the finishing function that stores ``output`` as ``out_dtype``; dtypes are names."""
     in_dtypes = tuple(in_dtypes)
-    key = f"gemm-finish {cpu.vector_bytes()} {','.join(in_dtypes)} {out_dtype}: {to_text([output])}"
+    key = f"gemm finish {cpu.vector_bytes()} {','.join(in_dtypes)} {out_dtype}: {to_text([output])}"
     return engine.load(key, lambda: module_text(output, in_dtypes, out_dtype), ["rl_finish"])["rl_finish"]
 
 
@@ -58,36 +58,41 @@ def module_text(output, in_dtypes, out_dtype) -> str:
     out = f.select(own, c, out + (matrix * word(1) + row * out_row + column * out_size))
     out_row = f.select(own, c_row, out_row)
     more = []
-    for i in range(len(in_dtypes) - 1):
+    for i, dtype in enumerate(in_dtypes[1:]):
         address, by_matrix, by_row, by_column = (word(3 + 4 * i + j, "i64" if j else "ptr") for j in range(4))
-        more.append((address + (matrix * by_matrix + row * by_row + column * by_column), by_row, by_column))
-    with f.range(rows) as i, f.range(0, columns, step=lanes) as j:
-        iota = ", ".join(f"i64 {lane}" for lane in range(lanes))
-        left = f.splat(columns - j, lanes)
-        mask = f.emit(f"<{lanes} x i1>", f"icmp slt <{lanes} x i64> <{iota}>, {left.name}")
-        loaded = {}
+        more.append((dtype, address + (matrix * by_matrix + row * by_row + column * by_column), by_row, by_column.eq(0),
+                     f.buffer(lanes * ITEMSIZE[dtype])))
+    iota = ", ".join(f"i64 {lane}" for lane in range(lanes))
+    whole = columns & -lanes
+    with f.range(rows) as i:
+        operands = [(in_dtypes[0], c + i * c_row, f.value(size))]
+        for dtype, at, by_row, repeats, buffer in more:
+            # A number for each row is read as a vector of it, again and again.
+            here = at + i * by_row
+            with f.if_(repeats):
+                f.store(f.splat(f.load(MEMORY[dtype], here, 1), lanes), buffer, 1)
+            operands.append((dtype, f.select(repeats, buffer, here),
+                             f.select(repeats, f.value(0), f.value(ITEMSIZE[dtype]))))
 
-        def leaf(e):
-            if e.attr not in loaded:
-                dtype = in_dtypes[e.attr]
-                type_ = vector(MEMORY[dtype], lanes)
-                if e.attr == 0:
-                    value = f.masked_load(type_, c + (i * c_row + j * size), mask)
-                else:
-                    at, by_row, by_column = more[e.attr - 1]
-                    here, slot = at + (i * by_row + j * by_column), f.var(type_)
-                    with f.if_else(by_column.eq(0)) as (number, adjacent):
-                        with number:
-                            slot.set(f.splat(f.load(MEMORY[dtype], here, 1), lanes))
-                        with adjacent:
-                            slot.set(f.masked_load(type_, here, mask))
-                    value = slot.get()
-                loaded[e.attr] = from_memory(f, value, dtype, e.kind, types)
-            return loaded[e.attr]
+        def finish(j, load, store):
+            loaded = {}
 
-        value, = Lowering(f, lanes, types, leaf).emit([output])
-        stored = to_memory(f, value, output.kind, out_dtype, types)
-        _masked_store(f, stored, out + (i * out_row + j * out_size), mask)
+            def leaf(e):
+                if e.attr not in loaded:
+                    dtype, base, step = operands[e.attr]
+                    value = load(vector(MEMORY[dtype], lanes), base + j * step)
+                    loaded[e.attr] = from_memory(f, value, dtype, e.kind, types)
+                return loaded[e.attr]
+
+            value, = Lowering(f, lanes, types, leaf).emit([output])
+            store(to_memory(f, value, output.kind, out_dtype, types), out + (i * out_row + j * out_size))
+        with f.range(0, whole, step=lanes) as j:
+            finish(j, lambda type_, at: f.load(type_, at, 1), lambda value, at: f.store(value, at, 1))
+        with f.if_(whole < columns):
+            left = f.splat(columns - whole, lanes)
+            mask = f.emit(f"<{lanes} x i1>", f"icmp slt <{lanes} x i64> <{iota}>, {left.name}")
+            finish(whole, lambda type_, at: f.masked_load(type_, at, mask),
+                   lambda value, at: _masked_store(f, value, at, mask))
     f.ret()
     return module.text()
 
