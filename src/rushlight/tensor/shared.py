@@ -13,6 +13,7 @@ import numpy as np
 from .storage import BorrowedStorage, MetaArray, Storage, make_storage, window
 from .tensor import Tensor, assemble
 
+
 class SharedBlock(mmap.mmap):
     """A mapped anonymous file; `fd` is its descriptor, closed with the mapping."""
 

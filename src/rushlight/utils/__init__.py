@@ -7,6 +7,7 @@ import importlib
 
 _SUBMODULES = ("data", "checkpoint", "dlpack", "hooks", "_pytree", "weak", "module_tracker", "flop_counter",
                "benchmark")
+_FUNCTIONS = ("set_module", "swap_tensors")
 
 
 def __getattr__(name):
@@ -16,8 +17,10 @@ def __getattr__(name):
         except ModuleNotFoundError as error:
             if error.name != f"{__name__}.{name}":
                 raise
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"{__name__}.swapping"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__():
-    return sorted([*globals(), *_SUBMODULES])
+    return sorted([*globals(), *_SUBMODULES, *_FUNCTIONS])

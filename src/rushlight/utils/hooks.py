@@ -1,8 +1,32 @@
-"""Handles that take hooks away again."""
+"""Handles that take hooks away again, and what belongs to hooks of tensors and modules."""
+
+import warnings
 
 from rushlight.autograd import hooks as _autograd_hooks
 
-__all__ = ["RemovableHandle"]
+__all__ = ["BackwardHook", "RemovableHandle", "unserializable_hook", "warn_if_has_hooks"]
+
+
+def __getattr__(name):
+    if name == "BackwardHook":
+        from rushlight.nn.modules._backward_hooks import BackwardHook
+        return BackwardHook
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def unserializable_hook(f):
+    """Mark a hook as one that nobody expects in a file: `warn_if_has_hooks` keeps silent about it."""
+    f.__torch_unserializable__ = True
+    return f
+
+
+def warn_if_has_hooks(tensor):
+    """Warn of the tensor's hooks that a file will not have."""
+    for hook in (getattr(tensor, "_backward_hooks", None) or {}).values():
+        if not hasattr(hook, "__torch_unserializable__"):
+            warnings.warn(f"backward hook {hook!r} on tensor will not be serialized.  If this is expected, you can "
+                          "decorate the function with @torch.utils.hooks.unserializable_hook to suppress this warning",
+                          stacklevel=2)
 
 
 class RemovableHandle(_autograd_hooks.RemovableHandle):
