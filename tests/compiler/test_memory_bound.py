@@ -117,3 +117,38 @@ def test_an_index_out_of_range_is_found(wrong, threads):
     index[54321] = wrong
     with pytest.raises(IndexError):
         torch.zeros(9).put_(index, torch.ones(1 << 16))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int8", "uint8"])
+@pytest.mark.parametrize("n", [1, 7, 1500])
+def test_few_targets_of_many_indices(n, dtype):
+    rng = np.random.default_rng(n)
+    x, i = (rng.standard_normal(70_001) * 20).astype(dtype), rng.integers(0, n, 70_001)
+    base = (rng.standard_normal(n) * 3).astype(dtype)
+    for op, ufunc in (("sum", np.add), ("amax", np.maximum), ("amin", np.minimum)):
+        want = base.astype("f8" if dtype[0] == "f" else dtype)
+        ufunc.at(want, i, x)
+        got = torch.from_numpy(base.copy()).scatter_reduce(0, torch.from_numpy(i), torch.from_numpy(x), op).numpy()
+        if dtype[0] == "f":
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=0.05 if dtype == "float32" else 1e-9)
+        else:
+            np.testing.assert_array_equal(got, want)
+
+
+def test_few_targets_keep_zeros_nan_and_bits():
+    rng = np.random.default_rng(5)
+    x = torch.from_numpy(rng.standard_normal(100_000).astype("f4"))
+    i = torch.from_numpy(rng.integers(0, 50, 100_000))
+    found = set()
+    before = torch.get_num_threads()
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        found.add(torch.zeros(50).scatter_add_(0, i, x).numpy().tobytes())
+    torch.set_num_threads(before)
+    assert len(found) == 1
+    zeros = torch.from_numpy(-np.zeros(9, "f4")).scatter_add_(0, torch.zeros_like(i), torch.ones(100_000))
+    assert zeros[0] == 100_000 and np.signbit(zeros.numpy()[1:]).all()
+    x[7] = float("nan")
+    assert torch.zeros(50).scatter_reduce(0, i, x, "amax").isnan().sum() == 1
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        torch.zeros(50).scatter_add_(0, i + 1, x)

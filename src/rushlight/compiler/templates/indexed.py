@@ -11,7 +11,8 @@ True comes back when an index was out of range; its position is left out. Sizes 
 positions are those of the *picked* dimension (size m; steps im, vm in index and v), of an *inner* one (size b; steps
 ab, ib, vb) and of any number of outer ones, innermost first. Results depend on no order but that along the picked
 dimension, which is kept: tiles that write share no element of `a`. Where nothing but the picked dimension is large,
-tiles are ranges of targets and each walks over all indices.
+tiles are ranges of targets and each walks over all indices; for ``add``, ``max`` and ``min`` of few targets, ranges of
+indices instead, each with targets of its own, which are combined in order.
 """
 
 from functools import cache
@@ -21,12 +22,15 @@ from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks
 from rushlight.runtime import cpu
 
-WORDS = ("a", "index", "v", "bad", "rows", "block", "chunk", "group", "blocks", "chunks", "ranges", "stream")
+WORDS = ("a", "index", "v", "bad", "rows", "block", "chunk", "group", "blocks", "chunks", "ranges", "stream", "work")
 ARGUMENTS = ("n", "step", "wrap", "parts", "m", "im", "vm", "b", "ab", "ib", "vb")
 OUTER = len(WORDS) + len(ARGUMENTS)
 MAX_OUTER = 64                  # NumPy's bound on dimensions
 TILE = 1 << 14                  # elements a tile
 PARTS_FROM = 1 << 15            # indices from which it is worth to look through them several times
+FEW = 1 << 11                   # targets that each range of indices has for itself,
+COPIES = 4                      # several times, as additions to one place wait for each other
+MOST_PARTS, PART = 64, 1 << 15  # such ranges, and indices in one at least
 LISTED = 512                    # indices looked through at a time
 SOON = 16                       # listed elements between asking for memory and using it
 AHEAD = 12                      # rows between asking for memory and using it
@@ -44,7 +48,10 @@ def module_text(op, type_, unsigned=False):
     """The IR of the entry and its task."""
     m = blocks.new_module()
     _task(m, op, type_, unsigned)
-    _entry(m, op, SIZES[type_])
+    apart = op in ("add", "max", "min")
+    if apart:
+        _part(m, op, type_, unsigned)
+    _entry(m, op, type_, unsigned, apart)
     return m.text()
 
 
@@ -54,7 +61,7 @@ class _Context:
 
     def __getitem__(self, name):
         k = WORDS.index(name) if name in WORDS else len(WORDS) + ARGUMENTS.index(name)
-        return self.f.load("ptr" if k < 3 else "i64", self.pointer + 8 * k)
+        return self.f.load("ptr" if k < 3 or name == "work" else "i64", self.pointer + 8 * k)
 
     def put(self, name, value):
         self.f.store(self.f.value(value), self.pointer + 8 * WORDS.index(name))
@@ -181,6 +188,78 @@ def _task(m, op, type_, unsigned):
     f.ret()
 
 
+def _neutral(f, op, type_, unsigned):
+    """What leaves every element as it is."""
+    bits = 8 * SIZES[type_]
+    if type_ in ("float", "double"):
+        return f.value({"add": -0.0, "max": float("-inf"), "min": float("inf")}[op], type_)
+    if unsigned:
+        return f.value({"add": 0, "max": 0, "min": -1}[op], type_)
+    return f.value({"add": 0, "max": -(1 << bits - 1), "min": (1 << bits - 1) - 1}[op], type_)
+
+
+def _part(m, op, type_, unsigned):
+    """Tile: a range of indices, into targets of its own that lie side by side in ``work``."""
+    f = m.function(f"rl_{op}_part", "void", blocks.TASK, "internal", "nounwind")
+    g, size = _Context(f, f.args[0]), SIZES[type_]
+    n, wrap, im, vm = (g[k] for k in ("n", "wrap", "im", "vm"))
+    wrapped = f.select(wrap.ne(0), n, f.value(0))
+    neutral, bad = _neutral(f, op, type_, unsigned), f.var("i64", 0)
+    with f.range(f.args[1], f.args[2]) as tile:
+        own = g["work"] + tile * (n * (size * COPIES))
+        with f.range(n * COPIES) as i:
+            f.store(neutral, own + i * size, size)
+        begin = tile * g["chunk"]
+        end = f.minimum(begin + g["chunk"], g["m"])
+        place, value = f.var("ptr", g["index"] + begin * im), f.var("ptr", g["v"] + begin * vm)
+
+        def one(copy):
+            here, there = place.get(), value.get()
+            i = f.load("i64", here)
+            i = i + f.select(i < 0, wrapped, f.value(0))
+            with f.if_else(i.ult(n)) as (inside, outside):
+                with inside:
+                    _apply(f, op, type_, own + (n * copy + i) * size, there, unsigned)
+                with outside:
+                    bad.set(1)
+            place.set(here + im)
+            value.set(there + vm)
+
+        whole = (end - begin) & -COPIES
+        with f.range(0, whole, step=COPIES):
+            for copy in range(COPIES):
+                one(copy)
+        with f.range(begin + whole, end):
+            one(0)
+        with f.range(n) as i:
+            total = f.load(type_, own + i * size, size)
+            for copy in range(1, COPIES):
+                total = _combine(f, op, total, f.load(type_, own + (n * copy + i) * size, size), unsigned)
+            f.store(total, own + i * size, size)
+    with f.if_(bad.get().ne(0)):
+        g.put("bad", 1)
+    f.ret()
+
+
+def _by_parts(f, g, context, op, type_, unsigned):
+    """The walk by ranges of indices, where there is memory for it; the words of the context are as for one tile."""
+    size, n, m = SIZES[type_], g["n"], g["m"]
+    parts = f.minimum(m.udiv(PART), f.value(MOST_PARTS))
+    chunk = blocks.ceil_div(blocks.ceil_div(m, parts), COPIES) * COPIES
+    parts = blocks.ceil_div(m, chunk)
+    work = f.call("ptr", "PyMem_RawMalloc", parts * n * (size * COPIES))
+    with f.if_(work.ne(0)):
+        g.put("chunk", chunk)
+        f.store(work, context + 8 * WORDS.index("work"))
+        blocks.share(f, f"rl_{op}_part", context, parts, m * 2)
+        with f.range(parts) as part:
+            own = work + part * (n * (size * COPIES))
+            with f.range(n) as i:
+                _apply(f, op, type_, g["a"] + i * g["step"], own + i * size, unsigned)
+        f.call("void", "PyMem_RawFree", work)
+        f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", context + 8 * WORDS.index("bad"))))
+
+
 def _listed(f, g, i0, v0, im, vm, begin, end, wrapped, n, low, span, bad, act, ask):
     """``act(index, value)`` for the indices in a range of targets, found without branches; ``ask(index)`` comes
     some steps before."""
@@ -269,7 +348,8 @@ def _same(f, type_, target, value, count):
         blocks.fill_run(f, target, f.splat(one, blocks.RUN // size), count * size)
 
 
-def _entry(m, op, size):
+def _entry(m, op, type_, unsigned, apart):
+    size = SIZES[type_]
     f = m.function(f"rl_{op}", "ptr", blocks.ENTRY)
     args, n = f.args[1], f.args[2]
     context = f.buffer(8 * (OUTER + 4 * MAX_OUTER), 8)
@@ -287,6 +367,9 @@ def _entry(m, op, size):
     total = rows * m_ * b
     g.put("bad", 0)
     g.put("rows", rows)
+    if apart:
+        with f.if_(rows.eq(1) & b.eq(1) & (m_ >= 2 * PART) & (g["n"] <= FEW) & (g["n"] > 0)):
+            _by_parts(f, g, context, op, type_, unsigned)
     with f.if_(total > 0):
         if op == "get":
             block = f.minimum(b, TILE)
