@@ -1,6 +1,6 @@
 """Convolution as products of pixels, whose channels are made adjacent, by packed weights, as generated code.
 
-    convolve(y, x, w, bias, plan[, finish])
+    convolve(y, x, w, bias, plan[, finish[, packed]])
 
 A *unit* of work is a block of rows of a plane of an image's results. The rows of the planes that it needs are copied
 with their padding and with adjacent channels (a *cell* a pixel) into scratch memory of the thread; images in the usual
@@ -10,9 +10,9 @@ operands of a matrix product as they are, so nothing is gathered (``conv_pixel_t
 weights, packed once a call in panels of ``width`` channels.
 
 A task is some units of a group by a part of its panels. Results of a panel and a unit collect in scratch memory, from
-which they are turned, finished (see ``conv_product``) or converted; with channels-last results of the sums' type they
-are stored at once. ``plan`` is an int64 array of the words in ``FIELDS``, made by ``ops.nn.pixel_plans``. Elements are
-``float``, ``double`` or ``pairs`` of bfloat16, with sums in float32.
+which they are turned, finished or converted; with channels-last results of the sums' type they are stored at once.
+``finish`` and ``packed`` are those of ``conv_product``; ``plan`` is an int64 array of the words in ``FIELDS``, made by
+``ops.nn.pixel_plans``. Elements are ``float``, ``double`` or ``pairs`` of bfloat16, with sums in float32.
 """
 
 from functools import cache
@@ -26,6 +26,7 @@ from rushlight.compiler.templates.conv_product import (
     copy_words,
     read_arguments,
     read_finish,
+    run_packed,
     scratch,
 )
 from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_load, masked_store, sums_of
@@ -50,8 +51,14 @@ SIZE = 8 * len(INDEX)
 _POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "finish", "tile", "runs", "places"}
 
 
+def packed_bytes(words, item):
+    """Bytes of the packed weights of a plan."""
+    groups, panels, depth, vectors = (int(words[FIELDS.index(n)]) for n in ("groups", "panels", "depth", "vectors"))
+    return groups * panels * depth * vectors * cpu.vector_bytes() + 64
+
+
 @cache
-def kernel(type_, last):
+def kernel(type_, last=False):
     """The builtin function convolve(y, x, w, bias, plan[, finish]); ``last``: channels of x are adjacent."""
     from rushlight.runtime import native
 
@@ -329,7 +336,7 @@ def _collected(f, job, y, sums, turned, turned_pitch, across, there, image, firs
 
 
 def _entry(m, type_):
-    """PyObject *rl_convolve_pixels(self, args, n): y, x, w, bias or None, plan, finish if any."""
+    """PyObject *rl_convolve_pixels(self, args, n): y, x, w, bias or None, plan, finish or None, packed weights."""
     lanes, word = lanes_of(sums_of(type_)), _word(type_)
     f = m.function("rl_convolve_pixels", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     context = f.buffer(SIZE, 8)
@@ -342,16 +349,11 @@ def _entry(m, type_):
     job.load("groups", "panels", "depth", "vectors", "tasks", "parts")
     count = job.groups * job.panels
     state = f.call("ptr", "PyEval_SaveThread")
-    block = f.call("ptr", "rl_scratch", count * job.depth * job.vectors * (lanes * word) + 64)
-    with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, given):
-        with refused:
-            f.store(f.value(1), job.at("failed"))
-        with given:
-            f.store(f.load("ptr", block), job.at("packed"))
-            f.call("void", "rl_parallel_for", Value(f, "@pack_task", "ptr"), context, count)
-            f.call("void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context,
-                   job.groups * job.tasks * job.parts)
-            f.call("void", "rl_free", block)
+    run_packed(
+        f, job, count * job.depth * job.vectors * (lanes * word),
+        lambda: f.call("void", "rl_parallel_for", Value(f, "@pack_task", "ptr"), context, count),
+        lambda: f.call("void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context,
+                       job.groups * job.tasks * job.parts))
     f.call("void", "PyEval_RestoreThread", state)
     with f.if_(f.load("i64", job.at("failed")).ne(0)):
         f.ret(f.call("ptr", "PyErr_NoMemory"))

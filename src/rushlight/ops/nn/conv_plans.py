@@ -256,13 +256,13 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
 
 
 class Ways:
-    """The plans of a map: quick ones (minimal filtering, tiles; None where they don't pay) and the direct ones."""
+    """The plans of a map: quick ones (of minimal filtering, pixels, tiles; None where they don't pay), direct ones."""
 
     __slots__ = ("quick", "gaps", "finishes", "_shapes", "_direct")
 
     def __init__(self, shapes, gaps):
         """shapes: arguments of `product`; gaps: whether together they leave some of the result untouched."""
-        from . import winograd_plans
+        from . import pixel_plans, winograd_plans
 
         self._shapes, self.gaps, self._direct, self.quick = shapes, gaps, None, None
         # Whether the kernels can call finishing functions, which take adjacent pixels.
@@ -272,6 +272,8 @@ class Ways:
             self.quick = _tile_plans().quick(shapes, gaps, filtered and len(shapes[0][6]) == 2)
         if filtered and self.quick is None:
             self.quick = winograd_plans.product(*shapes[0])
+        if self.quick is None and len(shapes) == 1:
+            self.quick = pixel_plans.quick(*shapes[0])
 
     def direct(self):
         """The direct plans, made when they are first needed; None where tables would be too large."""

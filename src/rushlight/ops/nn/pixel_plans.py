@@ -36,6 +36,19 @@ def ways(shapes_of, last, y_last, *geometry):
     return Ways(plans, gaps, steps)
 
 
+def quick(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, *where):
+    """[(first image, images, Plan)] of a product of float32 images in the usual layout, by weights as they stand.
+
+    None where others are faster, or the weights would have to be laid out anew.
+    """
+    taps = len(weights)
+    if dtype != "float32" or strides[1:] != (channels * taps, taps) or not _serves(
+            dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, *where, False):
+        return None
+    plan = product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, taps, *where, False, False)
+    return [(0, n, plan)]
+
+
 def _serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place, last):
     """Whether a product of this shape is made so: a matter of speed, and of the dtype."""
     if rows < _FEWEST_ROWS or len(grid) > 3:
@@ -161,7 +174,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         rows * row_words * word, row_words * word,
         *(s * sum_item for s in y_steps), int(y_last), int(y_last),
     ], np.int64)
-    return Plan(plan, (runs, places), conv_pixels.kernel(type_, last))
+    return Plan(plan, (runs, places), conv_pixels.kernel(type_, True) if last else conv_pixels.kernel(type_))
 
 
 @lru_cache(512)
