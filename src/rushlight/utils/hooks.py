@@ -4,7 +4,7 @@ import warnings
 
 from rushlight.autograd import hooks as _autograd_hooks
 
-__all__ = ["BackwardHook", "RemovableHandle", "unserializable_hook", "warn_if_has_hooks"]
+__all__ = ["RemovableHandle", "unserializable_hook", "warn_if_has_hooks"]
 
 
 def __getattr__(name):
@@ -22,7 +22,7 @@ def unserializable_hook(f):
 
 def warn_if_has_hooks(tensor):
     """Warn of the tensor's hooks that a file will not have."""
-    for hook in (getattr(tensor, "_backward_hooks", None) or {}).values():
+    for hook in () if tensor._meta is None else tensor._meta.hooks.values():
         if not hasattr(hook, "__torch_unserializable__"):
             warnings.warn(f"backward hook {hook!r} on tensor will not be serialized.  If this is expected, you can "
                           "decorate the function with @torch.utils.hooks.unserializable_hook to suppress this warning",
