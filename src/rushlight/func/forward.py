@@ -30,6 +30,7 @@ from .wrapped import (
     resolve_pending,
     unwrap,
     value_of,
+    view_below,
 )
 
 
@@ -92,10 +93,10 @@ class ForwardLevel(Level):
             t = tangents[i] = self.tangent_of(args[i], raw)
             active = active or t is not None
         if not active:
-            out = invoke(rec, *inner)
+            out = view_below(rec, *inner) if raw else invoke(rec, *inner)
             return finish(rec, args, _pair(self, out, None), self) if raw else out
         if raw:
-            out, t = invoke(rec, *inner), _view_of_tangent(rec, inner, tangents[0])
+            out, t = view_below(rec, *inner), _view_of_tangent(rec, inner, tangents[0])
         else:
             out, t = differentiate(rec, inner, tangents)
         return finish(rec, args, _pair(self, out, t), self)
@@ -176,7 +177,7 @@ def _view_of_tangent(rec, inner, t):
         t = laid_as(t, x)
         if rec.name in ("view", "_unsafe_view") and t.stride() != x.stride():
             return t.reshape(inner[1])
-    return invoke(rec, t, *inner[1:])
+    return view_below(rec, t, *inner[1:])
 
 
 def laid_as(t, x):

@@ -309,6 +309,11 @@ def invoke(rec, *args):
     return pointwise(rec, args[:n], args[n:])
 
 
+def view_below(rec, x, *params):
+    """A view of what is underneath; pending conjugations and negations are told by the outer tensor alone."""
+    return x.view_as(x) if rec.name in ("_conj", "_neg_view") else invoke(rec, x, *params)
+
+
 def finish(rec, args, outs, level):
     """Record the call on `level`, and make views of what should be views. `outs`: a tensor or a tuple."""
     many = type(outs) is tuple
@@ -469,6 +474,6 @@ class GradLevel(Level):
         """Compute underneath, wrap, record."""
         raw = rec.kind == "view"
         inner = [unwrap(x, self, raw) if i in rec.tensor_args else x for i, x in enumerate(args)]
-        r = invoke(rec, *inner)
+        r = view_below(rec, *inner) if raw else invoke(rec, *inner)
         outs = tuple([None if x is None else self.wrap(x) for x in r]) if type(r) is tuple else self.wrap(r)
         return finish(rec, args, outs, self)
