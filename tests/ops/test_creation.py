@@ -164,3 +164,12 @@ def test_copying_a_tensor_warns():
         warnings.simplefilter("always")
         torch.tensor(torch.zeros(1))
     assert "clone().detach()" in str(seen[0].message) or "detach().clone()" in str(seen[0].message)
+
+
+def test_integers_evenly_spaced_are_cut_once():
+    # 4 - 21 * 7 / 49 is 1, but 34 - 13 * 87 / 39 is just below 5 before it is cut, as the step is rounded.
+    for d in (torch.int64, torch.int32, torch.int8):
+        assert torch.linspace(4, -3, 50, dtype=d)[21] == 1
+        assert torch.linspace(-53, 34, 40, dtype=d)[26] == 4
+    assert torch.linspace(torch.tensor(4.3), -3, 50, dtype=torch.int64)[[0, 21, 49]].tolist() == [4, 1, -3]
+    assert torch.linspace(0, 255, 6, dtype=torch.uint8).tolist() == [0, 51, 102, 153, 204, 255]

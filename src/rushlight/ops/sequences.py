@@ -192,6 +192,20 @@ def _spaced_type(name, d0, d1, dtype):
     return dtype
 
 
+def _fused(a, b, c):
+    """a * b + c of float64, all but rounded once (Dekker 1971)."""
+    def halves(x):
+        high = x * 134217729.0
+        high = high - (high - x)
+        return high, x - high
+    p = a * b
+    (a1, a0), (b1, b0) = halves(a), halves(b)
+    low = ((a1 * b1 - p) + a1 * b0 + a0 * b1) + a0 * b0
+    total = p + c
+    part = total - p
+    return total + (((p - (total - part)) + (c - part)) + low)
+
+
 def _spaced(start, end, n, d):
     """n values from start to end, each computed from the nearer end (PyTorch's scheme)."""
     if n == 0:
@@ -200,17 +214,14 @@ def _spaced(start, end, n, d):
         t = d.np
         s, e = t.type(start), t.type(end)
     elif d.category == dtypes.INT:
-        i = np.arange(n, dtype=np.float64)
-        s, e = np.int64(number_for(d, start)), np.int64(number_for(d, end))
-        step = (float(e) - float(s)) / (n - 1) if n > 1 else 0.0
-        # The kernel multiplies in single precision for the narrow types.
-        kind = np.float32
-        step, i = kind(step), i.astype(kind)
+        s, e = float(number_for(d, start)), float(number_for(d, end))
         if n == 1:
             return np.array([s]).astype(d.np)
-        low = (kind(s) + step * i)
-        high = (kind(e) - step * (kind(n) - i - 1))
-        return np.where(np.arange(n) < n // 2, low, high).astype(np.int64).astype(d.np)
+        step, i = np.float64((e - s) / (n - 1)), np.arange(n, dtype=np.float64)
+        # Cut to integers, a rounding between product and sum would show.
+        with np.errstate(all="ignore"):
+            a = np.where(i < n // 2, _fused(step, i, s), _fused(-step, n - 1 - i, e))
+            return a.astype(np.int64).astype(d.np)
     else:
         t = np.dtype(np.float32) if d.is_low_precision else d.np
         s, e = t.type(start), t.type(end)
