@@ -202,3 +202,32 @@ def test_kernels_on_contents_are_not_planned():
         for _ in range(3):
             assert torch.equal(x.sort().values, torch.arange(low, low + 200))
     assert plans.MOST_ELEMENTS >= 4096
+
+
+def test_unit_vectors_and_their_errors():
+    classes = torch.tensor([[1, 0], [4, 2]])
+    for _ in range(4):
+        rows = F.one_hot(classes, 5)
+        assert rows.dtype is torch.int64 and rows.argmax(-1).tolist() == classes.tolist() and rows.sum() == 4
+        with pytest.raises(RuntimeError, match="smaller than num_classes"):
+            F.one_hot(classes, 4)
+        with pytest.raises(RuntimeError, match="non-negative"):
+            F.one_hot(classes - 1, 5)
+
+
+def test_small_writes_and_questions():
+    x, y = x_(5, 7), x_(5, 7, seed=1)
+    version = x._version
+    assert x.zero_() is x and x._version == version + 1 and not x.any()
+    assert x.copy_(y) is x and torch.equal(x, y) and not torch.equal(x, -y) and not torch.equal(x, y[:4])
+    assert not torch.equal(x, y.t().reshape(7, 5))
+    nan = torch.full((9,), float("nan"))
+    assert not torch.equal(nan, nan) and torch.equal(torch.zeros(3), -torch.zeros(3))
+    mask = torch.tensor([[True, False, True], [False, False, True]])
+    assert mask.nonzero().tolist() == [[0, 0], [0, 2], [1, 2]] and torch.nonzero(x[:0]).shape == (0, 2)
+    leaf = x_(3, grad=True)
+    for change in (leaf.zero_, lambda: leaf[:2].zero_(), lambda: leaf.copy_(torch.ones(3))):
+        with pytest.raises(RuntimeError):
+            change()
+    assert type((leaf * 1).zero_().grad_fn).__name__ == "ZeroBackward0"
+    assert x.t().stride() == (1, 7) and torch.zeros(0, 2).stride() == (2, 1) and x.sum().stride() == ()

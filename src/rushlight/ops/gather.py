@@ -1,14 +1,17 @@
 """Reading by index: gather, index_select, take, masked_select, one_hot."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from .. import dtypes
 from ..dtypes import scalar_name
 from ..runtime.allocator import empty as alloc
+from ..tensor import watch
 from ..tensor.geometry import broadcast_shapes, wrap_dim
 from ..tensor.tensor import wrap
 from . import walks
-from .copy import converted
+from .copy import converted, fill_array
 from .dispatch import primitive
 from .registry import public
 from .selection import packed
@@ -223,6 +226,14 @@ def masked_select(input, mask):
 
 # ---------------------------------------------------------------- classes as unit vectors
 
+_MOST_ONE_HOT = 1 << 16     # elements of results for which ones are kept ready
+
+
+@lru_cache(32)
+def _column_of_ones(n):
+    return watch.fixed(np.ones((n, 1), np.int64))
+
+
 @public(namespaces=("torch", "torch.nn.functional"), method=False)
 def one_hot(tensor, num_classes=-1):
     """Unit vectors (int64, along a new last dimension) for class numbers."""
@@ -233,6 +244,14 @@ def one_hot(tensor, num_classes=-1):
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         return wrap(np.empty((*a.shape, num_classes), np.int64))
+    if num_classes > 0 and type(a) is np.ndarray and a.size * num_classes < _MOST_ONE_HOT:
+        out = alloc((*a.shape, num_classes), a.dtype)
+        fill_array(out, 0)
+        if not walks.put(out.reshape(a.size, num_classes), 1, a.reshape(-1, 1), _column_of_ones(a.size)):
+            t = wrap(out)
+            if watch.observer is not None:
+                watch.observer.constant(t)
+            return t
     if a.min() < 0:
         raise RuntimeError("Class values must be non-negative.")
     if num_classes == -1:

@@ -1,6 +1,6 @@
 """Generated twins of what reads a tensor's geometry or its only number, of ``detach`` and of views in row order.
 
-    x.dim() x.numel() x.size() x.size(d) x.shape x.is_contiguous() x.contiguous() x.requires_grad x.detach()
+    x.dim() x.numel() x.size() x.size(d) x.shape x.stride() x.is_contiguous() x.contiguous() x.requires_grad x.detach()
     x.item() float(x) int(x) bool(x)
     x.flatten(...) x.view_as(y) x.squeeze()
 
@@ -8,11 +8,11 @@ What is unusual (see ``entry``) goes to the Python function.
 """
 
 from . import entry
-from .entry import DATA, DESCR, DIMS, FLAGS, ND, TUPLE_ITEMS, TYPE
+from .entry import DATA, DESCR, DIMS, FLAGS, ND, STRIDES, TUPLE_ITEMS, TYPE
 from .geometry import View, Writer, _attach
 
-NAMES = ("rl_dim", "rl_numel", "rl_size", "rl_contiguous", "rl_is_contiguous", "rl_requires_grad", "rl_detach",
-         "rl_item", "rl_float", "rl_int", "rl_bool", "rl_flatten", "rl_view_as", "rl_squeeze_all")
+NAMES = ("rl_dim", "rl_numel", "rl_size", "rl_stride", "rl_contiguous", "rl_is_contiguous", "rl_requires_grad",
+         "rl_detach", "rl_item", "rl_float", "rl_int", "rl_bool", "rl_flatten", "rl_view_as", "rl_squeeze_all")
 NUMBERS = ("float32", "float64", "int64", "int32", "bool")      # dtypes whose number is read here
 
 
@@ -21,7 +21,7 @@ def module(triple, offsets):
     w = Writer(triple, offsets)
     for part in (entry._fallback, entry._check, entry._shape, entry._view_of, _attach):
         part(w)
-    for name in NAMES[:7]:
+    for name in NAMES[:8]:
         _READS[name](w, name)
     for name in ("item", "float", "int", "bool"):
         _number(w, name)
@@ -82,6 +82,20 @@ def _size(w, name):
     f.ret(f.call("ptr", "PyLong_FromSsize_t", f.load("i64", dims + d * 8)))
 
 
+def _stride(w, name):
+    e, _, a = _opened(w, name)
+    f = e.f
+    # NumPy's steps of arrays without elements are not PyTorch's.
+    e.unless(_total(f, a).ne(0))
+    rank, steps = f.load("i32", a + ND).cast("sext", "i64"), f.load("ptr", a + STRIDES)
+    item = f.load("i64", f.load("ptr", a + DESCR) + 40)
+    found = f.call("ptr", "PyTuple_New", rank)
+    with f.if_(found.ne(0)), f.range(rank) as k:
+        step = f.call("ptr", "PyLong_FromSsize_t", f.load("i64", steps + k * 8) // item)
+        f.store(step, found + (k * 8 + TUPLE_ITEMS))
+    f.ret(found)
+
+
 def _is_contiguous(w, name):
     e, x, a = _opened(w, name)
     f = e.f
@@ -121,7 +135,8 @@ def _detach(w, name):
     f.ret(t)
 
 
-_READS = {"rl_dim": _dim, "rl_numel": _numel, "rl_size": _size, "rl_contiguous": _is_contiguous,
+_READS = {"rl_dim": _dim, "rl_numel": _numel, "rl_size": _size, "rl_stride": _stride,
+          "rl_contiguous": _is_contiguous,
           "rl_is_contiguous": _is_contiguous, "rl_requires_grad": _requires_grad, "rl_detach": _detach}
 
 
@@ -251,7 +266,8 @@ def install(state, builtin, bound, replace, twin_of, offsets):
 
     own = Tensor.__dict__
     for method, name in (("dim", "rl_dim"), ("ndimension", "rl_dim"), ("numel", "rl_numel"), ("nelement", "rl_numel"),
-                         ("size", "rl_size"), ("is_contiguous", "rl_is_contiguous"), ("detach", "rl_detach"),
+                         ("size", "rl_size"), ("stride", "rl_stride"), ("is_contiguous", "rl_is_contiguous"),
+                         ("detach", "rl_detach"),
                          ("item", "rl_item"), ("__float__", "rl_float"), ("__int__", "rl_int"),
                          ("__bool__", "rl_bool")):
         setattr(Tensor, method, bound(twin(own[method], name)))

@@ -423,7 +423,7 @@ def _observe(address, key, description, names, args):
 FUNCTIONS = {
     "torch": ("linspace full rand randn randint normal rand_like randn_like arange "
               "meshgrid broadcast_tensors normalize broadcast_to").split(),
-    "torch.nn.functional": ("embedding layer_norm group_norm batch_norm softmax log_softmax rms_norm "
+    "torch.nn.functional": ("one_hot embedding layer_norm group_norm batch_norm softmax log_softmax rms_norm "
                             "max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool2d adaptive_avg_pool1d "
                             "interpolate pad grid_sample glu normalize "
                             "cosine_similarity pairwise_distance mse_loss l1_loss smooth_l1_loss huber_loss "
