@@ -146,20 +146,21 @@ def run(rec, operands, params, into=None):
         out = empty(shape, launch.out_np)
     else:
         out = result_array(arrays, launch.out_np)
+    listener = watch.listener
     if launch.numpy:
         _evaluate(launch, out, arrays, scalars)
-    elif watch.listener is None or into is not None:
+    elif listener is None or into is not None:
         launch.kernel(out, *arrays, *scalars)
     else:
         out = watch.computed(rec, _launched, operands, (launch, out, arrays, scalars))
     if into is not None:
         into._storage.version += 1
-        if watch.listener is not None:
-            watch.listener.pointwise(rec, launch, operands, scalars, into, False)
+        if listener is not None:
+            listener.pointwise(rec, launch, operands, scalars, into, False)
         return None
     r = wrap(out)
-    if watch.listener is not None:
-        watch.listener.pointwise(rec, launch, operands, scalars, r, True)
+    if listener is not None:
+        listener.pointwise(rec, launch, operands, scalars, r, True)
     if rg and state.grad:
         attach(rec, (*operands, *params), (r,))
     return r
