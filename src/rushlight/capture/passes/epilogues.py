@@ -42,7 +42,7 @@ def epilogues(steps, visible, number):
 def _serves(step):
     if is_product(step):
         least = LEAST_OF_PRODUCT
-    elif step.kind == "into" and type(step.call) is Convolution and step.call.ways.finishes and step.call.finish is None:
+    elif type(step.call) is Convolution and step.call.ways.finishes and step.call.finish is None:
         least = LEAST
     else:
         return False
