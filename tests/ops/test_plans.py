@@ -231,3 +231,25 @@ def test_small_writes_and_questions():
             change()
     assert type((leaf * 1).zero_().grad_fn).__name__ == "ZeroBackward0"
     assert x.t().stride() == (1, 7) and torch.zeros(0, 2).stride() == (2, 1) and x.sum().stride() == ()
+
+
+def test_other_threads_are_not_written_down():
+    import threading
+
+    x, wrong, stop = x_(4, 6), [], threading.Event()
+
+    def work():
+        y = x_(3, 5, seed=9)
+        want = y.cumsum(0)
+        while not stop.is_set():
+            if not torch.equal(y.cumsum(0), want):
+                wrong.append(1)
+
+    t = threading.Thread(target=work)
+    t.start()
+    for n in range(1, 120):
+        for _ in range(3):
+            assert torch.full((n,), 2.0).sum() == 2 * n and x.narrow(1, n % 5, 1).shape == (4, 1)
+    stop.set()
+    t.join()
+    assert not wrong

@@ -5,6 +5,7 @@ does not understand, such as arrays of unknown origin or numbers read from tenso
 """
 
 import ctypes
+from threading import get_ident
 from types import BuiltinFunctionType, FunctionType
 
 import numpy as np
@@ -35,6 +36,7 @@ class Observer:
         self.pending = []
         self.kept = []                      # what the program names by address
         self.fit = True
+        self.thread = get_ident()
         self.given = len(self.values)
         blocks = {id(t._storage.block()) for t in self.values}
         # Where different operands share memory it is not known which one a kernel is given.
@@ -42,9 +44,17 @@ class Observer:
 
     # ------------------------------------------------------------ what is heard
 
+    def elsewhere(self):
+        """Whether another thread speaks; what was heard is not relied on then."""
+        if get_ident() == self.thread:
+            return False
+        self.clear = False
+        return True
+
     def launched(self, kernel, operands):
         result = kernel(*operands)
-        self.pending.append((kernel, operands, result))
+        if not self.elsewhere():
+            self.pending.append((kernel, operands, result))
         return result
 
     def made(self, t):
@@ -62,6 +72,8 @@ class Observer:
         self.constant(t)
 
     def pointwise(self, rec, launch, operands, scalars, out, fresh):
+        if self.elsewhere():
+            return
         if not fresh or launch.numpy or self.pending:
             self.fit = False
             return
@@ -71,13 +83,16 @@ class Observer:
         self._step(rec, (*operands, *scalars[numbers:]), (out,))
 
     def viewed(self, rec, args, outs):
+        if self.elsewhere():
+            return
         if args[0]._a.dtype != outs[0]._a.dtype or any(not t._a.size for t in outs):
             self.fit = False
         self.steps.append((None, rec, args, outs))
         self.values.extend(outs)
 
     def fail(self, *_):
-        self.fit = False
+        if not self.elsewhere():
+            self.fit = False
 
     wrote = thunk = assigned = accumulated = read = aside = fail
 
@@ -91,6 +106,8 @@ class Observer:
     # ------------------------------------------------------------ the program
 
     def _step(self, rec, args, outs):
+        if self.elsewhere():
+            return
         if not self.pending:
             self.fit = False
         self.steps.append((self.pending, rec, args, outs))
@@ -378,13 +395,16 @@ class Planned:
         self._place(key, plan)
         if program is not None:
             later = random.default_generator._bytes.copy()
-            random.default_generator._bytes[:] = numbers
+            drew = not np.array_equal(numbers, later)
+            if drew:
+                random.default_generator._bytes[:] = numbers
             plan[count + 1] = plans.TRIAL
             again = self._call(positional, named, names)
             good = plan[count + 1] == plans.TRIED and _same(result, again)
             plan[count + 1] = plans.READY if good else plans.REFUSED
             self.failures += not good
-            random.default_generator._bytes[:] = later
+            if drew:
+                random.default_generator._bytes[:] = later
         return result
 
     def _call(self, positional, named, names):
