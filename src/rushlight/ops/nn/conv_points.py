@@ -2,11 +2,12 @@
 
 Pixels whose channels are adjacent (channels-last images) are the rows of one matrix, whatever the dtype: 16-bit floats
 are multiplied as they are. Images of 16-bit floats in the usual layout are a product each. Functions return None where
-neither holds.
+neither holds, and where `conv_pixels` is faster.
 """
 
 import numpy as np
 
+from ...runtime import cpu
 from ...runtime.allocator import empty
 from ..products import kernel_for
 
@@ -29,6 +30,11 @@ def _half(a):
     return a.dtype.itemsize == 2 and a.flags.c_contiguous and a.size
 
 
+def _pairs(a, channels):
+    """Whether `conv_pixels` multiplies such images, which is faster: it makes many channels of bfloat16."""
+    return channels >= 16 and a.dtype.name == "bfloat16" and cpu.has("avx512bf16") and cpu.vector_bytes() == 64
+
+
 def forward(x, w, bias, stride, padding, dilation, groups):
     """y[n, o, p] = sum_c w[o, c] x[n, c, p] (+ bias[o])."""
     if not serves(w.shape[2:], stride, padding, groups) or not w.size:
@@ -47,7 +53,7 @@ def _product(x, w, bias):
     """y[n, o, p] = sum_c w[o, c] x[n, c, p] (+ bias[o])."""
     call, rows = kernel_for(x.dtype), rows_of(x)
     n, size = x.shape[0], x.shape[2:]
-    if call is None:
+    if call is None or _pairs(x, w.shape[0]):
         return None
     if rows is not None:
         y = empty((rows.shape[0], w.shape[0]), x.dtype)

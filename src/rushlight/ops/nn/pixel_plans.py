@@ -10,6 +10,7 @@ from .conv_plans import Plan, _address
 
 _TYPES = {"float32": "float", "float64": "double", "bfloat16": "pairs"}
 _FEWEST_ROWS = 16
+_LEAST_WORK = 1 << 24           # multiply-adds, below which making another kernel isn't worth it
 _LONGEST = 256                  # pixels of a line
 _TASKS = 16                     # at least, where there are so many units
 
@@ -55,6 +56,9 @@ def _serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         return False
     if dtype == "bfloat16":
         return True
+    work = n * int(np.prod(grid)) * groups * rows * channels * len(weights)
+    if not last and work < _LEAST_WORK:
+        return False
     return not cpu.amx() and not winograd_plans.serves(dtype, n, groups, rows, channels, source, grid, steps, offsets,
                                                        weights, strides, out, place)
 
