@@ -113,3 +113,93 @@ def test_reset_and_disable():
     assert not f.entries and not f.quick
     assert f(torch.ones(2)).tolist() == [2, 2]
     assert torch.compile(lambda x: x + 1, disable=True).entries == {}
+
+
+def test_slices_of_one_tensor_share_a_program():
+    """Where an argument begins in its memory is no part of its form, unless the call's other windows depend on it."""
+    x = torch.randn(40, 6)
+    whole, part = torch.compile(lambda b: (b * 2).sum(0)), torch.compile(lambda b: (b[:, :-1] * b[:, 1:]).sum(0))
+    for i in range(10):
+        b = x[i * 4:i * 4 + 4]
+        assert torch.equal(whole(b), (b * 2).sum(0))
+        assert torch.equal(part(b), (b[:, :-1] * b[:, 1:]).sum(0))
+    assert [sum(map(len, f.entries.values())) for f in (whole, part)] == [1, 1]
+    w = torch.randn(6, 3, requires_grad=True)
+    outside = torch.compile(lambda b: (b @ w).tanh().sum() + b[1:].sum())
+    for i in range(6):
+        b = x[i * 4:i * 4 + 4]
+        outside(b).backward()
+        got, w.grad = w.grad, None
+        ((b @ w).tanh().sum() + b[1:].sum()).backward()
+        assert torch.equal(got, w.grad)
+        w.grad = None
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+def test_arguments_in_memory_that_is_read_otherwise():
+    x = torch.randn(12, 3)
+
+    def f(b):
+        return b + x[:2] * x[1]
+    g = torch.compile(f)
+    for i in range(5):
+        assert torch.equal(f(x[i:i + 2]), g(x[i:i + 2]))
+    assert torch.equal(f(torch.ones(2, 3)), g(torch.ones(2, 3)))
+
+
+def test_layers_that_are_freed():
+    """A program holds for the parameters that need gradients, and for the groups that optimizers have."""
+    outcomes = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+        model[0].requires_grad_(False)
+        optimizer = torch.optim.SGD(model[2].parameters(), 0.1)
+
+        def step(x, model=model, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = model(x).square().sum()
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+        f = torch.compile(step) if compiled else step
+        found = []
+        for i in range(9):
+            if i == 4:
+                model[0].requires_grad_(True)
+            if i == 6:
+                optimizer.add_param_group({"params": model[0].parameters(), "lr": 0.01})
+            found.append(f(torch.randn(3, 5)))
+            found += [None if p.grad is None else p.grad.clone() for p in model.parameters()]
+        outcomes.append(found + [p.detach() for p in model.parameters()])
+    assert all(a is b is None or torch.equal(a, b) for a, b in zip(*outcomes, strict=True))
+    assert sum(map(len, f.entries.values())) >= 2
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+def test_flags_that_a_call_leaves_changed():
+    w = torch.ones(3, requires_grad=True)
+
+    def freeze(x):
+        y = (x * w).sum()
+        w.requires_grad_(False)
+        return y
+    f = torch.compile(freeze)
+    for _ in range(5):
+        w.requires_grad_(True)
+        assert f(torch.ones(3)).requires_grad and not w.requires_grad
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+def test_second_derivatives_in_calls_that_break(capsys):
+    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
+
+    def penalty(x):
+        x = x.detach().requires_grad_()
+        print(end="")
+        g, = torch.autograd.grad(net(x).sum(), x, create_graph=True)
+        return torch.autograd.grad((g.norm(dim=1) - 1).square().sum(), net[0].weight)[0]
+    f = torch.compile(penalty)
+    for i in range(6):
+        x = torch.randn(5, 3)
+        assert torch.equal(f(x), penalty(x))

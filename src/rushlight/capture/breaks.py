@@ -9,10 +9,12 @@ import sys
 from dis import get_instructions
 from types import CodeType, FunctionType, MethodType
 
+from ..autograd.engine import execute
 from ..nn import Module
 from .effects import _HOME
 
 _CALL = Module.__call__.__code__
+_EXECUTE = execute.__code__
 _HOOK = "_compiled_call_impl"
 
 
@@ -26,9 +28,12 @@ class Listing:
     def __init__(self, begin):
         self.begin = begin                      # code of the frame from which users' functions are called
         self.modules, self.working = {}, set()
+        self.twice = False                      # whether gradients of gradients are asked for
 
     def called(self, frame):
         """A function of this package is called."""
+        if frame.f_code is _EXECUTE and frame.f_locals.get("create_graph"):
+            self.twice = True
         caller = frame.f_back
         if caller is None or caller.f_code.co_filename.startswith(_HOME):
             return
@@ -53,8 +58,9 @@ class Regions:
 
     def __init__(self, function, listing):
         self.function = function
-        self.modules = [(m, _region(m._call_impl, m)) for m in listing.modules.values()
-                        if m is not getattr(function, "__self__", None) and m is not function
+        own = getattr(function, "__self__", None), function
+        used = () if listing.twice else listing.modules.values()        # (programs have first derivatives only)
+        self.modules = [(m, _region(m._call_impl, m)) for m in used if all(m is not x for x in own)
                         and type(m)._call_impl is Module._call_impl and m.__dict__.get(_HOOK) is None]
         for m, _ in self.modules:
             m.__dict__.setdefault(_HOOK, None)  # (so that later calls find as many attributes)
@@ -81,7 +87,7 @@ class Regions:
     def _with_functions(self, listing):
         """The function with other names for the functions that it calls: those of compiled ones."""
         f = getattr(self.function, "__func__", self.function)
-        if type(f) is not FunctionType:
+        if type(f) is not FunctionType or listing.twice:
             return None
         code = f.__code__
         looked = [(i.opname, i.argval) for i in get_instructions(code)]

@@ -46,11 +46,11 @@ class Entry:
     """A program with the conditions under which it may run; ``call(tensors)`` checks them and runs it.
 
     unchanged, holds: whether Python's state, `entries`, is what it was (a quick answer and the true one); memory:
-    (tensor, storage, owner) of older tensors; gradients: (leaf, its gradient); places, conditions: numbers that the
-    call changes, and what they must fulfil; live: (tensor, container, how, key) of tensors that calls replace;
-    leaving: how many tensors the program returns; plan, recorded: the backward program, and which of them have a
-    history; plain: the arguments are tensors, given by position; keep: objects among the arguments, whose ids are part
-    of the key.
+    (tensor, storage, owner, requires_grad) of older tensors; gradients: (leaf, its gradient); places, conditions:
+    numbers that the call changes, and what they must fulfil; live: (tensor, container, how, key) of tensors that
+    calls replace; leaving: how many tensors the program returns; plan, recorded: the backward program, and which of
+    them have a history; plain: the arguments are tensors, given by position; keep: objects among the arguments, whose
+    ids are part of the key.
     """
 
     __slots__ = ("run", "call", "holds", "unchanged", "entries", "memory", "gradients", "places", "conditions", "live",
@@ -127,7 +127,7 @@ class Compiled:
             if isinstance(x, Tensor):
                 tensors.append(x)
                 a = x._a
-                key.append((type(x), x.dtype, a.shape, a.strides, x._offset, x._requires_grad, x._bits))
+                key.append((type(x), x.dtype, a.shape, a.strides, x._requires_grad, x._bits))
             else:
                 key.append((type(x), x) if isinstance(x, _PLAIN) else id(x))
         return tuple(key), leaves, tensors
@@ -167,8 +167,11 @@ class Compiled:
         before = State(self._roots(leaves), list(self.known.items()))
         grads = [(t, t._grad) for t in before.tensors]
         versions = [(t, t._storage.version) for t in before.tensors]
+        flags = [(t, t._requires_grad) for t in before.tensors]
         stand = StandIns(before, self.changing)
         tape = Tape([*tensors, *[t for t, *_ in stand.live]])
+        if tape.meets(before.tensors):
+            tape.fail("an argument shares memory with a tensor that the call may read otherwise")
         stand.put(tape)
         try:
             try:
@@ -188,6 +191,9 @@ class Compiled:
             for t, version in versions:
                 if t._storage.version != version and id(t._storage) not in tape.versions:
                     tape.fail("an op that can't be captured changed a tensor in place")
+            for t, flag in flags:
+                if t._requires_grad is not flag and t._grad_fn is None:
+                    why = why or f"requires_grad of a tensor of shape {tuple(t.shape)} was changed"
             why = calls.impure or before.obstacle or why
             if why is None and (found or new):
                 return result
@@ -265,12 +271,16 @@ class Compiled:
         if available() and not any(how == "slot" for _, how, _, _ in entry.entries):
             entry.unchanged = Places(entry.entries)
         live = {id(t) for t, *_ in entry.live}
-        entry.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner) for b in tape.older]
+        entry.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner, b.tensor._requires_grad)
+                        for b in tape.older]
         entry.gradients = [(leaf, g) for leaf, g in tape.entry.values() if g is not ANYTHING]
         used = {id(b.tensor) for b in tape.older}
         entry.gradients += [(t, g) for t, g in grads if g is not None and id(g) in used and id(t) not in live]
         if any(id(leaf) in live for leaf, _ in entry.gradients):
             return "a tensor that the call replaces has gradients"
+        if entry.plan is not None:
+            blocks = {id(t._storage.block()) for t in [entry.plan.tape.arguments[i] for i in entry.plan.tape.pinned]}
+            tape.pinned |= {i for i, t in enumerate(tape.arguments) if id(t._storage.block()) in blocks}
         entry.call = writer.function()
         entry.results = entry.changes = entry.reads = None
         entry.seconds = perf_counter() - begin

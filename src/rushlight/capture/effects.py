@@ -283,6 +283,8 @@ class State:
     def _optimizer(self, x):
         # Its numbers are read anew at each step; its tensors change by kernels.
         self.optimizers.append(x)
+        self.entries += [(vars(x), "item", "param_groups", x.param_groups),
+                         (x.param_groups, "length", None, len(x.param_groups))]
         for group in x.param_groups:
             self.entries.append((group["params"], "length", None, len(group["params"])))
             for i, p in enumerate(group["params"]):

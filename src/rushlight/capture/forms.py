@@ -1,16 +1,16 @@
 """The forms of arguments: keys of programs, and how two of them differ.
 
 A key is (structure, gradients are recorded, default float, then for each leaf a tensor's (type, dtype, shape, strides,
-offset, requires_grad, bits), a plain value's (type, value), or another object's id).
+requires_grad, bits), a plain value's (type, value), or another object's id).
 """
 
 
 def form(key):
     """A key without sizes: calls of one form are taken to run the same Python."""
-    return tuple([(x[0], x[1], len(x[2]), x[5]) if type(x) is tuple and len(x) == 7 else x for x in key])
+    return tuple([(x[0], x[1], len(x[2]), x[4]) if type(x) is tuple and len(x) == 6 else x for x in key])
 
 
-_WORDS = ("type", "dtype", "shape", "strides", "offset", "requires_grad", "pending bits")
+_WORDS = ("type", "dtype", "shape", "strides", "requires_grad", "pending bits")
 
 
 def difference(key, entries):
@@ -58,9 +58,11 @@ def _state(entry):
         if not same(now, value):
             name = {"length": "the length of a container", "cell": "a variable of a closure"}.get(how, repr(key))
             return f"{name} is {short(now)}, was {short(value)}"
-    for t, s, owner in entry.memory:
+    for t, s, owner, flag in entry.memory:
         if t._storage is not s or s.owner is not owner:
             return f"a tensor of shape {tuple(t.shape)} is in other memory"
+        if t._requires_grad is not flag:
+            return f"requires_grad of a tensor of shape {tuple(t.shape)} is {t._requires_grad}, was {flag}"
     for leaf, g in entry.gradients:
         if leaf._grad is not g:
             now, was = ["None" if x is None else "a tensor" for x in (leaf._grad, g)]

@@ -318,7 +318,8 @@ class Writer:
             base = b.tensor
             if t is base or any(t is a for a in self.tape.arguments):
                 return self._object(t)
-            text = f"part({self._object(base)}, {w.shape!r}, {w.strides!r}, {w.offset}, {self.name(t.dtype)}, {w.bits})"
+            text = f"part({self._object(base)}, {w.shape!r}, {w.strides!r}, {self._offset(w)}, " \
+                   f"{self.name(t.dtype)}, {w.bits})"
             return f"spent({text})" if self.spent and t.grad_fn is not None else text
         s = f"s_{self._base(b)}"
         if s not in self.names:

@@ -135,11 +135,12 @@ class quick:
             return [f"{place}[{values[0]}] = {values[1]}"]
         return [f"{place}.{c.kind}({', '.join(values)})"]
 
-    def _tensor_tests(self, n, x):
+    def _tensor_tests(self, n, x, i):
         s = self.scope.scope
+        place = [f"{n}._offset != {x._offset}"] if i in self.entry.tape.pinned else []
         s |= {f"{n}_type": type(x), f"{n}_dtype": x.dtype, f"{n}_shape": x._a.shape, f"{n}_strides": x._a.strides}
         return [f"type({n}) is not {n}_type", f"{n}.dtype is not {n}_dtype", f"(m := {n}._a).shape != {n}_shape",
-                f"m.strides != {n}_strides", f"{n}._offset != {x._offset}", f"{n}._bits != {x._bits}",
+                f"m.strides != {n}_strides", *place, f"{n}._bits != {x._bits}",
                 f"{n}._requires_grad is not {x._requires_grad}"]
 
     def function(self):
@@ -154,11 +155,11 @@ class quick:
             lines.append(f"{', '.join(names)}, = args")
         tests = ["state.special", "watch.listener is not None", "state.grad is not grad",
                  "default.float is not float_"]
-        for n, x in zip(names, arguments):
-            tests += self._tensor_tests(n, x)
-        for k, (t, storage, owner) in enumerate(entry.memory):
+        for i, (n, x) in enumerate(zip(names, arguments)):
+            tests += self._tensor_tests(n, x, i)
+        for k, (t, storage, owner, flag) in enumerate(entry.memory):
             s |= {f"t{k}": t, f"s{k}": storage, f"o{k}": owner}
-            tests += [f"t{k}._storage is not s{k}", f"s{k}.owner is not o{k}"]
+            tests += [f"t{k}._storage is not s{k}", f"s{k}.owner is not o{k}", f"t{k}._requires_grad is not {flag}"]
         for k, (leaf, g) in enumerate(entry.gradients):
             s |= {f"l{k}": leaf, f"g{k}": g}
             tests.append(f"l{k}._grad is not g{k}")
@@ -166,7 +167,7 @@ class quick:
         for k, (t, container, how, key) in enumerate(entry.live):
             n = f"a{self.n + k}"
             names.append(n)
-            own = self._tensor_tests(n, t)
+            own = self._tensor_tests(n, t, self.n + k)
             tests += [f"type({n} := {self.scope.place(container, how, key)}) is not Tensor", *own[1:]]
         for i, n in enumerate(names):
             tests += [f"{n}._storage is {other}._storage" for other in names[:i]]

@@ -130,6 +130,7 @@ class Tape:
         self.arguments = list(arguments)
         self.reads = []                 # (tensor, how many steps there were) of numbers that were read
         self.numbers, self.conditions = [], []
+        self.pinned = set()             # indices of arguments that the program knows parts of, by their offsets
         self.live = set()               # numbers of places that kernels take as operands
         self.entry = {}                 # id(leaf) -> (leaf, what its .grad has to be when the call begins)
         for i, t in enumerate(arguments):
@@ -143,6 +144,11 @@ class Tape:
         """The tape is of no use, because of `why` (the first reason is kept)."""
         if self.failure is None:
             self.failure = why + place_of_user()
+
+    def meets(self, tensors):
+        """Whether some of the tensors, arguments apart, lie in the memory of arguments."""
+        given = {id(t) for t in self.arguments}
+        return any(id(t._storage.block()) in self.buffers and id(t) not in given for t in tensors)
 
     def condition(self, expression, value, pinned):
         """The program holds only where an expression has that value; `pinned`: a number that was looked at."""

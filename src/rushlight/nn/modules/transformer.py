@@ -37,6 +37,8 @@ def _detect_is_causal_mask(mask, is_causal=None, size=None):
     """Whether `mask` is the causal one: what the caller says, or a comparison where it is None."""
     if is_causal is not None or mask is None:
         return is_causal is True
+    if torch.compiler.is_compiling():
+        return False            # masked attention gives the same bits, and the mask's numbers aren't baked in
     sz = size if size is not None else mask.size(-2)
     causal = _generate_square_subsequent_mask(sz, device=mask.device, dtype=mask.dtype)
     if mask.size() != causal.size():
