@@ -4,8 +4,11 @@
                 passes look for isn't hidden by in-place ops
     norms       batch normalization with relu, residuals and the sums that follow in one kernel: half the memory traffic
     direct      kernels that can write into memory that is there do so
+    planned     convolutions write into memory that is there; their weights stay packed in programs without gradients;
+                large gradients of weights come in parts, which take less workspace
     fuse        pointwise kernels that share operands become one: fewer passes over memory
     recompute   activations that are cheap to compute again aren't kept for the backward pass: less memory
+    epilogues   products and large convolutions finish what follows them: activations, residuals, normalization
 
 `flow` tells them who writes and reads what.
 """

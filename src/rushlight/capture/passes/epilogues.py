@@ -19,8 +19,9 @@ from ..tape import MADE, Buffer, Step, Window
 from .flow import Flow, is_dense
 from .planned import Convolution, Finish, is_product, product
 
-# Elements of a result: a call that finishes costs some microseconds more, which small results don't bring back.
-LEAST, LEAST_OF_PRODUCT = 1 << 13, 1 << 17
+# Elements of a result. A call that finishes costs some microseconds more, and what stays in the caches is soon read
+# again: convolutions gain from results beyond that. Whole matrices, read in pieces, take long where they are large.
+LEAST, LEAST_OF_PRODUCT, MOST_READ = 1 << 22, 1 << 17, 1 << 20
 MOST_OPERANDS = 6
 
 
@@ -163,7 +164,7 @@ class _Chain:
             if step is None:
                 return None
             steps.append(step)
-        if steps[2] not in (0, 1):
+        if steps[2] not in (0, 1) or not self.convolves and 0 not in steps[1:] and math.prod(shape) > MOST_READ:
             return None
         item = x.dtype.itemsize
         return x, [t * item for t in steps], [t * item for t in strides]
