@@ -1,6 +1,6 @@
 """``vmap`` against PyTorch: every op of its database mapped over the first operand and over all of them.
 
-``FUNC_SWEEP=12`` compares twelve samples an op; otherwise one.
+``FUNC_SWEEP=12`` compares twelve samples of every op; otherwise one of every fourth.
 """
 
 import os
@@ -17,10 +17,11 @@ from . import func_samples
 
 def test_op_database():
     wrong = []
-    same, other = func_samples.sweep("vmap", rushlight, torch, n=int(os.environ.get("FUNC_SWEEP", 1)),
+    n = int(os.environ.get("FUNC_SWEEP", 0))
+    same, other = func_samples.sweep("vmap", rushlight, torch, n=n or 1, stride=1 if n else 4,
                                      report=lambda *what: wrong.append(what))
     print(f"vmap: {same} of {same + other} samples agree ({100 * same / (same + other):.2f} %)")
-    assert same > 700
+    assert same > 200
     assert same / (same + other) >= 0.98, wrong
 
 

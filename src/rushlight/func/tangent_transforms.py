@@ -54,9 +54,6 @@ def make_dual(level, x, t):
     if x.shape != t.shape:
         raise RuntimeError(f"Expected tangent to have the same size as the primal: got {list(t.shape)} for a primal of "
                            f"size {list(x.shape)}")
-    if x.dtype is not t.dtype:
-        raise RuntimeError("Expected tangent to have the same dtype as the primal: got "
-                           f"{t.dtype} for a primal of {x.dtype}")
     return level.pair(x, t)
 
 

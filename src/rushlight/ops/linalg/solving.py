@@ -95,6 +95,7 @@ def inv_ex(A, *, check_errors=False):
 
 def _regular(a, det):
     """Whether the determinants are far enough from zero (by Hadamard's bound) to divide by the matrix."""
+    a, det = (x.bottom() if hasattr(type(x), "outermost") else x for x in (a, det))
     bound = np.sqrt((a.real ** 2 + a.imag ** 2).sum(-1)).prod(-1)
     return bool((np.abs(det) > np.sqrt(np.finfo(a.dtype).eps) * bound).all())
 

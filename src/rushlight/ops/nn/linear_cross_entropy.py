@@ -2,6 +2,7 @@
 
 import math
 
+from ...autograd.modes import state
 from ..registry import function, public
 
 _F = "torch.nn.functional"
@@ -59,7 +60,7 @@ def linear_cross_entropy(input, linear_weight, target, *, linear_bias=None, weig
     rest = (linear_bias, weight)
     samples = input.shape[0]
     size = options.batch_chunk_size if options is not None and input.dim() == 2 else None
-    if size is None or size >= samples:
+    if size is None or size >= samples or state.levels:     # transforms keep what they need themselves
         return _piece(input, linear_weight, target, *rest, reduction, ignored, label_smoothing)
     from ...utils.checkpoint import checkpoint
     kind = "none" if reduction == "none" else "sum"
