@@ -221,8 +221,8 @@ def reference(record):
 
 def op_section(record_module):
     records = {k: r for k, r in record_module.RECORDS.items() if not k.startswith("_derived")}
+    from rushlight.func.forward import rules
     from rushlight.func.rules import rule_for
-    from rushlight.func.tangents import RULES
     rows, words, kinds, forward, batches = [], Counter(), Counter(), Counter(), Counter()
     for key in sorted(records):
         r = records[key]
@@ -230,7 +230,7 @@ def op_section(record_module):
         words[how.split(":")[0].split(",")[0].split(" (")[0]] += 1
         kinds[r.kind] += 1
         samples = r.samples if r.samples is None or isinstance(r.samples, str) else "own"
-        ahead = forward_mode(r, record_module, RULES)
+        ahead = forward_mode(r, record_module, rules())
         batch = "rule" if rule_for(r) is not None else "loop"
         forward[ahead or "none"] += 1
         batches[batch] += 1
