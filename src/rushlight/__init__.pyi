@@ -88,11 +88,13 @@ def autocast_increment_nesting() -> Any:
     """Enter one level of contexts; returns how many there are now."""
 def clear_autocast_cache() -> Any:
     """Forget the casts of weights."""
-def compile(model: Any = None, *, fullgraph: Any = False, dynamic: Any = None, backend: Any = 'rushlight', mode: Any = None, options: Any = None, disable: Any = False) -> Any:
+def compile(model: Any = None, *, fullgraph: Any = False, dynamic: Any = None, backend: Any = 'rushlight', mode: Any = None, options: Any = None, name: Any = None, disable: Any = False, recompile_limit: Any = None, isolate_recompiles: Any = False, shapes_spec: Any = None) -> Any:
     """A function or module that computes the same, faster: its kernels are captured once and run without Python."""
 def cond(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ...) -> Any:
     """``true_fn(*operands)`` if `pred` (a bool, or a tensor of one element) else ``false_fn(*operands)``."""
 default_generator: Any
+def fork(func: Any, *args: Any, **kwargs: Any) -> Any:
+    """A future of ``func(*args, **kwargs)``, which runs at once in this thread; an exception is kept for `wait`."""
 def get_autocast_cpu_dtype(*args: Any) -> Any:
     """The same as ``get_autocast_dtype`` for 'cpu'."""
 def get_autocast_dtype(device_type: Any) -> Any:
@@ -131,6 +133,12 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
     """Load what `save` (or PyTorch's) wrote."""
 def manual_seed(seed: Any) -> Any:
     """Seed the default generator and return it. See `Generator.manual_seed`."""
+per_channel_affine: Any
+per_channel_affine_float_qparams: Any
+per_channel_symmetric: Any
+per_tensor_affine: Any
+per_tensor_symmetric: Any
+qscheme: Any
 def save(obj: Any, f: Any, pickle_module: Any = ..., pickle_protocol: Any = 2, _use_new_zipfile_serialization: Any = True, _disable_byteorder_record: Any = False) -> Any:
     """Save `obj` (tensors, modules, containers, anything picklable) as PyTorch's checkpoint format."""
 def seed() -> Any:
@@ -187,6 +195,8 @@ def use_deterministic_algorithms(mode: Any, *, warn_only: Any = False) -> Any:
     """Ask for deterministic algorithms; there are no others here."""
 def vmap(func: Any, in_dims: Any = 0, out_dims: Any = 0, randomness: Any = 'error', *, chunk_size: Any = None) -> Any:
     """A function that maps `func` over a dimension of its tensor arguments, as one pass over whole batches."""
+def wait(future: Any) -> Any:
+    """The result of `future`, once it is there."""
 def while_loop(cond_fn: Any, body_fn: Any, carried_inputs: Any) -> Any:
     """``carried_inputs = body_fn(*carried_inputs)`` while ``cond_fn(*carried_inputs)``; returns the last of them."""
 
@@ -247,7 +257,8 @@ class Tensor:
     @property
     def is_nested(self) -> Any: ...
     def is_pinned(self, device: Any = None) -> _bool: ...
-    is_quantized: Any
+    @property
+    def is_quantized(self) -> Any: ...
     def is_same_size(self, other: Any) -> _bool: ...
     def is_set_to(self, tensor: Any) -> _bool:
         """Whether both are the same window on the same storage."""
@@ -358,7 +369,7 @@ class Tensor:
     def addbmm(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
         """``beta * input + alpha * sum_k batch1[k] @ batch2[k]``."""
     def addbmm_(self, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-        """In-place version of :func:`addbmm`."""
+        """In-place version of :func:`addbmm`; an input that had to be expanded takes the result's size."""
     def addcdiv(self, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:
         """input + value * tensor1 / tensor2; integer quotients raise."""
     def addcdiv_(self, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
@@ -607,6 +618,8 @@ class Tensor:
         """In-place version of :func:`deg2rad`."""
     def dense_dim(self) -> Any:
         """The number of dense dimensions; all of a dense tensor."""
+    def dequantize(self) -> Any:
+        """See ``rushlight.quantized.creation.dequantize``."""
     def det(self) -> Any:
         """The determinant of square matrices."""
     def diag(self, diagonal: Any = 0) -> Tensor:
@@ -817,8 +830,12 @@ class Tensor:
         """Sums of products over the last dimensions of both."""
     def int(self, memory_format: Any = None) -> Tensor:
         """This tensor converted to torch.int32."""
+    def int_repr(self) -> Any:
+        """See ``rushlight.quantized.creation.int_repr``."""
     def inverse(self) -> Any:
         """Alias of linalg.inv."""
+    def ipu(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Any:
+        """Raises: there is no IPU back end."""
     def is_coalesced(self) -> _bool:
         """Whether the positions are known to be distinct and in ascending order."""
     def is_nonzero(self) -> _bool:
@@ -979,6 +996,8 @@ class Tensor:
         """Dimensions `source` moved to the positions `destination`, the others keeping their order."""
     def msort(self) -> Any:
         """Sorted along the first dimension."""
+    def mtia(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Any:
+        """Raises: there is no MTIA back end."""
     def mul(self, other: Any, *, out: Any = None) -> Tensor:
         """input * other."""
     def mul_(self, *others: Any) -> Tensor:
@@ -1082,8 +1101,20 @@ class Tensor:
         """A copy with elements of the flattened tensor replaced by (or increased by) `source`."""
     def put_(self, index: Any, source: Any, accumulate: Any = False) -> Tensor:
         """Replace (or increase) elements, addressed as in the flattened tensor."""
+    def q_per_channel_axis(self) -> Any:
+        """See ``rushlight.quantized.creation.q_per_channel_axis``."""
+    def q_per_channel_scales(self) -> Any:
+        """See ``rushlight.quantized.creation.q_per_channel_scales``."""
+    def q_per_channel_zero_points(self) -> Any:
+        """See ``rushlight.quantized.creation.q_per_channel_zero_points``."""
+    def q_scale(self) -> Any:
+        """See ``rushlight.quantized.creation.q_scale``."""
+    def q_zero_point(self) -> Any:
+        """See ``rushlight.quantized.creation.q_zero_point``."""
     def qr(self, some: Any = True) -> Any:
         """Q and R of ``A = Q R`` (deprecated: linalg.qr)."""
+    def qscheme(self) -> Any:
+        """The scheme of a quantized tensor: ``torch.per_tensor_affine``, ``torch.per_channel_affine``, ..."""
     def quantile(self, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Any:
         """The q-quantiles along `dim`, NaN where the data have one; q comes first in the result's shape."""
     def rad2deg(self, *, out: Any = None) -> Tensor:
@@ -1170,6 +1201,8 @@ class Tensor:
         """input / |input|, 0 at 0: the sign, also of complex numbers."""
     def sgn_(self) -> Tensor:
         """In-place version of :func:`sgn`."""
+    def share_memory_(self) -> Tensor:
+        """Move the storage to memory that other processes can map, with all tensors on it; returns the tensor."""
     def short(self, memory_format: Any = None) -> Tensor:
         """This tensor converted to torch.int16."""
     def sigmoid(self, *, out: Any = None) -> Tensor:
@@ -1212,8 +1245,8 @@ class Tensor:
         """Give a COO tensor another shape, in place; see ``rushlight.sparse.shaping``."""
     def sparse_resize_and_clear_(self, size: Any, sparse_dim: Any, dense_dim: Any) -> Tensor:
         """Drop the elements of a COO tensor and give it another shape, in place."""
-    def split(self, split_size_or_sections: Any, dim: Any = 0) -> Any:
-        """Consecutive parts of dimension `dim`: of one size (the last may be smaller), or of given sizes."""
+    def split(self, split_size: Any, dim: Any = 0) -> Any:
+        """Consecutive parts of dimension `dim`, see `torch.split`."""
     def split_with_sizes(self, split_sizes: Any, dim: Any = 0) -> Any:
         """Consecutive parts of dimension `dim` of the given sizes."""
     def sqrt(self, *, out: Any = None) -> Tensor:
@@ -1428,12 +1461,22 @@ def LongTensor(*args: Any, device: Any = None) -> Any: ...
 def ShortTensor(*args: Any, device: Any = None) -> Any: ...
 def _dirichlet_grad(x: Any, alpha: Any, total: Any) -> Any:
     """dx/dα / (1 - x) for coordinates x of Dirichlet vectors of parameters α = `alpha` with the sum `total`."""
+def _empty_affine_quantized(size: Any, *, scale: Any = ..., zero_point: Any = 0, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = False, memory_format: Any = None) -> Any:
+    """A quantized tensor whose codes are whatever the memory holds."""
+def _empty_per_channel_affine_quantized(size: Any, *, scales: Any, zero_points: Any, axis: Any, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = False, memory_format: Any = None) -> Any:
+    """A quantized tensor with one meaning for each index of `axis`, whose codes are whatever the memory holds."""
 def _int_mm(input: Tensor, mat2: Any) -> Any:
     """The product of an int8 or uint8 matrix and an int8 matrix in int32 (modulo 2**32)."""
+def _make_per_channel_quantized_tensor(input: Tensor, scale: Any, zero_point: Any, axis: Any) -> Any:
+    """See ``rushlight.quantized.creation.make_per_channel``."""
+def _make_per_tensor_quantized_tensor(input: Tensor, scale: Any, zero_point: Any) -> Any:
+    """See ``rushlight.quantized.creation.make_per_tensor``."""
 def _neg_view(input: Tensor) -> Any:
     """The negative as a view that is resolved when it is read."""
 def _sample_dirichlet(input: Tensor, generator: Any = None) -> Any:
     """Dirichlet numbers along the last dimension, with the concentrations in `input`."""
+def _scaled_mm(input: Tensor, mat2: Any, scale_a: Any, scale_b: Any, bias: Any = None, scale_result: Any = None, out_dtype: Any = None, use_fast_accum: Any = False) -> Any:
+    """`scaled_mm` whose recipes follow from the shapes of the scales."""
 def _standard_gamma(input: Tensor, generator: Any = None) -> Any:
     """Gamma numbers with the shape parameters in `input` (float32, float64) and scale 1."""
 def _standard_gamma_grad(input: Tensor, output: Any) -> Any:
@@ -1466,8 +1509,6 @@ def add_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """In-place version of :func:`add`."""
 def addbmm(input: Tensor, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     """``beta * input + alpha * sum_k batch1[k] @ batch2[k]``."""
-def addbmm_(input: Tensor, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
-    """In-place version of :func:`addbmm`."""
 def addcdiv(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Any = None) -> Any:
     """input + value * tensor1 / tensor2; integer quotients raise."""
 def addcdiv_(input: Tensor, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Tensor:
@@ -1774,6 +1815,8 @@ def deg2rad(input: Tensor, *, out: Any = None) -> Tensor:
     """Degrees to radians."""
 def deg2rad_(input: Tensor) -> Tensor:
     """In-place version of :func:`deg2rad`."""
+def dequantize(input: Tensor) -> Any:
+    """See ``rushlight.quantized.creation.dequantize``."""
 def det(A: Any) -> Any:
     """The determinant of square matrices."""
 def detach(input: Tensor) -> Tensor:
@@ -1863,6 +1906,10 @@ def expm1_(input: Tensor, *others: Any) -> Tensor:
     """In-place version of :func:`expm1`."""
 def eye(n: Any, m: Any = None, *, out: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: Any = False, pin_memory: Any = False) -> Tensor:
     """The n-by-m matrix with ones on the diagonal."""
+def fake_quantize_per_channel_affine(input: Tensor, scale: Any, zero_point: Any, axis: Any, quant_min: Any, quant_max: Any) -> Any:
+    """`fake_quantize_per_tensor_affine` with a scale and a zero point for each index of dimension `axis`."""
+def fake_quantize_per_tensor_affine(input: Tensor, scale: Any, zero_point: Any, quant_min: Any, quant_max: Any) -> Any:
+    """``(clamp(round(input / scale) + zero_point, quant_min, quant_max) - zero_point) * scale``."""
 def feature_alpha_dropout(input: Tensor, p: Any, train: Any) -> Any: ...
 def feature_alpha_dropout_(input: Tensor, p: Any, train: Any) -> Tensor: ...
 def feature_dropout(input: Tensor, p: Any, train: Any) -> Any: ...
@@ -1913,7 +1960,7 @@ def frexp(input: Tensor, *, out: Any = None) -> Any:
 def frobenius_norm(input: Tensor, dim: Any = ..., keepdim: Any = False) -> Any:
     """The 2-norm of all elements of the matrices in `dim`."""
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: Any = None) -> Any:
-    """A tensor on the memory of an object that offers ``__dlpack__``."""
+    """A tensor on the memory of an object that offers ``__dlpack__``, or of a capsule, which is then used up."""
 def from_file(filename: Any, shared: Any = None, size: Any = 0, *, dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: Any = False) -> Any:
     """A 1-D tensor of `size` elements on the memory map of a file."""
 def from_numpy(ndarray: Any) -> Tensor:
@@ -2028,6 +2075,8 @@ def inner(input: Tensor, other: Any) -> Any:
     """Sums of products over the last dimensions of both."""
 def instance_norm(input: Tensor, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: Any, momentum: Any, eps: Any, cudnn_enabled: Any = True) -> Any:
     """`nn.functional.instance_norm` with the argument order of ``torch.instance_norm``."""
+def int_repr(input: Tensor) -> Any:
+    """See ``rushlight.quantized.creation.int_repr``."""
 def inverse(input: Tensor) -> Any:
     """Alias of linalg.inv."""
 def is_complex(input: Tensor) -> _bool: ...
@@ -2275,7 +2324,7 @@ def nonzero(input: Tensor, *, as_tuple: Any = False) -> Any:
     """Positions of the nonzero elements: rows of an (n, dims) tensor, or a tuple of 1-D tensors."""
 def nonzero_static(input: Tensor, *, size: Any, fill_value: Any = -1) -> Any:
     """``nonzero`` cut or filled with `fill_value` to exactly `size` rows."""
-def norm(input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: Any = False, dtype: Any = None) -> Tensor:
+def norm(input: Tensor, p: Any = 'fro', dim: Any = None, keepdim: Any = False, out: Any = None, dtype: Any = None) -> Tensor:
     """The p-norm of the elements over `dim`; ``'fro'`` is 2, ``'nuc'`` the sum of singular values."""
 def norm_except_dim(v: Any, pow: Any = 2, dim: Any = 0) -> Any:
     """The p-norm over all dimensions but `dim` (-1: over all), kept as size 1."""
@@ -2337,10 +2386,32 @@ def prod(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = N
     """Product over `dim` (an int) or of all elements; integers and bools as int64."""
 def put(input: Tensor, index: Any, source: Any, accumulate: Any = False) -> Any:
     """A copy with elements of the flattened tensor replaced by (or increased by) `source`."""
+def q_per_channel_axis(input: Tensor) -> Any:
+    """See ``rushlight.quantized.creation.q_per_channel_axis``."""
+def q_per_channel_scales(input: Tensor) -> Any:
+    """See ``rushlight.quantized.creation.q_per_channel_scales``."""
+def q_per_channel_zero_points(input: Tensor) -> Any:
+    """See ``rushlight.quantized.creation.q_per_channel_zero_points``."""
+def q_scale(input: Tensor) -> Any:
+    """See ``rushlight.quantized.creation.q_scale``."""
+def q_zero_point(input: Tensor) -> Any:
+    """See ``rushlight.quantized.creation.q_zero_point``."""
 def qr(input: Tensor, some: Any = True) -> Any:
     """Q and R of ``A = Q R`` (deprecated: linalg.qr)."""
 def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Any:
     """The q-quantiles along `dim`, NaN where the data have one; q comes first in the result's shape."""
+def quantize_per_channel(input: Tensor, scales: Any, zero_points: Any, axis: Any, dtype: Any) -> Any:
+    """See ``rushlight.quantized.creation.quantize_per_channel``."""
+def quantize_per_tensor(input: Tensor, scale: Any, zero_point: Any, dtype: Any) -> Any:
+    """See ``rushlight.quantized.creation.quantize_per_tensor``."""
+def quantize_per_tensor_dynamic(input: Tensor, dtype: Any, reduce_range: Any) -> Any:
+    """See ``rushlight.quantized.creation.quantize_per_tensor_dynamic``."""
+def quantized_batch_norm(input: Tensor, weight: Any, bias: Any, mean: Any, var: Any, eps: Any, output_scale: Any, output_zero_point: Any) -> Any:
+    """See ``rushlight.quantized.ops.quantized_batch_norm``."""
+def quantized_max_pool1d(input: Tensor, kernel_size: Any, stride: Any = ..., padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False) -> Any:
+    """See ``rushlight.quantized.ops.quantized_max_pool1d``."""
+def quantized_max_pool2d(input: Tensor, kernel_size: Any, stride: Any = ..., padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False) -> Any:
+    """See ``rushlight.quantized.ops.quantized_max_pool2d``."""
 def rad2deg(input: Tensor, *, out: Any = None) -> Tensor:
     """Radians to degrees."""
 def rad2deg_(input: Tensor) -> Tensor:
@@ -2571,7 +2642,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: A
     """A new leaf tensor with a copy of `data` (number, nested sequence, array or tensor)."""
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: Any = 0, *, indices: Any = None, sections: Any = None) -> Any:
     """Parts cut at given indices, or a number of parts as equal as possible."""
-def tensordot(a: Any, b: Any, dims: Any = 2) -> Any:
+def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     """Sum of products over the last `dims` of `a` and first of `b`, or over given pairs of dimensions."""
 def threshold(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """input where it is above `threshold`, else `value`."""
@@ -2579,6 +2650,8 @@ def threshold_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """In-place version of :func:`threshold`."""
 def tile(input: Tensor, dims: Any) -> Any:
     """``repeat`` with missing leading counts taken as 1."""
+def to_dlpack(tensor: Any) -> Any:
+    """A DLPack capsule that shares the memory of `tensor`; each capsule can be used once."""
 def topk(input: Tensor, k: Any, dim: Any = -1, largest: Any = True, sorted: Any = True, *, out: Any = None) -> Any:
     """The `k` largest (or smallest) elements along `dim` in order, as (values, indices)."""
 def trace(input: Tensor) -> Any:

@@ -7,6 +7,10 @@ from typing import Any
 
 from .. import Tensor
 
+def ScalingType(value: Any, names: Any = None, *, module: Any = None, qualname: Any = None, type: Any = None, start: Any = 1, boundary: Any = None) -> Any:
+    """What one scale is for: the tensor, a row, or a block of it."""
+def SwizzleType(value: Any, names: Any = None, *, module: Any = None, qualname: Any = None, type: Any = None, start: Any = 1, boundary: Any = None) -> Any:
+    """The order in which the scales of blocks are kept."""
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Any:
     """Mean over windows that divide the last 1 dimensions into `output_size` parts."""
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
@@ -109,6 +113,8 @@ def grid_sample(input: Tensor, grid: Any, mode: Any = 'bilinear', padding_mode: 
     """Values of input (n, c, *spatial) at the positions grid (n, *out, d) in [-1, 1], last dim x first."""
 def group_norm(input: Tensor, num_groups: Any, weight: Any = None, bias: Any = None, eps: Any = ..., cudnn_enabled: Any = True) -> Tensor:
     """Normalize groups of channels of every sample, then scale and shift every channel."""
+def grouped_mm(mat_a: Any, mat_b: Any, *, offs: Any = None, bias: Any = None, out_dtype: Any = None) -> Any:
+    """A matrix product for each group: groups are parts of a dimension, up to the entries of `offs`, or slices."""
 def gumbel_softmax(logits: Any, tau: Any = 1, hard: Any = False, eps: Any = ..., dim: Any = -1) -> Any:
     """softmax((logits + Gumbel noise) / tau); hard: one-hot forward, soft gradient."""
 def hardshrink(input: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -221,6 +227,10 @@ def rrelu_(input: Tensor, lower: Any = ..., upper: Any = ..., training: Any = Fa
     """In-place version of :func:`rrelu`."""
 def scaled_dot_product_attention(query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: Any = ..., is_causal: Any = False, scale: Any = None, enable_gqa: Any = False) -> Tensor:
     """softmax(scale * query key^T + mask) value."""
+def scaled_grouped_mm(mat_a: Any, mat_b: Any, scale_a: Any, scale_recipe_a: Any, scale_b: Any, scale_recipe_b: Any, swizzle_a: Any = None, swizzle_b: Any = None, bias: Any = None, offs: Any = None, output_dtype: Any = ..., contraction_dim: Any = ..., use_fast_accum: Any = False) -> Any:
+    """`grouped_mm` of 8-bit floats with a scale for each row of `mat_a` and column of `mat_b`."""
+def scaled_mm(mat_a: Any, mat_b: Any, scale_a: Any, scale_recipe_a: Any, scale_b: Any, scale_recipe_b: Any, swizzle_a: Any = None, swizzle_b: Any = None, bias: Any = None, output_dtype: Any = ..., contraction_dim: Any = ..., use_fast_accum: Any = False) -> Any:
+    """``(scale_a * mat_a) @ (scale_b * mat_b) + bias`` of 8-bit floats, added up in float32."""
 def selu(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """Self-normalizing elu: scale * elu(input, alpha) with the constants of Klambauer et al. 2017."""
 def selu_(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
