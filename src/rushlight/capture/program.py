@@ -17,7 +17,7 @@ from .numbers import Live
 from .numbers import text as wording
 from .passes.direct import direct
 from .passes.epilogues import epilogues
-from .passes.flow import Flow, is_dense
+from .passes.flow import Flow, dense, is_dense
 from .passes.fuse import fuse
 from .passes.norms import norms
 from .passes.planned import convolutions, pack
@@ -281,7 +281,9 @@ class Writer:
             # The array's own methods take a tenth of the time of a new window.
             if w.shape == made.shape[::-1] and w.strides == made.strides[::-1]:
                 return f"{self._base(b)}.T"
-            if 0 not in w.shape and is_dense(made) and is_dense(w) and extent(w) == extent(made):
+            if 0 not in w.shape and w.shape != made.shape and is_dense(made) and w.strides == dense(w.shape) and \
+                    not w.bits and extent(w) == extent(made):
+                # (The strides of sizes 1 are results', too.)
                 return f"{self._base(b)}.reshape({w.shape!r})"
         return f"view(storage({self._base(b)}).bytes(), {self._geometry(w)})"
 
