@@ -146,3 +146,28 @@ def test_infinities_and_nans():
             x[0, 0, 0, 0] = bad if i == 3 else 0
             losses = [step(x, y).item() for step in steps]
         assert (losses[0] != losses[0]) == (losses[1] != losses[1])
+
+
+def test_large_residuals_in_the_place_of_operands():
+    """Results take the place of large operands that die: not of what is read once more after they are stored."""
+    torch.manual_seed(0)
+    conv, norm, head = nn.Conv2d(64, 64, 1, bias=False), nn.BatchNorm2d(64), nn.Linear(64, 3)
+    first = nn.Conv2d(3, 64, 1)
+    model = nn.ModuleList([first, conv, norm, head])
+    x, y = torch.randn(4, 3, 16, 16), torch.randint(0, 3, (4,))
+
+    def step():
+        model.zero_grad()
+        r = first(x)
+        z = norm(conv(r))
+        z += r
+        loss = nn.functional.cross_entropy(head(torch.relu_(z).mean((2, 3))), y)
+        loss.backward()
+        return loss
+    want = step()
+    gradients = [p.grad.clone() for p in model.parameters()]
+    compiled = torch.compile(step)
+    for _ in range(3):
+        assert compiled().item() == pytest.approx(want.item(), rel=1e-6)
+    for p, g in zip(model.parameters(), gradients, strict=True):
+        assert (p.grad - g).abs().max().item() <= 2e-6 * max(1.0, g.abs().max().item())

@@ -201,4 +201,6 @@ def _fused_backward(step, gr, total, g, h, y, x, w, b, mean, rstd, mask_of):
     outs = [*step.outs, gr, total]
     label = "+".join(["add"] * (h is not None) + ["relu"] * (mask_of is not None) + ["batch_norm_backward"]
                      + ["sum"] * (total is not None))
-    return Step("into", label, call, [g, h, y, x, w, b, mean, rstd, words], outs, (0, 1, 2, 3))
+    # `gr` is stored while x is still to be read again.
+    places = (0, 1, 2, 3) if gr is None else (0, 1, 2)
+    return Step("into", label, call, [g, h, y, x, w, b, mean, rstd, words], outs, places)
