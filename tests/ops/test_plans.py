@@ -253,3 +253,15 @@ def test_other_threads_are_not_written_down():
     stop.set()
     t.join()
     assert not wrong
+
+
+def test_values_in_tensors_are_read_each_time():
+    x, mask = x_(4, 6), x_(4, 6) > 0
+    index = torch.tensor([0, 2])
+    for n in range(5):
+        value = torch.tensor(float(n))
+        assert (x.masked_fill(mask, value)[mask] == n).all()
+        assert torch.full((3,), value).sum() == 3 * n
+        rows = (x.detach() * (n + 1)).clone()
+        picked = F.embedding(index, rows, max_norm=1.0)
+        assert (picked.norm(dim=1) <= 1.0001).all() and torch.equal(rows[index], picked)

@@ -97,6 +97,8 @@ def fill(out, a, mask, value):
                 np.copyto(out, a)
             np.copyto(out, value, where=mask, casting="unsafe")
         return
+    if watch.observer is not None and type(value) is np.ndarray:
+        watch.observer.fail()               # the kernel is told what the array holds
     # The number as an element, for the kernel's scalar: bits, so that nothing is converted twice.
     element = np.empty((), d)
     with np.errstate(all="ignore"):

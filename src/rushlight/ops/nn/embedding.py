@@ -6,6 +6,7 @@ from ...compiler import available
 from ...dtypes import float32, float64
 from ...record import NONDIFF
 from ...runtime.allocator import empty
+from ...tensor import watch
 from ...tensor.tensor import wrap
 from .. import walks
 from ..dispatch import primitive
@@ -102,6 +103,8 @@ def embedding(input, weight, padding_idx=None, max_norm=None, norm_type=2.0, sca
     pad = _padding(padding_idx, weight.shape[0])
     _check_indices("embedding", input)
     if max_norm is not None:
+        if watch.observer is not None:
+            watch.observer.fail()           # rows are scaled by what they hold
         _check_range(input, weight.shape[0])
         _renorm(weight, input, max_norm, norm_type)
     if sparse and not _inside(weight):
