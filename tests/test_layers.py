@@ -11,8 +11,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "rushlight"
 # Modules of one layer may import each other. Imports inside functions are free: that is how control flows
 # the other way, and how costly packages are put off.
 LAYERS = (
-    ("version", "errors", "dtypes", "quantized.schemes", "devices", "record", "determinism", "symbolic", "futures", "accelerator",
-     "functional", "monitor", "mps", "mtia", "xpu"),
+    ("version", "errors", "dtypes", "quantized.schemes", "devices", "record", "determinism", "symbolic", "futures",
+     "accelerator", "functional", "monitor", "mps", "mtia", "xpu"),
     ("runtime", "tensor.geometry", "tensor.watch"),
     ("compiler",),
     ("autograd.modes", "autograd.node", "autograd.hooks", "autograd.engine"),
