@@ -55,7 +55,7 @@ def test_elements(dtype, dim):
 
 @pytest.mark.parametrize("op", ["add", "mul", "max", "min"])
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, np.float32, np.float64])
-def test_reductions_keep_the_order(op, dtype):
+def test_reductions_keep_an_order(op, dtype):
     ufunc = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}[op]
     for n, count, width in [(4, 50, 1), (10, 33, 5), (7, 200, 100), (3, 70_000, 1)]:
         a, v, index = some(dtype, n, width), some(dtype, count, width), RNG.integers(0, n, count)
@@ -72,8 +72,14 @@ def test_reductions_keep_the_order(op, dtype):
             finally:
                 torch.set_num_threads(before)
             results.append(out)
-        assert np.array_equal(results[0], expected, equal_nan=dtype in (np.float32, np.float64))
         assert results[0].tobytes() == results[1].tobytes()
+        if op == "add" and count > 10_000 and dtype in (np.float32, np.float64):
+            # Ranges of the indices have targets of their own, which are added up in the order of the ranges.
+            exact = a.astype(np.longdouble)
+            np.add.at(exact, index, v)
+            assert (abs(results[0] - exact) <= abs(expected - exact) + 4 * np.spacing(abs(exact).astype(dtype))).all()
+        else:
+            assert np.array_equal(results[0], expected, equal_nan=dtype in (np.float32, np.float64))
 
 
 def test_nan_wins_in_maxima():
