@@ -265,3 +265,13 @@ def test_values_in_tensors_are_read_each_time():
         rows = (x.detach() * (n + 1)).clone()
         picked = F.embedding(index, rows, max_norm=1.0)
         assert (picked.norm(dim=1) <= 1.0001).all() and torch.equal(rows[index], picked)
+
+
+def test_draws_inside_of_transforms_ask_what_these_allow():
+    for _ in range(5):
+        torch.rand(3), torch.randn(3)
+    for draw in (torch.rand, torch.randn):
+        with pytest.raises(RuntimeError, match="randomness"):
+            torch.func.vmap(lambda x: x + draw(3))(torch.ones(2, 3))
+        rows = torch.func.vmap(lambda x: x + draw(3), randomness="different")(torch.ones(2, 3))
+        assert not torch.equal(rows[0], rows[1])

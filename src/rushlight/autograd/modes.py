@@ -29,11 +29,12 @@ class _State(threading.local):
     def __setattr__(self, name, value):
         threading.local.__setattr__(self, name, value)
         if _mirror is not None and get_ident() == _mirrored_thread:
-            _mirror[0] = not self.special
+            _mirror[0] = 0 if self.special else TRANSFORMED if self.levels else 1
             _mirror[1] = self.grad
 
 
 _mirror = None              # [nothing special, gradients recorded], read by generated functions
+TRANSFORMED = 2             # instead of 1 inside transforms: tensors tell what is theirs, factories and draws do not
 _mirrored_thread = None
 state = _State()
 

@@ -372,7 +372,7 @@ def _planned(w):
     """rl_planned(...): a public function, by its plans."""
     e = entry.Entry(w, "rl_planned", keywords=True)
     f = e.f
-    e.unless(e.word(STOPPED).eq(0))
+    e.unless(e.word(STOPPED).eq(0) & w.env_word(f, "plain").eq(1))      # (not modes.TRANSFORMED)
     own = f.buffer(_WORDS + 8 * MOST_WORDS, 8)
     named = f.var("i64", 0)
     with f.if_(e.kw.ne(0)):
