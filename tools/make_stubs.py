@@ -4,6 +4,7 @@
 ``--check`` says by its exit code whether they are what it would write. A test runs the latter.
 """
 
+import enum
 import inspect
 import keyword
 import sys
@@ -113,6 +114,9 @@ def definition(name, function, indent="", method=False):
     """The lines of one stub."""
     if not name.isidentifier() or keyword.iskeyword(name):
         return ""
+    if isinstance(function, enum.EnumMeta):
+        members = "".join(f"    {m.name} = {m.value!r}\n" for m in function)
+        return f'class {name}({function.__base__.__name__}):\n    """{first_line(function)}"""\n{members}'
     head = f"{indent}def {name}({parameters(function, method)}) -> {returns(name, function)}:"
     doc = first_line(function)
     return f'{head}\n{indent}    """{doc}"""\n' if doc else f"{head} ...\n"
@@ -192,7 +196,7 @@ def functional():
     from rushlight.ops.registry import FUNCTIONS, load
     load()
     table = FUNCTIONS["torch.nn.functional"]
-    return HEADER + BUILTINS + "from typing import Any\n\nfrom .. import Tensor\n\n" + "".join(
+    return HEADER + BUILTINS + "from enum import IntEnum\nfrom typing import Any\n\nfrom .. import Tensor\n\n" + "".join(
         definition(n, f) for n, f in sorted(table.items()) if not n.startswith("_"))
 
 

@@ -3,14 +3,23 @@
 from builtins import bool as _bool
 from builtins import float as _float
 from builtins import int as _int
+from enum import IntEnum
 from typing import Any
 
 from .. import Tensor
 
-def ScalingType(value: Any, names: Any = None, *, module: Any = None, qualname: Any = None, type: Any = None, start: Any = 1, boundary: Any = None) -> Any:
+class ScalingType(IntEnum):
     """What one scale is for: the tensor, a row, or a block of it."""
-def SwizzleType(value: Any, names: Any = None, *, module: Any = None, qualname: Any = None, type: Any = None, start: Any = 1, boundary: Any = None) -> Any:
+    TensorWise = 0
+    RowWise = 1
+    BlockWise1x16 = 2
+    BlockWise1x32 = 3
+    BlockWise1x128 = 4
+    BlockWise128x128 = 5
+class SwizzleType(IntEnum):
     """The order in which the scales of blocks are kept."""
+    NO_SWIZZLE = 0
+    SWIZZLE_32_4_4 = 1
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Any:
     """Mean over windows that divide the last 1 dimensions into `output_size` parts."""
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
