@@ -196,7 +196,8 @@ def functional():
     from rushlight.ops.registry import FUNCTIONS, load
     load()
     table = FUNCTIONS["torch.nn.functional"]
-    return HEADER + BUILTINS + "from enum import IntEnum\nfrom typing import Any\n\nfrom .. import Tensor\n\n" + "".join(
+    imports = "from enum import IntEnum\nfrom typing import Any\n\nfrom .. import Tensor\n\n"
+    return HEADER + BUILTINS + imports + "".join(
         definition(n, f) for n, f in sorted(table.items()) if not n.startswith("_"))
 
 
