@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "rushlight"
 # the other way, and how costly packages are put off.
 LAYERS = (
     ("version", "errors", "dtypes", "quantized.schemes", "devices", "record", "determinism", "symbolic", "futures",
-     "accelerator", "functional", "monitor", "mps", "mtia", "xpu"),
+     "accelerator", "absent", "functional", "monitor", "mps", "mtia", "xpu"),
     ("runtime", "tensor.geometry", "tensor.watch"),
     ("compiler",),
     ("autograd.modes", "autograd.node", "autograd.hooks", "autograd.engine"),

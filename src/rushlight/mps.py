@@ -1,5 +1,7 @@
 """``torch.mps``: Apple's GPUs. Absent here: questions are answered, requests raise RuntimeError."""
 
+from .absent import refusing
+
 __all__ = ["Event", "compile_shader", "current_allocated_memory", "device_count", "driver_allocated_memory",
            "empty_cache", "get_rng_state", "is_available", "load_metallib", "manual_seed", "recommended_max_memory",
            "seed", "set_per_process_memory_fraction", "set_rng_state", "synchronize"]
@@ -25,11 +27,7 @@ def seed():
 
 
 def _request(name, what):
-    def fn(*args, **kwargs):
-        raise RuntimeError(f"Cannot execute {name}() without MPS backend.")
-    fn.__name__ = fn.__qualname__ = name
-    fn.__doc__ = f"{what}: RuntimeError, there is no MPS device."
-    return fn
+    return refusing(name, what, RuntimeError, f"Cannot execute {name}() without MPS backend.", "MPS")
 
 
 synchronize = _request("synchronize", "Wait for work on the device")

@@ -1,5 +1,7 @@
 """``torch.mtia``: Meta's accelerators. Absent here: questions are answered, requests raise RuntimeError."""
 
+from .absent import DeviceContext, refusing
+
 __all__ = ["current_device", "current_stream", "default_stream", "device", "device_count", "empty_cache",
            "get_device_capability", "get_device_properties", "get_rng_state", "init", "is_available",
            "is_bf16_supported", "is_initialized", "manual_seed", "manual_seed_all", "max_memory_allocated",
@@ -46,11 +48,7 @@ def seed_all():
 
 
 def _request(name, what):
-    def fn(*args, **kwargs):
-        raise RuntimeError(f"Cannot execute {name}() without MTIA backend.")
-    fn.__name__ = fn.__qualname__ = name
-    fn.__doc__ = f"{what}: RuntimeError, there is no MTIA device."
-    return fn
+    return refusing(name, what, RuntimeError, f"Cannot execute {name}() without MTIA backend.", "MTIA")
 
 
 init = _request("init", "Initialise MTIA")
@@ -72,15 +70,7 @@ max_memory_allocated = _request("max_memory_allocated", "Peak of `memory_allocat
 reset_peak_memory_stats = _request("reset_peak_memory_stats", "Forget the peaks")
 
 
-class device:
+class device(DeviceContext):
     """Context that chooses a device by index; -1 and None choose nothing."""
 
-    def __init__(self, device):
-        self.idx = device if isinstance(device, int) else getattr(device, "index", None)
-
-    def __enter__(self):
-        if self.idx is not None and self.idx >= 0:
-            set_device(self.idx)
-
-    def __exit__(self, *exc):
-        return False
+    _choose = staticmethod(set_device)

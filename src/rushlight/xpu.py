@@ -1,5 +1,7 @@
 """``torch.xpu``: Intel's GPUs. Absent here: questions are answered, requests raise as a CPU build of PyTorch does."""
 
+from .absent import DeviceContext, answering, refusing
+
 __all__ = ["Event", "Stream", "current_device", "current_stream", "device", "device_count", "empty_cache",
            "get_arch_list", "get_device_capability", "get_device_name", "get_device_properties", "get_rng_state",
            "init", "is_available", "is_bf16_supported", "is_initialized", "manual_seed", "manual_seed_all",
@@ -68,26 +70,14 @@ def reset_accumulated_memory_stats(device=None):
     """Forget the counts: nothing to do."""
 
 
-def _zero(name, what):
-    def fn(device=None):
-        return 0
-    fn.__name__ = fn.__qualname__ = name
-    fn.__doc__ = f"{what}: 0."
-    return fn
-
-
-memory_allocated = _zero("memory_allocated", "Bytes of device memory in tensors")
-max_memory_allocated = _zero("max_memory_allocated", "Peak of `memory_allocated`")
-memory_reserved = _zero("memory_reserved", "Bytes of device memory held by the allocator")
-max_memory_reserved = _zero("max_memory_reserved", "Peak of `memory_reserved`")
+memory_allocated = answering("memory_allocated", "Bytes of device memory in tensors", 0)
+max_memory_allocated = answering("max_memory_allocated", "Peak of `memory_allocated`", 0)
+memory_reserved = answering("memory_reserved", "Bytes of device memory held by the allocator", 0)
+max_memory_reserved = answering("max_memory_reserved", "Peak of `memory_reserved`", 0)
 
 
 def _request(name, what):
-    def fn(*args, **kwargs):
-        raise AssertionError("Torch not compiled with XPU enabled")
-    fn.__name__ = fn.__qualname__ = name
-    fn.__doc__ = f"{what}: AssertionError, there is no XPU device."
-    return fn
+    return refusing(name, what, AssertionError, "Torch not compiled with XPU enabled", "XPU")
 
 
 init = _request("init", "Initialise XPU")
@@ -105,18 +95,10 @@ get_device_properties = _request("get_device_properties", "Properties of a devic
 mem_get_info = _request("mem_get_info", "Free and total memory of a device")
 
 
-class device:
+class device(DeviceContext):
     """Context that chooses a device by index; -1 and None choose nothing."""
 
-    def __init__(self, device):
-        self.idx = device if isinstance(device, int) else getattr(device, "index", None)
-
-    def __enter__(self):
-        if self.idx is not None and self.idx >= 0:
-            set_device(self.idx)
-
-    def __exit__(self, *exc):
-        return False
+    _choose = staticmethod(set_device)
 
 
 class Event:

@@ -13,12 +13,12 @@ import mmap
 import os
 import pickle
 import struct
-import tempfile
 import weakref
 
 import numpy as np
 
 import rushlight as torch
+from rushlight.tensor.shared import anonymous_file
 from rushlight.utils.data.channel import _CAN_PASS_FDS
 
 _ALIGN = 64
@@ -97,21 +97,6 @@ def _dump(obj):
 # -- blocks -----------------------------------------------------------------------------------
 
 
-def _anonymous_file(size):
-    """Descriptor of a nameless file of `size` bytes in memory (or, without memfd, on disk)."""
-    if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("rushlight-batch", os.MFD_CLOEXEC)
-    else:
-        with tempfile.TemporaryFile() as file:
-            fd = os.dup(file.fileno())
-    try:
-        os.ftruncate(fd, size)
-    except OSError:
-        os.close(fd)
-        raise
-    return fd
-
-
 class BlockPool:
     """A worker's shared blocks: `encode` puts batches into free ones, `release` frees them."""
 
@@ -153,7 +138,7 @@ class BlockPool:
         for i in list(self._free):      # all too small: batches have grown
             del self._free[i], self._maps[i]
         capacity = -(-total // mmap.PAGESIZE) * mmap.PAGESIZE
-        fd = _anonymous_file(capacity)
+        fd = anonymous_file(capacity)
         block, memory = next(self._ids), mmap.mmap(fd, capacity)
         self._maps[block] = memory
         return block, (fd,), memory

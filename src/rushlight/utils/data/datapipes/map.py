@@ -1,12 +1,10 @@
 """Pipes with keys or positions."""
 
 import copy
-import random
 import warnings
 
-import rushlight as torch
-
 from .datapipe import DataChunk, IterDataPipe, MapDataPipe, functional_datapipe, length_of
+from .shuffling import Shuffling
 
 __all__ = ["Batcher", "Concater", "Mapper", "SequenceWrapper", "Shuffler", "Zipper"]
 
@@ -49,7 +47,7 @@ class MapperMapDataPipe(MapDataPipe):
         return len(self.datapipe)
 
 
-class ShufflerIterDataPipe(IterDataPipe):
+class ShufflerIterDataPipe(Shuffling, IterDataPipe):
     """The elements in random order, to iterate over.
 
     Args:
@@ -60,25 +58,12 @@ class ShufflerIterDataPipe(IterDataPipe):
     def __init__(self, datapipe, *, indices=None):
         self.datapipe = datapipe
         self.indices = list(range(len(datapipe))) if indices is None else indices
-        self._enabled, self._seed, self._rng = True, None, random.Random()
-
-    def set_shuffle(self, shuffle=True):
-        """Switch shuffling on or off; returns the pipe."""
-        self._enabled = shuffle
-        return self
-
-    def set_seed(self, seed):
-        """Set the seed of the next iteration; returns the pipe."""
-        self._seed = seed
-        return self
+        self._switch_on()
 
     def __iter__(self):
         indices = self.indices
         if self._enabled:
-            if self._seed is None:
-                self._seed = int(torch.empty((), dtype=torch.int64).random_().item())
-            self._rng.seed(self._seed)
-            self._seed = None
+            self._seed_now()
             indices = list(indices)
             self._rng.shuffle(indices)
         for i in indices:

@@ -1,11 +1,9 @@
 """Pipes that change the order."""
 
-import random
-
-import rushlight as torch
 from rushlight.utils.data.sampler import SequentialSampler
 
 from ..datapipe import IterDataPipe, functional_datapipe, length_of
+from ..shuffling import Shuffling
 
 
 class SamplerIterDataPipe(IterDataPipe):
@@ -28,7 +26,7 @@ class SamplerIterDataPipe(IterDataPipe):
 
 
 @functional_datapipe("shuffle")
-class ShufflerIterDataPipe(IterDataPipe):
+class ShufflerIterDataPipe(Shuffling, IterDataPipe):
     """Elements in random order: each is drawn from a buffer of the next `buffer_size` ones.
 
     Args:
@@ -44,24 +42,11 @@ class ShufflerIterDataPipe(IterDataPipe):
             raise ValueError("buffer_size should be larger than 0")
         self.datapipe = datapipe if unbatch_level == 0 else datapipe.unbatch(unbatch_level=unbatch_level)
         self.buffer_size = buffer_size
-        self._enabled, self._seed, self._rng = True, None, random.Random()
-
-    def set_shuffle(self, shuffle=True):
-        """Switch shuffling on or off; returns the pipe."""
-        self._enabled = shuffle
-        return self
-
-    def set_seed(self, seed):
-        """Set the seed of the next iteration; returns the pipe."""
-        self._seed = seed
-        return self
+        self._switch_on()
 
     def reset(self):
         if self._enabled:
-            if self._seed is None:
-                self._seed = int(torch.empty((), dtype=torch.int64).random_().item())
-            self._rng.seed(self._seed)
-            self._seed = None
+            self._seed_now()
 
     def __iter__(self):
         if not self._enabled:
