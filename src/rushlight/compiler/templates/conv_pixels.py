@@ -24,6 +24,7 @@ from rushlight.compiler.templates.conv_product import (
     Job,
     copy_rows,
     copy_words,
+    end_run,
     read_arguments,
     read_finish,
     run_packed,
@@ -354,9 +355,4 @@ def _entry(m, type_):
         lambda: f.call("void", "rl_parallel_for", Value(f, "@pack_task", "ptr"), context, count),
         lambda: f.call("void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context,
                        job.groups * job.tasks * job.parts))
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    none = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    end_run(f, job, state)

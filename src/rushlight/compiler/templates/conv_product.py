@@ -329,6 +329,16 @@ def copy_words(f, words, target, count):
         f.store(f.load("i64", words + i * 8), target + i * 8)
 
 
+def end_run(f, job, state):
+    """Take the interpreter's lock again; the entry gives None, or MemoryError where a task found no memory."""
+    f.call("void", "PyEval_RestoreThread", state)
+    with f.if_(f.load("i64", job.at("failed")).ne(0)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
+    none = Value(f, "@_Py_NoneStruct", "ptr")
+    f.call("void", "Py_IncRef", none)
+    f.ret(none)
+
+
 def _entry(m, type_):
     """PyObject *rl_convolve(self, args, n): y, x, w, bias or None, plan, finish or None, memory of packed weights."""
     f = m.function("rl_convolve", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
@@ -351,9 +361,4 @@ def _entry(m, type_):
 
     run_packed(f, job, elements * ITEM[type_], pack, lambda: f.call(
         "void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context, job.groups * job.blocks * job.parts))
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    none = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    end_run(f, job, state)

@@ -15,7 +15,7 @@ turned rows of pairs and in the columns as they are; dw is float32.
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, read_arguments, scratch
+from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, end_run, read_arguments, scratch
 from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_store, sums_of
 from rushlight.compiler.templates.gemm_pack import turn
 
@@ -163,9 +163,4 @@ def _entry(m, type_):
     f.call("void", "rl_parallel_for", Value(f, "@bin_task", "ptr"), context, job.groups * job.bins * job.parts)
     f.call("void", "rl_parallel_for", Value(f, "@total_task", "ptr"), context,
            job.groups * ((job.depth + (lanes - 1)) // lanes))
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    none = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    end_run(f, job, state)

@@ -21,7 +21,7 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, read_arguments, scratch
+from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, end_run, read_arguments, scratch
 from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_load, masked_store, multiply_add
 from rushlight.runtime import cpu
 
@@ -246,9 +246,4 @@ def _entry(m, name):
     planes = job.channels if name.endswith("gradient") else job.images * job.channels
     state = f.call("ptr", "PyEval_SaveThread")
     f.call("void", "rl_parallel_for", Value(f, "@task", "ptr"), context, (planes + job.chunk - 1) // job.chunk)
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    none = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    end_run(f, job, state)

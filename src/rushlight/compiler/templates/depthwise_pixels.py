@@ -15,7 +15,7 @@ from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.codegen.lower import Types, from_memory, to_memory
 from rushlight.compiler.templates.conv_pixels import FIELDS, POINTERS, SIZE, copy_lines, fill_planes, job_of, unit
-from rushlight.compiler.templates.conv_product import TASK, copy_words, read_arguments, scratch
+from rushlight.compiler.templates.conv_product import TASK, copy_words, end_run, read_arguments, scratch
 from rushlight.compiler.templates.conv_tile import below, lanes_of, multiply_add
 from rushlight.runtime import cpu
 
@@ -132,9 +132,4 @@ def _entry(m, name):
     job.load("units")
     state = f.call("ptr", "PyEval_SaveThread")
     f.call("void", "rl_parallel_for", Value(f, "@task", "ptr"), context, job.units)
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    none = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    end_run(f, job, state)
