@@ -11,6 +11,7 @@ import types
 import warnings
 
 import numpy as np
+import pytest
 
 # Uninitialised results, draws that vmap spreads in an order of its own, ops outside a plain framework, results that
 # are no tensors or not unique.
@@ -239,8 +240,8 @@ def case_vmap(op, sample, fw, torch, first_only, size=3):
 
 def database():
     """The ops that have unique results."""
-    from torch.testing._internal.common_methods_invocations import op_db
-    return [op for op in op_db if not SKIP.match(op.name)]
+    operators = pytest.importorskip("torch.testing._internal.common_methods_invocations").op_db
+    return [op for op in operators if not SKIP.match(op.name)]
 
 
 def sweep(which, fw, torch, pattern=".*", n=4, stride=1, report=None):
