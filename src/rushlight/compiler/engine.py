@@ -4,6 +4,9 @@
 cache, or from LLVM (then ``build()`` makes the IR).  Generated code refers to no symbols of the
 process: what it calls, it calls through a table of addresses (see ``entry.py``), apart from the
 functions named in ``imports``.
+
+One thread at a time makes or places code, but while LLVM works for one, others come in; who asks for code that is
+being made waits for it.
 """
 
 import ctypes
@@ -11,7 +14,7 @@ import os
 import sys
 from functools import cache
 
-from rushlight.compiler import image
+from rushlight.compiler import ahead, image
 from rushlight.compiler.cache import key_of, open_pack
 from rushlight.compiler.codegen.targets import host
 
@@ -20,6 +23,8 @@ from rushlight.runtime.native import lock as _lock
 
 _HALVES = ("__truncsfhf2", "__truncdfhf2", "__extendhfsf2")
 _loaded = {}
+_making = set()     # keys of code that a thread is making or placing
+_idle = []          # compilers that no thread works with
 _forever = []
 statistics = {"compiled": 0, "loaded": 0, "from_disk": 0}
 
@@ -53,32 +58,25 @@ def _llvm_version():
 
 
 @cache
-def _machine(level):
-    import llvmlite.binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    target = host()
-    return llvm.Target.from_triple(target.triple).create_target_machine(
-        cpu=target.cpu, features=target.features, opt=level, reloc="pic", codemodel="small"
-    )
-
-
-@cache
 def _jit():
     import llvmlite.binding as llvm
 
-    jit = llvm.create_lljit_compiler(_machine(1))
+    jit = llvm.create_lljit_compiler(_compiler().machine(1))
     # Code stays until the process ends: worker threads may run in it during shutdown.
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(jit))
     return jit
 
 
-def compile_object(text, level=1, codegen_level=1):
-    """A relocatable object of the module ``text``.
+@cache
+def _compiler():
+    """The JIT's, which no thread compiles with."""
+    from rushlight.compiler.machine_code import Compiler
 
-    ``level`` is the pass pipeline's (0 to 3); vectorization is never LLVM's: kernels spell it out.
-    """
+    return Compiler()
+
+
+def compile_object(text, level=1, codegen_level=1):
+    """A relocatable object of the module ``text``; see ``machine_code.Compiler.compile``."""
     with _lock:
         return _compile(text, level, codegen_level)
 
@@ -90,36 +88,20 @@ def assembly(text, level=1, codegen_level=1):
 
 
 def _compile(text, level, codegen_level, readable=False):
-    # A frame of its own: what LLVM made is destroyed before the lock is let go, so that the interpreter,
-    # which takes the lock to exit, never ends under it.
-    import llvmlite.binding as llvm
+    if _idle:
+        compiler = _idle.pop()
+    else:
+        from rushlight.compiler.machine_code import Compiler
 
-    machine = _machine(codegen_level)
-    module = llvm.parse_assembly(text)
-    if level == 1:
-        # Kernels spell out their vectors: this is all they need, in a tenth of the O1
-        # pipeline's time.
-        builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(1))
-        passes = llvm.create_new_module_pass_manager()
-        passes.add_sroa_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
-        passes.add_loop_rotate_pass()
-        passes.add_instruction_combine_pass()
-        passes.add_simplify_cfg_pass()
-        passes.run(module, builder)
-    elif level:
-        options = llvm.create_pipeline_tuning_options(speed_level=level)
-        options.loop_vectorization = False
-        options.slp_vectorization = False
-        options.loop_unrolling = False
-        options.loop_interleaving = False
-        builder = llvm.create_pass_builder(machine, options)
-        builder.getModulePassManager().run(module, builder)
-    if readable:
-        return machine.emit_assembly(module)
-    statistics["compiled"] += 1
-    return machine.emit_object(module)
+        compiler = Compiler()
+    try:
+        # What LLVM made is destroyed when ``compile`` returns, before the interpreter may end.
+        with _lock.apart():
+            code = compiler.compile(text, level, codegen_level, readable)
+    finally:
+        _idle.append(compiler)
+    statistics["compiled"] += not readable
+    return code
 
 
 def link_object(code, symbols, imports=None):
@@ -180,19 +162,44 @@ def load(key, build, symbols, imports=None, level=1, codegen_level=1):
     if found is not None:
         return found
     with _lock:
+        while key in _making:
+            _lock.wait()
         found = _loaded.get(key)
         if found is not None:
             return found
-        digest = key_of(key)
-        stored = _pack().get(digest)
-        if stored is None:
-            code = compile_object(build(), level, codegen_level)
-            flat = image.flatten(code)
-            stored = b"O" + code if flat is None else b"I" + flat
-            found = _place(stored, symbols, imports)
-            _pack().put(digest, stored)
-        else:
-            statistics["from_disk"] += 1
-            found = _place(stored, symbols, imports)
-        _loaded[key] = found
+        _making.add(key)
+        try:
+            digest = key_of(key)
+            stored = _pack().get(digest)
+            if stored is None:
+                ahead.begin()
+                stored = _make(build, level, codegen_level)
+                found = _place(stored, symbols, imports)
+                _pack().put(digest, stored)
+            else:
+                statistics["from_disk"] += 1
+                found = _place(stored, symbols, imports)
+            _loaded[key] = found
+        finally:
+            _making.discard(key)
+            _lock.report()
         return found
+
+
+def prepare(key, build, level=1, codegen_level=1):
+    """Make the code for ``key`` unless it is there, or being made: ``load`` will find it."""
+    with _lock:
+        if key in _making or known(key):
+            return
+        _making.add(key)
+        try:
+            _pack().put(key_of(key), _make(build, level, codegen_level))
+        finally:
+            _making.discard(key)
+            _lock.report()
+
+
+def _make(build, level, codegen_level):
+    code = _compile(build(), level, codegen_level)
+    flat = image.flatten(code)
+    return b"O" + code if flat is None else b"I" + flat

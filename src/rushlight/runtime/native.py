@@ -12,35 +12,81 @@ on first use.
 """
 
 import atexit
+import contextlib
 import ctypes
 import os
 import threading
+import time
 from functools import cache
 
 METH_FASTCALL = 0x80
 
 
+class _CodeLock:
+    """Held while code is made or loaded; re-entrant.
 
-class _CompileLock:
-    """Re-entrant. Once the interpreter exits, the thread that takes it down is the last to get it."""
+    A thread that has LLVM at work lets others in (``apart``), but neither a fork nor the interpreter's end come before
+    it is back: a child would have LLVM's own locks for ever, and LLVM must not be taken down under it.
+    """
 
     def __init__(self):
         self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
+        self._depth = 0         # how often its owner holds it
+        self._apart = 0         # threads that are away
         self._exiting = False
 
     def acquire(self):
-        # A daemon thread that compiles in a loop would take the lock again before a waiter wakes.
+        # Once the interpreter exits, the thread that takes it down is the last to get the lock: one that
+        # compiles in a loop would take it again before a waiter wakes.
         if self._exiting and not self._lock._is_owned():
             threading.Event().wait()
         self._lock.acquire()
+        self._depth += 1
 
     def release(self):
+        self._depth -= 1
         self._lock.release()
+
+    def wait(self):
+        """Let others in until one of them reports a change; the caller holds the lock."""
+        depth, self._depth = self._depth, 0
+        self._changed.wait()
+        self._depth = depth
+
+    def report(self):
+        """Wake those that wait; the caller holds the lock."""
+        self._changed.notify_all()
+
+    @contextlib.contextmanager
+    def apart(self):
+        """Let others in for the duration of the block; the caller holds the lock."""
+        depth = self._depth
+        self._apart += 1
+        for _ in range(depth):
+            self.release()
+        try:
+            yield
+        finally:
+            # Also while the interpreter exits, which waits for this.
+            for _ in range(depth):
+                self._lock.acquire()
+                self._depth += 1
+            self._apart -= 1
+            self.report()
+
+    def before_fork(self):
+        self.acquire()
+        while self._apart:
+            self.wait()
 
     def close(self):
         """Take the lock for good, as soon as the code that is being made is finished."""
         self._exiting = True
+        end = time.monotonic() + 30
         self._lock.acquire(timeout=30)
+        while self._apart and self._lock._is_owned() and self._changed.wait(end - time.monotonic()):
+            pass
 
     def __enter__(self):
         self.acquire()
@@ -49,13 +95,11 @@ class _CompileLock:
         self.release()
 
 
-lock = _CompileLock()
+lock = _CodeLock()
 
 if hasattr(os, "register_at_fork"):
     # A child forked while another thread holds the lock would find it taken for ever.
-    os.register_at_fork(
-        before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release
-    )
+    os.register_at_fork(before=lock.before_fork, after_in_parent=lock.release, after_in_child=lock.release)
 
 
 # LLVM must not be taken down under a daemon thread that compiles; nor may one begin again.

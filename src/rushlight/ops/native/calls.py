@@ -596,22 +596,14 @@ def install(state, builtin, offsets):
     import ctypes
     import sys
     from functools import partial
-    from zlib import crc32
 
-    from ...compiler.codegen.targets import host
-    from ...compiler.engine import load
     from ...record import RECORDS, NoGradient
     from ...tensor import tensor
     from .. import dispatch
     from ..pointwise import core
-    from . import geometry
+    from . import modules
 
-    version = 0
-    for name in (entry.__file__, geometry.__file__, __file__):
-        with open(name, "rb") as source:
-            version = crc32(source.read(), version)
-    found = load(f"tensor calls {version} {sorted(offsets.items())}", lambda: module(host().triple, offsets), NAMES,
-                 {"rl_tensor_environment": ctypes.addressof(state.table)}, level=1, codegen_level=1)
+    found = modules.load("calls", offsets, NAMES, ctypes.addressof(state.table))
 
     def twin(fn, name):
         d = (ctypes.c_uint64 * 8)()

@@ -201,18 +201,11 @@ def _nonzero(w):
 def install(state, builtin, replace, offsets):
     """Put the twins in place. The arguments are what ``install`` keeps: its state and helpers."""
     import ctypes
-    from zlib import crc32
 
-    from ...compiler.codegen.targets import host
-    from ...compiler.engine import load
     from ..registry import FUNCTIONS, METHODS
+    from . import modules
 
-    version = 0
-    for name in (entry.__file__, making.__file__, __file__):
-        with open(name, "rb") as source:
-            version = crc32(source.read(), version)
-    found = load(f"tensor contents {version} {sorted(offsets.items())}", lambda: module(host().triple, offsets), NAMES,
-                 {"rl_tensor_environment": ctypes.addressof(state.table)}, level=1, codegen_level=1)
+    found = modules.load("contents", offsets, NAMES, ctypes.addressof(state.table))
     for fn, name in ((METHODS["zero_"], "rl_zero"), (METHODS["copy_"], "rl_copy"), (METHODS["equal"], "rl_equal"),
                      (METHODS["nonzero"], "rl_nonzero"), (FUNCTIONS["torch"]["nonzero"], "rl_nonzero")):
         d = (ctypes.c_uint64 * entry.DESC_WORDS)()

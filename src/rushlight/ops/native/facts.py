@@ -242,21 +242,13 @@ def _squeeze(w):
 def install(state, builtin, bound, replace, twin_of, offsets):
     """Put the twins in place. The arguments are what ``install`` and ``geometry`` keep: state and helpers."""
     import ctypes
-    from zlib import crc32
 
-    from ...compiler.codegen.targets import host
-    from ...compiler.engine import load
     from ...tensor.tensor import Tensor
     from .. import axes, views
     from ..registry import FUNCTIONS, METHODS
-    from . import geometry
+    from . import modules
 
-    version = 0
-    for name in (entry.__file__, geometry.__file__, __file__):
-        with open(name, "rb") as source:
-            version = crc32(source.read(), version)
-    found = load(f"tensor facts {version} {sorted(offsets.items())}", lambda: module(host().triple, offsets), NAMES,
-                 {"rl_tensor_environment": ctypes.addressof(state.table)}, level=1, codegen_level=1)
+    found = modules.load("facts", offsets, NAMES, ctypes.addressof(state.table))
 
     def twin(fn, name):
         d = (ctypes.c_uint64 * entry.DESC_WORDS)()

@@ -349,20 +349,13 @@ def _index(w):
 def install(state, builtin, bound, replace, offsets):
     """Put the twins in place. The arguments are what ``install`` keeps: its state and helpers."""
     import ctypes
-    from zlib import crc32
 
-    from ...compiler.codegen.targets import host
-    from ...compiler.engine import load
     from ...tensor.tensor import Tensor
     from .. import axes, dispatch, slicing, views
     from ..registry import FUNCTIONS, METHODS
+    from . import modules
 
-    version = 0
-    for name in (entry.__file__, __file__):
-        with open(name, "rb") as source:
-            version = crc32(source.read(), version)
-    found = load(f"tensor views {version} {sorted(offsets.items())}", lambda: module(host().triple, offsets), NAMES,
-                 {"rl_tensor_environment": ctypes.addressof(state.table)}, level=1, codegen_level=1)
+    found = modules.load("views", offsets, NAMES, ctypes.addressof(state.table))
 
     def twin(rec, address, fn):
         d = (ctypes.c_uint64 * entry.DESC_WORDS)()

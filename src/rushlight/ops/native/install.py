@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 from types import BuiltinFunctionType
-from zlib import crc32
 
 from ... import devices
 from ...autograd import modes
@@ -108,18 +107,12 @@ def _load():
         return None
     import numpy as np
 
-    from ...compiler.codegen.targets import host
-    from ...compiler.engine import load
     from ...runtime import native
+    from . import modules
     symbols = {**native.symbols()}
-    names = ("rl_elementwise", "rl_reduce_along", "rl_view", "rl_select")
-    version = 0
-    for module in (entry, along):
-        with open(module.__file__, "rb") as source:
-            version = crc32(source.read(), version)
-    text_key = f"tensor entry {version} {sorted(offsets.items())}"
-    found = load(text_key, lambda: entry.module(host().triple, offsets),
-                 (*names, "rl_tensor_environment"), level=1, codegen_level=1)
+    modules.load_together(offsets)
+    found = modules.load("entry", offsets, ("rl_elementwise", "rl_reduce_along", "rl_view", "rl_select",
+                                            "rl_tensor_environment"))
     table = (ctypes.c_uint64 * len(entry.ENVIRONMENT)).from_address(found["rl_tensor_environment"])
     get = ctypes.pythonapi.PyThreadState_Get
     get.restype = ctypes.c_void_p
@@ -152,8 +145,11 @@ def _load():
     return s
 
 
-def intercept(fn, make):
-    """Put ``make(end)`` in the place of the Python function that ends the chain of `fn`; False if it has none."""
+def intercept(fn, make, mark="intercepted"):
+    """Put ``make(end)`` in the place of the Python function that ends the chain of `fn`; False if it has none.
+
+    mark: attribute of ends that have been replaced by this caller before.
+    """
     if type(fn) is not BuiltinFunctionType or type(fn.__self__).__name__ != "PyCapsule":
         return False
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -163,9 +159,9 @@ def intercept(fn, make):
         fn = ctypes.cast(words[entry.FALLBACK], ctypes.py_object).value
         if type(fn) is not BuiltinFunctionType:
             break
-    if not hasattr(fn, "intercepted"):
+    if not hasattr(fn, mark):
         fn = make(fn)
-        fn.intercepted = True
+        setattr(fn, mark, True)
         _keep.append(fn)
         words[entry.FALLBACK] = id(fn)
     return True

@@ -239,20 +239,13 @@ def _stack(w):
 def install(state, builtin, replace, offsets):
     """Put the twins in place. The arguments are what ``install`` keeps: its state and helpers."""
     import ctypes
-    from zlib import crc32
 
     from ... import dtypes
-    from ...compiler.codegen.targets import host
-    from ...compiler.engine import load
     from .. import joining
     from ..registry import FUNCTIONS
+    from . import modules
 
-    version = 0
-    for name in (entry.__file__, calls.__file__, __file__):
-        with open(name, "rb") as source:
-            version = crc32(source.read(), version)
-    found = load(f"tensor making {version} {sorted(offsets.items())}", lambda: module(host().triple, offsets), NAMES,
-                 {"rl_tensor_environment": ctypes.addressof(state.table)}, level=1, codegen_level=1)
+    found = modules.load("making", offsets, NAMES, ctypes.addressof(state.table))
 
     def default_changed():
         d = dtypes.default.float

@@ -459,19 +459,10 @@ FUNCTIONS = {
 
 def install(state_, builtin, replace, offsets):
     """Put the twins in place. The arguments are what ``install`` keeps: its state and helpers."""
-    from zlib import crc32
-
-    from ...compiler.codegen.targets import host
-    from ...compiler.engine import load
     from .. import registry
-    from . import calls, geometry, making
+    from . import modules
 
-    version = 0
-    for module in (entry, calls, geometry, making, plans):
-        with open(module.__file__, "rb") as source:
-            version = crc32(source.read(), version)
-    found = load(f"tensor plans {version} {sorted(offsets.items())}", lambda: plans.module(host().triple, offsets),
-                 ("rl_planned",), {"rl_tensor_environment": ctypes.addressof(state_.table)}, level=1, codegen_level=1)
+    found = modules.load("plans", offsets, ("rl_planned",), ctypes.addressof(state_.table))
     done = {}
     for where, names in (*FUNCTIONS.items(), ("torch", FUNCTIONS["method"])):
         table = registry.METHODS if where == "method" else registry.FUNCTIONS.get(where, {})

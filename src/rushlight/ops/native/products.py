@@ -131,19 +131,9 @@ def _linear(w, name, rank, biased):
 
 
 def _load():
-    from zlib import crc32
+    from . import modules
 
-    from ...compiler.codegen.targets import host
-    from ...compiler.engine import load
-
-    version = 0
-    for name in (entry.__file__, __file__):
-        with open(name, "rb") as source:
-            version = crc32(source.read(), version)
-    offsets = install._offsets()
-    return load(f"tensor products {version} {sorted(offsets.items())}", lambda: module(host().triple, offsets),
-                (*RANKS, *LINEAR), {"rl_tensor_environment": ctypes.addressof(install._state.table)}, level=1,
-                codegen_level=1)
+    return modules.load("products", install._offsets(), (*RANKS, *LINEAR), ctypes.addressof(install._state.table))
 
 
 def install_products(d, kernel):

@@ -1,0 +1,45 @@
+"""The code of native calls: one module a group of functions, made when the first of them is put in place."""
+
+import importlib
+import os
+from functools import cache
+from zlib import crc32
+
+from ...compiler import ahead, engine
+from ...compiler.codegen.targets import host
+
+# Group -> the files that say what its code is; the first one's ``module`` writes it.
+FILES = {
+    "entry": ("entry", "along"), "views": ("geometry", "entry"), "facts": ("facts", "entry", "geometry"),
+    "calls": ("calls", "entry", "geometry"), "making": ("making", "entry", "calls"),
+    "contents": ("contents", "entry", "making"), "plans": ("plans", "entry", "calls", "geometry", "making"),
+    "products": ("products", "entry"),
+}
+# Those that are put in place together, in this order.
+FIRST = ("entry", "views", "facts", "calls", "making", "contents", "plans")
+
+
+@cache
+def _checksum(file):
+    with open(os.path.join(os.path.dirname(__file__), f"{file}.py"), "rb") as source:
+        return crc32(source.read())
+
+
+def specification(group, offsets):
+    """The arguments of ``engine.prepare`` for a group; ``offsets`` are those of the slots of Python's objects."""
+    def build():
+        return importlib.import_module(f".{FILES[group][0]}", __package__).module(host().triple, offsets)
+
+    version = " ".join(f"{_checksum(file):x}" for file in FILES[group])
+    return f"tensor {group} {version} {sorted(offsets.items())}", build
+
+
+def load(group, offsets, names, table=None):
+    """Addresses of ``names``; ``table`` is the address of the environment, which the first group has."""
+    imports = {} if table is None else {"rl_tensor_environment": table}
+    return engine.load(*specification(group, offsets), names, imports)
+
+
+def load_together(offsets):
+    """Make what ``FIRST`` names, where it isn't on disk, before it is put in place bit by bit."""
+    ahead.together([specification(group, offsets) for group in FIRST])
