@@ -148,6 +148,29 @@ def test_threads_really_share_a_job(tasks, threads):
     assert array[1] == 1
 
 
+def test_each_thread_begins_with_its_own_part(threads):
+    threads(2)
+    places, n = [], 40
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    def task(ctx, begin, end):
+        places.append((begin, threading.get_ident()))
+        time.sleep(0.002)
+
+    address = ctypes.cast(task, ctypes.c_void_p).value
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(threadpool.parallel_for_address())
+    first = []
+    for _ in range(5):
+        places.clear()
+        run(address, None, n)
+        assert sorted(begin for begin, _ in places) == list(range(n))
+        mine = threading.get_ident()
+        first.append(next((begin for begin, who in places if who != mine), None))
+        assert next(begin for begin, who in places if who == mine) == 0
+    # A worker that comes at all begins in the middle: by then nobody has taken from its part.
+    assert n // 2 in first
+
+
 def test_idle_workers_sleep(tasks, threads):
     threads(4)
     repeat(tasks, cells(100), 100, 100)

@@ -1,7 +1,9 @@
 """LLVM IR of the thread pool.
 
 The protocol. A caller that gets the job lock writes the job, opens it, bumps the generation (the
-workers' futex word) and works on tiles. Workers that see a new generation announce themselves in
+workers' futex word) and works on tiles. The tiles are cut into parts, one a thread, and each thread begins with
+its own: from one job to the next a thread meets the same memory again, in its own cache. Who is through takes from the
+others' parts. Workers that see a new generation announce themselves in
 ``active`` and *then* look whether the job is open; the caller closes the job and *then* waits for
 ``active`` to be 0. Both are sequentially consistent, so either the worker sees the job closed or
 the caller waits for it; nobody waits for workers that are still asleep. The caller wakes two
@@ -16,6 +18,8 @@ _SYS_GETTID = {"x86_64": 186, "aarch64": 178}
 _FUTEX_WAIT_PRIVATE, _FUTEX_WAKE_PRIVATE = 128, 129
 _SIG_SETMASK = 2
 _PR_SET_NAME = 15
+
+PARTS = 8               # most parts of a job's tiles: each costs its caller a cache line
 
 
 def pool_ir(threads: bool) -> str:
@@ -57,11 +61,12 @@ define internal void @futex_wake(ptr %word, i32 %count) { ret void }
 """
         start, join = "", ""
     return (
-        _STATE
+        _STATE.replace("@@PARTS", str(PARTS))
         + (_X86 if x86 else "")
         + ("declare void @llvm.aarch64.hint(i32)\n" if arm else "")
         + futex
         + _COMMON.replace("@@PAUSE", pause)
+        .replace("@@PARTS", str(PARTS))
         .replace("@@SAVE_FP", save_fp)
         .replace("@@LOAD_FP", load_fp)
         .replace("@@SPREAD", "call void @spread()" if threads else "")
@@ -86,7 +91,8 @@ _STATE = """
 @job_tiles = internal global i64 0
 @job_chunk = internal global i64 1
 @job_fp = internal global i32 0
-@next = internal global i64 0, align 128
+@job_parts = internal global i64 1
+@next = internal global [@@PARTS x [16 x i64]] zeroinitializer, align 128
 @open = internal global i32 0, align 128
 @active = internal global i32 0, align 128
 @waiting = internal global i32 0
@@ -145,24 +151,47 @@ define void @rl_pool_unlock() {
   ret void
 }
 
-; Tiles of the open job until none is left.
-define internal void @work() {
+; Where the parts of the open job begin.
+define internal i64 @part(i64 %r, i64 %tiles, i64 %parts) {
+  %p = mul i64 %r, %tiles
+  %b = udiv i64 %p, %parts
+  ret i64 %b
+}
+
+; Tiles of the open job until none is left, those of part %me first.
+define internal void @work(i64 %me) {
 entry:
   %task = load ptr, ptr @job_task
   %ctx = load ptr, ptr @job_ctx
   %tiles = load i64, ptr @job_tiles
   %chunk = load i64, ptr @job_chunk
+  %parts = load i64, ptr @job_parts
+  %own = urem i64 %me, %parts
+  br label %part
+part:
+  %q = phi i64 [0, %entry], [%q1, %through]
+  %all = icmp eq i64 %q, %parts
+  br i1 %all, label %out, label %enter
+enter:
+  %sum = add i64 %own, %q
+  %r = urem i64 %sum, %parts
+  %r1 = add i64 %r, 1
+  %last = call i64 @part(i64 %r1, i64 %tiles, i64 %parts)
+  %next = getelementptr [16 x i64], ptr @next, i64 %r
   br label %take
 take:
-  %begin = atomicrmw add ptr @next, i64 %chunk monotonic
-  %some = icmp slt i64 %begin, %tiles
-  br i1 %some, label %do, label %out
+  %begin = atomicrmw add ptr %next, i64 %chunk monotonic
+  %some = icmp slt i64 %begin, %last
+  br i1 %some, label %do, label %through
 do:
   %e = add i64 %begin, %chunk
-  %over = icmp slt i64 %tiles, %e
-  %end = select i1 %over, i64 %tiles, i64 %e
+  %over = icmp slt i64 %last, %e
+  %end = select i1 %over, i64 %last, i64 %e
   call void %task(ptr %ctx, i64 %begin, i64 %end)
   br label %take
+through:
+  %q1 = add i64 %q, 1
+  br label %part
 out:
   ret void
 }
@@ -204,7 +233,21 @@ go:
   %chunk = select i1 %small, i64 1, i64 %c
   store i64 %chunk, ptr @job_chunk
   @@SAVE_FP
-  store i64 0, ptr @next
+  %most = icmp ult i64 %wide, @@PARTS
+  %fit = select i1 %most, i64 %wide, i64 @@PARTS
+  %less = icmp ult i64 %tiles, %fit
+  %cut = select i1 %less, i64 %tiles, i64 %fit
+  store i64 %cut, ptr @job_parts
+  br label %lay
+lay:
+  %r = phi i64 [0, %go], [%r1, %lay]
+  %first = call i64 @part(i64 %r, i64 %tiles, i64 %cut)
+  %place = getelementptr [16 x i64], ptr @next, i64 %r
+  store i64 %first, ptr %place
+  %r1 = add i64 %r, 1
+  %more = icmp ult i64 %r1, %cut
+  br i1 %more, label %lay, label %laid
+laid:
   store atomic i32 1, ptr @open seq_cst, align 4
   %g = atomicrmw add ptr @generation, i32 1 seq_cst
   %asleep = load atomic i32, ptr @sleepers seq_cst, align 4
@@ -215,7 +258,7 @@ wake:
   call void @futex_wake(ptr @generation, i32 2)
   br label %mine
 mine:
-  call void @work()
+  call void @work(i64 0)
   %was = atomicrmw xchg ptr @open, i32 0 seq_cst
   %limit = load i64, ptr @spins
   br label %check
@@ -247,10 +290,8 @@ finish:
   ret void
 }
 
-define internal ptr @worker(ptr %first) {
+define internal void @worker(i32 %g1, i64 %me) {
 entry:
-  %g0 = ptrtoint ptr %first to i64
-  %g1 = trunc i64 %g0 to i32
   br label %idle
 idle:
   %last = phi i32 [%g1, %entry], [%now, %leave]
@@ -282,8 +323,11 @@ enter:
   br i1 %is_open, label %job, label %leave0
 job:
   ; A worker that was woken wakes two more while there are tiles: no thread pays for all.
-  %taken = load atomic i64, ptr @next monotonic, align 8
   %all = load i64, ptr @job_tiles
+  %parts = load i64, ptr @job_parts
+  %end_part = sub i64 %parts, 1
+  %end_place = getelementptr [16 x i64], ptr @next, i64 %end_part
+  %taken = load atomic i64, ptr %end_place monotonic, align 8
   %some = icmp slt i64 %taken, %all
   %asleep = load atomic i32, ptr @sleepers monotonic, align 4
   %any = icmp ne i32 %asleep, 0
@@ -294,7 +338,7 @@ wake:
   br label %begin
 begin:
   @@LOAD_FP
-  call void @work()
+  call void @work(i64 %me)
   br label %leave0
 leave0:
   %before = atomicrmw sub ptr @active, i32 1 seq_cst
@@ -312,7 +356,7 @@ tell:
 leave:
   br i1 %stopping, label %out, label %idle
 out:
-  ret ptr null
+  ret void
 }
 
 ; Stop and join the workers; the next parallel call starts them again, for %n threads.
@@ -466,9 +510,10 @@ move:
   br label %go
 go:
   %g64 = lshr i64 %packed, 32
-  %g = inttoptr i64 %g64 to ptr
-  %p = call ptr @worker(ptr %g)
-  ret ptr %p
+  %g = trunc i64 %g64 to i32
+  %me = add i64 %index, 1
+  call void @worker(i32 %g, i64 %me)
+  ret ptr null
 }
 
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
