@@ -74,10 +74,10 @@ def address(f, pointer):
     return f.emit("i64", f"ptrtoint ptr {pointer.name} to i64")
 
 
-def prefetch(f, pointer, write=0):
-    """Ask for the cache line at `pointer` (which need not be valid)."""
+def prefetch(f, pointer, write=0, near=3):
+    """Ask for the cache line at `pointer` (which need not be valid), into the nearest cache or, for 2, the second."""
     f.module.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-    f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 {write}, i32 3, i32 1)")
+    f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 {write}, i32 {near}, i32 1)")
 
 
 def copy_run(f, to, source, nbytes, stream=None):

@@ -6,8 +6,7 @@ The entry reads both geometries, drops dimensions of size 1, orders the rest by 
 that run on in both arrays. What is left is one of
 
     runs        the innermost dimension is dense in both (or constant in `a`): rows are copied (or filled) whole
-    blocks      `out` is dense in one dimension and `a` in another: squares of both dimensions are loaded by rows of
-                `a`, transposed in registers and stored by rows of `out`; whole cache lines where a line is a vector
+    squares     `out` is dense in one dimension and `a` in another: transposed in registers (``squares.py``)
     elements    anything else, one by one
 
 Results beyond ``blocks.STREAM_FROM`` bytes go past the cache. Tiles do not depend on the number of threads.
@@ -18,6 +17,7 @@ from functools import cache
 from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates.squares import SPAN, Panel, block, squares
 
 ND, DIMS, STRIDES = 24, 32, 40
 MAX_DIMS = 64                   # NumPy's
@@ -25,21 +25,14 @@ OUT, A, RANK, ROWS, PER_TILE, STREAM, ACROSS, CHUNK, CHUNKS, SHAPE = range(10)
 DIM_WORDS = 3                   # size, step of out, step of a; innermost first
 WORDS = SHAPE + DIM_WORDS * MAX_DIMS
 TILE = 1 << 16                  # bytes a tile
-COLUMNS = 512                   # bytes of a's rows that a tile of squares goes along before the next rows
 SHORT = 16                      # elements under which a row is too short for a loop
 CHUNK_ELEMENTS = 1 << 11
-MOST_LANES = 16                 # rows of a square: as many registers
 
 
 @cache
 def kernel(size):
     """The copy for elements of `size` bytes: 1, 2, 4, 8 or 16."""
     return blocks.load(f"copy {size}", lambda: module_text(size), ("rl_copy",))[0]
-
-
-def lanes_of(size):
-    """Rows and columns of a square that is transposed in registers."""
-    return min(MOST_LANES, host().lanes(size))
 
 
 def module_text(size):
@@ -170,23 +163,20 @@ def _reversed(f, to, source, count, size, lanes, stream):
 
 
 def _squares(m, size):
-    """Dimension 0 is dense in `out`, dimension ACROSS in `a`. A tile is a range of bands of rows of `a`.
-
-    A band is as wide as a cache line of `out` where there is room: several squares side by side, which a buffer
-    puts together.
-    """
+    """Dimension 0 is dense in `out`, dimension ACROSS in `a`. A tile is a range of bands of rows of `a`."""
     f = m.function("rl_copy_squares", "void", blocks.TASK, "internal", "nounwind")
     context = f.args[0]
-    n = lanes_of(size)
+    panel = Panel(size)
     across = _word(f, context, ACROSS)
     p, _, a_row = _dim(f, context, 0)
     q, out_row, _ = _dim(f, context, across)
     chunk, chunks = _word(f, context, CHUNK), _word(f, context, CHUNKS)
     stream = _word(f, context, STREAM).ne(0)
     each = _word(f, context, PER_TILE)
-    width = band_of(f, p, size)
-    bands = blocks.ceil_div(p, width)
+    height = panel.height(f, p)
+    bands = blocks.ceil_div(p, height)
     groups = blocks.ceil_div(bands, each)
+    small = (p < panel.rows) | (q < panel.lanes)
     places = f.buffer(16, 8)
     with f.range(f.args[1], f.args[2]) as tile:
         left = tile.udiv(chunks)
@@ -195,65 +185,26 @@ def _squares(m, size):
         to, source = _at_row(f, context, left.udiv(groups), 1, places)
         band = left.urem(groups) * each
         with f.range(band, f.minimum(band + each, bands)) as k:
-            # The last square of a band or column overlaps the one before.
-            i = f.minimum(k * width, p - width)
-            with f.range(first, last, step=n) as at:
-                j = f.minimum(at, q - n)
-                _square(f, to + i * size + j * out_row, source + i * a_row + j * size, out_row, a_row, n, size,
-                        stream, width)
+            i = k * height
+            rows = f.minimum(height, p - i)
+            # The last rows and columns overlap those before where they alone are too few.
+            least = f.select(small, f.value(panel.n), f.value(panel.rows))
+            i = f.select(rows < least, p - least, i)
+            rows = f.select(rows < least, least, rows)
+            here, there = source + i * a_row, to + i * size
+            with f.if_else(small) as (few, many):
+                with few:
+                    j = f.minimum(first, q - panel.n)
+                    squares(f, panel, there + j * out_row, out_row, here + j * size, a_row, rows, last - j)
+                with many:
+                    with f.range(first, last, step=panel.block) as at:
+                        j = f.minimum(at, q - panel.lanes)
+                        end = f.minimum(at + panel.block, last)
+                        # Along the rows, then on to the next ones.
+                        ahead = f.select(end < q, here + (j + panel.block) * size, source + (i + height) * a_row)
+                        block(f, panel, there + j * out_row, out_row, here + j * size, a_row, rows, end - j,
+                              ahead, stream)
     f.ret()
-
-
-def band_of(f, p, size):
-    """Rows of `a` in a band: a line's worth of elements, or a vector's."""
-    line = max(64 // size, lanes_of(size))
-    return f.select(p >= line, f.value(line), f.value(lanes_of(size)))
-
-
-def _square(f, to, source, out_row, a_row, n, size, stream, width):
-    kind = vector(f"i{8 * size}", n)
-
-    def columns(place):
-        return transposed(f, [f.load(kind, place + a_row * i, 1) for i in range(n)])
-
-    if n * size >= 64:
-        whole = columns(source)
-        with f.if_else(stream) as (past, normal):
-            for arm, extra, align in ((past, ", !nontemporal !0", 64), (normal, "", 1)):
-                with arm:
-                    for j in range(n):
-                        f.store(whole[j], to + out_row * j, align, extra)
-        return
-    with f.if_else(width.eq(n)) as (narrow, wide):
-        with narrow:
-            for j, column in enumerate(columns(source)):
-                f.store(column, to + out_row * j, 1)
-        with wide:
-            lines = f.buffer(64 * n, 64)
-            with f.range(64 // (n * size)) as k:
-                for j, column in enumerate(columns(source + a_row * (k * n))):
-                    f.store(column, lines + k * (n * size) + 64 * j, n * size)
-            line = vector("i8", 64)
-            with f.if_else(stream) as (past, normal):
-                for arm, extra, align in ((past, ", !nontemporal !0", 64), (normal, "", 1)):
-                    with arm:
-                        for j in range(n):
-                            f.store(f.load(line, lines + 64 * j, 64), to + out_row * j, align, extra)
-
-
-def transposed(f, rows):
-    """The columns of a square given by its rows: quarters change places, then those of the quarters, and so on."""
-    n = len(rows)
-    distance = n // 2
-    while distance:
-        for i in range(n):
-            if i & distance:
-                continue
-            a, b = rows[i], rows[i + distance]
-            rows[i] = f.shuffle(a, b, [k if not k & distance else n + k - distance for k in range(n)])
-            rows[i + distance] = f.shuffle(a, b, [k + distance if not k & distance else n + k for k in range(n)])
-        distance //= 2
-    return rows
 
 
 def _entry(m, size):
@@ -347,13 +298,13 @@ def _choose(f, context, rank, total, size, dim):
             put(STREAM, 0)
         blocks.share(f, "rl_copy_runs", context, blocks.ceil_div(rows, each) * chunks, nbytes)
         f.terminate(f"br label %{done}")
-    n = lanes_of(size)
-    with f.if_(step.eq(size) & (length >= n)):
+    panel = Panel(size)
+    with f.if_(step.eq(size) & (length >= panel.n)):
         with f.range(1, rank) as d:
-            q, out_row, across = _dim(f, context, d)
-            with f.if_(across.eq(size) & (q >= n)):
-                _plan_squares(f, context, d, size, n, q, out_row, put, dim, rank)
-                bands = blocks.ceil_div(length, band_of(f, length, size))
+            q, _, across = _dim(f, context, d)
+            with f.if_(across.eq(size) & (q >= panel.n)):
+                _plan_squares(f, context, d, panel, q, put, dim, rank)
+                bands = blocks.ceil_div(length, panel.height(f, length))
                 chunk, each = _word(f, context, CHUNK), _word(f, context, PER_TILE)
                 outer = total.udiv(length * q)
                 tiles = blocks.ceil_div(q, chunk) * blocks.ceil_div(bands, each) * outer
@@ -377,9 +328,9 @@ def _choose(f, context, rank, total, size, dim):
     f.label(done)
 
 
-def _plan_squares(f, context, d, size, n, q, out_row, put, dim, rank):
+def _plan_squares(f, context, d, panel, q, put, dim, rank):
     """Move dimension `d` behind all others, where the search for rows does not see it, and cut the tiles."""
-    length, _, _ = _dim(f, context, 0)
+    size, length = panel.size, _dim(f, context, 0)[0]
     words = [f.load("i64", dim(d) + 8 * w) for w in range(DIM_WORDS)]
     with f.range(d, rank - 1) as e:
         for w in range(DIM_WORDS):
@@ -387,10 +338,10 @@ def _plan_squares(f, context, d, size, n, q, out_row, put, dim, rank):
     for w, value in enumerate(words):
         f.store(value, dim(rank - 1) + 8 * w)
     put(ACROSS, rank - 1)
-    chunk = f.minimum(q, COLUMNS // size * 8)
+    chunk = f.minimum(q, SPAN)
     put(CHUNK, chunk)
     put(CHUNKS, blocks.ceil_div(q, chunk))
-    put(PER_TILE, blocks.at_least(f, f.value(TILE // size).udiv(chunk * band_of(f, length, size)), 1))
+    put(PER_TILE, blocks.at_least(f, f.value(TILE // size).udiv(chunk * panel.height(f, length)), 1))
     # Only whole lines go past the cache.
     steps = f.var("i64", blocks.address(f, f.load("ptr", context + 8 * OUT)) | (length * size))
     with f.range(1, rank) as e:
