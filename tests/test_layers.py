@@ -30,6 +30,7 @@ LAYERS = (
     ("optim", "distributions", "signal"),
     ("capture",),
     ("utils", "multiprocessing", "serialization", "compat"),
+    ("profiler",),
     ("datasets", "training"),
     ("cli", "__main__"),
 )

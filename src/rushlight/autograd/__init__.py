@@ -19,7 +19,7 @@ __all__ = ["Function", "NestedIOFunction", "Variable", "backward", "detect_anoma
            "enforce_grad_layout_policy", "grad", "grad_mode", "gradcheck", "gradgradcheck", "inference_mode", "no_grad",
            "set_detect_anomaly", "set_grad_enabled", "set_multithreading_enabled", "variable"]
 _SUBMODULES = ("function", "functional", "graph", "grad_mode", "anomaly_mode", "variable",
-               "engine", "profiler", "forward_ad")
+               "engine", "profiler", "profiler_util", "forward_ad")
 
 
 def __getattr__(name):

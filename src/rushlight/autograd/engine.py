@@ -64,7 +64,7 @@ def _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad,
     buffers, ready = {}, []
     node = incoming = None
     plain = capture is None
-    anomaly = state.anomaly
+    watched = state.special and (state.anomaly or state.recorder is not None)
     prev = switch_grad(create_graph)
     try:
         for (target, nr), g in zip(roots, grads):
@@ -91,7 +91,7 @@ def _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad,
             edges = node.edges
             if incoming is None:
                 outgoing = [None] * len(edges)
-            elif plain and node.ext is None and not anomaly:
+            elif plain and node.ext is None and not watched:
                 outgoing = node.apply(incoming)
                 if type(outgoing) is not list:
                     outgoing = list(outgoing)
@@ -132,7 +132,7 @@ def _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad,
                             else:
                                 buf = [None] * len(outs)
                         else:
-                            if n == 0 and plain and target._meta is None:
+                            if n == 0 and plain and target._meta is None and not watched:
                                 fresh = getrefcount(g) <= 2
                                 accumulate(target, g, create_graph, fresh)
                                 g = None
@@ -160,7 +160,8 @@ def _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad,
 
 
 def _run_watched(node, incoming, capture, needed):
-    """Run a node that has hooks or is captured, or in anomaly mode; a list of gradients for its edges."""
+    """Run a node that has hooks or is captured, in anomaly mode or under a profiler; a list of gradients for its edges.
+    """
     if node.ext is not None and (needed is None or node in needed or any(
             (node, nr) in capture for nr in range(len(incoming)))):
         incoming = _tensor_hooks(node, incoming)
@@ -258,6 +259,13 @@ def _checked(new, old):
 
 
 def _run(node, grads):
+    if state.recorder is not None:
+        with state.recorder.evaluation(node.name(), grads, node.seq):
+            return _applied(node, grads)
+    return _applied(node, grads)
+
+
+def _applied(node, grads):
     if state.anomaly:
         from .anomaly import run_checked
         out = run_checked(node, grads)
@@ -327,7 +335,11 @@ def _leaf(leaf, buf, create_graph, capture, accumulate_grad):
                 if r is not None:
                     g = r[0] if isinstance(r, tuple) else r
         fresh = getrefcount(g) <= 2 and not captured
-        accumulate(leaf, g, create_graph, fresh)
+        if state.recorder is None:
+            accumulate(leaf, g, create_graph, fresh)
+        else:
+            with state.recorder.evaluation("torch::autograd::AccumulateGrad", (g,)):
+                accumulate(leaf, g, create_graph, fresh)
         if m is not None:
             for hook in list(m.node_post_hooks.values()):
                 hook((), (g,))

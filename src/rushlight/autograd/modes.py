@@ -21,6 +21,7 @@ class _State(threading.local):
     anomaly_nan = True
     function_modes = ()     # stack of TorchFunctionMode
     autocast = None         # active autocast settings
+    recorder = None         # who writes down what runs, while a profiler is on
     levels = ()             # active transforms (`func`), outermost first
     backward = None         # the backward pass that runs, while somebody may ask about it
     threads = True          # whether backward may use threads of its own

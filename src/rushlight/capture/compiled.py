@@ -91,6 +91,9 @@ class Compiled:
                 if result is not NO:
                     return self.function(*args) if result is BUSY else result
         if self.disable or state.special or watch.listener is not None or _stance == "force_eager":
+            if state.recorder is not None and state.special == 1 and _stance != "force_eager":
+                from ..profiler.programs import run
+                return run(self, args, kwargs)
             return self.function(*args, **kwargs)
         key, leaves, tensors = self.key(args, kwargs)
         for entry in self.entries.get(key, ()):

@@ -75,6 +75,11 @@ _KERNELS = {
         (5, 1), "_scaled_dot_product_flash_attention_backward"),
 }
 
+def count(label, args, out):
+    """Operations of the kernel `label` on `args` with the first result `out`; 0 for one that isn't counted."""
+    return _KERNELS[label](args, out)[1] if label in _KERNELS else 0
+
+
 flop_registry = {}              # operator -> formula that was registered
 
 
