@@ -1,15 +1,16 @@
 """Code made before it is asked for.
 
 Where kernels are on disk nothing happens here. Once a program has to compile, a second thread makes what such programs
-go on to need, while the first goes about its work: modules say so with ``expect``. What is made is put where
-``engine.load`` finds it and nothing else happens, so neither results nor the order of effects depend on the thread.
-Where there is one core, or llvmlite can't compile in two threads, all code is made when it is asked for.
+go on to need, while the first goes about its work: ``expect`` names the modules that say what that is. The kernels are
+those that would be made a moment later, so neither results nor the order of effects depend on the thread. Where there
+is one core, or llvmlite can't compile in two threads, all code is made when it is asked for.
 
-A child after a fork has no such thread and makes code as it needs it. The interpreter ends after the module being
-compiled, and drops the others.
+A child after a fork has no such thread. A fork and the interpreter's end wait for the module that is being compiled,
+and the others are dropped.
 """
 
 import contextlib
+import importlib
 import os
 import sys
 import threading
@@ -17,52 +18,52 @@ from collections import deque
 
 from rushlight.runtime import cpu, native
 
-_expected = []      # (name of a module of the package or None, function that gives specifications)
-_queue = deque()    # specifications: the arguments of engine.prepare
+_sources = []       # names of modules that have not been asked yet
+_expected = []      # (sign, functions to call), of signs that have not been seen
+_queue = deque()    # functions to call
 _thread = None
 
 
-def expect(specifications, using=None):
-    """Let ``specifications()``, a list of arguments of ``engine.prepare``, be made once the program compiles anything.
+def expect(module):
+    """Let the module named so say what is needed: in ``EXPECTED``, pairs of a sign and functions to call.
 
-    ``using`` names a module: what is needed only by programs that have imported it.
+    The sign is the name of a module of the package that a program has imported, or begins the key of code that it asks
+    for. A function may be called in a thread of its own and only makes kernels.
     """
-    _expected.append((using, specifications))
+    _sources.append(module)
 
 
-def begin():
-    """Start making what is expected; called under the lock, when code is compiled that was asked for."""
-    wanted = [entry for entry in _expected if entry[0] is None or entry[0] in sys.modules]
-    if not wanted or cpu.usable_cores() < 2:
+def begin(key):
+    """Start making what is expected of programs that ask for ``key``; called under the lock, when that isn't there."""
+    if cpu.usable_cores() < 2 or threading.current_thread() is _thread:
         return
-    for entry in wanted:
+    while _sources:
+        _expected.extend(importlib.import_module(_sources.pop()).EXPECTED)
+    for entry in [e for e in _expected if key.startswith(e[0]) or e[0] in sys.modules]:
         _expected.remove(entry)
-        _queue.append(entry[1])
+        _queue.extend(entry[1])
     _start()
 
 
-def together(specifications):
-    """Make code that is needed now, in both threads."""
-    from rushlight.compiler import engine
-
-    left = deque(specifications)
-    if len(left) > 1 and cpu.usable_cores() > 1 and any(not engine.known(entry[0]) for entry in left):
-        with native.lock:
-            _queue.extendleft(reversed(left))
-            _start()
-            # From the other end: the two meet.
-            while _queue and left:
-                entry = left.pop()
-                if entry in _queue:
-                    _queue.remove(entry)
-                    engine.prepare(*entry)
+def together(makers):
+    """Call functions that make kernels that are needed now, in both threads."""
+    with native.lock:
+        left = deque(makers)
+        _queue.extendleft(reversed(left))
+        _start()
+        # The two begin at different ends. Whatever the other one is at, who asks for it waits for it.
+        while left:
+            call = left.pop()
+            if call in _queue:
+                _queue.remove(call)
+                call()
 
 
 def _start():
     global _thread
     from rushlight.compiler import machine_code
 
-    if _thread is None and machine_code.concurrent():
+    if _queue and _thread is None and machine_code.concurrent():
         _thread = threading.Thread(target=_work, name="rushlight-compiler", daemon=True)
         _thread.start()
 
@@ -75,22 +76,16 @@ def _work():
             if not _queue:
                 _thread = None
                 return
-            entry = _queue.popleft()
-            from rushlight.compiler import engine
-
             # What can't be made says so when it is asked for.
             with contextlib.suppress(Exception):
-                if callable(entry):
-                    _queue.extendleft(reversed(entry()))
-                else:
-                    engine.prepare(*entry)
+                _queue.popleft()()
 
 
 def _after_fork():
     global _thread
     _thread = None
-    _queue.clear()
-    _expected.clear()
+    for kept in (_sources, _expected, _queue):
+        kept.clear()
 
 
 if hasattr(os, "register_at_fork"):

@@ -172,7 +172,7 @@ def load(key, build, symbols, imports=None, level=1, codegen_level=1):
             digest = key_of(key)
             stored = _pack().get(digest)
             if stored is None:
-                ahead.begin()
+                ahead.begin(key)
                 stored = _make(build, level, codegen_level)
                 found = _place(stored, symbols, imports)
                 _pack().put(digest, stored)

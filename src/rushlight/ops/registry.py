@@ -61,11 +61,13 @@ def load():
         if _loading:            # a family asks while it is being imported, or another thread is done
             return
         _loading = True
+        from ..compiler.ahead import expect
         from . import FAMILIES
         for f in FAMILIES:
             import_module("." + f, __package__)
         from .operators import install
         install()
+        expect("rushlight.ops.first_use")
         _loaded = True
 
 

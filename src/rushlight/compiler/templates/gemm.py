@@ -169,8 +169,8 @@ def _driver(name):
     if name not in (*_GROUPS, *_ELEMENTS):
         raise TypeError(f"gemm: no kernel of its own for {name}")
     addresses = {}
-    # It lives as long as the code that calls it.
-    more = addresses["more"] = _MORE(lambda rows, ns: _ask_height(key, addresses, rows, ns))
+    # Of two threads that come here at once, one gives its own to the code.
+    more = native.immortal(_MORE(lambda rows, ns: _ask_height(key, addresses, rows, ns)))
     imports = {"rl_more": ctypes.cast(more, ctypes.c_void_p).value}
     exports = ["rl_gemm", "rl_gemm_added", *_TABLES]
     if name not in _GROUPS:

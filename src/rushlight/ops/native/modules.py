@@ -2,7 +2,7 @@
 
 import importlib
 import os
-from functools import cache
+from functools import cache, partial
 from zlib import crc32
 
 from ...compiler import ahead, engine
@@ -34,6 +34,11 @@ def specification(group, offsets):
     return f"tensor {group} {version} {sorted(offsets.items())}", build
 
 
+def make(group, offsets):
+    """Make the code of a group, unless it is there."""
+    engine.prepare(*specification(group, offsets))
+
+
 def load(group, offsets, names, table=None):
     """Addresses of ``names``; ``table`` is the address of the environment, which the first group has."""
     imports = {} if table is None else {"rl_tensor_environment": table}
@@ -42,4 +47,6 @@ def load(group, offsets, names, table=None):
 
 def load_together(offsets):
     """Make what ``FIRST`` names, where it isn't on disk, before it is put in place bit by bit."""
-    ahead.together([specification(group, offsets) for group in FIRST])
+    missing = [group for group in FIRST if not engine.known(specification(group, offsets)[0])]
+    if missing:
+        ahead.together([partial(make, group, offsets) for group in missing])
