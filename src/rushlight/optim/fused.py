@@ -110,6 +110,11 @@ def gatherer(slots, how):
 
 def make_kernel(formula, dtype):
     """A formula as a native call (batch, scalars) for parameters of a dtype."""
+    return kernel_of(formula, dtype).many
+
+
+def kernel_of(formula, dtype):
+    """A formula's pointwise kernel: new p and slots of p, its gradient and the slots."""
     from rushlight import compiler
 
     name = dtype.name
@@ -123,7 +128,7 @@ def make_kernel(formula, dtype):
         ["float64"] * scalars,
         [name] * (1 + slots),
         "float64" if name == "float64" else "float32",
-    ).many
+    )
 
 
 @cache

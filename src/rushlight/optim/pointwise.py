@@ -62,6 +62,7 @@ class PointwiseOptimizer(Optimizer):
     _capturable_tensors = "params and state_steps"
     _capturable_devices = ("cuda", "xpu", "hpu", "privateuseone", "xla")
     _foreach_differentiable = False
+    _settles = False  # whether `_tick` gives False from the second step on
 
     def _init_state(self, group, p, state):
         """Fill the empty state of a parameter at its first step."""
@@ -126,7 +127,10 @@ class PointwiseOptimizer(Optimizer):
         if how != fused.ALIKE:
             names = slots if how != fused.COUNTED else (*slots, "step")
             changes += [self.state[p][name] for p in changes for name in names]
-        watch.listener.thunk(f"{type(self).__name__}.step", lambda: self._step_group(group), reads, changes)
+        from rushlight.optim.planned import planned
+
+        step = planned(self, group, slots, how) or (lambda: self._step_group(group))
+        watch.listener.thunk(f"{type(self).__name__}.step", step, reads, changes)
 
     def _step_one_by_one(self, group, members, how, asked):
         """Step (parameter, gradient, tick) members with tensor operations."""

@@ -109,6 +109,8 @@ class SGD(PointwiseOptimizer):
         # Without momentum nothing is remembered, and checkpoints have no entry for the parameter.
         return (("momentum_buffer",), ASKED) if group["momentum"] != 0 else ((), ALIKE)
 
+    _settles = True
+
     def _tick(self, group, p, state):
         """Whether this is the first step with momentum, which fills the buffer."""
         if state.get("momentum_buffer") is None:
