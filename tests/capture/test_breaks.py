@@ -143,17 +143,16 @@ def test_modules_inside_of_a_module_that_breaks(capsys):
 
 
 @pytest.mark.filterwarnings("ignore:compile")
-def test_decisions_by_numbers():
+def test_numbers_in_texts():
     def make(m):
         def step(x, y):
             loss = F.cross_entropy(m(x), y)
-            if loss.item() > 0.7:
-                loss = loss * 2
-            return loss.detach()
+            return loss.detach(), f"{loss.item():.3f}"
         return step
     eager, step = pairs(make)
     for i in range(8):
-        assert torch.equal(eager(*data(i)), step(*data(i)))
+        want, got = eager(*data(i)), step(*data(i))
+        assert torch.equal(want[0], got[0]) and want[1] == got[1]
     assert entries(step) == {"Sequential": 1}
 
 
@@ -193,7 +192,7 @@ def test_reasons_name_the_line():
         return x * random.random()
 
     def g(x):
-        return x * 2 if x.sum().item() > 0 else x
+        return x * 2 if str(x.sum().item()) else x
 
     def h(x):
         h.table[x.numel()] = None
@@ -201,7 +200,7 @@ def test_reasons_name_the_line():
         h.names.add(len(h.names))
         return x
     h.table, h.names = {}, set()
-    for function, text, line in ((f, "Random.random is called at", 1), (g, "Python decides by a number", 1)):
+    for function, text, line in ((f, "Random.random is called at", 1), (g, "Python computes with a number", 1)):
         why = repr(torch.compiler.explain(function, torch.ones(2)))
         assert text in why and f"test_breaks.py:{function.__code__.co_firstlineno + line}" in why
     assert "the length of a container was changed" in repr(torch.compiler.explain(h, torch.ones(2)))

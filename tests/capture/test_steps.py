@@ -228,7 +228,7 @@ def python_random(s):
     return step
 
 
-@case(False)
+@case(True)
 def numbers_decide(s):
     inner = plain(s)
 
@@ -238,7 +238,7 @@ def numbers_decide(s):
     return step
 
 
-@case(False)
+@case(True)
 def truth_decides(s):
     inner = plain(s)
 
@@ -392,7 +392,7 @@ def changes_an_attribute(s):
     return step
 
 
-@case(False)
+@case(True)
 def early_stopping(s):
     inner = plain(s)
     s.best, s.bad = 1e9, 0

@@ -8,7 +8,13 @@ import warnings
 from collections import abc, defaultdict
 from enum import Enum
 
+import numpy as np
+
 import rushlight as torch
+from rushlight.ops.reduce_common import wide
+from rushlight.ops.reduction import _accumulate
+from rushlight.tensor import watch
+from rushlight.tensor.tensor import resolve_bits
 
 __all__ = ["GradScaler", "OptState"]
 
@@ -19,6 +25,38 @@ class OptState(Enum):
     READY = 0
     UNSCALED = 1
     STEPPED = 2
+
+
+def _change(name, kernel, targets, others):
+    """``kernel(*arrays)`` changes the first arrays, those of `targets`; a capture is told."""
+    kernel(*[resolve_bits(t) if t._bits else t._a for t in (*targets, *others)])
+    for t in targets:
+        t._storage.version += 1
+    if watch.listener is not None:
+        watch.listener.wrote(name, kernel, targets, tuple(others))
+
+
+def _mark_infinities(found, *gradients):
+    """`found` becomes 1 where a number of `gradients` is not finite."""
+    for g in gradients:
+        # A sum shows infinities and NaN in one pass; it may also be infinite by itself.
+        if g.size and not np.isfinite(_accumulate(g, None, False, g.dtype)) and not np.isfinite(wide(g)).all():
+            found[...] = 1
+
+
+def _adapt(growth, backoff, interval, scale, tracker, *found):
+    """The next scale and the count of good steps, after steps that `found` infinities or none."""
+    if any(f.item() for f in found):
+        scale *= backoff
+        tracker[...] = 0
+    elif tracker + 1 == interval:
+        with np.errstate(over="ignore"):
+            grown = scale.dtype.type(scale * growth)
+        if np.isfinite(grown):
+            scale[...] = grown
+        tracker[...] = 0
+    else:
+        tracker += 1
 
 
 def _fresh_state():
@@ -88,19 +126,21 @@ class GradScaler:
 
     def _unscale_grads_(self, optimizer, inv_scale, found_inf, allow_fp16):
         """Multiply an optimizer's gradients by `inv_scale`; `found_inf` becomes 1 where one is not finite."""
+        by_device = {}
+        for group in optimizer.param_groups:
+            for p in group["params"]:
+                g = p.grad
+                if g is None:
+                    continue
+                if not allow_fp16 and g.dtype is torch.float16:
+                    raise ValueError("Attempting to unscale FP16 gradients.")
+                by_device.setdefault(g.device, []).append(g._values() if g.is_sparse else g)
         with torch.no_grad():
-            by_device = {}
-            for group in optimizer.param_groups:
-                for p in group["params"]:
-                    g = p.grad
-                    if g is None:
-                        continue
-                    if not allow_fp16 and g.dtype is torch.float16:
-                        raise ValueError("Attempting to unscale FP16 gradients.")
-                    found = by_device.setdefault(g.device, found_inf.to(g.device, copy=True))
-                    if not bool(torch.isfinite(g.sum())) and not bool(torch.isfinite(g).all()):
-                        found.fill_(1.0)
-                    if inv_scale is not None:
+            for at, grads in by_device.items():
+                found = by_device[at] = found_inf.to(at, copy=True)
+                _change("mark_infinities", _mark_infinities, (found,), grads)
+                if inv_scale is not None:
+                    for g in grads:
                         g.mul_(inv_scale)
         return by_device
 
@@ -118,7 +158,7 @@ class GradScaler:
         if own["stage"] is OptState.STEPPED:
             raise RuntimeError("unscale_() is being called after step().")
         inverse = self._scale.double().reciprocal().float()
-        own["found_inf_per_device"] = self._unscale_grads_(optimizer, float(inverse), torch.full((), 0.0), False)
+        own["found_inf_per_device"] = self._unscale_grads_(optimizer, inverse, torch.full((), 0.0), False)
         own["stage"] = OptState.UNSCALED
 
     def step(self, optimizer, *args, **kwargs):
@@ -177,17 +217,9 @@ class GradScaler:
             found = [v for own in self._per_optimizer_states.values() for v in own["found_inf_per_device"].values()]
             if not found:
                 raise AssertionError("No inf checks were recorded prior to update.")
-            if any(v.item() for v in found):
-                scale.mul_(self._backoff_factor)
-                tracker.fill_(0)
-            elif tracker.item() + 1 == self._growth_interval:
-                grown = scale * self._growth_factor
-                if bool(torch.isfinite(grown)):
-                    scale.copy_(grown)
-                tracker.fill_(0)
-            else:
-                tracker.add_(1)
-        self._per_optimizer_states = defaultdict(_fresh_state)
+            growth, backoff, interval = self._growth_factor, self._backoff_factor, self._growth_interval
+            _change("update_scale", lambda *a: _adapt(growth, backoff, interval, *a), (scale, tracker), found)
+        self._per_optimizer_states.clear()
 
     def _set(self, new_scale):
         if isinstance(new_scale, float):

@@ -25,6 +25,7 @@ from ..tensor.tensor import Tensor
 from . import tree
 from .backward import SPENT, plan_backward
 from .breaks import Listing, Regions, here
+from .decisions import Rare, ask_early
 from .effects import _HOME, _PLAIN, Calls, State
 from .forms import difference, form
 from .native_guard import Places
@@ -39,6 +40,7 @@ _stance = "default"
 _learning = Lock()          # one call at a time has stand-ins in its state
 LIMIT = 8                   # programs kept for one form of arguments
 FORMS = 64                  # forms of arguments that get programs
+MISSES = 64                 # programs of one form that found late that they must not run
 TRIES = 16                  # calls of one form that may be captured in vain
 
 
@@ -50,12 +52,13 @@ class Entry:
     numbers that the call changes, and what they must fulfil; live: (tensor, container, how, key) of tensors that
     calls replace; leaving: how many tensors the program returns; plan, recorded: the backward program, and which of
     them have a history; plain: the arguments are tensors, given by position; keep: objects among the arguments, whose
-    ids are part of the key.
+    ids are part of the key; known: tensors that must be the very arguments, as they are reached from elsewhere, too;
+    decides: whether the program may find that it must not run; hits, misses: how often it did not, and did (`missed`).
     """
 
     __slots__ = ("run", "call", "holds", "unchanged", "entries", "memory", "gradients", "places", "conditions", "live",
                  "changes", "results", "reads", "structure", "tape", "seconds", "lock", "plan", "recorded", "leaving",
-                 "keep", "plain")
+                 "keep", "plain", "known", "decides", "hits", "misses", "missed")
 
 
 class Compiled:
@@ -125,9 +128,12 @@ class Compiled:
     def key(args, kwargs):
         """(the form of arguments, their leaves, the tensors among them)."""
         leaves, structure = tree.flatten((args, kwargs))
-        tensors, key = [], [structure, state.grad, dtypes.default.float]
-        for x in leaves:
+        tensors, key, seen = [], [structure, state.grad, dtypes.default.float], {}
+        for i, x in enumerate(leaves):
             if isinstance(x, Tensor):
+                if seen.setdefault(id(x), i) != i:
+                    key.append(("argument", seen[id(x)]))
+                    continue
                 tensors.append(x)
                 a = x._a
                 key.append((type(x), x.dtype, a.shape, a.strides, x._requires_grad, x._bits))
@@ -163,16 +169,19 @@ class Compiled:
         elif self.tries.get(key, 0) >= TRIES:
             why = f"{TRIES} calls had other effects each"
         if why is not None:
-            self._refuse(key, why)
+            if not any(e.decides for e in self.entries.get(key, ())):
+                self._refuse(key, why)
             return self._broken(args, kwargs)
         self.tries[key] = self.tries.get(key, 0) + 1
         begin = perf_counter()
-        before = State(self._roots(leaves), list(self.known.items()))
+        before = State(self._roots(leaves), list(self.known.items()), tensors)
         grads = [(t, t._grad) for t in before.tensors]
         versions = [(t, t._storage.version) for t in before.tensors]
         flags = [(t, t._requires_grad) for t in before.tensors]
         stand = StandIns(before, self.changing)
         tape = Tape([*tensors, *[t for t, *_ in stand.live]])
+        if tape.meets(before.tensors) and key in self.entries:
+            return self._broken(args, kwargs)       # (there are programs for other memory)
         if tape.meets(before.tensors):
             tape.fail("an argument shares memory with a tensor that the call may read otherwise")
         stand.put(tape)
@@ -204,16 +213,11 @@ class Compiled:
             if why is None:
                 entry = Entry()
                 entry.places, entry.changes = stand.places, changes
-                entry.live = stand.live
+                entry.live, entry.known = stand.live, before.known
                 entry.keep = [x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]
                 why = self._add(entry, key, before, grads, tape, read, structure, begin, args, kwargs)
             if why is not None:
-                decisions = [c for c in tape.conditions if not c[2]]
-                if decisions:
-                    self.paths.setdefault(key, []).append((path(stand.places, decisions), why))
-                    self._say(why)
-                else:
-                    self._refuse(key, why)
+                self._refuse_path(key, why, before, stand, tape)
             return result
         finally:
             stand.stands.clear()
@@ -221,8 +225,37 @@ class Compiled:
             release(tape.numbers)
             tape.let_go()
 
+    def _missed(self, key, entry):
+        """A program found that a number decides otherwise: the likeliest ones come first from now on."""
+        entry.misses += 1
+        known = self.entries.get(key)
+        if not known:
+            return
+        if sum(e.misses for e in known) > MISSES + 2 * sum(e.hits for e in known) and not self.fullgraph:
+            self._refuse(key, "Python decides by numbers that were read from tensors, otherwise in most calls")
+            return
+        self.entries[key] = known = sorted(known, key=lambda e: -e.hits)
+        calls = [e.call for e in known]
+        self.quick = [c for c in self.quick if c not in calls] + [c for c in calls if c in self.quick]
+
+    def _refuse_path(self, key, why, before, stand, tape):
+        """Calls that take this call's path, as far as it shows, stay eager."""
+        shown = [c for c in tape.conditions if not c[2]]
+        known = self.paths.setdefault(key, [])
+        if tape.decisions:
+            numbers = path(stand.places, shown)
+            others = before.guard(_others(before, stand.places, stand.live, stand.grown))
+            if not any(type(taken) is Rare and taken.holds() for taken, _ in known):
+                known.append((Rare(lambda: others() and numbers()), why))
+            self._say(why)
+        elif shown:
+            known.append((path(stand.places, shown), why))
+            self._say(why)
+        else:
+            self._refuse(key, why)
+
     def _roots(self, leaves):
-        return [*self.roots, *[x for x in leaves if not isinstance(x, _PLAIN)]]
+        return [*self.roots, *[x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]]
 
     def _add(self, entry, key, before, grads, tape, results, structure, begin, args, kwargs):
         """Make the program; returns why there can be none."""
@@ -232,8 +265,6 @@ class Compiled:
                     return f"a result is a {type(x).__name__}"
             elif not is_seen(x) and not isinstance(x, _PLAIN):
                 return f"a result is a {type(x).__name__}"
-        if any(tape.written_since(t, when) for t, when in tape.reads):
-            return "a tensor is overwritten after its number was read"
         entry.results, entry.structure, entry.conditions, entry.reads = results, structure, tape.conditions, tape.reads
         entry.lock = Lock()
         entry.tape, entry.plan = tape, None
@@ -241,6 +272,8 @@ class Compiled:
             writer = quick(entry, len(tape.arguments) - len(entry.live))
         except Refused as e:
             return str(e)
+        if any(tape.written_since(*tape.reads[i]) for i in writer.reads):
+            return "a tensor is overwritten after its number was read"
         leaving = writer.leaving
         known = {id(t) for t in before.tensors} | {id(t._grad) for t in before.tensors if t._grad is not None}
         known |= {id(g) for _, g in grads if g is not None}
@@ -258,17 +291,25 @@ class Compiled:
             entry.plan, why = plan_backward(tape, [leaving[i] for i in entry.recorded])
             if why is not None and why != SPENT:
                 return why
+        # Leaves that the call makes are forgotten with it, and so are their gradients.
+        there = {id(t) for t in before.tensors}
+        if any(t._grad is not None and id(t) not in there for t in leaving):
+            return "a tensor that the call makes leaves it with a gradient"
+        tape.steps[:] = [s for s in tape.steps if s.kind != "grad" or id(s.call) in there]
+        tape.entry = {k: (leaf, g) for k, (leaf, g) in tape.entry.items() if id(leaf) in there}
         entry.leaving = len(leaving)
+        entry.decides, entry.hits, entry.misses = bool(tape.decisions), 0, 0
+        entry.missed = functools.partial(self._missed, key, entry)
+        why = ask_early(tape)
+        if why is not None:
+            return why
         if entry.plan is not None:
             entry.run = program(tape, [*leaving, *entry.plan.saved], spent=False)
         else:
             entry.run = program(tape, leaving)
         # Numbers and growing containers have conditions of their own.
-        free = {mark((c, how, k)) for c, how, k, _ in entry.places}
-        free |= {mark((c, how, k)) for _, c, how, k in entry.live}
-        grown = {id(c.container) for c in entry.changes if c.kind != "store"}
-        free |= {mark(e) for e in before.entries if id(e[0]) in grown}
-        entry.entries = [e for e in before.entries if mark(e) not in free]
+        entry.entries = _others(before, entry.places, entry.live,
+                                {id(c.container) for c in entry.changes if c.kind != "store"})
         entry.holds = before.guard(entry.entries)
         entry.unchanged = entry.holds
         if available() and not any(how == "slot" for _, how, _, _ in entry.entries):
@@ -292,7 +333,7 @@ class Compiled:
         if entry.plan is not None:
             entry.plan.tape.let_go()
         self.entries.setdefault(key, []).insert(0, entry)
-        entry.plain = not kwargs and all(isinstance(x, Tensor) for x in args)
+        entry.plain = not kwargs and all(isinstance(x, Tensor) for x in args) and len(args) == len({*map(id, args)})
         if entry.plain:
             self.quick = [entry.call, *self.quick[:LIMIT - 1]]
         what = os.environ.get("RUSHLIGHT_SHOW")
@@ -325,6 +366,12 @@ class Compiled:
             self.regions = Regions(self.function, self.listing)
             self.listing = None
         return self.regions.run(args, kwargs)
+
+
+def _others(before, places, live, grown):
+    """The entries of a `State` but for places that a call changes and what is in containers (ids) that grow."""
+    free = {mark(p) for p in places} | {mark(p[1:]) for p in live}
+    return [e for e in before.entries if mark(e) not in free and id(e[0]) not in grown]
 
 
 def _recompiled(function, roots, fullgraph, disable, dynamic):

@@ -67,10 +67,15 @@ class Calls:
         if _not_users(frame):
             return
         if event == "call":
+            if code.co_name == "<module>" and frame.f_back.f_code.co_filename.startswith(_HOME):
+                return                          # (code that we generate)
             if code not in self._seen:
                 self._seen.add(code)
                 self.codes.append((code, frame.f_globals))
-        elif event == "c_call" and self.impure is None and not _is_pure(arg) and arg != self._exit_call:
+            return
+        if self.tape is not None:
+            self.tape.asking = arg if event == "c_call" else None
+        if event == "c_call" and self.impure is None and not _is_pure(arg) and arg != self._exit_call:
             name = getattr(arg, "__qualname__", arg)
             while _in_library(frame.f_code.co_filename) and frame.f_back is not None:
                 frame = frame.f_back
@@ -132,10 +137,11 @@ class State:
     entries: (container, how, key, value); `how` is ``item`` (a dict's key), ``index`` (of a list), ``length`` (of a
     container), ``cell`` (a closure's contents), ``slot`` (of an object). tensors, optimizers, deques: what was met of
     these. inner: ids of containers that are (also) reached by ways other than these places; live: ids of those that
-    optimizers and schedulers change by themselves while a program runs.
+    optimizers and schedulers change by themselves while a program runs. known: those of the tensors `given` (the call's
+    arguments) that are reached from elsewhere, too.
     """
 
-    def __init__(self, roots, codes=()):
+    def __init__(self, roots, codes=(), given=()):
         self.entries, self.tensors, self.optimizers, self.obstacle = [], [], [], None
         self.deques, self.inner, self.live = [], set(), set()
         self._seen, self._keep = set(), []
@@ -146,6 +152,12 @@ class State:
         self._schedules_read = bool(named & _OF_SCHEDULERS)
         for code, scope in codes:
             self._names(code, scope)
+        self._walk()
+        self.known = [t for t in given if id(t) in self._seen]
+        self._stack += given
+        self._walk()
+
+    def _walk(self):
         while self._stack:
             self._visit(self._stack.pop())
 

@@ -3,8 +3,8 @@
 A `Seen` number computes as the number would, and writes down how: ``total + loss.item()`` is a `Seen` again, with the
 expression ``place + read``, which a program can compute anew. Whoever needs the number itself makes it tell: a
 comparison becomes a condition under which the program holds (``step % 100 == 0`` is false), anything else (an index, a
-print) the condition that the number is what it was. What was read from a tensor can't be a condition, as the program
-would have run before it is known: then there is no program.
+print) the condition that the number is what it was. Comparisons of what was read from a tensor become decisions, which
+the program asks for on its way (see `decisions`); whoever needs such a number itself gets no program.
 
 They are no ints or floats but claim to be (``isinstance`` believes them), so that functions in C have to ask for the
 number through ``__index__`` or ``__float__``: nothing looks at it unseen.
@@ -15,9 +15,9 @@ An expression is ``("place", i)``, ``("read", i)``, ``("number", x)`` or ``("of"
 import math
 import operator
 
-_INDEX = {int: "__index__", float: "__float__"}
 _ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+_ASKING = {f: f for f in (math.isfinite, math.isinf, math.isnan)}
 _ALIKE = {int: ("bit_length", "conjugate", "to_bytes", "as_integer_ratio", "real", "imag", "numerator", "denominator"),
           float: ("is_integer", "as_integer_ratio", "conjugate", "hex", "real", "imag")}
 
@@ -47,7 +47,7 @@ class Seen:
         """The outcome of a comparison, which becomes a condition."""
         if self.tape is not None:
             if any(type(x) is Seen and x.read for x in operands):
-                self.tape.fail("Python decides by a number that was read from a tensor")
+                self.tape.decided(("of", form, [expression(x) for x in operands]), truth)
             else:
                 self.tape.condition(("of", form, [expression(x) for x in operands]), truth, False)
         return truth
@@ -90,6 +90,11 @@ class Seen:
         return operator.index(self.pin())
 
     def __float__(self):
+        asked = _ASKING.get(getattr(self.tape, "asking", None))
+        if asked is not None and type(self.value) is float:
+            # The function says yes or no: that is all that comes of the number.
+            self._told(asked(self.value), f"math.{asked.__name__}({{}})", self)
+            return self.value
         return float(self.pin())
 
     def __int__(self):

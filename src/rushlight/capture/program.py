@@ -13,6 +13,7 @@ from ..ops.pointwise.core import strided_array
 from ..runtime.allocator import empty
 from ..tensor.storage import make_storage
 from ..tensor.tensor import assemble, make_view
+from .decisions import number, restore
 from .numbers import Live
 from .numbers import text as wording
 from .passes.direct import direct
@@ -73,7 +74,9 @@ class Writer:
     def __init__(self, tape, leaving, spent):
         self.tape, self.leaving, self.spent = tape, leaving, spent
         self.scope = {"view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
-                      "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending}
+                      "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending,
+                      "number": number, "restore": restore, "leaf": _leaf}
+        self.undo = ""
         self.lines, self.names, self.fixed = [], {}, {}
         self.shape_of, self.visible, self.marks, self.gone = {}, set(), [], set()
         self.map = []
@@ -235,6 +238,23 @@ class Writer:
         w = step.args[0]
         self.lines.append(f"{leaf}._grad = " + ("None" if w is None else self._tensor(step.detail)))
 
+    def _keep(self, step):
+        kept, lists = step.detail, [[], [], [], []]
+        of = [[(self._plain(w), ".copy()") for w in step.args], [(self._object(x), "._grad") for x in kept.leaves],
+              [(self.name(g, "g"), "._bytes.copy()") for g in kept.generators],
+              [(self.name(s, "s"), ".version") for s in kept.storages]]
+        for pairs, found in zip(of, lists):
+            for x, how in pairs:
+                n = f"was{sum(map(len, lists))}"
+                self.lines.append(f"{n} = {x}{how}")
+                found.append(f"({x}, {n}), ")
+        self.undo = f"restore({', '.join('(' + ''.join(found) + ')' for found in lists)}); "
+
+    def _check(self, step):
+        numbers = [f"number({self._array(w)})" for w in step.args]
+        numbers += [f"p{i}" for i in step.detail.places]
+        self.lines.append(f"if not {self.name(step.detail.holds)}({', '.join(numbers)}): {self.undo}return None")
+
     # ------------------------------------------------------------ values
 
     def _base(self, b):
@@ -322,6 +342,8 @@ class Writer:
                 return self._object(t)
             text = f"part({self._object(base)}, {w.shape!r}, {w.strides!r}, {self._offset(w)}, " \
                    f"{self.name(t.dtype)}, {w.bits})"
+            if t._requires_grad and t.grad_fn is None:
+                return f"leaf({text})"
             return f"spent({text})" if self.spent and t.grad_fn is not None else text
         s = f"s_{self._base(b)}"
         if s not in self.names:
@@ -330,9 +352,9 @@ class Writer:
         text = f"assemble({self._plain(w)}, {self.name(t.dtype)}, {s}, {t._offset})"
         if w.bits:
             text = f"pending({text}, {w.bits})"
-        if self.spent and t.grad_fn is not None:
-            text = f"spent({text})"
-        return text
+        if t._requires_grad and t.grad_fn is None:
+            return f"leaf({text})"
+        return f"spent({text})" if self.spent and t.grad_fn is not None else text
 
 
 def _view(memory, dtype, shape, strides, offset):
@@ -364,6 +386,11 @@ def _spent(t):
     node = Spent()
     node.edges, node.saved, node.ext, node.seq, node.outs = (), None, None, 0, ((t._a.shape, t.dtype),)
     t._grad_fn, t._requires_grad = node, True
+    return t
+
+
+def _leaf(t):
+    t._requires_grad = True
     return t
 
 

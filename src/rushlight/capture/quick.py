@@ -6,6 +6,8 @@
                                         where it runs already
 """
 
+import math
+
 from .. import dtypes
 from ..autograd.modes import state
 from ..tensor import watch
@@ -25,7 +27,7 @@ class Scope:
     """Names for the objects that generated code uses."""
 
     def __init__(self, **first):
-        self.scope, self.names = first, {}
+        self.scope, self.names = {"math": math, **first}, {}
 
     def name(self, x, hint="k"):
         """The name of an object, always the same."""
@@ -82,7 +84,7 @@ class quick:
         self.entry, self.n = entry, n
         self.leaving, self.only_read, self.reads = [], set(), {}
         self.scope = Scope(NO=NO, BUSY=BUSY, state=state, watch=watch, default=dtypes.default, missing=MISSING,
-                           same=same, entry=entry, apart=_apart, Tensor=Tensor)
+                           same=same, entry=entry, Tensor=Tensor, older=set(), changed=set())
         self.older = set()
         self.values = [self.value(x) for x in entry.results]
         self.effects = [line for c in entry.changes for line in self._effect(c)]
@@ -143,6 +145,21 @@ class quick:
                 f"m.strides != {n}_strides", *place, f"{n}._bits != {x._bits}",
                 f"{n}._requires_grad is not {x._requires_grad}"]
 
+    def _apart(self, names):
+        """Tests whether memory that the call changes is known by other names than when it was captured."""
+        tape, s = self.entry.tape, self.scope.scope
+        changed = tape.written()
+        for b in tape.older:
+            s["older" if not b.written else "changed"] |= {id(b.storage.owner)}
+        s["older"] |= s["changed"]
+        for i, n in enumerate(names):
+            if i in changed:
+                yield from [f"{n}._storage.owner is {x}._storage.owner" for j, x in enumerate(names)
+                            if j < i or j > i and j not in changed]
+            known = "older" if i in changed else "changed"
+            if s[known]:
+                yield f"id({n}._storage.owner) in {known}"
+
     def function(self):
         """The function; the entry is complete but for it."""
         entry, s = self.entry, self.scope.scope
@@ -157,6 +174,9 @@ class quick:
                  "default.float is not float_"]
         for i, (n, x) in enumerate(zip(names, arguments)):
             tests += self._tensor_tests(n, x, i)
+            if any(x is t for t in entry.known):
+                s[f"{n}_is"] = x
+                tests.append(f"{n} is not {n}_is")
         for k, (t, storage, owner, flag) in enumerate(entry.memory):
             s |= {f"t{k}": t, f"s{k}": storage, f"o{k}": owner}
             tests += [f"t{k}._storage is not s{k}", f"s{k}.owner is not o{k}", f"t{k}._requires_grad is not {flag}"]
@@ -169,10 +189,7 @@ class quick:
             names.append(n)
             own = self._tensor_tests(n, t, self.n + k)
             tests += [f"type({n} := {self.scope.place(container, how, key)}) is not Tensor", *own[1:]]
-        for i, n in enumerate(names):
-            tests += [f"{n}._storage is {other}._storage" for other in names[:i]]
-            if len(names) > 1:
-                tests.append(f"{n}._view is not None and not apart({', '.join(names)})")
+        tests += self._apart(names)
         more = self.scope.tests(entry.places, entry.conditions)
         if any(entry.conditions):
             lines += ["try:", f"    if {' or '.join([*tests, *more])}: return NO", "except Exception:", "    return NO"]
@@ -181,6 +198,8 @@ class quick:
         given = ", ".join([*names, *[f"p{i}" for i in sorted(entry.tape.live)]])
         lines += ["if not lock.acquire(False): return BUSY", "try:", f"    made = entry.run({given})", "finally:",
                   "    lock.release()"]
+        if entry.decides:
+            lines += ["if made is None:", "    entry.missed()", "    return NO", "entry.hits += 1"]
         if entry.plan is not None:
             s["plan"] = entry.plan
             recorded = ", ".join(f"made[{i}]" for i in entry.recorded)
@@ -199,7 +218,3 @@ class quick:
             lines.append(f"return {result}")
         return _defined(lines, "args", s)
 
-
-def _apart(*tensors):
-    """Whether no two tensors share memory."""
-    return len({id(t._storage.block()) for t in tensors}) == len(tensors)

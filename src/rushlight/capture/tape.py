@@ -114,6 +114,23 @@ def windows(values):
     return found
 
 
+def _extent(t):
+    """(first byte, byte after the last) of a tensor in its memory."""
+    a = t._a
+    begin = t._offset * a.itemsize
+    return begin, begin + (a.itemsize + sum((n - 1) * s for n, s in zip(a.shape, a.strides)) if a.size else 0)
+
+
+def _meet(t, other):
+    (a, b), (c, d) = _extent(t), _extent(other)
+    return a < d and c < b
+
+
+def _within(t, other):
+    (a, b), (c, d) = _extent(t), _extent(other)
+    return c <= a and b <= d
+
+
 class Tape:
     """Listens to the ops of one call; see the module's text."""
 
@@ -130,14 +147,20 @@ class Tape:
         self.arguments = list(arguments)
         self.reads = []                 # (tensor, how many steps there were) of numbers that were read
         self.numbers, self.conditions = [], []
+        self.decisions = []             # (expression, outcome, how many steps there were), see `decisions`
+        self.asking = None              # the function in C that is being called
         self.pinned = set()             # indices of arguments that the program knows parts of, by their offsets
         self.live = set()               # numbers of places that kernels take as operands
         self.entry = {}                 # id(leaf) -> (leaf, what its .grad has to be when the call begins)
+        self.shared = {}                # id(block) -> [(tensor, buffer)] of arguments that lie in it apart
         for i, t in enumerate(arguments):
-            block = id(t._storage.block())
-            if block in self.buffers:
-                self.fail("two arguments share memory")
-            self.buffers[block] = Buffer(ARGUMENT, t, i)
+            block, b = id(t._storage.block()), Buffer(ARGUMENT, t, i)
+            first = self.buffers.setdefault(block, b)
+            if first is not b:
+                others = self.shared.setdefault(block, [(first.tensor, first)])
+                if any(_meet(t, x) for x, _ in others):
+                    self.fail("two arguments share memory")
+                others.append((t, b))
             self._know(t)
 
     def fail(self, why):
@@ -154,6 +177,10 @@ class Tape:
         """The program holds only where an expression has that value; `pinned`: a number that was looked at."""
         if not any(c[0] == expression and c[1] == value and type(c[1]) is type(value) for c in self.conditions):
             self.conditions.append((expression, value, pinned))
+
+    def decided(self, expression, outcome):
+        """Python has decided by numbers of tensors."""
+        self.decisions.append((expression, outcome, len(self.steps)))
 
     # ------------------------------------------------------------ listening
 
@@ -242,13 +269,17 @@ class Tape:
     def number(self, t, value):
         if get_ident() != self.thread:
             return value
-        if type(value) not in (float, int) or self.forward is not None:
-            value = value if type(value) in (float, int, bool, complex) else t.float().tolist()
+        value = value if type(value) in (float, int, bool, complex) else float(value)
+        if type(value) is complex or self.forward is not None:
             self.fail("Python looks at the number in a tensor (item)")
             return value
         self.window(t)
         self.reads.append((t, len(self.steps)))
-        return Seen(value, ("read", len(self.reads) - 1), self, True)
+        read = ("read", len(self.reads) - 1)
+        if type(value) is bool:
+            self.decided(read, value)
+            return value
+        return Seen(value, read, self, True)
 
     def aside(self, label, call):
         outer = watch.set_listener(None)
@@ -287,6 +318,10 @@ class Tape:
         b = self.buffers.get(id(block))
         if b is None:
             b = self.buffers[id(block)] = self._met(t, id(block))
+        elif id(block) in self.shared:
+            b = next((b for x, b in self.shared[id(block)] if _within(t, x)), b)
+            if not _within(t, b.tensor):
+                self.fail("memory around arguments that share it is used")
         self._know(t)
         return b
 
@@ -326,8 +361,14 @@ class Tape:
         self._know(t)
         return self.window(t)
 
+    def written(self):
+        """Indices of the arguments whose memory the call changes."""
+        return {b.key for b in self.buffers.values() if b.origin is ARGUMENT and b.written}
+
     def _changed(self, t):
         # Called when the version has gone up.
+        if id(t._storage.block()) in self.shared:
+            self.fail("one of two arguments that share memory is changed")
         seen = id(t._storage) in self.versions
         w = self.window(t)
         self.versions[id(t._storage)][1] += seen
@@ -356,8 +397,8 @@ class Tape:
             b.tensor = b.storage = b.initial = None
         for s in self.steps:
             s.detail = None
-        for x in (self.buffers, self.older, self.constants, self.pending, self.versions, self.entry, self.arguments,
-                  self.saved, self.reads, self.numbers):
+        for x in (self.buffers, self.shared, self.older, self.constants, self.pending, self.versions, self.entry,
+                  self.arguments, self.saved, self.reads, self.numbers):
             x.clear()
         self.forward = None
 

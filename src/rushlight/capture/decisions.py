@@ -1,0 +1,156 @@
+"""Where Python decides by numbers that the call itself computes: ``if loss.item() < best``.
+
+Such a decision is on the tape as an expression of what was read, with its outcome. A program asks as soon as the
+numbers are there. Often that is before anything older than the call has changed: in early stopping the loss is known
+before the backward pass, in a step of a `GradScaler` infinities are found before the optimizer steps. Where the outcome
+is another, the program puts back what it has changed so far and gives way: to a program that was made with that
+outcome, or to Python.
+"""
+
+import math
+
+from ..random import Generator, default_generator
+from .numbers import places_of, text
+from .tape import ARGUMENT, OLDER, Step, windows
+
+MOST = 1 << 24              # bytes that a program keeps, to put them back
+
+
+class Check:
+    """What a step of the kind ``check`` asks: ``holds(*numbers, *places)``; places: which ones."""
+
+    __slots__ = ("holds", "places")
+
+    def __init__(self, decisions, reads):
+        places, lines = set(), []
+        scope = {"math": math}
+
+        def number(x):
+            if type(x) is int:
+                return repr(x)
+            scope[f"k{len(scope)}"] = x
+            return f"k{len(scope) - 1}"
+        for expression, outcome in decisions:
+            places_of(expression, places)
+            lines.append(f"({text(expression, 'p{}'.format, lambda i: f'r{reads.index(i)}', number)}) is {outcome}")
+        self.places = sorted(places)
+        names = ", ".join([*[f"r{i}" for i in range(len(reads))], *[f"p{i}" for i in self.places]])
+        body = f"    try:\n        return {' and '.join(lines)}\n    except Exception:\n        return False\n"
+        exec(f"def holds({names}):\n{body}", scope)
+        self.holds = scope["holds"]
+
+
+class Kept:
+    """What a step of the kind ``keep`` keeps: the windows among its arguments, and the `leaves`' gradients, the
+    `generators`' states and the `storages`' versions."""
+
+    __slots__ = ("leaves", "generators", "storages")
+
+
+def ask_early(tape):
+    """Put checks (and what they need) among the steps of a tape; returns why that can't be done."""
+    at = {}
+    for expression, outcome, when in tape.decisions:
+        position = 0
+        for i in _reads_of(expression, set()):
+            b = tape.buffer(tape.reads[i][0])
+            for k in range(min(when, tape.reads[i][1]), 0, -1):
+                if any(w.buffer is b for w in windows(tape.steps[k - 1].outs)):
+                    position = max(position, k)
+                    break
+        at.setdefault(position, []).append((expression, outcome))
+        tape.live |= places_of(expression, set())
+    if not at:
+        return None
+    last = max(at)
+    before, after = tape.steps[:last], tape.steps[last:]
+    kept, changed, late = Kept(), {}, []
+    kept.leaves, kept.storages = [], []
+    stepped = any(s.kind == "thunk" for s in before)
+    for s in before:
+        if s.kind == "thunk" and not s.outs:
+            return f"Python decides by a number that was read from a tensor after {s.label}"
+        for w in windows(s.outs):
+            if w.buffer.origin in (ARGUMENT, OLDER):
+                changed.setdefault(w.key(), w)
+                if s.kind == "thunk":
+                    kept.storages.append(w.buffer.tensor._storage)
+        if s.kind == "grad" and not stepped:
+            late.append(s)                  # nothing but optimizers looks at gradients by their names
+        elif s.kind == "grad" and not any(s.call is leaf for leaf in kept.leaves):
+            kept.leaves.append(s.call)
+    if sum(math.prod(w.shape) * w.dtype.itemsize for w in changed.values()) > MOST:
+        return "Python decides by a number that was read from a tensor, after much memory has changed"
+    kept.generators = _generators(before)
+    if any(w.buffer.origin is ARGUMENT for w in changed.values()) and tape.forward is not None:
+        return "Python decides in a backward pass"
+    steps = []
+    if changed or kept.leaves or kept.generators or kept.storages:
+        steps.append(Step("keep", "keep", None, list(changed.values()), [], kept))
+    for k in range(last + 1):
+        if k in at:
+            reads = sorted(set().union(*[_reads_of(e, set()) for e, _ in at[k]]))
+            numbers = [tape.window(tape.reads[i][0]) for i in reads]
+            steps.append(Step("check", "decision", None, numbers, [], Check(at[k], reads)))
+        if k < last and not any(before[k] is s for s in late):
+            steps.append(before[k])
+    tape.steps[:] = [*steps, *late, *after]
+    return None
+
+
+def _reads_of(e, found):
+    if e[0] == "of":
+        for x in e[2]:
+            _reads_of(x, found)
+    elif e[0] == "read":
+        found.add(e[1])
+    return found
+
+
+def _generators(steps):
+    """The generators that steps draw from."""
+    found = [default_generator] if any(s.kind in ("draw", "write") for s in steps) else []
+    for s in steps:
+        cells = [c.cell_contents for c in getattr(s.call, "__closure__", None) or ()]
+        for x in (*cells, *s.args):
+            if type(x) is Generator and all(x is not g for g in found):
+                found.append(x)
+    return found
+
+
+def number(a):
+    """The only number in an array, as `Tensor.item` gives it."""
+    x = a.item()
+    return x if type(x) in (float, int, bool) else float(x)
+
+
+def restore(arrays, gradients, states, versions):
+    """Put back what was kept: pairs of where it belongs and what it was."""
+    for to, was in arrays:
+        to[...] = was
+    for leaf, g in gradients:
+        leaf._grad = g
+    for generator, state in states:
+        generator._bytes[:] = state
+    for storage, version in versions:
+        storage.version = version
+
+
+class Rare:
+    """Whether a call takes a path that can't be captured, where that shows in the course of the call only.
+
+    ``holds()``: whether Python is as it was when such a path was met. The 2nd, 4th, 8th ... of these calls may be
+    captured all the same, as they may take another path.
+    """
+
+    def __init__(self, holds):
+        self.holds, self.calls, self.next = holds, 0, 2
+
+    def __call__(self):
+        if not self.holds():
+            return False
+        self.calls += 1
+        if self.calls < self.next:
+            return True
+        self.next *= 2
+        return False
