@@ -30,6 +30,7 @@ LAYERS = (
     ("optim", "distributions", "signal"),
     ("capture",),
     ("utils", "multiprocessing", "serialization", "compat"),
+    ("distributed", "nn.parallel.distributed"),
     ("profiler",),
     ("datasets", "training"),
     ("cli", "__main__"),
