@@ -28,7 +28,7 @@ The ways, by shape only (so an element's bits never depend on the number of thre
 * few rows, or all of B small: the tile kernels read A and B where they are, if B's rows are
   contiguous;
 * some rows: each tile packs the strip of B it needs;
-* otherwise B, and A if it will be read often, are packed once, panels in parallel, and C is cut
+* otherwise B, and A if it can't well be read where it is, are packed once, panels in parallel, and C is cut
   into tiles of ``panels`` x ``strips`` kernels; a tile runs over k in blocks that keep a panel of A
   in the first-level cache and the strips of B in the second.
 """
@@ -498,7 +498,11 @@ class Driver:
         adjacent = job.b_col.eq(item) | n.eq(1)
         pack_b = ~adjacent | ((m > tuning.direct_rows) & (k * job.b_row > tuning.direct_span))
         own_b = pack_b & (m <= tuning.own_rows) & ~few_rows
-        pack_a = pack_b & ~own_b & (n > 2 * nr) & (m * k > 4096)
+        # A in place, unless its rows (or k's) lie so many bytes apart that they share sets of the caches, or short
+        # pieces would be read often.
+        along = job.a_col.eq(item) & (job.a_row & 4095).ne(0)
+        across = job.a_row.eq(item) & (job.a_col & 4095).ne(0) & (strips <= 3 * tuning.tile_strips)
+        pack_a = pack_b & ~own_b & (n > 2 * nr) & (m * k > 4096) & ~(along | across)
         # Rows of A that lie pages apart share a set of the first-level cache: no more of them than
         # it has ways.
         aliased = ~pack_a & (job.a_row & 4095).eq(0)
