@@ -308,3 +308,19 @@ def test_bits_are_the_same_with_one_and_two_threads(shape):
                 results.append(out.tobytes())
             threadpool.set_num_threads(before)
             assert len(set(results)) == 1
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint8", "int64"])
+@pytest.mark.parametrize("shape", [(7, 3), (33, 65), (400, 3), (3, 400), (2, 3, 50, 5), (2, 70000)], ids=str)
+def test_where_nothing_beats_the_worst(dtype, shape):
+    # All elements are what an extremum starts from: the first one is it, not a lane that holds no element.
+    kind = np.dtype(dtype).kind
+    low, high = (-np.inf, np.inf) if kind == "f" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    for worst, name in ((low, "argmax"), (high, "argmin")):
+        a = np.full(shape, worst, dtype)
+        kernel = reduce_kernel(name, dtype, "int64")
+        for view in (a, a.swapaxes(0, -1)):
+            for axis in range(a.ndim):
+                out = np.full(np.delete(view.shape, axis), -1)
+                kernel.call(out, view, 1 << axis)
+                assert not out.any()

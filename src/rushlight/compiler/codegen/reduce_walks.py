@@ -15,11 +15,14 @@ from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.expr import topological
 from rushlight.compiler.pointwise import load_part
+from rushlight.compiler.templates.blocks import prefetch
 
 # Longest row that is reduced with its neighbours: a lane adds at most twelve numbers before lanes are joined.
 SHORT_VECTORS = 12
 # Operations of a formula that is worth repeating in the code, and how often; divides the length of a block.
 _CHEAP, _UNROLLED = 4, 4
+# How many rows further the lines lie that columns ask for.
+_ROWS_AHEAD = 8
 
 
 def size_of(element):
@@ -49,6 +52,12 @@ def tree(f, join, types, places):
     return [f.load(t, p, 8) for t, p in zip(types, places)]
 
 
+class Run(list):
+    """The variables of a run; where steps are counted, the indices of its first step and the number of the next."""
+
+    base = steps = None
+
+
 class Walk:
     """Writes ``flat``, ``rows`` or ``columns`` of the reduction ``spec``."""
 
@@ -63,7 +72,7 @@ class Walk:
         self.n, self.width, self.pointer = args["n"], args.get("width"), args["state"]
         self.scalars = spec.scalars(f, args["scalars"])
         self.index, self.index_step = args["index"], args["index_step"]
-        self.has_index = "i64" in self.reducer.parts[1:]
+        self.has_index = self.reducer.counted
         self.sizes = [ITEMSIZE[d] for d in spec.in_dtypes]
         self.bases = [f.load("ptr", args["inputs"] + 8 * j) for j in range(len(self.sizes))]
         self.along, self.down = ([f.load("i64", args[steps] + 8 * j) for j in range(len(self.sizes))]
@@ -118,26 +127,36 @@ class Walk:
         offsets = lane * f.splat(self.index_step, lanes) + f.splat(self.index, lanes)
         return lambda i: offsets + f.splat(i * step, lanes)
 
-    def fresh(self, lanes, first=None):
-        """An empty run, as variables."""
+    def fresh(self, lanes, first=None, base=None):
+        """An empty run, as variables; ``base``: the indices of its first step."""
         f = self.f
         if first is None and self.reducer.uses_first:
             first = self.state[0].get()
-        return [f.var(v.type, v) for v in self.reducer.run(f, lanes, first)]
+        run = Run(f.var(v.type, v) for v in self.reducer.run(f, lanes, first))
+        if self.has_index:
+            run.base = f.var(base.type, base)
+            run.steps = f.var(vector(self.reducer.count, lanes), 0)
+        return run
 
     @staticmethod
     def put(variables, values):
         for variable, x in zip(variables, values, strict=True):
             variable.set(x)
 
-    def add(self, run, v, index, valid):
+    def add(self, run, v, valid):
+        index = None
+        if self.has_index:
+            index = run.steps.get()
+            run.steps.set(index + 1)
         self.put(run, self.reducer.extend(self.f, tuple(x.get() for x in run), v, index, valid))
 
     def absorb(self, into, run):
         values = [tuple(x.get() for x in vs) for vs in (into, run)]
+        if self.has_index:
+            values += [run.base.get(), self.f.splat(self.jump, split(run.base.type)[1])]
         self.put(into, self.reducer.absorb(self.f, *values))
 
-    def blocks(self, end, step, reach, into, body):
+    def blocks(self, end, step, reach, into, position, body):
         """Call ``body(run, i, k)`` for i + k steps from 0 while ``reach`` elements are left, in groups, then singly.
 
         Returns the last run and the next i: what is left up to ``end`` is for the caller to add, who then absorbs it.
@@ -148,14 +167,14 @@ class Walk:
         with f.loop() as loop:
             at = i.get()
             loop.break_if(at + (step * (group - 1) + reach) > end)
-            run = self.fresh(self.lanes) if reducer.block else into
+            run = self.fresh(self.lanes, base=position(at)) if reducer.block else into
             with f.range(at, at + step * group, step=step * u) as j:
                 for k in range(u):
                     body(run, j, k)
             if reducer.block:
                 self.absorb(into, run)
             i.set(at + step * group)
-        run = self.fresh(self.lanes) if reducer.block else into
+        run = self.fresh(self.lanes, base=position(i.get())) if reducer.block else into
         with f.loop() as loop:
             at = i.get()
             loop.break_if(at + reach > end)
@@ -174,21 +193,20 @@ class Walk:
             with f.range(lanes) as lane:
                 f.store(lane.udiv(self.width), rows + lane * 8)
             first = f.load(vector("i64", lanes), rows, 8) * f.splat(self.index_step, lanes)
-            places = f.var(first.type, first + f.splat(self.index, lanes))
-            jump = f.splat(step.udiv(self.width) * self.index_step, lanes)
+            places = first + f.splat(self.index, lanes)
+            self.jump = step.udiv(self.width) * self.index_step
+
+        def position(i):
+            return places + f.splat(i.udiv(step) * self.jump, lanes) if self.has_index else None
 
         def add(run, i, mask=None):
             loaded = []
             for base, dtype, size in zip(self.bases, self.spec.in_dtypes, self.sizes):
                 here, type_ = base + i * size, vector(MEMORY[dtype], lanes)
                 loaded.append(f.load(type_, here, size) if mask is None else self.part(type_, here, size, mask, n - i))
-            position = None
-            if places:
-                position = places.get()
-                places.set(position + jump)
-            self.add(run, self.value(loaded, lanes), position, mask)
+            self.add(run, self.value(loaded, lanes), mask)
 
-        run, i = self.blocks(n, step, lanes, self.state, lambda run, i, k: add(run, i + step * k))
+        run, i = self.blocks(n, step, lanes, self.state, position, lambda run, i, k: add(run, i + step * k))
         with f.loop() as loop:
             left = i.get()
             loop.break_if(left >= n)
@@ -240,13 +258,21 @@ class Walk:
         dtype, = self.spec.in_dtypes
         type_ = vector(MEMORY[dtype], r)
         fits = self.down[0].eq(size) & (width > 1) & (n <= SHORT_VECTORS * r)
+        reducer = self.reducer
+        # Lanes are joined with each other, which takes indices instead of numbers of steps.
+        empty, join = (reducer.initial, reducer.merge) if self.has_index else (reducer.run, reducer.join)
+        extend, absorb = (reducer.update, reducer.merge) if self.has_index else (reducer.extend, reducer.absorb)
+
+        def add(run, v, index, valid):
+            self.put(run, extend(f, tuple(x.get() for x in run), v, index, valid))
+
         with f.if_(fits):
-            parts = [split(x.type)[0] for x in self.reducer.run(f, r, f.value(0.0, vector("double", r)))]
+            parts = [split(x.type)[0] for x in empty(f, r, f.value(0.0, vector("double", r)))]
             bytes_ = [size_of(p) for p in parts]
             rows = [f.buffer(b * r * r) for b in bytes_]
             ends = []
             # Lanes without an output end as empty runs.
-            for b, v in zip(bytes_, self.reducer.run(f, self.lanes, f.value(0.0, vector("double", self.lanes)))):
+            for b, v in zip(bytes_, empty(f, self.lanes, f.value(0.0, vector("double", self.lanes)))):
                 ends.append(f.buffer(b * self.lanes))
                 f.store(v, ends[-1], 8)
             position = self.positions(iota(f, r, "i64"), self.index_step)
@@ -259,11 +285,11 @@ class Walk:
                     first = None
                     if self.reducer.uses_first:
                         first = f.splat(f.load("double", self.pointer + row * 8), r)
-                    return self.fresh(r, first), self.bases[0] + row * self.along[0]
+                    return [f.var(v.type, v) for v in empty(f, r, first)], self.bases[0] + row * self.along[0]
 
                 def end(run, place, k):
                     x = self.part(type_, place + whole * size, size, valid, n - whole)
-                    self.add(run, self.value([x], r), position(whole), valid)
+                    add(run, self.value([x], r), position(whole), valid)
                     for slot, b, x in zip(rows, bytes_, run):
                         f.store(x.get(), slot + k * (b * r), 8)
 
@@ -275,26 +301,35 @@ class Walk:
                         # A row at a time, in the order of memory.
                         run, place = begin(k)
                         with f.range(0, whole, step=r) as i:
-                            self.add(run, self.value([f.load(type_, place + i * size, size)], r), position(i), None)
+                            add(run, self.value([f.load(type_, place + i * size, size)], r), position(i), None)
                         end(run, place, k)
-                for slot, b, x in zip(ends, bytes_, tree(f, self.reducer.join, [vector(p, r) for p in parts], rows)):
+                for slot, b, x in zip(ends, bytes_, tree(f, join, [vector(p, r) for p in parts], rows)):
                     f.store(x, slot + group * b, 8)
-            run = [f.var(vector(p, self.lanes), f.load(vector(p, self.lanes), slot, 8)) for p, slot in zip(parts, ends)]
-            self.absorb(self.state, run)
+            run = tuple(f.load(vector(p, self.lanes), slot, 8) for p, slot in zip(parts, ends))
+            self.put(self.state, absorb(f, tuple(x.get() for x in self.state), run))
             self.end()
 
     def dense_columns(self):
-        """As many outputs as lanes, side by side."""
+        """As many outputs as lanes, side by side.
+
+        Rows are taken a few at a time across many tiles: the hardware does not see where the next ones begin, so
+        these are asked for.
+        """
         f, lanes = self.f, self.lanes
+        ahead = [f.minimum(self.n, _ROWS_AHEAD) * down for down in self.down]
         position = self.positions(Value(f, "zeroinitializer", vector("i64", lanes)), self.index_step)
+        self.jump = self.index_step
 
         def body(run, i, k):
             loaded = []
-            for base, down, dtype, size in zip(self.bases, self.down, self.spec.in_dtypes, self.sizes):
-                loaded.append(f.load(vector(MEMORY[dtype], lanes), base + (i + k) * down, size))
-            self.add(run, self.value(loaded, lanes), position(i + k) if self.has_index else None, None)
+            for j, (base, dtype, size) in enumerate(zip(self.bases, self.spec.in_dtypes, self.sizes)):
+                here = base + (i + k) * self.down[j]
+                for line in range(0, lanes * size, 64):
+                    prefetch(f, here + ahead[j] + line, near=2)
+                loaded.append(f.load(vector(MEMORY[dtype], lanes), here, size))
+            self.add(run, self.value(loaded, lanes), None)
 
-        run, _ = self.blocks(self.n, f.value(1), f.value(1), self.state, body)
+        run, _ = self.blocks(self.n, f.value(1), f.value(1), self.state, position, body)
         if run is not self.state:
             self.absorb(self.state, run)
 
@@ -306,6 +341,7 @@ class Walk:
         buffers = [self.scratch(size) for size in self.sizes]
         lane = iota(f, lanes, "i64") if by_rows else Value(f, "zeroinitializer", vector("i64", lanes))
         position = self.positions(lane, self.index_step)
+        self.jump = self.index_step * step
 
         def body(run, i):
             left = f.minimum(n - i, f.value(lanes)) if by_rows else self.width
@@ -314,11 +350,11 @@ class Walk:
             for j, dtype in enumerate(self.spec.in_dtypes):
                 here = self.bases[j] + i * (self.along if by_rows else self.down)[j]
                 loaded.append(load_part(f, self.spec.m, dtype, here, self.along[j], buffers[j], left, valid))
-            self.add(run, self.value(loaded, lanes), position(i), valid)
+            self.add(run, self.value(loaded, lanes), valid)
 
         if self.reducer.block:
             with f.range(0, n, step=step * self.reducer.block) as begin:
-                run = self.fresh(lanes)
+                run = self.fresh(lanes, base=position(begin))
                 with f.range(begin, f.minimum(n, begin + step * self.reducer.block), step=step) as i:
                     body(run, i)
                 self.absorb(self.state, run)

@@ -19,6 +19,7 @@ class Reducer:
     kinds = ("f",)
     uses_first = False
     block = 0
+    counted = False
 
     def __init__(self, element, signed, types):
         self.element, self.signed, self.types = element, signed, types
@@ -31,7 +32,9 @@ class Reducer:
     def update(self, f, state, v, index, valid):
         return self.merge(f, state, (self.only(f, valid, v, self.neutral),))
 
-    # A *run* is a short stretch whose values may be kept in a cheaper form than the state.
+    # A *run* is a short stretch whose values may be kept in a cheaper form than the state.  Where runs are ``counted``,
+    # ``extend`` gets the number of the step in the run in place of an index, and ``absorb`` the indices of step 0 and
+    # how far steps are apart.
 
     def run(self, f, lanes, first):
         """The empty run."""
@@ -176,11 +179,19 @@ class Extremum(Reducer):
 
 
 class ArgExtremum(Extremum):
-    """The extremum and the smallest index that has it."""
+    """The extremum and the smallest index that has it.
+
+    Indices grow along a run, so that only what beats a lane's best is taken: two comparisons and two moves.  A run
+    in which nothing beats the worst of all values stands for that value at its first step; lanes of a vector that
+    hold no elements do so, too, but their index is larger than that of a lane beside them that does.
+    """
+
+    block, counted = 1 << 16, True
 
     def __init__(self, element, signed, types, largest):
         super().__init__(element, signed, types, largest)
         self.parts = (element, "i64")
+        self.count = "i64" if element in ("double", "i64") else "i32"
 
     def initial(self, f, lanes, first):
         value = f.value(self.neutral, f"<{lanes} x {self.element}>")
@@ -188,6 +199,22 @@ class ArgExtremum(Extremum):
 
     def update(self, f, state, v, index, valid):
         return self.merge(f, state, (self.only(f, valid, v, self.neutral), self.only(f, valid, index, NONE)))
+
+    def run(self, f, lanes, first):
+        return (f.value(self.neutral, f"<{lanes} x {self.element}>"), f.value(0, f"<{lanes} x {self.count}>"))
+
+    def extend(self, f, run, v, index, valid):
+        best = run[0]
+        if v.is_float:
+            take = v.compare("ugt" if self.largest else "ult", "", best) & best.compare("ord", "", best)
+        else:
+            take = self.beats(v, best)
+        if valid is not None:
+            take = take & valid
+        return f.select(take, v, best), f.select(take, index, run[1])
+
+    def absorb(self, f, state, run, base, jump):
+        return self.merge(f, state, (run[0], base + run[1].cast("zext", "i64") * jump))
 
     def merge(self, f, a, b):
         take, same = self.beats(b[0], a[0]), b[0].eq(a[0])
