@@ -171,6 +171,31 @@ def test_each_thread_begins_with_its_own_part(threads):
     assert n // 2 in first
 
 
+def test_little_work_wakes_nobody(tasks, threads):
+    threads(2)
+    array = cells(64)
+    repeat(tasks, array, 64, 1)                             # (the worker is there)
+    time.sleep(0.05)
+    who = set()
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+    def task(ctx, begin, end):
+        who.add(threading.get_ident())
+        seen.extend(range(begin, end))
+        time.sleep(0.001)
+
+    address = ctypes.cast(task, ctypes.c_void_p).value
+    run = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(threadpool.parallel_for_address())
+    for n in (30, 1, 0):
+        seen = []
+        run(address, None, -n)
+        assert seen == list(range(n))
+    assert who == {threading.get_ident()}
+    seen = []
+    run(address, None, 30)
+    assert sorted(seen) == list(range(30)) and len(who) == 2
+
+
 def test_idle_workers_sleep(tasks, threads):
     threads(4)
     repeat(tasks, cells(100), 100, 100)

@@ -8,6 +8,9 @@
     set_num_threads(n)               change that, from 1 up
     get_num_interop_threads(), set_num_interop_threads(n)
 
+A negative number of tiles says that so many are little work: they are shared only with workers that are awake, as
+between the kernels of a program; waking one costs some microseconds.
+
 The caller of ``rl_parallel_for`` needs no GIL and works too; tiles are handed out by an atomic
 counter, so results that depend only on the tiles depend on neither the number of threads nor time.
 A task must not raise and must not call Python without taking the GIL. While one job runs, nested

@@ -196,12 +196,22 @@ out:
   ret void
 }
 
-define void @rl_parallel_for(ptr %task, ptr %ctx, i64 %tiles) {
+define void @rl_parallel_for(ptr %task, ptr %ctx, i64 %count) {
 entry:
   %threads = load atomic i32, ptr @threads monotonic, align 4
+  %light = icmp slt i64 %count, 0
+  %without = sub i64 0, %count
+  %tiles = select i1 %light, i64 %without, i64 %count
+  %sleeping = load atomic i32, ptr @sleepers monotonic, align 4
+  %there = load atomic i32, ptr @started monotonic, align 4
+  %drowsy = icmp ne i32 %sleeping, 0
+  %absent = icmp eq i32 %there, 0
+  %nobody = or i1 %drowsy, %absent
+  %alone = and i1 %light, %nobody
   %one = icmp sle i32 %threads, 1
   %few = icmp sle i64 %tiles, 1
-  %simple = or i1 %one, %few
+  %single = or i1 %one, %few
+  %simple = or i1 %single, %alone
   br i1 %simple, label %serial, label %try
 serial:
   %none = icmp sle i64 %tiles, 0

@@ -54,8 +54,10 @@ SIZE = 56  # int64 of a job, with room
 _POINTERS = ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b", "partial")
 # The most rows of A whose pages share a set of the first-level cache.
 ALIASED_ROWS = 7
-# Cost (about a multiply-add each) below which waking another thread costs more than it brings.
-PARALLEL_WORK = 500_000
+# Cost (about a multiply-add each) below which waking another thread costs more than it brings, and below which even one
+# that is awake does.
+PARALLEL_WORK, LIGHT_WORK = 500_000, 120_000
+HERE, LIGHT = 1, 2          # what "serial" says of a job: no other threads, none that sleep
 TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
 
 
@@ -253,10 +255,12 @@ class Driver:
 
     def _parallel(self, f, task, job, count):
         """Run a task over ``count`` tiles: on the pool, or here when the job is a serial one."""
-        with f.if_else(job.serial.ne(0)) as (here, pool):
+        light = job.serial.eq(LIGHT)
+        with f.if_else(job.serial.ne(0) & ~light) as (here, pool):
             with here:
                 f.call("void", task, job.pointer, f.value(0), count)
             with pool:
+                count = f.select(light, f.value(0) - count, count)
                 f.call("void", "rl_parallel_for", Value(f, f"@{task}", "ptr"), job.pointer, count)
 
     def _cost(self, m, n, k):
@@ -470,8 +474,9 @@ class Driver:
             f.store(Value(f, "null", "ptr"), job._at("row_bias"))
             job.set(a_row=job.b_col, a_col=b_row, b_row=a_col, b_col=a_row, m=1, n=m)
         m, n, k = job.m, job.n, job.k
-        small = self._cost(m, n, k) < tuning.parallel_work
-        job.set(serial=f.emit("i64", f"zext i1 {(small | job.serial.ne(0)).name} to i64"))
+        cost = self._cost(m, n, k)
+        small = f.select(cost < tuning.parallel_work, f.value(LIGHT), f.value(0))
+        job.set(serial=f.select((cost < LIGHT_WORK) | job.serial.ne(0), f.value(HERE), small))
 
         with f.if_(gemm_lines.wanted(self, f, job)):
             f.ret(f.call("i32", "lines", job.pointer))
@@ -516,6 +521,7 @@ class Driver:
         # Tiles: about 32 of them, none with less work than handing it out is worth, none beyond the
         # caches.
         least = f.value(tuning.tile_depth).udiv(some_k) + 1
+        least = f.select(job.serial.eq(LIGHT), (panels * strips).udiv(6) + 1, least)
         size = (panels * strips).udiv(32)
         size = f.select(size < least, least, size)
         tile_strips = f.minimum(f.minimum(f.value(tuning.tile_strips), strips), size)
