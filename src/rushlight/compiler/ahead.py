@@ -25,12 +25,19 @@ _thread = None
 
 
 def expect(module):
-    """Let the module named so say what is needed: in ``EXPECTED``, pairs of a sign and functions to call.
+    """Let the module named so say what is needed, once code is asked for that isn't there, or now if nothing is.
+
+    It has ``EXPECTED``, pairs of a sign and functions to call.
 
     The sign is the name of a module of the package that a program has imported, or begins the key of code that it asks
     for. A function may be called in a thread of its own and only makes kernels.
     """
+    from rushlight.compiler import engine
+
     _sources.append(module)
+    if engine.cold():
+        with native.lock:
+            begin("")
 
 
 def begin(key):

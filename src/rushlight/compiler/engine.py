@@ -76,7 +76,7 @@ def _compiler():
 
 
 def compile_object(text, level=1, codegen_level=1):
-    """A relocatable object of the module ``text``; see ``machine_code.Compiler.compile``."""
+    """A relocatable object of the module ``text``, by ``machine_code.Compiler.compile``."""
     with _lock:
         return _compile(text, level, codegen_level)
 
@@ -88,18 +88,15 @@ def assembly(text, level=1, codegen_level=1):
 
 
 def _compile(text, level, codegen_level, readable=False):
-    if _idle:
-        compiler = _idle.pop()
-    else:
-        from rushlight.compiler.machine_code import Compiler
+    compiler = _idle.pop() if _idle else None
+    # What LLVM made is destroyed when ``compile`` returns, before the interpreter may end.
+    with _lock.apart():
+        if compiler is None:
+            from rushlight.compiler.machine_code import Compiler
 
-        compiler = Compiler()
-    try:
-        # What LLVM made is destroyed when ``compile`` returns, before the interpreter may end.
-        with _lock.apart():
-            code = compiler.compile(text, level, codegen_level, readable)
-    finally:
-        _idle.append(compiler)
+            compiler = Compiler()
+        code = compiler.compile(text, level, codegen_level, readable)
+    _idle.append(compiler)
     statistics["compiled"] += not readable
     return code
 
@@ -145,6 +142,12 @@ def _place(stored, symbols, imports):
     statistics["loaded"] += 1
     found = image.load(stored[1:], imports, _support)
     return {symbol: found[symbol] for symbol in symbols}
+
+
+def cold():
+    """Whether nothing is on disk, though code can be made."""
+    with _lock:
+        return available() and not _pack().index
 
 
 def known(key):

@@ -36,24 +36,25 @@ class Compiler:
     def compile(self, text, level, codegen_level, readable=False):
         """The object of the module ``text``, or its assembly.
 
-        ``level`` is the pass pipeline's (0 to 3); vectorization is never LLVM's: kernels spell it out.
+        ``level`` is the pass pipeline's: 0 for what runs once a call, 1 for kernels, 2 and 3 are LLVM's own.
+        Vectorization is never LLVM's: kernels spell it out.
         """
         import llvmlite.binding as llvm
 
         machine = self.machine(codegen_level)
         module = llvm.parse_assembly(text, self.context)
-        if level == 1:
+        if level < 2:
             # Kernels spell out their vectors: this is all they need, in a tenth of the O1 pipeline's time.
             builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(1))
             passes = llvm.create_new_module_pass_manager()
             passes.add_sroa_pass()
             passes.add_instruction_combine_pass()
             passes.add_simplify_cfg_pass()
-            passes.add_loop_rotate_pass()
-            passes.add_instruction_combine_pass()
-            passes.add_simplify_cfg_pass()
+            if level:
+                passes.add_loop_rotate_pass()
+                passes.add_simplify_cfg_pass()
             _run(passes, module, builder)
-        elif level:
+        else:
             options = llvm.create_pipeline_tuning_options(speed_level=level)
             options.loop_vectorization = False
             options.slp_vectorization = False

@@ -63,6 +63,7 @@ def load():
         _loading = True
         from ..compiler.ahead import expect
         from . import FAMILIES
+        expect("rushlight.compiler.first_use")
         for f in FAMILIES:
             import_module("." + f, __package__)
         from .operators import install

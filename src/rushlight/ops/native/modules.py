@@ -26,7 +26,7 @@ def _checksum(file):
 
 
 def specification(group, offsets):
-    """The arguments of ``engine.prepare`` for a group; ``offsets`` are those of the slots of Python's objects."""
+    """The key and the text's function of a group; ``offsets`` are those of the slots of Python's objects."""
     def build():
         return importlib.import_module(f".{FILES[group][0]}", __package__).module(host().triple, offsets)
 
@@ -36,13 +36,13 @@ def specification(group, offsets):
 
 def make(group, offsets):
     """Make the code of a group, unless it is there."""
-    engine.prepare(*specification(group, offsets))
+    engine.prepare(*specification(group, offsets), level=0)
 
 
 def load(group, offsets, names, table=None):
     """Addresses of ``names``; ``table`` is the address of the environment, which the first group has."""
     imports = {} if table is None else {"rl_tensor_environment": table}
-    return engine.load(*specification(group, offsets), names, imports)
+    return engine.load(*specification(group, offsets), names, imports, level=0)
 
 
 def load_together(offsets):
