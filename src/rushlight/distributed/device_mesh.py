@@ -20,7 +20,7 @@ class DeviceMesh:
 
     def __init__(self, device_type, mesh=None, *, mesh_dim_names=None, _groups=None, _root=None):
         self.device_type = device_type
-        self.mesh = torch.as_tensor(mesh, dtype=torch.int64).detach().cpu()
+        self.mesh = torch.as_tensor(mesh, dtype=torch.int32).detach().cpu()
         self.mesh_dim_names = tuple(mesh_dim_names) if mesh_dim_names else None
         self._root = _root
         if not is_initialized():
@@ -68,8 +68,8 @@ class DeviceMesh:
         return get_rank()
 
     def get_coordinate(self):
-        """The place of this process in the grid; None outside of it."""
-        return None if self._place is None else list(self._place)
+        """The place of this process in the grid, a tuple; None outside of it."""
+        return self._place
 
     def _dimension(self, mesh_dim):
         if mesh_dim is None:
@@ -137,8 +137,8 @@ class DeviceMesh:
             mesh = groups[0].ranks
         made = DeviceMesh(device_type, mesh, mesh_dim_names=mesh_dim_names, _groups=groups)
         if made.ndim != len(groups):
-            raise ValueError(f"Expects mesh with ndim equal to number of ProcessGroups but got mesh {made.mesh.tolist()} "
-                             f"and {len(groups)} ProcessGroups")
+            raise ValueError(f"Expects mesh with ndim equal to number of ProcessGroups but got mesh "
+                             f"{made.mesh.tolist()} and {len(groups)} ProcessGroups")
         return made
 
     def __eq__(self, other):
@@ -158,7 +158,8 @@ class DeviceMesh:
 
 
 def _strides(sizes):
-    return [math.prod(sizes[i + 1:]) for i in range(len(sizes))]
+    """Ranks between neighbours along each dimension; () where there is one place only."""
+    return [math.prod(sizes[i + 1:]) if n > 1 else () for i, n in enumerate(sizes)]
 
 
 def init_device_mesh(device_type, mesh_shape, *, mesh_dim_names=None, backend_override=None):
@@ -168,10 +169,10 @@ def init_device_mesh(device_type, mesh_shape, *, mesh_dim_names=None, backend_ov
     """
     if mesh_dim_names is not None:
         if len(set(mesh_dim_names)) != len(mesh_dim_names):
-            raise RuntimeError("Each mesh_dim_name must be unique.",
+            raise RuntimeError("Each mesh_dim_name must be unique. "
                                f"Found repeated mesh_dim_name in mesh_dim_names {mesh_dim_names}")
         if len(mesh_shape) != len(mesh_dim_names):
-            raise RuntimeError("mesh_shape and mesh_dim_names should have same length!",
+            raise RuntimeError("mesh_shape and mesh_dim_names should have same length! "
                                f"Found len(mesh_dim_names): {len(mesh_dim_names)} and len(mesh_shape):"
                                f"{len(mesh_shape)}.")
     if device_type and not device_type.isalpha():

@@ -31,9 +31,9 @@ def irecv(tensor, src=None, group=None, tag=0, group_src=None):
 
 def send(tensor, dst=None, group=None, tag=0, group_dst=None):
     """Send `tensor` to rank `dst`."""
-    found = member(group, "send")
+    found = of(group)
     if found is None:
-        return
+        raise ValueError("Invalid process group specified")
     rank = _other(found, rank_in(found, dst, group_dst), "destination")
     _tensor(tensor, "tensor")
     if not tensor.is_meta:

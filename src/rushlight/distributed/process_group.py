@@ -141,7 +141,7 @@ class ProcessGroup:
 
         def run():
             for t, reduction, tag in zip(tensors, reductions, tags):
-                with Contiguous(t) as (own,):
+                with Contiguous(t, counted=False) as (own,):
                     exchange.all_reduce(tag, own, reduction)
         return self._run(run, tensors, "allreduce", async_op)
 
@@ -156,7 +156,7 @@ class ProcessGroup:
 
         def run():
             for t, tag in zip(tensors, tags):
-                with Contiguous(t) as (own,):
+                with Contiguous(t, counted=False) as (own,):
                     exchange.broadcast(tag, own, root)
         return self._run(run, tensors, "broadcast", async_op)
 
@@ -169,7 +169,7 @@ class ProcessGroup:
 
         def run():
             for t, reduction, tag in zip(tensors, reductions, tags):
-                with Contiguous(t) as (own,):
+                with Contiguous(t, counted=False) as (own,):
                     exchange.reduce(tag, own, root, reduction)
         return self._run(run, tensors, "reduce", async_op)
 
@@ -406,10 +406,13 @@ class Turn:
 
 
 class Contiguous:
-    """Contiguous stand-ins for tensors that are about to be written; on leaving, strided ones are copied back."""
+    """Contiguous stand-ins for tensors that are about to be written; on leaving, strided ones are copied back.
 
-    def __init__(self, *tensors):
-        self._tensors = tensors
+    counted: writing counts as a change in place. Reductions and broadcasts do not count, as in PyTorch.
+    """
+
+    def __init__(self, *tensors, counted=True):
+        self._tensors, self._counted = tensors, counted
 
     def __enter__(self):
         self._own = [t if _plain(t) else t.detach().contiguous() for t in self._tensors]
@@ -421,7 +424,7 @@ class Contiguous:
                 if own is not t:
                     with torch.no_grad():
                         t.detach().copy_(own)
-                else:
+                elif self._counted:
                     changed(t)
 
 
