@@ -39,6 +39,9 @@ QUICK = [
     ((3, 32, 17, 35), (36, 32, 3, 3), (1, 1), (1, 1), (1, 1), 1),
     ((2, 32, 4, 9, 11), (33, 32, 3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),     # planes as more channels
     ((5, 64, 5, 8, 6), (64, 32, 2, 3, 3), (1, 1, 1), (0, 1, 0), (1, 1, 1), 2),
+    ((9, 72, 15, 9), (66, 36, 3, 3), (1, 1), (1, 1), (1, 1), 2),        # cells of four rows
+    ((9, 150, 12, 7), (36, 150, 3, 3), (1, 1), (1, 2), (1, 1), 1),      # and sums in several blocks
+    ((3, 33, 3, 16, 13), (32, 33, 3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),
 ]
 ALL = DIRECT + DEPTHWISE + QUICK
 
@@ -106,6 +109,8 @@ def _ways(case, dtype="float32"):
 
 
 def test_cases_take_the_ways_they_are_for():
+    heights = [winograd_plans.height_of_cells(case[0][0], _operands(case)[3].shape[2:]) for case in QUICK]
+    assert heights == [2, 2, 2, 4, 2, 2, 4, 4, 4]
     for case in DEPTHWISE:
         assert depthwise_plans.serves(case[1][1], case[5], case[1][2:], "float32")
     for case in QUICK:
@@ -125,7 +130,7 @@ def test_minimal_filtering_is_about_as_exact_as_sums(case):
     direct = conv_maps._run(ways, g.shape, x, w, None)
     ways.quick = kept
     errors = [np.sqrt(((y - expected) ** 2).mean()) for y in (quick, direct)]
-    assert 0 < errors[0] <= 3 * errors[1]
+    assert 0 < errors[0] <= 4 * errors[1]
 
 
 @pytest.mark.parametrize("special", [np.inf, -np.inf, np.nan, 3e38])

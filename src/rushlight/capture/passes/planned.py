@@ -88,17 +88,13 @@ class Packed:
         return self.memory
 
 
-def _room(plan, dtype):
-    """Memory for a plan's packed weights; None for a plan of another kind."""
-    from ...compiler.templates import conv_pixels, conv_product, winograd
-    type_ = "float" if dtype.itemsize == 4 else "double"
-    for template in (winograd, conv_product, conv_pixels):
-        if plan.call is template.kernel(type_):
-            size = template.packed_bytes(plan.words, dtype.itemsize)
-            memory = np.empty(size + _LINE, np.uint8)
-            start = -memory.ctypes.data % _LINE
-            return memory[start:start + size]
-    return None
+def _room(plan):
+    """Memory for a plan's packed weights; None where it takes none."""
+    if plan.packed is None:
+        return None
+    memory = np.empty(plan.packed + _LINE, np.uint8)
+    start = -memory.ctypes.data % _LINE
+    return memory[start:start + plan.packed]
 
 
 class Convolution:
@@ -171,7 +167,7 @@ def pack(steps, flow):
                     id(w.buffer) in flow.writers:
                 continue
             entries = _filtered(ways, y) or ways.quick or ways.direct()
-            memory = [_room(plan, w.dtype) for _, _, plan in entries]
+            memory = [_room(plan) for _, _, plan in entries]
             if not any(m is None for m in memory):
                 step.call.packed = Packed(w.buffer.tensor._storage, entries, memory)
 
@@ -215,14 +211,8 @@ def is_product(step):
 
 def workspace(step):
     """Bytes that a convolution takes while it runs."""
-    from ...compiler.templates import conv_pixels, conv_product, winograd
     if type(step.call) is Convolution:
-        item, most = step.outs[0].dtype.itemsize, 0
-        for _, _, plan in step.call.ways.quick or step.call.ways.direct():
-            for template in (winograd, conv_product, conv_pixels):
-                if len(plan.words) == len(template.FIELDS):
-                    most = max(most, template.packed_bytes(plan.words, item))
-        return most
+        return max(plan.packed or 0 for _, _, plan in step.call.ways.quick or step.call.ways.direct())
     if type(step.call) is WeightGradient:
         return step.call.plan.partial * step.outs[0].dtype.itemsize
     plan = _weight_plan(step)

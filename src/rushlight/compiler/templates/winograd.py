@@ -2,18 +2,17 @@
 
     convolve(y, x, w, bias, plan[, finish[, packed]]) -> whether y may be wrong
 
-A square of 2 x 2 outputs takes 16 products a channel instead of 36:
+A *cell* of 2 x 2 outputs takes 16 products a channel instead of 36, one of 4 x 2 outputs 24 instead of 72:
 
-    y = A' ((G w G') * (B' d B)) A          w 3 x 3, d 4 x 4, * by elements
+    y = A' ((G w G') * (B' d B)) A          w 3 x 3, d 4 x 4 or 6 x 4, * by elements
 
-so that the sums over channels are 16 matrix products. Squares take the place of pixels in ``conv_product``: a vector of
-them is gathered by tables (as a convolution of 4 x 4 windows with steps of two), turned into 16 vectors a channel in
-scratch memory, multiplied by a panel of transformed weights after the other, and transformed back. Errors are about
-twice those of the direct sum. An infinity or NaN spreads over its square, so the function returns True when it met
-one, for the caller to convolve directly.
+so that the sums over channels are 16 (24) matrix products. Cells take the place of pixels in ``conv_product``: a vector
+of them is gathered by tables (as a convolution of 4 x 4 or 6 x 4 windows), turned into as many vectors a channel in
+scratch memory, multiplied by a panel of transformed weights after the other, and transformed back. For errors see
+``winograd_transforms``. An infinity or NaN spreads over its cell, so the function returns True when it met one, for the
+caller to convolve directly.
 
-S. Winograd, Arithmetic Complexity of Computations (1980); A. Lavin and S. Gray, "Fast algorithms for convolutional
-neural networks", CVPR 2016.
+A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 
 ``finish`` and ``packed`` are those of ``conv_product``.
 """
@@ -33,38 +32,40 @@ from rushlight.compiler.templates.conv_product import (
     scratch,
 )
 from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, form, lanes_of, masked_store
+from rushlight.compiler.templates.winograd_transforms import Cell
 
 POINTERS = ("y", "x", "w", "bias", "packed", "failed", "finish", "context", "first_image", "unbounded")
 FIELDS = (
     "tile", "gather",                                       # functions
-    "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of 4 x 4 windows
+    "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the windows of cells
     "weights",                                              # int64[9 depth]: where w[0, channel, tap] stands
-    "pieces", "piece_list",             # int64[strips + 1]; (pixel, count, offset, whether there is a second row) each
+    "pieces", "piece_list",             # int64[strips + 1]; (pixel, count, offset, rows) each
     "groups", "rows", "depth", "height", "panels", "parts",
-    "units", "strips", "tile_strips", "blocks",
+    "units", "strips", "tile_strips", "blocks", "positions", "k_block",
     "x_unit", "x_group", "y_unit", "y_image", "y_group", "y_row", "y_line", "w_group", "w_row",
 )
 INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
 SIZE = 8 * len(INDEX)
-VECTORS = 2                     # of squares to a strip
-POSITIONS = 16
+VECTORS = 2                     # of cells to a strip
 _AT_ONCE = 8                    # channels gathered before they are transformed
 POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "finish", "tile", "gather", "weights", "pieces", "piece_list"}
 
 
 def packed_bytes(words, item):
     """Bytes of the transformed weights of a plan."""
-    groups, panels, depth, height = (int(words[FIELDS.index(n)]) for n in ("groups", "panels", "depth", "height"))
-    return groups * panels * ((depth * height * item + 127) // 128 * 128 + 64) * POSITIONS + 64
+    groups, panels, depth, height, positions = (
+        int(words[FIELDS.index(n)]) for n in ("groups", "panels", "depth", "height", "positions"))
+    return groups * panels * ((depth * height * item + 127) // 128 * 128 + 64) * positions + 64
 
 
 @cache
-def kernel(type_):
+def kernel(type_, cell_height):
     """The builtin function convolve(y, x, w, bias, plan) -> bool."""
-    return builtin("winograd", type_, lambda: module_text(type_), "rl_winograd", kernel.__doc__, codegen_level=2)
+    return builtin(f"winograd {cell_height}", type_, lambda: module_text(type_, Cell(cell_height)), "rl_winograd",
+                   kernel.__doc__, codegen_level=2)
 
 
-def module_text(type_):
+def module_text(type_, cell):
     """The IR of the entry and its tasks."""
     from rushlight.compiler.codegen.targets import host
 
@@ -72,11 +73,11 @@ def module_text(type_):
     m.globals.append("@_Py_NoneStruct = external global i8")
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
     copy_rows(m, type_)
-    weights_task(m, type_)
-    square(m, type_)
-    back(m, type_)
-    _tile_task(m, type_)
-    _entry(m, type_)
+    weights_task(m, type_, cell)
+    spread_data(m, type_, cell)
+    back(m, type_, cell)
+    _tile_task(m, type_, cell)
+    _entry(m, type_, cell)
     return m.text()
 
 
@@ -84,39 +85,13 @@ def _job(f, pointer):
     return Job(f, pointer, INDEX, POINTER_FIELDS)
 
 
-# ---------------------------------------------------------------- transforms of columns and rows of vectors
-
-def of_data(d):
-    """B' d of a column of four."""
-    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
-
-
-def of_weights(g):
-    """G g of a column of three."""
-    ends, half = (g[0] + g[2]) * 0.5, g[1] * 0.5
-    return [g[0], ends + half, ends - half, g[2]]
-
-
-def of_products(m):
-    """A' m of a column of four."""
-    return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
-
-
-def both_ways(transform, rows):
-    """The transform of a matrix (a list of rows), of its columns, then of its rows."""
-    columns = [transform(list(column)) for column in zip(*rows, strict=True)]
-    return [transform(list(row)) for row in zip(*columns, strict=True)]
-
-
-# ---------------------------------------------------------------- functions
-
 def weights_pitch(job, item):
     """Bytes from a position of a panel's weights to the next; their stores must not share a set of the cache."""
     return (job.depth * job.height * item + 127) // 128 * 128 + 64
 
 
-def weights_task(m, type_):
-    """Tile: a panel of a group: at packed + (panel 16 + position) weights_pitch stands [channel][row] of G w G'."""
+def weights_task(m, type_, cell):
+    """Tile: a panel of a group: [channel][row] of G w G' at packed + (panel positions + position) weights_pitch."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, places = vector(type_, lanes), f"<{lanes} x ptr>"
     f = m.function("weights_task", "void", TASK, "internal", "nounwind")
@@ -130,7 +105,7 @@ def weights_task(m, type_):
     with f.range(begin, end) as t:
         group, first = t // job.panels, (t % job.panels) * job.height
         there = job.rows - first
-        target = job.packed + t * panel_size * POSITIONS
+        target = job.packed + t * panel_size * cell.positions
         with f.range(0, job.height, step=lanes) as r:
             mask, stored = below(f, there - r, lanes), below(f, job.height - r, lanes)
             source = job.w + (group * job.w_group + (first + r) * job.w_row)
@@ -141,37 +116,38 @@ def weights_task(m, type_):
                     at = f.emit(places, f"getelementptr i8, ptr {place.name}, <{lanes} x i64> {steps.name}")
                     taps.append(f.emit(kind, f"call {kind} @{name}({places} {at.name}, i32 {item}, <{lanes} x i1> "
                                              f"{mask.name}, {kind} zeroinitializer)"))
-                found = both_ways(of_weights, [taps[3 * i:3 * i + 3] for i in range(3)])
+                found = cell.transform("of_weights", [taps[3 * i:3 * i + 3] for i in range(3)])
                 here = target + (c * job.height + r) * item
-                for i, value in enumerate(v for row in found for v in row):
+                for i, value in enumerate(found):
                     masked_store(f, value, here + panel_size * i, stored)
     f.ret()
 
 
-def square(m, type_):
-    """void square(src, dst, pitch): 16 vectors of windows at src as B' d B, to dst + position * pitch."""
+def spread_data(m, type_, cell):
+    """void spread_data(src, dst, pitch): the vectors of windows at src as B' d B, to dst + position * pitch."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, size = vector(type_, lanes), lanes * item
-    f = m.function("square", "void", (("ptr", "src"), ("ptr", "dst"), ("i64", "pitch")), "internal",
+    f = m.function("spread_data", "void", (("ptr", "src"), ("ptr", "dst"), ("i64", "pitch")), "internal",
                    "nounwind alwaysinline")
     src, dst, pitch = f.args
-    rows = [[f.load(kind, src + (4 * i + j) * size, align=item) for j in range(4)] for i in range(4)]
-    for i, value in enumerate(v for row in both_ways(of_data, rows) for v in row):
+    rows = [[f.load(kind, src + (4 * i + j) * size, align=item) for j in range(4)] for i in range(cell.rows)]
+    for i, value in enumerate(cell.transform("of_data", rows)):
         f.store(value, dst + pitch * i, align=item)
     f.ret()
 
 
-def back(m, type_):
-    """vector back(src, pitch, dst, line, bias): A' m A of 16 vectors, as two rows of pixels; 0 * all, summed."""
+def back(m, type_, cell):
+    """vector back(src, pitch, dst, line, bias): A' m A of all positions, as rows of pixels; 0 * all, summed."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, size = vector(type_, lanes), lanes * item
     f = m.function("back", kind, (("ptr", "src"), ("i64", "pitch"), ("ptr", "dst"), ("i64", "line"), (kind, "bias")),
                    "internal", "nounwind")
     src, pitch, dst, line, bias = f.args
-    rows = [[f.load(kind, src + pitch * (4 * i + j), align=item) for j in range(4)] for i in range(4)]
+    rows = [[f.load(kind, src + pitch * (4 * i + j), align=item) for j in range(4)] for i in range(cell.rows)]
     check = f.value(0.0, kind)
-    for i, (even, odd) in enumerate(both_ways(of_products, rows)):
-        even, odd = even + bias, odd + bias
+    found = cell.transform("of_products", rows)
+    for i in range(cell.height):
+        even, odd = found[2 * i] + bias, found[2 * i + 1] + bias
         check = check + even * 0.0 + odd * 0.0
         for half in range(2):
             pairs = [x for k in range(lanes // 2) for x in (half * lanes // 2 + k, lanes + half * lanes // 2 + k)]
@@ -179,24 +155,25 @@ def back(m, type_):
     f.ret(check)
 
 
-def _tile_task(m, type_):
+def _tile_task(m, type_, cell):
     """Tile: a block of strips by a part of a group's panels."""
+    positions, height = cell.positions, cell.height
     item, lanes = ITEM[type_], lanes_of(type_)
     size, kind = lanes * item, vector(type_, lanes)
     f = m.function("tile_task", "void", TASK, "internal", "nounwind")
     job, begin, end = _job(f, f.args[0]), *f.args[1:]
     job.load("y", "x", "bias", "packed", "finish", *FIELDS)
-    windows = f.buffer(_AT_ONCE * POSITIONS * size)
+    windows = f.buffer(_AT_ONCE * positions * size)
     width = VECTORS * size
     line = 2 * width                                # a row of pixels of a strip
-    pixels = f.buffer(2 * line * form(1 << 20)[0])
+    pixels = f.buffer(height * line * form(1 << 20)[0])
     zeros, null = Value(f, "@zeros", "ptr"), Value(f, "null", "ptr")
     tables = job.at("runs")
     # Positions lie an odd number of lines apart: their stores would share a set of the cache.
     data_pitch = job.depth * width + 64
-    strip_size = data_pitch * POSITIONS
+    strip_size = data_pitch * positions
     sums_pitch = job.height * width + 64
-    sums_size = sums_pitch * POSITIONS
+    sums_size = sums_pitch * positions
     block, data = scratch(f, job, (strip_size + sums_size) * job.tile_strips)
     sums = data + strip_size * job.tile_strips
     each, all_strips = job.blocks * job.parts, job.units * job.strips
@@ -213,20 +190,23 @@ def _tile_task(m, type_):
             first = (s % job.strips) * VECTORS
             with f.range(VECTORS) as v, f.range(0, job.depth, step=_AT_ONCE) as c0:
                 c1 = f.minimum(c0 + _AT_ONCE, job.depth)
-                f.call("void", job.gather, tables, here, first + v, c0 * POSITIONS, c1 * POSITIONS, windows,
+                f.call("void", job.gather, tables, here, first + v, c0 * positions, c1 * positions, windows,
                        f.value(size))
                 with f.range(c0, c1) as c:
-                    f.call("void", "square", windows + (c - c0) * (POSITIONS * size),
+                    f.call("void", "spread_data", windows + (c - c0) * (positions * size),
                            data + ((s - s0) * strip_size + c * width + v * size), data_pitch, declare=False)
         with f.range(p0, p1) as panel:
             row0 = panel * job.height
             rows = f.minimum(job.height, job.rows - row0)
-            weights = job.packed + (group * job.panels + panel) * POSITIONS * panel_size
-            with f.range(POSITIONS) as i, f.range(s0, s1) as s:
-                f.call("void", job.tile, job.depth, weights + i * panel_size, f.value(0),
-                       data + ((s - s0) * strip_size + i * data_pitch), f.value(width),
-                       sums + ((s - s0) * sums_size + i * sums_pitch), f.value(width), rows,
-                       f.value(VECTORS * lanes), f.value(0), zeros)
+            weights = job.packed + (group * job.panels + panel) * positions * panel_size
+            with f.range(positions) as i, f.range(s0, s1) as s:
+                # Sums of blocks are added: shorter sums have smaller errors.
+                with f.range(0, job.depth, step=job.k_block) as k:
+                    f.call("void", job.tile, f.minimum(job.k_block, job.depth - k),
+                           weights + (i * panel_size + k * job.height * item), f.value(0),
+                           data + ((s - s0) * strip_size + i * data_pitch + k * width), f.value(width),
+                           sums + ((s - s0) * sums_size + i * sums_pitch), f.value(width), rows,
+                           f.value(VECTORS * lanes), k, zeros)
             with f.range(s0, s1) as s:
                 unit, local = s // job.strips, s % job.strips
                 piece0 = f.load("i64", job.pieces + local * 8)
@@ -238,21 +218,22 @@ def _tile_task(m, type_):
                     bias = f.splat(offset.get(), lanes)
                     for v in range(VECTORS):
                         found = f.call(kind, "back", sums + ((s - s0) * sums_size + r * width + v * size), sums_pitch,
-                                       pixels + (r * (2 * line) + 2 * v * size), f.value(line), bias, declare=False)
+                                       pixels + (r * (height * line) + 2 * v * size), f.value(line), bias,
+                                       declare=False)
                         check.set(check.get() + found)
                 base = y + (unit * job.y_unit + row0 * job.y_row)
                 with f.range(piece0, piece1) as piece:
                     entry = job.piece_list + piece * 32
-                    pixel, count, offset, second = (f.load("i64", entry + 8 * i) for i in range(4))
+                    pixel, count, offset, lines = (f.load("i64", entry + 8 * i) for i in range(4))
                     source = pixels + pixel * item
                     with f.if_else(job.finish.ne(null)) as (finishing, copying):
-                        with finishing, f.range(second + 1) as i:
-                            finish_piece(f, job, source + i * line, f.value(2 * line),
+                        with finishing, f.range(lines) as i:
+                            finish_piece(f, job, source + i * line, f.value(height * line),
                                          unit * job.y_unit + offset + i * job.y_line, group * job.rows + row0, rows,
                                          count, item)
                         with copying, f.range(rows) as r:
-                            f.call("void", "copy_rows", source + r * (2 * line), f.value(line),
-                                   base + (r * job.y_row + offset), job.y_line, second + 1, count, f.value(item),
+                            f.call("void", "copy_rows", source + r * (height * line), f.value(line),
+                                   base + (r * job.y_row + offset), job.y_line, lines, count, f.value(item),
                                    declare=False)
     bad = f.emit(f"i{lanes}", f"bitcast <{lanes} x i1> {check.get().isnan().name} to i{lanes}")
     with f.if_(bad.ne(0)):
@@ -261,7 +242,7 @@ def _tile_task(m, type_):
     f.ret()
 
 
-def _entry(m, type_):
+def _entry(m, type_, cell):
     """PyObject *rl_winograd(self, args, n): y, x, w, bias or None, plan, finish or None, memory of packed weights."""
     f = m.function("rl_winograd", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     context = f.buffer(SIZE, 8)
@@ -273,7 +254,7 @@ def _entry(m, type_):
     job.load("groups", "panels", "depth", "height", "blocks", "parts")
     count = job.groups * job.panels
     state = f.call("ptr", "PyEval_SaveThread")
-    run_packed(f, job, count * weights_pitch(job, ITEM[type_]) * POSITIONS, lambda: f.call(
+    run_packed(f, job, count * weights_pitch(job, ITEM[type_]) * cell.positions, lambda: f.call(
         "void", "rl_parallel_for", Value(f, "@weights_task", "ptr"), context, count), lambda: f.call(
         "void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context, job.groups * job.blocks * job.parts))
     f.call("void", "PyEval_RestoreThread", state)

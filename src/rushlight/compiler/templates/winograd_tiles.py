@@ -14,7 +14,8 @@ from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.templates import winograd
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_out, copy_words, read_arguments, scratch
 from rushlight.compiler.templates.gemm_tiles import NAMES, bytes_of
-from rushlight.compiler.templates.winograd import FIELDS, POSITIONS, VECTORS
+from rushlight.compiler.templates.winograd import FIELDS, VECTORS
+from rushlight.compiler.templates.winograd_transforms import Cell
 
 # The words of ``winograd``, so that its functions can read them, then our own.
 OWN = ("tiles", "unfit", "least", "greatest")
@@ -22,6 +23,8 @@ INDEX = winograd.INDEX | {name: len(winograd.INDEX) + i for i, name in enumerate
 SIZE = 8 * len(INDEX)
 _POINTER_FIELDS = winograd.POINTER_FIELDS | {"tiles"}
 LANES, ITEM = 16, 4
+_CELL = Cell(2)
+POSITIONS = _CELL.positions
 _AT_ONCE = 8                    # channels gathered before they are transformed
 _SIZE = LANES * ITEM
 _WIDTH = VECTORS * _SIZE        # bytes of a strip's row of squares
@@ -46,9 +49,9 @@ def module_text(tiles):
     m = Module(host().triple)
     m.globals.append("@_Py_NoneStruct = external global i8")
     copy_out(m, "float")
-    winograd.weights_task(m, "float")
-    winograd.square(m, "float")
-    winograd.back(m, "float")
+    winograd.weights_task(m, "float", _CELL)
+    winograd.spread_data(m, "float", _CELL)
+    winograd.back(m, "float", _CELL)
     _pack_task(m, tiles)
     _tile_task(m, tiles)
     _entry(m, tiles)
@@ -106,7 +109,7 @@ def _tile_task(m, tiles):
                 f.call("void", job.gather, tables, here, first + v, c0 * POSITIONS, c1 * POSITIONS, windows,
                        f.value(_SIZE))
                 with f.range(c0, c1) as c:
-                    f.call("void", "square", windows + (c - c0) * (POSITIONS * _SIZE),
+                    f.call("void", "spread_data", windows + (c - c0) * (POSITIONS * _SIZE),
                            data + (c * row_bytes + (s - s0) * _WIDTH + v * _SIZE), data_pitch, declare=False)
         columns = (s1 - s0) * (VECTORS * LANES)
         with f.range(POSITIONS) as i:
@@ -141,10 +144,10 @@ def _tile_task(m, tiles):
                     base = y + (unit * job.y_unit + (row0 + r) * job.y_row)
                     with f.range(piece0, piece1) as piece:
                         entry = job.piece_list + piece * 32
-                        pixel, count, offset, second = (f.load("i64", entry + 8 * i) for i in range(4))
+                        pixel, count, offset, lines = (f.load("i64", entry + 8 * i) for i in range(4))
                         f.call("void", "copy_out", pixels + pixel * ITEM, base + offset, count, f.value(ITEM),
                                declare=False)
-                        with f.if_(second.ne(0)):
+                        with f.if_(lines.ne(1)):
                             f.call("void", "copy_out", pixels + (pixel * ITEM + line), base + (offset + job.y_line),
                                    count, f.value(ITEM), declare=False)
     f.call("void", "rl_free", block)

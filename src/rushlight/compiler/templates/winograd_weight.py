@@ -2,17 +2,17 @@
 
     weight_gradient(dw, x, g, partial, plan) -> whether dw may be wrong
 
-The adjoint of ``winograd`` in the weights: with d the 4 x 4 windows of x and e the 2 x 2 squares of g,
+The adjoint of ``winograd`` in the weights: with d the windows of x and e the cells (2 x 2 or 4 x 2) of g,
 
-    dw = G' (sum over squares (A e A') * (B' d B)) G
+    dw = G' (sum over cells (A e A') * (B' d B)) G
 
-so the sums over squares are 16 matrix products. A tile of work is a bin of squares of a group by a part of the
+so the sums over cells are 16 (24) matrix products. A tile of work is a bin of cells of a group by a part of the
 channels: block by block both sides are transformed into scratch memory and multiplied, and added to the bin's sums in
-``partial`` (groups, bins, 16, depth, width). At the end bins are added up in order and transformed: the bits depend on
-the shape, not on the number of threads. ``plan`` holds the int64 words ``FIELDS``.
+``partial`` (groups, bins, positions, depth, width). At the end bins are added up in order and transformed: the bits
+depend on the shape, not on the number of threads. ``plan`` holds the int64 words ``FIELDS``.
 
-Where the sums of many channels are much larger than both transformed sides of few squares, these are made ``whole``
-first, to stand after the sums in ``partial``, and each product runs over all squares.
+Where the sums of many channels are much larger than both transformed sides of few cells, these are made ``whole``
+first, to stand after the sums in ``partial``, and each product runs over all cells.
 """
 
 from functools import cache
@@ -21,13 +21,14 @@ from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, read_arguments, scratch
 from rushlight.compiler.templates.conv_tile import ITEM, builtin, lanes_of
 from rushlight.compiler.templates.gemm_pack import turn
-from rushlight.compiler.templates.winograd import POSITIONS, both_ways, square
+from rushlight.compiler.templates.winograd import spread_data
+from rushlight.compiler.templates.winograd_transforms import Cell
 
 POINTERS = ("dw", "x", "g", "partial", "failed", "unbounded")
 FIELDS = (
     "tile", "gather",                                                   # functions
-    "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of 4 x 4 windows of x
-    "g_runs", "g_offsets", "g_masks", "g_moves", "g_mask_pitch", "g_lane_step",     # and of 2 x 2 squares of g
+    "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the windows of x
+    "g_runs", "g_offsets", "g_masks", "g_moves", "g_mask_pitch", "g_lane_step",     # and of the cells of g
     "groups", "rows", "width", "depth", "height", "panels", "parts", "vectors", "bins",
     "units", "unit_vectors", "block_vectors", "x_unit", "x_group", "g_unit", "g_group",
     "whole",
@@ -39,28 +40,28 @@ _POINTER_FIELDS = {"dw", "x", "g", "partial", "tile", "gather"}
 
 
 @cache
-def kernel(type_):
+def kernel(type_, cell_height):
     """The builtin function weight_gradient(dw, x, g, partial, plan) -> bool."""
-    return builtin("winograd weight", type_, lambda: module_text(type_), "rl_winograd_weight", kernel.__doc__,
-                   codegen_level=2)
+    return builtin(f"winograd weight {cell_height}", type_, lambda: module_text(type_, Cell(cell_height)),
+                   "rl_winograd_weight", kernel.__doc__, codegen_level=2)
 
 
-def module_text(type_):
+def module_text(type_, cell):
     """The IR of the entry and its tasks."""
     from rushlight.compiler.codegen.targets import host
 
     m = Module(host().triple)
     m.globals.append("@_Py_NoneStruct = external global i8")
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
-    square(m, type_)
-    _spread(m, type_)
-    _transform(m, type_)
+    spread_data(m, type_, cell)
+    _spread(m, type_, cell)
+    _transform(m, type_, cell)
     _products(m, type_)
-    _bin_task(m, type_)
-    _whole_task(m, type_)
-    _product_task(m, type_)
-    _total_task(m, type_)
-    _entry(m)
+    _bin_task(m, type_, cell)
+    _whole_task(m, type_, cell)
+    _product_task(m, type_, cell)
+    _total_task(m, type_, cell)
+    _entry(m, cell)
     return m.text()
 
 
@@ -68,52 +69,42 @@ def _job(f, pointer):
     return Job(f, pointer, INDEX, _POINTER_FIELDS)
 
 
-def of_gradients(e):
-    """A e of a column of two."""
-    return [e[0], e[0] + e[1], e[0] - e[1], 0 - e[1]]
+def _spread(m, type_, cell):
+    """void spread(src, dst, across, pitch): a vector of cells of as many channels at src, [channel][tap].
 
-
-def of_sums(m):
-    """G' m of a column of four."""
-    both = (m[1] + m[2]) * 0.5
-    return [m[0] + both, (m[1] - m[2]) * 0.5, m[3] + both]
-
-
-def _spread(m, type_):
-    """void spread(src, dst, across, pitch): a vector of squares of as many channels at src, [channel][2 x 2].
-
-    dst[position * pitch + square * across] gets the vector of channels of A e A'.
+    dst[position * pitch + cell * across] gets the vector of channels of A e A'.
     """
+    taps = 2 * cell.height
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, size = vector(type_, lanes), lanes * item
     f = m.function("spread", "void", (("ptr", "src"), ("ptr", "dst"), ("i64", "across"), ("i64", "pitch")),
                    "internal", "nounwind")
     src, dst, across, pitch = f.args
-    turned = f.buffer(4 * lanes * size)
-    with f.range(4) as tap:
-        rows = [f.load(kind, src + (tap * size + 4 * size * i), align=item) for i in range(lanes)]
+    turned = f.buffer(taps * lanes * size)
+    with f.range(taps) as tap:
+        rows = [f.load(kind, src + (tap * size + taps * size * i), align=item) for i in range(lanes)]
         for j, column in enumerate(turn(f, rows)):
             f.store(column, turned + (tap * (lanes * size) + j * size), align=item)
     with f.range(lanes) as j:
-        taps = [f.load(kind, turned + (j * size + tap * lanes * size), align=item) for tap in range(4)]
-        found = both_ways(of_gradients, [taps[:2], taps[2:]])
-        for i, value in enumerate(v for row in found for v in row):
+        rows = [[f.load(kind, turned + (j * size + (2 * y + x) * lanes * size), align=item) for x in range(2)]
+                for y in range(cell.height)]
+        for i, value in enumerate(cell.transform("of_gradients", rows)):
             f.store(value, dst + j * across + pitch * i, align=item)
     f.ret()
 
 
 class _Sizes:
-    """Bytes of both transformed sides of ``vectors`` vectors of squares, for ``channels`` of x."""
+    """Bytes of both transformed sides of ``vectors`` vectors of cells, for ``channels`` of x."""
 
-    def __init__(self, job, type_, channels, vectors):
+    def __init__(self, job, type_, cell, channels, vectors):
         self.size = lanes_of(type_) * ITEM[type_]
-        self.across = job.width * ITEM[type_]           # a square's channels of g
-        # A channel's squares, and positions, an odd number of lines apart: they must not share a set of the cache.
+        self.across = job.width * ITEM[type_]           # a cell's channels of g
+        # A channel's cells, and positions, an odd number of lines apart: they must not share a set of the cache.
         self.line = vectors * self.size + _odd(vectors)
         self.data_pitch = channels * self.line + 64
         self.spread_pitch = vectors * lanes_of(type_) * self.across + 64
-        self.data = self.data_pitch * POSITIONS
-        self.all = self.data + self.spread_pitch * POSITIONS
+        self.data = self.data_pitch * cell.positions
+        self.all = self.data + self.spread_pitch * cell.positions
 
 
 def _odd(vectors):
@@ -121,8 +112,8 @@ def _odd(vectors):
     return ((vectors + 1) & 1) * 64
 
 
-def _transform(m, type_):
-    """void transform(job, x, g, v, at, c0, c1, data, line, data_pitch, spread, spread_pitch): a vector of squares.
+def _transform(m, type_, cell):
+    """void transform(job, x, g, v, at, c0, c1, data, line, data_pitch, spread, spread_pitch): a vector of cells.
 
     Both sides of vector v of the group at x and g, channels c0 to c1 of x, written as vector ``at``.
     """
@@ -135,31 +126,31 @@ def _transform(m, type_):
     pointer, x, g, v, at, q0, q1, data, line, data_pitch, spread, spread_pitch = f.args
     job = _job(f, pointer)
     job.load("gather", "rows", "width", "unit_vectors", "x_unit", "g_unit")
-    windows = f.buffer(max(_AT_ONCE * POSITIONS, 4 * lanes) * size)
+    windows = f.buffer(max(_AT_ONCE * cell.positions, 2 * cell.height * lanes) * size)
     across = job.width * item
     unit, local = v // job.unit_vectors, v % job.unit_vectors
     with f.range(0, job.rows, step=lanes) as o:
-        f.call("void", job.gather, job.at("g_runs"), g + unit * job.g_unit, local, o * 4,
-               f.minimum(o + lanes, job.rows) * 4, windows, f.value(size))
+        f.call("void", job.gather, job.at("g_runs"), g + unit * job.g_unit, local, o * (2 * cell.height),
+               f.minimum(o + lanes, job.rows) * (2 * cell.height), windows, f.value(size))
         f.call("void", "spread", windows, spread + (at * lanes * across + o * item), across, spread_pitch,
                declare=False)
     with f.range(q0, q1, step=_AT_ONCE) as c0:
         c1 = f.minimum(c0 + _AT_ONCE, q1)
-        f.call("void", job.gather, job.at("runs"), x + unit * job.x_unit, local, c0 * POSITIONS, c1 * POSITIONS,
-               windows, f.value(size))
+        f.call("void", job.gather, job.at("runs"), x + unit * job.x_unit, local, c0 * cell.positions,
+               c1 * cell.positions, windows, f.value(size))
         with f.range(c0, c1) as c:
-            f.call("void", "square", windows + (c - c0) * (POSITIONS * size), data + ((c - q0) * line + at * size),
-                   data_pitch, declare=False)
+            f.call("void", "spread_data", windows + (c - c0) * (cell.positions * size),
+                   data + ((c - q0) * line + at * size), data_pitch, declare=False)
     f.ret()
 
 
 def _products(m, type_):
-    """void products(job, q0, q1, data, line, spread, target, squares, again): channels q0 to q1 at a position."""
+    """void products(job, q0, q1, data, line, spread, target, cells, again): channels q0 to q1 at a position."""
     item, lanes = ITEM[type_], lanes_of(type_)
     f = m.function("products", "void", (
         ("ptr", "job"), ("i64", "q0"), ("i64", "q1"), ("ptr", "data"), ("i64", "line"), ("ptr", "spread"),
-        ("ptr", "target"), ("i64", "squares"), ("i64", "again")), "internal", "nounwind")
-    pointer, q0, q1, data, line, spread, target, squares, again = f.args
+        ("ptr", "target"), ("i64", "cells"), ("i64", "again")), "internal", "nounwind")
+    pointer, q0, q1, data, line, spread, target, cells, again = f.args
     job = _job(f, pointer)
     job.load("tile", "width", "height", "vectors")
     across, strip = job.width * item, job.vectors * (lanes * item)
@@ -167,18 +158,18 @@ def _products(m, type_):
     with f.range(q0, q1, step=job.height) as c:
         rows = f.minimum(job.height, q1 - c)
         with f.range(0, across, step=strip) as o:
-            f.call("void", job.tile, squares, data + (c - q0) * line, line, spread + o, across,
+            f.call("void", job.tile, cells, data + (c - q0) * line, line, spread + o, across,
                    target + (c * across + o), across, rows, job.vectors * lanes, again, zeros)
     f.ret()
 
 
-def _bin_task(m, type_):
-    """Tile: a bin of a group's squares by a part of the panels of channels."""
+def _bin_task(m, type_, cell):
+    """Tile: a bin of a group's cells by a part of the panels of channels."""
     lanes = lanes_of(type_)
     f = m.function("bin_task", "void", TASK, "internal", "nounwind")
     job, begin, end = _job(f, f.args[0]), *f.args[1:]
     job.load(*POINTERS[1:4], *FIELDS)
-    sizes = _Sizes(job, type_, (job.panels + job.parts - 1) // job.parts * job.height, job.block_vectors)
+    sizes = _Sizes(job, type_, cell, (job.panels + job.parts - 1) // job.parts * job.height, job.block_vectors)
     block, data = scratch(f, job, sizes.all)
     spread = data + sizes.data
     each = job.bins * job.parts
@@ -191,14 +182,14 @@ def _bin_task(m, type_):
         first, last = bin_ * all_vectors // job.bins, (bin_ + 1) * all_vectors // job.bins
         x, g = job.x + group * job.x_group, job.g + group * job.g_group
         position = job.depth * sizes.across
-        target = job.partial + (group * job.bins + bin_) * position * POSITIONS
+        target = job.partial + (group * job.bins + bin_) * position * cell.positions
         with f.range(first, last, step=job.block_vectors) as v0:
             v1 = f.minimum(v0 + job.block_vectors, last)
             with f.range(v0, v1) as v:
                 f.call("void", "transform", job.pointer, x, g, v, v - v0, q0, q1, data, sizes.line, sizes.data_pitch,
                        spread, sizes.spread_pitch, declare=False)
             again = f.emit("i64", f"zext i1 {v0.ne(first).name} to i64")
-            with f.range(POSITIONS) as i:
+            with f.range(cell.positions) as i:
                 f.call("void", "products", job.pointer, q0, q1, data + i * sizes.data_pitch, sizes.line,
                        spread + i * sizes.spread_pitch, target + i * position, (v1 - v0) * lanes, again,
                        declare=False)
@@ -206,47 +197,47 @@ def _bin_task(m, type_):
     f.ret()
 
 
-def _wholes(job, type_, group):
-    """Sizes and both sides of all squares of a group, after the sums."""
-    sizes = _Sizes(job, type_, job.depth, job.units * job.unit_vectors)
+def _wholes(job, type_, cell, group):
+    """Sizes and both sides of all cells of a group, after the sums."""
+    sizes = _Sizes(job, type_, cell, job.depth, job.units * job.unit_vectors)
     position = job.depth * sizes.across
-    data = job.partial + (job.groups * position * POSITIONS + group * sizes.all)
+    data = job.partial + (job.groups * position * cell.positions + group * sizes.all)
     return sizes, position, data, data + sizes.data
 
 
-def _whole_task(m, type_):
-    """Tile: both sides of a vector of a group's squares."""
+def _whole_task(m, type_, cell):
+    """Tile: both sides of a vector of a group's cells."""
     f = m.function("whole_task", "void", TASK, "internal", "nounwind")
     job, begin, end = _job(f, f.args[0]), *f.args[1:]
     job.load(*POINTERS[1:4], *FIELDS)
     all_vectors = job.units * job.unit_vectors
     with f.range(begin, end) as t:
         group, v = t // all_vectors, t % all_vectors
-        sizes, _, data, spread = _wholes(job, type_, group)
+        sizes, _, data, spread = _wholes(job, type_, cell, group)
         f.call("void", "transform", job.pointer, job.x + group * job.x_group, job.g + group * job.g_group, v, v,
                f.value(0), job.depth, data, sizes.line, sizes.data_pitch, spread, sizes.spread_pitch, declare=False)
     f.ret()
 
 
-def _product_task(m, type_):
+def _product_task(m, type_, cell):
     """Tile: the product of a position of a group over a part of the panels of channels."""
     f = m.function("product_task", "void", TASK, "internal", "nounwind")
     job, begin, end = _job(f, f.args[0]), *f.args[1:]
     job.load(*POINTERS[1:4], *FIELDS)
-    each = job.parts * POSITIONS
+    each = job.parts * cell.positions
     with f.range(begin, end) as t:
         group, rest = t // each, t % each
         i, part = rest // job.parts, rest % job.parts
         q0 = (part * job.panels // job.parts) * job.height
         q1 = f.minimum(((part + 1) * job.panels // job.parts) * job.height, job.depth)
-        sizes, position, data, spread = _wholes(job, type_, group)
+        sizes, position, data, spread = _wholes(job, type_, cell, group)
         f.call("void", "products", job.pointer, q0, q1, data + (i * sizes.data_pitch + q0 * sizes.line), sizes.line,
-               spread + i * sizes.spread_pitch, job.partial + (group * POSITIONS + i) * position,
+               spread + i * sizes.spread_pitch, job.partial + (group * cell.positions + i) * position,
                job.units * job.unit_vectors * lanes_of(type_), f.value(0), declare=False)
     f.ret()
 
 
-def _total_task(m, type_):
+def _total_task(m, type_, cell):
     """Tile: a channel of a group, over all rows: the bins added up and transformed into dw."""
     item, lanes = ITEM[type_], lanes_of(type_)
     f = m.function("total_task", "void", TASK, "internal", "nounwind")
@@ -256,20 +247,20 @@ def _total_task(m, type_):
     found = f.buffer(9 * size)
     across = job.width * item
     position = job.depth * across
-    bin_size = position * POSITIONS
+    bin_size = position * cell.positions
     check = f.var(kind, f.value(0.0, kind))
     with f.range(begin, end) as t:
         group, c = t // job.depth, t % job.depth
         place = job.partial + (group * job.bins * bin_size + c * across)
         with f.range(0, job.rows, step=lanes) as o:
             sums = [f.var(kind, f.load(kind, place + (o * item + position * i), align=item))
-                    for i in range(POSITIONS)]
+                    for i in range(cell.positions)]
             with f.range(1, job.bins) as b:
                 for i, total in enumerate(sums):
                     at = place + (o * item + position * i + b * bin_size)
                     total.set(total.get() + f.load(kind, at, align=item))
-            rows = [[total.get() for total in sums[4 * i:4 * i + 4]] for i in range(4)]
-            for i, value in enumerate(v for row in both_ways(of_sums, rows) for v in row):
+            rows = [[total.get() for total in sums[4 * i:4 * i + 4]] for i in range(cell.rows)]
+            for i, value in enumerate(cell.transform("of_sums", rows)):
                 f.store(value, found + i * size)
                 check.set(check.get() + value * 0.0)
             with f.range(f.minimum(job.rows - o, f.value(lanes))) as r:
@@ -282,7 +273,7 @@ def _total_task(m, type_):
     f.ret()
 
 
-def _entry(m):
+def _entry(m, cell):
     """PyObject *rl_winograd_weight(self, args, n): dw, x, g, partial, plan."""
     f = m.function("rl_winograd_weight", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     context = f.buffer(SIZE, 8)
@@ -297,7 +288,7 @@ def _entry(m):
             f.call("void", "rl_parallel_for", Value(f, "@whole_task", "ptr"), context,
                    job.groups * job.units * job.unit_vectors)
             f.call("void", "rl_parallel_for", Value(f, "@product_task", "ptr"), context,
-                   job.groups * job.parts * POSITIONS)
+                   job.groups * job.parts * cell.positions)
         with binned:
             f.call("void", "rl_parallel_for", Value(f, "@bin_task", "ptr"), context,
                    job.groups * job.bins * job.parts)

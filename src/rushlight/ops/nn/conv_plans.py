@@ -19,12 +19,15 @@ _TYPES = {"float32": "float", "float64": "double"}
 
 
 class Plan:
-    """Words for a generated function, and what keeps the tables they point to alive."""
+    """Words for a generated function, and what keeps the tables they point to alive.
 
-    __slots__ = ("words", "kept", "call", "partial")
+    ``packed`` are the bytes of weights in the order in which the function reads them, where it takes such.
+    """
 
-    def __init__(self, words, kept, call, partial=None):
-        self.words, self.kept, self.call, self.partial = words, kept, call, partial
+    __slots__ = ("words", "kept", "call", "partial", "packed")
+
+    def __init__(self, words, kept, call, partial=None, packed=None):
+        self.words, self.kept, self.call, self.partial, self.packed = words, kept, call, partial, packed
 
 
 class Pixels:
@@ -182,7 +185,8 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
             strides[0] * item, strides[1] * item, int(direct),
         ], np.int64)
-        found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
+        found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call,
+                                         packed=conv_product.packed_bytes(words, item))))
     return tuple(found)
 
 

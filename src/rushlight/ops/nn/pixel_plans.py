@@ -178,7 +178,10 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         rows * row_words * word, row_words * word,
         *(s * sum_item for s in y_steps), int(y_last), int(y_last),
     ], np.int64)
-    return Plan(plan, (runs, places), conv_pixels.kernel(type_, True) if last else conv_pixels.kernel(type_))
+    if last:
+        return Plan(plan, (runs, places), conv_pixels.kernel(type_, True))
+    packed = None if type_ == "pairs" else conv_pixels.packed_bytes(plan, item)
+    return Plan(plan, (runs, places), conv_pixels.kernel(type_), packed=packed)
 
 
 @lru_cache(512)

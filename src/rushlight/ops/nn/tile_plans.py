@@ -106,7 +106,7 @@ def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         images = min(unit, count)
         pixels = Pixels(images, counts, (2, 2), windows, source, groups * channels * plane, lanes, item, vectors)
         moves = _moves(pixels, channels, plane, item)
-        pieces, piece_list = winograd_plans._pieces(pixels, width, grid, groups * rows * area, item)
+        pieces, piece_list = winograd_plans.pieces_of(pixels, width, grid, 2, groups * rows * area, item)
         strips = pixels.vectors // vectors
         total = count // images * strips
         # More strips read the weights less often; squares and sums of a task should stay in the second-level cache.
@@ -118,6 +118,7 @@ def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             0, conv_gather.address("float", pixels.kind),
             *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
             groups, rows, channels, tiles.block, panels, parts, count // images, strips, tile_strips, blocks,
+            winograd_tiles.POSITIONS, channels,
             images * groups * channels * plane * item, channels * plane * item,
             images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
             grid[1] * item, strides[0] * item, strides[1] * item,

@@ -10,17 +10,19 @@ from ...runtime import cpu
 from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _split
 
 _FEWEST_CHANNELS = 32
-_FEWEST_SQUARES = 64
+_FEWEST_CELLS = 64              # of 2 x 2
 _PARTIAL = 24 << 20             # bytes of the sums of a weight's gradient
-_LARGE = 2 << 20                # bytes of sums that no cache keeps between blocks of squares
+_LARGE = 2 << 20                # bytes of sums that no cache keeps between blocks of cells
 _TILES = 8                      # of work, at least
-_BLOCK = 12                     # vectors of squares at a time, at most
+_WEIGHTS = 60                   # cells
+_DEPTH = 64                     # of sums that are added up in one go, at most
+_BLOCK = 12                     # vectors of cells at a time, at most
 
 
 def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
     """Whether a product of this shape is made by minimal filtering: a matter of speed, and of the dtype."""
-    squares = n * int(np.prod(_squares(grid)))
-    return squares >= _FEWEST_SQUARES and form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights,
+    cells = n * int(np.prod(_cells(grid, 2)))
+    return cells >= _FEWEST_CELLS and form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights,
                                                strides, out, place)
 
 
@@ -34,14 +36,20 @@ def form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights
         _entries(grid, len(weights)) <= _MOST_ENTRIES
 
 
-def _squares(grid):
-    """The squares of a plane take the place of pixels."""
-    return grid[:-2] + tuple(-(-m // 2) for m in grid[-2:])
+def _cells(grid, height):
+    """The cells of a plane take the place of pixels."""
+    return grid[:-2] + tuple(-(-m // size) for m, size in zip(grid[-2:], (height, 2)))
+
+
+def height_of_cells(n, grid):
+    """Rows of outputs to a cell: those with fewer products; reading transformed weights counts as ``_WEIGHTS``."""
+    low, high = (4 * (h + 2) * (n * int(np.prod(_cells(grid, h))) + _WEIGHTS) for h in (2, 4))
+    return 4 if high < 0.95 * low else 2
 
 
 def _entries(grid, taps):
     """About the masks in the tables of 16 volumes."""
-    return int(np.prod(_squares(grid))) // 4 * taps * 16 if len(grid) > 2 else 0
+    return int(np.prod(_cells(grid, 2))) // 4 * taps * 16 if len(grid) > 2 else 0
 
 
 def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
@@ -50,53 +58,57 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
 
     item, lanes = 4, conv_tile.lanes_of("float")
     width = winograd.VECTORS * lanes
-    squares, more = _squares(grid), (1,) * (len(grid) - 2)
+    high = height_of_cells(n, grid)
+    positions = 4 * (high + 2)
+    cells, more = _cells(grid, high), (1,) * (len(grid) - 2)
     area, plane = int(np.prod(grid)), int(np.prod(source))
-    length, depth = int(np.prod(squares)), channels * len(weights) // 9
-    windows = offsets[:-2] + tuple(tuple(range(o[0], o[0] + 4)) for o in offsets[-2:])
+    length, depth = int(np.prod(cells)), channels * len(weights) // 9
+    windows = offsets[:-2] + tuple(tuple(range(o[0], o[0] + k)) for o, k in zip(offsets[-2:], (high + 2, 4)))
     most_rows = conv_tile.form(1 << 20)[0]
     panels = -(-rows // most_rows)
     height = -(-rows // panels)
     unit = _group(n, length, width)
     where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
-    call = winograd.kernel("float")
+    call = winograd.kernel("float", high)
     found = []
     for first, count in ((0, n // unit * unit), (n // unit * unit, n % unit)):
         if not count:
             continue
         images = min(unit, count)
-        pixels = Pixels(images, squares, (*more, 2, 2), windows, source, groups * channels * plane, lanes, item,
+        pixels = Pixels(images, cells, (*more, high, 2), windows, source, groups * channels * plane, lanes, item,
                         winograd.VECTORS)
         moves = _moves(pixels, channels, plane, item)
-        pieces, piece_list = _pieces(pixels, width, grid, groups * rows * area, item)
+        pieces, piece_list = pieces_of(pixels, width, grid, high, groups * rows * area, item)
         strips = pixels.vectors // winograd.VECTORS
         total = count // images * strips
-        strip_bytes = 16 * width * item * (depth + height)
+        strip_bytes = positions * width * item * (depth + height)
         tile_strips = _split(total, max(1, min(4, cpu.caches().l2 // 2 // strip_bytes, -(-total // 8))))
         blocks = -(-total // tile_strips)
         parts = min(panels, max(1, -(-8 // (blocks * groups))))
         words = np.array([
             conv_tile.address("float", height, winograd.VECTORS, True), conv_gather.address("float", pixels.kind),
             *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
-            groups, rows, depth, height, panels, parts, count // images, strips, tile_strips, blocks,
+            groups, rows, depth, height, panels, parts, count // images, strips, tile_strips, blocks, positions,
+            _split(depth, _DEPTH),
             images * groups * channels * plane * item, channels * plane * item,
             images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
             grid[-1] * item, strides[0] * item, strides[1] * item,
         ], np.int64)
-        found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call)))
+        found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call,
+                                         packed=winograd.packed_bytes(words, item))))
     return found
 
 
-def _pieces(pixels, width, grid, image, item):
-    """Where the pixels of a unit's strips of squares go: a strip's pieces are parts of a row of squares."""
+def pieces_of(pixels, width, grid, high, image, item):
+    """Where the pixels of a unit's strips of cells go: a strip's pieces are parts of a row of cells."""
     starts, ends = pixels.cuts(width, pixels.grid[-1])
     images, (*planes, y, x) = pixels.places(starts)
     line = grid[-1]
-    to = images * image + 2 * y * line + 2 * x
+    to = images * image + high * y * line + 2 * x
     for z in planes:
         to = to + z * (grid[-2] * line)
     counts = np.minimum(2 * (x + ends - starts), line) - 2 * x
-    table = np.stack([starts % width * 2, counts, to * item, 2 * y + 1 < grid[-2]], 1)
+    table = np.stack([starts % width * 2, counts, to * item, np.minimum(high, grid[-2] - high * y)], 1)
     firsts = np.zeros(-(-pixels.count // width) + 1, np.int64)
     np.cumsum(np.bincount(starts // width, minlength=len(firsts) - 1), out=firsts[1:])
     return firsts, np.ascontiguousarray(table, np.int64)
@@ -106,8 +118,8 @@ def serves_weight(dtype, n, rows, channels, grid, kernel, stride, dilation):
     """Whether the gradient of weights of this shape is made by minimal filtering."""
     if dtype != "float32" or kernel[-2:] != (3, 3) or set(stride + dilation) != {1} or min(grid[-2:]) < 2:
         return False
-    squares = n * int(np.prod(_squares(grid)))
-    return min(rows, channels) >= _FEWEST_CHANNELS and squares >= 2 * _FEWEST_SQUARES and \
+    cells = n * int(np.prod(_cells(grid, 2)))
+    return min(rows, channels) >= _FEWEST_CHANNELS and cells >= 2 * _FEWEST_CELLS and \
         _entries(grid, int(np.prod(kernel))) <= _MOST_ENTRIES
 
 
@@ -116,8 +128,10 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding):
     from ...compiler.templates import conv_gather, conv_tile, winograd_weight
 
     item, lanes = 4, conv_tile.lanes_of("float")
-    squares, more = _squares(grid), (1,) * (len(grid) - 2)
-    area, plane, length = int(np.prod(grid)), int(np.prod(source)), int(np.prod(squares))
+    high = height_of_cells(n, grid)
+    positions = 4 * (high + 2)
+    cells, more = _cells(grid, high), (1,) * (len(grid) - 2)
+    area, plane, length = int(np.prod(grid)), int(np.prod(source)), int(np.prod(cells))
     depth = channels * int(np.prod(kernel[:-2]))
     most = conv_tile.form(1 << 20)[0]
     panels = -(-depth // most)
@@ -126,19 +140,19 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding):
     width = -(-rows // (vectors * lanes)) * vectors * lanes
     unit = max((g for g in range(1, 17) if n % g == 0), key=lambda g: (round(
         g * length / (-(-g * length // lanes) * lanes), 2), -g))
-    windows = tuple(tuple(range(-p, k - p)) for k, p in zip((*kernel[:-2], 4, 4), padding))
-    steps, ones = (*more, 2, 2), ((0,),) * len(more)
-    pixels = Pixels(unit, squares, steps, windows, source, groups * channels * plane, lanes, item, 1)
-    gs = Pixels(unit, squares, steps, (*ones, (0, 1), (0, 1)), grid, groups * rows * area, lanes, item, 1)
+    windows = tuple(tuple(range(-p, k - p)) for k, p in zip((*kernel[:-2], high + 2, 4), padding))
+    steps, ones = (*more, high, 2), ((0,),) * len(more)
+    pixels = Pixels(unit, cells, steps, windows, source, groups * channels * plane, lanes, item, 1)
+    gs = Pixels(unit, cells, steps, (*ones, tuple(range(high)), (0, 1)), grid, groups * rows * area, lanes, item, 1)
     moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, area, item)
     total = n // unit * pixels.vectors
-    bin_bytes = groups * 16 * depth * width * item
-    sides = groups * _sides(depth, width, total, lanes)
+    bin_bytes = groups * positions * depth * width * item
+    sides = groups * _sides(positions, depth, width, total, lanes)
     whole = bin_bytes > _LARGE and sides * item <= _PARTIAL
     bins = max(1, min(8, total // 4, _PARTIAL // bin_bytes))
     parts = max(1, min(panels, -(-_TILES // (bins * groups))))
     l2 = cpu.caches().l2
-    vector_bytes = 16 * lanes * item * (width + -(-panels // parts) * height)
+    vector_bytes = positions * lanes * item * (width + -(-panels // parts) * height)
     if whole:
         bins, parts = 1, max(1, min(panels, 2))
     block = max(2, min(_BLOCK, l2 * 5 // 8 // vector_bytes))
@@ -150,11 +164,11 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding):
         unit * groups * channels * plane * item, channels * plane * item,
         unit * groups * rows * area * item, rows * area * item, int(whole),
     ], np.int64)
-    return Plan(words, (pixels, gs, moves, g_moves), winograd_weight.kernel("float"),
-                groups * bins * 16 * depth * width + whole * sides)
+    return Plan(words, (pixels, gs, moves, g_moves), winograd_weight.kernel("float", high),
+                groups * bins * positions * depth * width + whole * sides)
 
 
-def _sides(channels, width, vectors, lanes):
-    """Elements of both transformed sides of so many vectors of squares (``winograd_weight._Sizes``), 4 bytes each."""
+def _sides(positions, channels, width, vectors, lanes):
+    """Elements of both transformed sides of so many vectors of cells (``winograd_weight._Sizes``), 4 bytes each."""
     line = vectors * lanes + 16 * ((vectors + 1) % 2)
-    return 16 * (channels * line + vectors * lanes * width + 32)
+    return positions * (channels * line + vectors * lanes * width + 32)
