@@ -1,8 +1,8 @@
 """`Reducer`: averages gradients over processes while the backward pass still computes others.
 
 Parameters lie in buckets in the reverse order of registration, about the order in which their gradients become
-ready. When all gradients of a bucket are there its reduction starts in the group's thread; the hook of the last gradient
-waits for all.
+ready. When all gradients of a bucket are there its reduction starts in the group's thread; the hook of the last
+gradient waits for all.
 """
 
 import rushlight as torch
@@ -13,7 +13,8 @@ from .reducing import ReduceOp
 _UNFINISHED = (
     "Expected to have finished reduction in the prior iteration before starting a new one. This error indicates that "
     "your module has parameters that were not used in producing loss. You can enable unused parameter detection by "
-    "passing the keyword argument `find_unused_parameters=True` to `torch.nn.parallel.DistributedDataParallel`, and by \n"
+    "passing the keyword argument `find_unused_parameters=True` to "
+    "`torch.nn.parallel.DistributedDataParallel`, and by \n"
     "making sure all `forward` function outputs participate in calculating loss. \n"
     "If you already have done the above, then the distributed data parallel module wasn't able to locate the output "
     "tensors in the return value of your module's `forward` function.")

@@ -1,0 +1,1 @@
+"""What launched processes use: the `record` decorator, in `multiprocessing.errors`."""
