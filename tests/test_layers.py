@@ -31,7 +31,7 @@ LAYERS = (
     ("capture",),
     ("utils", "multiprocessing", "serialization", "compat"),
     ("distributed", "nn.parallel.distributed"),
-    ("profiler",),
+    ("profiler", "onnx"),
     ("datasets", "training"),
     ("cli", "__main__"),
 )

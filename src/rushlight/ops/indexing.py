@@ -128,6 +128,9 @@ def index_tensors(input, indices):
                 raise IndexError(f"The shape of the mask {list(m)} at index {i} does not match the "
                                  f"shape of the indexed tensor {list(shape)} at index {d + i}")
             if type(x._a) is not _ndarray:
+                if getattr(type(x._a), "has_positions", False):
+                    out.extend(x._a.positions(x, True))
+                    continue
                 if hasattr(type(x._a), "outermost"):
                     raise RuntimeError("vmap: We do not support batching operators that can support dynamic shape. "
                                        "Attempting to batch over indexing with a boolean mask.")
