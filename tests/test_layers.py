@@ -30,6 +30,7 @@ LAYERS = (
     ("optim", "distributions", "signal"),
     ("capture",),
     ("utils", "multiprocessing", "serialization", "compat"),
+    ("jit",),
     ("distributed", "nn.parallel.distributed"),
     ("profiler", "onnx"),
     ("datasets", "training"),
