@@ -254,8 +254,8 @@ def new_group(ranks=None, timeout=None, backend=None, pg_options=None, use_local
         turn = _world.local_counts[members] = _world.local_counts.get(members, -1) + 1
         group_name = f"{members}_{turn}"
     else:
-        group_name = str(_world.count)
-    _world.count += 1
+        group_name = str(_world.count)  # the same in all processes, as all make this group
+        _world.count += 1
     if _world.rank not in ranks:
         return GroupMember.NON_GROUP_MEMBER
     store = PrefixStore(f"group{group_name}", _world.store)

@@ -91,7 +91,7 @@ class Store:
         self._timeout = timeout if isinstance(timeout, timedelta) else timedelta(seconds=timeout)
 
     def _limit(self, timeout):
-        return seconds(self._timeout if timeout is None else timeout)
+        return seconds(self.timeout if timeout is None else timeout)
 
     def _missing(self, name):
         return NotImplementedError(f"{type(self).__name__}.{name}")
@@ -171,7 +171,7 @@ class Store:
         """Return once `world_size` callers have come here with `key`."""
         if self.add(f"{key}/arrived", 1) == world_size:
             self.set(f"{key}/all", "1")
-        self.wait([f"{key}/all"], self._timeout if timeout is None else timeout)
+        self.wait([f"{key}/all"], self.timeout if timeout is None else timeout)
 
 
 class HashStore(Store):
