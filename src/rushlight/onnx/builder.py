@@ -43,6 +43,7 @@ class Builder:
         self.sizes = {}                 # what a size was in each trace -> (name of a tensor, which of its dimensions)
         self.scalars, self.constants, self.domains = {}, {}, {}
         self.key, self.scope, self.counts = "", "", {}
+        self.given = []                 # operands of the op that is being mapped
         self.symbols = []               # (label, what it was in each trace)
 
     # ------------------------------------------------------------ names
@@ -133,7 +134,8 @@ class Builder:
             return self.const(np.array([n], np.int64))
         if n.seen in self.scalars:
             return self.scalars[n.seen]
-        found = self.scalars[n.seen] = self._dimension(n.seen) or self._affine(n.seen) or self._product(n.seen)
+        found = self.scalars[n.seen] = (self._dimension(n.seen) or self._affine(n.seen) or self._product(n.seen)
+                                        or self._difference(n.seen))
         if found is None:
             raise SymbolicValueError(f"{self.key}: a number that was {' / '.join(map(str, n.seen))} for different "
                                      "sizes of the inputs is no expression of them that could be found; make these "
@@ -166,8 +168,8 @@ class Builder:
                         best = cost, base, a, b, 1
         if best is None:
             for base in self.sizes:
-                for q in range(2, 65):
-                    for b in (0, q - 1, 1, -1):
+                for q in (2, 3, 4, 8, 16, 32):
+                    for b in (0, q - 1):
                         if best is None and all((x + b) // q == y for x, y in zip(base, seen)):
                             best = 3, base, 1, b, q
         if best is None:
@@ -202,6 +204,25 @@ class Builder:
                     return self.op("Mul", self.size(Size(x)), other)
         return None
 
+    def _difference(self, seen):
+        """The difference of two known sizes, or half of it, rounded down or up, as paddings have it; one of the two is
+        a dimension of what the op gets, where there is one."""
+        near = [n.seen for x in self.given for n in x.shape if isinstance(n, Size)]
+        bases = list(self.sizes)[::-1]
+        for first in (near, bases):
+            for x in bases:
+                for y in first:
+                    gap = [p - q for p, q in zip(x, y)]
+                    kind = next((k for k, f in enumerate((lambda d: d, lambda d: d // 2, lambda d: d - d // 2))
+                                 if [f(d) for d in gap] == list(seen)), None)
+                    if kind is None or x not in self.sizes or y not in self.sizes:
+                        continue
+                    out = self.op("Sub", self.size(Size(x)), self.size(Size(y)))
+                    two = np.array([2], np.int64)
+                    half = self.op("Div", out, two) if kind else out
+                    return self.op("Sub", out, half) if kind == 2 else half
+        return None
+
     def ints(self, numbers):
         """The name of a 1-d int64 tensor of numbers and sizes."""
         if not any(isinstance(n, Size) for n in numbers):
@@ -228,10 +249,24 @@ class Builder:
     def scalar(self, value, d):
         """The name of a 0-d constant (or size) of a dtype."""
         if isinstance(value, Size):
-            return self.cast(self.op("Squeeze", self.size(value)), d)
+            return self._number(value, d)
         if isinstance(value, complex):
             raise UnsupportedOperatorError(f"{self.key}: complex numbers have no ONNX operators")
         return self.const(np.array(value).astype(d.np))
+
+    def _number(self, n, d):
+        """The name of a 0-d tensor for a size, its root or the inverse of either."""
+        for inverse in (False, True):
+            for root in (False, True):
+                seen = [1 / x if inverse and x else x for x in n.seen]
+                seen = [x * x for x in seen] if root else seen
+                if all(abs(x - round(x)) < 1e-6 * max(abs(x), 1) for x in seen):
+                    name = self.cast(self.op("Squeeze", self.size(Size([round(x) for x in seen]))), d)
+                    name = self.op("Sqrt", name) if root else name
+                    return self.op("Reciprocal", name) if inverse else name
+        raise SymbolicValueError(f"{self.key}: a number that was {' / '.join(map(str, n.seen))} for different sizes of "
+                                 "the inputs is no expression of them that could be found; make these dimensions "
+                                 "static")
 
     def cast(self, x, d):
         """The name of `x` in another dtype."""

@@ -317,8 +317,9 @@ class _Graph:
         values = {x for a in flat for x in a[:1].tolist()}
         if len(values) == 1 and all((a == a[0]).all() for a in flat if a.size):
             return b.full(values.pop(), dims, v.dtype)
-        if v.dtype.category < 2 and all(a.ndim == 0 for a in arrays):
-            return b.scalar(Size([int(a) for a in arrays]), v.dtype)
+        if all(a.size and (a == a[0]).all() for a in flat):
+            one = b.scalar(Size([a[0].item() for a in flat]), v.dtype)
+            return b.op("Expand", one, b.ints(dims)) if dims else one
         if all(a.ndim == 1 and a.size > 1 for a in arrays):
             begins, steps = {a[0].item() for a in arrays}, {(a[1] - a[0]).item() for a in arrays}
             if len(begins) == len(steps) == 1:
@@ -375,6 +376,7 @@ class _Graph:
         b.result = b.results[0]
         b.wanted = [v is not None and v.number in self.used for v in step.outs]
         given = [self._argument(x) for x in args]
+        b.given = [x for x in _flat(given) if isinstance(x, Operand)]
         if step.compute is not None and not getattr(fn, "raw", False):
             given = self._promoted(step, given)
         made = fn(b, *given)

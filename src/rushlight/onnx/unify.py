@@ -100,6 +100,8 @@ class Unified:
             if any(type(x) is not int for x in xs):
                 raise Different("it takes arguments of different types")
             return number(xs)
+        if type(first) is float and all(type(x) is float for x in xs):
+            return number(xs) if all(x == x for x in xs) else first
         for x in xs[1:]:
             if x is not first and not (type(x) is type(first) and (x == first or x != x and first != first)):
                 raise Different(f"an argument is {first!r} in one and {x!r} in another")

@@ -197,6 +197,10 @@ def _elu(b, x, alpha, scale, input_scale):
 
 @maps("celu")
 def _celu(b, x, alpha):
+    if b.opset < 12:
+        zero, scaled = number(b, 0, x), b.op("Div", x, number(b, alpha, x))
+        low = b.op("Mul", b.op("Sub", b.op("Exp", scaled), number(b, 1, x)), number(b, alpha, x))
+        return b.op("Add", b.op("Max", x, zero), b.op("Min", low, zero))
     return b.op("Celu", x, alpha=float(alpha))
 
 

@@ -204,7 +204,14 @@ def _diagonal(b, x, offset, dim1, dim2):
 def _unfold(b, x, dim, size, step):
     dim %= x.rank
     b.known(size, "the size of windows")
-    starts = b.op("Mul", b.arange(b.result.shape[dim]), np.array(step, np.int64))
+    n, count = x.shape[dim], b.result.shape[dim]
+    if isinstance(n, Size):             # (n - size) // step + 1 windows
+        fit = b.op("Div", b.op("Sub", b.size(n), np.array([size], np.int64)), np.array([step], np.int64))
+        total = b.op("Squeeze", b.op("Add", fit, np.array([1], np.int64)))
+        places = b.op("Range", np.array(0, np.int64), total, np.array(1, np.int64))
+    else:
+        places = b.arange(count)
+    starts = b.op("Mul", places, np.array(step, np.int64))
     at = b.op("Add", b.unsqueeze(starts, [1]), np.arange(size, dtype=np.int64))
     found = b.op("Gather", x, at, axis=dim)                     # windows stand before their elements
     perm = [*range(dim + 1), *range(dim + 2, x.rank + 1), dim + 1]
