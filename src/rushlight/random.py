@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from rushlight.randomness.engine import BUSY, LEFT, NEXT, NORMAL, NORMAL_VALID, STATE_BYTES, N
+from rushlight.tensor import watch
 
 __all__ = [
     "DEFAULT_SEED",
@@ -85,6 +86,11 @@ class Generator:
         """
         if type(seed) is not int:
             seed = _as_seed(seed)
+        if watch.listener is not None:
+            watch.listener.wrote("manual_seed", lambda: self._begin(seed), (), ())
+        return self._begin(seed)
+
+    def _begin(self, seed):
         if not -(1 << 63) <= seed < 1 << 64:
             raise ValueError("Overflow when unpacking long long")
         self._seed = seed & 0xFFFFFFFFFFFFFFFF
@@ -95,6 +101,8 @@ class Generator:
 
     def seed(self):
         """Seed from the operating system's randomness; returns the seed, an integer below 2^64."""
+        if watch.listener is not None:
+            watch.listener.fail("a generator is seeded by chance")
         self.manual_seed(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 
@@ -137,24 +145,33 @@ class Generator:
 
     def get_state(self):
         """The state as a uint8 tensor of 5056 elements; PyTorch's `set_state` takes it as well."""
-        return _to_tensor(self.state_bytes())
+        state = _to_tensor(self.state_bytes())
+        if watch.listener is not None:
+            watch.listener.drawn("get_state", lambda: self.state_bytes(), state)
+        return state
 
     def set_state(self, new_state):
         """Continue from `new_state`, a uint8 tensor from `get_state` of either framework."""
-        self.set_state_bytes(_to_array(new_state))
+        if watch.listener is not None and hasattr(new_state, "_storage"):
+            watch.listener.wrote("set_state", lambda state: self.set_state_bytes(state), (), (new_state,))
+            self.set_state_bytes(new_state._a)
+        else:
+            self.set_state_bytes(_to_array(new_state))
         return self
 
     def clone_state(self):
         """A new generator in the same state."""
-        other = Generator()
-        other._bytes[:BUSY] = self._bytes[:BUSY]
-        other._seed = self._seed
-        return other
+        return Generator().graphsafe_set_state(self)
 
     graphsafe_get_state = clone_state
 
     def graphsafe_set_state(self, state):
         """Continue from the state of the generator `state`."""
+        if watch.listener is not None:
+            watch.listener.wrote("set_state", lambda: self._follow(state), (), ())
+        return self._follow(state)
+
+    def _follow(self, state):
         self._bytes[:BUSY] = state._bytes[:BUSY]
         self._seed = state._seed
         return self

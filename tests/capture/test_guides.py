@@ -16,7 +16,7 @@ from guide_loops import LOOPS
 
 # Loops that are told of calls that can't be captured whole (prints, decisions by losses, states that grow); the parts
 # of these calls are programs, but for the last three.
-BREAK = {"picture_classifier", "checkpointing", "normalized_weights", "closures", "gathered_metrics"}
+BREAK = {"picture_classifier", "normalized_weights", "closures", "gathered_metrics"}
 # Its epoch draws a seed for a loader inside: whether that is a break worth telling depends on Python's version.
 MAY_BREAK = {"accumulation"}
 EAGER = {"early_stopping"}

@@ -6,6 +6,7 @@ from ..autograd.node import FREED, Node, edge_of, next_seq
 from ..ops.registry import function
 from ..random import default_generator
 from ..tensor.tensor import Tensor
+from .decisions import is_sized
 from .program import program
 from .tape import Tape
 
@@ -94,6 +95,8 @@ def plan_backward(tape, results):
     for b in backward.older:
         if id(b.storage) not in tape.buffers:
             return None, "its backward pass uses a tensor of unknown origin"
+    if any(map(is_sized, backward.steps)):
+        return None, "sizes in its backward pass depend on contents"
     if backward.failure:
         return None, f"in its backward pass, {backward.failure}"
     plan = Plan()

@@ -25,7 +25,7 @@ from ..tensor.tensor import Tensor
 from . import tree
 from .backward import SPENT, plan_backward
 from .breaks import Listing, Regions, here
-from .decisions import Rare, ask_early
+from .decisions import Rare, ask_early, is_sized
 from .effects import _HOME, _PLAIN, Calls, State
 from .forms import difference, form
 from .native_guard import Places
@@ -178,6 +178,8 @@ class Compiled:
         grads = [(t, t._grad) for t in before.tensors]
         versions = [(t, t._storage.version) for t in before.tensors]
         flags = [(t, t._requires_grad) for t in before.tensors]
+        places = [(t, t._storage.owner, _geometry(t)) for t in before.tensors]
+        given = tree.containers((*args, *kwargs.values()))
         stand = StandIns(before, self.changing)
         tape = Tape([*tensors, *[t for t, *_ in stand.live]])
         if tape.meets(before.tensors) and key in self.entries:
@@ -192,7 +194,7 @@ class Compiled:
             finally:
                 changes, new, why = stand.take_back()
             read, structure = tree.flatten(result)
-            result = tree.unflatten([plain(x) for x in read], structure)
+            result = tree.converted(result, plain)
             # Another branch was taken than when the functions were listed: what it calls may read more.
             found = {code: scope for code, scope in calls.codes if code not in self.known}
             self.known.update(found)
@@ -206,6 +208,14 @@ class Compiled:
             for t, flag in flags:
                 if t._requires_grad is not flag and t._grad_fn is None:
                     why = why or f"requires_grad of a tensor of shape {tuple(t.shape)} was changed"
+            for t, owner, place in places:
+                if t._storage.owner is not owner or _geometry(t) != place:
+                    why = why or f"a tensor of shape {tuple(t.shape)} got other memory or another shape"
+            now, form_now = tree.flatten((args, kwargs))
+            if key[0] != form_now or any(x is not y for x, y in zip(now, leaves)):
+                why = why or "a list or dict among the arguments was changed"
+            if given and tree.shared(given, [result, *[c.values for c in changes]]):
+                why = why or "a list or dict among the arguments is returned or kept"
             why = calls.impure or before.obstacle or why
             if why is None and (found or new):
                 return result
@@ -298,7 +308,8 @@ class Compiled:
         tape.steps[:] = [s for s in tape.steps if s.kind != "grad" or id(s.call) in there]
         tape.entry = {k: (leaf, g) for k, (leaf, g) in tape.entry.items() if id(leaf) in there}
         entry.leaving = len(leaving)
-        entry.decides, entry.hits, entry.misses = bool(tape.decisions), 0, 0
+        entry.decides = bool(tape.decisions) or any(map(is_sized, tape.steps))
+        entry.hits, entry.misses = 0, 0
         entry.missed = functools.partial(self._missed, key, entry)
         why = ask_early(tape)
         if why is not None:
@@ -376,6 +387,11 @@ def _others(before, places, live, grown):
 
 def _recompiled(function, roots, fullgraph, disable, dynamic):
     return Compiled(function, roots, fullgraph, disable, dynamic)
+
+
+def _geometry(t):
+    """Which part of its memory a tensor is."""
+    return t._a.shape, t._a.strides, t._offset, t._bits
 
 
 def _optimizer_tensors(optimizers):

@@ -5,23 +5,31 @@ numbers are there. Often that is before anything older than the call has changed
 before the backward pass, in a step of a `GradScaler` infinities are found before the optimizer steps. Where the outcome
 is another, the program puts back what it has changed so far and gives way: to a program that was made with that
 outcome, or to Python.
+
+Sizes that depend on numbers, such as that of ``x[x > 0]``, are checked likewise.
 """
 
 import math
+
+import numpy as np
 
 from ..random import Generator, default_generator
 from .numbers import places_of, text
 from .tape import ARGUMENT, OLDER, Step, windows
 
 MOST = 1 << 24              # bytes that a program keeps, to put them back
+_SIZED = {"masked_select", "argwhere", "bincount", "_unique2", "unique_dim", "unique_consecutive",
+          "_repeated_positions"}        # kernels whose results' sizes depend on contents
 
 
 class Check:
-    """What a step of the kind ``check`` asks: ``holds(*numbers, *places)``; places: which ones."""
+    """What a step of the kind ``check`` asks: ``holds(*numbers, *places)``; places: which ones; sized: how many windows
+    among the step's arguments follow the numbers', whose shapes have to be right."""
 
-    __slots__ = ("holds", "places")
+    __slots__ = ("holds", "places", "sized")
 
-    def __init__(self, decisions, reads):
+    def __init__(self, decisions, reads, sized):
+        self.sized = sized
         places, lines = set(), []
         scope = {"math": math}
 
@@ -35,8 +43,8 @@ class Check:
             lines.append(f"({text(expression, 'p{}'.format, lambda i: f'r{reads.index(i)}', number)}) is {outcome}")
         self.places = sorted(places)
         names = ", ".join([*[f"r{i}" for i in range(len(reads))], *[f"p{i}" for i in self.places]])
-        body = f"    try:\n        return {' and '.join(lines)}\n    except Exception:\n        return False\n"
-        exec(f"def holds({names}):\n{body}", scope)
+        exec(f"def holds({names}):\n    try:\n        return {' and '.join(lines) or 'True'}\n"
+             "    except Exception:\n        return False\n", scope)
         self.holds = scope["holds"]
 
 
@@ -60,9 +68,10 @@ def ask_early(tape):
                     break
         at.setdefault(position, []).append((expression, outcome))
         tape.live |= places_of(expression, set())
-    if not at:
+    sized = {k + 1: [w for w in s.outs if w is not None] for k, s in enumerate(tape.steps) if is_sized(s)}
+    if not at and not sized:
         return None
-    last = max(at)
+    last = max([*at, *sized])
     before, after = tape.steps[:last], tape.steps[last:]
     kept, changed, late = Kept(), {}, []
     kept.leaves, kept.storages = [], []
@@ -88,14 +97,22 @@ def ask_early(tape):
     if changed or kept.leaves or kept.generators or kept.storages:
         steps.append(Step("keep", "keep", None, list(changed.values()), [], kept))
     for k in range(last + 1):
-        if k in at:
-            reads = sorted(set().union(*[_reads_of(e, set()) for e, _ in at[k]]))
+        if k in at or k in sized:
+            asked, shapes = at.get(k, ()), sized.get(k, [])
+            reads = sorted(set().union(*[_reads_of(e, set()) for e, _ in asked]))
             numbers = [tape.window(tape.reads[i][0]) for i in reads]
-            steps.append(Step("check", "decision", None, numbers, [], Check(at[k], reads)))
+            check = Check(asked, reads, len(shapes))
+            steps.append(Step("check", "decision", None, [*numbers, *shapes], [], check))
         if k < last and not any(before[k] is s for s in late):
             steps.append(before[k])
     tape.steps[:] = [*steps, *late, *after]
     return None
+
+
+def is_sized(step):
+    """Whether the sizes of a step's results depend on what its operands hold."""
+    return step.kind == "kernel" and (step.label in _SIZED or step.label == "index" and any(
+        w.dtype.kind == "b" or w.dtype == np.uint8 for w in windows(step.args[1:])))
 
 
 def _reads_of(e, found):
@@ -131,7 +148,7 @@ def restore(arrays, gradients, states, versions):
     for leaf, g in gradients:
         leaf._grad = g
     for generator, state in states:
-        generator._bytes[:] = state
+        generator.set_state_bytes(state)
     for storage, version in versions:
         storage.version = version
 

@@ -21,6 +21,7 @@ import os
 import sys
 import types
 from collections import deque
+from importlib import import_module
 
 from ..tensor.tensor import Tensor
 
@@ -60,7 +61,7 @@ class Calls:
 
     def _event(self, frame, event, arg):
         code = frame.f_code
-        if code.co_filename.startswith(_HOME):
+        if (_kinds.get(code.co_filename) or _kind(code.co_filename)) == _OURS:
             if event == "call" and self.listing is not None:
                 self.listing.called(frame)
             return
@@ -114,20 +115,49 @@ def _in_library(file):
     return any(name in file for name in _LIBRARIES)
 
 
+_OURS, _IMPORT, _LIBRARY, _USERS = 1, 2, 3, 4
+_kinds = {}                                     # of files, which are met a hundred thousand times
+
+
+def _kind(file):
+    if file.startswith(_HOME):
+        kind = _OURS
+    elif file.startswith("<frozen importlib"):
+        kind = _IMPORT
+    else:
+        kind = _LIBRARY if _in_library(file) else _USERS
+    _kinds[file] = kind
+    return kind
+
+
 def _not_users(frame):
     """Whether a frame runs in an import, or in a library for us, who know what we call there."""
     library = True
     while frame is not None:
         file = frame.f_code.co_filename
-        if file.startswith("<frozen importlib"):
+        kind = _kinds.get(file) or _kind(file)
+        if kind == _IMPORT:
             return True
-        if file.startswith(_HOME):
+        if kind == _OURS:
             return library
-        library = library and _in_library(file)
+        library = library and kind == _LIBRARY
         frame = frame.f_back
     return False
 
 
+_SETTINGS = {
+    ".nn.modules._hooks": (
+        "_global_backward_pre_hooks", "_global_backward_hooks", "_global_forward_pre_hooks", "_global_forward_hooks",
+        "_global_forward_hooks_always_called", "_global_forward_hooks_with_kwargs",
+        "_global_module_registration_hooks", "_global_parameter_registration_hooks"),
+    ".optim.optimizer": ("_global_step_pre_hooks", "_global_step_post_hooks"),
+    ".devices": ("_DEFAULT",),
+    ".determinism": ("_on", "_warn_only", "_warn_always"),
+    ".runtime.precision": ("_precision",),
+    ".nn.attention": ("_allowed",),
+    ".nn.attention.registry": ("_active",),
+    ".nn.utils.parametrize": ("_cache_enabled",),
+}
 _METHODS = (types.FunctionType, classmethod, staticmethod, property)
 
 
@@ -152,6 +182,7 @@ class State:
         self._schedules_read = bool(named & _OF_SCHEDULERS)
         for code, scope in codes:
             self._names(code, scope)
+        self._settings()
         self._walk()
         self.known = [t for t in given if id(t) in self._seen]
         self._stack += given
@@ -160,6 +191,16 @@ class State:
     def _walk(self):
         while self._stack:
             self._visit(self._stack.pop())
+
+    def _settings(self):
+        """What is set for all calls: hooks of all modules and optimizers, switches."""
+        for name, attributes in _SETTINGS.items():
+            scope = vars(import_module(name, _ROOT))
+            for key in attributes:
+                if isinstance(scope[key], (dict, list)):
+                    self._visit(scope[key])
+                else:
+                    self.entries.append((scope, "item", key, scope[key]))
 
     def _names(self, code, scope):
         """The global names of a code object and of the functions defined in it."""
@@ -186,6 +227,9 @@ class State:
         self._keep.append(x)
         if isinstance(x, Tensor):
             self.tensors.append(x)
+            if x._meta is not None:
+                for hooks in (x._meta.hooks, x._meta.post_hooks, x._meta.node_post_hooks, x._meta.node_pre_hooks):
+                    self._dict(hooks)
             if type(x) is Tensor and not x.__dict__:
                 return
             self._dict(x.__dict__)
@@ -297,6 +341,8 @@ class State:
         self.optimizers.append(x)
         self.entries += [(vars(x), "item", "param_groups", x.param_groups),
                          (x.param_groups, "length", None, len(x.param_groups))]
+        for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
+            self._dict(vars(x).get(name, {}))
         for group in x.param_groups:
             self.entries.append((group["params"], "length", None, len(group["params"])))
             for i, p in enumerate(group["params"]):
@@ -320,9 +366,9 @@ class State:
                      "slot": f"getattr({place}, {key!r}, missing)"}[how]
             if isinstance(value, (bool, type(None), type(Ellipsis))):
                 tests.append(f"{place} is {value!r}")
-            elif isinstance(value, (int, str, bytes)):
+            elif type(value) in (int, str, bytes):
                 tests.append(f"{place} == {value!r}")
-            elif isinstance(value, (float, complex)):
+            elif isinstance(value, (int, float, complex, str, bytes)):
                 tests.append(f"same({place}, {name(value)})")
             else:
                 tests.append(f"{place} is {name(value)}")

@@ -241,7 +241,7 @@ class Writer:
     def _keep(self, step):
         kept, lists = step.detail, [[], [], [], []]
         of = [[(self._plain(w), ".copy()") for w in step.args], [(self._object(x), "._grad") for x in kept.leaves],
-              [(self.name(g, "g"), "._bytes.copy()") for g in kept.generators],
+              [(self.name(g, "g"), ".state_bytes()") for g in kept.generators],
               [(self.name(s, "s"), ".version") for s in kept.storages]]
         for pairs, found in zip(of, lists):
             for x, how in pairs:
@@ -251,9 +251,12 @@ class Writer:
         self.undo = f"restore({', '.join('(' + ''.join(found) + ')' for found in lists)}); "
 
     def _check(self, step):
-        numbers = [f"number({self._array(w)})" for w in step.args]
-        numbers += [f"p{i}" for i in step.detail.places]
-        self.lines.append(f"if not {self.name(step.detail.holds)}({', '.join(numbers)}): {self.undo}return None")
+        check, n = step.detail, len(step.args) - step.detail.sized
+        numbers = [*[f"number({self._array(w)})" for w in step.args[:n]], *[f"p{i}" for i in check.places]]
+        tests = [f"{self._base(w.buffer)}.shape != {w.shape!r}" for w in step.args[n:]]
+        if numbers:
+            tests.append(f"not {self.name(check.holds)}({', '.join(numbers)})")
+        self.lines.append(f"if {' or '.join(tests)}: {self.undo}return None")
 
     # ------------------------------------------------------------ values
 

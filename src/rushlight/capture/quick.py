@@ -140,10 +140,12 @@ class quick:
     def _tensor_tests(self, n, x, i):
         s = self.scope.scope
         place = [f"{n}._offset != {x._offset}"] if i in self.entry.tape.pinned else []
-        s |= {f"{n}_type": type(x), f"{n}_dtype": x.dtype, f"{n}_shape": x._a.shape, f"{n}_strides": x._a.strides}
+        s |= {f"{n}_type": type(x), f"{n}_dtype": x.dtype, f"{n}_shape": x._a.shape, f"{n}_strides": x._a.strides,
+              f"{n}_meta": x._meta}
         return [f"type({n}) is not {n}_type", f"{n}.dtype is not {n}_dtype", f"(m := {n}._a).shape != {n}_shape",
                 f"m.strides != {n}_strides", *place, f"{n}._bits != {x._bits}",
-                f"{n}._requires_grad is not {x._requires_grad}"]
+                f"{n}._requires_grad is not {x._requires_grad}",
+                *([f"{n}._meta is not {n}_meta"] if x._requires_grad else [])]
 
     def _apart(self, names):
         """Tests whether memory that the call changes is known by other names than when it was captured."""
@@ -180,6 +182,9 @@ class quick:
         for k, (t, storage, owner, flag) in enumerate(entry.memory):
             s |= {f"t{k}": t, f"s{k}": storage, f"o{k}": owner}
             tests += [f"t{k}._storage is not s{k}", f"s{k}.owner is not o{k}", f"t{k}._requires_grad is not {flag}"]
+            if flag:                                    # (hooks)
+                s[f"h{k}"] = t._meta
+                tests.append(f"t{k}._meta is not h{k}")
         for k, (leaf, g) in enumerate(entry.gradients):
             s |= {f"l{k}": leaf, f"g{k}": g}
             tests.append(f"l{k}._grad is not g{k}")

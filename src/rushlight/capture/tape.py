@@ -22,7 +22,7 @@ import numpy as np
 from ..autograd.modes import state
 from ..autograd.node import next_seq
 from ..tensor import watch
-from ..tensor.tensor import Tensor
+from ..tensor.tensor import Tensor, wrap
 from .numbers import Live, Seen, places_of
 
 _ndarray = np.ndarray
@@ -280,6 +280,11 @@ class Tape:
             self.decided(read, value)
             return value
         return Seen(value, read, self, True)
+
+    def truth(self, test, tensors):
+        found = wrap(np.asarray(bool(test(*[t._a for t in tensors]))))
+        self.ran("test", lambda *arrays: np.asarray(bool(test(*arrays))), tensors, found)
+        return found.item()
 
     def aside(self, label, call):
         outer = watch.set_listener(None)

@@ -17,6 +17,40 @@ def _open(x, leaves):
     return None
 
 
+def containers(x):
+    """The lists and dicts in nested containers, which can be changed."""
+    t = type(x)
+    found = [x] if t is list or t is dict else []
+    if t is dict or t is list or t is tuple or isinstance(x, tuple) and hasattr(t, "_fields"):
+        for y in x.values() if t is dict else x:
+            found += containers(y)
+    return found
+
+
+def shared(some, values):
+    """Whether one of the containers `some` is within nested `values`."""
+    known = {id(x) for x in some}
+    return any(id(x) in known for x in containers(values))
+
+
+def converted(x, change):
+    """The nested containers with ``change(leaf)`` for leaves; lists and dicts stay the objects that they are."""
+    t = type(x)
+    if t is list:
+        x[:] = [converted(y, change) for y in x]
+        return x
+    if t is dict:
+        for k, y in x.items():
+            x[k] = converted(y, change)
+        return x
+    if t is tuple or isinstance(x, tuple) and hasattr(t, "_fields"):
+        now = [converted(y, change) for y in x]
+        if all(a is b for a, b in zip(now, x)):
+            return x
+        return t(*now) if hasattr(t, "_fields") else t(now)
+    return change(x)
+
+
 def unflatten(leaves, structure):
     """What `flatten` opened, with other leaves."""
     return _close(iter(leaves), structure)

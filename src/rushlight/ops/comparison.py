@@ -6,6 +6,7 @@ from ..compiler import scalar as s
 from ..dtypes import COMPLEX, FLOAT, scalar_name
 from ..dtypes import bool_ as _bool
 from ..record import NONDIFF
+from ..tensor import watch
 from ..tensor.tensor import Tensor
 from .pointwise.core import change, pointwise, publish, run, run_out
 from .pointwise.forms import need_tensor, register
@@ -149,7 +150,7 @@ def isclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
 @public()
 def allclose(input, other, rtol=1e-05, atol=1e-08, equal_nan=False):
     """Whether all elements are close (see isclose), as a Python bool."""
-    return bool(isclose(input, other, rtol, atol, equal_nan)._a.all())
+    return watch.true(np.all, isclose(input, other, rtol, atol, equal_nan))
 
 
 _count = np.count_nonzero
@@ -163,8 +164,10 @@ def equal(input, other):
                         f"{type(other).__name__}")
     if input._a.shape != other._a.shape:
         return False
-    same = eq(input, other)._a
-    return bool(_count(same) == same.size)
+    same = eq(input, other)
+    if watch.listener is not None:
+        return watch.true(np.all, same)
+    return bool(_count(same._a) == same._a.size)
 
 
 @public()

@@ -8,6 +8,7 @@ from ..return_types import aminmax as aminmax_struct
 from ..return_types import max as max_struct
 from ..return_types import min as min_struct
 from ..runtime.allocator import empty
+from ..tensor import watch
 from ..tensor.tensor import Tensor
 from .dispatch import primitive
 from .pointwise.forms import need_tensor
@@ -58,7 +59,8 @@ def _matches(x, value):
 
 
 def _has_nan(t):
-    return type(t._a) is np.ndarray and bool(np.isnan(wide(t._a)).any())
+    # (A capture takes the longer way always, which is right for all numbers.)
+    return watch.listener is not None or type(t._a) is np.ndarray and bool(np.isnan(wide(t._a)).any())
 
 
 def _all_grad(g, self, out):

@@ -388,7 +388,7 @@ def repeat_interleave(input, repeats=None, dim=None, *, output_size=None):
             raise RuntimeError("repeats has to be Long or Int tensor")
         if counts._a.ndim != 1:
             raise RuntimeError("repeat_interleave only accept 1D vector as repeat")
-        if counts._a.size and counts._a.min() < 0:
+        if counts._a.size and watch.true(lambda a: a.min() < 0, counts):
             raise RuntimeError("repeats can not be negative")
         return _repeated_positions(counts, counts._a.shape[0])
     if dim is None:

@@ -5,6 +5,7 @@ import numpy as np
 from ..dtypes import COMPLEX, FLOAT, from_np, scalar_name, uint8
 from ..record import NONDIFF
 from ..runtime.allocator import empty
+from ..tensor import watch
 from .dispatch import primitive
 from .out import with_out
 from .reduce_common import (
@@ -249,7 +250,7 @@ def _product_gradient(g, x, out, dim):
     """g * prod of the others: out / x where no factor is zero, exclusive products otherwise."""
     if x._a.size == 0:
         return x.new_zeros(x._a.shape)
-    if x.is_meta or x._a.all():
+    if x.is_meta or watch.true(np.all, x):
         return (g * (out / x).conj()) if x.dtype.is_complex else g * out / x
     from .registry import function
     ones = x.new_ones((*x._a.shape[:dim], 1, *x._a.shape[dim + 1:]))

@@ -105,7 +105,7 @@ def _cumprod_grad(g, x, dim, out):
     if not x._a.ndim or x._a.size == 0:
         return g
     conj = x.dtype.is_complex
-    if x.is_meta or x._a.all():
+    if x.is_meta or watch.true(np.all, x):
         r = _reverse_cumsum(g * (out.conj() if conj else out), dim)
         return r / (x.conj() if conj else x)
     n = x._a.shape[dim]

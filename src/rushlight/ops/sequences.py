@@ -33,6 +33,8 @@ def _python(x, name, arg):
         return x.item()
     if isinstance(x, np.generic):
         return x.item()
+    if isinstance(x, _SCALARS):         # (a subclass, or what claims to be one)
+        return x.__index__() if isinstance(x, int) else complex(x) if isinstance(x, complex) else float(x)
     raise TypeError(f"{name}(): argument '{arg}' must be Number, not {type(x).__name__}")
 
 

@@ -557,7 +557,7 @@ def searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=N
         if sorter.dtype.name != "int64":
             raise RuntimeError("torch.searchsorted(): sorter must be a tensor of long dtype but got dtype "
                                f"{scalar_name(sorter.dtype)}")
-        if sorter._a.size and (sorter._a.min() < 0 or sorter._a.max() >= shape[-1]):
+        if sorter._a.size and watch.true(lambda a: a.min() < 0 or a.max() >= shape[-1], sorter):
             raise RuntimeError("torch.searchsorted(): sorter index out of range")
     if input.dtype is not sorted_sequence.dtype and input._a.ndim:
         raise RuntimeError("torch.searchsorted(): boundaries tensor should have same dtype as the input "

@@ -195,7 +195,7 @@ def cov(input, *, correction=1, fweights=None, aweights=None):
         if u._a.size != n:
             raise RuntimeError(f"cov(): expected {name} to have the same numel as there are observations "
                                f"in the input but got {u._a.size} != {n}")
-        if n and (u._a < 0).any():
+        if n and watch.true(lambda a: (a < 0).any(), u):
             raise RuntimeError(f"cov(): {name} cannot be negative")
         w = u if w is None else w * u
     total = n if w is None else w.sum()

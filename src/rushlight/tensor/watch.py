@@ -13,6 +13,7 @@
     accumulated(leaf, old)              a gradient was added to ``leaf.grad``, which was `old`
     read(t, what)                       Python saw numbers of t
     number(t, value) -> number          Python asks for t's only value
+    truth(test, tensors) -> bool        (if the listener has it) Python decides by ``test(*arrays)``
     aside(label, call)                  ``call()`` is to be run each time as it is, now too
     keeps(storage) -> bool              whether the listener itself refers to a storage
     compute(rec, kernel, args, arrays)  (if the listener has it) gives what ``kernel(*arrays)`` would: arrays
@@ -35,6 +36,14 @@ def fixed(array):
     """The array, which never changes from now on: kernels of plans may be given it as it is."""
     array.flags.writeable = False
     return array
+
+
+def true(test, *tensors):
+    """``bool(test(*arrays))``: what the course of a call depends on besides sizes and dtypes."""
+    if observer is not None:
+        observer.fail()
+    truth = getattr(listener, "truth", None)
+    return bool(test(*[t._a for t in tensors])) if truth is None else truth(test, tensors)
 
 
 def set_listener(new):

@@ -17,6 +17,7 @@ from ...return_types import (
 )
 from ...return_types import lu_unpack as lu_unpack_result
 from ...return_types import qr as qr_result
+from ...tensor import watch
 from ..dispatch import primitive
 from ..matmul import matmul
 from ..registry import public
@@ -87,7 +88,7 @@ _cholesky_old = _cholesky_record("cholesky")
 
 
 def _definite(name, info, batch):
-    if type(info._a) is np.ndarray and info._a.any():
+    if type(info._a) is np.ndarray and watch.true(np.any, info):
         flat = info._a.reshape(-1)
         i = int(np.flatnonzero(flat)[0])
         raise singular(f"{name}: {batch_index(i, batch)}The factorization could not be completed because "
@@ -264,7 +265,7 @@ def _factor(name, A, pivot, check):
     check_matrix(name, A)
     check_float(name, A)
     r = _lu_factor(A, pivot)
-    if check and type(r[2]._a) is np.ndarray and r[2]._a.any():
+    if check and type(r[2]._a) is np.ndarray and watch.true(np.any, r[2]):
         flat = r[2]._a.reshape(-1)
         i = int(np.flatnonzero(flat)[0])
         raise singular(f"{name}: {batch_index(i, A._a.shape[:-2])}U[{flat[i]},{flat[i]}] is zero and "

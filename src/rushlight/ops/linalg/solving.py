@@ -7,6 +7,7 @@ from ...record import Joint
 from ...return_types import linalg_inv_ex, linalg_slogdet, linalg_solve_ex
 from ...return_types import slogdet as slogdet_result
 from ...return_types import triangular_solve as triangular_result
+from ...tensor import watch
 from ..dispatch import primitive
 from ..matmul import matmul
 from ..registry import public
@@ -65,7 +66,7 @@ def inverse_of(name, A, check):
     check_square(name, A)
     check_float(name, A)
     r, info = _inv(A)
-    if check and not A.is_meta and info._a.any():
+    if check and not A.is_meta and watch.true(np.any, info):
         i = int(np.flatnonzero(info._a.reshape(-1))[0])
         k = info._a.reshape(-1)[i]
         raise singular(f"{name}: {batch_index(i, A._a.shape[:-2])}The diagonal element {k} is zero, the "
@@ -252,7 +253,7 @@ def _solve_checked(name, A, B, left, check):
     else:
         x, info = _solve(A.transpose(-2, -1), b.transpose(-2, -1))
         x = x.transpose(-2, -1)
-    if check and not A.is_meta and info._a.any():
+    if check and not A.is_meta and watch.true(np.any, info):
         i = int(np.flatnonzero(info._a.reshape(-1))[0])
         raise singular(f"torch.linalg.solve: {batch_index(i, A._a.shape[:-2])}The solver failed because "
                        "the input matrix is singular.")

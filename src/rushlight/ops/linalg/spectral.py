@@ -6,6 +6,7 @@ from ... import dtypes
 from ...record import NONDIFF, Joint
 from ...return_types import linalg_eig, linalg_eigh, linalg_lstsq, linalg_svd
 from ...return_types import svd as svd_result
+from ...tensor import watch
 from ...tensor.tensor import Tensor, wrap
 from ..dispatch import needs_grad, primitive
 from ..matmul import matmul
@@ -85,7 +86,7 @@ def _off_diagonal(t):
 
 
 def _any(t):
-    return not t.is_meta and bool(np.any(t._a))
+    return not t.is_meta and watch.true(np.any, t)
 
 
 def _svd_meta(A, full_matrices):
@@ -373,7 +374,7 @@ def cond(A, p=None):
         return A.new_zeros(A._a.shape[:-2], dtype=A.dtype.to_real())
     inverse, info = inverse_of("linalg.cond", A, False)
     r = matrix_norm(A, p) * matrix_norm(inverse, p)
-    if type(info._a) is np.ndarray and info._a.any():
+    if type(info._a) is np.ndarray and watch.true(np.any, info):
         r = r.masked_fill(info != 0, float("inf"))
     return r
 
@@ -416,7 +417,7 @@ def lstsq(A, B, rcond=None, *, driver=None):
     full = True
     if driver != "gels":
         rank = matrix_rank(A, rtol=rtol)
-        full = not rank._a.size or bool(rank._a.min() == n)
+        full = not rank._a.size or watch.true(lambda a: a.min() == n, rank)
         if driver != "gelsy":
             values = _svdvals(A.detach())
     residuals = (x.real if x.dtype.is_complex else x).reshape(-1)[:0]

@@ -84,14 +84,21 @@ def _renorm(weight, indices, max_norm, norm_type):
         if _inside(weight, indices):
             from ...func.rules_layers import renormed
             return renormed(weight, indices, lambda w, i: _renorm(w, i, max_norm, norm_type))
-        a = weight._a
-        used = np.unique(indices._a)
-        rows = a[used]
-        norms = np.linalg.norm(rows.astype(np.float64), norm_type, axis=1)
-        big = norms > max_norm
-        if big.any():
-            a[used[big]] = rows[big] * (max_norm / (norms[big] + 1e-7)).astype(a.dtype)[:, None]
+        if _shrink(weight._a, indices._a, max_norm, norm_type) or watch.listener is not None:
             weight._storage.version += 1
+        if watch.listener is not None:
+            watch.listener.wrote("renorm", lambda a, i: _shrink(a, i, max_norm, norm_type), (weight,), (indices,))
+
+
+def _shrink(a, indices, max_norm, norm_type):
+    used = np.unique(indices)
+    rows = a[used]
+    norms = np.linalg.norm(rows.astype(np.float64), norm_type, axis=1)
+    big = norms > max_norm
+    if big.any():
+        a[used[big]] = rows[big] * (max_norm / (norms[big] + 1e-7)).astype(a.dtype)[:, None]
+        return True
+    return False
 
 
 @public(namespaces=_F, method=False)
@@ -271,6 +278,8 @@ def _bags_inside(flat, weight, first, mode, per_sample_weights, pad, scale):
 def _bags(flat, weight, bag, n, mode, per_sample_weights, pad, scale):
     rows = _embedding(weight, flat, pad, scale)
     keep = flat._a != pad if pad >= 0 else np.ones(flat.numel(), bool)
+    if watch.listener is not None:
+        watch.listener.read(flat, "embedding_bag")
     index = wrap(bag)
     if mode == "max":
         if not keep.all():
@@ -313,11 +322,13 @@ def one_hot(tensor, num_classes=-1):
         if num_classes <= 0:
             raise RuntimeError("Can not infer total number of classes from empty tensor.")
         return function("zeros")(*tensor.shape, num_classes, dtype=dtypes.int64)
-    if a.min() < 0:
+    if watch.true(lambda a: a.min() < 0, tensor):
         raise RuntimeError("Class values must be non-negative.")
     if num_classes == -1:
+        if watch.listener is not None:
+            watch.listener.read(tensor, "one_hot")
         num_classes = int(a.max()) + 1
-    elif a.max() >= num_classes:
+    elif watch.true(lambda a: a.max() >= num_classes, tensor):
         raise RuntimeError("Class values must be smaller than num_classes.")
     return _one_hot(tensor, num_classes)
 

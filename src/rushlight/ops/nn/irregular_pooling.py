@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from ... import dtypes
+from ...tensor import watch
 from ..copy import converted
 from ..dispatch import primitive
 from ..registry import public
@@ -209,8 +210,8 @@ def _define_unpool(n):
         if input.dim() not in (n + 1, n + 2):
             raise RuntimeError(f"Input to max_unpool{n}d should be a {n + 1}d or {n + 2}d Tensor, but "
                                f"got a tensor with {input.dim()} dimensions.")
-        if input.numel() and not indices.is_meta and (
-                indices._a.max() >= int(np.prod(size)) or indices._a.min() < 0):
+        if input.numel() and not indices.is_meta and watch.true(
+                lambda a: a.max() >= int(np.prod(size)) or a.min() < 0, indices):
             raise RuntimeError(f"Found an invalid max index: {int(indices._a.max())} (output volumes are of "
                                f"size {'x'.join(map(str, size))})")
         x, i = (input, indices) if input.dim() == n + 2 else (input.unsqueeze(0), indices.unsqueeze(0))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ...dtypes import of_number
+from ...tensor import watch
 from ...tensor.tensor import Tensor
 from ..registry import FUNCTIONS, INPLACE, METHODS
 
@@ -42,7 +43,7 @@ def category(x):
 def has_zero(x):
     """Whether a divisor (tensor or number) contains an integer zero."""
     if isinstance(x, Tensor):
-        return type(x._a) is _ndarray and x._a.size > 0 and not x._a.all()
+        return type(x._a) is _ndarray and x._a.size > 0 and not watch.true(np.all, x)
     return x == 0
 
 
