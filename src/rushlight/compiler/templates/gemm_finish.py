@@ -27,8 +27,10 @@ from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, split, vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Lowering, Types, from_memory, to_memory
 from rushlight.compiler.expr import to_text
+from rushlight.compiler.templates.gemm_micro import prefetch
 from rushlight.runtime import cpu
 
+AHEAD = 2                       # rows that are fetched ahead
 _FINISH = (("ptr", "context"), ("ptr", "c"), ("i64", "c_row"), ("i64", "matrix"), ("i64", "row"), ("i64", "column"),
            ("i64", "rows"), ("i64", "columns"))
 
@@ -87,6 +89,10 @@ def module_text(output, in_dtypes, out_dtype) -> str:
             value, = Lowering(f, lanes, types, leaf).emit([output])
             store(to_memory(f, value, output.kind, out_dtype, types), out + (i * out_row + j * out_size))
         with f.range(0, whole, step=lanes) as j:
+            # Rows are short, so that no hardware prefetcher follows them.
+            for dtype, at, by_row, _, _ in more:
+                prefetch(f, at + ((i + AHEAD) * by_row + j * ITEMSIZE[dtype]))
+            prefetch(f, out + ((i + AHEAD) * out_row + j * out_size), 1)
             finish(j, lambda type_, at: f.load(type_, at, 1), lambda value, at: f.store(value, at, 1))
         with f.if_(whole < columns):
             left = f.splat(columns - whole, lanes)

@@ -27,6 +27,7 @@ _STORE_PARAMS = (("ptr", "c"), ("i64", "crs"), ("i64", "n"), ("ptr", "d"), ("i64
 PREFETCH_ROWS = 8
 CHAIN = 192                     # the most terms that are added up one after the other
 PREFETCH_DEPTH = 48             # the least k for which C is fetched ahead
+TALL = 4                        # rows from which a tile adds a bias by code of its own
 
 
 class Shape:
@@ -239,11 +240,17 @@ def _smaller(f, a, b):
 
 
 def _store_rows(f, shape, sums, masks, to, alpha, biases, more):
-    """Store the tile: as it is, or through ``_general`` where there is more to do than that."""
+    """Store the tile: as it is, or through ``_general`` where there is more to do than that.
+
+    Tall tiles add a bias of columns and what is added unscaled in registers; the bits are ``_general``'s.
+    """
     (c, crs), (bias, rbias, rstep), (d, drs, beta) = to, biases, more
     count = len(sums[0])
     null = Value(f, "null", "ptr")
-    with f.if_else(bias.ne(null) | d.ne(null) | rstep.ne(0) | alpha.ne(1)) as (general, plain):
+    tall = len(sums) >= TALL
+    adds = bias.ne(null) | d.ne(null)
+    scales = rstep.ne(0) | alpha.ne(1)
+    with f.if_else(scales | (d.ne(null) & beta.ne(1) if tall else adds)) as (general, plain):
         with general:
             parked = f.buffer(len(sums) * count * shape.lanes * shape.item)
             for i, row in enumerate(sums):
@@ -253,6 +260,11 @@ def _store_rows(f, shape, sums, masks, to, alpha, biases, more):
             f.call("void", _general(f.module, shape, count), parked, f.value(len(sums)), c, crs, n, d, drs, bias, rbias,
                    rstep, alpha, beta)
         with plain:
+            if tall:
+                slots = [[f.var(shape.vector, total) for total in row] for row in sums]
+                with f.if_(adds):
+                    _add(f, shape, slots, masks, c, bias, d, drs)
+                sums = [[slot.get() for slot in row] for row in slots]
             for i, row in enumerate(sums):
                 start = c + crs * i
                 for j, total in enumerate(row):
@@ -261,6 +273,23 @@ def _store_rows(f, shape, sums, masks, to, alpha, biases, more):
                         masked_store(f, shape, total, at, masks[j])
                     else:
                         f.store(total, at, align=1)
+
+
+def _add(f, shape, slots, masks, c, bias, d, drs):
+    """Add the bias of columns, then d, to a tile of variables, unless they are null."""
+    null = Value(f, "null", "ptr")
+    biased = f.splat(bias.ne(null), shape.lanes)
+    masks = masks or [f.splat(f.value(True, "i1"), shape.lanes)] * len(slots[0])
+    bias = f.select(bias.ne(null), bias, c)
+    # (Adding 0 makes a bias of -0 what it is in ``_general``.)
+    offsets = [masked_load(f, shape, bias + j * shape.bytes, biased & mask) + 0 for j, mask in enumerate(masks)]
+    for row in slots:
+        for slot, offset in zip(row, offsets):
+            slot.set(slot.get() + offset)
+    with f.if_(d.ne(null)):
+        for i, row in enumerate(slots):
+            for j, (slot, mask) in enumerate(zip(row, masks)):
+                slot.set(slot.get() + masked_load(f, shape, d + (drs * i + j * shape.bytes), mask))
 
 
 def _general(module, shape, count):
