@@ -119,3 +119,8 @@ def context(obj):
     """The script class of ``no_grad`` or ``enable_grad``."""
     from . import contexts
     return {torch.no_grad: contexts.no_grad, torch.enable_grad: contexts.enable_grad}[obj]
+
+
+def source_named(name):
+    """The form of a function of ``torch.nn.functional`` by its name as Python can run it, or None."""
+    return None if name.startswith("_") else _functions()[0].get(name)
