@@ -15,7 +15,8 @@ A vector of pixels is made of *runs*, pixels of one row of one image. ``tables``
     pitch     bytes of a run's masks
 
 The *kind* is the step between lanes in elements: 1; 2, where masks hold a bit an element passed over; or 0 for any
-other, which is a sixth word, in bytes. Elements are ``float``, ``double`` or, for steps of 1 and 2, ``i16``, of which
+other, which is a sixth word, in bytes. In the kind ``pairs`` an entry reads lanes with steps of two and what stands
+between them, which are two vectors of the result, and masks hold a bit for each element read. Elements are ``float``, ``double`` or, for steps of 1 and 2, ``i16``, of which
 a vector has as many as of floats.
 """
 
@@ -33,7 +34,7 @@ _UNROLLED = 4       # runs of a vector with code of their own
 
 @cache
 def address(type_, kind):
-    """The address of the function for elements and steps of 1, 2 or (0) any."""
+    """The address of the function for elements and steps of 1, 2 or (0) any, or for pairs."""
     key = f"conv gather|{type_}|{kind}|{cpu.vector_bytes()}"
     return engine.load(key, lambda: module_text(type_, kind), ["rl_gather"], level=1, codegen_level=2)["rl_gather"]
 
@@ -64,6 +65,7 @@ def _gather(m, type_, kind):
     runs, offsets, masks, moves = (f.load("ptr", tables + 8 * i) for i in range(4))
     mask_pitch = f.load("i64", tables + 32)
     step = f.load("i64", tables + 40) if kind == 0 else None
+    reads = 2 if kind == "pairs" else kind          # vectors of a run
     begin = f.load("i64", runs + index * 8)
     count = f.load("i64", runs + index * 8 + 8) - begin
     zero = Value(f, "zeroinitializer", vec)
@@ -73,10 +75,10 @@ def _gather(m, type_, kind):
 
     def read(place, mask, old):
         """The parts of a vector with a run's lanes added; with steps of two the lanes are every other element."""
-        if kind:
-            old = old or [None] * kind
+        if reads:
+            old = old or [None] * reads
             return [masked_load(f, vec, place + i * lanes * item, _bits(f, mask, lanes, i), old[i], item)
-                    for i in range(kind)]
+                    for i in range(reads)]
         name = f"llvm.masked.gather.v{lanes}{'f32' if item == 4 else 'f64'}.v{lanes}p0"
         f.module.declared[name] = f"declare {vec} @{name}(<{lanes} x ptr>, i32, <{lanes} x i1>, {vec})"
         iota = Value(f, "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">", f"<{lanes} x i64>")
@@ -85,8 +87,18 @@ def _gather(m, type_, kind):
         return [f.emit(vec, f"call {vec} @{name}(<{lanes} x ptr> {places.name}, i32 {item}, <{lanes} x i1> "
                             f"{_bits(f, mask, lanes).name}, {vec} {(old[0] if old else zero).name})")]
 
-    def whole(parts):
-        return f.shuffle(*parts, range(0, 2 * lanes, 2)) if kind == 2 else parts[0]
+    def whole(parts, at):
+        """Store what was read at ``at`` and return where the next entry goes."""
+        if kind == "pairs":
+            for i in range(2):
+                f.store(f.shuffle(*parts, range(i, 2 * lanes, 2)), at, align=item)
+                at = at + pitch
+            return at
+        f.store(f.shuffle(*parts, range(0, 2 * lanes, 2)) if kind == 2 else parts[0], at, align=item)
+        return at + pitch
+
+    # Of large planes what the next vector reads lies in lines apart, so that nothing but a hint fetches it in time.
+    ahead = x + f.load("i64", offsets + (begin + count) * 8) if kind == "pairs" else None
 
     def each(found):
         """The loop over k for runs that are known."""
@@ -94,12 +106,14 @@ def _gather(m, type_, kind):
         with f.range(first, last) as k:
             entry = moves + k * 16
             move, bit = f.load("i64", entry), f.load("i64", entry + 8)
+            if ahead is not None and len(found) == 1:
+                for i in range(2):
+                    f.call("void", "llvm.prefetch.p0", ahead + move + i * lanes * item, *(
+                        f.value(i, "i32") for i in (0, 3, 1)))
             parts = None
             for place, mask in found:
                 parts = read(place + move, mask + bit, parts)
-            here = at.get()
-            f.store(whole(parts) if parts else zero, here, align=item)
-            at.set(here + pitch)
+            at.set(whole(parts or [zero] * max(reads, 1), at.get()))
 
     for n in range(_UNROLLED + 1):
         with f.if_(count.eq(n)):
@@ -109,13 +123,11 @@ def _gather(m, type_, kind):
     with f.range(first, last) as k:
         entry = moves + k * 16
         move, bit = f.load("i64", entry), f.load("i64", entry + 8)
-        parts = [f.var(vec, zero) for _ in range(max(kind, 1))]
+        parts = [f.var(vec, zero) for _ in range(max(reads, 1))]
         with f.range(count) as i:
             place, mask = run(i)
             for part, value in zip(parts, read(place + move, mask + bit, [p.get() for p in parts]), strict=True):
                 part.set(value)
-        here = at.get()
-        f.store(whole([p.get() for p in parts]), here, align=item)
-        at.set(here + pitch)
+        at.set(whole([p.get() for p in parts], at.get()))
     f.ret()
 

@@ -164,6 +164,26 @@ def _kernel(m, kind_, height, vectors, packed):
     f.open = True
     totals = [[f.emit(kind, f"phi {kind} [ zeroinitializer, %entry ], [ {names[(i, j)]}, %loop ]")
                for j in range(vectors)] for i in range(height)]
+
+    def finish(load, store):
+        for i, row in enumerate(totals):
+            offset = f.splat(f.load(type_, bias + i * item, align=item), lanes)
+            for j, total in enumerate(row):
+                here = c + c_row * i + j * size
+                store((total + load(here) if load else total) + offset, here)
+        f.ret()
+
+    # Most tiles are whole.
+    with f.if_((rows.eq(height)) & (n.eq(vectors * lanes))):
+        def plain(here):
+            return f.load(kind, here, align=item)
+
+        def put(value, here):
+            f.store(value, here, align=item)
+
+        with f.if_(beta.eq(0)):
+            finish(None, put)
+        finish(plain, put)
     masks = [below(f, n, lanes, j * lanes) for j in range(vectors)]
     again = f.splat(beta.ne(0), lanes)
     old = [mask & again for mask in masks]

@@ -190,8 +190,8 @@ def _tile_task(m, type_, cell):
             first = (s % job.strips) * VECTORS
             with f.range(VECTORS) as v, f.range(0, job.depth, step=_AT_ONCE) as c0:
                 c1 = f.minimum(c0 + _AT_ONCE, job.depth)
-                f.call("void", job.gather, tables, here, first + v, c0 * positions, c1 * positions, windows,
-                       f.value(size))
+                f.call("void", job.gather, tables, here, first + v, c0 * (positions // 2), c1 * (positions // 2),
+                       windows, f.value(size))
                 with f.range(c0, c1) as c:
                     f.call("void", "spread_data", windows + (c - c0) * (positions * size),
                            data + ((s - s0) * strip_size + c * width + v * size), data_pitch, declare=False)

@@ -106,8 +106,8 @@ def _tile_task(m, tiles):
             first = (s % job.strips) * VECTORS
             with f.range(VECTORS) as v, f.range(0, job.depth, step=_AT_ONCE) as c0:
                 c1 = f.minimum(c0 + _AT_ONCE, job.depth)
-                f.call("void", job.gather, tables, here, first + v, c0 * POSITIONS, c1 * POSITIONS, windows,
-                       f.value(_SIZE))
+                f.call("void", job.gather, tables, here, first + v, c0 * (POSITIONS // 2), c1 * (POSITIONS // 2),
+                       windows, f.value(_SIZE))
                 with f.range(c0, c1) as c:
                     f.call("void", "spread_data", windows + (c - c0) * (POSITIONS * _SIZE),
                            data + (c * row_bytes + (s - s0) * _WIDTH + v * _SIZE), data_pitch, declare=False)

@@ -130,14 +130,14 @@ def _transform(m, type_, cell):
     across = job.width * item
     unit, local = v // job.unit_vectors, v % job.unit_vectors
     with f.range(0, job.rows, step=lanes) as o:
-        f.call("void", job.gather, job.at("g_runs"), g + unit * job.g_unit, local, o * (2 * cell.height),
-               f.minimum(o + lanes, job.rows) * (2 * cell.height), windows, f.value(size))
+        f.call("void", job.gather, job.at("g_runs"), g + unit * job.g_unit, local, o * cell.height,
+               f.minimum(o + lanes, job.rows) * cell.height, windows, f.value(size))
         f.call("void", "spread", windows, spread + (at * lanes * across + o * item), across, spread_pitch,
                declare=False)
     with f.range(q0, q1, step=_AT_ONCE) as c0:
         c1 = f.minimum(c0 + _AT_ONCE, q1)
-        f.call("void", job.gather, job.at("runs"), x + unit * job.x_unit, local, c0 * cell.positions,
-               c1 * cell.positions, windows, f.value(size))
+        f.call("void", job.gather, job.at("runs"), x + unit * job.x_unit, local, c0 * (cell.positions // 2),
+               c1 * (cell.positions // 2), windows, f.value(size))
         with f.range(c0, c1) as c:
             f.call("void", "spread_data", windows + (c - c0) * (cell.positions * size),
                    data + ((c - q0) * line + at * size), data_pitch, declare=False)

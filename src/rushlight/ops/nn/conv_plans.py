@@ -33,8 +33,11 @@ class Plan:
 class Pixels:
     """The tables of ``compiler.templates.conv_gather`` for ``n`` images of a grid, a vector of pixels at a time."""
 
-    def __init__(self, n, grid, steps, offsets, source, image, lanes, item, multiple):
-        """offsets: of each dimension a list; image: elements from image to image; multiple: of vectors in all."""
+    def __init__(self, n, grid, steps, offsets, source, image, lanes, item, multiple, pairs=False):
+        """offsets: of each dimension a list; image: elements from image to image; multiple: of vectors in all.
+
+        ``pairs``: entries read two adjacent positions of rows, with steps of two.
+        """
         inner, step = _strides(source), steps[-1]
         self.grid, self.count = grid, n * int(np.prod(grid))
         self.vectors = -(-self.count // (lanes * multiple)) * multiple
@@ -50,7 +53,8 @@ class Pixels:
         self.step = step * item
         self.runs = np.zeros(self.vectors + 1, np.int64)
         np.cumsum(np.bincount(starts // lanes, minlength=self.vectors), out=self.runs[1:])
-        self.offsets = (base - lane * step) * item
+        # The last offset is that of the next images.
+        self.offsets = np.append(base - lane * step, base[0] - lane[0] * step + n * image) * item
         # The lanes from the first to before the last that see the source, for each position along rows.
         first = coords[-1]
         last = first + (ends - starts)
@@ -67,6 +71,9 @@ class Pixels:
                 column = column * seen[i]
             self.masks[:, t] = column
         self.moves = [sum(offsets[d][i] * inner[d] for d, i in enumerate(at)) for at in np.ndindex(*taps)]
+        if pairs:
+            self.kind, self.moves = "pairs", self.moves[::2]
+            self.masks = self.masks[:, ::2] | self.masks[:, 1::2] << 1
 
     def cuts(self, *lengths):
         """(first pixels, ends) of the pieces between multiples of the lengths."""

@@ -104,7 +104,7 @@ def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         if not count:
             continue
         images = min(unit, count)
-        pixels = Pixels(images, counts, (2, 2), windows, source, groups * channels * plane, lanes, item, vectors)
+        pixels = Pixels(images, counts, (2, 2), windows, source, groups * channels * plane, lanes, item, vectors, True)
         moves = _moves(pixels, channels, plane, item)
         pieces, piece_list = winograd_plans.pieces_of(pixels, width, grid, 2, groups * rows * area, item)
         strips = pixels.vectors // vectors

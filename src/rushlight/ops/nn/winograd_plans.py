@@ -76,7 +76,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             continue
         images = min(unit, count)
         pixels = Pixels(images, cells, (*more, high, 2), windows, source, groups * channels * plane, lanes, item,
-                        winograd.VECTORS)
+                        winograd.VECTORS, True)
         moves = _moves(pixels, channels, plane, item)
         pieces, piece_list = pieces_of(pixels, width, grid, high, groups * rows * area, item)
         strips = pixels.vectors // winograd.VECTORS
@@ -142,8 +142,9 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding):
         g * length / (-(-g * length // lanes) * lanes), 2), -g))
     windows = tuple(tuple(range(-p, k - p)) for k, p in zip((*kernel[:-2], high + 2, 4), padding))
     steps, ones = (*more, high, 2), ((0,),) * len(more)
-    pixels = Pixels(unit, cells, steps, windows, source, groups * channels * plane, lanes, item, 1)
-    gs = Pixels(unit, cells, steps, (*ones, tuple(range(high)), (0, 1)), grid, groups * rows * area, lanes, item, 1)
+    pixels = Pixels(unit, cells, steps, windows, source, groups * channels * plane, lanes, item, 1, True)
+    gs = Pixels(unit, cells, steps, (*ones, tuple(range(high)), (0, 1)), grid, groups * rows * area, lanes, item, 1,
+                True)
     moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, area, item)
     total = n // unit * pixels.vectors
     bin_bytes = groups * positions * depth * width * item
@@ -158,7 +159,7 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding):
     block = max(2, min(_BLOCK, l2 * 5 // 8 // vector_bytes))
     block = _split(-(-total // bins), block)
     words = np.array([
-        conv_tile.address("float", height, vectors, False), conv_gather.address("float", 2),
+        conv_tile.address("float", height, vectors, False), conv_gather.address("float", "pairs"),
         *pixels.words(moves), *gs.words(g_moves),
         groups, rows, width, depth, height, panels, parts, vectors, bins, n // unit, pixels.vectors, block,
         unit * groups * channels * plane * item, channels * plane * item,
