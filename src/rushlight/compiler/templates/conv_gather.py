@@ -16,8 +16,8 @@ A vector of pixels is made of *runs*, pixels of one row of one image. ``tables``
 
 The *kind* is the step between lanes in elements: 1; 2, where masks hold a bit an element passed over; or 0 for any
 other, which is a sixth word, in bytes. In the kind ``pairs`` an entry reads lanes with steps of two and what stands
-between them, which are two vectors of the result, and masks hold a bit for each element read. Elements are ``float``, ``double`` or, for steps of 1 and 2, ``i16``, of which
-a vector has as many as of floats.
+between them, which are two vectors of the result, and masks hold a bit for each element read. Elements are ``float``,
+``double`` or, for steps of 1 and 2, ``i16``, of which a vector has as many as of floats.
 """
 
 from functools import cache
