@@ -134,8 +134,11 @@ class Builder:
             return self.const(np.array([n], np.int64))
         if n.seen in self.scalars:
             return self.scalars[n.seen]
-        found = self.scalars[n.seen] = (self._dimension(n.seen) or self._affine(n.seen) or self._product(n.seen)
-                                        or self._difference(n.seen))
+        seen = n.seen
+        near = [x.seen for o in self.given for x in o.shape if isinstance(x, Size)]
+        found = self.scalars[seen] = (
+            self._dimension(seen) or self._linear(seen) or self._difference(seen, near) or self._product(seen)
+            or self._quotient(seen) or self._difference(seen, list(self.sizes)))
         if found is None:
             raise SymbolicValueError(f"{self.key}: a number that was {' / '.join(map(str, n.seen))} for different "
                                      "sizes of the inputs is no expression of them that could be found; make these "
@@ -150,8 +153,8 @@ class Builder:
         self.scalars[name] = shape
         return self.op("Gather", shape, np.array([axis], np.int64), axis=0)
 
-    def _affine(self, seen):
-        """``a · size + b``, or ``(size + b) // q``, of a known size."""
+    def _linear(self, seen):
+        """``a · size + b`` of a known size."""
         best = None
         for base in self.sizes:
             steps = {(y - seen[0], x - base[0]) for y, x in zip(seen[1:], base[1:])}
@@ -159,28 +162,29 @@ class Builder:
             if dx == 0:
                 continue
             dy = next(y for y, x in steps if x == dx)
-            if dy % dx == 0:
-                a = dy // dx
-                b = seen[0] - a * base[0]
-                if a and all(a * x + b == y for x, y in zip(base, seen)):
-                    cost = (a != 1) + (b != 0)
-                    if best is None or cost < best[0]:
-                        best = cost, base, a, b, 1
-        if best is None:
-            for base in self.sizes:
-                for q in (2, 3, 4, 8, 16, 32):
-                    for b in (0, q - 1):
-                        if best is None and all((x + b) // q == y for x, y in zip(base, seen)):
-                            best = 3, base, 1, b, q
+            a = dy // dx
+            b = seen[0] - a * base[0]
+            if a and all(a * x + b == y for x, y in zip(base, seen)):
+                cost = (a != 1) + (b != 0)
+                if best is None or cost < best[0]:
+                    best = cost, base, a, b
         if best is None:
             return None
-        _, base, a, b, q = best
+        _, base, a, b = best
         out = self.size(Size(base))
-        if a != 1:
-            out = self.op("Mul", out, np.array([a], np.int64))
-        if b:
-            out = self.op("Add", out, np.array([b], np.int64))
-        return self.op("Div", out, np.array([q], np.int64)) if q != 1 else out
+        out = out if a == 1 else self.op("Mul", out, np.array([a], np.int64))
+        return self.op("Add", out, np.array([b], np.int64)) if b else out
+
+    def _quotient(self, seen):
+        """A known size divided by a small number, rounded down or up."""
+        for q in (2, 3, 4, 8, 16, 32):
+            for b in (0, q - 1):
+                for base in self.sizes:
+                    if all((x + b) // q == y for x, y in zip(base, seen)):
+                        out = self.size(Size(base))
+                        out = self.op("Add", out, np.array([b], np.int64)) if b else out
+                        return self.op("Div", out, np.array([q], np.int64))
+        return None
 
     def _product(self, seen):
         """A known size times another known one and a number."""
@@ -198,28 +202,22 @@ class Builder:
                 rest = tuple(s // p for s, p in zip(seen, x))
                 if rest in self.sizes or len(set(rest)) == 1:
                     continue
-                other = self._affine(rest) or self._product(rest) if len(seen) > 1 and rest != seen and max(
+                other = self._linear(rest) or self._product(rest) if len(seen) > 1 and rest != seen and max(
                     rest) < max(seen) else None
                 if other is not None:
                     return self.op("Mul", self.size(Size(x)), other)
         return None
 
-    def _difference(self, seen):
-        """The difference of two known sizes, or half of it, rounded down or up, as paddings have it; one of the two is
-        a dimension of what the op gets, where there is one."""
-        near = [n.seen for x in self.given for n in x.shape if isinstance(n, Size)]
-        bases = list(self.sizes)[::-1]
-        for first in (near, bases):
-            for x in bases:
-                for y in first:
-                    gap = [p - q for p, q in zip(x, y)]
-                    kind = next((k for k, f in enumerate((lambda d: d, lambda d: d // 2, lambda d: d - d // 2))
-                                 if [f(d) for d in gap] == list(seen)), None)
-                    if kind is None or x not in self.sizes or y not in self.sizes:
-                        continue
+    def _difference(self, seen, lesser):
+        """A known size minus one of the sizes `lesser`, or half of that, rounded down or up, as paddings have it."""
+        for x in list(self.sizes)[::-1]:
+            for y in lesser:
+                gap = [p - q for p, q in zip(x, y)]
+                kind = next((k for k, f in enumerate((lambda d: d, lambda d: d // 2, lambda d: d - d // 2))
+                             if [f(d) for d in gap] == list(seen)), None)
+                if kind is not None and y in self.sizes:
                     out = self.op("Sub", self.size(Size(x)), self.size(Size(y)))
-                    two = np.array([2], np.int64)
-                    half = self.op("Div", out, two) if kind else out
+                    half = self.op("Div", out, np.array([2], np.int64)) if kind else out
                     return self.op("Sub", out, half) if kind == 2 else half
         return None
 

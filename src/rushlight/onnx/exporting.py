@@ -23,6 +23,8 @@ from .unify import Different, Size, Unified, explain
 DEFAULT_OPSET, OLDEST = 18, 11
 producer_name, producer_version = "rushlight", __version__
 _exporting = False
+_DRAWS = frozenset("#randn #rand uniform normal random bernoulli exponential geometric log_normal cauchy poisson "
+                   "binomial".split())
 
 
 class TrainingMode(enum.IntEnum):
@@ -320,17 +322,20 @@ class _Graph:
         if all(a.size and (a == a[0]).all() for a in flat):
             one = b.scalar(Size([a[0].item() for a in flat]), v.dtype)
             return b.op("Expand", one, b.ints(dims)) if dims else one
-        if all(a.ndim == 1 and a.size > 1 for a in arrays):
-            begins, steps = {a[0].item() for a in arrays}, {(a[1] - a[0]).item() for a in arrays}
+        along = [d for d, n in enumerate(dims) if n != 1]
+        if len(along) == 1 and all(a.size > 1 for a in flat):
+            begins, steps = {a[0].item() for a in flat}, {(a[1] - a[0]).item() for a in flat}
             if len(begins) == len(steps) == 1:
                 begin, step = begins.pop(), steps.pop()
-                if all(np.allclose(a, begin + step * np.arange(a.size)) for a in arrays):
-                    name = b.arange(dims[0])
+                if all(np.allclose(a, begin + step * np.arange(a.size)) for a in flat):
+                    name = b.arange(dims[along[0]])
                     if v.dtype.name != "int64":
                         name = b.cast(name, v.dtype)
                     if step != 1:
                         name = b.op("Mul", name, b.scalar(step, v.dtype))
-                    return b.op("Add", name, b.scalar(begin, v.dtype)) if begin else name
+                    name = b.op("Add", name, b.scalar(begin, v.dtype)) if begin else name
+                    return name if len(dims) == 1 else b.op("Reshape", name, np.array(
+                        [-1 if d in along else 1 for d in range(len(dims))], np.int64))
         if all(a.ndim == 2 and (a == np.eye(*a.shape, dtype=a.dtype)).all() for a in arrays):
             rows, columns = b.arange(dims[0]), b.arange(dims[1])
             return b.cast(b.op("Equal", b.unsqueeze(rows, [1]), columns), v.dtype)
@@ -346,7 +351,7 @@ class _Graph:
         if not self.fold or step.key == "#symbolic" or any(v.number not in self.unified.same for v in values) or any(
                 isinstance(x, Size) for x in _flat(args)):
             return None
-        if not values and step.key != "#full":
+        if step.key.partition(".")[0] in _DRAWS or not values and step.key != "#full":
             return None
         outs = [v for v in step.outs if v is not None]
         if any(isinstance(n, Size) for v in outs for n in self.unified.dims[v.number]):

@@ -305,7 +305,14 @@ class TraceLevel(Level):
             before._a.now = self._new("constant", kept)
 
     def drawn(self, label, draw, t):
-        if not self.quiet:
+        if self.quiet:
+            return
+        if label.removesuffix("_like") in ("randn", "rand"):
+            with self.aside():
+                lift_in_place(t, self)
+                kept = value_of(t).clone()
+            t._a.now = self.step_of("#" + label.removesuffix("_like"), (), kept)
+        else:
             warnings.warn(f"{label}: the random numbers of the trace are constants of the exported model",
                           TracerWarning, stacklevel=2)
             self.constant(t)

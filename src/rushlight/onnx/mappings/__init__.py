@@ -4,7 +4,8 @@ from importlib import import_module
 
 from rushlight.record import RECORDS
 
-FAMILIES = ("elementwise", "shaping", "indexing", "reducing", "products", "layers", "images", "recurrent")
+FAMILIES = ("elementwise", "shaping", "indexing", "reducing", "products", "layers", "images", "recurrent",
+            "drawing")
 OWN = {}                    # mappings of the tracer's own ops
 _loaded = False
 
@@ -44,4 +45,7 @@ def mapping(key):
     if key.startswith("#"):
         return OWN.get(key)
     record = RECORDS.get(key)
+    if record is not None and record.onnx is None and record.kind == "pointwise":
+        from .formulas import of_record
+        record.onnx = of_record(record)
     return None if record is None else record.onnx

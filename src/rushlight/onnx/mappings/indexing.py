@@ -173,10 +173,31 @@ def _index_copy(b, x, dim, index, source):
     return _scattered(b, x, dim, _along(b, x, dim, index, source), source)
 
 
+@maps("index_fill.int_Scalar", "index_fill.int_Tensor")
+def _index_fill(b, x, dim, index, value):
+    n = x.shape[dim % x.rank]
+    shape = [-1 if d == dim % x.rank else 1 for d in range(x.rank)]
+    places = b.op("Equal", b.unsqueeze(b.arange(n), [1]), b.unsqueeze(index, [0]))
+    hit = b.cast(b.reduce("ReduceMax", b.cast(places, dtypes.int32), [1], False), dtypes.bool_)
+    fill = b.as_type(value, x.dtype) if hasattr(value, "name") else b.scalar(value, x.dtype)
+    return b.op("Where", b.op("Reshape", hit, np.array(shape, np.int64)), fill, x)
+
+
+@maps("masked_scatter")
+def _masked_scatter(b, x, mask, source):
+    if list(mask.shape) != list(x.shape):
+        mask = b.op("Expand", mask, b.dims(x))
+    at = b.op("Transpose", b.op("NonZero", mask), perm=[1, 0])
+    count = b.op("Gather", b.op("Shape", at), np.array([0], np.int64), axis=0)
+    flat = b.op("Reshape", b.as_type(source, x.dtype), np.array([-1], np.int64))
+    used = b.op("Slice", flat, np.array([0], np.int64), count, np.array([0], np.int64))
+    return b.op("ScatterND", x, at, used)
+
+
 @maps("one_hot")
 def _one_hot(b, x, num_classes):
     values = np.array([0, 1], np.int64)
-    depth = b.size(num_classes) if isinstance(num_classes, Size) else np.array([num_classes], np.int64)
+    depth = b.op("Squeeze", b.size(num_classes)) if isinstance(num_classes, Size) else np.array(num_classes, np.int64)
     return b.op("OneHot", x, depth, values, axis=-1)
 
 

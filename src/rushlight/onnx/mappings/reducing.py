@@ -133,6 +133,33 @@ def _cumsum(b, x, dim, dtype):
     return name if _plain(x) else b.op("CumSum", name, np.array(dim % x.rank, np.int64))
 
 
+@maps("cumprod")
+def _cumprod(b, x, dim, dtype):
+    """Products by a triangle of ones: elements that are not there count as 1."""
+    d = b.result.dtype
+    name, rank = b.as_type(x, d), x.rank
+    if _plain(x):
+        return name
+    dim %= rank
+    n = b.arange(x.shape[dim])
+    later = b.op("Greater", b.unsqueeze(n, [0]), b.unsqueeze(n, [1]))       # (result, element)
+    perm = [*[k for k in range(rank) if k != dim], dim]
+    last = b.op("Transpose", name, perm=perm)
+    parts = b.op("Where", later, b.scalar(1, d), b.unsqueeze(last, [rank - 1]))
+    found = b.reduce("ReduceProd", parts, [rank], False)
+    return b.op("Transpose", found, perm=[int(k) for k in np.argsort(perm)])
+
+
+@maps("median")
+def _median_of_all(b, x):
+    n = 1
+    for size in b.known_shape(x):
+        n *= size
+    flat = b.op("Reshape", x, np.array([-1], np.int64))
+    values, _ = b.op("TopK", flat, np.array([(n + 1) // 2], np.int64), outputs=2, axis=0, largest=0, sorted=1)
+    return b.op("Squeeze", b.op("Gather", values, np.array([-1], np.int64), axis=0))
+
+
 @maps("topk")
 def _topk(b, x, k, dim, largest, sorted):
     return tuple(b.op("TopK", x, b.size(k), outputs=2, axis=dim % x.rank, largest=int(largest), sorted=1))

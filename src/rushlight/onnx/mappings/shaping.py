@@ -218,6 +218,57 @@ def _unfold(b, x, dim, size, step):
     return b.op("Transpose", found, perm=perm)
 
 
+@maps("as_strided")
+def _as_strided(b, x, size, stride, offset):
+    shape = b.known_shape(x)
+    n, at = int(np.prod(shape)), np.full((), offset, np.int64)
+    for count, step in zip(b.known(size, "the sizes"), b.known(stride, "the strides")):
+        at = at[..., None] + step * np.arange(count)
+    if at.size and at.max() >= n:
+        raise UnsupportedOperatorError("as_strided: a part of a tensor that is itself a part of another one")
+    return b.op("Gather", b.op("Reshape", x, np.array([-1], np.int64)), at.astype(np.int64), axis=0)
+
+
+@maps("diag_embed")
+def _diag_embed(b, x, offset, dim1, dim2):
+    rank = x.rank + 1
+    n = b.known(x.shape[-1], "the size of the diagonal") + abs(offset)
+    y = b.op("Pad", x, b.ints([0] * (x.rank - 1) + [max(-offset, 0)] + [0] * (x.rank - 1) + [max(offset, 0)])) if (
+        offset) else x.name
+    rows = b.op("Mul", b.unsqueeze(y, [x.rank]), b.const(np.roll(np.eye(n), offset, 1).astype(x.dtype.np)))
+    dim1, dim2 = dim1 % rank, dim2 % rank
+    if (dim1, dim2) == (rank - 2, rank - 1):
+        return rows
+    perm = [None] * rank
+    perm[dim1], perm[dim2] = rank - 2, rank - 1
+    rest = iter(range(rank - 2))
+    return b.op("Transpose", rows, perm=[next(rest) if p is None else p for p in perm])
+
+
+@maps("rot90")
+def _rot90(b, x, k, dims):
+    first, second = (d % x.rank for d in dims)
+    name = x.name
+    for _ in range(k % 4):
+        perm = list(range(x.rank))
+        perm[first], perm[second] = perm[second], perm[first]
+        name = b.slice(b.op("Transpose", name, perm=perm), [-1], [-LAST], [first], [-1])
+    return name
+
+
+@maps("block_diag")
+def _block_diag(b, tensors):
+    d, rows, total = b.result.dtype, [], b.known(b.result.shape[1], "the size")
+    left = 0
+    for x in tensors:
+        name, n = b.as_type(x, d), 1 if x.rank == 0 else x.shape[-1]
+        if x.rank < 2:
+            name = b.op("Reshape", name, np.array([1, -1], np.int64))
+        rows.append(b.op("Pad", name, b.ints([0, left, 0, total - left - n])))
+        left += n
+    return b.op("Concat", *rows, axis=0)
+
+
 @maps("_to_copy")
 def _to_copy(b, x, dtype, device, memory_format):
     return b.as_type(x, b.result.dtype)
