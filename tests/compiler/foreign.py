@@ -39,8 +39,10 @@ SCRATCH_BYTES = 32 << 20
 
 # What kernels call: the pool and memory of a program with one thread, and the C library's.
 SUPPORT = f"""
+declare i64 @llvm.abs.i64(i64, i1)
 @next = internal global i64 {SCRATCH}
-define i32 @rl_parallel_for(ptr %task, ptr %context, i64 %n) {{
+define i32 @rl_parallel_for(ptr %task, ptr %context, i64 %count) {{
+  %n = call i64 @llvm.abs.i64(i64 %count, i1 false)
   call void %task(ptr %context, i64 0, i64 %n)
   ret i32 0
 }}
