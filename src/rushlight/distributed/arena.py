@@ -10,8 +10,8 @@ from collections import deque
 
 from rushlight.tensor.shared import anonymous_file
 
-SLOT = 1 << 19          # bytes of a slot: two of them fit in a core's own cache
-SLOTS = 48
+SLOT = 1 << 20          # bytes of a slot, about what a core's own cache holds
+SLOTS = 32
 
 
 class Arena:

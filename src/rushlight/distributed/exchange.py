@@ -13,7 +13,7 @@ from .arena import SLOT
 from .constants import seconds
 
 DIRECT = 1 << 17            # reductions of fewer bytes (times ranks) are computed by everybody
-WINDOW = 6                  # pieces that a rank sends ahead of what it has reduced
+WINDOW = 3                  # pieces that a rank sends ahead of what it has reduced
 
 _OPERATIONS = ("all_reduce", "broadcast", "reduce", "all_gather", "gather", "scatter", "reduce_scatter", "all_to_all",
                "barrier", "send/recv")
