@@ -11,6 +11,7 @@ from copy import deepcopy
 from itertools import chain
 
 import rushlight as torch
+from rushlight.autograd.modes import state
 from rushlight.optim import fused
 from rushlight.utils.hooks import RemovableHandle
 
@@ -78,6 +79,8 @@ def _hooked_step(step):
     @functools.wraps(step)
     def wrapper(*args, **kwargs):
         self = args[0]
+        recorder = state.recorder
+        event = None if recorder is None else recorder.annotate(f"Optimizer.step#{type(self).__name__}.step")
         if _global_step_pre_hooks or self._optimizer_step_pre_hooks:
             for hook in chain(
                 list(_global_step_pre_hooks.values()),
@@ -99,6 +102,8 @@ def _hooked_step(step):
                 list(_global_step_post_hooks.values()),
             ):
                 hook(self, args, kwargs)
+        if event is not None:
+            recorder.end(event)
         return out
 
     wrapper.hooked = True
@@ -367,11 +372,18 @@ class Optimizer:
 
     def zero_grad(self, set_to_none=True):
         """Forget the gradients: set them to None, or with ``set_to_none=False`` to zeros."""
+        recorder = state.recorder
+        event = None if recorder is None else recorder.annotate(f"Optimizer.zero_grad#{type(self).__name__}.zero_grad")
         if set_to_none:
             for group in self.param_groups:
                 for p in group["params"]:
                     p.grad = None
-            return
+        else:
+            self._fill_grads()
+        if event is not None:
+            recorder.end(event)
+
+    def _fill_grads(self):
         grads = []
         for group in self.param_groups:
             for p in group["params"]:

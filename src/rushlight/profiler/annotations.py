@@ -2,8 +2,6 @@
 
 from rushlight.autograd.modes import _Decorator, state
 
-from .recorder import USER
-
 
 class record_function(_Decorator):
     """Context (or decorator) that shows up as an event `name`; nothing where no profiler runs.
@@ -22,7 +20,7 @@ class record_function(_Decorator):
     def __enter__(self):
         r = state.recorder
         if r is not None:
-            self._recorder, self._event = r, r.begin(self.name, scope=USER, kind="user_annotation")
+            self._recorder, self._event = r, r.annotate(self.name)
             if self.args is not None:
                 self._event.inputs = [self.args]
         return self

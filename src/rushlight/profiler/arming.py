@@ -13,7 +13,6 @@ from rushlight.autograd.modes import state
 from rushlight.tensor.tensor import Tensor
 
 from . import names
-from .recorder import USER
 
 _armed = False
 _lock = threading.Lock()
@@ -54,23 +53,6 @@ def _wrap_all():
         if event is not None and callable(fn):
             setattr(Tensor, name, _swap(fn, event, swapped))
     _rename(swapped)
-    from rushlight.optim.optimizer import Optimizer
-    Optimizer.zero_grad = _told_method(Optimizer.zero_grad, "Optimizer.zero_grad#{}.zero_grad")
-
-
-def _told_method(fn, pattern):
-    """A method that tells of itself by its class's name."""
-    @functools.wraps(fn)
-    def call(self, *args, **kwargs):
-        r = state.__dict__.get("recorder")
-        if r is None:
-            return fn(self, *args, **kwargs)
-        e = r.begin(pattern.format(type(self).__name__), scope=USER, kind="user_annotation")
-        try:
-            return fn(self, *args, **kwargs)
-        finally:
-            r.end(e)
-    return call
 
 
 def _swap(fn, event, swapped):
@@ -174,21 +156,3 @@ def _rename(swapped):
             pair = swapped.get(id(value))
             if pair is not None and pair[0] is value:
                 space[key] = pair[1]
-
-
-def watch_optimizers():
-    """Tell of optimizers' steps until the hooks that are returned are removed."""
-    from rushlight.optim import optimizer
-    open_events = []
-
-    def before(self, args, kwargs):
-        r = state.recorder
-        if r is not None:
-            open_events.append((r, r.begin(f"Optimizer.step#{type(self).__name__}.step", scope=USER,
-                                           kind="user_annotation")))
-
-    def after(self, args, kwargs):
-        if open_events:
-            r, e = open_events.pop()
-            r.end(e)
-    return (optimizer.register_optimizer_step_pre_hook(before), optimizer.register_optimizer_step_post_hook(after))

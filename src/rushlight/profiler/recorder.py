@@ -72,6 +72,10 @@ class Recorder:
         e.start = perf_counter_ns()
         return e
 
+    def annotate(self, name):
+        """Open an event that is no op."""
+        return self.begin(name, scope=USER, kind="user_annotation")
+
     def end(self, e, result=None):
         """Close `e`, and what was left open in it."""
         e.end = perf_counter_ns()
@@ -138,9 +142,8 @@ class Recorder:
 
     def start(self):
         """Write down what this thread does from now on; a recorder that runs already waits."""
-        from .arming import arm, watch_optimizers
+        from .arming import arm
         arm()
-        self.hooks = watch_optimizers()
         _listen()
         self.outer, state.recorder = state.recorder, self
         state.special += 1
@@ -158,8 +161,6 @@ class Recorder:
             state.special -= 1
             state.recorder = self.outer
         self.storages.clear()
-        for hook in self.hooks:
-            hook.remove()
         _unlisten()
         if self.outer is not None:
             at = self.outer.current
