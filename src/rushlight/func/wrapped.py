@@ -122,13 +122,13 @@ class Wrapped(MetaArray):
         a = self.value._a
         return a.bottom() if isinstance(a, Wrapped) else a
 
-    def all(self):
+    def all(self, **options):
         """Whether no element is zero."""
-        return self.bottom().all()
+        return self.bottom().all(**options)
 
-    def any(self):
+    def any(self, **options):
         """Whether some element is not zero."""
-        return self.bottom().any()
+        return self.bottom().any(**options)
 
     def min(self, **options):
         """The smallest element."""
