@@ -126,6 +126,7 @@ def worker(framework, way):
             optimizer.step()
             return loss
         steps[name] = T.compile(step) if way == "compiled" else step, batch, model, optimizer
+    del model, optimizer, batch, step           # the last one's, which memory is measured without
     for line in sys.stdin:
         name, first = line.split()
         step, batch, *rest = steps[name]

@@ -71,6 +71,7 @@ class Tuning:
         self.k_block = max(128, min(512, l2 // 16 // (shape.nr * item) // 16 * 16))
         self.tile_strips = max(1, min(8, l2 // 2 // (self.k_block * shape.nr * item)))
         self.tile_panels = 4
+        self.near_bytes = l2 // 2
         self.slab_bytes = 64 << 20
         self.parallel_work = PARALLEL_WORK
         # The least depth of all k's in a tile's kernels.
@@ -317,10 +318,13 @@ class Driver:
         c_row, alpha, bias = job.c_row, self._alpha(f, job), job.bias
         has_bias = bias.ne(Value(f, "null", "ptr"))
         wide, few = f.var("ptr", Value(f, "null", "ptr")), nr > shape.nr
+        # Where all of B stays in the second-level cache threads get rows of C: what later kernels give them, too.
+        col_tiles = (strips + tile_strips - 1).udiv(tile_strips)
+        by_rows = ~pack_b & (n * k * item <= self.tuning.near_bytes)
         with f.range(f.args[1], f.args[2]) as t:
-            first_panel = t.urem(row_tiles) * tile_panels
+            first_panel = f.select(by_rows, t.udiv(col_tiles), t.urem(row_tiles)) * tile_panels
             last_panel = f.minimum(first_panel + tile_panels, panels)
-            first_strip = t.udiv(row_tiles) * tile_strips
+            first_strip = f.select(by_rows, t.urem(col_tiles), t.udiv(row_tiles)) * tile_strips
             last_strip = f.minimum(first_strip + tile_strips, strips)
             with f.range(begin, end, step=block) as p:
                 depth = f.minimum(block, f.minimum(end, k) - p)
