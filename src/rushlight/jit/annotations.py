@@ -52,6 +52,9 @@ class _Broadcast:
     def __call__(self):
         """(`typing` takes only what can be called.)"""
 
+    def __or__(self, other):
+        return typing.Optional[self]        # noqa: UP045
+
 
 class RefAwait:
     """The generic alias of awaitable results."""
@@ -138,7 +141,9 @@ _enums, _tuples = {}, {}
 def qualified(obj):
     """The name of a class or function in archives."""
     module = getattr(obj, "__module__", None) or "__main__"
-    if module.startswith("rushlight"):
+    if module.startswith("rushlight.jit.forms"):
+        module = "torch.nn.functional"
+    elif module.startswith("rushlight"):
         module = "torch" + module[len("rushlight"):]
     name = getattr(obj, "_jit_override_qualname", None)
     if name:

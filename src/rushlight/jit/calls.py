@@ -8,7 +8,7 @@ import rushlight as torch
 from . import forms, signatures
 from .codes import code
 from .frontend import ErrorReport
-from .graph import Value
+from .graph import Value, constant_of
 from .signatures import REQUIRED, bind_variables, conversion, substitute
 from .specials import Specials
 from .sugar import Compiled, Iterated, Method, Namespace, Operator, Python, Several, Special, Sugar, TypeName
@@ -389,6 +389,12 @@ class Calls(Specials):
             form = forms.named(name)
             if form is not None:
                 return form
+        if type(v).__name__ == "module" and v.__name__.startswith("rushlight") and name not in (
+                "einsum", "meshgrid", "broadcast_tensors", "block_diag", "cartesian_prod", "chain_matmul"):
+            from .resolve import by_path
+            operator = by_path(v, name)
+            if operator is not None:
+                return operator
         return self.resolver.sugar(found, name)
 
     # ------------------------------------------------------------ calls
@@ -472,6 +478,9 @@ class Calls(Specials):
     def call_function(self, function, args, kwargs, place):
         """``prim::CallFunction``."""
         values = self.bind(function.name, function.parameters, args, kwargs, place)
+        if function.parameters and function.parameters[-1].name == "return_indices" and (
+                constant_of(values[-1]) == (True, True)):
+            function = forms.with_indices(function) or function
         returns = function.returns
         target = self.builder.one("prim::Constant", [], FUNCTION, None, name=function.name, _function=function)
         return self.builder.one("prim::CallFunction", [target, *values], returns, place)

@@ -44,9 +44,9 @@ def concrete_type(module, share=True):
         _tensor(t, name, b, hints, t.buffers)
     t.attributes["training"] = BOOL
     t.attributes["_is_full_backward_hook"] = OptionalType(BOOL)
-    constants = set(getattr(cls, "__constants__", ())) | {n for n, h in hints.items() if _is_final(h)}
+    constants = set(getattr(cls, "__constants__", ()) or ()) | {n for n, h in hints.items() if _is_final(h)}
     for c in cls.__mro__:
-        constants |= set(c.__dict__.get("__constants__", ()))
+        constants |= set(c.__dict__.get("__constants__") or ())
     for name, child in module._modules.items():
         if name in ignored:
             continue

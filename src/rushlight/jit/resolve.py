@@ -92,6 +92,32 @@ def _known():
     return found
 
 
+def _operator(obj):
+    """The operator that a public function is; generated functions come up at any time."""
+    name = getattr(obj, "__name__", None)
+    if not isinstance(name, str) or not callable(obj) or isinstance(obj, type):
+        return None
+    from rushlight.ops import registry
+    for home, prefix in _PREFIXES:
+        fn = registry.FUNCTIONS.get(home, {}).get(name)
+        if fn is not None and (fn is obj or getattr(fn, "__wrapped__", None) is obj) and signatures.exists(
+                f"aten::{prefix}{name}"):
+            return Operator([f"aten::{prefix}{name}"])
+    return None
+
+
+def by_path(module, name):
+    """The operator of a name in a module of the package, or None."""
+    home = module.__name__.replace("rushlight", "torch", 1)
+    for space, prefix in _PREFIXES:
+        if space == home and signatures.exists(f"aten::{prefix}{name}"):
+            from rushlight.ops import registry
+            registry.load()
+            if name in registry.FUNCTIONS.get(space, ()):
+                return Operator([f"aten::{prefix}{name}"])
+    return None
+
+
 def unique_name(name):
     """A qualified name that nothing else has: a repeated one is marked before its last part."""
     n = _names.get(name, 0)
@@ -128,6 +154,9 @@ class PythonResolver:
             return form
         if known is not None:
             return known[1]
+        operator = _operator(obj)
+        if operator is not None:
+            return operator
         if isinstance(obj, ScriptFunction):
             return Compiled(obj._function)
         if obj in (torch.no_grad, torch.enable_grad) if isinstance(obj, type) else False:

@@ -246,7 +246,7 @@ def conversion(formal, actual, convert):
             return None
         if bare.size and conversion(bare.element, actual, False) == "" and bare.element in (INT, FLOAT, BOOL):
             return "repeat"
-    if bare == DEVICE and actual == STR:
+    if bare == DEVICE and actual == STR and convert:
         return "device"
     if bare == INT and actual == TENSOR and isinstance(bare, CodeType):
         return None

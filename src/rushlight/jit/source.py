@@ -5,6 +5,7 @@ import keyword
 from .graph import constant_of, number, quoted
 from .signatures import REQUIRED
 from .types import (
+    FLOAT,
     NONE,
     TENSOR,
     ClassType,
@@ -111,6 +112,9 @@ class _Printer:
             return f"[{inner}]"
         if isinstance(t, ListType) and t.size:
             return "[" + ", ".join([self.literal(value, t.element)] * t.size) + "]"
+        if isinstance(value, int) and not isinstance(value, bool) and (
+                t == FLOAT or isinstance(t, OptionalType) and t.element == FLOAT):
+            value = float(value)
         from .codes import code
         n = code(value) if not isinstance(value, (bool, int, float, str)) and value is not None else None
         return self.literal(value if n is None else n, t)

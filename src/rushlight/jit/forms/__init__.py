@@ -57,6 +57,12 @@ def source_function(obj):
     return forms.get(found)
 
 
+def with_indices(function):
+    """The form of a maximum pooling that also returns where the maxima were, for one that does not; None for others."""
+    name = function.name + "_with_indices"
+    return _compiled(name).function if "max_pool" in function.name and name in _functions()[0] else None
+
+
 @functools.cache
 def _layers():
     """{name of a class: its form}."""

@@ -328,7 +328,7 @@ def embedding_bag(input: Tensor, weight: Tensor, offsets: Tensor | None = None, 
         raise ValueError("mode has to be one of sum, mean or max")
     if max_norm is not None:
         _aten.embedding_renorm_(weight.detach(), input, max_norm, norm_type)
-    return torch.embedding_bag(weight, input, offsets, scale_grad_by_freq, code, sparse, per_sample_weights,
+    return _aten.embedding_bag(weight, input, offsets, scale_grad_by_freq, code, sparse, per_sample_weights,
                                include_last_offset, padding_idx)[0]
 
 
@@ -399,22 +399,19 @@ def multi_head_attention_forward(
             k = torch.nn.functional.linear(key, k_proj_weight)
             v = torch.nn.functional.linear(value, v_proj_weight)
         else:
-            bias_parts = in_proj_bias.chunk(3)
-            q = torch.nn.functional.linear(query, q_proj_weight, bias_parts[0])
-            k = torch.nn.functional.linear(key, k_proj_weight, bias_parts[1])
-            v = torch.nn.functional.linear(value, v_proj_weight, bias_parts[2])
+            q = torch.nn.functional.linear(query, q_proj_weight, in_proj_bias[:width])
+            k = torch.nn.functional.linear(key, k_proj_weight, in_proj_bias[width:2 * width])
+            v = torch.nn.functional.linear(value, v_proj_weight, in_proj_bias[2 * width:])
     else:
         assert in_proj_weight is not None
-        weights = in_proj_weight.chunk(3)
         if in_proj_bias is None:
-            q = torch.nn.functional.linear(query, weights[0])
-            k = torch.nn.functional.linear(key, weights[1])
-            v = torch.nn.functional.linear(value, weights[2])
+            q = torch.nn.functional.linear(query, in_proj_weight[:width])
+            k = torch.nn.functional.linear(key, in_proj_weight[width:2 * width])
+            v = torch.nn.functional.linear(value, in_proj_weight[2 * width:])
         else:
-            bias_parts = in_proj_bias.chunk(3)
-            q = torch.nn.functional.linear(query, weights[0], bias_parts[0])
-            k = torch.nn.functional.linear(key, weights[1], bias_parts[1])
-            v = torch.nn.functional.linear(value, weights[2], bias_parts[2])
+            q = torch.nn.functional.linear(query, in_proj_weight[:width], in_proj_bias[:width])
+            k = torch.nn.functional.linear(key, in_proj_weight[width:2 * width], in_proj_bias[width:2 * width])
+            v = torch.nn.functional.linear(value, in_proj_weight[2 * width:], in_proj_bias[2 * width:])
     if key_padding_mask is not None and key_padding_mask.dtype == torch.bool:
         key_padding_mask = torch.zeros_like(key_padding_mask, dtype=q.dtype).masked_fill_(key_padding_mask, float("-inf"))
     if attn_mask is not None:

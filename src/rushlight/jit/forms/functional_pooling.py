@@ -168,3 +168,45 @@ def interpolate(input: Tensor, size: list[int] | None = None, scale_factor: list
 
 def _pairs(values: tuple[int, int]) -> list[int]:
     return [values[0], values[1]]
+
+
+def max_pool1d_with_indices(input: Tensor, kernel_size: BroadcastingList1[int],                                # noqa: F821
+                           stride: Optional[BroadcastingList1[int]] = None, padding: BroadcastingList1[int] = 0,  # noqa: F821
+                           dilation: BroadcastingList1[int] = 1, ceil_mode: bool = False,                     # noqa: F821
+                           return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    if stride is None:
+        stride = torch.jit.annotate(List[int], [])
+    return _aten.max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def adaptive_max_pool1d_with_indices(input: Tensor, output_size: BroadcastingList1[int],  # noqa: F821
+                                    return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    return _aten.adaptive_max_pool1d(input, output_size)
+
+
+def max_pool2d_with_indices(input: Tensor, kernel_size: BroadcastingList2[int],                                # noqa: F821
+                           stride: Optional[BroadcastingList2[int]] = None, padding: BroadcastingList2[int] = 0,  # noqa: F821
+                           dilation: BroadcastingList2[int] = 1, ceil_mode: bool = False,                     # noqa: F821
+                           return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    if stride is None:
+        stride = torch.jit.annotate(List[int], [])
+    return _aten.max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: BroadcastingList2[Optional[int]],  # noqa: F821
+                                    return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    return _aten.adaptive_max_pool2d(input, _sizes_or_kept(output_size, input.size()))
+
+
+def max_pool3d_with_indices(input: Tensor, kernel_size: BroadcastingList3[int],                                # noqa: F821
+                           stride: Optional[BroadcastingList3[int]] = None, padding: BroadcastingList3[int] = 0,  # noqa: F821
+                           dilation: BroadcastingList3[int] = 1, ceil_mode: bool = False,                     # noqa: F821
+                           return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    if stride is None:
+        stride = torch.jit.annotate(List[int], [])
+    return _aten.max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def adaptive_max_pool3d_with_indices(input: Tensor, output_size: BroadcastingList3[Optional[int]],  # noqa: F821
+                                    return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    return _aten.adaptive_max_pool3d(input, _sizes_or_kept(output_size, input.size()))

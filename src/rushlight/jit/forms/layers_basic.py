@@ -148,24 +148,20 @@ class BatchNorm3d:
 
 
 class _InstanceNorm:
-    def _apply(self, input: Tensor) -> Tensor:
+    def _normalise(self, input: Tensor) -> Tensor:
         return F.instance_norm(input, self.running_mean, self.running_var, self.weight, self.bias,
                                self.training or not self.track_running_stats,
                                self.momentum if self.momentum is not None else 0.0, self.eps)
 
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
-        if input.dim() == self._unbatched_dims():
-            return F.instance_norm(input.unsqueeze(0), self.running_mean, self.running_var, self.weight, self.bias,
-                                   self.training or not self.track_running_stats,
-                                   self.momentum if self.momentum is not None else 0.0, self.eps).squeeze(0)
-        return F.instance_norm(input, self.running_mean, self.running_var, self.weight, self.bias,
-                               self.training or not self.track_running_stats,
-                               self.momentum if self.momentum is not None else 0.0, self.eps)
+        if input.dim() == self._get_no_batch_dim():
+            return self._normalise(input.unsqueeze(0)).squeeze(0)
+        return self._normalise(input)
 
 
-class InstanceNorm1d:
-    def _unbatched_dims(self) -> int:
+class _Spatial1d:
+    def _get_no_batch_dim(self) -> int:
         return 2
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -173,8 +169,8 @@ class InstanceNorm1d:
             raise ValueError(f"expected 2D or 3D input (got {input.dim()}D input)")
 
 
-class InstanceNorm2d:
-    def _unbatched_dims(self) -> int:
+class _Spatial2d:
+    def _get_no_batch_dim(self) -> int:
         return 3
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -182,8 +178,8 @@ class InstanceNorm2d:
             raise ValueError(f"expected 3D or 4D input (got {input.dim()}D input)")
 
 
-class InstanceNorm3d:
-    def _unbatched_dims(self) -> int:
+class _Spatial3d:
+    def _get_no_batch_dim(self) -> int:
         return 4
 
     def _check_input_dim(self, input: Tensor) -> None:
