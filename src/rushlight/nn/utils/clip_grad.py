@@ -108,7 +108,11 @@ def clip_grad_norm_(
                 "`parameters` is an empty generator, no gradient clipping will occur.",
                 stacklevel=2,
             )
-    total = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite, foreach)
+    kind = type(parameters[0]).__dict__.get("norm_of_gradients") if parameters else None
+    if kind is not None:                # parts of parameters, the rest of which other processes have
+        total = kind.__func__(parameters, norm_type)
+    else:
+        total = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite, foreach)
     clip_grads_with_norm_(parameters, max_norm, total, foreach)
     return total
 
