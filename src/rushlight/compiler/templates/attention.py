@@ -35,6 +35,7 @@ FIELDS = (*SIZES, *_STRIDES, "chunk", "chunks", "block")
 ARRAYS = ("out", "lse", "q", "k", "v", "mask", "kept")
 _FEW = 4                        # queries for which keys are not worth turning
 _INF = float("inf")
+LOG2_E = 1.4426950408889634
 
 
 @cache
@@ -74,6 +75,44 @@ def score_rows(j, s, pitch, rows, limit, own, mask, block_row):
                     with chosen:
                         vectors(2)
         block_row(r, place, loop)
+
+
+def plain(j):
+    """Whether scores are weights' exponents as they are: no mask, no dropout, a positive scale."""
+    return j.kind.eq(0) & j.kept.eq(Value(j.f, "null", "ptr")) & (j.scale > 0)
+
+
+def powers(j):
+    """(factor, power): exp(scale x - y) is power(fma(x, factor, -y log2 e))."""
+    from rushlight.compiler.codegen import coefficients as C
+    from rushlight.compiler.codegen import math
+
+    f = j.f
+    factor = j.number(j.scale) * LOG2_E
+
+    def power(x):
+        """2^x of numbers that aren't much above zero; 2^-inf is 0."""
+        form = math.format_of(x)
+        x = math.clamp(f, x, form.exp2_range[0], None)
+        n, i = math.nearest(f, x, 1.0)
+        r = x - n
+        return math.scale(f, f.fma(r, math.horner(f, r, C.EXP2_F32 if form is math.F32 else C.EXP2_F64), 1.0), i, n)
+    return factor, power
+
+
+def visible(j, seen, body, clear=None, reach=None):
+    """``body(offset, lanes that count or None for all)`` over a row's first ``seen`` elements; ``clear(offset)`` for
+    the vectors after them up to ``reach``."""
+    f = j.f
+    seen = f.select(seen > 0, seen, f.value(0))
+    whole = seen & -j.lanes
+    with f.range(0, whole, step=j.lanes) as c:
+        body(c, None)
+    with f.if_(whole < seen):
+        body(whole, j.below(seen - whole))
+    if clear is not None:
+        with f.range((seen + (j.lanes - 1)) & -j.lanes, reach, step=j.lanes) as c:
+            clear(c)
 
 
 def keeping(j, h, i, first):
@@ -194,7 +233,12 @@ def _task(m, dtype):
                             with whole:
                                 weights(False)
                         f.store(j.across(total.get(), lambda a, b: a + b), sums + r * item)
-                    score_rows(j, s, s_pitch, rows, limit, own, mask + (i * j.mask_t + key * _mask_item(j)), softmax)
+                    with f.if_else(plain(j)) as (quick, any_):
+                        with quick:
+                            _softmax(j, s, s_pitch, rows, limit, own, key.eq(0), panel, maxima, sums)
+                        with any_:
+                            where = mask + (i * j.mask_t + key * _mask_item(j))
+                            score_rows(j, s, s_pitch, rows, limit, own, where, softmax)
                     _update(j, panel, maxima, sums, scales, first, each)
                     if j.half:
                         to, to_pitch = base + places["acc"] + (i - q0) * v_pitch, v_pitch
@@ -217,6 +261,36 @@ def _task(m, dtype):
                                    declare=False)
     f.call("void", "rl_free", block)
     f.ret()
+
+
+def _softmax(j, s, pitch, rows, limit, own, first, panel, maxima, sums):
+    """Weights of a panel in place of its ``plain`` scores, with the rows' maxima and sums: all maxima first, so that
+    no row waits for its own."""
+    f, item, lanes = j.f, j.item, j.lanes
+    none, zero = f.value(-_INF, j.vector), f.value(0.0, j.vector)
+    factor, power = powers(j)
+    scale = f.extract(j.number(j.scale), 0)
+    with f.range(rows) as r:
+        place, top = s + r * pitch, f.var(j.vector, none)
+
+        def maximum(c, mask):
+            x = j.load(place + c * item)
+            top.set(j.larger(x if mask is None else f.select(mask, x, none), top.get()))
+        visible(j, own(r), maximum)
+        old = f.select(first, f.value(-_INF, j.element), f.load(j.element, panel + r * item))
+        f.store(j.larger(j.across(top.get(), j.larger) * scale, old), maxima + r * item)
+    with f.range(rows) as r:
+        place, total = s + r * pitch, f.var(j.vector, zero)
+        top = f.load(j.element, maxima + r * item)
+        base = f.splat(f.select(top.eq(-_INF), f.value(0.0, j.element), top), lanes) * -LOG2_E
+
+        def weights(c, mask):
+            p = power(f.fma(j.load(place + c * item), factor, base))
+            p = p if mask is None else f.select(mask, p, zero)
+            total.set(total.get() + p)
+            j.store(p, place + c * item)
+        visible(j, own(r), weights, lambda c: j.store(zero, place + c * item), limit)
+        f.store(j.across(total.get(), lambda a, b: a + b), sums + r * item)
 
 
 def _mask_item(j):

@@ -17,7 +17,7 @@ from functools import cache
 
 from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates import attention as forward
-from rushlight.compiler.templates.attention import keeping, score_rows
+from rushlight.compiler.templates.attention import LOG2_E, keeping, plain, powers, score_rows, visible
 from rushlight.compiler.templates.jobs import TASK, Job, load, new_module, write_entry, write_rows
 
 _STRIDES = tuple(f"{array}_{level}" for array in ("q", "k", "v", "out", "mask", "g", "dq", "dk", "dv")
@@ -174,7 +174,8 @@ class _Pair:
         def own(r):
             return f.select(causal, f.minimum(limit, self.i + r0 + r + 1 - self.key), limit)
 
-        def row(r, place, loop):
+        def facts(r):
+            """rowsum(g out), logsumexp, the place of ds, of a row."""
             total = f.var(j.vector, zero)
             g, o = at["g"] + (r0 + r) * self.v_pitch, at["o"] + r * self.v_pitch
             with f.range(0, j.e, step=lanes) as c:
@@ -183,7 +184,10 @@ class _Pair:
             top = f.load(j.element, self.lse + (r0 + r) * item)
             # A row without keys: its weights are exp(-inf - 0).
             top = f.splat(f.select(top.eq(-float("inf")), f.value(0.0, j.element), top), lanes)
-            ds = at["ds"] + (r0 + r) * self.s_pitch
+            return delta, top, at["ds"] + (r0 + r) * self.s_pitch
+
+        def row(r, place, loop):
+            delta, top, ds = facts(r)
             here = kept + r * j.tk
 
             def body(c, x, valid):
@@ -199,7 +203,25 @@ class _Pair:
                         j.store(weight, place + c * item)
                         j.store(f.select(valid, weight * (dp - delta) * scale, zero), there)
             loop(body)
-        score_rows(j, p, self.s_pitch, rows, reach, own, self.mask + r0 * j.mask_t, row)
+        with f.if_else(plain(j)) as (quick, any_):
+            with quick:
+                by, power = powers(j)
+                with f.range(rows) as r:
+                    delta, top, ds = facts(r)
+                    place, base, less = p + r * self.s_pitch, top * -LOG2_E, delta * -scale
+
+                    def body(c, mask):
+                        weight = power(f.fma(j.load(place + c * item), by, base))
+                        slope = weight * f.fma(j.load(ds + c * item), scale, less)
+                        for value, to in ((weight, place), (slope, ds)):
+                            j.store(value if mask is None else f.select(mask, value, zero), to + c * item)
+
+                    def clear(c):
+                        j.store(zero, place + c * item)
+                        j.store(zero, ds + c * item)
+                    visible(j, own(r), body, clear, reach)
+            with any_:
+                score_rows(j, p, self.s_pitch, rows, reach, own, self.mask + r0 * j.mask_t, row)
 
     def key_sums(self, causal):
         """What the pair adds to dv and dk; queries before a panel of keys don't see it."""
