@@ -34,6 +34,7 @@ class _CodeLock:
         self._changed = threading.Condition(self._lock)
         self._depth = 0         # how often its owner holds it
         self._apart = 0         # threads that are away
+        self._forks = 0         # threads that wait for them; no other leaves meanwhile
         self._exiting = False
 
     def acquire(self):
@@ -61,6 +62,8 @@ class _CodeLock:
     @contextlib.contextmanager
     def apart(self):
         """Let others in for the duration of the block; the caller holds the lock."""
+        while self._forks:
+            self.wait()
         depth = self._depth
         self._apart += 1
         for _ in range(depth):
@@ -77,8 +80,14 @@ class _CodeLock:
 
     def before_fork(self):
         self.acquire()
+        self._forks += 1
         while self._apart:
             self.wait()
+        self._forks -= 1
+
+    def after_fork(self):
+        self.report()
+        self.release()
 
     def close(self):
         """Take the lock for good, as soon as the code that is being made is finished."""
@@ -99,7 +108,7 @@ lock = _CodeLock()
 
 if hasattr(os, "register_at_fork"):
     # A child forked while another thread holds the lock would find it taken for ever.
-    os.register_at_fork(before=lock.before_fork, after_in_parent=lock.release, after_in_child=lock.release)
+    os.register_at_fork(before=lock.before_fork, after_in_parent=lock.after_fork, after_in_child=lock.release)
 
 
 # LLVM must not be taken down under a daemon thread that compiles; nor may one begin again.
