@@ -88,7 +88,7 @@ def convert(x, t):
     if isinstance(t, OptionalType):
         return None if x is None else convert(x, t.element)
     if t == INT:
-        if type(x) is int:
+        if isinstance(x, int) and not isinstance(x, bool):
             return x
         n = code(x) if not isinstance(x, (bool, float, torch.Tensor)) else None
         if n is not None and not isinstance(x, (int, str)):
@@ -109,11 +109,12 @@ def convert(x, t):
     if t == DEVICE:
         return x if isinstance(x, torch.device) else torch.device(x) if isinstance(x, str) else _WRONG
     if isinstance(t, ListType):
-        if isinstance(x, ListType if False else (list, tuple)):
+        if isinstance(x, (list, tuple)):
             items = [convert(i, t.element) for i in x]
             return _WRONG if any(i is _WRONG for i in items) else items
         if t.size and isinstance(x, (int, float)):
-            return [x] * t.size
+            item = convert(x, t.element)
+            return _WRONG if item is _WRONG else [item] * t.size
         return _WRONG
     if isinstance(t, TupleType):
         if not isinstance(x, (tuple, list)) or len(x) != len(t.elements):

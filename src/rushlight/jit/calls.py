@@ -370,6 +370,8 @@ class Calls(Specials):
 
     def python_attribute(self, base, name, place):
         v = base.value
+        if v is forms.operators.aten:
+            return Operator([f"aten::{name}"])
         if v is torch.ops or v is torch.ops.aten or v is torch.ops.prim:
             if v is torch.ops:
                 return Python(getattr(torch.ops, name))

@@ -39,7 +39,7 @@ EXPRESSIONS = {
     "aten::is_grad_enabled": "torch.is_grad_enabled()", "aten::wait": "{0}.wait()",
     "aten::is_autocast_enabled": "torch.is_autocast_enabled()", "aten::has_torch_function": "False",
     "aten::is_autocast_cpu_enabled": "torch.is_autocast_enabled('cpu')", "prim::rangelist": "list(range({0}))",
-    "aten::log_sigmoid": "torch.nn.functional.logsigmoid({0})", "aten::get": "{0}.get({*})",
+    "aten::get": "{0}.get({*})",
 }
 # What has another way on tensors.
 _NOT_TENSORS = frozenset(("aten::__getitem__", "aten::ord", "aten::chr", "aten::len"))

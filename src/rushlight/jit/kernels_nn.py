@@ -254,7 +254,7 @@ FUNCTIONS = {f"aten::{k}": v for k, v in {
     "pad_sequence": _pad_sequence, **{n: _recurrent(n) for n in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
     "rrelu": lambda x, lower=0.125, upper=1 / 3, training=False, generator=None: F.rrelu(x, lower, upper, training),
     "rrelu_with_noise": _rrelu, "grid_sampler": _grid_sample, "glu": _glu, "embedding_bag": _embedding_bag,
-    "embedding_renorm_": _renorm_rows,
+    "embedding_renorm_": _renorm_rows, "log_sigmoid": lambda x: F.logsigmoid(x),
     **{n + "_": _inplace(n) for n in ("silu", "gelu", "hardswish", "relu6", "mish", "hardsigmoid", "hardtanh", "elu",
                                       "leaky_relu", "celu", "selu")},
 }.items()}

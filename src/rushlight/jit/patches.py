@@ -101,6 +101,12 @@ class Patches:
                 if wrapped is not None and not name.startswith("__"):
                     self.put(module, name, wrapped)
 
+        for m in self.recorder.root.modules() if self.recorder.root is not None else ():
+            for name, value in list(m.__dict__.items()):
+                wrapped = originals.get(id(value))
+                if wrapped is not None:
+                    self.put(m.__dict__, name, wrapped, True)
+
     def method(self, cls, name, now):
         """A recorder in front of a method or property."""
         if getattr(now, "_recorder", False) or isinstance(now, _Property):

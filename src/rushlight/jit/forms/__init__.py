@@ -9,6 +9,8 @@ import inspect
 
 import rushlight as torch
 
+from . import operators  # noqa: F401
+
 _LAYERS = ("basic", "recurrent", "attention")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import rushlight as torch
 from rushlight import Tensor
 
-_aten = torch.ops.aten
+from .operators import aten as _aten
 
 
 def _reduction(name: str) -> int:

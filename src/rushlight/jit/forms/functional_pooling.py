@@ -5,7 +5,7 @@ from __future__ import annotations
 import rushlight as torch
 from rushlight import Tensor
 
-_aten = torch.ops.aten
+from .operators import aten as _aten
 
 
 def max_pool1d(input: Tensor, kernel_size: BroadcastingList1[int],                                    # noqa: F821
@@ -119,9 +119,10 @@ def max_unpool2d_size(kernel_size: list[int], stride: list[int], sizes: list[int
     return [(sizes[0] - 1) * stride[0] + kernel_size[0], (sizes[1] - 1) * stride[1] + kernel_size[1]]
 
 
-def interpolate(input: Tensor, size: list[int] | None = None, scale_factor: list[float] | None = None,
-                mode: str = "nearest", align_corners: bool | None = None,
-                recompute_scale_factor: bool | None = None, antialias: bool = False) -> Tensor:
+def interpolate(input: Tensor, size: Optional[BroadcastingList1[int]] = None,                         # noqa: F821, UP045
+                scale_factor: Optional[BroadcastingList1[float]] = None, mode: str = "nearest",       # noqa: F821, UP045
+                align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
+                antialias: bool = False) -> Tensor:
     if antialias:
         raise NotImplementedError("interpolate(antialias=True) in compiled code")
     dims = input.dim() - 2

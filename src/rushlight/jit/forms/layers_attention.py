@@ -9,6 +9,10 @@ from rushlight import Tensor
 
 
 class MultiheadAttention:
+    @staticmethod
+    def _constants(module):
+        return {"_qkv_same_embed_dim": module._qkv_same_embed_dim}
+
     def forward(self, query: Tensor, key: Tensor, value: Tensor, key_padding_mask: Optional[Tensor] = None,
                 need_weights: bool = True, attn_mask: Optional[Tensor] = None, average_attn_weights: bool = True,
                 is_causal: bool = False) -> Tuple[Tensor, Optional[Tensor]]:

@@ -6,6 +6,8 @@ import rushlight as torch
 import rushlight.nn.functional as F
 from rushlight import Tensor
 
+from .operators import aten as _aten
+
 
 class Identity:
     def forward(self, input: Tensor) -> Tensor:
@@ -224,4 +226,4 @@ class EmbeddingBag:
 
 class GELU:
     def forward(self, input: Tensor) -> Tensor:
-        return torch.ops.aten.gelu(input, approximate=self.approximate)
+        return _aten.gelu(input, approximate=self.approximate)
