@@ -1,10 +1,11 @@
 """Scans of dense arrays seen as (outer, n, inner), along the middle dimension.
 
 Along rows (inner = 1) a vector is scanned in its register, by shifts of 1, 2, 4 ... lanes (W. D. Hillis, G. L. Steele,
-"Data parallel algorithms", CACM 29, 1986), then joined with what came before it; float64 goes element by element, as
-regrouping could overflow where the sequence does not. A few very long rows are cut in chunks: their totals first, then
-each chunk from the total before it, so many chunks at a time as a cache holds. Across rows (inner > 1) lanes are
-columns. The grouping depends on the shape only. Large results go past the cache.
+"Data parallel algorithms", CACM 29, 1986), then joined with what came before it, sums of short elements in larger
+blocks (``scan_block.py``); float64 goes element by element, as regrouping could overflow where the sequence does not.
+A few very long rows are cut in chunks: their totals first, then each chunk from the total before it, so many chunks at
+a time as a cache holds. Across rows (inner > 1) lanes are columns, a few rows at a time. The grouping depends on the
+shape only. Large results go past the cache.
 """
 
 from rushlight.compiler.codegen import math
@@ -12,7 +13,7 @@ from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Types, from_memory, to_memory
 from rushlight.compiler.codegen.reducers import worst
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks, keys
+from rushlight.compiler.templates import blocks, keys, scan_block
 from rushlight.compiler.templates.keys import TASK, Job, parallel, scratch
 
 _ARRAYS, _WORDS = ("values", "indices", "x"), ("outer", "n", "inner")
@@ -23,6 +24,8 @@ _CHUNK, _LONG, _FEW_ROWS = 1 << 14, 1 << 16, 4
 _GROUP = 32                     # chunks whose totals are made before they are scanned
 _STATE = 16                     # bytes of a state: an element, an index
 _PARALLEL_FROM = 1 << 14
+_ROWS, _AHEAD = 2, 8            # rows that columns are taken down together; how far ahead others are asked for
+LINE = 64
 _REACH = 600.0                  # exponents further apart than this are not summed in one scale
 
 
@@ -45,6 +48,8 @@ class Scan:
         self.size = {"float": 4, "double": 8}.get(self.element) or int(self.element[1:]) // 8
         self.lanes = max(2, host().lanes(max(4, self.size)))
         self.in_size, self.out_size = ITEMSIZE[in_dtype], ITEMSIZE[out_dtype]
+        # Lanes across rows: results of a whole line, which may be several registers.
+        self.columns = max(self.lanes, LINE // self.out_size)
         self.sequential = kind in ("cumsum", "cumprod") and in_dtype == "float64"
         self.chunked = not self.sequential and kind != "logcumsumexp"
         self.parts = [self.element, "i32"] if self.extremum else [self.element]
@@ -102,16 +107,16 @@ class Scan:
         """Elements from number i on; `past`: whole vectors, aligned, go past the cache."""
         v = to_memory(f, state[0], self.of, self.out_dtype, self.types)
         extra = ", !nontemporal !0" if past else ""
-        f.store(v, values + i * self.out_size, self.out_size * (lanes if past else 1), extra)
+        f.store(v, values + i * self.out_size, min(self.out_size * lanes, LINE) if past else self.out_size, extra)
         if self.extremum:
-            f.store(state[1].cast("zext", "i64"), indices + i * 8, 8 * (lanes if past else 1), extra)
+            f.store(state[1].cast("zext", "i64"), indices + i * 8, min(8 * lanes, LINE) if past else 8, extra)
 
     def past(self, f, job, values, indices):
         """Whether vectors from these places on may go past the cache."""
         at = blocks.address(f, values)
-        fits = (at & (self.lanes * self.out_size - 1)).eq(0)
+        fits = (at & (LINE - 1)).eq(0)
         if self.extremum:
-            fits = fits & (blocks.address(f, indices) & (self.lanes * 8 - 1)).eq(0)
+            fits = fits & (blocks.address(f, indices) & (LINE - 1)).eq(0)
         return fits & job.word("stream").ne(0)
 
     def leaf(self, f, x, i, first, lanes):
@@ -148,7 +153,11 @@ class Scan:
             carry = [f.var(vector(p, lanes), f.splat(v, lanes)) for p, v in zip(self.parts, before)]
 
             def vectors(past):
-                with f.range(0, begin, step=lanes) as i:
+                start = f.value(0)
+                if stores and scan_block.fits(self):
+                    start = n - n.urem(scan_block.ELEMENTS)
+                    scan_block.sums(self, f, x, values, start, carry[0], past)
+                with f.range(start, begin, step=lanes) as i:
                     old = [c.get() for c in carry]
                     own = self.leaf(f, x, i, first, lanes)
                     if self.kind == "logcumsumexp":
@@ -313,43 +322,54 @@ class Scan:
         f = self.m.function("rl_columns_task", "void", TASK, "internal", "nounwind")
         job = Job(f, f.args[0], _FIELDS)
         n, inner, tiles, columns = (job.word(w) for w in ("n", "inner", "tiles", "columns"))
+        arrays, widths = [job.pointer(a) for a in _ARRAYS], (self.out_size, 8, self.in_size)
+        steps = [inner * size for size in widths]
+        ahead = steps[2] * _AHEAD
         sizes = [self.size, 4][:len(self.parts)]
         states = [f.buffer(s * _MOST_COLUMNS) for s in sizes]
-        lanes = self.lanes
         with f.range(f.args[1], f.args[2]) as task:
             outer, column = task.udiv(tiles), task.urem(tiles) * columns
             width = f.minimum(inner - column, columns)
-            whole = width & -lanes
+            whole = width & -self.columns
             for place, v, size in zip(states, self.neutral(f, 1), sizes):
                 with f.range(width) as c:
                     f.store(v, place + c * size)
-            base = outer * n * inner + column
-            with f.range(n) as i:
-                at = base + i * inner
-                x = job.pointer("x") + at * self.in_size
-                values, indices = job.pointer("values") + at * self.out_size, job.pointer("indices") + at * 8
+            start = outer * n * inner + column
+            values, indices, x = (p + start * size for p, size in zip(arrays, widths))
+            past = self.past(f, job, values, indices) & ((inner * self.out_size) & (LINE - 1)).eq(0)
+            with f.range(0, n, step=_ROWS) as i:
+                rows = f.minimum(n - i, _ROWS)
+                first = [p + i * step for p, step in zip((values, indices, x), steps)]
 
                 def step_over(begin, end, step, past):
                     with f.range(begin, end, step=step) as c:
-                        old = [f.load(vector(p, step), place + c * size, size)
-                               for p, place, size in zip(self.parts, states, sizes)]
-                        own = [self.load(f, x, c, step)]
-                        if step > 1:
-                            # The next row lies where the hardware doesn't look.
-                            blocks.prefetch(f, x + (c + inner) * self.in_size)
-                        if self.extremum:
-                            here = i.cast("trunc", "i32")
-                            own.append(f.splat(here, step) if step > 1 else here)
-                        new = self.join(f, old, own)
-                        for v, place, size in zip(new, states, sizes):
-                            f.store(v, place + c * size, size)
-                        self.store(f, new, values, indices, c, step, past)
+                        state = [f.var(vector(p, step), f.load(vector(p, step), place + c * size, size))
+                                 for p, place, size in zip(self.parts, states, sizes)]
+                        places = [f.var("ptr", p + c * size) for p, size in zip(first, widths)]
+                        with f.range(rows) as r:
+                            to, at, here = (p.get() for p in places)
+                            own = [self.load(f, here, 0, step)]
+                            if step > 1:
+                                # The next rows begin where the hardware doesn't look.
+                                for line in range(0, step * self.in_size, LINE):
+                                    blocks.prefetch(f, here + ahead + line, near=2)
+                            if self.extremum:
+                                number = (i + r).cast("trunc", "i32")
+                                own.append(f.splat(number, step) if step > 1 else number)
+                            new = self.join(f, [v.get() for v in state], own)
+                            for s, v in zip(state, new):
+                                s.set(v)
+                            self.store(f, new, to, at, 0, step, past)
+                            for p, v, distance in zip(places, (to, at, here), steps):
+                                p.set(v + distance)
+                        for s, place, size in zip(state, states, sizes):
+                            f.store(s.get(), place + c * size, size)
 
-                with f.if_else(self.past(f, job, values, indices)) as (yes, no):
+                with f.if_else(past) as (yes, no):
                     with yes:
-                        step_over(f.value(0), whole, lanes, True)
+                        step_over(f.value(0), whole, self.columns, True)
                     with no:
-                        step_over(f.value(0), whole, lanes, False)
+                        step_over(f.value(0), whole, self.columns, False)
                 step_over(whole, width, 1, False)
         f.ret()
 
@@ -364,7 +384,7 @@ class Scan:
         keys.read_words(f, f.args[1], len(_ARRAYS), job, _WORDS)
         job.set("failed", 0)
         outer, n, inner = (job.word(w) for w in _WORDS)
-        columns = ((outer * inner).udiv(_TILES * _FEWEST_COLUMNS) + 1) * _FEWEST_COLUMNS
+        columns = blocks.ceil_div(outer * inner, _TILES * _FEWEST_COLUMNS) * _FEWEST_COLUMNS
         columns = f.minimum(columns, _MOST_COLUMNS)
         tiles = (inner + (columns - 1)).udiv(columns)
         job.set("tiles", tiles)
