@@ -42,6 +42,7 @@ QUICK = [
     ((9, 72, 15, 9), (66, 36, 3, 3), (1, 1), (1, 1), (1, 1), 2),        # cells of four rows
     ((9, 150, 12, 7), (36, 150, 3, 3), (1, 1), (1, 2), (1, 1), 1),      # and sums in several blocks
     ((3, 33, 3, 16, 13), (32, 33, 3, 3, 3), (1, 1, 1), (1, 1, 1), (1, 1, 1), 1),
+    ((24, 232, 4, 4), (216, 232, 3, 3), (1, 1), (1, 1), (1, 1), 1),     # large weights, few cells
 ]
 ALL = DIRECT + DEPTHWISE + QUICK
 
@@ -110,7 +111,7 @@ def _ways(case, dtype="float32"):
 
 def test_cases_take_the_ways_they_are_for():
     heights = [winograd_plans.height_of_cells(case[0][0], _operands(case)[3].shape[2:]) for case in QUICK]
-    assert heights == [2, 2, 2, 4, 2, 2, 4, 4, 4]
+    assert heights == [4, 4, 2, 4, 2, 4, 4, 4, 4, 4]
     for case in DEPTHWISE:
         assert depthwise_plans.serves(case[1][1], case[5], case[1][2:], "float32")
     for case in QUICK:

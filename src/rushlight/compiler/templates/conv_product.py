@@ -285,24 +285,24 @@ def optional(f, count):
     return data.get()
 
 
-def run_packed(f, job, nbytes, pack, multiply):
+def run_packed(f, job, nbytes, pack, multiply, apart=None):
     """Pack into scratch memory of ``nbytes`` and multiply, or one of the two with memory that argument 6 names.
 
-    Without y only weights are packed; with y and that argument, they are packed already.
+    Without y only weights are packed; with y and that argument, they are packed already. Where ``apart`` is not 0 the
+    tasks of ``multiply`` pack what they need if there is no packed memory.
     """
     null = Value(f, "null", "ptr")
     given, y = optional(f, 6), f.load("ptr", job.at("y"))
     with f.if_else(given.eq(null)) as (own, kept):
         with own:
-            block = f.call("ptr", "rl_scratch", nbytes + 64)
-            with f.if_else(block.eq(null)) as (refused, there):
-                with refused:
-                    f.store(f.value(1), job.at("failed"))
-                with there:
-                    f.store(f.load("ptr", block), job.at("packed"))
-                    pack()
+            size = nbytes + 64
+            if apart is not None:
+                f.store(null, job.at("packed"))
+                with f.if_(apart.ne(0)):
                     multiply()
-                    f.call("void", "rl_free", block)
+                size = f.select(apart.ne(0), f.value(0), size)
+            with f.if_(size.ne(0)):
+                _pack_and_multiply(f, job, size, pack, multiply)
         with kept:
             f.store(given, job.at("packed"))
             with f.if_else(y.eq(null)) as (packing, multiplying):
@@ -310,6 +310,18 @@ def run_packed(f, job, nbytes, pack, multiply):
                     pack()
                 with multiplying:
                     multiply()
+
+
+def _pack_and_multiply(f, job, size, pack, multiply):
+    block = f.call("ptr", "rl_scratch", size)
+    with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, there):
+        with refused:
+            f.store(f.value(1), job.at("failed"))
+        with there:
+            f.store(f.load("ptr", block), job.at("packed"))
+            pack()
+            multiply()
+            f.call("void", "rl_free", block)
 
 
 def read_arguments(f, target, count):

@@ -41,7 +41,7 @@ FIELDS = (
     "weights",                                              # int64[9 depth]: where w[0, channel, tap] stands
     "pieces", "piece_list",             # int64[strips + 1]; (pixel, count, offset, rows) each
     "groups", "rows", "depth", "height", "panels", "parts",
-    "units", "strips", "tile_strips", "blocks", "positions", "k_block",
+    "units", "strips", "tile_strips", "blocks", "positions", "k_block", "apart",
     "x_unit", "x_group", "y_unit", "y_image", "y_group", "y_row", "y_line", "w_group", "w_row",
 )
 INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
@@ -91,35 +91,45 @@ def weights_pitch(job, item):
 
 
 def weights_task(m, type_, cell):
-    """Tile: a panel of a group: [channel][row] of G w G' at packed + (panel positions + position) weights_pitch."""
+    """Tile: a panel of a group, at packed + panel positions weights_pitch."""
+    _weights(m, type_, cell)
+    f = m.function("weights_task", "void", TASK, "internal", "nounwind")
+    job = _job(f, f.args[0])
+    job.load("packed", "depth", "height")
+    with f.range(f.args[1], f.args[2]) as t:
+        f.call("void", "weights", job.pointer, t, job.packed + t * weights_pitch(job, ITEM[type_]) * cell.positions,
+               declare=False)
+    f.ret()
+
+
+def _weights(m, type_, cell):
+    """void weights(job, panel, target): [channel][row] of G w G' at target + position weights_pitch."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, places = vector(type_, lanes), f"<{lanes} x ptr>"
-    f = m.function("weights_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
-    job.load("w", "packed", "weights", "panels", "depth", "height", "rows", "w_group", "w_row")
+    f = m.function("weights", "void", (("ptr", "job"), ("i64", "panel"), ("ptr", "target")), "internal", "nounwind")
+    job, t, target = _job(f, f.args[0]), *f.args[1:]
+    job.load("w", "weights", "panels", "depth", "height", "rows", "w_group", "w_row")
     name = f"llvm.masked.gather.v{lanes}{'f32' if item == 4 else 'f64'}.v{lanes}p0"
     m.declared[name] = f"declare {kind} @{name}({places}, i32, <{lanes} x i1>, {kind})"
     iota = Value(f, "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">", f"<{lanes} x i64>")
     steps = iota * f.splat(job.w_row, lanes)
     panel_size = weights_pitch(job, item)
-    with f.range(begin, end) as t:
-        group, first = t // job.panels, (t % job.panels) * job.height
-        there = job.rows - first
-        target = job.packed + t * panel_size * cell.positions
-        with f.range(0, job.height, step=lanes) as r:
-            mask, stored = below(f, there - r, lanes), below(f, job.height - r, lanes)
-            source = job.w + (group * job.w_group + (first + r) * job.w_row)
-            with f.range(job.depth) as c:
-                taps = []
-                for i in range(9):
-                    place = source + f.load("i64", job.weights + (c * 9 + i) * 8)
-                    at = f.emit(places, f"getelementptr i8, ptr {place.name}, <{lanes} x i64> {steps.name}")
-                    taps.append(f.emit(kind, f"call {kind} @{name}({places} {at.name}, i32 {item}, <{lanes} x i1> "
-                                             f"{mask.name}, {kind} zeroinitializer)"))
-                found = cell.transform("of_weights", [taps[3 * i:3 * i + 3] for i in range(3)])
-                here = target + (c * job.height + r) * item
-                for i, value in enumerate(found):
-                    masked_store(f, value, here + panel_size * i, stored)
+    group, first = t // job.panels, (t % job.panels) * job.height
+    there = job.rows - first
+    with f.range(0, job.height, step=lanes) as r:
+        mask, stored = below(f, there - r, lanes), below(f, job.height - r, lanes)
+        source = job.w + (group * job.w_group + (first + r) * job.w_row)
+        with f.range(job.depth) as c:
+            taps = []
+            for i in range(9):
+                place = source + f.load("i64", job.weights + (c * 9 + i) * 8)
+                at = f.emit(places, f"getelementptr i8, ptr {place.name}, <{lanes} x i64> {steps.name}")
+                taps.append(f.emit(kind, f"call {kind} @{name}({places} {at.name}, i32 {item}, <{lanes} x i1> "
+                                         f"{mask.name}, {kind} zeroinitializer)"))
+            found = cell.transform("of_weights", [taps[3 * i:3 * i + 3] for i in range(3)])
+            here = target + (c * job.height + r) * item
+            for i, value in enumerate(found):
+                masked_store(f, value, here + panel_size * i, stored)
     f.ret()
 
 
@@ -174,10 +184,13 @@ def _tile_task(m, type_, cell):
     strip_size = data_pitch * positions
     sums_pitch = job.height * width + 64
     sums_size = sums_pitch * positions
-    block, data = scratch(f, job, (strip_size + sums_size) * job.tile_strips)
-    sums = data + strip_size * job.tile_strips
-    each, all_strips = job.blocks * job.parts, job.units * job.strips
     panel_size = weights_pitch(job, item)
+    mine = job.packed.eq(null)
+    block, data = scratch(f, job, (strip_size + sums_size) * job.tile_strips + f.select(
+        mine, panel_size * positions, f.value(0)))
+    sums = data + strip_size * job.tile_strips
+    own = sums + sums_size * job.tile_strips
+    each, all_strips = job.blocks * job.parts, job.units * job.strips
     check = f.var(kind, f.value(0.0, kind))
     with f.range(begin, end) as t:
         group, rest = t // each, t % each
@@ -198,7 +211,10 @@ def _tile_task(m, type_, cell):
         with f.range(p0, p1) as panel:
             row0 = panel * job.height
             rows = f.minimum(job.height, job.rows - row0)
-            weights = job.packed + (group * job.panels + panel) * positions * panel_size
+            place = group * job.panels + panel
+            with f.if_(mine):
+                f.call("void", "weights", job.pointer, place, own, declare=False)
+            weights = f.select(mine, own, job.packed + place * positions * panel_size)
             with f.range(positions) as i, f.range(s0, s1) as s:
                 # Sums of blocks are added: shorter sums have smaller errors.
                 with f.range(0, job.depth, step=job.k_block) as k:
@@ -251,12 +267,13 @@ def _entry(m, type_, cell):
     f.store(f.value(0), job.at("failed"))
     f.store(f.value(0), job.at("unbounded"))
     read_finish(f, job, 5)
-    job.load("groups", "panels", "depth", "height", "blocks", "parts")
+    job.load("groups", "panels", "depth", "height", "blocks", "parts", "apart")
     count = job.groups * job.panels
     state = f.call("ptr", "PyEval_SaveThread")
     run_packed(f, job, count * weights_pitch(job, ITEM[type_]) * cell.positions, lambda: f.call(
         "void", "rl_parallel_for", Value(f, "@weights_task", "ptr"), context, count), lambda: f.call(
-        "void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context, job.groups * job.blocks * job.parts))
+        "void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context, job.groups * job.blocks * job.parts),
+        job.apart)
     f.call("void", "PyEval_RestoreThread", state)
     with f.if_(f.load("i64", job.at("failed")).ne(0)):
         f.ret(f.call("ptr", "PyErr_NoMemory"))

@@ -118,7 +118,7 @@ def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             0, conv_gather.address("float", pixels.kind),
             *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
             groups, rows, channels, tiles.block, panels, parts, count // images, strips, tile_strips, blocks,
-            winograd_tiles.POSITIONS, channels,
+            winograd_tiles.POSITIONS, channels, 0,
             images * groups * channels * plane * item, channels * plane * item,
             images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
             grid[1] * item, strides[0] * item, strides[1] * item,

@@ -14,7 +14,7 @@ _FEWEST_CELLS = 64              # of 2 x 2
 _PARTIAL = 24 << 20             # bytes of the sums of a weight's gradient
 _LARGE = 2 << 20                # bytes of sums that no cache keeps between blocks of cells
 _TILES = 8                      # of work, at least
-_WEIGHTS = 60                   # cells
+_WEIGHTS = 30                   # cells
 _DEPTH = 64                     # of sums that are added up in one go, at most
 _BLOCK = 12                     # vectors of cells at a time, at most
 
@@ -83,13 +83,17 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         total = count // images * strips
         strip_bytes = positions * width * item * (depth + height)
         tile_strips = _split(total, max(1, min(4, cpu.caches().l2 // 2 // strip_bytes, -(-total // 8))))
+        # Large weights that meet few cells go through the cache once, packed by the task that takes them.
+        apart = total <= 4 and positions * rows * depth * item > 4 * cpu.caches().l2
+        if apart:
+            tile_strips = total
         blocks = -(-total // tile_strips)
-        parts = min(panels, max(1, -(-8 // (blocks * groups))))
+        parts = min(panels, max(1, -(-(cpu.usable_cores() if apart else 8) // (blocks * groups))))
         words = np.array([
             conv_tile.address("float", height, winograd.VECTORS, True), conv_gather.address("float", pixels.kind),
             *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
             groups, rows, depth, height, panels, parts, count // images, strips, tile_strips, blocks, positions,
-            _split(depth, _DEPTH),
+            _split(depth, _DEPTH), int(apart),
             images * groups * channels * plane * item, channels * plane * item,
             images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
             grid[-1] * item, strides[0] * item, strides[1] * item,
