@@ -156,8 +156,8 @@ def builtin(definition, descriptor):
     return _new_function()(ctypes.addressof(definition), descriptor, None)
 
 
-def fill_environment(address, names):
-    """Write the addresses that native entries call into their table."""
+def fill_environment(address, names, more=None):
+    """Write the addresses that native entries call into their table; ``more`` are those of other names."""
     import numpy as np
 
     api = ctypes.pythonapi
@@ -169,6 +169,7 @@ def fill_environment(address, names):
         "PyExc_TypeError": id(TypeError),
         "PyExc_ValueError": id(ValueError),
         "ndarray": id(np.ndarray),
+        **(more or {}),
     }
     table = (ctypes.c_uint64 * len(names)).from_address(address)
     for i, name in enumerate(names):

@@ -6,12 +6,14 @@
 Outputs have either all dimensions of the input (size 1 where reduced) or only the kept ones.
 """
 
+import ctypes
 import threading
 from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen import reduce_entry, reducers
 from rushlight.compiler.codegen.builder import Module, split, vector
+from rushlight.compiler.codegen.entry import BYTES_VALUE
 from rushlight.compiler.codegen.lower import (
     ITEMSIZE,
     MEMORY,
@@ -33,8 +35,10 @@ from rushlight.compiler.pointwise import (
 )
 
 _kernels = {}
+_unfinished = {}    # number of a descriptor -> (key, specification) of a kernel without columns
 _lock = threading.Lock()
-SYMBOLS = ("initial", "rows", "columns", "fold", "merge", "finish")
+SYMBOLS = ("initial", "rows", "fold", "merge", "finish")
+_ADDRESSES = ("initial", "rows", "columns", "fold", "merge", "finish")
 
 
 class ReduceKernel:
@@ -103,9 +107,10 @@ def _make(kind, in_dtypes, out_dtypes, scalar_dtypes, pre, post, compute):
     found = engine.load(text, spec.ir, SYMBOLS)
     dtypes = (*out_dtypes, *in_dtypes)
     words = [len(out_dtypes), len(in_dtypes), len(floats), len(dtypes), spec.lanes,
-             spec.state_bytes | spec.short_lanes * SHORT_VECTORS << 32, *[found[s] for s in SYMBOLS],
+             spec.state_bytes | spec.short_lanes * SHORT_VECTORS << 32, *[found.get(s, 0) for s in _ADDRESSES],
              *[ITEMSIZE[d] for d in dtypes], *[0 if x else 1 for x in floats]]
     descriptor = b"".join(w.to_bytes(8, "little", signed=True) for w in words)
+    _unfinished[id(descriptor)] = text, spec
     return ReduceKernel(builtin(_entry(), descriptor), descriptor, text)
 
 
@@ -115,12 +120,20 @@ def _entry():
     found = engine.load(
         "reduction entry", lambda: reduce_entry.module(host().triple), names, level=1, codegen_level=1
     )
-    fill_environment(found["rl_environment"], reduce_entry.ENVIRONMENT)
+    fill_environment(found["rl_environment"], reduce_entry.ENVIRONMENT, {"complete": id(complete)})
     return method(found["rl_reduce"], "rl_reduce")
 
 
+def complete(descriptor):
+    """Add the walk by columns, half of a kernel, to that of a descriptor: many kernels never need it."""
+    text, spec = _unfinished[id(descriptor)]
+    found = engine.load(f"{text} by columns", spec.columns_ir, ("columns",))
+    place = id(descriptor) + BYTES_VALUE + 8 * reduce_entry.COLUMNS
+    ctypes.c_uint64.from_address(place).value = found["columns"]
+
+
 class Specification:
-    """Writes the six functions of one reduction."""
+    """Writes the six functions of one reduction, in two modules."""
 
     def __init__(self, kind, in_dtypes, out_dtypes, scalar_is_float, pre, post, compute):
         self.in_dtypes, self.out_dtypes = in_dtypes, out_dtypes
@@ -142,11 +155,18 @@ class Specification:
     def ir(self):
         self.m = Module(host().triple)
         self.initial()
-        for name in ("flat", "rows", "columns"):
+        for name in ("flat", "rows"):
             Walk(self, name).write()
         self.fold()
         self.merge()
         self.finish()
+        return self.m.text()
+
+    def columns_ir(self):
+        self.m = Module(host().triple)
+        if len(self.in_dtypes) == 1:
+            Walk(self, "flat").write()
+        Walk(self, "columns").write()
         return self.m.text()
 
     def load_state(self, f, state, lanes=None):

@@ -115,7 +115,7 @@ def _entry():
     found = engine.load(
         "row entry", lambda: row_entry.module(host().triple), names, level=2, codegen_level=2
     )
-    fill_environment(found["rl_environment"], row_entry.ENVIRONMENT)
+    fill_environment(found["rl_environment"], row_entry.ENVIRONMENT, {"complete": 0})      # (of reductions)
     return method(found["rl_row_program"], "rl_row_program")
 
 

@@ -13,7 +13,8 @@ A kernel's descriptor (64-bit words in the ``bytes`` object that is ``self``):
 
     0 outputs | 1 inputs | 2 scalars | 3 operands | 4 lanes
     5 bytes of a state; in the upper half the longest row that is reduced together with its neighbours
-    6 initial | 7 rows | 8 columns | 9 fold | 10 merge | 11 finish      (addresses, see ``reduction.py``)
+    6 initial | 7 rows | 8 columns | 9 fold | 10 merge | 11 finish      (addresses, see ``reduction.py``; columns may
+      be 0: ``complete``, a Python function in the environment, is called with the descriptor when they are needed)
     12 ... item size of each operand, then kind of each scalar (0 double, 1 integer)
 """
 
@@ -54,7 +55,8 @@ SHORT = 32
 # Elements of an output up to which lanes leave a short innermost dimension.
 FEW = 64
 
-ENVIRONMENT = (*entry.ENVIRONMENT, "PyMem_RawMalloc", "PyMem_RawFree", "PyErr_NoMemory")
+ENVIRONMENT = (*entry.ENVIRONMENT, "PyMem_RawMalloc", "PyMem_RawFree", "PyErr_NoMemory", "PyObject_CallOneArg",
+               "Py_DecRef", "complete")
 
 # Words of the context.  A dimension's row holds the step of each operand, then that of the index.
 (DESC, RANK, KEPT, REDUCED_RANK, LENGTH, OUTER, COUNT, TILE_COUNT, PARTS, PART_ROWS, GROUP, BY_COLUMNS,
@@ -515,6 +517,11 @@ def _call(m):
             with f.range(context[KEPT]) as d:
                 context[_step(context, KEPT_TABLE, d, j)] = 0
     f.call("void", "rl_plan", pointer, buffer)
+    with f.if_(context[BY_COLUMNS].ne(0) & desc[COLUMNS].eq(0)):
+        done = f.call("ptr", env(f, "PyObject_CallOneArg"), env(f, "complete"), f.args[0])
+        with f.if_(done.eq(0)):
+            f.ret(f.value(0, "ptr"))
+        f.call("void", env(f, "Py_DecRef"), done)
     parts, groups = context[PARTS], context[GROUPS]
     workspace = f.var("ptr", 0)
     with f.if_(parts > 1):
