@@ -345,7 +345,11 @@ class _Listener:
         return value
 
     def aside(self, label, call):
-        return call()
+        outer = watch.set_listener(None)
+        try:
+            return call()
+        finally:
+            watch.set_listener(outer)
 
     def keeps(self, storage):
         return False

@@ -113,7 +113,7 @@ class PointwiseOptimizer(Optimizer):
                 if kernel is None:
                     kernel = formula.kernels[dtype] = fused.make_kernel(formula, dtype)
                 kernel(batch, scalars)
-            if watched:
+            if watched and getattr(watch.listener, "captures", True):
                 self._tell(group, slots, how, rest)
         if rest:
             self._step_one_by_one(group, rest, how, asked)

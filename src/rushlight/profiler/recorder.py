@@ -202,6 +202,8 @@ def _stack():
 class Ear:
     """The listener of all threads' recorders; what other threads do is let be."""
 
+    captures = False            # it repeats nothing: steps need not be prepared for that
+
     def __init__(self):
         self.count, self.outer = 0, None
 
@@ -241,7 +243,11 @@ class Ear:
         return value
 
     def aside(self, label, call):
-        return call()
+        outer = watch.set_listener(None)
+        try:
+            return call()
+        finally:
+            watch.set_listener(outer)
 
     def keeps(self, storage):
         return False

@@ -161,7 +161,11 @@ class FlopCounterMode:
         return value
 
     def aside(self, label, call):
-        return call()
+        outer = watch.set_listener(None)
+        try:
+            return call()
+        finally:
+            watch.set_listener(outer)
 
     def keeps(self, storage):
         return False
