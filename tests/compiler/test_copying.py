@@ -87,7 +87,7 @@ def test_beyond_the_cache(n):
 @pytest.mark.parametrize("outer", [1, 7, 1000])
 @pytest.mark.parametrize("widths", [[5, 3], [64, 1, 200], [1] * 100, [0, 4, 0], [3000]])
 def test_joins(outer, widths):
-    join = runs.kernels()[0]
+    join = runs.kernel("join")
     parts = [some(np.int16, outer, w) for w in widths]
     out = np.zeros((outer, sum(widths)), np.int16)
     join(out, parts, outer, 2)
@@ -95,7 +95,7 @@ def test_joins(outer, widths):
 
 
 def test_large_join():
-    join = runs.kernels()[0]
+    join = runs.kernel("join")
     parts = [RNG.standard_normal((50, w)).astype(np.float32) for w in (70_001, 60_000, 15)]
     out = np.zeros((50, 130_016), np.float32)
     join(out, parts, 50, 4)
@@ -105,7 +105,7 @@ def test_large_join():
 @pytest.mark.parametrize("n", [0, 1, 7, 63, 64, 65, 1000, 1_000_003, 30_000_001])
 def test_fills(n):
     out = np.zeros(n + 9, np.uint8)
-    runs.kernels()[1](out, int(np.full(8, 3, np.uint8).view(np.int64)[0]), n)
+    runs.kernel("fill")(out, int(np.full(8, 3, np.uint8).view(np.int64)[0]), n)
     assert (out[:n] == 3).all() and not out[n:].any()
 
 
@@ -115,7 +115,7 @@ def test_triangles(shape, k):
     a = RNG.standard_normal(shape)
     for upper, expected in ((False, np.tril(a, k)), (True, np.triu(a, k))):
         out = np.full(shape, 7.0)
-        runs.kernels()[2](out, a, a.size // shape[-1], 8, *shape[-2:], k, upper)
+        runs.kernel("triangle")(out, a, a.size // shape[-1], 8, *shape[-2:], k, upper)
         assert (out == expected).all()
 
 

@@ -81,8 +81,8 @@ def fill_array(a, value):
         if not available():
             a.fill(value)
             return
-        from ..compiler.templates.runs import kernels
-        _fills.append(kernels()[1])
+        from ..compiler.templates.runs import kernel
+        _fills.append(kernel("fill"))
     word = np.full(8 // a.itemsize, value, a.dtype).view(np.int64)
     watch.launch(_fills[0], a, int(word[0]), a.nbytes)
 

@@ -26,7 +26,7 @@ EXPECTED = (
     ("rushlight.nn", (partial(_native, "products"),)),
     ("rushlight.optim", (
         partial(call, "compiler.reduction", "_entry"),
-        partial(call, "compiler.templates.runs", "kernels"),
+        partial(call, "compiler.templates.runs", "kernel", "fill"),
         _sum,
         partial(call, "compiler.reduction", "reduce_kernel", "mean", "float32", "float32"))),
     ("conv product|float|", (partial(call, "compiler.templates.conv_weight", "kernel", "float"),)),

@@ -107,8 +107,8 @@ def _joined(out, parts, dim):
     if not _kernels:
         if not available():
             return False
-        from ..compiler.templates.runs import kernels
-        _kernels.append(kernels()[0])
+        from ..compiler.templates.runs import kernel
+        _kernels.append(kernel("join"))
     _kernels[0](out, parts, outer, out.itemsize)
     return True
 
@@ -571,11 +571,11 @@ def _cut(a, diagonal, upper):
         out = a.copy()
         out[..., _off_triangle(h, w, diagonal, upper)] = 0
         return out
-    from ..compiler.templates.runs import kernels
+    from ..compiler.templates.runs import kernel
     out = alloc(a.shape, a.dtype)
     source = a if a.flags.c_contiguous else fresh(a)
     diagonal = max(-h - w, min(diagonal, h + w))
-    watch.launch(kernels()[2], out, source, a.size // max(w, 1), a.itemsize, h, w, diagonal, upper)
+    watch.launch(kernel("triangle"), out, source, a.size // max(w, 1), a.itemsize, h, w, diagonal, upper)
     return out
 
 

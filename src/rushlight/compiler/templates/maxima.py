@@ -21,30 +21,33 @@ _PARALLEL_FROM = 1 << 14        # elements read
 
 
 @cache
-def kernels(type_):
-    """(maxima, scatter) for LLVM element type ``float`` or ``double``."""
+def kernel(name, type_):
+    """``maxima``, for rows of any length or of up to ``LANES[0]`` (``maxima narrow``), or ``scatter``.
+
+    ``type_`` is LLVM's of the elements: ``float`` or ``double``.
+    """
     from rushlight.runtime import native
 
-    names = ("rl_maxima", "rl_scatter")
-    found = native.load(f"maxima {type_}", lambda: module_text(type_), names,
+    entry = f"rl_{name.split()[0]}"
+    found = native.load(f"{name} {type_}", lambda: module_text(name, type_), (entry,),
                         {"rl_parallel_for": native.symbols()["rl_parallel_for"]}, level=1)
-    return tuple(native.callable_from(found[n], n) for n in names)
+    return native.callable_from(found[entry], entry)
 
 
-def module_text(type_):
-    """The IR of both entries and their tasks."""
+def module_text(name, type_):
+    """The IR of an entry and its tasks."""
     m = Module(host().triple)
     m.globals.append("@_Py_NoneStruct = external global i8")
     size = {"float": 4, "double": 8}[type_]
+    if name == "scatter":
+        _scatter_task(m, type_, size)
+        _entry(m, "rl_scatter", 3)
+        return m.text()
+    lanes = LANES[name != "maxima narrow"]
     for step in (1, 2):
-        for lanes in LANES:
-            _maxima_task(m, type_, size, lanes, step)
-    for lanes in LANES:
-        _squares_task(m, type_, size, lanes, 1)
-        _squares_task(m, type_, size, lanes, 2)
-    _scatter_task(m, type_, size)
-    _entry(m, "rl_maxima", 3)
-    _entry(m, "rl_scatter", 3)
+        _maxima_task(m, type_, size, lanes, step)
+        _squares_task(m, type_, size, lanes, step)
+    _entry(m, "rl_maxima", 3, lanes)
     return m.text()
 
 
@@ -170,7 +173,7 @@ def _scatter_task(m, type_, size):
     f.ret()
 
 
-def _entry(m, name, arrays):
+def _entry(m, name, arrays, lanes=0):
     f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     args, none = f.args[1], Value(f, "@_Py_NoneStruct", "ptr")
     context = f.buffer(8 * (arrays + len(FIELDS)), 8)
@@ -183,12 +186,10 @@ def _entry(m, name, arrays):
     if name == "rl_scatter":
         task, work = Value(f, "@rl_scatter_task", "ptr"), g.planes * g.h * g.w
     else:
-        steps = [f.select(g.ow <= LANES[0], *(Value(f, f"@rl_maxima{n}_{step}", "ptr") for n in LANES))
-                 for step in (1, 2)]
+        steps = [Value(f, f"@rl_maxima{lanes}_{step}", "ptr") for step in (1, 2)]
         squares = (g.kh <= 2) & g.kw.eq(2) & g.sw.eq(2) & g.dh.eq(1) & g.dw.eq(1) & g.ph.eq(0) & g.pw.eq(0) & \
             (g.ow * 2 <= g.w) & ((g.oh - 1) * g.sh + g.kh <= g.h)
-        square = f.select(g.kh.eq(1), *(f.select(g.ow <= LANES[0], *(
-            Value(f, f"@rl_squares{n}_{rows}", "ptr") for n in LANES)) for rows in (1, 2)))
+        square = f.select(g.kh.eq(1), *(Value(f, f"@rl_squares{lanes}_{rows}", "ptr") for rows in (1, 2)))
         task, work = f.select(squares, square, f.select(g.sw.eq(1), *steps)), g.planes * g.oh * g.ow * g.kh * g.kw
     with f.if_else(work < _PARALLEL_FROM) as (small, large):
         with small:

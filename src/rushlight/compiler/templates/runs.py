@@ -19,17 +19,15 @@ ON_STACK = 64                   # parts whose table needs no memory of its own
 
 
 @cache
-def kernels():
-    """(join, fill, triangle)."""
-    return blocks.load("runs", module_text, ("rl_join", "rl_fill", "rl_triangle"))
+def kernel(name):
+    """One of the three, by name."""
+    return blocks.load(f"runs {name}", lambda: module_text(name), (f"rl_{name}",))[0]
 
 
-def module_text():
-    """The IR of the entries and their tasks."""
+def module_text(name):
+    """The IR of an entry and its task."""
     m = blocks.new_module()
-    _join(m)
-    _fill(m)
-    _triangle(m)
+    {"join": _join, "fill": _fill, "triangle": _triangle}[name](m)
     return m.text()
 
 

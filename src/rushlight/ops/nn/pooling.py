@@ -81,17 +81,17 @@ _INT64 = np.dtype(np.int64)
 _loaded = {}
 
 
-def _native(np_dtype):
-    """The generated (maxima, scatter) for planes of a dtype, or None."""
+def _native(name, np_dtype):
+    """A kernel of `compiler.templates.maxima` for planes of a dtype, or None."""
     try:
-        return _loaded[np_dtype]
+        return _loaded[name, np_dtype]
     except KeyError:
         from ...compiler import available
         found = None
         if np_dtype.name in ("float32", "float64") and available():
-            from ...compiler.templates.maxima import kernels
-            found = kernels({4: "float", 8: "double"}[np_dtype.itemsize])
-        return _loaded.setdefault(np_dtype, found)
+            from ...compiler.templates.maxima import kernel
+            found = kernel(name, {4: "float", 8: "double"}[np_dtype.itemsize])
+        return _loaded.setdefault((name, np_dtype), found)
 
 
 @cache
@@ -165,11 +165,11 @@ def _max_pool(x, kernel, stride, padding, dilation, out):
             y, index = empty(shape, x.dtype), empty(shape, _INT64)
             _template("last", x.dtype)(y, index, last, _last_words(last.shape, *geometry))
             return y.transpose(0, 3, 1, 2), index.transpose(0, 3, 1, 2)
-    native = _native(x.dtype) if n <= 2 and stride[-1] <= 2 else None
+    native = n <= 2 and stride[-1] <= 2 and _native("maxima" if out[-1] > 4 else "maxima narrow", x.dtype)
     if native:
         shape = x.shape[:-n] + out
         y, index = empty(shape, x.dtype), empty(shape, _INT64)
-        watch.launch(native[0], y, index, x if x.flags.c_contiguous else np.ascontiguousarray(x),
+        watch.launch(native, y, index, x if x.flags.c_contiguous else np.ascontiguousarray(x),
                      _planes(x.shape[:-n], spatial, *geometry))
         return y, index
     found = x.size and window_maxima(x, n, out, *_strided_windows(spatial, *geometry), dilation)
@@ -230,12 +230,12 @@ def scatter(g, index, size):
     """Add every value at its window's position in planes of `size`."""
     n = len(size) - 2 if len(size) == index.ndim and index.ndim > 2 else len(size) - 1
     n = max(n, 1)
-    native = _native(g.dtype)
+    native = _native("scatter", g.dtype)
     if native and index.size:
         out = empty(size, g.dtype)
         planes = (math.prod(size[:index.ndim - n]), 1, math.prod(size[index.ndim - n:]), *(1, 1) * 4, 1,
                   math.prod(index.shape[index.ndim - n:]))
-        native[1](out, np.ascontiguousarray(g), np.ascontiguousarray(index), np.array(planes, np.int64))
+        native(out, np.ascontiguousarray(g), np.ascontiguousarray(index), np.array(planes, np.int64))
         return out
     lead = int(np.prod(size[:index.ndim - n]))
     plane = int(np.prod(size[index.ndim - n:]))
