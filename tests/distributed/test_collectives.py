@@ -146,7 +146,7 @@ def reductions():
 
 
 def test_reductions(processes):
-    processes(reductions, 3)
+    processes(reductions)
 
 
 def groups():

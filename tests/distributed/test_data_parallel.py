@@ -2,8 +2,6 @@
 # Functions run as programs of their own: see conftest for the names they find there.
 # ruff: noqa: F821
 
-import pytest
-
 
 def training():
     from rushlight.nn.parallel import DistributedDataParallel as DDP
@@ -32,9 +30,8 @@ def training():
         assert all(f == found[0] for f in found)
 
 
-@pytest.mark.parametrize("n", [2, 3])
-def test_training(processes, n):
-    processes(training, n)
+def test_training(processes):
+    processes(training)
 
 
 def details():

@@ -53,7 +53,7 @@ def training():
 
 
 def test_training(processes):
-    processes(training, 3)
+    processes(training)
 
 
 def details():
