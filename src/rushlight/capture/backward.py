@@ -84,12 +84,17 @@ def plan_backward(tape, results):
     ones_like, generator = function("ones_like"), default_generator.get_state()
     starts = [ones_like(t.detach()) for t in results]
     backward = Tape(starts, tape)
+    hooked = [(t, t._meta) for t in leaves if t._meta is not None]
+    for t, _ in hooked:
+        t._meta = None                      # hooks of leaves run when gradients arrive
     try:
         with backward:
             found = _gradients(results, leaves, starts)
     except RuntimeError as error:
         return None, f"its backward pass fails: {error}"
     finally:
+        for t, hooks in hooked:
+            t._meta = hooks
         default_generator.set_state(generator)
     made = [g for g in found if g is not None]
     for b in backward.older:

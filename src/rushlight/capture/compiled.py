@@ -28,6 +28,7 @@ from .breaks import Listing, Regions, here
 from .decisions import Rare, ask_early, is_sized
 from .effects import _HOME, _PLAIN, Calls, State
 from .forms import difference, form
+from .given import Given, in_place, numbers, pinned, positions
 from .native_guard import Places
 from .numbers import is_seen, plain
 from .program import program
@@ -58,7 +59,7 @@ class Entry:
 
     __slots__ = ("run", "call", "holds", "unchanged", "entries", "memory", "gradients", "places", "conditions", "live",
                  "changes", "results", "reads", "structure", "tape", "seconds", "lock", "plan", "recorded", "leaving",
-                 "keep", "plain", "known", "decides", "hits", "misses", "missed")
+                 "keep", "plain", "known", "inputs", "decides", "hits", "misses", "missed")
 
 
 class Compiled:
@@ -85,6 +86,7 @@ class Compiled:
         self.known, self.observed, self.tries = {}, set(), {}
         self.changing, self._keep = {}, []
         self.quick, self.recompiles = [], []
+        self.given = None if self.dynamic is False else Given(bool(self.dynamic), FORMS)
         self.listing, self.regions = None, None
 
     def __call__(self, *args, **kwargs):
@@ -99,8 +101,9 @@ class Compiled:
                 return run(self, args, kwargs)
             return self.function(*args, **kwargs)
         key, leaves, tensors = self.key(args, kwargs)
+        inputs = [*tensors, *numbers(key, leaves)]
         for entry in self.entries.get(key, ()):
-            result = entry.call(tensors)
+            result = entry.call(inputs)
             if result is not NO:
                 if entry.plain and entry.call not in self.quick:
                     self.quick = [entry.call, *self.quick[:LIMIT - 1]]
@@ -110,7 +113,8 @@ class Compiled:
                 raise RuntimeError(f"{self.__name__}: there is no program for this call, and the stance is "
                                    f"fail_on_recompile: {difference(key, self.entries)}")
             return self.function(*args, **kwargs)
-        if key in self.refusals or any(taken() for taken, _ in self.paths.get(key, ())):
+        if key in self.refusals or any(
+                taken(*inputs[len(tensors):]) for taken, _ in self.paths.get(key, ())):
             return self._broken(args, kwargs)
         if not _learning.acquire(blocking=False):
             return self.function(*args, **kwargs)
@@ -124,8 +128,7 @@ class Compiled:
                 gc.enable()
             _learning.release()
 
-    @staticmethod
-    def key(args, kwargs):
+    def key(self, args, kwargs):
         """(the form of arguments, their leaves, the tensors among them)."""
         leaves, structure = tree.flatten((args, kwargs))
         tensors, key, seen = [], [structure, state.grad, dtypes.default.float], {}
@@ -139,6 +142,8 @@ class Compiled:
                 key.append((type(x), x.dtype, a.shape, a.strides, x._requires_grad, x._bits))
             else:
                 key.append((type(x), x) if isinstance(x, _PLAIN) else id(x))
+        if self.given is not None:
+            self.given.loosen(key, leaves, self.observed)
         return tuple(key), leaves, tensors
 
     def __get__(self, instance, owner=None):
@@ -172,6 +177,9 @@ class Compiled:
             if not any(e.decides for e in self.entries.get(key, ())):
                 self._refuse(key, why)
             return self._broken(args, kwargs)
+        if positions(key) and any("type" in code.co_names for code in self.known):
+            self.given.fix(key, set(positions(key)))
+            return self.function(*args, **kwargs)
         self.tries[key] = self.tries.get(key, 0) + 1
         begin = perf_counter()
         before = State(self._roots(leaves), list(self.known.items()), tensors)
@@ -181,16 +189,21 @@ class Compiled:
         places = [(t, t._storage.owner, _geometry(t)) for t in before.tensors]
         given = tree.containers((*args, *kwargs.values()))
         stand = StandIns(before, self.changing)
+        if any(leaf._grad is not g is not None is not leaf._grad for e in self.entries.get(key, ())
+               for leaf, g in e.gradients):
+            stand.live += [(t._grad, t, "grad", None) for t in before.tensors if type(t._grad) is Tensor]
         tape = Tape([*tensors, *[t for t, *_ in stand.live]])
         if tape.meets(before.tensors) and key in self.entries:
             return self._broken(args, kwargs)       # (there are programs for other memory)
         if tape.meets(before.tensors):
             tape.fail("an argument shares memory with a tensor that the call may read otherwise")
         stand.put(tape)
+        own = [(None, "argument", j, key[i][0]) for j, i in enumerate(positions(key))]
+        given_args, given_kwargs = in_place(key, leaves, args, kwargs, tape, len(stand.places))
         try:
             try:
                 with Calls(tape, self.listing) as calls, tape:
-                    result = self.function(*args, **kwargs)
+                    result = self.function(*given_args, **given_kwargs)
             finally:
                 changes, new, why = stand.take_back()
             read, structure = tree.flatten(result)
@@ -222,12 +235,16 @@ class Compiled:
             why = why or tape.failure
             if why is None:
                 entry = Entry()
-                entry.places, entry.changes = stand.places, changes
-                entry.live, entry.known = stand.live, before.known
+                entry.places, entry.changes = [*stand.places, *own], changes
+                entry.live, entry.known, entry.inputs = stand.live, before.known, numbers(key, leaves)
                 entry.keep = [x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]
                 why = self._add(entry, key, before, grads, tape, read, structure, begin, args, kwargs)
+            constants = pinned(tape, len(stand.places), key)
+            if constants:
+                self.given.fix(key, constants)
+                return result
             if why is not None:
-                self._refuse_path(key, why, before, stand, tape)
+                self._refuse_path(key, why, before, [*stand.places, *own], stand, numbers(key, leaves), tape)
             return result
         finally:
             stand.stands.clear()
@@ -248,21 +265,19 @@ class Compiled:
         calls = [e.call for e in known]
         self.quick = [c for c in self.quick if c not in calls] + [c for c in calls if c in self.quick]
 
-    def _refuse_path(self, key, why, before, stand, tape):
+    def _refuse_path(self, key, why, before, places, stand, given, tape):
         """Calls that take this call's path, as far as it shows, stay eager."""
         shown = [c for c in tape.conditions if not c[2]]
-        known = self.paths.setdefault(key, [])
-        if tape.decisions:
-            numbers = path(stand.places, shown)
+        if not (shown or tape.decisions or self.entries.get(key)):
+            return self._refuse(key, why)
+        known, fit = self.paths.setdefault(key, []), path(places, shown)
+        if shown and not tape.decisions:
+            known.append((fit, why))
+        elif not any(type(taken) is Rare and taken.holds(*given) for taken, _ in known):
+            # Programs of this form are for another state, or another decision.
             others = before.guard(_others(before, stand.places, stand.live, stand.grown))
-            if not any(type(taken) is Rare and taken.holds() for taken, _ in known):
-                known.append((Rare(lambda: others() and numbers()), why))
-            self._say(why)
-        elif shown:
-            known.append((path(stand.places, shown), why))
-            self._say(why)
-        else:
-            self._refuse(key, why)
+            known.append((Rare(lambda *numbers: others() and fit(*numbers)), why))
+        self._say(why)
 
     def _roots(self, leaves):
         return [*self.roots, *[x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]]
@@ -318,6 +333,8 @@ class Compiled:
             entry.run = program(tape, [*leaving, *entry.plan.saved], spent=False)
         else:
             entry.run = program(tape, leaving)
+        if pinned(tape, len(entry.places) - len(positions(key)), key):
+            return "a number is no input"
         # Numbers and growing containers have conditions of their own.
         entry.entries = _others(before, entry.places, entry.live,
                                 {id(c.container) for c in entry.changes if c.kind != "store"})
@@ -326,6 +343,7 @@ class Compiled:
         if available() and not any(how == "slot" for _, how, _, _ in entry.entries):
             entry.unchanged = Places(entry.entries)
         live = {id(t) for t, *_ in entry.live}
+        tape.entry = {k: (leaf, g) for k, (leaf, g) in tape.entry.items() if id(g) not in live}
         entry.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner, b.tensor._requires_grad)
                         for b in tape.older]
         entry.gradients = [(leaf, g) for leaf, g in tape.entry.values() if g is not ANYTHING]
@@ -344,7 +362,9 @@ class Compiled:
         if entry.plan is not None:
             entry.plan.tape.let_go()
         self.entries.setdefault(key, []).insert(0, entry)
-        entry.plain = not kwargs and all(isinstance(x, Tensor) for x in args) and len(args) == len({*map(id, args)})
+        ordered = [*tape.arguments[:len(tape.arguments) - len(entry.live)], *entry.inputs]
+        entry.plain = not kwargs and len(ordered) == len(args) and all(x is y for x, y in zip(args, ordered))
+        entry.inputs = None
         if entry.plain:
             self.quick = [entry.call, *self.quick[:LIMIT - 1]]
         what = os.environ.get("RUSHLIGHT_SHOW")

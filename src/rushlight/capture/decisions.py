@@ -163,8 +163,8 @@ class Rare:
     def __init__(self, holds):
         self.holds, self.calls, self.next = holds, 0, 2
 
-    def __call__(self):
-        if not self.holds():
+    def __call__(self, *numbers):
+        if not self.holds(*numbers):
             return False
         self.calls += 1
         if self.calls < self.next:

@@ -5,6 +5,14 @@ requires_grad, bits), a plain value's (type, value), or another object's id).
 """
 
 
+class _Any:
+    def __repr__(self):
+        return "any number"
+
+
+ANY = _Any()                # in the place of a number that is an input
+
+
 def form(key):
     """A key without sizes: calls of one form are taken to run the same Python."""
     return tuple([(x[0], x[1], len(x[2]), x[4]) if type(x) is tuple and len(x) == 6 else x for x in key])

@@ -4,7 +4,10 @@ from .. import nn
 
 
 class OptimizedModule(nn.Module):
-    """The module `_orig_mod` with its calls compiled; attributes, parameters and modes are the module's own."""
+    """The module `_orig_mod` with its calls compiled; attributes, parameters and modes are the module's own.
+
+    Hooks registered here run around the compiled call.
+    """
 
     def __init__(self, module, compiled):
         super().__init__()
@@ -13,7 +16,10 @@ class OptimizedModule(nn.Module):
         self.__dict__["training"] = module.training
 
     def __call__(self, *args, **kwargs):
-        return self._compiled(*args, **kwargs)
+        own = self.__dict__
+        if own["_forward_hooks"] or own["_forward_pre_hooks"] or own["_backward_hooks"] or own["_backward_pre_hooks"]:
+            return super().__call__(*args, **kwargs)
+        return own["_compiled"](*args, **kwargs)
 
     def forward(self, *args, **kwargs):
         """The compiled call of the module."""
@@ -23,6 +29,21 @@ class OptimizedModule(nn.Module):
         if name == "_orig_mod":
             return self._modules["_orig_mod"]
         return getattr(self._orig_mod, name)
+
+    def __setattr__(self, name, value):
+        if name == "_orig_mod" or name in self.__dict__:
+            super().__setattr__(name, value)
+        if name == "training" or not (name == "_orig_mod" or name in self.__dict__):
+            setattr(self._orig_mod, name, value)
+
+    def __delattr__(self, name):
+        if name in self.__dict__:
+            super().__delattr__(name)
+        else:
+            delattr(self._orig_mod, name)
+
+    def __len__(self):
+        return len(self._orig_mod)
 
     def train(self, mode=True):
         """Training or evaluation mode, of the module itself."""

@@ -45,13 +45,14 @@ class Scope:
         """Code for what a place holds."""
         c = self.name(container, "c")
         return {"item": f"{c}.get({self.number(key)}, missing)", "index": f"{c}[{key}]",
-                "cell": f"{c}.cell_contents", "slot": f"getattr({c}, {key!r}, missing)"}[how]
+                "cell": f"{c}.cell_contents", "grad": f"{c}._grad", "slot": f"getattr({c}, {key!r}, missing)"}[how]
 
     def tests(self, places, conditions):
         """Code that is true where numbers in places don't allow the program, one a condition."""
         found = []
         for i, (container, how, key, cls) in enumerate(places):
-            found.append(f"type(p{i} := {self.place(container, how, key)}) is not {cls.__name__}")
+            held = f"p{i}" if how == "argument" else f"(p{i} := {self.place(container, how, key)})"
+            found.append(f"type({held}) is not {cls.__name__}")
         for expression, value, _ in conditions:
             now = text(expression, "p{}".format, None, self.number)
             if isinstance(value, bool):
@@ -63,11 +64,17 @@ class Scope:
 
 
 def path(places, conditions):
-    """A function that tells whether the numbers in places fulfil the conditions."""
+    """A function of the numbers that are arguments; tells whether they and those in places fulfil the conditions."""
     from .effects import same
     s = Scope(missing=MISSING, same=same)
     tests = " or ".join(s.tests(places, conditions))
-    return _defined(["try:", f"    return not ({tests})", "except Exception:", "    return False"], "", s.scope)
+    numbers = ", ".join(_given(places))
+    return _defined(["try:", f"    return not ({tests})", "except Exception:", "    return False"], numbers, s.scope)
+
+
+def _given(places):
+    """Names of the numbers that are arguments."""
+    return [f"p{i}" for i, place in enumerate(places) if place[1] == "argument"]
 
 
 def _defined(lines, arguments, scope):
@@ -154,8 +161,11 @@ class quick:
         for b in tape.older:
             s["older" if not b.written else "changed"] |= {id(b.storage.owner)}
         s["older"] |= s["changed"]
+        many = len(changed) > 4
+        if many:
+            yield f"len({{{', '.join(f'id({n}._storage.owner)' for n in names)}}}) != {len(names)}"
         for i, n in enumerate(names):
-            if i in changed:
+            if i in changed and not many:
                 yield from [f"{n}._storage.owner is {x}._storage.owner" for j, x in enumerate(names)
                             if j < i or j > i and j not in changed]
             known = "older" if i in changed else "changed"
@@ -169,9 +179,10 @@ class quick:
               "holds": entry.holds}
         arguments = entry.tape.arguments
         names = [f"a{i}" for i in range(self.n)]
-        lines = [f"if len(args) != {self.n}: return NO"]
-        if names:
-            lines.append(f"{', '.join(names)}, = args")
+        inputs = [*names, *_given(entry.places)]
+        lines = [f"if len(args) != {len(inputs)}: return NO"]
+        if inputs:
+            lines.append(f"{', '.join(inputs)}, = args")
         tests = ["state.special", "watch.listener is not None", "state.grad is not grad",
                  "default.float is not float_"]
         for i, (n, x) in enumerate(zip(names, arguments)):

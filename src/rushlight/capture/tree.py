@@ -17,6 +17,23 @@ def _open(x, leaves):
     return None
 
 
+def _count(structure):
+    return 1 if structure is None else sum(map(_count, structure[-1]))
+
+
+def top_level(structure):
+    """[(index among the leaves, "args" or "kwargs", position or name)] of leaves that are arguments themselves, where
+    ``(args, kwargs)`` was opened."""
+    found, i = [], 0
+    positional, named = structure[1]
+    for where, names, children in (("args", range(len(positional[1])), positional[1]), ("kwargs", *named[1:])):
+        for name, child in zip(names, children):
+            if child is None:
+                found.append((i, where, name))
+            i += _count(child)
+    return found
+
+
 def containers(x):
     """The lists and dicts in nested containers, which can be changed."""
     t = type(x)
