@@ -1,5 +1,6 @@
 """Traces of models and what is common to several: no ONNX package is needed."""
 
+import sys
 import warnings
 
 import numpy as np
@@ -94,6 +95,20 @@ def test_ways_that_differ_are_told():
         return x
     with pytest.raises(Different):
         Unified([trace(f, (torch.zeros(n),), {}) for n in (2, 3)])
+
+
+def test_tensors_are_let_go():
+    net = nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 2))
+    found = trace(net, (torch.ones(1, 3),), {})
+    assert [v.tensor is None for v in found.values if v.origin == "step"] == [True, True, False]
+    assert [s.scope for s in found.steps] == ["0", "1", "2"]
+    assert not any(m._forward_hooks or m._forward_pre_hooks for m in net.modules())
+
+
+def test_the_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ModuleNotFoundError, match=r"rushlight\[onnx\]"):
+        torch.onnx.export(nn.Linear(2, 2), (torch.ones(1, 2),))
 
 
 def test_free_dimensions():

@@ -17,15 +17,12 @@ from .builder import Builder, Operand, element_type
 from .errors import OnnxExporterError, OnnxExporterWarning, UnsupportedOperatorError
 from .mappings import mapping
 from .program import ONNXProgram
-from .tracing import Value, trace
+from .tracing import DRAWS, Value, trace, values_of
 from .unify import Different, Size, Unified, explain
 
 DEFAULT_OPSET, OLDEST = 18, 11
 producer_name, producer_version = "rushlight", __version__
 _exporting = False
-_DRAWS = frozenset("#randn #rand uniform normal random bernoulli exponential geometric log_normal cauchy poisson "
-                   "binomial".split())
-
 
 class TrainingMode(enum.IntEnum):
     """Which mode a model is exported in: evaluation, the one it is in, training."""
@@ -279,7 +276,7 @@ class _Graph:
             step, args = self.unified.steps[k]
             if any(v is not None and v.number in used for v in step.outs):
                 steps.add(k)
-                used.update(v.number for v in _values(args))
+                used.update(v.number for v in values_of(args))
         self.used = used
         return steps
 
@@ -347,11 +344,11 @@ class _Graph:
 
     def _constant(self, step, args):
         """The tensors of a step's results where they depend on no input; None elsewhere."""
-        values = list(_values(args))
+        values = list(values_of(args))
         if not self.fold or step.key == "#symbolic" or any(v.number not in self.unified.same for v in values) or any(
                 isinstance(x, Size) for x in _flat(args)):
             return None
-        if step.key.partition(".")[0] in _DRAWS or not values and step.key != "#full":
+        if step.key.partition(".")[0] in DRAWS or not values and step.key != "#full":
             return None
         outs = [v for v in step.outs if v is not None]
         if any(isinstance(n, Size) for v in outs for n in self.unified.dims[v.number]):
@@ -496,14 +493,6 @@ class _Graph:
             self.b.domains[domain] = 1
         return self.onnx.helper.make_node(kind, inputs, outputs, name=outputs[0] + "_node" if outputs[0] in
                                           self.output_names else outputs[0], domain=domain, **facts)
-
-
-def _values(args):
-    for x in args:
-        if isinstance(x, Value):
-            yield x
-        elif type(x) is list:
-            yield from _values(x)
 
 
 def _flat(args):

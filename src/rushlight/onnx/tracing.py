@@ -21,15 +21,33 @@ from rushlight.tensor.tensor import Tensor
 
 from .errors import OnnxExporterError, TracerWarning
 
+DRAWS = frozenset("#randn #rand uniform normal random bernoulli exponential geometric log_normal cauchy poisson "
+                  "binomial".split())
+
 
 class Value:
-    """A tensor at one point of the run. origin: ``input``, ``parameter``, ``constant`` or ``step``."""
+    """A tensor at one point of the run. origin: ``input``, ``parameter``, ``constant`` or ``step``.
 
-    __slots__ = ("number", "origin", "shape", "dtype", "tensor", "name", "step")
+    fixed: it depends on no input; only then is the tensor itself kept.
+    """
+
+    __slots__ = ("number", "origin", "shape", "dtype", "tensor", "name", "step", "fixed")
 
     def __init__(self, number, origin, tensor, name=None, step=None):
-        self.number, self.origin, self.tensor, self.name, self.step = number, origin, tensor, name, step
+        self.number, self.origin, self.name, self.step = number, origin, name, step
         self.shape, self.dtype = tuple(tensor._a.shape), tensor.dtype
+        self.fixed = origin in ("parameter", "constant") or origin == "step" and \
+            step.key.partition(".")[0] not in DRAWS and all(v.fixed for v in values_of(step.args))
+        self.tensor = tensor if self.fixed else None
+
+
+def values_of(args):
+    """The values among arguments, also those in lists."""
+    for x in args:
+        if isinstance(x, Value):
+            yield x
+        elif type(x) is list:
+            yield from values_of(x)
 
 
 class Step:
@@ -204,7 +222,7 @@ class TraceLevel(Level):
     # ------------------------------------------------------------ steps
 
     def _write_down(self, key, args, outs, compute=None):
-        step = Step(key, args, outs, compute, ".".join(self.scopes))
+        step = Step(key, args, outs, compute, self.scopes[-1] if self.scopes else "")
         self.steps.append(step)
         return step
 
@@ -405,10 +423,15 @@ def trace(model, args, kwargs):
                        for name, t in own.items()}
         found.inputs = [x._a.now for x in given if isinstance(x, Tensor)]
         args, kwargs = pytree.tree_unflatten(given, structure)
-        if own:
-            result = functional_call(model, swapped, args, kwargs, tie_weights=True)
-        else:
-            result = model(*args, **kwargs)
+        hooks = _scopes(model, level.scopes) if hasattr(model, "named_modules") else []
+        try:
+            if own:
+                result = functional_call(model, swapped, args, kwargs, tie_weights=True)
+            else:
+                result = model(*args, **kwargs)
+        finally:
+            for hook in hooks:
+                hook.remove()
         flat, found.structure = pytree.tree_flatten(result)
         found.outputs = []
         for x in flat:
@@ -417,8 +440,19 @@ def trace(model, args, kwargs):
             if not isinstance(x, Tensor):
                 x = level.constant_on_level(_tensor_of(x, level))
             found.outputs.append(level.value(x))
+            found.outputs[-1].tensor = unwrap(x, level)
     found.steps, found.values = level.steps, level.values
     return found
+
+
+def _scopes(model, scopes):
+    """Hooks that keep the name of the module that runs at the end of `scopes`."""
+    hooks = []
+    for name, module in model.named_modules():
+        if name:
+            hooks.append(module.register_forward_pre_hook(lambda *_, name=name: scopes.append(name)))
+            hooks.append(module.register_forward_hook(lambda *_: scopes.pop() and None, always_call=True))
+    return hooks
 
 
 def _tensor_of(number, level):
