@@ -24,7 +24,7 @@ def kept():
     for schema in torch._C._jit_get_all_schemas():
         text = str(schema)
         name, overload = schema.name, schema.overload_name
-        if NOT.search(text) or overload.endswith("out") or RESULT.search(text.split("*,")[-1]) and "*," in text:
+        if NOT.search(text) and name not in kernels.FUNCTIONS or overload.endswith("out") or RESULT.search(text.split("*,")[-1]) and "*," in text:
             continue
         if kernels.known(name, overload):
             yield text.replace("SymInt", "int")

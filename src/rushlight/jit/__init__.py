@@ -4,7 +4,7 @@
 (``graph.py``), which run as generated Python over the op table. `save` and `load` write and read TorchScript archives.
 """
 
-from .script import (
+from .script import (  # noqa: F401
     CompilationUnit,
     Error,
     RecursiveScriptModule,
@@ -15,7 +15,7 @@ from .script import (
     TracedModule,
     script,
 )
-from .words import (
+from .words import (  # noqa: F401
     Attribute,
     Final,
     _active,

@@ -53,7 +53,7 @@ class _Broadcast:
         """(`typing` takes only what can be called.)"""
 
     def __or__(self, other):
-        return typing.Optional[self]        # noqa: UP045
+        return typing.Optional[self]
 
 
 class RefAwait:

@@ -5,7 +5,7 @@ import enum
 
 import rushlight as torch
 
-from . import forms, signatures
+from . import classes, forms, signatures
 from .codes import code
 from .frontend import ErrorReport
 from .graph import Value, constant_of
@@ -537,6 +537,7 @@ class Calls(Specials):
                 raise ErrorReport(f"Tried to access nonexistent attribute or method '{name}' of type '{t.name}'.", place)
             if function.ignored is not None:
                 return self.call_ignored(function, value, args, kwargs, place)
+            name = function.name if isinstance(t, classes.Bases) else name
             parameters, returns = function.parameters[1:], function.returns
         values = self.bind(name, parameters, args, kwargs, place)
         return self.builder.one("prim::CallMethod", [value, *values], returns, place, name=name)

@@ -8,7 +8,6 @@ import rushlight as torch
 from .types import ClassType, TupleType
 
 KNOWN = {}                          # Python class -> class type
-_CONTAINERS = ("ModuleList", "Sequential", "ModuleDict", "ParameterList", "ParameterDict")
 
 
 class ScriptObject:
@@ -154,6 +153,15 @@ def container_kind(t):
     return None
 
 
+def shown_kind(t):
+    """`container_kind` of a module as Python sees it: one that was loaded goes by its name."""
+    found = container_kind(t)
+    if found is None and t.python is None and ".nn.modules.container." in t.name:
+        return {"ModuleDict": "dict", "ParameterDict": "dict", "Sequential": "module", "ModuleList": "list",
+                "ParameterList": "list"}.get(t.name.rpartition(".")[2])
+    return found
+
+
 def container_keys(t, kind):
     """Names of a container's entries, in order."""
     from .types import TENSOR
@@ -169,10 +177,10 @@ def late_method(t, name):
 
 def base_view(t, owner):
     """Class type `t` with the methods that the bases of `owner` define."""
-    return _Bases(t, owner)
+    return Bases(t, owner)
 
 
-class _Bases:
+class Bases:
     """Looks methods up behind a class, for ``super()``."""
 
     def __init__(self, t, owner):

@@ -265,13 +265,12 @@ class Compiler(Expressions):
                 types = value.type.elements
                 star = [i for i, t in enumerate(targets) if isinstance(t, ast.Starred)]
                 if len(types) != len(targets) and not star or len(types) < len(targets) - 1:
-                    few = "need" if len(types) < len(targets) else "too many"
-                    raise ErrorReport(f"Provided {len(types)} values to unpack, {few}: expected {len(targets)}" if False
-                                      else (f"need {len(targets)} values to unpack but found {len(types)}"
-                                            if few == "need" else
-                                            f"too many values to unpack: need {len(targets)} but found {len(types)}"),
-                                      place)
+                    raise ErrorReport(f"need {len(targets)} values to unpack but found {len(types)}" if
+                                      len(types) < len(targets) else
+                                      f"too many values to unpack: need {len(targets)} but found {len(types)}", place)
                 items = list(self.builder.node("prim::TupleUnpack", [value], types, place)._outputs)
+            elif isinstance(value.type, ListType) and any(isinstance(t, ast.Starred) for t in targets):
+                return self.unpack_list(targets, value, place)
             elif isinstance(value.type, ListType):
                 items = list(self.builder.node("prim::ListUnpack", [value], [value.type.element] * len(targets),
                                                place)._outputs)
@@ -288,6 +287,20 @@ class Compiler(Expressions):
         if len(items) != len(targets):
             raise ErrorReport(f"Provided {len(items)} values for {len(targets)} targets", place)
         for t, x in zip(targets, items):
+            self.assign(t, x)
+
+    def unpack_list(self, targets, value, place):
+        """Assign the parts of a list of any length, one of the targets being starred."""
+        i = next(k for k, t in enumerate(targets) if isinstance(t, ast.Starred))
+        after = len(targets) - i - 1
+
+        def item(k):
+            return self.operator(["aten::__getitem__"], [value, self.constant(k)], {}, place)
+        parts = [item(k) for k in range(i)]
+        stop = self.constant(-after if after else None)
+        parts.append(self.operator(["aten::slice"], [value, self.constant(i), stop, self.constant(1)], {}, place))
+        parts.extend(item(k - after) for k in range(after))
+        for t, x in zip(targets, parts):
             self.assign(t, x)
 
     def give_back(self, s):

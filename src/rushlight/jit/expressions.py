@@ -478,7 +478,8 @@ class Expressions(Calls):
             rest = [m for m in members if m not in yes]
         else:
             yes, rest = [w for w in wanted if not isinstance(w, str)], None
-        value = self.builder.one("prim::isinstance", [found], BOOL, place, types=yes)
+        value = self.builder.one("prim::isinstance", [found], BOOL, place)
+        value.node.attributes["types"] = yes
         name = node.args[0].id if isinstance(node.args[0], ast.Name) else None
         if name is None or not yes:
             return Condition(value)

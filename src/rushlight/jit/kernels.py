@@ -6,7 +6,7 @@ import math
 import rushlight as torch
 from rushlight.library import aten
 
-from . import kernels_nn
+from . import kernels_attention, kernels_nn
 from .codes import CODES
 
 # Operators on numbers, strings and containers as expressions of their inputs; on tensors, too, unless in _NOT_TENSORS.
@@ -301,7 +301,7 @@ FUNCTIONS = {
     "aten::__round_to_zero_floordiv": lambda a, b: int(a / b),
     "aten::__interpolate": lambda *a, **k: torch.nn.functional.interpolate(*a, **k),
     "aten::seed": torch.seed if hasattr(torch, "seed") else None, "aten::initial_seed": lambda: torch.initial_seed(),
-    **kernels_nn.FUNCTIONS,
+    **kernels_nn.FUNCTIONS, **kernels_attention.FUNCTIONS,
 }
 
 

@@ -154,6 +154,16 @@ def _upsample(mode, align):
     return call
 
 
+def _smoothed(mode):
+    """Resampling that averages where it shrinks."""
+    def call(input, size, align_corners, *scales):
+        scales = [s for r in scales if r is not None for s in (r if isinstance(r, list) else [r])]
+        if size is not None:
+            return F.interpolate(input, size=list(size), mode=mode, align_corners=align_corners, antialias=True)
+        return F.interpolate(input, scale_factor=scales, mode=mode, align_corners=align_corners, antialias=True)
+    return call
+
+
 def _attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, *, scale=None, enable_gqa=False):
     return F.scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale=scale,
                                           enable_gqa=enable_gqa)
@@ -254,6 +264,8 @@ FUNCTIONS = {f"aten::{k}": v for k, v in {
     "pad_sequence": _pad_sequence, **{n: _recurrent(n) for n in ("lstm", "gru", "rnn_tanh", "rnn_relu")},
     "rrelu": lambda x, lower=0.125, upper=1 / 3, training=False, generator=None: F.rrelu(x, lower, upper, training),
     "rrelu_with_noise": _rrelu, "grid_sampler": _grid_sample, "glu": _glu, "embedding_bag": _embedding_bag,
+    "_upsample_bilinear2d_aa": _smoothed("bilinear"), "_upsample_lanczos2d_aa": _smoothed("lanczos"), "_upsample_bicubic2d_aa": _smoothed("bicubic"),
+    "feature_dropout_": lambda x, p, train: x.copy_(torch.feature_dropout(x, p, train)),
     "embedding_renorm_": _renorm_rows, "log_sigmoid": lambda x: F.logsigmoid(x),
     **{n + "_": _inplace(n) for n in ("silu", "gelu", "hardswish", "relu6", "mish", "hardsigmoid", "hardtanh", "elu",
                                       "leaky_relu", "celu", "selu")},

@@ -39,8 +39,9 @@ from .types import (
 _WORDS = {"Tensor": TENSOR, "int": INT, "float": FLOAT, "bool": BOOL, "str": STR, "complex": COMPLEX, "NoneType": NONE,
           "Device": DEVICE, "number": SCALAR, "Any": ANY, "Generator": GENERATOR, "Storage": STORAGE, "Scalar": SCALAR,
           "AnyClassType": ANY, "Layout": INT, "ScalarType": INT}
-_SPECIALS = {n: Special(n) for n in ("int", "float", "bool", "complex", "annotate", "uninitialized", "unchecked_cast",
-                                     "getattr", "print", "range", "isinstance", "fork", "str", "len", "list")}
+_SPECIALS = {n: Special(n) for n in (
+    "int float bool complex str list dict len range print isinstance getattr min max abs sorted round sum any all ord chr "
+    "hex oct bin divmod hash id enumerate zip annotate uninitialized unchecked_cast fork").split()}
 _SPECIALS["unwrap_optional"] = Special("unwrap_optional")
 _NUMBERS = {"inf": float("inf"), "nan": float("nan"), "infj": complex(0, float("inf")), "nanj": complex(0, float("nan"))}
 

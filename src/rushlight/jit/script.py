@@ -286,7 +286,7 @@ class RecursiveScriptModule(ScriptModule):
     # ------------------------------------------------------------ as a container
 
     def __len__(self):
-        if classes.container_kind(self._jit_type) is None and "__len__" not in self._jit_type.methods:
+        if classes.shown_kind(self._jit_type) is None and "__len__" not in self._jit_type.methods:
             raise TypeError(f"object of type '{self.original_name}' has no len()")
         if "__len__" in self._jit_type.methods:
             return self._method("__len__")()
@@ -296,20 +296,20 @@ class RecursiveScriptModule(ScriptModule):
         return True
 
     def _entries(self):
-        kind = classes.container_kind(self._jit_type)
+        kind = classes.shown_kind(self._jit_type)
         if kind is None:
             raise TypeError(f"'{self.original_name}' is no container")
         return {k: getattr(self, k) for k in classes.container_keys(self._jit_type, kind)}
 
     def __getitem__(self, i):
-        kind = classes.container_kind(self._jit_type)
+        kind = classes.shown_kind(self._jit_type)
         if kind is None:
             return self._method("__getitem__")(i)
         entries = self._entries()
         return entries[i] if isinstance(i, str) else list(entries.values())[i]
 
     def __iter__(self):
-        kind = classes.container_kind(self._jit_type)
+        kind = classes.shown_kind(self._jit_type)
         entries = self._entries()
         return iter(entries if kind == "dict" else entries.values())
 

@@ -304,7 +304,7 @@ def is_subtype(a, b):
             return is_subtype(NONE, b) and is_subtype(a.element, b)
         return any(is_subtype(a, m) for m in b.members)
     if b == SCALAR:
-        return a in NUMBERS
+        return a in NUMBERS or isinstance(a, UnionType) and all(m in NUMBERS for m in a.members)
     if isinstance(a, TupleType) and isinstance(b, TupleType):
         return (b.qualified is None or a.qualified == b.qualified) and len(a.elements) == len(b.elements) and all(
             is_subtype(x, y) for x, y in zip(a.elements, b.elements))

@@ -1,5 +1,6 @@
 """Activations, dropout, normalization, padding and the like in the script language."""
 
+
 from __future__ import annotations
 
 import rushlight as torch
@@ -336,14 +337,14 @@ def pad(input: Tensor, pad: list[int], mode: str = "constant", value: float | No
     return _aten.pad(input, pad, mode, value)
 
 
-def unfold(input: Tensor, kernel_size: BroadcastingList2[int], dilation: BroadcastingList2[int] = 1,  # noqa: F821
-           padding: BroadcastingList2[int] = 0, stride: BroadcastingList2[int] = 1) -> Tensor:        # noqa: F821
+def unfold(input: Tensor, kernel_size: BroadcastingList2[int], dilation: BroadcastingList2[int] = 1,
+           padding: BroadcastingList2[int] = 0, stride: BroadcastingList2[int] = 1) -> Tensor:
     return _aten.im2col(input, kernel_size, dilation, padding, stride)
 
 
-def fold(input: Tensor, output_size: BroadcastingList2[int], kernel_size: BroadcastingList2[int],     # noqa: F821
-         dilation: BroadcastingList2[int] = 1, padding: BroadcastingList2[int] = 0,                   # noqa: F821
-         stride: BroadcastingList2[int] = 1) -> Tensor:                                               # noqa: F821
+def fold(input: Tensor, output_size: BroadcastingList2[int], kernel_size: BroadcastingList2[int],
+         dilation: BroadcastingList2[int] = 1, padding: BroadcastingList2[int] = 0,
+         stride: BroadcastingList2[int] = 1) -> Tensor:
     return _aten.col2im(input, output_size, kernel_size, dilation, padding, stride)
 
 

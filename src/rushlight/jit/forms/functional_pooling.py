@@ -1,5 +1,6 @@
 """Pooling and resampling in the script language."""
 
+
 from __future__ import annotations
 
 import rushlight as torch
@@ -8,43 +9,43 @@ from rushlight import Tensor
 from .operators import aten as _aten
 
 
-def max_pool1d(input: Tensor, kernel_size: BroadcastingList1[int],                                    # noqa: F821
-               stride: BroadcastingList1[int] | None = None, padding: BroadcastingList1[int] = 0,  # noqa: F821
-               dilation: BroadcastingList1[int] = 1, ceil_mode: bool = False,                         # noqa: F821
+def max_pool1d(input: Tensor, kernel_size: BroadcastingList1[int],
+               stride: BroadcastingList1[int] | None = None, padding: BroadcastingList1[int] = 0,
+               dilation: BroadcastingList1[int] = 1, ceil_mode: bool = False,
                return_indices: bool = False) -> Tensor:
     if stride is None:
         stride = torch.jit.annotate(list[int], [])
     return torch.max_pool1d(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def max_pool2d(input: Tensor, kernel_size: BroadcastingList2[int],                                    # noqa: F821
-               stride: BroadcastingList2[int] | None = None, padding: BroadcastingList2[int] = 0,  # noqa: F821
-               dilation: BroadcastingList2[int] = 1, ceil_mode: bool = False,                         # noqa: F821
+def max_pool2d(input: Tensor, kernel_size: BroadcastingList2[int],
+               stride: BroadcastingList2[int] | None = None, padding: BroadcastingList2[int] = 0,
+               dilation: BroadcastingList2[int] = 1, ceil_mode: bool = False,
                return_indices: bool = False) -> Tensor:
     if stride is None:
         stride = torch.jit.annotate(list[int], [])
     return torch.max_pool2d(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def max_pool3d(input: Tensor, kernel_size: BroadcastingList3[int],                                    # noqa: F821
-               stride: BroadcastingList3[int] | None = None, padding: BroadcastingList3[int] = 0,  # noqa: F821
-               dilation: BroadcastingList3[int] = 1, ceil_mode: bool = False,                         # noqa: F821
+def max_pool3d(input: Tensor, kernel_size: BroadcastingList3[int],
+               stride: BroadcastingList3[int] | None = None, padding: BroadcastingList3[int] = 0,
+               dilation: BroadcastingList3[int] = 1, ceil_mode: bool = False,
                return_indices: bool = False) -> Tensor:
     if stride is None:
         stride = torch.jit.annotate(list[int], [])
     return torch.max_pool3d(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def avg_pool1d(input: Tensor, kernel_size: BroadcastingList1[int],                                    # noqa: F821
-               stride: BroadcastingList1[int] | None = None, padding: BroadcastingList1[int] = 0,  # noqa: F821
+def avg_pool1d(input: Tensor, kernel_size: BroadcastingList1[int],
+               stride: BroadcastingList1[int] | None = None, padding: BroadcastingList1[int] = 0,
                ceil_mode: bool = False, count_include_pad: bool = True) -> Tensor:
     if stride is None:
         stride = torch.jit.annotate(list[int], [])
     return torch.avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 
-def avg_pool2d(input: Tensor, kernel_size: BroadcastingList2[int],                                    # noqa: F821
-               stride: BroadcastingList2[int] | None = None, padding: BroadcastingList2[int] = 0,  # noqa: F821
+def avg_pool2d(input: Tensor, kernel_size: BroadcastingList2[int],
+               stride: BroadcastingList2[int] | None = None, padding: BroadcastingList2[int] = 0,
                ceil_mode: bool = False, count_include_pad: bool = True,
                divisor_override: int | None = None) -> Tensor:
     if stride is None:
@@ -52,8 +53,8 @@ def avg_pool2d(input: Tensor, kernel_size: BroadcastingList2[int],              
     return _aten.avg_pool2d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def avg_pool3d(input: Tensor, kernel_size: BroadcastingList3[int],                                    # noqa: F821
-               stride: BroadcastingList3[int] | None = None, padding: BroadcastingList3[int] = 0,  # noqa: F821
+def avg_pool3d(input: Tensor, kernel_size: BroadcastingList3[int],
+               stride: BroadcastingList3[int] | None = None, padding: BroadcastingList3[int] = 0,
                ceil_mode: bool = False, count_include_pad: bool = True,
                divisor_override: int | None = None) -> Tensor:
     if stride is None:
@@ -61,7 +62,7 @@ def avg_pool3d(input: Tensor, kernel_size: BroadcastingList3[int],              
     return _aten.avg_pool3d(input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
 
 
-def adaptive_avg_pool1d(input: Tensor, output_size: BroadcastingList1[int]) -> Tensor:                # noqa: F821
+def adaptive_avg_pool1d(input: Tensor, output_size: BroadcastingList1[int]) -> Tensor:
     return torch.adaptive_avg_pool1d(input, output_size)
 
 
@@ -76,30 +77,30 @@ def _sizes_or_kept(wanted: list[int | None], sizes: list[int]) -> list[int]:
     return found
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: BroadcastingList2[int | None]) -> Tensor:      # noqa: F821
+def adaptive_avg_pool2d(input: Tensor, output_size: BroadcastingList2[int | None]) -> Tensor:
     return _aten.adaptive_avg_pool2d(input, _sizes_or_kept(output_size, input.size()))
 
 
-def adaptive_avg_pool3d(input: Tensor, output_size: BroadcastingList3[int | None]) -> Tensor:      # noqa: F821
+def adaptive_avg_pool3d(input: Tensor, output_size: BroadcastingList3[int | None]) -> Tensor:
     return _aten.adaptive_avg_pool3d(input, _sizes_or_kept(output_size, input.size()))
 
 
-def adaptive_max_pool1d(input: Tensor, output_size: BroadcastingList1[int],                           # noqa: F821
+def adaptive_max_pool1d(input: Tensor, output_size: BroadcastingList1[int],
                         return_indices: bool = False) -> Tensor:
     return torch.adaptive_max_pool1d(input, output_size)[0]
 
 
-def adaptive_max_pool2d(input: Tensor, output_size: BroadcastingList2[int | None],                 # noqa: F821
+def adaptive_max_pool2d(input: Tensor, output_size: BroadcastingList2[int | None],
                         return_indices: bool = False) -> Tensor:
     return _aten.adaptive_max_pool2d(input, _sizes_or_kept(output_size, input.size()))[0]
 
 
-def adaptive_max_pool3d(input: Tensor, output_size: BroadcastingList3[int | None],                 # noqa: F821
+def adaptive_max_pool3d(input: Tensor, output_size: BroadcastingList3[int | None],
                         return_indices: bool = False) -> Tensor:
     return _aten.adaptive_max_pool3d(input, _sizes_or_kept(output_size, input.size()))[0]
 
 
-def lp_pool1d(input: Tensor, norm_type: float, kernel_size: int, stride: BroadcastingList1[int] | None = None,  # noqa: F821
+def lp_pool1d(input: Tensor, norm_type: float, kernel_size: int, stride: BroadcastingList1[int] | None = None,
               ceil_mode: bool = False) -> Tensor:
     if stride is None:
         stride = torch.jit.annotate(list[int], [])
@@ -107,8 +108,8 @@ def lp_pool1d(input: Tensor, norm_type: float, kernel_size: int, stride: Broadca
     return (torch.sign(out) * torch.relu(torch.abs(out))).mul(kernel_size).pow(1.0 / norm_type)
 
 
-def lp_pool2d(input: Tensor, norm_type: float, kernel_size: BroadcastingList2[int],                   # noqa: F821
-              stride: BroadcastingList2[int] | None = None, ceil_mode: bool = False) -> Tensor:    # noqa: F821
+def lp_pool2d(input: Tensor, norm_type: float, kernel_size: BroadcastingList2[int],
+              stride: BroadcastingList2[int] | None = None, ceil_mode: bool = False) -> Tensor:
     if stride is None:
         stride = torch.jit.annotate(list[int], [])
     out = _aten.avg_pool2d(input.pow(norm_type), kernel_size, stride, [0, 0], ceil_mode)
@@ -119,8 +120,8 @@ def max_unpool2d_size(kernel_size: list[int], stride: list[int], sizes: list[int
     return [(sizes[0] - 1) * stride[0] + kernel_size[0], (sizes[1] - 1) * stride[1] + kernel_size[1]]
 
 
-def interpolate(input: Tensor, size: Optional[BroadcastingList1[int]] = None,                         # noqa: F821, UP045
-                scale_factor: Optional[BroadcastingList1[float]] = None, mode: str = "nearest",       # noqa: F821, UP045
+def interpolate(input: Tensor, size: Optional[BroadcastingList1[int]] = None,
+                scale_factor: Optional[BroadcastingList1[float]] = None, mode: str = "nearest",
                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
                 antialias: bool = False) -> Tensor:
     if antialias:
@@ -171,43 +172,43 @@ def _pairs(values: tuple[int, int]) -> list[int]:
     return [values[0], values[1]]
 
 
-def max_pool1d_with_indices(input: Tensor, kernel_size: BroadcastingList1[int],                                # noqa: F821
-                           stride: Optional[BroadcastingList1[int]] = None, padding: BroadcastingList1[int] = 0,  # noqa: F821
-                           dilation: BroadcastingList1[int] = 1, ceil_mode: bool = False,                     # noqa: F821
+def max_pool1d_with_indices(input: Tensor, kernel_size: BroadcastingList1[int],
+                           stride: Optional[BroadcastingList1[int]] = None, padding: BroadcastingList1[int] = 0,
+                           dilation: BroadcastingList1[int] = 1, ceil_mode: bool = False,
                            return_indices: bool = False) -> tuple[Tensor, Tensor]:
     if stride is None:
-        stride = torch.jit.annotate(List[int], [])
+        stride = torch.jit.annotate(list[int], [])
     return _aten.max_pool1d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def adaptive_max_pool1d_with_indices(input: Tensor, output_size: BroadcastingList1[int],  # noqa: F821
+def adaptive_max_pool1d_with_indices(input: Tensor, output_size: BroadcastingList1[int],
                                     return_indices: bool = False) -> tuple[Tensor, Tensor]:
     return _aten.adaptive_max_pool1d(input, output_size)
 
 
-def max_pool2d_with_indices(input: Tensor, kernel_size: BroadcastingList2[int],                                # noqa: F821
-                           stride: Optional[BroadcastingList2[int]] = None, padding: BroadcastingList2[int] = 0,  # noqa: F821
-                           dilation: BroadcastingList2[int] = 1, ceil_mode: bool = False,                     # noqa: F821
+def max_pool2d_with_indices(input: Tensor, kernel_size: BroadcastingList2[int],
+                           stride: Optional[BroadcastingList2[int]] = None, padding: BroadcastingList2[int] = 0,
+                           dilation: BroadcastingList2[int] = 1, ceil_mode: bool = False,
                            return_indices: bool = False) -> tuple[Tensor, Tensor]:
     if stride is None:
-        stride = torch.jit.annotate(List[int], [])
+        stride = torch.jit.annotate(list[int], [])
     return _aten.max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def adaptive_max_pool2d_with_indices(input: Tensor, output_size: BroadcastingList2[Optional[int]],  # noqa: F821
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: BroadcastingList2[Optional[int]],
                                     return_indices: bool = False) -> tuple[Tensor, Tensor]:
     return _aten.adaptive_max_pool2d(input, _sizes_or_kept(output_size, input.size()))
 
 
-def max_pool3d_with_indices(input: Tensor, kernel_size: BroadcastingList3[int],                                # noqa: F821
-                           stride: Optional[BroadcastingList3[int]] = None, padding: BroadcastingList3[int] = 0,  # noqa: F821
-                           dilation: BroadcastingList3[int] = 1, ceil_mode: bool = False,                     # noqa: F821
+def max_pool3d_with_indices(input: Tensor, kernel_size: BroadcastingList3[int],
+                           stride: Optional[BroadcastingList3[int]] = None, padding: BroadcastingList3[int] = 0,
+                           dilation: BroadcastingList3[int] = 1, ceil_mode: bool = False,
                            return_indices: bool = False) -> tuple[Tensor, Tensor]:
     if stride is None:
-        stride = torch.jit.annotate(List[int], [])
+        stride = torch.jit.annotate(list[int], [])
     return _aten.max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def adaptive_max_pool3d_with_indices(input: Tensor, output_size: BroadcastingList3[Optional[int]],  # noqa: F821
+def adaptive_max_pool3d_with_indices(input: Tensor, output_size: BroadcastingList3[Optional[int]],
                                     return_indices: bool = False) -> tuple[Tensor, Tensor]:
     return _aten.adaptive_max_pool3d(input, _sizes_or_kept(output_size, input.size()))

@@ -1,8 +1,9 @@
 """Attention and the Transformer's layers in the script language."""
 
+
 from __future__ import annotations
 
-from typing import Optional, Tuple  # noqa: UP035
+from typing import Optional, Tuple
 
 import rushlight.nn.functional as F
 from rushlight import Tensor
