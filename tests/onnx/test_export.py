@@ -333,6 +333,8 @@ def test_ops_without_a_mapping_are_named():
     with pytest.raises(torch.onnx.errors.UnsupportedOperatorError, match="'lgamma'.*register_custom_op_symbolic"):
         torch.onnx.export(Call(lambda x: torch.lgamma(x)), (torch.ones(2),))
     torch.onnx.export(Call(lambda x: (torch.lgamma(x), x + 1)[1]), (torch.ones(2),))      # nobody needs it
+    with pytest.raises(torch.onnx.errors.UnsupportedOperatorError, match="complex"):
+        torch.onnx.export(Call(lambda x: (x * 1j).real), (torch.ones(2),))
     from rushlight.onnx import register_custom_op_symbolic, unregister_custom_op_symbolic
     register_custom_op_symbolic("aten::lgamma", lambda g, x: g.op("my::LogGamma", x, kind_s="stirling", n_i=3), 18)
     try:

@@ -305,6 +305,10 @@ def test_the_autograd_profiler():
         off.function_events
     with pytest.raises(AssertionError, match="CUDA"):
         autograd_profiler.emit_nvtx().__enter__()
+    with autograd_profiler.emit_itt() as marks:
+        x.exp()
+    with pytest.raises(RuntimeError, match="not reentrant"):
+        marks.__enter__()
     unique = autograd_profiler.EnforceUnique()
     unique.see(1, 2)
     with pytest.raises(RuntimeError, match="duplicate"):

@@ -374,6 +374,9 @@ class _Graph:
                 f"{' in ' + step.scope if step.scope else ''}: write it with other operations, give it one with "
                 f"torch.onnx.register_custom_op_symbolic('aten::{name}', fn, {self.opset}), or put a custom operator "
                 "in its place with torch.onnx.ops.symbolic")
+        if any(v.dtype.is_complex for v in (*values_of(args), *[v for v in step.outs if v is not None])):
+            raise UnsupportedOperatorError(f"{b.key}: complex numbers have no ONNX operators; write it with real and "
+                                           "imaginary parts")
         b.results = [None if v is None else Operand("", v.dtype, u.dims[v.number]) for v in step.outs]
         b.result = b.results[0]
         b.wanted = [v is not None and v.number in self.used for v in step.outs]
