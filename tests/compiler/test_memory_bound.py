@@ -1,5 +1,7 @@
 """Kernels that move memory: long and short rows, many threads and one, against NumPy, to the bit."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -152,3 +154,25 @@ def test_few_targets_keep_zeros_nan_and_bits():
     assert torch.zeros(50).scatter_reduce(0, i, x, "amax").isnan().sum() == 1
     with pytest.raises(RuntimeError, match="out of bounds"):
         torch.zeros(50).scatter_add_(0, i + 1, x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "int8", "complex64"])
+@pytest.mark.parametrize("shape", [(16, 64), (100, 70), (17, 300), (3, 40, 50), (40, 3, 50), (2, 20, 18, 40)], ids=str)
+def test_inputs_that_lie_the_other_way_round(dtype, shape):
+    rng = np.random.default_rng(1)
+    a = rng.integers(-50, 50, shape).astype(dtype)
+    for order in itertools.permutations(range(len(shape))):
+        b = rng.integers(-50, 50, [shape[k] for k in order]).astype(dtype)
+        back = np.argsort(order)
+        x, y, b = torch.tensor(a), torch.tensor(b).permute(*back.tolist()), b.transpose(back)
+        np.testing.assert_array_equal((x + y).numpy(), a + b)
+        np.testing.assert_array_equal(torch.where(y != 0, x, y).numpy(), np.where(b != 0, a, b))
+        if len(shape) > 1:
+            np.testing.assert_array_equal((x[1:] * y[1:] + x[1:]).numpy(), a[1:] * b[1:] + a[1:])
+
+
+def test_large_transposed_input():
+    # Beyond the size from which results go past the cache, with rows that are whole lines and rows that are not.
+    for n in (2912, 2901):
+        a, b = (np.random.default_rng(k).standard_normal((n, n), np.float32) for k in range(2))
+        np.testing.assert_array_equal((torch.tensor(a) + torch.tensor(b).t()).numpy(), a + b.T)

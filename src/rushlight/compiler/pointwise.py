@@ -105,7 +105,7 @@ def _make(outputs, in_dtypes, scalar_dtypes, out_dtypes, compute):
         f"({''.join('f' if x else 'i' for x in floats)}) in {compute}: {to_text(outputs)}"
     )
     weight = 1 + sum(0 if e.op in CHEAP else 8 for e in nodes)
-    streams = weight == 1 and len(outputs) == 1 and ITEMSIZE[out_dtypes[0]] >= 4
+    streams = weight == 1 and len(outputs) == 1 and ITEMSIZE[out_dtypes[0]] >= 2
 
     def build():
         return inner_loop(outputs, in_dtypes, floats, out_dtypes, compute, streams)
@@ -374,8 +374,6 @@ class Loop:
             loop.break_if(done.get() >= count)
         if stream:
             self.m.metadata.add("!0 = !{i32 1}")
-            # Streaming stores are ordered with later ones only by a fence.
-            f.line("fence seq_cst")
 
 
 def element_copier(m, direction, size):

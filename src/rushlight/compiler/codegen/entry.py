@@ -12,7 +12,7 @@ is the ``self`` of the builtin function:
 
 The inner loop is ``void inner(ptr *operands, i64 *strides, ptr scalars, i64 n, i64 flags)``: operands are
 outputs, then inputs; strides are in bytes; scalars are 8-byte words (double or i64); flag 1 asks for
-stores past the cache.
+stores past the cache, which a fence must follow.
 """
 
 from rushlight.compiler.codegen.builder import Module, vector
@@ -44,6 +44,8 @@ CONTEXT_WORDS = STEPS + MAX_DIMS * MAX_OPERANDS
 
 # Columns of a block where an operand walks across cache lines.
 ACROSS_COLUMNS = 64
+# Sides of a tile where an input lies the other way round than the results (``entry_turned.py``).
+TURNED_SIDE = 64
 # Rows shorter than this are taken many at a time, through buffers of so many elements.
 SHORT_ROW = 64
 PACKED_ELEMENTS = 1024
@@ -87,6 +89,8 @@ def _fail(f, module, exception, message):
 
 def module(triple):
     """The IR of the entries ``rl_pointwise`` and ``rl_pointwise_many``."""
+    from rushlight.compiler.codegen import entry_turned
+
     m = Module(triple)
     m.globals.append(
         f"@rl_environment = global [{len(ENVIRONMENT)} x ptr] zeroinitializer, align 64"
@@ -98,6 +102,7 @@ def module(triple):
     _packs_short_rows(m)
     _pack(m)
     _run_short_rows(m)
+    entry_turned.write(m)
     _execute(m)
     _call(m)
     _run_sets(m)
@@ -335,7 +340,14 @@ def _run_tiles(m):
                 carry.break_if(~full)
                 index[here] = 0
                 d.set(here + 1)
+    fence(f, context)
     f.ret()
+
+
+def fence(f, context):
+    """At the end of a task: streaming stores are ordered with later ones only by a fence."""
+    with f.if_(context[WORK_FLAGS].ne(0)):
+        f.line("fence seq_cst")
 
 
 def _walks_across(m):
@@ -490,6 +502,13 @@ def _execute(m):
         f.ret()
     task = f.var("ptr", _function(f, "rl_run_tiles"))
     packed = f.call("i1", "rl_packs_short_rows", f.args[0], f.args[1])
+    turned = f.var("i1", False)
+    with f.if_(~packed):
+        turned.set(f.call("i1", "rl_find_turned", f.args[0], f.args[1]))
+    with f.if_(turned.get()):
+        task.set(_function(f, "rl_run_turned"))
+        chunks, bands = ((context[SHAPE + k] + (TURNED_SIDE - 1)).udiv(TURNED_SIDE) for k in (0, 1))
+        context[TILES] = total.udiv(length * context[SHAPE + 1]) * chunks * bands
     with f.if_else(packed) as (short, normal):
         with short:
             # Two dimensions make one row, cut where the inner one ends.
@@ -515,7 +534,7 @@ def _execute(m):
                     context[GROUP] = group
                     context[CHUNKS] = groups
                     context[TILES] = context[ROWS].udiv(planes) * groups
-        with normal:
+        with normal, f.if_(~turned.get()):
             rows = total.udiv(length)
             context[ROWS] = rows
             across = f.call("i1", "rl_walks_across", f.args[1], desc[7])
