@@ -164,6 +164,15 @@ def test_random_numbers_are_drawn_by_the_graph():
     assert not np.array_equal(first, second) and abs(first.mean() - 0.5) < 0.1 and 0.8 < first.std() < 1.3
 
 
+def test_dropout_while_training():
+    net = nn.Dropout(0.25)
+    program = torch.onnx.export(net, (torch.ones(4, 3),), training=torch.onnx.TrainingMode.TRAINING,
+                                dynamic_shapes=({0: "n"},))
+    y = program(torch.ones(4000, 3))[0].numpy()
+    assert np.allclose(np.unique(y), [0, 4 / 3]) and abs((y == 0).mean() - 0.25) < 0.03
+    assert [n.op_type for n in torch.onnx.export(net, (torch.ones(4, 3),)).model_proto.graph.node] == ["Identity"]
+
+
 def test_transformer_layers():
     x, more = (torch.randn(2, 4, 8),), (torch.randn(3, 6, 8),)
     check(nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), 2), x, BOTH, [more])

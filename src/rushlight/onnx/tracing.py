@@ -21,7 +21,7 @@ from rushlight.tensor.tensor import Tensor
 
 from .errors import OnnxExporterError, TracerWarning
 
-DRAWS = frozenset("#randn #rand uniform normal random bernoulli exponential geometric log_normal cauchy poisson "
+DRAWS = frozenset("#randn #rand #dropout uniform normal random bernoulli exponential geometric log_normal cauchy poisson "
                   "binomial".split())
 
 
@@ -325,11 +325,16 @@ class TraceLevel(Level):
     def drawn(self, label, draw, t):
         if self.quiet:
             return
-        if label.removesuffix("_like") in ("randn", "rand"):
+        kind = label.removesuffix("_like")
+        if kind in ("randn", "rand", "dropout"):
+            args = ()
+            if kind == "dropout":               # zeros and the inverse of the chance to keep
+                highest = float(t.max()) if t.numel() else 0.0
+                args = (1 / highest if highest else 0.0,)
             with self.aside():
                 lift_in_place(t, self)
                 kept = value_of(t).clone()
-            t._a.now = self.step_of("#" + label.removesuffix("_like"), (), kept)
+            t._a.now = self.step_of("#" + kind, args, kept)
         else:
             warnings.warn(f"{label}: the random numbers of the trace are constants of the exported model",
                           TracerWarning, stacklevel=2)

@@ -12,6 +12,14 @@ def _drawn(b):
     return b.op("RandomNormalLike" if b.key == "#randn" else "RandomUniformLike", like)
 
 
+@maps("#dropout")
+def _mask(b, keep):
+    d = b.result.dtype
+    drawn = b.op("RandomUniformLike", b.full(0, b.result.shape, d))
+    kept = b.op("Less", drawn, b.scalar(keep, d))
+    return b.op("Where", kept, b.scalar(1 / keep if keep else 0, d), b.scalar(0, d))
+
+
 @maps("normal.fill", "uniform")
 def _filled(b, x, parameters, generator):
     first, second = (float(p) for p in parameters)
