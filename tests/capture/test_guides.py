@@ -16,9 +16,7 @@ from guide_loops import LOOPS
 
 # Loops that are told of calls that can't be captured whole (prints, decisions by losses, states that grow); the parts
 # of these calls are programs, but for the last three.
-BREAK = {"picture_classifier", "normalized_weights", "closures", "gathered_metrics"}
-# Its epoch draws a seed for a loader inside: whether that is a break worth telling depends on Python's version.
-MAY_BREAK = {"accumulation"}
+BREAK = {"picture_classifier", "accumulation", "normalized_weights", "closures", "gathered_metrics"}
 EAGER = {"early_stopping"}
 
 
@@ -69,7 +67,7 @@ def test_a_decorator_changes_nothing_but_time(name, capsys):
     for a, b in zip(left, state, strict=True):
         assert torch.allclose(a, b, rtol=1e-4, atol=1e-5, equal_nan=True)
     messages = [str(w.message) for w in told if "compile" in str(w.message)]
-    assert len(messages) == len(set(messages)) and (name in MAY_BREAK or bool(messages) == (name in BREAK)), messages
+    assert len(messages) == len(set(messages)) and bool(messages) == (name in BREAK), messages
     assert any(programs(f) for f in made) == (name not in EAGER), messages
 
 

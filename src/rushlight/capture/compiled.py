@@ -27,7 +27,7 @@ from .backward import SPENT, plan_backward
 from .breaks import Listing, Regions, here
 from .decisions import Rare, ask_early, is_sized
 from .effects import _HOME, _PLAIN, Calls, State
-from .forms import difference, form
+from .forms import OBJECT, difference, form
 from .given import Given, in_place, numbers, pinned, positions
 from .native_guard import Places
 from .numbers import is_seen, plain
@@ -42,6 +42,7 @@ _learning = Lock()          # one call at a time has stand-ins in its state
 LIMIT = 8                   # programs kept for one form of arguments
 FORMS = 64                  # forms of arguments that get programs
 MISSES = 64                 # programs of one form that found late that they must not run
+HOPELESS = 4                # forms with other objects that were refused
 TRIES = 16                  # calls of one form that may be captured in vain
 
 
@@ -65,7 +66,8 @@ class Entry:
 class Compiled:
     """A callable that stands for `function`; see the module's text.
 
-    entries: key -> list of `Entry`; refusals: key -> why calls of this form stay eager; paths: key -> list of
+    entries: key -> list of `Entry`; refusals: key -> why calls of this form stay eager; hopeless: form -> how many keys
+    with objects in them were refused; paths: key -> list of
     (whether a call takes a path that can't be captured, why); quick: functions that check and run programs for plain
     calls, the latest first; recompiles: why programs after the first were made, in words.
     """
@@ -83,6 +85,7 @@ class Compiled:
     def forget(self):
         """Start afresh: no programs, nothing known."""
         self.entries, self.refusals, self.paths, self.said = {}, {}, {}, set()
+        self.hopeless = {}
         self.known, self.observed, self.tries = {}, set(), {}
         self.changing, self._keep = {}, []
         self.quick, self.recompiles = [], []
@@ -141,7 +144,7 @@ class Compiled:
                 a = x._a
                 key.append((type(x), x.dtype, a.shape, a.strides, x._requires_grad, x._bits))
             else:
-                key.append((type(x), x) if isinstance(x, _PLAIN) else id(x))
+                key.append((type(x), x) if isinstance(x, _PLAIN) else (OBJECT, type(x), id(x)))
         if self.given is not None:
             self.given.loosen(key, leaves, self.observed)
         return tuple(key), leaves, tensors
@@ -166,6 +169,8 @@ class Compiled:
             self.observed.add(form(key))
             self.known.update(calls.codes)
             return result
+        if self.hopeless.get(form(key), 0) >= HOPELESS:
+            return self._broken(args, kwargs)
         why = None
         if len(self.entries.get(key, ())) >= self.limit:
             why = f"{self.limit} programs were made for arguments of one form; {self.recompiles[-1]}"
@@ -375,6 +380,9 @@ class Compiled:
 
     def _refuse(self, key, why):
         self.refusals[key] = why
+        if any(type(x) is tuple and x[0] is OBJECT for x in key):
+            # Others are as hopeless as these objects, which may never come again.
+            self.hopeless[form(key)] = self.hopeless.get(form(key), 0) + 1
         self.entries.pop(key, None)
         self.quick = []
         self._say(why)

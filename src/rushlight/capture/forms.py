@@ -1,7 +1,8 @@
 """The forms of arguments: keys of programs, and how two of them differ.
 
 A key is (structure, gradients are recorded, default float, then for each leaf a tensor's (type, dtype, shape, strides,
-requires_grad, bits), a plain value's (type, value), or another object's id).
+requires_grad, bits), a plain value's (type, value), or another object's (`OBJECT`, type, id); ("argument", i) for a tensor
+that is the i-th leaf again).
 """
 
 
@@ -15,7 +16,11 @@ ANY = _Any()                # in the place of a number that is an input
 
 def form(key):
     """A key without sizes: calls of one form are taken to run the same Python."""
-    return tuple([(x[0], x[1], len(x[2]), x[4]) if type(x) is tuple and len(x) == 6 else x for x in key])
+    return tuple([x if type(x) is not tuple else (x[0], x[1], len(x[2]), x[4]) if len(x) == 6 else
+                  x[:2] if x[0] is OBJECT else x for x in key])
+
+
+OBJECT = "object"
 
 
 _WORDS = ("type", "dtype", "shape", "strides", "requires_grad", "pending bits")
@@ -37,6 +42,8 @@ def difference(key, entries):
             continue
         name = f"argument {i}"
         if type(new) is not tuple or type(old) is not tuple or len(new) != len(old):
+            return f"{name} is another object"
+        if new[0] is OBJECT or old[0] is OBJECT:
             return f"{name} is another object"
         if len(new) == 2:
             return f"{name} is {new[1]!r}, was {old[1]!r}"
