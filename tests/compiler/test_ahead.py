@@ -25,7 +25,8 @@ def text(number):
 
 
 def program(code, place, check=True):
-    environment = {**os.environ, "RUSHLIGHT_CACHE": str(place)}
+    # (Python 3.12 and later warn of forks while there are threads.)
+    environment = {**os.environ, "RUSHLIGHT_CACHE": str(place), "PYTHONWARNINGS": "ignore"}
     environment["PYTHONPATH"] = os.pathsep.join([SOURCE, environment.get("PYTHONPATH", "")])
     return subprocess.run([sys.executable, "-c", code], env=environment, text=True, capture_output=True, check=check,
                           timeout=120)

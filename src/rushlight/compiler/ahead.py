@@ -70,9 +70,12 @@ def _start():
     global _thread
     from rushlight.compiler import machine_code
 
-    if _queue and _thread is None and machine_code.concurrent():
-        _thread = threading.Thread(target=_work, name="rushlight-compiler", daemon=True)
-        _thread.start()
+    if _queue and _thread is None and cpu.usable_cores() > 1 and machine_code.concurrent():
+        thread = threading.Thread(target=_work, name="rushlight-compiler", daemon=True)
+        # None begins while the interpreter ends, or beyond a limit.
+        with contextlib.suppress(RuntimeError):
+            thread.start()
+            _thread = thread
 
 
 def _work():
