@@ -90,15 +90,22 @@ def _accumulate(a, axes, keepdim, np_dtype):
 
 # ---------------------------------------------------------------- sum
 
+def _into(out, a, axes, keepdim, np_dtype):
+    """How a program sums into memory that is there."""
+    k = kernel("sum", a.dtype, np_dtype)
+    return None if k is None else (k, (out, a, mask_of(axes, a.ndim)))
+
+
 @primitive("sum(Tensor self, ScalarType dtype) -> Tensor",
-           vjp={"self": lambda g, self_shape: repeated(g, self_shape)}, samples="reduction", reference="sum")
+           vjp={"self": lambda g, self_shape: repeated(g, self_shape)}, samples="reduction", reference="sum",
+           direct=lambda out, a, np_dtype: _into(out, a, None, False, np_dtype))
 def _sum_all(a, np_dtype):
     return _accumulate(a, None, False, np_dtype)
 
 
 @primitive("sum.dim_IntList(Tensor self, int[] dim, bool keepdim, ScalarType dtype) -> Tensor",
            node="SumBackward1",
-           vjp={"self": lambda g, self_shape, dim, keepdim: spread(g, self_shape, dim, keepdim)})
+           vjp={"self": lambda g, self_shape, dim, keepdim: spread(g, self_shape, dim, keepdim)}, direct=_into)
 def _sum_dim(a, axes, keepdim, np_dtype):
     return _accumulate(a, axes, keepdim, np_dtype)
 
