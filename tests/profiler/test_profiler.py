@@ -328,6 +328,25 @@ def test_optimizers_are_annotated():
     assert names(prof) == found
 
 
+def test_batches_are_annotated():
+    from rushlight.utils.data import DataLoader, TensorDataset
+    with profile() as prof:
+        for _ in DataLoader(TensorDataset(torch.arange(4)), 2):
+            pass
+    assert names(prof).count("enumerate(DataLoader)#_SingleProcessDataLoaderIter.__next__") == 3
+
+
+def test_activities_that_are_not_there():
+    with pytest.warns(UserWarning, match="CUDA is not available"):
+        with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as prof:
+            torch.ones(2)
+    assert names(prof) == ["aten::ones"]
+    with pytest.raises(AssertionError, match="No activities"), pytest.warns(UserWarning):
+        profile(activities=[ProfilerActivity.CUDA]).start()
+    with pytest.raises(AssertionError, match="No valid"):
+        profile(activities=[])
+
+
 def test_compiled_programs_are_one_event_with_kernels():
     w = torch.randn(8, 8)
 

@@ -104,7 +104,7 @@ class _KinetoProfile:
     def __init__(self, *, activities=None, record_shapes=False, profile_memory=False, with_stack=False,
                  with_flops=False, with_modules=False, experimental_config=None, execution_trace_observer=None,
                  acc_events=False, custom_trace_id_callback=None, post_processing_timeout_s=None):
-        self.activities = set(activities) if activities else supported_activities()
+        self.activities = list(activities) if activities else supported_activities()
         if not activities and activities is not None:
             raise AssertionError("No valid profiler activities found")
         self.record_shapes, self.profile_memory, self.with_stack = record_shapes, profile_memory, with_stack
@@ -126,6 +126,12 @@ class _KinetoProfile:
 
     def prepare_trace(self):
         """Get ready."""
+        there = supported_activities()
+        for activity in sorted(a.name for a in self._asked() - there):
+            import warnings
+            warnings.warn(f"{activity} is not available, disabling {activity} profiling", stacklevel=4)
+        if not self._asked() & there:
+            raise AssertionError("No activities specified for the profiler")
         if self.profiler is None or not self.acc_events:
             self.profiler = _Profile(
                 record_shapes=self.record_shapes or self.execution_trace_observer is not None,
@@ -134,6 +140,13 @@ class _KinetoProfile:
                 custom_trace_id_callback=self.custom_trace_id_callback)
         from .arming import arm
         arm()
+
+    def _asked(self):
+        """The activities, which may be given with filters, as ``{activity: [names]}``."""
+        found = set()
+        for a in self.activities:
+            found |= set(a) if isinstance(a, dict) else {a}
+        return found
 
     def start_trace(self):
         """Begin to record, after `prepare_trace`."""

@@ -6,6 +6,7 @@ import warnings
 from typing import Generic, TypeVar
 
 import rushlight as torch
+from rushlight.autograd.modes import state
 from rushlight.utils.data.collate import default_collate, default_convert
 from rushlight.utils.data.dataset import IterableDataset
 from rushlight.utils.data.fetch import IterableFetcher, MapFetcher
@@ -277,7 +278,16 @@ class BaseIterator:
         return len(self._index_sampler)
 
     def __next__(self):
-        batch = self._next_data()
+        recorder = state.recorder
+        if recorder is None:
+            batch = self._next_data()
+        else:
+            kind = "SingleProcess" if self._num_workers == 0 else "MultiProcessing"
+            event = recorder.annotate(f"enumerate(DataLoader)#_{kind}DataLoaderIter.__next__")
+            try:
+                batch = self._next_data()
+            finally:
+                recorder.end(event)
         self._num_yielded += 1
         if self._dataset_kind == _DatasetKind.Iterable:
             self._check_promised_length()
