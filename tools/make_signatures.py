@@ -15,7 +15,7 @@ from rushlight.jit import kernels
 
 OUT = Path(__file__).parents[1] / "src/rushlight/jit/signatures.txt"
 NOT = re.compile(r"Dimname|_backward|aten::_(foreach|cudnn|sparse|nested|fused|amp|test|mps|cslt|weight_|cufft|mkldnn)|"
-                 r"aten::(cudnn|mkldnn|miopen|fbgemm|quantized|sym_constrain|to_here|owner|is_owner|confirmed|local_val)")
+                 r"aten::(cudnn|mkldnn|miopen|fbgemm|quantized|sym_constrain|to_here|owner|is_owner|confirmed|local_v)")
 RESULT = re.compile(r"\(\w!\) (out|max|min|values|grid|[a-z_0-9]*out[0-9]*)\b.*\).*->")
 
 
@@ -24,7 +24,9 @@ def kept():
     for schema in torch._C._jit_get_all_schemas():
         text = str(schema)
         name, overload = schema.name, schema.overload_name
-        if NOT.search(text) and name not in kernels.FUNCTIONS or overload.endswith("out") or RESULT.search(text.split("*,")[-1]) and "*," in text:
+        if NOT.search(text) and name not in kernels.FUNCTIONS or overload.endswith("out"):
+            continue
+        if "*," in text and RESULT.search(text.split("*,")[-1]):
             continue
         if kernels.known(name, overload):
             yield text.replace("SymInt", "int")

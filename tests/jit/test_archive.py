@@ -1,5 +1,9 @@
 """Archives: written, read back, and safe to read; freezing."""
 
+# The language has its own ways to write types.
+# ruff: noqa: UP006, UP035, UP045
+
+
 
 import io
 import pickle

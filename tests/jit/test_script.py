@@ -1,5 +1,9 @@
 """The compiler: statements, types and their refinement, containers, classes, and what it refuses."""
 
+# The language has its own ways to write types.
+# ruff: noqa: UP006, UP007, UP032, UP035, UP045
+
+
 
 import enum
 import math
@@ -449,7 +453,7 @@ def test_hooks_and_training_of_compiled_modules():
 
 
 def undefined(x):
-    return x + unknown_name
+    return x + unknown_name      # noqa: F821
 
 
 def one_branch(x, n: int):

@@ -68,7 +68,8 @@ class Net(nn.Module):
         self.bias = nn.Parameter(torch.ones(2))
         self.steps = 2
 
-    def forward(self, x, extra: Optional[Tensor] = None, mode: str = "mean") -> Tuple[Tensor, List[Tensor], Dict[str, int]]:
+    def forward(self, x, extra: Optional[Tensor] = None, mode: str = "mean") -> Tuple[Tensor, List[Tensor], Dict[str,
+                                                                                                                 int]]:
         batch = x.size(0)
         x = self.pool(F.relu(self.norm(self.conv(x))))
         if self.training:
@@ -181,7 +182,8 @@ def test_control_flow_and_classes_travel(source, target):
 
 LAYERS = ["Linear(4, 3)", "Conv2d(4, 2, 3, padding='same')", "ConvTranspose2d(4, 2, 3, stride=2)", "BatchNorm1d(4)",
           "InstanceNorm2d(4)", "GroupNorm(2, 4)", "LayerNorm(4)", "MaxPool2d(2, return_indices=True)",
-          "AdaptiveAvgPool2d((2, 3))", "GELU()", "Embedding(5, 3)", "Sequential(source.nn.GRU(4, 3))", "MultiheadAttention(4, 2)",
+          "AdaptiveAvgPool2d((2, 3))", "GELU()", "Embedding(5, 3)", "Sequential(source.nn.GRU(4, 3))",
+          "MultiheadAttention(4, 2)",
           "TransformerEncoderLayer(4, 2, 8)", "Upsample(scale_factor=2.0, mode='bilinear')", "Softplus()", "GLU()"]
 
 
@@ -235,7 +237,8 @@ def test_the_same_is_refused(name, tmp_path):
     kinds = []
     for package in (torch, rushlight):
         path = tmp_path / f"{package.__name__}_case.py"
-        path.write_text(f"from typing import *\nimport {package.__name__} as torch\nfrom {package.__name__} import Tensor\n"
+        path.write_text(f"from typing import *\nimport {package.__name__} as torch\nfrom {package.__name__} import "
+                        "Tensor\n"
                         + REFUSED[name])
         spec = importlib.util.spec_from_file_location(f"refused_{package.__name__}", path)
         module = importlib.util.module_from_spec(spec)

@@ -29,6 +29,7 @@ from .types import (
     ListType,
     TupleType,
     Type,
+    optional,
     union,
 )
 
@@ -46,18 +47,14 @@ class BroadcastingList:
 
 
 class _Broadcast:
-    def __init__(self, element, size):
-        self.element, self.size = element, size
+    def __init__(self, element, size, optional=False):
+        self.element, self.size, self.optional = element, size, optional
 
     def __call__(self):
         """(`typing` takes only what can be called.)"""
 
     def __or__(self, other):
-        return typing.Optional[self]
-
-
-class RefAwait:
-    """The generic alias of awaitable results."""
+        return _Broadcast(self.element, self.size, True)
 
 
 _PLAIN = {int: INT, float: FLOAT, bool: BOOL, str: STR, complex: COMPLEX, type(None): NONE, None: NONE,
@@ -83,7 +80,8 @@ def type_of_annotation(annotation, scope=None, where=None):
     if isinstance(annotation, typing.ForwardRef):
         return type_of_annotation(annotation.__forward_arg__, scope, where)
     if isinstance(annotation, _Broadcast):
-        return ListType(type_of_annotation(annotation.element, scope, where), annotation.size)
+        found = ListType(type_of_annotation(annotation.element, scope, where), annotation.size)
+        return optional(found) if annotation.optional else found
     try:
         known = _PLAIN.get(annotation)
     except TypeError:

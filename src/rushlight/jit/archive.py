@@ -1,7 +1,7 @@
 """Writes and reads TorchScript archives: `save` and `load`.
 
 An archive is a zip file (``serialization/_archive.py``): ``code/`` holds classes and functions as source, ``data.pkl``
-the module with its attributes, ``data/`` and ``constants/`` the memory of tensors, ``extra/`` whatever files were added.
+the module with its attributes, ``data/`` and ``constants/`` the memory of tensors, ``extra/`` files that were added.
 """
 
 import contextlib
@@ -121,7 +121,8 @@ def definition(thing, deps):
         lines = [f"class {thing.name.rpartition('.')[2]}(Enum):"]
         for m in thing.python:
             v = m.value
-            lines.append(f"  {m.name} = {quoted(v) if isinstance(v, str) else number(v) if isinstance(v, float) else v}")
+            lines.append(f"  {m.name} = "
+                         f"{quoted(v) if isinstance(v, str) else number(v) if isinstance(v, float) else v}")
         return lines
     if isinstance(thing, InterfaceType):
         lines = [f"class {thing.name.rpartition('.')[2]}({'ModuleInterface' if thing.module else 'Interface'}):"]
@@ -231,7 +232,8 @@ class _Memory:
             if (folder, key) not in self.found:
                 data = self.archive.read(f"{folder}/{key}")
                 if len(data) < count * dtype.itemsize:
-                    raise RuntimeError(f"storage {key} has {len(data)} bytes where {count * dtype.itemsize} are expected")
+                    raise RuntimeError(f"storage {key} has {len(data)} bytes where {count * dtype.itemsize} are "
+                                       "expected")
                 t = torch.empty(len(data), dtype=torch.uint8)
                 if data:
                     import numpy as np

@@ -33,7 +33,7 @@ _WRONG = object()
 
 
 def bind(function, args, kwargs, bound=0):
-    """The arguments of a call of `function` in order; `bound` parameters (self) are left out. RuntimeError names faults."""
+    """The arguments of a call in order; the first `bound` parameters (self) are left out. RuntimeError names faults."""
     parameters = function.parameters[bound:] if bound else function.parameters
     if not kwargs and len(args) == len(parameters):
         for a, p in zip(args, parameters):

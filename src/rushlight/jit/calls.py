@@ -38,7 +38,8 @@ _FIELDS = {"values", "indices", "eigenvalues", "eigenvectors", "sign", "logabsde
 # Attributes of tensors that are operators of one argument.
 PROPERTIES = {"dtype": "prim::dtype", "device": "prim::device", "layout": "prim::layout", "shape": "aten::size",
               "requires_grad": "prim::requires_grad", "is_cuda": "prim::is_cuda", "is_sparse": "prim::is_sparse",
-              "is_quantized": "prim::is_quantized", "is_meta": "prim::is_meta", "ndim": "aten::dim", "T": "aten::numpy_T",
+              "is_quantized": "prim::is_quantized", "is_meta": "prim::is_meta", "ndim": "aten::dim",
+              "T": "aten::numpy_T",
               "mT": "aten::mT", "mH": "aten::mH", "H": "aten::matrix_H", "real": "aten::real", "imag": "aten::imag",
               "is_leaf": "aten::is_leaf", "grad": "prim::grad", "data": "prim::data", "itemsize": "prim::itemsize",
               "nbytes": "prim::nbytes", "name": "prim::name", "is_sparse_csr": "prim::is_sparse_csr",
@@ -70,7 +71,7 @@ class Calls(Specials):
         why = [(s, self.match(s, args, kwargs, True)) for s in candidates]
         if len(why) == 1:
             s, reason = why[0]
-            return f"\n{s}:\n{reason}" if False else f"{s}:\n{reason}\n\nThe original call is"
+            return f"{s}:\n{reason}\n\nThe original call is"
         return ("Arguments for call are not valid.\nThe following variants are available:\n  \n  " +
                 "\n  \n  ".join(f"{s}:\n  {reason}" for s, reason in why) + "\n\nThe original call is")
 
@@ -272,7 +273,8 @@ class Calls(Specials):
             return self.as_value(Several(items), place) if isinstance(v, tuple) else self.list_of(items, place)
         if inside and isinstance(v, torch.Tensor):
             return self.constant(v, place)
-        raise ErrorReport(f"python value of type '{type(v).__name__}' cannot be used as a value. Perhaps it is a closed "
+        raise ErrorReport(f"python value of type '{type(v).__name__}' cannot be used as a value. Perhaps it is a "
+                          "closed "
                           "over global variable? If so, please consider passing it in as an argument or use a local "
                           "varible instead." if not callable(v) else
                           f"Python function or type '{getattr(v, '__name__', v)}' cannot be used as a value", place)
@@ -531,10 +533,10 @@ class Calls(Specials):
             if name in t.static:
                 function = t.method(name)
                 return self.call_function(function, args, kwargs, place)
-            self.guard(t, name, place)
             function = self.compiling(lambda: t.method(name), name, place)
             if function is None:
-                raise ErrorReport(f"Tried to access nonexistent attribute or method '{name}' of type '{t.name}'.", place)
+                raise ErrorReport(f"Tried to access nonexistent attribute or method '{name}' of type '{t.name}'.",
+                                  place)
             if function.ignored is not None:
                 return self.call_ignored(function, value, args, kwargs, place)
             name = function.name if isinstance(t, classes.Bases) else name
@@ -544,7 +546,7 @@ class Calls(Specials):
 
 
 def _readable(t):
-    return t.source() if not isinstance(t, (ListType, OptionalType)) else t.source()
+    return t.source()
 
 
 def _field_names(s):

@@ -79,7 +79,8 @@ def script_class(cls):
     if not _is_new_style(cls):
         raise RuntimeError("TorchScript classes must be new-style classes. Please inherit from 'object'.")
     if len(cls.__mro__) > 2 and any(b is not object for b in cls.__mro__[1:]):
-        raise RuntimeError("TorchScript classes does not support inheritance yet. Please directly inherit from 'object'.")
+        raise RuntimeError("TorchScript classes does not support inheritance yet. Please directly inherit from "
+                           "'object'.")
     t = KNOWN[cls] = ClassType(unique_name(qualified(cls)), False, cls)
     module = inspect.getmodule(cls)
     scope = vars(module) if module else {}
@@ -91,7 +92,7 @@ def script_class(cls):
             t.static.add(name)
             member = member.__func__
         if isinstance(member, property):
-            getter, setter = f"_get_{name}" if False else member.fget.__name__ + ".getter", None
+            getter, setter = name + ".getter", None
             t.methods[getter] = _later(compile_method, member.fget, getter, t)
             if member.fset is not None:
                 setter = name + ".setter"

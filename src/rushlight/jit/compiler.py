@@ -1,4 +1,4 @@
-"""Compiles the syntax tree of a function to a graph: statements, branches and loops. Expressions are in their own file."""
+"""Compiles the syntax tree of a function to a graph: statements, branches and loops (see expressions.py, too)."""
 
 import ast
 
@@ -58,7 +58,7 @@ class Compiler(Expressions):
         own = defaults or {}
         for i, a in enumerate([*every, *args.kwonlyargs]):
             if i == 0 and self_type is not None:
-                value = self.graph.block_.param(self_type, self.graph.unique(a.arg) if False else a.arg)
+                value = self.graph.block_.param(self_type, a.arg)
                 self.frame.set(a.arg, value)
                 parameters.append(Parameter(a.arg, self_type))
                 self.self_name = a.arg
@@ -155,7 +155,8 @@ class Compiler(Expressions):
             t = None
         value = self.sugared(s.value, t)
         if t is not None:
-            value = self.convert(self.as_value(value, place), t, place, f"Variable '{ast.unparse(s.target)}' is annotated "
+            value = self.convert(self.as_value(value, place), t, place, f"Variable '{ast.unparse(s.target)}' is "
+                                                                        "annotated "
                                  f"with type {t.source()} but is being assigned to a value of type ")
             if isinstance(s.target, ast.Name) and isinstance(t, OptionalType):
                 value = self.builder.one("prim::unchecked_cast", [value], t, place) if value.type != t else value

@@ -50,7 +50,7 @@ class _Writer:
         self.function, self.graph = function, function.graph
         self.names, self.lines, self.depth = {}, [], 1
         self.scope = {"torch": torch, "F": torch.nn.functional, "_append": kernels._append, "_code": kernels._code,
-                      "_text": kernels._text, "_unwrap": kernels._unwrap, "_raise": _raise, "_tuple": _tuple,
+                      "_unwrap": kernels._unwrap, "_raise": _raise, "_tuple": _tuple,
                       "_object": ScriptObject, "_isinstance": is_instance, "_method": _method, "_set": _set,
                       "_dtype": codes.dtype, "_layout": codes.layout, "_format": codes.memory_format, "_fork": _fork}
         self.count = 0
@@ -218,7 +218,8 @@ class _Writer:
             else:
                 text = f"getattr({base}, {name!r})"
         else:
-            text = f"{base}.{name}" if name.isidentifier() and not keyword.iskeyword(name) else f"getattr({base}, {name!r})"
+            plain = name.isidentifier() and not keyword.iskeyword(name)
+            text = f"{base}.{name}" if plain else f"getattr({base}, {name!r})"
         self.put(n, text)
 
     def do_SetAttr(self, n):
@@ -398,7 +399,6 @@ class _Writer:
         if s.variadic:
             return [self.read(v) for v in n._inputs], []
         args, kwargs = [], []
-        keep = len(s.arguments)
         flags = []
         for a, v in zip(s.arguments, n._inputs):
             known, value = constant_of(v)
@@ -418,7 +418,6 @@ class _Writer:
                     a.name in ("pin_memory", "layout", "implicit", "generator") and constant_of(n._inputs[i])[0] and
                     constant_of(n._inputs[i])[1] in (None, False, 0)):
                 kwargs.append(f"{a.name}={self.argument(a, n._inputs[i])}")
-        del keep
         return args, kwargs
 
     def argument(self, a, v):
@@ -444,7 +443,8 @@ def _tensorish(t):
 
 
 def _raise(message, kind, place, name):
-    text = (f"The following operation failed in the TorchScript interpreter.\nTraceback of TorchScript (most recent call "
+    text = (f"The following operation failed in the TorchScript interpreter.\nTraceback of TorchScript (most recent "
+            "call "
             f"last):\n{place.highlight() if place is not None else ''}")
     short = (kind or "RuntimeError").rpartition(".")[2]
     from .script import Error as ScriptError

@@ -455,7 +455,7 @@ class Expressions(Calls):
             if name is None:
                 return Condition(value)
             some = without(a.type, NONE)
-            known, unknown = {name: (a, some)}, {name: (a, NONE)} if False else {}
+            known, unknown = {name: (a, some)}, {}
             return Condition(value, None, unknown if positive else known, known if positive else unknown)
         value = self.operator(["aten::__is__" if positive else "aten::__isnot__"], [a, b], {}, place)
         return Condition(value)
@@ -612,9 +612,6 @@ class Expressions(Calls):
                 dim = -rest
                 continue
             if isinstance(p, ast.Slice):
-                if p.lower is None and p.upper is None and p.step is None and False:
-                    dim += 1
-                    continue
                 low, high = (self.constant(None) if b is None else self.value(b) for b in (p.lower, p.upper))
                 step = self.constant(1) if p.step is None else self.value(p.step)
                 x = self.operator(["aten::slice"], [x, self.constant(dim), low, high, step], {}, place)

@@ -48,7 +48,8 @@ def _closure(compiler, tree, place):
     from .sugar import Frame
     graph = Graph()
     graph._count = compiler.graph._count
-    outer = compiler.graph, compiler.builder, compiler.frame, compiler.constants, compiler.constant_nodes, compiler.returns
+    outer = (compiler.graph, compiler.builder, compiler.frame, compiler.constants, compiler.constant_nodes,
+             compiler.returns)
     compiler.graph, compiler.builder = graph, Builder(graph)
     compiler.frame = Frame(graph.block_, compiler.frame)
     compiler.constants, compiler.constant_nodes, compiler.returns = {}, [], None

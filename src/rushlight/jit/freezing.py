@@ -20,11 +20,13 @@ def freeze(mod, preserved_attrs=None, optimize_numerics=True, preserve_parameter
     RuntimeError for what is no ScriptModule or is in training mode.
     """
     if not isinstance(mod, ScriptModule):
-        raise RuntimeError("Freezing expects a ScriptModule as input. Please use torch.jit.script or torch.jit.trace to "
+        raise RuntimeError("Freezing expects a ScriptModule as input. Please use torch.jit.script or torch.jit.trace "
+                           "to "
                            "script your 'nn.Module'.")
     preserved = list(preserved_attrs or [])
     if mod.training and "training" not in preserved:
-        raise RuntimeError("Freezing is currently only implemented for modules in eval mode. Please call .eval() on your "
+        raise RuntimeError("Freezing is currently only implemented for modules in eval mode. Please call .eval() on "
+                           "your "
                            "module before freezing.")
     return _frozen(mod, preserved, optimize_numerics, preserve_parameters)
 

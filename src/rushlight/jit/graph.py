@@ -203,7 +203,7 @@ def walk(block):
         for n in stack[-1]:
             yield n
             if n._blocks:
-                stack.append(iter([m for b in n._blocks for m in b.nodes]) if False else _each(n._blocks))
+                stack.append(_each(n._blocks))
                 break
         else:
             stack.pop()

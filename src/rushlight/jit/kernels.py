@@ -13,7 +13,8 @@ from .codes import CODES
 EXPRESSIONS = {
     "aten::add": "({0} + {1})", "aten::sub": "({0} - {1})", "aten::mul": "({0} * {1})", "aten::neg": "(-{0})",
     "aten::eq": "({0} == {1})", "aten::ne": "({0} != {1})", "aten::lt": "({0} < {1})", "aten::gt": "({0} > {1})",
-    "aten::le": "({0} <= {1})", "aten::ge": "({0} >= {1})", "aten::__and__": "({0} & {1})", "aten::__or__": "({0} | {1})",
+    "aten::le": "({0} <= {1})", "aten::ge": "({0} >= {1})", "aten::__and__": "({0} & {1})", "aten::__or__": "({0} | "
+                                                                                                            "{1})",
     "aten::__xor__": "({0} ^ {1})", "aten::__not__": "(not {0})", "aten::__is__": "({0} is {1})",
     "aten::__isnot__": "({0} is not {1})", "aten::__lshift__": "({0} << {1})", "aten::__rshift__": "({0} >> {1})",
     "aten::len": "len({0})", "aten::__getitem__": "{0}[{1}]", "aten::append": "_append({0}, {1})",
@@ -33,7 +34,7 @@ EXPRESSIONS = {
     "aten::matrix_H": "{0}.H", "aten::is_leaf": "{0}.is_leaf", "aten::output_nr": "{0}.output_nr",
     "prim::EnumName": "{0}.name", "prim::EnumValue": "{0}.value", "prim::StringIndex": "{0}[{1}]",
     "aten::device": "torch.device({0})", "aten::ord": "ord({0})", "aten::chr": "chr({0})", "aten::hex": "hex({0})",
-    "aten::oct": "oct({0})", "aten::bin": "bin({0})", "aten::str": "_text({0})", "aten::_unwrap_optional": "_unwrap({0})",
+    "aten::oct": "oct({0})", "aten::bin": "bin({0})", "aten::str": "str({0})", "aten::_unwrap_optional": "_unwrap({0})",
     "aten::data": "{0}.data", "prim::id": "id({0})", "aten::is_scripting": "True", "aten::grad": "{0}.grad",
     "aten::requires_grad": "{0}.requires_grad", "aten::retains_grad": "{0}.retains_grad",
     "aten::is_grad_enabled": "torch.is_grad_enabled()", "aten::wait": "{0}.wait()",
@@ -59,12 +60,6 @@ def _append(items, x):
 
 def _code(value):
     return CODES[value]
-
-
-def _text(x):
-    if isinstance(x, float):
-        return f"{x:g}" if False else str(x)
-    return str(x)
 
 
 def _unwrap(x):
@@ -114,10 +109,6 @@ def _slice(x, *args):
         return aten._slice(x, *args)
     start, end, step = (*args, None, None, None)[:3]
     return x[slice(start, end, 1 if step is None else step)]
-
-
-def _getitem_tensor(x, i):
-    return x[i]
 
 
 def _set_item(items, key, value):
@@ -187,10 +178,6 @@ def _keys(x):
     return list(x.keys())
 
 
-def _values(x):
-    return list(x.values())
-
-
 def _minimum(*args):
     return min(*args)
 
@@ -212,22 +199,6 @@ def _modf(x):
     return math.modf(x)
 
 
-def _frexp(x):
-    return math.frexp(x)
-
-
-def _add(a, b, alpha=1):
-    return torch.add(a, b, alpha=alpha) if alpha != 1 else a + b
-
-
-def _sub(a, b, alpha=1):
-    return torch.sub(a, b, alpha=alpha) if alpha != 1 else a - b
-
-
-def _chunk(x, chunks, dim=0):
-    return list(torch.chunk(x, chunks, dim))
-
-
 def _manual_seed(seed):
     torch.manual_seed(seed)
 
@@ -244,32 +215,12 @@ def _percent(text, args):
     return text % args
 
 
-def _any_list(x, *rest, **options):
-    return any(x) if isinstance(x, list) else torch.any(x, *rest, **options)
-
-
-def _all_list(x, *rest, **options):
-    return all(x) if isinstance(x, list) else torch.all(x, *rest, **options)
-
-
-def _sum(x, *rest, **options):
-    return sum(x) if isinstance(x, list) else torch.sum(x, *rest, **options)
-
-
-def _abs(x):
-    return abs(x)
-
-
 def _tensor_to_list(x):
     return x.tolist()
 
 
 def _as_tensor(x, dtype=None, device=None):
     return torch.as_tensor(x, dtype=dtype, device=device)
-
-
-def _round(x, *args, **options):
-    return torch.round(x, *args, **options) if isinstance(x, torch.Tensor) else float(round(x, *args))
 
 
 def _autocast_dtype(kind):
@@ -293,7 +244,7 @@ FUNCTIONS = {
     "prim::min": _minimum, "prim::max": _maximum, "aten::warn": _warn, "aten::divmod": _divmod, "aten::modf": _modf,
     "aten::manual_seed": _manual_seed, "aten::Complex": _complex, "aten::_size_if_not_equal": _size_if_not_equal,
     "aten::percentFormat": _percent, "aten::__derive_index": lambda i, start, step: start + i * step,
-    "aten::_tensor_to_list": _tensor_to_list, "aten::as_tensor": _as_tensor, "prim::abs": _abs,
+    "aten::_tensor_to_list": _tensor_to_list, "aten::as_tensor": _as_tensor, "prim::abs": abs,
     "aten::get_autocast_dtype": _autocast_dtype, "aten::promote_types": _promote, "aten::set_data": _set_data,
     "aten::_shape_as_tensor": lambda x: torch.tensor(list(x.shape)), "aten::set_grad_enabled": torch.set_grad_enabled,
     "aten::_get_tracing_state": lambda: False, "aten::split": lambda x, *a: (
@@ -305,26 +256,17 @@ FUNCTIONS = {
 }
 
 
-def _scalar(name):
-    """What an operator does with numbers that also works on tensors."""
-    fn = getattr(math, name, None)
-    return fn
-
-
 # On numbers: functions of `math`, and what differs from Python's operators.
 def _div(a, b):
     return a / b
-
-
-def _int_floor(x):
-    return math.floor(x)
 
 
 NUMBERS = {
     "aten::div": _div, "aten::floordiv": lambda a, b: a // b, "aten::remainder": lambda a, b: a % b,
     "aten::pow": lambda a, b: a ** b if isinstance(a, complex) or isinstance(b, complex) else float(a) ** b,
     "aten::floor": math.floor, "aten::ceil": math.ceil, "aten::round": lambda x: float(round(x)),
-    "aten::fmod": math.fmod, "aten::mathremainder": math.remainder, "aten::gcd": math.gcd, "aten::factorial": math.factorial,
+    "aten::fmod": math.fmod, "aten::mathremainder": math.remainder, "aten::gcd": math.gcd,
+    "aten::factorial": math.factorial,
     "aten::abs": abs, "aten::real": lambda x: x.real, "aten::imag": lambda x: x.imag, "aten::fabs": math.fabs,
     "aten::frexp": math.frexp, "aten::ldexp": math.ldexp, "aten::polar": lambda r, t: complex(r * math.cos(t),
                                                                                              r * math.sin(t)),

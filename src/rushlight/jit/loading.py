@@ -40,10 +40,12 @@ _WORDS = {"Tensor": TENSOR, "int": INT, "float": FLOAT, "bool": BOOL, "str": STR
           "Device": DEVICE, "number": SCALAR, "Any": ANY, "Generator": GENERATOR, "Storage": STORAGE, "Scalar": SCALAR,
           "AnyClassType": ANY, "Layout": INT, "ScalarType": INT}
 _SPECIALS = {n: Special(n) for n in (
-    "int float bool complex str list dict len range print isinstance getattr min max abs sorted round sum any all ord chr "
+    "int float bool complex str list dict len range print isinstance getattr min max abs sorted round sum any all ord "
+    "chr "
     "hex oct bin divmod hash id enumerate zip annotate uninitialized unchecked_cast fork").split()}
 _SPECIALS["unwrap_optional"] = Special("unwrap_optional")
-_NUMBERS = {"inf": float("inf"), "nan": float("nan"), "infj": complex(0, float("inf")), "nanj": complex(0, float("nan"))}
+_NUMBERS = {"inf": float("inf"), "nan": float("nan"), "infj": complex(0, float("inf")), "nanj": complex(0,
+                                                                                                        float("nan"))}
 
 
 class Importer:
@@ -82,7 +84,8 @@ class Importer:
         node, source = found
         base = node.bases[0].id if node.bases else ""
         if base == "NamedTuple":
-            fields = [(s.target.id, self.type_of(s.annotation, None)) for s in node.body if isinstance(s, ast.AnnAssign)]
+            fields = [(s.target.id, self.type_of(s.annotation, None)) for s in node.body if isinstance(s,
+                                                                                                       ast.AnnAssign)]
             made = TupleType([t for _, t in fields], tuple(f for f, _ in fields), qualified)
             self.types[qualified] = made
         elif base == "Enum":

@@ -189,7 +189,8 @@ def _methods(t, module):
 
 def exported(cls):
     """Names of methods marked with ``torch.jit.export``."""
-    return [n for n in dir(cls) if getattr(inspect.getattr_static(cls, n, None), "_torchscript_modifier", None) == "export"]
+    return [n for n in dir(cls) if getattr(inspect.getattr_static(cls, n, None), "_torchscript_modifier",
+                                           None) == "export"]
 
 
 def add_method(t, name, fn=None, owner=None):

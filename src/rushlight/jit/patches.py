@@ -13,7 +13,8 @@ from rushlight.ops import registry
 from rushlight.ops.operators import dunders
 
 _SPACES = ("torch", "torch.nn.functional", "torch.linalg", "torch.special", "torch.fft", "torch._VF", "torch._C._nn")
-_BODY = ("shape", "ndim", "size", "dim", "numel", "nelement", "item", "tolist", "numpy", "__bool__", "__float__", "__int__",
+_BODY = ("shape", "ndim", "size", "dim", "numel", "nelement", "item", "tolist", "numpy", "__bool__", "__float__",
+         "__int__",
          "__index__", "__len__", "__iter__", "T", "mT", "H", "mH", "data", "ndimension", "__array__", "real", "imag",
          "contiguous", "detach", "clone", "to", "is_contiguous", "__pos__", "type", "stride")
 _SKIP = frozenset(("is_tensor", "is_storage", "is_floating_point", "is_complex", "is_nonzero", "set_default_dtype",

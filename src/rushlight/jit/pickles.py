@@ -1,4 +1,4 @@
-"""The pickles of TorchScript archives: objects of classes in the archive's code, containers with their types, tensors."""
+"""The pickles of TorchScript archives: objects of classes in the archive's code, typed containers, tensors."""
 
 import enum
 import io

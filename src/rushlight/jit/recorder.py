@@ -1,7 +1,6 @@
 """Records the calls that a function makes on its way as nodes of a graph."""
 
 import enum
-import inspect
 import sys
 import warnings
 
@@ -46,7 +45,8 @@ _REFLECTED = {"__rpow__": "pow", "__rmatmul__": "matmul", "__rmod__": "remainder
 _PROPERTIES = {"T": "numpy_T", "mT": "mT", "H": "matrix_H", "mH": "mH", "real": "real", "imag": "imag"}
 _READS = {"__bool__": "boolean", "__float__": "float", "__int__": "integer", "__index__": "index", "item": "number",
           "tolist": "list", "numpy": "NumPy array", "__array__": "NumPy array"}
-_CASTS = frozenset("to float double half bfloat16 int long short char byte bool type cpu cuda type_as cfloat cdouble".split())
+_CASTS = frozenset((
+    "to float double half bfloat16 int long short char byte bool type cpu cuda type_as cfloat cdouble").split())
 _PASS = frozenset(("requires_grad_", "retain_grad", "register_hook", "backward", "is_contiguous", "stride", "data_ptr",
                    "element_size", "storage_offset", "dim", "ndimension", "ndim", "untyped_storage", "has_names",
                    "storage", "share_memory_", "__repr__", "__format__", "__deepcopy__", "__hash__", "get_device",
@@ -117,7 +117,7 @@ class Recorder:
         self.builder = Builder(self.graph)
         self.values, self.kept, self.paths, self.modules = {}, [], {}, {}
         self.busy, self.active, self.root, self.strict = False, True, root, strict
-        self.calls, self.stack, self.scope = [], [], ""
+        self.calls, self.scope = [], ""
         self.self_value = None
         self.types = {}
 
@@ -155,7 +155,8 @@ class Recorder:
             out.name = self.graph.unique(name)
             return self.bind(t, out)
         if t.requires_grad:
-            raise RuntimeError("Cannot insert a Tensor that requires grad as a constant. Consider making it a parameter "
+            raise RuntimeError("Cannot insert a Tensor that requires grad as a constant. Consider making it a "
+                               "parameter "
                                f"or input, or detaching the gradient\nTensor:\n{t}")
         return self.bind(t, self.constant(t.detach(), TENSOR))
 
@@ -191,7 +192,7 @@ class Recorder:
     def emit_known(self, op, inputs, out):
         """A node of an operator on numbers."""
         for s in signatures.overloads(op):
-            if [a.type for a in s.arguments][:len(inputs)] == [v.type for v in inputs] and len(s.arguments) == len(inputs):
+            if [a.type for a in s.arguments] == [v.type for v in inputs]:
                 return self.builder.one(op, inputs, out, self.place(), s)
         return self.builder.one(op, inputs, out, self.place())
 
@@ -232,7 +233,8 @@ class Recorder:
                 return self.sizes(name, original, args, kwargs)
             if name == "__iter__":
                 warnings.warn("Iterating over a tensor might cause the trace to be incorrect. Passing a tensor of "
-                              "different shape won't change the number of iterations executed (and might lead to errors "
+                              "different shape won't change the number of iterations executed (and might lead to "
+                              "errors "
                               "or silently give incorrect results).", TracerWarning, stacklevel=3)
                 return iter(self.emit("unbind", torch.unbind, (args[0], 0), {}))
             if name in ("__getitem__", "__setitem__"):
@@ -248,11 +250,9 @@ class Recorder:
             return self.emit(_DUNDERS.get(name, name), original, args, kwargs)
         if space == "torch.nn.functional":
             form = forms.source_named(name)
-            if form is not None and not (name in ("relu",) and False):
+            if form is not None:
                 return self.by_form(name, form, args, kwargs, original)
             return self.emit(name, original, args, kwargs)
-        if space == "torch._VF" and name == "lstm" and False:
-            return None
         if name in ("meshgrid", "broadcast_tensors", "block_diag", "cartesian_prod", "atleast_1d", "atleast_2d",
                     "atleast_3d") and args and isinstance(args[0], torch.Tensor):
             flat = (list(args),)
@@ -290,7 +290,8 @@ class Recorder:
         out = self.quietly(original, *args, **kwargs)
         if found is None:
             if involved and self.involves([out], True):
-                raise NotImplementedError(f"tracing {name}: no operator of the script language fits this call of it with "
+                raise NotImplementedError(f"tracing {name}: no operator of the script language fits this call of it "
+                                          "with "
                                           f"{', '.join(type(a).__name__ for a in given)}")
             return out
         if not involved and not self.has_tensor(out):
@@ -357,7 +358,8 @@ class Recorder:
                 return None
             out.append((v, f.type))
         for k in list(left):
-            if k in ("out", "inplace", "generator", "memory_format", "pin_memory", "layout") and left[k] in (None, False):
+            if k in ("out", "inplace", "generator", "memory_format", "pin_memory", "layout") and left[k] in (None,
+                                                                                                             False):
                 left.pop(k)
         return None if used < len(args) or left else out
 
@@ -403,7 +405,7 @@ class Recorder:
         if bare == FLOAT and isinstance(v, (int, float)):
             return self.constant(float(v))
         if bare == TENSOR:
-            return self.constant(torch.tensor(v) if not self.busy else torch.tensor(v))
+            return self.constant(torch.tensor(v))
         if constant_type(v) is None:
             if hasattr(v, "item"):
                 return self.constant(v.item())
@@ -438,10 +440,12 @@ class Recorder:
     def read(self, name, original, args, kwargs):
         what = _READS[name]
         t = args[0]
-        if id(t) in self.values and not (name == "item" and False):
-            warnings.warn(f"Converting a tensor to a Python {what} might cause the trace to be incorrect. We can't record "
+        if id(t) in self.values:
+            warnings.warn(f"Converting a tensor to a Python {what} might cause the trace to be incorrect. We can't "
+                          "record "
                           "the data flow of Python values, so this value will be treated as a constant in the future. "
-                          "This means that the trace might not generalize to other inputs!", TracerWarning, stacklevel=3)
+                          "This means that the trace might not generalize to other inputs!", TracerWarning,
+                          stacklevel=3)
         return self.quietly(original, *args, **kwargs)
 
     def property(self, name, original, t):
@@ -475,8 +479,10 @@ class Recorder:
                 return TracedInt(out, self, lambda: self.size_value(t, int(dim)))
             return self.size_of(t, out)
         if name == "__len__":
-            warnings.warn("Using len to get tensor shape might cause the trace to be incorrect. Recommended usage would "
-                          "be tensor.shape[0]. Passing a tensor of different shape might lead to errors or silently give "
+            warnings.warn("Using len to get tensor shape might cause the trace to be incorrect. Recommended usage "
+                          "would "
+                          "be tensor.shape[0]. Passing a tensor of different shape might lead to errors or silently "
+                          "give "
                           "incorrect results.", TracerWarning, stacklevel=3)
             return out
         return TracedInt(out, self, lambda: self.builder.one("aten::numel", [self.value(t)], INT, self.place(),
@@ -518,8 +524,7 @@ class Recorder:
         dim, gathered = 0, {}
         for i, p in enumerate(parts):
             if p is Ellipsis:
-                taken = sum(1 for q in parts[i + 1:] if q is not None)
-                dim = t.dim() - taken + sum(1 for q in parts[:i] if q is None) if False else self.ellipsis(t, parts, i, dim)
+                dim = self.ellipsis(t, parts, i, dim)
             elif p is None:
                 v = self.step("unsqueeze", v, dim)
                 dim += 1
@@ -626,7 +631,8 @@ class Recorder:
             path = self.paths.get(("module", id(owner)))
             if path is None:
                 raise RuntimeError("a compiled module that is no submodule of what is traced was called")
-            made = self.builder.one("prim::CallMethod", [self.module(path), *inputs], f.returns, self.place(), name=f.name)
+            made = self.builder.one("prim::CallMethod", [self.module(path), *inputs], f.returns, self.place(),
+                                    name=f.name)
         self.spread(made, out)
         return out
 
@@ -660,7 +666,8 @@ class Recorder:
         elif isinstance(t, DictType):
             for k, o in out.items():
                 s = signatures.overload("aten::__getitem__", "Dict_str")
-                self.spread(self.builder.one("aten::__getitem__", [value, self.constant(k)], t.element, self.place(), s),
+                self.spread(self.builder.one("aten::__getitem__", [value, self.constant(k)], t.element, self.place(),
+                                             s),
                             o)
 
 
@@ -690,7 +697,8 @@ def suits(v, t):
     if isinstance(t, ListType):
         if isinstance(v, (list, tuple)):
             return all(suits(x, t.element) for x in v)
-        return bool(t.size) and t.element in (INT, FLOAT, BOOL) and suits(v, t.element) and not isinstance(v, torch.Tensor)
+        return bool(t.size) and t.element in (INT, FLOAT, BOOL) and suits(v, t.element) and not isinstance(v,
+                                                                                                           torch.Tensor)
     if isinstance(t, CodeType):
         return code(v) is not None and not isinstance(v, (int, str))
     if t == INT:
@@ -713,4 +721,4 @@ def suits(v, t):
     return False
 
 
-__all__ = ["Recorder", "TracedInt", "TracerWarning", "inspect"]
+__all__ = ["Recorder", "TracedInt", "TracerWarning"]

@@ -26,7 +26,8 @@ _lock = threading.RLock()
 _names = {}                         # qualified name -> how many things have it
 
 _BUILTINS = {getattr(builtins, n): n for n in (
-    "len range enumerate zip print int float bool str list dict tuple isinstance hasattr getattr min max abs sum any all "
+    "len range enumerate zip print int float bool str list dict tuple isinstance hasattr getattr min max abs sum any "
+    "all "
     "sorted round ord chr hex oct bin divmod reversed complex id hash").split()}
 _PREFIXES = (("torch", ""), ("torch.nn.functional", ""), ("torch.linalg", "linalg_"), ("torch.special", "special_"),
              ("torch.fft", "fft_"), ("torch._C._nn", ""), ("torch._VF", ""))
@@ -258,20 +259,12 @@ def _defaults(fn):
     return found
 
 
-def _default_type(types, defaults):
-    """Types of parameters without annotation stay tensors; a default of None makes nothing of that."""
-    return types
-
-
 def compile_function(fn, name=None, qualified_name=None):
     """The compiled form of a Python function (once); None where it is not one."""
     from .script import ScriptFunction
     if isinstance(fn, ScriptFunction):
         return fn._function
-    original = fn
     fn = getattr(fn, "__script_if_tracing_wrapper", None) and fn.__original_fn or fn
-    if inspect.ismethod(fn):
-        return compile_function(fn.__func__) if False else None
     if not inspect.isfunction(fn):
         wrapped = inspect.unwrap(fn) if callable(fn) else None
         if not inspect.isfunction(wrapped):
@@ -294,7 +287,6 @@ def compile_function(fn, name=None, qualified_name=None):
         finally:
             _busy.discard(fn)
         _COMPILED[fn] = found
-        del original
         return found
 
 
@@ -309,7 +301,7 @@ def _compile(tree, source, fn, name, full, self_type=None, owner=None, resolver=
     compiler = Compiler(resolver, source, owner)
     compiler.initialises = initialises
     try:
-        found = compiler.function(tree, name, full, _default_type(types, defaults), returns, self_type, defaults)
+        found = compiler.function(tree, name, full, types, returns, self_type, defaults)
     except ErrorReport as error:
         calls = [(n, p) for n, p in STACK if p is not None]
         if calls and not getattr(error, "told", False):

@@ -8,7 +8,7 @@ import rushlight as torch
 from . import classes
 from .binding import bind
 from .modules import concrete_type, exported
-from .types import ClassType, InterfaceType
+from .types import ClassType
 
 _Module = torch.nn.Module
 
@@ -36,7 +36,8 @@ class CompilationUnit:
         text = textwrap.dedent(lang)
         for tree in ast.parse(text).body:
             source = Source("<string>", text.splitlines(), 1, 0, tree.name)
-            resolver = PythonResolver(scope={"torch": torch, **{n: ScriptFunction(f) for n, f in self._functions.items()}})
+            resolver = PythonResolver(scope={"torch": torch, **{n: ScriptFunction(f) for n,
+                                                                f in self._functions.items()}})
             types = {a.arg: resolver.type_of(a.annotation, None) for a in tree.args.args if a.annotation is not None}
             returns = resolver.type_of(tree.returns, None) if tree.returns is not None else None
             values = [ast.literal_eval(d) for d in tree.args.defaults]
@@ -128,7 +129,7 @@ def run(function, args):
         return function.run(*args)
     except BaseException:
         if torch.is_grad_enabled() != grad:
-            torch._C_set_grad(grad) if False else torch.set_grad_enabled(grad)
+            torch.set_grad_enabled(grad)
         raise
 
 
@@ -356,8 +357,7 @@ class RecursiveScriptModule(ScriptModule):
 
     def __reduce_ex__(self, protocol):
         import pickle
-        raise pickle.PickleError("ScriptModules cannot be pickled: use torch.jit.save") if False else pickle.PicklingError(
-            "ScriptModules can't be pickled: use torch.jit.save and torch.jit.load")
+        raise pickle.PicklingError("ScriptModules can't be pickled: use torch.jit.save and torch.jit.load")
 
 
 class TopLevelTracedModule(RecursiveScriptModule):
@@ -380,7 +380,6 @@ for _c in (RecursiveScriptModule, ScriptModule, CompilationUnit):
 
 def wrap(module, kind=None, share=True, cls=RecursiveScriptModule):
     """The compiled form of a module, which shares its tensors."""
-    from .annotations import qualified
     from .binding import convert
     kind = kind or concrete_type(module, share)
     new = cls.__new__(cls)
@@ -415,7 +414,6 @@ def wrap(module, kind=None, share=True, cls=RecursiveScriptModule):
         if name not in own and not any(name in own[table] for table in ("_parameters", "_buffers", "_modules")):
             default = getattr(type(module), name, None)
             own[name] = convert(default, t) if default is not None else None
-    del qualified
     return new
 
 
@@ -452,7 +450,8 @@ def script(obj, optimize=None, _frames_up=0, _rcb=None, example_inputs=None):
         check(made)
         return made
     if isinstance(obj, (dict, list)):
-        raise NotImplementedError(f"torch.jit.script of a {type(obj).__name__}: containers that compiled code shares with "
+        raise NotImplementedError(f"torch.jit.script of a {type(obj).__name__}: containers that compiled code shares "
+                                  "with "
                                   "Python")
     if inspect.isclass(obj):
         if issubclass(obj, _Module):
@@ -479,4 +478,3 @@ def script(obj, optimize=None, _frames_up=0, _rcb=None, example_inputs=None):
     return made
 
 
-__all__ = ["InterfaceType", "script"]

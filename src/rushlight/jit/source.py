@@ -357,7 +357,8 @@ class _Printer:
         if own is not None:
             return own(n)
         if kind.startswith("^"):
-            raise RuntimeError(f"Could not export Python function call '{kind[1:]}'. Remove calls to Python functions before "
+            raise RuntimeError(f"Could not export Python function call '{kind[1:]}'. Remove calls to Python functions "
+                               "before "
                                "export. Did you forget to add @script or @script_method annotation? If this is a "
                                "nn.ModuleList, add it to __constants__")
         args = [self.read(v) for v in n._inputs]

@@ -5,7 +5,7 @@ import ast
 from . import classes, signatures
 from .frontend import ErrorReport
 from .graph import Value, constant_of
-from .sugar import Compiled, Iterated, Method, Operator, Python, Several, Special, TypeName
+from .sugar import Compiled, Iterated, Method, Operator, Several, Special, TypeName
 from .types import (
     ANY,
     BOOL,
@@ -123,7 +123,7 @@ class Specials:
         if isinstance(found, list):
             return Iterated(None, None, found[::-1])
         x = self.value(node.args[0])
-        copy = self.operator(["aten::copy"] if False else ["aten::list"], [x], {}, place)
+        copy = self.operator(["aten::list"], [x], {}, place)
         self.operator(["aten::reverse"], [copy], {}, place)
         return copy
 
@@ -302,7 +302,8 @@ class Specials:
     def call_warn(self, node, hint, place, fn):
         args, kwargs = self.arguments(node)
         message = self.as_value(args[0], place)
-        self.builder.node("aten::warn", [message, self.constant(2)], [], place, (), signatures.overload("aten::warn", ""))
+        self.builder.node("aten::warn", [message, self.constant(2)], [], place, (), signatures.overload("aten::warn",
+                                                                                                        ""))
         return self.constant(None)
 
     def call_tensors(self, node, hint, place, fn):
@@ -377,7 +378,8 @@ class Specials:
         values = self.bind(function.name, parameters, args, kwargs, place)
         if function.ignored == "unused":
             self.builder.node("prim::RaiseException", [self.constant(
-                f"torch.jit.unused function {function.name} was called: it was compiled to raise"), self.constant(None)],
+                f"torch.jit.unused function {function.name} was called: it was compiled to raise"),
+                self.constant(None)],
                 [], place)
             return self.unset(function.returns)
         inputs = ([value] if value is not None else []) + values
@@ -444,9 +446,6 @@ class Specials:
 
     # ------------------------------------------------------------ objects of classes
 
-    def guard(self, t, name, place):
-        """Refuse methods that are being compiled: recursion."""
-
     def class_attribute(self, value, t, name, place):
         """An attribute, method or constant of an object."""
         if name in t.attributes:
@@ -473,7 +472,8 @@ class Specials:
         if t.module:
             shown = t.name.rpartition(".")[2]
             raise ErrorReport(f"Module '{shown}' has no attribute '{name}' {extra or ''}", place)
-        raise ErrorReport(f"Tried to access nonexistent attribute or method '{name}' of type '{t.name}'. Did you forget "
+        raise ErrorReport(f"Tried to access nonexistent attribute or method '{name}' of type '{t.name}'. Did you "
+                          "forget "
                           "to initialize an attribute in __init__()?", place)
 
     def get_attribute(self, value, t, name, place):
@@ -503,7 +503,6 @@ class Specials:
 
     def call_container(self, node, hint, place, fn):
         base, name = fn.more
-        keys = [Python(k) for k in base.keys]
         keys = [self.constant(k) for k in base.keys]
         if name == "keys":
             return Several(keys)
@@ -547,7 +546,8 @@ class Specials:
         if self.initialising(t) and wanted == NONE and value.type != NONE:
             wanted = t.attributes[name] = OptionalType(value.type)
         if not is_subtype(value.type, wanted):
-            value = self.convert(value, wanted, place, f"Wrong type for attribute assignment. Expected {wanted.source()} "
+            value = self.convert(value, wanted, place, f"Wrong type for attribute assignment. Expected "
+                                                       f"{wanted.source()} "
                                  "but got ")
         self.builder.node("prim::SetAttr", [base, value], [], place, name=name)
 

@@ -29,7 +29,8 @@ class TracingCheckError(Exception):
             self.message += "ERROR: Graphs differed across invocations!\n" + graph_diff_error + "\n"
         if tensor_compare_error is not None:
             self.message += ("ERROR: Tensor-valued Constant nodes differed in value across invocations. This often "
-                             "indicates that the tracer has encountered untraceable code.\n" + tensor_compare_error + "\n")
+                             "indicates that the tracer has encountered untraceable code.\n"
+                             + tensor_compare_error + "\n")
         super().__init__(self.message)
 
 
@@ -61,7 +62,8 @@ def _type_of(x, where="input"):
         return DictType(STR if isinstance(keys[0], str) else _key(keys[0]), _type_of(x[keys[0]]))
     if x is None:
         return NONE
-    raise RuntimeError(f"Type '{_shown(x)}' cannot be traced. Only Tensors and (possibly nested) Lists, Dicts, and Tuples "
+    raise RuntimeError(f"Type '{_shown(x)}' cannot be traced. Only Tensors and (possibly nested) Lists, Dicts, and "
+                       "Tuples "
                        "of Tensors can be traced")
 
 
@@ -79,7 +81,7 @@ def _shown(x):
 def _take(recorder, value, x):
     """Let the tensors in an argument be parts of a parameter; what the function gets."""
     if isinstance(x, torch.Tensor):
-        given = x if id(x) not in recorder.values else x.alias() if hasattr(x, "alias") else x.view_as(x)
+        given = x if id(x) not in recorder.values else x.view_as(x)
         recorder.bind(given, value)
         return given
     if isinstance(x, tuple):
@@ -110,10 +112,12 @@ def _give(recorder, out, strict):
         return b.one("prim::TupleConstruct", items, TupleType([plain(v.type) for v in items]))
     if isinstance(out, (list, dict)) and strict:
         what = "list" if isinstance(out, list) else "dict"
-        raise RuntimeError(f"Encountering a {what} at the output of the tracer might cause the trace to be incorrect, this "
+        raise RuntimeError(f"Encountering a {what} at the output of the tracer might cause the trace to be incorrect, "
+                           "this "
                            "is only valid if the container structure does not change based on the module's inputs. "
                            f"Consider using a constant container instead (e.g. for `list`, use a `tuple` instead. for "
-                           "`dict`, use a `NamedTuple` instead). If you absolutely need this and know the side effects, "
+                           "`dict`, use a `NamedTuple` instead). If you absolutely need this and know the side "
+                           "effects, "
                            "pass strict=False to trace() to allow this behavior.")
     if isinstance(out, list):
         items = [_give(recorder, o, strict) for o in out]
@@ -124,7 +128,8 @@ def _give(recorder, out, strict):
                                                             plain(parts[1].type) if parts else TENSOR))
     if type(out) is TracedInt:
         from . import signatures
-        return b.one("prim::NumToTensor", [out.value()], TENSOR, None, signatures.overload("prim::NumToTensor", "Scalar"))
+        return b.one("prim::NumToTensor", [out.value()], TENSOR, None, signatures.overload("prim::NumToTensor",
+                                                                                           "Scalar"))
     if out is None:
         return recorder.constant(None)
     raise RuntimeError(f"Only tensors, lists, tuples of tensors, or dictionary of tensors can be output from traced "
@@ -253,7 +258,8 @@ def trace(func, example_inputs=None, optimize=None, check_trace=True, check_inpu
     strict: False lets results be lists and dicts.
     """
     if isinstance(func, ScriptModule):
-        warnings.warn("The input to trace is already a ScriptModule, tracing it is a no-op. Returning the object as is.",
+        warnings.warn("The input to trace is already a ScriptModule, tracing it is a no-op. Returning the object as "
+                      "is.",
                       stacklevel=2)
         return func
     if isinstance(func, _Module):
@@ -263,7 +269,8 @@ def trace(func, example_inputs=None, optimize=None, check_trace=True, check_inpu
                             strict, example_inputs_is_kwarg=example_kwarg_inputs is not None)
     if inspect.ismethod(func) and isinstance(func.__self__, _Module):
         name = func.__name__
-        made = trace_module(func.__self__, {name: _tuple(example_inputs)}, None, check_trace, None, check_tolerance, strict)
+        made = trace_module(func.__self__, {name: _tuple(example_inputs)}, None, check_trace, None, check_tolerance,
+                            strict)
         return made if name == "forward" else getattr(made, name)
     args = _tuple(example_inputs) if example_kwarg_inputs is None else ()
     kwargs = example_kwarg_inputs or {}
@@ -301,8 +308,7 @@ def trace_module(mod, inputs, optimize=None, check_trace=True, check_inputs=None
     types = _module_types(mod)
     graphs = {}
     for name, given in inputs.items():
-        args, kwargs = ((), dict(given)) if example_inputs_is_kwarg or isinstance(given, dict) and (
-            name == "forward" and example_inputs_is_kwarg) else (_tuple(given), {})
+        args, kwargs = ((), dict(given)) if example_inputs_is_kwarg else (_tuple(given), {})
 
         def make(name=name, args=args, kwargs=kwargs, kinds=None):
             kinds = kinds or types
@@ -368,7 +374,8 @@ def _check(make, first, function, traced, cases, tolerance):
                                            w.double() if not w.is_complex() else w, rtol=tolerance, atol=tolerance,
                                            equal_nan=True)
             except AssertionError as error:
-                warnings.warn(f"Output nr {i + 1}. of the traced function does not match the corresponding output of the "
+                warnings.warn(f"Output nr {i + 1}. of the traced function does not match the corresponding output of "
+                              "the "
                               f"Python function. Detailed error:\n{error}", TracerWarning, stacklevel=4)
 
 

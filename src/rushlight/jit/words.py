@@ -103,8 +103,8 @@ def jit_isinstance(obj, target_type):
     from .annotations import type_of_annotation
     from .execution import is_instance
     for t in target_type if isinstance(target_type, tuple) else (target_type,):
-        word = {list: "List", dict: "Dict", tuple: "Tuple", typing.List: "List", typing.Dict: "Dict",
-                typing.Tuple: "Tuple", typing.Optional: "Optional"}.get(t)
+        word = {list: "List", dict: "Dict", tuple: "Tuple", **{
+            getattr(typing, n): n for n in ("List", "Dict", "Tuple", "Optional")}}.get(t)
         if word:
             raise RuntimeError(f"Attempted to use {word} without a contained type. Please add a contained type, e.g. "
                                f"{word}[int]")

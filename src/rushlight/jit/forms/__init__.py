@@ -1,7 +1,7 @@
 """The network functions and layers as source that the compiler reads.
 
-What runs in Python (``rushlight.nn``) is written for speed and checks arguments of any type; its forms here say the same
-in the script language, in terms of operators. Compiled code, and archives, hold these.
+What runs in Python (``rushlight.nn``) is written for speed and checks arguments of any type; its forms here say the
+same in the script language, in terms of operators. Compiled code, and archives, hold these.
 """
 
 import functools

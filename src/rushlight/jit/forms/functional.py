@@ -6,6 +6,7 @@ from __future__ import annotations
 import rushlight as torch
 from rushlight import Tensor
 
+from .operators import BroadcastingList2
 from .operators import aten as _aten
 
 
@@ -357,7 +358,8 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     elif mode == "bicubic":
         mode_code = 2
     else:
-        raise ValueError(f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: {mode}")
+        raise ValueError(f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but "
+                         f"got: {mode}")
     if padding_mode == "zeros":
         padding_code = 0
     elif padding_mode == "border":
@@ -414,7 +416,8 @@ def multi_head_attention_forward(
             k = torch.nn.functional.linear(key, in_proj_weight[width:2 * width], in_proj_bias[width:2 * width])
             v = torch.nn.functional.linear(value, in_proj_weight[2 * width:], in_proj_bias[2 * width:])
     if key_padding_mask is not None and key_padding_mask.dtype == torch.bool:
-        key_padding_mask = torch.zeros_like(key_padding_mask, dtype=q.dtype).masked_fill_(key_padding_mask, float("-inf"))
+        key_padding_mask = torch.zeros_like(key_padding_mask, dtype=q.dtype).masked_fill_(key_padding_mask,
+                                                                                          float("-inf"))
     if attn_mask is not None:
         if attn_mask.dtype == torch.bool:
             attn_mask = torch.zeros_like(attn_mask, dtype=q.dtype).masked_fill_(attn_mask, float("-inf"))

@@ -1,11 +1,13 @@
 """Pooling and resampling in the script language."""
 
 
+
 from __future__ import annotations
 
 import rushlight as torch
 from rushlight import Tensor
 
+from .operators import BroadcastingList1, BroadcastingList2, BroadcastingList3
 from .operators import aten as _aten
 
 
@@ -120,8 +122,8 @@ def max_unpool2d_size(kernel_size: list[int], stride: list[int], sizes: list[int
     return [(sizes[0] - 1) * stride[0] + kernel_size[0], (sizes[1] - 1) * stride[1] + kernel_size[1]]
 
 
-def interpolate(input: Tensor, size: Optional[BroadcastingList1[int]] = None,
-                scale_factor: Optional[BroadcastingList1[float]] = None, mode: str = "nearest",
+def interpolate(input: Tensor, size: BroadcastingList1[int] | None = None,
+                scale_factor: BroadcastingList1[float] | None = None, mode: str = "nearest",
                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,
                 antialias: bool = False) -> Tensor:
     if antialias:
@@ -173,7 +175,7 @@ def _pairs(values: tuple[int, int]) -> list[int]:
 
 
 def max_pool1d_with_indices(input: Tensor, kernel_size: BroadcastingList1[int],
-                           stride: Optional[BroadcastingList1[int]] = None, padding: BroadcastingList1[int] = 0,
+                           stride: BroadcastingList1[int] | None = None, padding: BroadcastingList1[int] = 0,
                            dilation: BroadcastingList1[int] = 1, ceil_mode: bool = False,
                            return_indices: bool = False) -> tuple[Tensor, Tensor]:
     if stride is None:
@@ -187,7 +189,7 @@ def adaptive_max_pool1d_with_indices(input: Tensor, output_size: BroadcastingLis
 
 
 def max_pool2d_with_indices(input: Tensor, kernel_size: BroadcastingList2[int],
-                           stride: Optional[BroadcastingList2[int]] = None, padding: BroadcastingList2[int] = 0,
+                           stride: BroadcastingList2[int] | None = None, padding: BroadcastingList2[int] = 0,
                            dilation: BroadcastingList2[int] = 1, ceil_mode: bool = False,
                            return_indices: bool = False) -> tuple[Tensor, Tensor]:
     if stride is None:
@@ -195,13 +197,13 @@ def max_pool2d_with_indices(input: Tensor, kernel_size: BroadcastingList2[int],
     return _aten.max_pool2d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def adaptive_max_pool2d_with_indices(input: Tensor, output_size: BroadcastingList2[Optional[int]],
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: BroadcastingList2[int | None],
                                     return_indices: bool = False) -> tuple[Tensor, Tensor]:
     return _aten.adaptive_max_pool2d(input, _sizes_or_kept(output_size, input.size()))
 
 
 def max_pool3d_with_indices(input: Tensor, kernel_size: BroadcastingList3[int],
-                           stride: Optional[BroadcastingList3[int]] = None, padding: BroadcastingList3[int] = 0,
+                           stride: BroadcastingList3[int] | None = None, padding: BroadcastingList3[int] = 0,
                            dilation: BroadcastingList3[int] = 1, ceil_mode: bool = False,
                            return_indices: bool = False) -> tuple[Tensor, Tensor]:
     if stride is None:
@@ -209,6 +211,6 @@ def max_pool3d_with_indices(input: Tensor, kernel_size: BroadcastingList3[int],
     return _aten.max_pool3d_with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
-def adaptive_max_pool3d_with_indices(input: Tensor, output_size: BroadcastingList3[Optional[int]],
+def adaptive_max_pool3d_with_indices(input: Tensor, output_size: BroadcastingList3[int | None],
                                     return_indices: bool = False) -> tuple[Tensor, Tensor]:
     return _aten.adaptive_max_pool3d(input, _sizes_or_kept(output_size, input.size()))

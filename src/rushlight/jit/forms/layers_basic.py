@@ -1,5 +1,6 @@
 """Linear, convolutional, normalizing and containing layers in the script language."""
 
+
 from __future__ import annotations
 
 import rushlight as torch

@@ -1,5 +1,6 @@
 """Recurrent layers in the script language; sequences are padded ones."""
 
+
 from __future__ import annotations
 
 import rushlight as torch

@@ -1,5 +1,7 @@
 """The operators by name, as forms call them: compiled to nodes, run by the op table, recorded while tracing."""
 
+from ..annotations import BroadcastingList
+
 
 class _Operators:
     """``aten.name(...)``."""
@@ -17,3 +19,6 @@ class _Operators:
 
 
 aten = _Operators()
+
+# Lists of a length, or one number that is repeated.
+BroadcastingList1, BroadcastingList2, BroadcastingList3 = map(BroadcastingList, (1, 2, 3))
