@@ -80,8 +80,9 @@ def prefetch(f, pointer, write=0, near=3):
     f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 {write}, i32 {near}, i32 1)")
 
 
-def copy_run(f, to, source, nbytes, stream=None):
-    """Copy `nbytes` (a value); with `stream`, an i1, whole lines go past the cache where it is true.
+def copy_run(f, to, source, nbytes, stream=None, ahead=None):
+    """Copy `nbytes` (a value); with `stream`, an i1, whole lines go past the cache where it is true, and those that lie
+    `ahead` bytes further are asked for.
 
     Under 64 bytes, two moves that may overlap do; longer runs end with a move that overlaps the one before.
     """
@@ -93,8 +94,12 @@ def copy_run(f, to, source, nbytes, stream=None):
     end = nbytes - RUN
     if stream is not None:
         with f.if_(stream):
-            rest = _lines(f, to, nbytes, lambda at: f.load(kind, source + at, 1),
-                          lambda at, n: short_run(f, to + at, source + at, n))
+            def line(at):
+                if ahead is not None:
+                    prefetch(f, source + (at + ahead), near=2)
+                return f.load(kind, source + at, 1)
+
+            rest = _lines(f, to, nbytes, line, lambda at, n: short_run(f, to + at, source + at, n))
             short_run(f, to + rest, source + rest, nbytes - rest)
             f.terminate(f"br label %{done}")
     _vectors(f, to, end, lambda at: f.load(kind, source + at, 1))

@@ -99,11 +99,19 @@ def _runs(m, size):
         count = f.minimum(length - first, chunk)
         row = tile.udiv(chunks) * each
         with f.range(row, f.minimum(row + each, rows)) as r:
+            later = _at_row(f, context, f.minimum(r + 1, rows - 1), 1, places)[1]
             to, source = _at_row(f, context, r, 1, places)
             to = to + first * size
             with f.if_else(step.ne(0)) as (dense, constant):
                 with dense:
-                    blocks.copy_run(f, to, source + first * size, count * size, stream.ne(0))
+                    ahead = blocks.address(f, later) - blocks.address(f, source)
+                    # Where rows do not follow each other, the hardware does not see where the next one begins.
+                    apart = ahead.ne(0) & ahead.ne(length * size) & stream.ne(0)
+                    with f.if_else(apart) as (far, near):
+                        with far:
+                            blocks.copy_run(f, to, source + first * size, count * size, f.value(True, "i1"), ahead)
+                        with near:
+                            blocks.copy_run(f, to, source + first * size, count * size, stream.ne(0))
                 with constant:
                     _repeat(f, to, source, count, size, stream)
     f.ret()
@@ -134,12 +142,14 @@ def _elements(m, size):
         count = f.minimum(length - first, chunk)
         row = tile.udiv(chunks) * each
         with f.range(row, f.minimum(row + each, rows)) as r:
+            later = _at_row(f, context, f.minimum(r + 1, rows - 1), 1, places)[1]
             to, source = _at_row(f, context, r, 1, places)
+            ahead = blocks.address(f, later) - blocks.address(f, source)
             to, source = to + first * out_step, source + first * step
             done = f.var("i64", 0)
             if size <= 8:
                 with f.if_(step.eq(-size) & out_step.eq(size)):
-                    _reversed(f, to, source, count, size, lanes, stream)
+                    _reversed(f, to, source, count, size, lanes, stream, ahead)
                     done.set(count & -lanes)
             at = f.var("ptr", source + done.get() * step)
             place = f.var("ptr", to + done.get() * out_step)
@@ -151,14 +161,19 @@ def _elements(m, size):
     f.ret()
 
 
-def _reversed(f, to, source, count, size, lanes, stream):
-    """Whole vectors of a row that `a` has backwards; aligned ones of a stream go past the cache."""
+def _reversed(f, to, source, count, size, lanes, stream, ahead):
+    """Whole vectors of a row that `a` has backwards, the next row `ahead` bytes further; aligned ones of a stream go
+    past the cache."""
     kind = vector(f"i{8 * size}", lanes)
     aligned = (blocks.address(f, to) & (lanes * size - 1)).eq(0)
     with f.if_else(stream & aligned) as (past, normal):
         for arm, extra, align in ((past, ", !nontemporal !0", lanes * size), (normal, "", 1)):
             with arm, f.range(0, count & -lanes, step=lanes) as i:
-                v = f.load(kind, source + (i + (lanes - 1)) * -size, 1)
+                here = source + (i + (lanes - 1)) * -size
+                if extra:
+                    # Of a single row, or the last one, this is the line itself.
+                    blocks.prefetch(f, here + ahead, near=2)
+                v = f.load(kind, here, 1)
                 f.store(f.shuffle(v, v, list(range(lanes - 1, -1, -1))), to + i * size, align, extra)
 
 
@@ -317,9 +332,10 @@ def _choose(f, context, rank, total, size, dim):
             first, second = f.load("i64", zero), f.load("i64", one)
             f.store(second, zero)
             f.store(first, one)
-    length = _dim(f, context, 0)[0]
+    length, step, a_step = _dim(f, context, 0)
     rows = total.udiv(length)
-    chunk = f.minimum(length, CHUNK_ELEMENTS)
+    backwards = step.eq(size) & a_step.eq(-size)
+    chunk = f.minimum(length, f.select(backwards, f.value(TILE // size), f.value(CHUNK_ELEMENTS)))
     chunks = blocks.ceil_div(length, chunk)
     each = blocks.at_least(f, f.value(TILE // size).udiv(chunk), 1)
     for k, value in ((ROWS, rows), (CHUNK, chunk), (CHUNKS, chunks), (PER_TILE, each)):
