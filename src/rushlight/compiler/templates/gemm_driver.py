@@ -77,12 +77,15 @@ class Tuning:
         # The least depth of all k's in a tile's kernels.
         self.tile_depth = 512
         # Up to so many rows dot products beat packing B; up to so many B is read where it is, and
-        # with more rows if a strip spans at most so many bytes (pages of the translation buffer).
+        # with more rows if a strip spans at most so many bytes (pages of the translation buffer), or if there are not
+        # many of both and lines don't share sets of the caches.
         self.dot_rows = 24
         # Up to so many rows tiles pack B for themselves.
         self.own_rows = 16 * shape.mr
         self.direct_rows = 4 * shape.mr
         self.direct_span = 512 << 10
+        self.near_rows = 28 * shape.mr
+        self.near_span = 2560 << 10
 
 
 class _Job:
@@ -505,7 +508,11 @@ class Driver:
         nr = f.select(few_rows, f.value(shape.wide * shape.lanes), f.value(shape.nr))
         strips = (n + nr - 1).udiv(nr)
         adjacent = job.b_col.eq(item) | n.eq(1)
-        pack_b = ~adjacent | ((m > tuning.direct_rows) & (k * job.b_row > tuning.direct_span))
+        apart = (job.a_row & 4095).ne(0) & (job.a_col & 4095).ne(0) & (job.b_row & 4095).ne(0)
+        span = k * job.b_row
+        direct = (m <= tuning.direct_rows) | (span <= tuning.direct_span) | (
+            apart & (m <= tuning.near_rows) & (span <= tuning.near_span))
+        pack_b = ~(adjacent & direct)
         own_b = pack_b & (m <= tuning.own_rows) & ~few_rows
         # A in place, unless its rows (or k's) lie so many bytes apart that they share sets of the caches, or short
         # pieces would be read often.
