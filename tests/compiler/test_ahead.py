@@ -72,6 +72,23 @@ def test_what_fails_can_be_asked_for_again(monkeypatch):
     assert engine.load("test ahead|79", lambda: text(79), ["f"])["f"]
 
 
+def test_making_leaves_the_kernel_to_others(monkeypatch):
+    monkeypatch.setitem(engine.__dict__, "_pack", lambda pack=cache.Pack(None): pack)
+    done = []
+
+    def kernel():
+        found = engine.load("test ahead|80", lambda: text(80), ["f"])
+        done.append(found["f"])
+    with engine.only_making():
+        kernel()
+    assert not done and engine.known("test ahead|80")
+    with engine.only_making():
+        kernel()
+    assert not done
+    kernel()
+    assert done
+
+
 @pytest.mark.skipif(cpu.usable_cores() < 2, reason="needs two cores")
 def test_makers_are_shared_by_two_threads():
     by = {}

@@ -1,8 +1,8 @@
 """Code made before it is asked for.
 
 Where kernels are on disk nothing happens here. Once a program has to compile, a second thread makes what such programs
-go on to need, while the first goes about its work: ``expect`` names the modules that say what that is. The kernels are
-those that would be made a moment later, so neither results nor the order of effects depend on the thread. Where there
+go on to need, while the first goes about its work: ``expect`` names the modules that say what that is. It is the code
+that would be made a moment later, so neither results nor the order of effects depend on the thread. Where there
 is one core, or llvmlite can't compile in two threads, all code is made when it is asked for.
 
 A child after a fork has no such thread. A fork and the interpreter's end wait for the module that is being compiled,
@@ -30,7 +30,7 @@ def expect(module):
     It has ``EXPECTED``, pairs of a sign and functions to call.
 
     The sign is the name of a module of the package that a program has imported, or begins the key of code that it asks
-    for. A function may be called in a thread of its own and only makes kernels.
+    for. A function may be called in a thread of its own and only makes code.
     """
     from rushlight.compiler import engine
 

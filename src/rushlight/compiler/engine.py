@@ -9,9 +9,11 @@ One thread at a time makes or places code, but while LLVM works for one, others 
 being made waits for it.
 """
 
+import contextlib
 import ctypes
 import os
 import sys
+import threading
 from functools import cache
 
 from rushlight.compiler import ahead, image
@@ -25,6 +27,7 @@ _HALVES = ("__truncsfhf2", "__truncdfhf2", "__extendhfsf2")
 _loaded = {}
 _making = set()     # keys of code that a thread is making or placing
 _idle = []          # compilers that no thread works with
+_only = threading.local()
 _forever = []
 statistics = {"compiled": 0, "loaded": 0, "from_disk": 0}
 
@@ -161,6 +164,9 @@ def load(key, build, symbols, imports=None, level=1, codegen_level=1):
     ``key`` is a text that determines the code; ``build()`` returns its LLVM IR and is called only if
     the code is neither in memory nor on disk.
     """
+    if getattr(_only, "making", False):
+        prepare(key, build, level, codegen_level)
+        raise Made
     found = _loaded.get(key)
     if found is not None:
         return found
@@ -187,6 +193,25 @@ def load(key, build, symbols, imports=None, level=1, codegen_level=1):
             _making.discard(key)
             _lock.report()
         return found
+
+
+class Made(Exception):
+    """Code was made for a call that goes no further."""
+
+
+@contextlib.contextmanager
+def only_making():
+    """In the block this thread makes the first code that is asked for, and with that the block ends.
+
+    So a kernel's own function makes its code, while the kernel itself, of which there is to be one, is left to others.
+    """
+    _only.making = True
+    try:
+        yield
+    except Made:
+        pass
+    finally:
+        _only.making = False
 
 
 def prepare(key, build, level=1, codegen_level=1):

@@ -6,16 +6,24 @@ Nothing here may import them: they wait for code, whose maker would wait for the
 from functools import partial
 
 
-def call(module, name, *args):
+def load(module, name, *args):
     """Call a function of a module of the package that need not have been imported."""
     from importlib import import_module
 
     return getattr(import_module(f"rushlight.{module}"), name)(*args)
 
 
+def make(module, name, *args):
+    """The same, but only until it has made code: the kernel itself is left to who needs it."""
+    from rushlight.compiler import engine
+
+    with engine.only_making():
+        load(module, name, *args)
+
+
 EXPECTED = (
-    ("", (partial(call, "runtime.allocator", "alloc_address"),
-          partial(call, "runtime.threadpool", "parallel_for_address"),
-          partial(call, "compiler.pointwise", "_entries"))),
-    ("rushlight.nn", (partial(call, "compiler.templates.gemm", "kernel", "float32"),)),
+    ("", (partial(load, "runtime.allocator", "alloc_address"),
+          partial(load, "runtime.threadpool", "parallel_for_address"),
+          partial(make, "compiler.pointwise", "_entries"))),
+    ("rushlight.nn", (partial(make, "compiler.templates.gemm", "kernel", "float32"),)),
 )
