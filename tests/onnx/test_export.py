@@ -177,6 +177,9 @@ def test_transformer_layers():
     x, more = (torch.randn(2, 4, 8),), (torch.randn(3, 6, 8),)
     check(nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 12, batch_first=True), 2), x, BOTH, [more])
     check(Call(lambda m, x: m(x, x, x), nn.MultiheadAttention(8, 2, batch_first=True)), x, BOTH, [more])
+    grouped = Call(lambda q, k: F.scaled_dot_product_attention(q, k, k, enable_gqa=True))
+    check(grouped, (torch.randn(2, 4, 3, 8), torch.randn(2, 2, 5, 8)),
+          {"in0": {0: "n", 2: "t"}, "in1": {0: "n", 2: "s"}}, [(torch.randn(1, 4, 7, 8), torch.randn(1, 2, 2, 8))])
     decoder = nn.TransformerDecoderLayer(8, 2, 12, batch_first=True)
     check(decoder, (*x, torch.randn(2, 5, 8)), {"in0": {0: "n", 1: "t"}, "in1": {0: "n", 1: "s"}},
           [(*more, torch.randn(3, 2, 8))])

@@ -21,8 +21,8 @@ from rushlight.tensor.tensor import Tensor
 
 from .errors import OnnxExporterError, TracerWarning
 
-DRAWS = frozenset("#randn #rand #dropout uniform normal random bernoulli exponential geometric log_normal cauchy poisson "
-                  "binomial".split())
+DRAWS = frozenset("#randn #rand #dropout uniform normal random bernoulli exponential geometric log_normal cauchy "
+                  "poisson binomial".split())
 
 
 class Value:

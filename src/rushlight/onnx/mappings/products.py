@@ -4,6 +4,7 @@ import numpy as np
 
 from rushlight import dtypes
 
+from ..builder import Operand
 from . import maps
 
 
@@ -75,11 +76,23 @@ def _cross(b, x, y, dim):
     return b.op("Sub", b.op("Mul", x1, y2), b.op("Mul", x2, y1))
 
 
+def _for_every_head(b, x, query):
+    """`x` with each of its heads repeated for the group of the query's heads that share it."""
+    if x.rank < 4 or query.rank != x.rank or x.shape[-3] in (1, query.shape[-3]):
+        return x
+    mine, theirs = b.known([x.shape[-3], query.shape[-3]], "the number of heads")
+    lead, rest = list(x.shape[:-3]), list(x.shape[-2:])
+    spread = b.op("Expand", b.unsqueeze(x, [x.rank - 2]), b.ints([*lead, mine, theirs // mine, *rest]))
+    shape = (*lead, theirs, *rest)
+    return Operand(b.op("Reshape", spread, b.ints(shape)), x.dtype, shape)
+
+
 @maps("_scaled_dot_product_flash_attention_for_cpu")
 def _attention(b, query, key, value, mask, kept, dropout, is_causal, scale):
     d = query.dtype
     if kept is not None:
         b.need(1 << 20, "attention with dropout: call eval() first, as its mask is random;")
+    key, value = _for_every_head(b, key, query), _for_every_head(b, value, query)
     scores = b.op("MatMul", _scaled(b, query.name, scale, d), _swapped(b, key))
     if is_causal:
         rows, columns = b.arange(query.shape[-2]), b.arange(key.shape[-2])
