@@ -108,6 +108,29 @@ def test_what_changes_between_steps_counts(between, plans):
     assert plans[0] is not None
 
 
+def test_gradients_that_come_and_go():
+    def run(compiled):
+        net = model()
+        optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+        step = torch.compile(optimizer.step) if compiled else optimizer.step
+        for i in range(14):
+            torch.manual_seed(i)
+            if i != 11:
+                optimizer.zero_grad(set_to_none=i % 3 != 0)
+            net(torch.randn(4, 33)).square().sum().backward()
+            if i in (6, 9):
+                net[2].weight.grad = None
+            if i == 8:
+                net[0].weight.grad = net[0].weight.grad.t().contiguous().t()
+            if i == 10:
+                net[0].bias.grad = torch.ones(130)
+            if i == 12:
+                net[3].weight.grad = net[3].weight.grad.expand(1, 5).clone().requires_grad_(False)
+            step()
+        return [p.detach().numpy() for p in net.parameters()]
+    same(run(True), run(False))
+
+
 def test_a_plan_refuses_what_it_was_not_made_for():
     from rushlight.compiler import pointwise_kernel
     from rushlight.compiler import scalar as s

@@ -9,6 +9,18 @@ from numpy import float32, ndarray
 from rushlight.optim import fused
 
 
+def _gradients(group, members):
+    """A function that gives the arrays of the members' gradients; None where others of the group's parameters than
+    these have one, or one isn't a plain tensor of its parameter's dtype."""
+    params, known = group["params"], {id(p) for p in members}
+    scope = {f"p{i}": p for i, p in enumerate(params)} | {"params": params, "group": group, "dtype": members[0].dtype}
+    tests = [f"group['params'] is not params or len(params) != {len(params)}"]
+    tests += [f"(g := p{i}._grad) is None or g._bits or g.dtype is not dtype" if id(p) in known else
+              f"p{i}._grad is not None" for i, p in enumerate(params)]
+    arrays = [f"p{i}._grad._a" for i, p in enumerate(params) if id(p) in known]
+    return eval(f"lambda: None if {' or '.join(tests)} else [{', '.join(arrays)}]", scope)
+
+
 def planned(optimizer, group, slots, how):
     """``step()`` that does what ``optimizer._step_group(group)`` does, but for raising versions, which programs do.
 
@@ -38,13 +50,13 @@ def planned(optimizer, group, slots, how):
     operands = [(*arrays, arrays[0], g, *arrays[1:]) for arrays, g in zip(sets, grads, strict=True)]
     plan = updates.plan_of(kernel, operands, len(sets[0]) + 1, counts)
     run, rule, kept = updates.runner(), optimizer._rule, sets
-    gradients = eval(f"lambda: [{', '.join(f'p{i}._grad._a' for i in range(len(members)))}]",
-                     {f"p{i}": p for i, p in enumerate(members)})
+    gradients = _gradients(group, members)
 
     def step():
         now = counts[0].item() + 1.0 if counted else tick
         formula, numbers = rule(group, now)
-        if formula is not known or not run(plan, numbers, now or 0.0, gradients()):
+        found = gradients()
+        if found is None or formula is not known or not run(plan, numbers, now or 0.0, found):
             optimizer._step_group(group)
     step.kept = kept
     return step
