@@ -440,12 +440,14 @@ def compile(model=None, *, fullgraph=False, dynamic=None, backend="rushlight", m
         fullgraph (bool): raise RuntimeError where the call can't be captured, rather than running it eagerly.
         name (str): what messages and reports call it; default the function's own name.
         recompile_limit (int): programs kept for one form of arguments, 8 unless given; further calls run eagerly.
-        dynamic, backend, mode, options, isolate_recompiles, shapes_spec: accepted as PyTorch's; they change nothing
-            here: programs belong to what `compile` returns, and hold for the shapes they were made for.
+        dynamic (bool): whether numbers among the arguments are inputs of programs: True always, False never, None once
+            they differ from call to call. Sizes are fixed: other ones are captured in one call more.
+        backend, mode, options, isolate_recompiles, shapes_spec: accepted as PyTorch's; they change nothing here:
+            programs belong to what `compile` returns, and hold for the shapes they were made for.
         disable (bool): return something that runs eagerly always.
 
-    A call whose Python has effects (counters, prints, random numbers from Python, decisions by `.item()` ...) runs
-    eagerly; a warning says why, once.
+    A call whose Python does what a program can't repeat (prints, random numbers from Python, texts of losses ...) runs
+    eagerly, but for its parts; a warning says why, once.
     """
     if model is None:
         return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode,

@@ -1,8 +1,8 @@
 """The forms of arguments: keys of programs, and how two of them differ.
 
 A key is (structure, gradients are recorded, default float, then for each leaf a tensor's (type, dtype, shape, strides,
-requires_grad, bits), a plain value's (type, value), or another object's (`OBJECT`, type, id); ("argument", i) for a tensor
-that is the i-th leaf again).
+requires_grad, bits), a plain value's (type, value), or another object's (`OBJECT`, type, id); ("argument", i) stands for
+a tensor that is the i-th leaf again).
 """
 
 
@@ -45,6 +45,8 @@ def difference(key, entries):
             return f"{name} is another object"
         if new[0] is OBJECT or old[0] is OBJECT:
             return f"{name} is another object"
+        if "argument" in (new[0], old[0]):
+            return f"{name} is another argument, too, or no longer"
         if len(new) == 2:
             return f"{name} is {new[1]!r}, was {old[1]!r}"
         for word, a, b in zip(_WORDS, new, old):
