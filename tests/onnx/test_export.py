@@ -155,6 +155,33 @@ def test_sizes_that_are_computed():
           [(torch.randn(3, 10, 8),), (torch.randn(1, 5, 12),)])
 
 
+def test_many_free_sizes():
+    def joined(a, b, c):
+        n, t1, size = a.shape
+        t2 = b.shape[1]
+        x = torch.cat([a, b], 1).view(n, -1, 2, size // 2).transpose(1, 2).reshape(n * 2, t1 + t2, size // 2)
+        far = torch.arange(t1 + t2)[None, :] - torch.arange(t1 + t2)[:, None]
+        outer = a.unsqueeze(2) * b.unsqueeze(1)
+        return ((x @ x.transpose(1, 2)).view(n, 2, t1 + t2, t1 + t2).tril(), far.clamp(-2, 2), torch.zeros(t1 * t2),
+                torch.zeros(n, c.shape[0]) + c, outer.reshape(n, t1 * t2, size), torch.full((n,), t1 + t2), x[:, t1:])
+
+    def some(n, t1, t2, k):
+        return torch.randn(n, t1, 4), torch.randn(n, t2, 4), torch.randn(k)
+    free = {"in0": {0: "n", 1: "t1"}, "in1": {0: "n", 1: "t2"}, "in2": {0: "k"}}
+    for example in ((2, 3, 5, 7), (1, 1, 1, 1)):
+        check(Call(joined), some(*example), free, [some(3, 6, 2, 4), some(1, 4, 1, 1)])
+
+
+def test_sizes_that_must_be_multiples():
+    def windows(x, w=4):
+        n, c, height, width = x.shape
+        y = x.view(n, c, height // w, w, width // w, w).permute(0, 2, 4, 3, 5, 1).reshape(-1, w * w, c).softmax(-1)
+        y = y.view(n, height // w, width // w, w, w, c).permute(0, 5, 1, 3, 2, 4).reshape(n, c, height, width)
+        return y, y.roll((-2, -2), (2, 3))
+    check(Call(windows), (torch.randn(1, 3, 8, 8),), {"in0": {0: "n", 2: "h", 3: "w"}},
+          [(torch.randn(2, 3, 16, 12),), (torch.randn(1, 3, 4, 20),)])
+
+
 def test_random_numbers_are_drawn_by_the_graph():
     program = torch.onnx.export(Call(lambda x: torch.randn_like(x) + torch.rand(x.shape) + x), (torch.zeros(100, 3),),
                                 dynamic_shapes=({0: "n"},))
