@@ -1,8 +1,8 @@
 """The forms of arguments: keys of programs, and how two of them differ.
 
 A key is (structure, gradients are recorded, default float, then for each leaf a tensor's (type, dtype, shape, strides,
-requires_grad, bits), a plain value's (type, value), or another object's (`OBJECT`, type, id); ("argument", i) stands for
-a tensor that is the i-th leaf again).
+requires_grad, bits), a plain value's (type, value), or another object's (`OBJECT`, type, id); ("argument", i) stands
+for a tensor that is the i-th leaf again).
 """
 
 
