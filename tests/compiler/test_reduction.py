@@ -324,3 +324,24 @@ def test_where_nothing_beats_the_worst(dtype, shape):
                 out = np.full(np.delete(view.shape, axis), -1)
                 kernel.call(out, view, 1 << axis)
                 assert not out.any()
+
+
+def test_columns_are_made_when_they_are_needed(monkeypatch):
+    from rushlight.compiler import reduction
+
+    x = np.arange(4 * 4096, dtype="f4").reshape(4, 4096) % 7
+    k = reduce_kernel("sum", "float32", "float32", pre=s.input(0) * 3.25)
+    along, down = np.empty((4, 1), "f4"), np.empty((1, 4096), "f4")
+
+    def address():
+        return int.from_bytes(k.descriptor[64:72], "little")
+    k.call(along, x, 0b10)
+    assert address() == 0
+    np.testing.assert_array_equal(along, (x * 3.25).sum(1, keepdims=True))
+    with monkeypatch.context() as m:
+        m.setattr(reduction, "_unfinished", {})
+        with pytest.raises(KeyError):
+            k.call(down, x, 0b01)
+    k.call(down, x, 0b01)
+    assert address() != 0
+    np.testing.assert_array_equal(down, (x * 3.25).sum(0, keepdims=True))
