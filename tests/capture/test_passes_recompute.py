@@ -62,6 +62,30 @@ def test_less_memory_same_values(make, monkeypatch):
     assert peaks[1] < 0.8 * peaks[0]
 
 
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"elementwise_affine": False}])
+@pytest.mark.parametrize("shape", [(256,), (16, 16)])
+def test_normalized_again_by_the_statistics(options, shape, monkeypatch):
+    """The bits are those of the normalization that computed the statistics."""
+    torch.manual_seed(0)
+    model = nn.Sequential(*[m for _ in range(4) for m in (
+        nn.Linear(256, 256), nn.Unflatten(1, shape), nn.LayerNorm(shape, **options), nn.Flatten())], nn.Linear(256, 3))
+    for p in model.parameters():
+        p.data.add_(torch.randn_like(p), alpha=0.05)
+    x, y, found = torch.randn(400, 256), torch.randint(0, 3, (400,)), []
+    for enough in (10.0, 0.1):
+        monkeypatch.setattr(recompute, "ENOUGH", enough)
+        mine = copy.deepcopy(model)
+        step = training(mine)
+        compiled = Compiled(step, [step])
+        for _ in range(4):
+            compiled(x, y)
+        found.append([p.detach().clone() for p in mine.parameters()])
+        entry, = (e for found_ in compiled.entries.values() for e in found_)
+        kinds = {s.kind for s, _ in entry.run.marks if s.label == "native_layer_norm, again"}
+        assert kinds == (set() if enough > 1 else {"pointwise"})
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_overwritten_operands_are_not_read_again():
     """An operand that changes in place in between is another one later."""
     w = torch.randn(300, 300).requires_grad_()

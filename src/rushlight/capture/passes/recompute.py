@@ -8,6 +8,7 @@ made again before its first late one, until the most memory in use has shrunk by
 import math
 from bisect import insort
 
+from ...dtypes import from_np
 from ..tape import ARGUMENT, MADE, OLDER, Step, Window, windows
 from .flow import Flow, like, with_windows
 from .planned import workspace
@@ -161,12 +162,33 @@ def _renamed(step, names):
 
 
 def _repeated(step, outs):
-    """The step again with other results."""
+    """The step again with other results; a normalization's statistics are there."""
     if not step.label.startswith("batch_norm"):
-        return Step(step.kind, step.label + ", again", step.call, step.args, outs, step.detail)
+        applied = _applied(step, outs[0]) if step.label == "native_layer_norm" else None
+        return applied or Step(step.kind, step.label + ", again", step.call, step.args, outs, step.detail)
     from ...compiler.templates import batchnorm_relu as kernels
     x, w, b, r, _ = step.args
     dtype = "float64" if x.dtype.itemsize == 8 else "float32"
     words = kernels.apply_words(x.shape[0], x.shape[1], math.prod(x.shape[2:]), x.dtype.itemsize)
     call = kernels.apply(dtype, r is not None)
     return Step("into", step.label + ", again", call, [x, w, b, r, *step.outs[1:], words], outs[:1])
+
+
+def _applied(step, out):
+    """Normalization of rows by their statistics, with the kernel's own roundings; None for 16-bit floats."""
+    from ...compiler import pointwise_kernel
+    from ...compiler import scalar as s
+    x, _, w, b, _ = step.args
+    _, mean, rstd = step.outs
+    given = [v for v in (x, mean, rstd, w, b) if v is not None]
+    if any(v.dtype != x.dtype for v in given) or x.dtype.itemsize < 4:
+        return None
+    at = {id(v): s.input(i) for i, v in enumerate(given)}
+    y = (at[id(x)] - at[id(mean)]) * at[id(rstd)]
+    if w is not None:
+        y = s.fma(y, at[id(w)], at[id(b)]) if b is not None else y * at[id(w)]
+    elif b is not None:
+        y = y + at[id(b)]
+    name = from_np(x.dtype).name
+    kernel = pointwise_kernel((y,), [name] * len(given), [], [name], name).call
+    return Step("pointwise", step.label + ", again", kernel, given, [out])
