@@ -69,6 +69,21 @@ def test_results_are_those_without_a_profiler():
     assert torch.autograd.modes.state.special == 0
 
 
+def test_tensors_without_sizes_or_strides():
+    nested = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(4, 3)])
+    sparse = torch.eye(3).to_sparse()
+    with profile(record_shapes=True, profile_memory=True, with_flops=True) as prof:
+        nested * 2
+        sparse @ torch.ones(3, 2)
+        torch.empty(2, 2, device="meta") @ torch.empty(2, 2, device="meta")
+        torch.vmap(torch.sin)(torch.ones(2, 3))
+        with pytest.raises(RuntimeError):
+            torch.ones(2) + torch.ones(3)
+        torch.ones(2).exp()
+    assert event(prof, "aten::mul").input_shapes[0] == [] and event(prof, "aten::sin").input_shapes[0] == [3]
+    assert event(prof, "aten::exp").cpu_parent is None
+
+
 def test_backward_nodes_are_events():
     x = torch.randn(3, requires_grad=True)
     with profile() as prof:

@@ -64,7 +64,7 @@ class Recorder:
             if parameters is not None:
                 given += [kwargs.get(p) for p in parameters[len(given):]]
             e.shapes = [_shape(x) for x in given]
-            e.strides = [list(x.stride()) if isinstance(x, Tensor) else [] for x in given]
+            e.strides = [_strides(x) for x in given]
             e.inputs = [_concrete(x) for x in given]
             e.dtypes = [names.dtype_name(x) for x in given]
         if self.stacks:
@@ -174,7 +174,17 @@ class Recorder:
 
 
 def _shape(x):
-    return list(x._a.shape) if isinstance(x, Tensor) else []
+    try:
+        return list(x._a.shape) if isinstance(x, Tensor) else []
+    except RuntimeError:                # nested tensors have none
+        return []
+
+
+def _strides(x):
+    try:
+        return list(x.stride()) if isinstance(x, Tensor) else []
+    except RuntimeError:                # sparse ones have none
+        return []
 
 
 def _concrete(x):
