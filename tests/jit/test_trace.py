@@ -150,3 +150,35 @@ def test_keyword_examples():
         return x - y
     made = torch.jit.trace(f, example_kwarg_inputs={"y": torch.ones(1), "x": torch.zeros(1)})
     assert made(y=torch.ones(1), x=torch.full((1,), 5.0)).item() == 4
+
+
+class Inner(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc, self.norm = nn.Linear(3, 3), nn.LayerNorm(3)
+
+    def forward(self, x, y):
+        return self.norm(self.fc(x) + y), y * 2
+
+
+class Outer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.tail = Inner(), nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+
+    def forward(self, x):
+        p, q = self.a(x, x + 1)
+        r, _ = self.a(p, q)
+        return self.tail(r) + self.a.fc.bias
+
+
+def test_submodules_keep_their_graphs():
+    torch.manual_seed(0)
+    net = Outer()
+    x = torch.randn(2, 3)
+    made = torch.jit.trace(net, x)
+    np.testing.assert_allclose(made(x + 1).detach().numpy(), net(x + 1).detach().numpy(), rtol=1e-5, atol=1e-6)
+    calls = [n["name"] for n in made.graph.findAllNodes("prim::CallMethod")]
+    assert calls == ["forward", "forward1", "forward"]          # `a` is called twice
+    np.testing.assert_allclose(getattr(made.tail, "0")(x).detach().numpy(), net.tail[0](x).detach().numpy(), rtol=1e-6)
+    assert "original_name=LayerNorm" in repr(made.a.norm)

@@ -119,6 +119,7 @@ class Recorder:
         self.busy, self.active, self.root, self.strict = False, True, root, strict
         self.calls, self.scope = [], ""
         self.self_value = None
+        self.origins = {}               # id of a value -> dotted name of the parameter that it is
         self.types = {}
 
     # ------------------------------------------------------------ values
@@ -153,6 +154,7 @@ class Recorder:
             owner, _, name = path.rpartition(".")
             out = self.top("prim::GetAttr", [self.module(owner)], TENSOR, name=name)
             out.name = self.graph.unique(name)
+            self.origins[id(out)] = path
             return self.bind(t, out)
         if t.requires_grad:
             raise RuntimeError("Cannot insert a Tensor that requires grad as a constant. Consider making it a "
@@ -600,9 +602,7 @@ class Recorder:
             out = original(module, *args, **kwargs)
         finally:
             self.scope = outer
-        outs = self.tensors([out])
-        self.calls.append((path, start, len(self.graph.block_.nodes), inputs,
-                           [self.values.get(id(t)) for t in outs]))
+        self.calls.append((path, self.graph.block_.nodes[start:], inputs))
         return out
 
     def tensors(self, values):

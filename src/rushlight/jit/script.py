@@ -399,7 +399,7 @@ def wrap(module, kind=None, share=True, cls=RecursiveScriptModule):
             own["_modules"][name] = child
             continue
         own["_modules"][name] = wrap(child, inner if isinstance(inner, ClassType) else None, share,
-                                     RecursiveScriptModule if cls is TopLevelTracedModule else cls)
+                                     TracedModule if cls is TopLevelTracedModule else cls)
     for name, value in module.__dict__.items():
         if name in own and name not in kind.attributes or name in ("_parameters", "_buffers", "_modules", "training"):
             continue

@@ -189,6 +189,8 @@ def _record(fn, args, kwargs, strict, root=None, types=None):
         recorder.active = False
         words._active.pop()
     block.returns = [value]
+    if root is not None:
+        outline(recorder, types)
     block.nodes[:0] = recorder.__dict__.get("head", [])
     from .cleaning import clean
     parameters = [Parameter(n, plain(v.type)) for v, (_, _, n) in zip(values, given)]
@@ -314,7 +316,6 @@ def trace_module(mod, inputs, optimize=None, check_trace=True, check_inputs=None
             kinds = kinds or types
             target = mod if name == "forward" else getattr(mod, name)
             recorder, parameters, value, out, clean = _record(target, args, kwargs, strict, mod, kinds)
-            outline(recorder, kinds)
             clean(recorder.graph)
             for t in kinds.values():
                 for m in t.methods.values():
