@@ -85,6 +85,15 @@ class Calls:
     _exit_call = sys.setprofile
 
 
+_declared = []
+
+
+def declare_pure(f):
+    """Take a function in C for pure from now on."""
+    _declared.append(f)
+    _PURE.add(id(f))
+
+
 def _is_pure(f):
     if id(f) in _PURE:
         return True

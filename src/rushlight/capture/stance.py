@@ -2,7 +2,7 @@
 
 import functools
 
-from . import compiled
+from . import compiled, effects
 
 STANCES = ("default", "force_eager", "eager_on_recompile", "fail_on_recompile")
 
@@ -47,6 +47,29 @@ def list_backends(exclude_tags=("debug", "experimental")):
 def allow_in_graph(fn):
     """`fn` itself: what functions do is captured, whatever they are."""
     return [allow_in_graph(f) for f in fn] if isinstance(fn, (list, tuple)) else fn
+
+
+def substitute_in_graph(original_fn, *, can_constant_fold_through=False, skip_signature_check=False):
+    """Decorator of a Python function that does what `original_fn`, a function in C, does: that one is pure, then.
+
+    Calls of `original_fn` no longer keep a call eager. TypeError for what can't be called; the signatures are compared
+    where both are known, unless `skip_signature_check`.
+    """
+    if not callable(original_fn) or isinstance(original_fn, type):
+        raise TypeError(f"substitute_in_graph expects a function but got {type(original_fn).__name__}")
+
+    def mark(traceable_fn):
+        import inspect
+        if not skip_signature_check:
+            try:
+                own, other = inspect.signature(original_fn), inspect.signature(traceable_fn)
+            except ValueError:              # (functions in C may tell none)
+                own = other = None
+            if own is not None and list(own.parameters) != list(other.parameters):
+                raise TypeError(f"Signature mismatch between {original_fn} and {traceable_fn}: {own} vs {other}")
+        effects.declare_pure(original_fn)
+        return traceable_fn
+    return mark
 
 
 def nested_compile_region(fn=None, *_, **__):

@@ -115,8 +115,9 @@ _HOMES = {
 _OF_CAPTURE = {name: home for home, names in (
     ("compiled", "compile disable explain is_compiling is_dynamo_compiling is_exporting reset"),
     ("report", "report"),
+    ("artifacts", "save_cache_artifacts load_cache_artifacts"),
     ("stance", "set_stance list_backends allow_in_graph nested_compile_region assume_constant_result "
-               "cudagraph_mark_step_begin set_enable_guard_collectives"),
+               "cudagraph_mark_step_begin set_enable_guard_collectives substitute_in_graph"),
 ) for name in names.split()}
 
 
