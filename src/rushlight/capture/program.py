@@ -20,6 +20,7 @@ from .passes.direct import direct
 from .passes.epilogues import epilogues
 from .passes.flow import Flow, dense, is_dense
 from .passes.fuse import fuse
+from .passes.joined import joined
 from .passes.norms import norms
 from .passes.planned import convolutions, pack
 from .passes.recompute import recompute
@@ -83,7 +84,7 @@ class Writer:
         self.steps = tape.steps
         self._scan()
         self.steps = norms(rename(self.steps, self.visible, self._number), self.visible)
-        self.steps = convolutions(direct(self.steps))
+        self.steps = convolutions(direct(joined(self.steps, self.visible)))
         self._scan()
         began = {}
         for step in self.steps:

@@ -253,10 +253,11 @@ def _forward_plan(qs, ks, vs, q_strides, k_strides, v_strides, mask_strides, kin
 
 @lru_cache(512)
 def _backward_plan(qs, ks, vs, q_strides, k_strides, v_strides, out_strides, g_strides, mask_strides, kind, causal,
-                   scale, keep, size, wide, threads):
+                   scale, keep, size, wide, threads, grads):
     (b, h, tq, d), (_, hk, tk, _), e = qs, ks, vs[3]
     orders = [_order(s) for s in (q_strides, k_strides, v_strides)]
-    grads = [_strides(s, o, size) for s, o in zip((qs, ks, vs), orders)]
+    if grads is None:
+        grads = [_strides(s, o, size) for s, o in zip((qs, ks, vs), orders)]
     block, q_block = _block(tk, d + e, wide, 1 << 16), min(64, tq)
     common = (b, h, h // hk, tq, tk, d, e, kind, causal, _bits(scale), _bits(keep), *q_strides[:3], *k_strides[:3],
               *v_strides[:3], *out_strides[:3], *mask_strides, *g_strides[:3], *grads[0], *grads[1], *grads[2])
@@ -307,16 +308,22 @@ def _attention(q, k, v, mask, kept, dropout_p, causal, scale):
            meta=lambda g, q, k, v, *_: tuple((x.shape, x.dtype) for x in (q, k, v)))
 def _attention_backward(g, q, k, v, mask, kept, dropout_p, causal, scale, out, lse):
     """Gradients of query, key and value."""
+    return gradients_into(None, g, q, k, v, mask, kept, dropout_p, causal, scale, out, lse)
+
+
+def gradients_into(grads, g, q, k, v, mask, kept, dropout_p, causal, scale, out, lse):
+    """Gradients of query, key and value, written to three arrays with adjacent features, or to new ones for None."""
     from ...compiler.templates import attention_backward
     from ...runtime.threadpool import get_num_threads
     g, q, k, v, out = (_adjacent(a) for a in (g, q, k, v, out))
     mask, kind = _mask_operand(mask, (*q.shape[:3], k.shape[2]), lse.dtype)
     mask_strides, scale, keep, size, wide_size = _facts(q, mask, kind, scale, dropout_p)
     orders, rounds = _backward_plan(q.shape, k.shape, v.shape, q.strides, k.strides, v.strides, out.strides, g.strides,
-                                    mask_strides, kind, causal, scale, keep, size, wide_size, get_num_threads())
-    dq, dk, dv = (_blank(x.shape, order, x.dtype) for x, order in zip((q, k, v), orders))
+                                    mask_strides, kind, causal, scale, keep, size, wide_size, get_num_threads(),
+                                    None if grads is None else tuple([x.strides[:3] for x in grads]))
+    if grads is None:
+        grads = [_blank(x.shape, order, x.dtype) for x, order in zip((q, k, v), orders)]
     call = attention_backward.kernel(dtypes.BY_NP[q.dtype].name)
     for words in rounds:
-        call(dq, dk, dv, g, out, lse, q, k, v, mask, kept, words)
-    return dq, dk, dv
-
+        call(*grads, g, out, lse, q, k, v, mask, kept, words)
+    return tuple(grads)
