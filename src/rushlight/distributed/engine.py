@@ -52,6 +52,7 @@ class Engine:
         for link in self.links.values():
             self._selector.register(link.sock, selectors.EVENT_READ, link)
         self.closed = False
+        self._returns = max(1, 16 // size)      # slots that are kept back for each peer
         self.failures = 0               # how often messages failed: who waits looks whether it was one of his
 
     # ------------------------------------------------------------ waiting
@@ -175,7 +176,16 @@ class Engine:
         """Write `data`; returns what to wait for, or None where the socket took all of it. Under the lock."""
         if link.error is not None:
             raise link.error
-        data = memoryview(data)
+        if link.returns:
+            first, link.returns = bytes(link.returns), bytearray()
+            if len(data) >= 4096:
+                self._write_all(link, memoryview(first))
+            else:
+                data = first + bytes(data)
+        return self._write_all(link, memoryview(data))
+
+    def _write_all(self, link, data):
+        """`_write` of just this."""
         if not link.outbox:
             try:
                 n = link.sock.send(data)
@@ -270,11 +280,14 @@ class Engine:
             self._return(request.link, slot)
 
     def _return(self, link, slot):
+        """Send a slot back: with the next message, or when some have gathered, as each write wakes the peer."""
         with self.changed:
-            try:
-                self._write(link, HEADER.pack(RETURNED, slot, 0, 0, 0))
-            except RuntimeError:
-                pass                    # it has no use for the slot any longer
+            link.returns += HEADER.pack(RETURNED, slot, 0, 0, 0)
+            if len(link.returns) >= HEADER.size * self._returns:
+                try:
+                    self._write(link, b"")
+                except RuntimeError:
+                    pass                # it has no use for the slots any longer
 
     def cancel(self, requests):
         """Forget receives that nobody waits for any longer."""

@@ -7,31 +7,26 @@ in the order of ranks, and to send to all; so all ranks hold the same bits, what
 import numpy as np
 
 import rushlight as torch
+from rushlight.dtypes import ALL
 from rushlight.tensor.tensor import wrap
 
 from .arena import SLOT
 from .constants import seconds
 
-DIRECT = 1 << 17            # reductions of fewer bytes (times ranks) are computed by everybody
-WINDOW = 3                  # pieces that a rank sends ahead of what it has reduced
+DIRECT = 1 << 20            # reductions of fewer bytes (times other ranks) are computed by everybody
+WINDOW = 12                 # pieces that a rank sends ahead of what it has reduced, to all others together
 
 _OPERATIONS = ("all_reduce", "broadcast", "reduce", "all_gather", "gather", "scatter", "reduce_scatter", "all_to_all",
                "barrier", "send/recv")
+_NUMBERS = {name: number for number, name in enumerate(_OPERATIONS)}
 _KINDS = ("", "SUM", "AVG", "PRODUCT", "MIN", "MAX", "BAND", "BOR", "BXOR", "PREMUL_SUM")
-_DTYPES = []
-
-
-def _dtypes():
-    if not _DTYPES:
-        from rushlight.dtypes import ALL
-        _DTYPES.extend(ALL)
-    return _DTYPES
+_CODES = {dtype: code for code, dtype in enumerate(ALL, 1)}
 
 
 def signature(operation, dtype=None, numel=0, kind=None):
     """What a message belongs to, as a number that all ranks have to agree on."""
-    code = _dtypes().index(dtype) + 1 if dtype is not None else 0
-    return _OPERATIONS.index(operation) | (kind.value + 1 if kind is not None else 0) << 6 | code << 10 | numel << 18
+    code = _CODES[dtype] if dtype is not None else 0
+    return _NUMBERS[operation] | (kind.value + 1 if kind is not None else 0) << 6 | code << 10 | numel << 18
 
 
 def describe(number):
@@ -43,7 +38,7 @@ def describe(number):
     if name == "send/recv":
         return f"a message of {numel} bytes"
     text = f"{name}({kind})"
-    return f"{text} of {numel} element{'s' * (numel != 1)} of {_dtypes()[code - 1]!r}" if code else text
+    return f"{text} of {numel} element{'s' * (numel != 1)} of {ALL[code - 1]!r}" if code else text
 
 
 def raw(tensor):
@@ -168,7 +163,7 @@ class Exchange:
         arriving = [[self.receive(r, 0, sig) for _ in mine] for r in others]
         for requests in arriving:       # waited for piece by piece
             del self.receives[-len(requests):]
-        steps = max(map(len, cuts))
+        steps, window = max(map(len, cuts)), max(3, WINDOW // (n - 1))
         sent = done = 0
         pending = [r for requests in arriving for r in requests]
         self.receives += pending
@@ -189,7 +184,7 @@ class Exchange:
                 if share:
                     self.send(others, 1, sig, piece)
                 done += 1
-            elif sent < steps and (sent < done + WINDOW or done == len(mine)):
+            elif sent < steps and (sent < done + window or done == len(mine)):
                 for r in others:
                     if sent < len(cuts[r]):
                         part = parts[r][slice(*cuts[r][sent])]

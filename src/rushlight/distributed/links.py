@@ -31,6 +31,7 @@ class Link:
         self.start = self.end = 0       # the part of the buffer that is not taken apart yet
         self.body = self.body_request = None        # where a payload larger than the buffer goes, and whose it is
         self.posted, self.unexpected = {}, {}       # (context, tag) -> deque of receives, of arrived messages
+        self.returns = bytearray()      # messages that send slots back, for the next write
         self.error = None
         self.leaving = False            # the peer said goodbye
 

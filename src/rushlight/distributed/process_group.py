@@ -37,7 +37,7 @@ class ProcessGroup:
         self.context = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
         self._timeout = timeout
         self._tags, self._guard, self._worker = 0, threading.Lock(), None
-        self.bound_device_id = None
+        self.bound_device_id, self._reductions = None, {}
         self._batch = None              # operations that wait for the end of `_coalescing_manager`
 
     # ------------------------------------------------------------ facts
@@ -118,13 +118,12 @@ class ProcessGroup:
                     r.error, r.done = error, True
 
     def _run(self, function, result, kind, async_op):
-        """``function()`` now, or in the group's thread; returns the `Work`."""
-        work = Work(result, kind)
+        """``function()`` now, or in the group's thread, which gives a `Work`."""
         if not async_op:
             with torch.no_grad():
                 function()
-            work._finish()
-            return work
+            return None
+        work = Work(result, kind)
         with self._guard:
             if self._worker is None:
                 self._worker = Worker(f"rushlight-group-{self.group_name}")
@@ -136,7 +135,7 @@ class ProcessGroup:
         """Reduce each of `tensors` over all ranks, in place."""
         tensors = _list(tensors)
         op = getattr(op, "reduceOp", op)
-        reductions = [Reduction(op, t.dtype, self.size()) for t in tensors]
+        reductions = [self._reduction(op, t.dtype) for t in tensors]
         tags = self._reserve(len(tensors))
 
         def run():
@@ -164,7 +163,7 @@ class ProcessGroup:
         """Reduce into the tensor of rank `root`."""
         tensors = _list(tensors)
         self._check_root("reduce", root)
-        reductions = [Reduction(op, t.dtype, self.size()) for t in tensors]
+        reductions = [self._reduction(op, t.dtype) for t in tensors]
         tags = self._reserve(len(tensors))
 
         def run():
@@ -255,7 +254,7 @@ class ProcessGroup:
             if rows[self._rank].numel() != out.numel():
                 raise RuntimeError(f"reduce_scatter: the output has {out.numel()} elements, the input for this rank "
                                    f"{rows[self._rank].numel()}")
-        reductions = [Reduction(op, t.dtype, self.size()) for t in outputs]
+        reductions = [self._reduction(op, t.dtype) for t in outputs]
         tags = self._reserve(len(outputs))
 
         def run():
@@ -371,6 +370,14 @@ class ProcessGroup:
         return work
 
     # ------------------------------------------------------------ helpers
+
+    def _reduction(self, op, dtype):
+        if type(op) is ReduceOp:
+            return Reduction(op, dtype, self.size())        # it may have a factor
+        found = self._reductions.get((op, dtype))
+        if found is None:
+            found = self._reductions[op, dtype] = Reduction(op, dtype, self.size())
+        return found
 
     def _check_root(self, name, root):
         if not 0 <= root < self.size():
