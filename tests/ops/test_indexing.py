@@ -171,3 +171,15 @@ def test_one_hot():
     assert torch.nn.functional.one_hot(torch.tensor([0, 2])).tolist() == [[1, 0, 0], [0, 0, 1]]
     with pytest.raises(RuntimeError, match="smaller than num_classes"):
         torch.nn.functional.one_hot(torch.tensor([3]), 3)
+
+
+def test_index_add_wraps_its_factor():
+    x = torch.tensor([5, 9], dtype=torch.uint8)
+    assert x.index_add(0, torch.tensor([1]), torch.tensor([2], dtype=torch.uint8), alpha=-1).tolist() == [5, 7]
+
+
+def test_pairs_of_half_floats():
+    x = torch.tensor([1 + 2j, 3 - 1j]).to(torch.complex32)
+    assert x.index_add(0, torch.tensor([1, 1]), x, alpha=2).to(torch.complex64).tolist() == [1 + 2j, 11 + 1j]
+    assert x.index_fill(0, torch.tensor([0]), 4j).to(torch.complex64).tolist() == [4j, 3 - 1j]
+    assert x.norm().dtype is torch.float16 and abs(float(x.norm()) - 15 ** 0.5) < 2e-3

@@ -93,7 +93,7 @@ def _vector_norm(a, p, axes, keepdim, np_dtype):
     x = wide(a)
     if x.dtype.kind != "c" and np_dtype.kind != "c" and np_dtype.itemsize > x.dtype.itemsize:
         x = x.astype(np_dtype)
-    real = np.empty(0, np_dtype).real.dtype
+    real = np.dtype(np.float16) if np_dtype.names else np.empty(0, np_dtype).real.dtype
     with np.errstate(all="ignore"):
         x = np.abs(x)
         acc = F64 if x.dtype in (F32, F64) else None

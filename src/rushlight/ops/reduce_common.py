@@ -6,6 +6,7 @@ from ..dtypes import FLOAT, from_np
 from ..runtime.allocator import empty
 from ..tensor import watch
 from ..tensor.geometry import wrap_dim, wrap_dims
+from .copy import converted
 
 F32, F64, I64 = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.int64)
 
@@ -67,8 +68,10 @@ def kept(t, shape, axes, keepdim):
 
 
 def wide(a):
-    """The array in float32 where its type is a 16-bit (or narrower) float."""
+    """The array in float32 where its type is a 16-bit (or narrower) float, in complex64 where it is of pairs of such."""
     d = a.dtype
+    if d.names:
+        return converted(a, np.dtype(np.complex64))
     if d.itemsize <= 2 and (d.kind == "f" or d.kind == "V" or d.type.__module__ == "ml_dtypes"):
         return a.astype(F32)
     return a

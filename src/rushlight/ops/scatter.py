@@ -9,7 +9,7 @@ from ..tensor import watch
 from ..tensor.geometry import wrap_dim
 from ..tensor.tensor import Tensor, resolve_bits, wrap
 from . import walks
-from .copy import fill_array, fresh
+from .copy import converted, copy_array, fill_array, fresh
 from .creation import number_for
 from .dispatch import primitive
 from .gather import (
@@ -28,7 +28,7 @@ from .overlap import one_block, single, writable_apart
 from .registry import public
 from .slicing import _slice
 
-_ndarray = np.ndarray
+_ndarray, _C64 = np.ndarray, np.dtype(np.complex64)
 _FEW = 1024                 # elements for which an array of equal ones is made sooner than a view of one
 
 
@@ -351,8 +351,13 @@ def _scaled(g, alpha):
 
 def _add_index(out, dim, index, source, alpha):
     i = _at(out, dim, index)
+    if out.dtype.names:             # pairs of float16, for which there is no arithmetic
+        total = converted(out, _C64)
+        _add_index(total, dim, index, converted(source, _C64), alpha)
+        copy_array(out, total)
+        return
     if alpha != 1:
-        source = (source * source.dtype.type(alpha)).astype(source.dtype, copy=False)
+        source = (source * np.asarray(alpha).astype(source.dtype)).astype(source.dtype, copy=False)
     if not source.ndim:
         source = source.reshape((1,) * max(out.ndim, 1))
     add_slices(out if out.ndim else out.reshape(1), dim, i, source)
@@ -494,7 +499,8 @@ def _fill_index(out, dim, index, value):
     i = index.reshape(-1)
     target = out if out.ndim else out.reshape(1)
     shape = (*target.shape[:dim], i.size, *target.shape[dim + 1:])
-    if walks.put_rows(target, dim, i, np.broadcast_to(np.asarray(value, out.dtype), shape), True):
+    value = converted(np.asarray(value, _C64), out.dtype) if out.dtype.names else np.asarray(value, out.dtype)
+    if walks.put_rows(target, dim, i, np.broadcast_to(value, shape), True):
         raise IndexError("index out of range in self")
 
 
