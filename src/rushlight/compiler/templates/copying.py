@@ -78,6 +78,15 @@ def _at_row(f, context, row, start, places):
     return f.load("ptr", places), f.load("ptr", places + 8)
 
 
+def _ahead(f, context, row, rows, stream, places):
+    """How many bytes further the next row of `a` lies, of a stream; else 0."""
+    ahead = f.var("i64", 0)
+    with f.if_(stream & (row + 1 < rows)):
+        here, later = (blocks.address(f, _at_row(f, context, r, 1, places)[1]) for r in (row, row + 1))
+        ahead.set(later - here)
+    return ahead.get()
+
+
 def _dim(f, context, d):
     """(size, step of out, step of a) of dimension `d`."""
     if isinstance(d, int):
@@ -99,14 +108,13 @@ def _runs(m, size):
         count = f.minimum(length - first, chunk)
         row = tile.udiv(chunks) * each
         with f.range(row, f.minimum(row + each, rows)) as r:
-            later = _at_row(f, context, f.minimum(r + 1, rows - 1), 1, places)[1]
+            ahead = _ahead(f, context, r, rows, stream.ne(0), places)
             to, source = _at_row(f, context, r, 1, places)
             to = to + first * size
             with f.if_else(step.ne(0)) as (dense, constant):
                 with dense:
-                    ahead = blocks.address(f, later) - blocks.address(f, source)
                     # Where rows do not follow each other, the hardware does not see where the next one begins.
-                    apart = ahead.ne(0) & ahead.ne(length * size) & stream.ne(0)
+                    apart = ahead.ne(0) & ahead.ne(length * size)
                     with f.if_else(apart) as (far, near):
                         with far:
                             blocks.copy_run(f, to, source + first * size, count * size, f.value(True, "i1"), ahead)
@@ -142,9 +150,8 @@ def _elements(m, size):
         count = f.minimum(length - first, chunk)
         row = tile.udiv(chunks) * each
         with f.range(row, f.minimum(row + each, rows)) as r:
-            later = _at_row(f, context, f.minimum(r + 1, rows - 1), 1, places)[1]
+            ahead = _ahead(f, context, r, rows, stream, places)
             to, source = _at_row(f, context, r, 1, places)
-            ahead = blocks.address(f, later) - blocks.address(f, source)
             to, source = to + first * out_step, source + first * step
             done = f.var("i64", 0)
             if size <= 8:

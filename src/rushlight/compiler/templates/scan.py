@@ -337,40 +337,38 @@ class Scan:
             start = outer * n * inner + column
             values, indices, x = (p + start * size for p, size in zip(arrays, widths))
             past = self.past(f, job, values, indices) & ((inner * self.out_size) & (LINE - 1)).eq(0)
-            with f.range(0, n, step=_ROWS) as i:
-                rows = f.minimum(n - i, _ROWS)
-                first = [p + i * step for p, step in zip((values, indices, x), steps)]
 
-                def step_over(begin, end, step, past):
-                    with f.range(begin, end, step=step) as c:
-                        state = [f.var(vector(p, step), f.load(vector(p, step), place + c * size, size))
-                                 for p, place, size in zip(self.parts, states, sizes)]
-                        places = [f.var("ptr", p + c * size) for p, size in zip(first, widths)]
-                        with f.range(rows) as r:
-                            to, at, here = (p.get() for p in places)
-                            own = [self.load(f, here, 0, step)]
-                            if step > 1:
-                                # The next rows begin where the hardware doesn't look.
-                                for line in range(0, step * self.in_size, LINE):
-                                    blocks.prefetch(f, here + ahead + line, near=2)
-                            if self.extremum:
-                                number = (i + r).cast("trunc", "i32")
-                                own.append(f.splat(number, step) if step > 1 else number)
-                            new = self.join(f, [v.get() for v in state], own)
-                            for s, v in zip(state, new):
-                                s.set(v)
-                            self.store(f, new, to, at, 0, step, past)
-                            for p, v, distance in zip(places, (to, at, here), steps):
-                                p.set(v + distance)
-                        for s, place, size in zip(state, states, sizes):
-                            f.store(s.get(), place + c * size, size)
+            def step_over(i, rows, begin, end, step, past):
+                first = [p + i * distance for p, distance in zip((values, indices, x), steps)]
+                with f.range(begin, end, step=step) as c:
+                    state = [f.load(vector(p, step), place + c * size, size)
+                             for p, place, size in zip(self.parts, states, sizes)]
+                    for r in range(rows):
+                        to, at, here = (p + (c * size + far * r) for p, size, far in zip(first, widths, steps))
+                        own = [self.load(f, here, 0, step)]
+                        if step > 1:
+                            # The rows further down begin where the hardware doesn't look.
+                            for line in range(0, step * self.in_size, LINE):
+                                blocks.prefetch(f, here + ahead + line, near=2)
+                        if self.extremum:
+                            number = (i + r).cast("trunc", "i32")
+                            own.append(f.splat(number, step) if step > 1 else number)
+                        state = self.join(f, state, own)
+                        self.store(f, state, to, at, 0, step, past)
+                    for v, place, size in zip(state, states, sizes):
+                        f.store(v, place + c * size, size)
 
-                with f.if_else(past) as (yes, no):
-                    with yes:
-                        step_over(f.value(0), whole, self.columns, True)
-                    with no:
-                        step_over(f.value(0), whole, self.columns, False)
-                step_over(whole, width, 1, False)
+            def down(begin, rows):
+                with f.range(begin, n - (rows - 1), step=rows) as i:
+                    with f.if_else(past) as (yes, no):
+                        with yes:
+                            step_over(i, rows, f.value(0), whole, self.columns, True)
+                        with no:
+                            step_over(i, rows, f.value(0), whole, self.lanes, False)
+                    step_over(i, rows, whole, width, 1, False)
+
+            down(0, _ROWS)
+            down(n - n.urem(_ROWS), 1)
         f.ret()
 
     # ------------------------------------------------------------ entry
