@@ -5,7 +5,7 @@
     python tools/make_coverage.py --names     list PyTorch's documented names anew (needs PyTorch 2.13)
 
 The page is made from the op table and the registry of public names only, so it is the same on every
-machine. PyTorch's names come from ``tools/pytorch_2_13_names.txt``.
+machine. PyTorch's names come from ``tools/pytorch_2_13_names.txt``, dtypes from ``tools/op_dtypes.txt``.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "op_coverage.md"
 NAMES = ROOT / "tools" / "pytorch_2_13_names.txt"
+DTYPES = ROOT / "tools" / "op_dtypes.txt"
 
 # Namespaces of functions that get a table each.
 TABLES = ("torch.nn.functional", "torch.linalg", "torch.special", "torch.fft")
@@ -219,11 +220,57 @@ def reference(record):
     return code(text if "." in text else f"numpy.{text}")
 
 
+# Dtypes that are listed together.
+GROUPS = {"integers": ("uint8", "int8", "int16", "int32", "int64"), "floats": ("float16", "bfloat16", "float32",
+                                                                               "float64")}
+
+
+def grouped(names):
+    """Names of dtypes in words."""
+    for word, members in GROUPS.items():
+        if set(members) <= set(names):
+            at = names.index(members[0])
+            names = [n for n in names if n not in members]
+            names.insert(at, word)
+    return ", ".join(names)
+
+
+# Why a dtype that PyTorch takes is refused by the sample, where that isn't a gap.
+REFUSED = {
+    "nn.functional.triplet_margin_with_distance_loss": "the sample's distance is PyTorch's own module",
+    "sparse.mm": "the sample's tensors are sparse; see `tests/oracle/test_sparse.py`",
+}
+
+
+def dtypes_section():
+    rows = []
+    for line in DTYPES.read_text().splitlines():
+        taken, _, refused = line.partition(" - ")
+        name, *taken = taken.split()
+        reason = REFUSED.get(name)
+        rows.append((code(name), "" if reason else grouped(taken), reason or grouped(refused.split())))
+    yield "## Dtypes"
+    yield ""
+    yield (f"The {len(rows)} ops of PyTorch's sample database that are here, and the dtypes whose samples they take "
+           "(`python tools/make_dtypes.py`), of those that PyTorch takes on CPUs.")
+    yield ""
+    yield from table(("op", "dtypes", "not taken"), rows)
+
+
+def exported(record, key, mapping):
+    """How the record becomes ONNX."""
+    rule = mapping(key)
+    if rule is None:
+        return ""
+    return "from its formula" if rule.__module__.endswith(".formulas") else "written"
+
+
 def op_section(record_module):
     records = {k: r for k, r in record_module.RECORDS.items() if not k.startswith("_derived")}
     from rushlight.func.forward import rules
     from rushlight.func.rules import rule_for
-    rows, words, kinds, forward, batches = [], Counter(), Counter(), Counter(), Counter()
+    from rushlight.onnx.mappings import mapping
+    rows, words, kinds, forward, batches, graphs = [], Counter(), Counter(), Counter(), Counter(), Counter()
     for key in sorted(records):
         r = records[key]
         how = gradient(r, record_module)
@@ -234,14 +281,18 @@ def op_section(record_module):
         batch = "rule" if rule_for(r) is not None else "loop"
         forward[ahead or "none"] += 1
         batches[batch] += 1
+        graph = exported(r, key, mapping)
+        graphs[graph] += 1
         rows.append((code(key), r.kind, how, shapes(r), reference(r), samples or "", second_order(r, record_module),
-                     ahead, batch))
+                     ahead, batch, graph))
     yield "## The op table"
     yield ""
     yield (f"{len(rows)} records: " + ", ".join(f"{n} {k}" for k, n in sorted(kinds.items())) + ". Gradients: "
            + ", ".join(f"{n} {k}" for k, n in sorted(words.items())) + ". Forward mode: "
            + ", ".join(f"{n} {k}" for k, n in sorted(forward.items())) + ". Under `vmap`: "
-           + ", ".join(f"{n} by {k}" for k, n in sorted(batches.items())) + ".")
+           + ", ".join(f"{n} by {k}" for k, n in sorted(batches.items())) + f". ONNX: {graphs['written']} written, "
+           f"{graphs['from its formula']} from their formulas, {graphs['']} without (backward passes, and what ONNX "
+           "has no operators for: export names it).")
     yield ""
     yield ("*Derived* gradients come from the formula; *written* ones are rules beside the kernel, *not for* inputs "
            "such as indices (an op that is written in terms of other ops needs no record). *None* says why there is "
@@ -250,11 +301,12 @@ def op_section(record_module):
            "and the inputs with which the table's own tests check the record; the others are tested by files of "
            "their own. *Second order*: the gradient can be differentiated again. *Forward mode*: a *rule*, *derived* "
            "from the formula, the view *itself*, or *by gradients*: the gradient rule differentiated with respect to "
-           "its incoming gradient. *vmap*: a batching *rule*, or a *loop* over samples. Programs run all records; "
-           "export to ONNX and kernels for GPUs are not there yet.")
+           "its incoming gradient. *vmap*: a batching *rule*, or a *loop* over samples. *ONNX*: nodes *written* by "
+           "a mapping, or made from the record's *formula*. Compiled programs run all records. Kernels for GPUs (CUDA) "
+           "are not there yet: no record has one.")
     yield ""
     yield from table(("record", "kind", "gradient", "meta", "reference", "samples", "second order", "forward mode",
-                      "vmap"), rows)
+                      "vmap", "ONNX"), rows)
 
 
 # ---------------------------------------------------------------- what is missing
@@ -288,7 +340,6 @@ DIFFERENCES = (
     ("`as_strided_scatter`", "the gradient of `input` is zero where `src` was written; PyTorch 2.13 returns it the "
                              "other way round"),
     ("`special.bessel_j0`, `bessel_y1` of float64", "as accurate as SciPy's; PyTorch's are off by up to 3e-7 near 5.5"),
-    ("`chalf`, `complex32`", "no storage type: NotImplementedError; use complex64"),
     ("`addbmm_`", "doesn't resize the tensor it writes"),
     ("`arange`, `linspace`, `logspace` with `out=`", "`out` of another type than `dtype` is converted, where PyTorch "
                                                      "refuses"),
@@ -320,8 +371,8 @@ def page():
     lines = ["# Op coverage", "",
              "Made by `python tools/make_coverage.py` from the op table; `tests/test_docs.py` checks that it is "
              "current.", ""]
-    lines += [*names_section(registry, Tensor), "", *op_section(record), "", *differences_section(), "",
-              *missing_section()]
+    lines += [*names_section(registry, Tensor), "", *dtypes_section(), "", *op_section(record), "",
+              *differences_section(), "", *missing_section()]
     return "\n".join(lines) + "\n"
 
 

@@ -22,7 +22,8 @@ def function_of(op):
     if op.op.__name__ == "<lambda>":
         names = {**op.op.__globals__, "torch": rushlight, "F": rushlight.nn.functional}
         return FunctionType(op.op.__code__, names, op.op.__name__, op.op.__defaults__, op.op.__closure__)
-    return find(op.name)
+    found = find(op.name)
+    return getattr(rushlight.Tensor, op.name) if isinstance(found, rushlight.dtype) else found
 
 
 def dtype_of(d):
@@ -41,8 +42,10 @@ def tensor_of(x, blocks=None):
     block = blocks.get(key)
     if block is None:
         whole = x.as_strided((x.untyped_storage().nbytes() // x.itemsize,), (1,), 0)
-        low = x.dtype in (torch.bfloat16, torch.float16)
-        block = rushlight.from_numpy(np.array((whole.float() if low else whole).numpy()))
+        # Types that NumPy lacks come in wider ones.
+        wide = {torch.bfloat16: torch.float32, torch.complex32: torch.complex64}.get(x.dtype)
+        low = wide is not None
+        block = rushlight.from_numpy(np.array((whole.to(wide) if low else whole).numpy()))
         block = blocks[key] = block.to(dtype_of(x.dtype)) if low else block
     return block.as_strided(tuple(x.shape), x.stride(), x.storage_offset()) if block.numel() else \
         block.reshape(tuple(x.shape))
