@@ -68,7 +68,7 @@ def kept(t, shape, axes, keepdim):
 
 
 def wide(a):
-    """The array in float32 where its type is a 16-bit (or narrower) float, in complex64 where it is of pairs of such."""
+    """The array in float32 where its type is a 16-bit (or narrower) float, complex64 for pairs of such."""
     d = a.dtype
     if d.names:
         return converted(a, np.dtype(np.complex64))
