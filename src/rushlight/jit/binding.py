@@ -122,7 +122,7 @@ def convert(x, t):
         items = [convert(i, e) for i, e in zip(x, t.elements)]
         if any(i is _WRONG for i in items):
             return _WRONG
-        if t.fields:
+        if t.qualified:
             from .execution import named_class
             return named_class(t)(*items)
         return tuple(items)

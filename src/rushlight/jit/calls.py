@@ -45,7 +45,8 @@ PROPERTIES = {"dtype": "prim::dtype", "device": "prim::device", "layout": "prim:
               "nbytes": "prim::nbytes", "name": "prim::name", "is_sparse_csr": "prim::is_sparse_csr",
               "is_mkldnn": "prim::is_mkldnn", "is_nested": "prim::is_nested", "output_nr": "aten::output_nr",
               "is_mps": "prim::is_mps", "is_xpu": "prim::is_xpu", "retains_grad": "aten::retains_grad"}
-_SELF_RENAMED = {"pow_": "aten::pow_", "size": "aten::size"}
+CASTS = {"float": 6, "double": 7, "half": 5, "bfloat16": 15, "int": 3, "long": 4, "short": 2, "char": 1, "byte": 0,
+         "bool": 11, "cfloat": 9, "cdouble": 10}
 
 
 class Calls(Specials):
@@ -232,7 +233,8 @@ class Calls(Specials):
             items = [self.convert(v, h, place) if h is not None else v for v, h in zip(items, hints)]
             from .types import plain
             types = [h if h is not None else plain(v.type) for v, h in zip(items, hints)]
-            return self.builder.one("prim::TupleConstruct", items, TupleType(types), place)
+            fields = tuple(x.keys) if x.keys and x.kind == "tuple" else None
+            return self.builder.one("prim::TupleConstruct", items, TupleType(types, fields), place)
         if isinstance(x, Python):
             return self.python_constant(x.value, place)
         if isinstance(x, Iterated):
@@ -362,8 +364,10 @@ class Calls(Specials):
             return Operator(["aten::values"], base)
         if isinstance(t, OptionalType) and t.element == TENSOR:
             raise ErrorReport(f"'{t.source()}' object has no attribute or method '{name}'.", place)
-        if name in ("type",) and t == TENSOR:
-            return Operator(["aten::to"], base)
+        if t == TENSOR and name in CASTS:
+            return Special("cast", (base, CASTS[name]))
+        if t == TENSOR and name == "cpu":
+            return Special("cast", (base, torch.device("cpu")))
         ops = [n for n in (f"aten::{name}", f"prim::{name}") if signatures.exists(n)]
         if ops or name == "tolist":
             return Operator(ops or ["prim::tolist"], base, name)

@@ -261,7 +261,7 @@ class _Writer:
     def do_TupleConstruct(self, n):
         t = n._outputs[0].type
         items = "".join(f"{self.read(v)}, " for v in n._inputs)
-        if isinstance(t, TupleType) and t.fields:
+        if isinstance(t, TupleType) and t.qualified:
             self.put(n, f"{self.keep(named_class(t), 'nt')}({items})")
         else:
             self.put(n, f"({items})" if items else "()")

@@ -111,6 +111,11 @@ def _slice(x, *args):
     return x[slice(start, end, 1 if step is None else step)]
 
 
+def _extend(items, more):
+    items.extend(more)
+    return items
+
+
 def _set_item(items, key, value):
     items[key] = value
     return items
@@ -156,10 +161,10 @@ def _sorted(items, key=None):
     return sorted(items)
 
 
-def _sort(items, reverse=False):
+def _sort(items, *args, **options):
     if isinstance(items, list):
-        return items.sort(reverse=reverse)
-    return torch.sort(items, -1 if reverse is False else reverse)
+        return items.sort(reverse=bool(args and args[0]))
+    return torch.sort(items, *args, **options)
 
 
 def _list(x):
@@ -262,7 +267,7 @@ def _div(a, b):
 
 
 NUMBERS = {
-    "aten::div": _div, "aten::floordiv": lambda a, b: a // b, "aten::remainder": lambda a, b: a % b,
+    "aten::add_": _extend, "aten::div": _div, "aten::floordiv": lambda a, b: a // b, "aten::remainder": lambda a, b: a % b,
     "aten::pow": lambda a, b: a ** b if isinstance(a, complex) or isinstance(b, complex) else float(a) ** b,
     "aten::floor": math.floor, "aten::ceil": math.ceil, "aten::round": lambda x: float(round(x)),
     "aten::fmod": math.fmod, "aten::mathremainder": math.remainder, "aten::gcd": math.gcd,

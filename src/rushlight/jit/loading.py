@@ -303,7 +303,7 @@ def build(x, importer, t=None, done=None):
     if isinstance(x, tuple):
         elements = t.elements if isinstance(t, TupleType) else (None,) * len(x)
         items = [build(i, importer, e, done) for i, e in zip(x, elements)]
-        if isinstance(t, TupleType) and t.fields:
+        if isinstance(t, TupleType) and t.qualified:
             from .execution import named_class
             return named_class(t)(*items)
         return tuple(items)

@@ -337,6 +337,12 @@ class Specials:
     def call_inner_isinstance(self, node, hint, place, fn):
         return self.call_isinstance(node, hint, place, fn)
 
+    def call_cast(self, node, hint, place, fn):
+        """``x.float()`` and its like."""
+        base, target = fn.more
+        return self.operator(["aten::to"], [base, self.constant(target), self.constant(False), self.constant(False)], {},
+                             place)
+
     def call_create(self, node, hint, place, fn):
         return self.builder.one("prim::CreateObject", [], fn.more, place)
 
