@@ -50,6 +50,13 @@ def test_matrices(size, shape):
     check(np.zeros(shape[::-1], dtype), large[:shape[0], :shape[1]].T)
 
 
+@pytest.mark.parametrize("n", [1, 2, 15, 16, 17, 32, 33, 64, 65, 100, 3001])
+def test_every_other_element(size, n):
+    a = some(DTYPES[size], 3, 2 * n)
+    for view in (a[:, ::2], a[:, 1::2], a[:, ::2][:, ::-1], a.reshape(-1)[::2], a.reshape(-1)[1::2]):
+        check(np.zeros(view.shape, a.dtype), view)
+
+
 def test_permutations(size):
     dtype = DTYPES[size]
     a = some(dtype, 3, 20, 18, 40)

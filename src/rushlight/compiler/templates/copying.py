@@ -158,6 +158,10 @@ def _elements(m, size):
                 with f.if_(step.eq(-size) & out_step.eq(size)):
                     _reversed(f, to, source, count, size, lanes, stream, ahead)
                     done.set(count & -lanes)
+                with f.if_(step.eq(2 * size) & out_step.eq(size) & (count > lanes)):
+                    # The last vector would be read beyond the last element.
+                    done.set((count - 1) & -lanes)
+                    _alternate(f, to, source, done.get(), size, lanes, stream)
             at = f.var("ptr", source + done.get() * step)
             place = f.var("ptr", to + done.get() * out_step)
             with f.range(done.get(), count):
@@ -182,6 +186,17 @@ def _reversed(f, to, source, count, size, lanes, stream, ahead):
                     blocks.prefetch(f, here + ahead, near=2)
                 v = f.load(kind, here, 1)
                 f.store(f.shuffle(v, v, list(range(lanes - 1, -1, -1))), to + i * size, align, extra)
+
+
+def _alternate(f, to, source, count, size, lanes, stream):
+    """Every other element of a row, in whole vectors; aligned ones of a stream go past the cache."""
+    kind = vector(f"i{8 * size}", lanes)
+    aligned = (blocks.address(f, to) & (lanes * size - 1)).eq(0)
+    with f.if_else(stream & aligned) as (past, normal):
+        for arm, extra, align in ((past, ", !nontemporal !0", lanes * size), (normal, "", 1)):
+            with arm, f.range(0, count, step=lanes) as i:
+                low, high = (f.load(kind, source + (i * 2 + k) * size, 1) for k in (0, lanes))
+                f.store(f.shuffle(low, high, list(range(0, 2 * lanes, 2))), to + i * size, align, extra)
 
 
 def _squares(m, size):
