@@ -85,3 +85,18 @@ def saving():
 def test_another_number_of_processes(processes, tmp_path):
     processes(saving, 2, args=[tmp_path])
     processes(saving, 1, args=[tmp_path])
+
+
+def test_files_of_model_hubs(tmp_path):
+    tensors = {"a.weight": torch.arange(6.).view(2, 3), "b": torch.ones(2, dtype=torch.bfloat16)}
+    dcp.save(tensors, storage_writer=dcp.HuggingFaceStorageWriter(tmp_path, {"a.weight": 1, "b": 2}))
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    assert index["metadata"]["total_size"] == 28 and index["weight_map"] == {
+        "a.weight": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    assert torch.equal(safetensors.load_file(str(tmp_path / "model-00001-of-00002.safetensors"))["a.weight"],
+                       tensors["a.weight"])
+    found = {"a": {"weight": torch.zeros(2, 3)}, "b": torch.zeros(2)}
+    dcp.load(found, storage_reader=dcp.HuggingFaceStorageReader(tmp_path))
+    assert found["a"]["weight"].tolist() == [[0, 1, 2], [3, 4, 5]] and found["b"].tolist() == [1, 1]
+    with pytest.raises(dcp.CheckpointException, match="cannot hold"):
+        dcp.save({"x": 3}, storage_writer=dcp.HuggingFaceStorageWriter(tmp_path))

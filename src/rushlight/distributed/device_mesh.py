@@ -4,7 +4,7 @@ import math
 
 import rushlight as torch
 
-from .groups import get_backend, get_rank, get_world_size, init_process_group, is_initialized, new_group
+from .groups import get_rank, get_world_size, init_process_group, is_initialized, new_group
 
 
 class DeviceMesh:
@@ -18,7 +18,9 @@ class DeviceMesh:
     All processes make it together, as it makes a group for each line along each dimension.
     """
 
-    def __init__(self, device_type, mesh=None, *, mesh_dim_names=None, _groups=None, _root=None):
+    def __init__(self, device_type, mesh=None, *, mesh_dim_names=None, backend_override=None, _groups=None,
+                 _root=None):
+        _only_gloo(backend_override)
         self.device_type = device_type
         self.mesh = torch.as_tensor(mesh, dtype=torch.int32).detach().cpu()
         self.mesh_dim_names = tuple(mesh_dim_names) if mesh_dim_names else None
@@ -162,6 +164,14 @@ def _strides(sizes):
     return [math.prod(sizes[i + 1:]) if n > 1 else () for i, n in enumerate(sizes)]
 
 
+def _only_gloo(backends):
+    """NotImplementedError where a dimension is to have another backend than "gloo", or options."""
+    for backend in (backends.values() if isinstance(backends, dict) else backends or ()):
+        name = backend if isinstance(backend, str) or backend is None else backend[0]
+        if name not in (None, "gloo") or not isinstance(backend, str) and backend is not None and backend[1]:
+            raise NotImplementedError(f"DeviceMesh: backend_override of {backend!r}")
+
+
 def init_device_mesh(device_type, mesh_shape, *, mesh_dim_names=None, backend_override=None):
     """A `DeviceMesh` of all processes in the order of their ranks; makes the default group where there is none.
 
@@ -180,9 +190,9 @@ def init_device_mesh(device_type, mesh_shape, *, mesh_dim_names=None, backend_ov
                            "If you maintained a 'torch.device' object, it's recommended to pass in 'device.type'.")
     if device_type != "cpu":
         raise NotImplementedError(f"init_device_mesh(): devices of type {device_type!r}")
+    _only_gloo(backend_override)
     if not is_initialized():
         init_process_group()
-    get_backend()
     ranks = torch.arange(math.prod(mesh_shape)).view(tuple(mesh_shape))
     return DeviceMesh(device_type, ranks, mesh_dim_names=mesh_dim_names)
 

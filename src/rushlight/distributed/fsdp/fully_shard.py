@@ -163,6 +163,16 @@ def _unsharded(module):
             yield from _unsharded(child)
 
 
+def share_comm_ctx(modules):
+    """Have sharded modules use the same connections: they do, as a process has one with each other.
+
+    ValueError for modules that did not go through `fully_shard`.
+    """
+    for module in modules:
+        if not isinstance(module, FSDPModule):
+            raise ValueError(f"share_comm_ctx() expects list[FSDPModule] but got {module}")
+
+
 def register_fsdp_forward_method(module, method_name):
     """Have another method of a sharded module run with whole parameters, as forward does."""
     if not isinstance(module, FSDPModule):
