@@ -100,7 +100,7 @@ def repeat(tasks, array, n, times):
     )
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 8])
+@pytest.mark.parametrize("count", [1, 2, 3, 8, 13])
 @pytest.mark.parametrize("tiles", [0, 1, 2, 7, 100, 5000])
 def test_every_tile_runs_once(tasks, threads, count, tiles):
     threads(count)
