@@ -562,3 +562,16 @@ def test_words_do_nothing_in_python():
     assert torch.jit.annotate(List[int], []) == [] and not torch.jit.is_scripting()
     assert torch.jit.isinstance([1, 2], List[int]) and not torch.jit.isinstance([1, "a"], List[int])
     assert torch.jit.export_opnames(torch.jit.script(nn.Linear(1, 1))) == ["aten::linear"]
+
+
+def test_layers_agree_with_themselves():
+    torch.manual_seed(0)
+    x = torch.randn(2, 4, 6, 6)
+    pooled = F.max_pool2d(x, 2, return_indices=True)
+    cases = [(nn.MaxPool2d(2, return_indices=True), (x,)), (nn.MaxUnpool2d(2), pooled), (nn.InstanceNorm2d(4), (x,)),
+             (nn.Conv2d(4, 2, 3, padding=1, padding_mode="circular"), (x,)), (nn.Upsample(size=(3, 9)), (x,)),
+             (nn.GRU(6, 3, bidirectional=True), (x[0],)), (nn.MultiheadAttention(6, 2), (x[0], x[0], x[0])),
+             (nn.TransformerDecoderLayer(6, 2, 8).eval(), (x[0], x[1])), (nn.CTCLoss(), (
+                 x[0].log_softmax(-1), torch.ones(6, 2).long(), torch.full((6,), 4), torch.full((6,), 2)))]
+    for layer, args in cases:
+        _same(torch.jit.script(layer)(*args), layer(*args))

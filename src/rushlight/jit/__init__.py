@@ -53,7 +53,7 @@ __all__ = ["Attribute", "CompilationUnit", "Error", "Future", "ScriptFunction", 
 
 def _tracing():
     """Whether compiled code is being recorded by a trace."""
-    return bool(_active)
+    return bool(_active) and _active[-1].here()
 
 
 def __getattr__(name):

@@ -412,7 +412,10 @@ class _Writer:
         while last and flags[positional[last - 1]]:
             last -= 1
         for i in positional[:last]:
-            args.append(self.argument(s.arguments[i], n._inputs[i]))
+            if s.arguments[i].name == "alpha":
+                kwargs.append(f"alpha={self.read(n._inputs[i])}")
+            else:
+                args.append(self.argument(s.arguments[i], n._inputs[i]))
         for i, a in enumerate(s.arguments):
             if a.kwonly and i < len(n._inputs) and not flags[i] and not (
                     a.name in ("pin_memory", "layout", "implicit", "generator") and constant_of(n._inputs[i])[0] and

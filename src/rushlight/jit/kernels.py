@@ -267,7 +267,8 @@ def _div(a, b):
 
 
 NUMBERS = {
-    "aten::add_": _extend, "aten::div": _div, "aten::floordiv": lambda a, b: a // b, "aten::remainder": lambda a, b: a % b,
+    "aten::add_": _extend, "aten::div": _div, "aten::floordiv": lambda a, b: a // b, "aten::remainder": lambda a,
+    b: a % b,
     "aten::pow": lambda a, b: a ** b if isinstance(a, complex) or isinstance(b, complex) else float(a) ** b,
     "aten::floor": math.floor, "aten::ceil": math.ceil, "aten::round": lambda x: float(round(x)),
     "aten::fmod": math.fmod, "aten::mathremainder": math.remainder, "aten::gcd": math.gcd,

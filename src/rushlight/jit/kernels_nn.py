@@ -154,6 +154,18 @@ def _upsample(mode, align):
     return call
 
 
+def _unpooled(dims):
+    """Values put at flat places in zeros of `output_size`."""
+    def call(input, indices, output_size, *rest):
+        count = 1
+        for n in output_size:
+            count *= n
+        flat = torch.zeros(*input.shape[:-dims], count, dtype=input.dtype, device=input.device)
+        out = flat.scatter(-1, indices.flatten(-dims), input.flatten(-dims))
+        return out.reshape(*input.shape[:-dims], *output_size)
+    return call
+
+
 def _smoothed(mode):
     """Resampling that averages where it shrinks."""
     def call(input, size, align_corners, *scales):
@@ -266,6 +278,7 @@ FUNCTIONS = {f"aten::{k}": v for k, v in {
     "rrelu_with_noise": _rrelu, "grid_sampler": _grid_sample, "glu": _glu, "embedding_bag": _embedding_bag,
     "_upsample_bilinear2d_aa": _smoothed("bilinear"), "_upsample_lanczos2d_aa": _smoothed("lanczos"),
     "_upsample_bicubic2d_aa": _smoothed("bicubic"),
+    "max_unpool2d": _unpooled(2), "max_unpool3d": _unpooled(3),
     "feature_dropout_": lambda x, p, train: x.copy_(torch.feature_dropout(x, p, train)),
     "embedding_renorm_": _renorm_rows, "log_sigmoid": lambda x: F.logsigmoid(x),
     **{n + "_": _inplace(n) for n in ("silu", "gelu", "hardswish", "relu6", "mish", "hardsigmoid", "hardtanh", "elu",

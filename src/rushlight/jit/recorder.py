@@ -3,6 +3,7 @@
 import enum
 import sys
 import warnings
+from threading import get_ident
 
 import rushlight as torch
 
@@ -118,9 +119,13 @@ class Recorder:
         self.values, self.kept, self.paths, self.modules = {}, [], {}, {}
         self.busy, self.active, self.root, self.strict = False, True, root, strict
         self.calls, self.scope = [], ""
-        self.self_value = None
+        self.self_value, self.thread = None, get_ident()
         self.origins = {}               # id of a value -> dotted name of the parameter that it is
         self.types = {}
+
+    def here(self):
+        """Whether this is the thread that is recorded."""
+        return get_ident() == self.thread
 
     # ------------------------------------------------------------ values
 

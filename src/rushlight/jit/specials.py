@@ -340,7 +340,8 @@ class Specials:
     def call_cast(self, node, hint, place, fn):
         """``x.float()`` and its like."""
         base, target = fn.more
-        return self.operator(["aten::to"], [base, self.constant(target), self.constant(False), self.constant(False)], {},
+        return self.operator(["aten::to"], [base, self.constant(target), self.constant(False), self.constant(False)],
+                             {},
                              place)
 
     def call_create(self, node, hint, place, fn):

@@ -69,7 +69,7 @@ def is_scripting():
 
 def is_tracing():
     """Whether a call is being traced."""
-    return bool(_active)
+    return bool(_active) and _active[-1].here()
 
 
 def fork(func, *args, **kwargs):

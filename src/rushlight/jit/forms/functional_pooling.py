@@ -122,6 +122,54 @@ def max_unpool2d_size(kernel_size: list[int], stride: list[int], sizes: list[int
     return [(sizes[0] - 1) * stride[0] + kernel_size[0], (sizes[1] - 1) * stride[1] + kernel_size[1]]
 
 
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size: BroadcastingList3[int],
+              stride: BroadcastingList3[int] | None = None, ceil_mode: bool = False) -> Tensor:
+    if stride is None:
+        stride = torch.jit.annotate(list[int], [])
+    out = _aten.avg_pool3d(input.pow(norm_type), kernel_size, stride, [0, 0, 0], ceil_mode)
+    volume = kernel_size[0] * kernel_size[1] * kernel_size[2]
+    return (torch.sign(out) * torch.relu(torch.abs(out))).mul(volume).pow(1.0 / norm_type)
+
+
+def _unpooled_sizes(sizes: list[int], kernel_size: list[int], stride: list[int], padding: list[int],
+                    output_size: list[int] | None) -> list[int]:
+    n = len(kernel_size)
+    found = torch.jit.annotate(list[int], [])
+    if output_size is None:
+        for d in range(n):
+            found.append((sizes[len(sizes) - n + d] - 1) * stride[d] + kernel_size[d] - 2 * padding[d])
+    else:
+        for d in range(n):
+            found.append(output_size[len(output_size) - n + d])
+    return found
+
+
+def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: BroadcastingList1[int],
+                 stride: BroadcastingList1[int] | None = None, padding: BroadcastingList1[int] = 0,
+                 output_size: list[int] | None = None) -> Tensor:
+    if stride is None:
+        stride = kernel_size
+    size = _unpooled_sizes(input.size(), kernel_size, stride, padding, output_size)
+    return _aten.max_unpool2d(input.unsqueeze(-1), indices.unsqueeze(-1), [size[0], 1]).squeeze(-1)
+
+
+def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: BroadcastingList2[int],
+                 stride: BroadcastingList2[int] | None = None, padding: BroadcastingList2[int] = 0,
+                 output_size: list[int] | None = None) -> Tensor:
+    if stride is None:
+        stride = kernel_size
+    return _aten.max_unpool2d(input, indices, _unpooled_sizes(input.size(), kernel_size, stride, padding, output_size))
+
+
+def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: BroadcastingList3[int],
+                 stride: BroadcastingList3[int] | None = None, padding: BroadcastingList3[int] = 0,
+                 output_size: list[int] | None = None) -> Tensor:
+    if stride is None:
+        stride = kernel_size
+    size = _unpooled_sizes(input.size(), kernel_size, stride, padding, output_size)
+    return _aten.max_unpool3d(input, indices, size, stride, padding)
+
+
 def interpolate(input: Tensor, size: BroadcastingList1[int] | None = None,
                 scale_factor: BroadcastingList1[float] | None = None, mode: str = "nearest",
                 align_corners: bool | None = None, recompute_scale_factor: bool | None = None,

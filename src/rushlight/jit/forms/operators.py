@@ -12,7 +12,7 @@ class _Operators:
 
         def call(*args, **kwargs):
             from .. import kernels, words
-            if words._active and not words._active[-1].busy:
+            if words.is_tracing() and not words._active[-1].busy:
                 return words._active[-1].quietly(words._active[-1].call_operator, name, args, kwargs)
             return kernels.tensor_function(f"aten::{name}")(*args, **kwargs)
         return call
