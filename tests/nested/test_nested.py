@@ -72,7 +72,9 @@ def test_padding(x):
         assert np.array_equal(padded[k, :len(p)].numpy(), p) and bool((padded[k, len(p):] == -1).all())
     assert torch.nested.to_padded_tensor(x, 0.0, (3, 6, 4)).shape == (3, 6, 4)
     with pytest.raises(RuntimeError, match="less than"):
-        torch.nested.to_padded_tensor(x, 0.0, (3, 4, 4))
+        torch.nested.to_padded_tensor(x, 0.0, (3, 5, 3))
+    if x.layout is jagged:
+        assert np.array_equal(torch.nested.to_padded_tensor(x, 0.0, (3, 4, 4))[1].numpy(), PARTS[1][:4])
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["strided", "jagged"])

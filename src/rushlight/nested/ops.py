@@ -144,6 +144,11 @@ def _layer_norm(x, shape, weight, bias, eps):
     return out, None, None
 
 
+@handles("_fused_rms_norm")
+def _rms_norm(x, shape, weight, eps):
+    return _last(lambda v: torch.nn.functional.rms_norm(v, tuple(shape), weight, eps), x, "FusedRmsNormBackward0"), None
+
+
 # ---------------------------------------------------------------- reductions
 
 @handles("sum")
@@ -202,6 +207,20 @@ OPS["sum.dim_IntList"] = _along(torch.sum, "sum")
 OPS["mean.dim"] = _along(torch.mean, "mean")
 OPS["amax"] = _along(torch.amax, "amax")
 OPS["amin"] = _along(torch.amin, "amin")
+
+
+def _position(fn, word):
+    reduce = _along(lambda v, dims, keepdim: fn(v, *dims, keepdim=keepdim), word)
+
+    def run(x, dim, keepdim):
+        if dim is None:
+            raise refused(word, x._a)
+        return reduce(x, dim % x.dim(), keepdim)
+    return run
+
+
+OPS["argmax"] = _position(torch.argmax, "argmax")
+OPS["argmin"] = _position(torch.argmin, "argmin")
 
 
 def _whole(name, fn):
@@ -360,7 +379,10 @@ def reshaped(x, shape):
 # ---------------------------------------------------------------- leaving
 
 def to_padded_tensor(x, padding, output_size=None):
-    """The components in one dense tensor, each filled up with `padding` to the largest sizes, or to `output_size`."""
+    """The components in one dense tensor, each filled up with `padding` to the largest sizes, or to `output_size`.
+
+    What of a jagged dimension goes beyond `output_size` is left out.
+    """
     if not is_nested(x):
         raise NotImplementedError("to_padded_tensor: expected a nested tensor")
     found = components(x)
@@ -371,7 +393,8 @@ def to_padded_tensor(x, padding, output_size=None):
         size = [int(n) for n in output_size]
         if len(size) != len(largest) + 1:
             raise RuntimeError("Length of output_size does not match NestedTensor dims.")
-        if any(n < m for n, m in zip(size[1:], largest)):
+        jagged = x._a.layout is devices.jagged
+        if any(n < m and not (jagged and i == x._a.ragged - 1) for i, (n, m) in enumerate(zip(size[1:], largest))):
             raise RuntimeError("Value in output_size is less than NestedTensor padded size. Truncation is not "
                                "supported.")
         largest = size[1:]

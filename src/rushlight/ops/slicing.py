@@ -49,8 +49,8 @@ def select(input, dim, index):
     size = input._a.shape[d]
     i = index.__index__()
     if not -size <= i < size:
-        raise IndexError(f"select(): index {index} out of range for tensor of size "
-                         f"{list(input.shape)} at dimension {d}")
+        of = f"of size {size}" if input.is_nested else f"for tensor of size {list(input.shape)}"
+        raise IndexError(f"select(): index {index} out of range {of} at dimension {d}")
     return _select(input, d, i + size if i < 0 else i)
 
 
