@@ -35,6 +35,8 @@ def test_training(processes):
 
 
 def details():
+    import copy
+
     from rushlight.distributed.algorithms.ddp_comm_hooks import default_hooks
     from rushlight.nn.parallel import DistributedDataParallel as DDP
     begin()
@@ -73,6 +75,28 @@ def details():
     model(torch.tensor([[0.], [2. * rank]]))
     model(torch.tensor([[0.], [0.]]))
     assert model.module.running_mean.item() == 0
+    # statistics of all processes
+    torch.manual_seed(0)
+    x = torch.randn(6, 3, 4)
+    one = nn.Sequential(nn.BatchNorm1d(3), nn.Conv1d(3, 2, 1))
+    two = DDP(nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(one)))
+    for _ in range(2):
+        one(x).pow(2).mean().backward()
+        two(x[rank::2]).pow(2).mean().backward()
+    for (name, a), b in zip(one.named_parameters(), two.parameters()):
+        torch.testing.assert_close(b.grad, a.grad, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(two.module[0].running_var, one[0].running_var)
+    torch.testing.assert_close(two.module[0].running_mean, one[0].running_mean)
+    # a compiled step still communicates
+    model = DDP(nn.Linear(1, 1, bias=False))
+
+    @torch.compile
+    def step(x):
+        model.zero_grad()
+        model(x).sum().backward()
+    for i in range(5):
+        step(torch.ones(1, 1) * (rank + i))
+        assert model.module.weight.grad.item() == i + 0.5
     # hooks
     seen = []
 

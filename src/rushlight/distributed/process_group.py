@@ -119,6 +119,8 @@ class ProcessGroup:
 
     def _run(self, function, result, kind, async_op):
         """``function()`` now, or in the group's thread, which gives a `Work`."""
+        if watch.listener is not None:
+            watch.listener.read(None, f"torch.distributed: {kind}")
         if not async_op:
             with torch.no_grad():
                 function()
@@ -348,6 +350,8 @@ class ProcessGroup:
 
     def _receive(self, tensors, ranks, tag, wait):
         tensor = _list(tensors)[0]
+        if watch.listener is not None:
+            watch.listener.read(tensor, "torch.distributed: recv")
         whole = tensor if tensor.is_contiguous() else torch.empty(tensor.shape, dtype=tensor.dtype)
         view = raw(whole)
         sig = signature("send/recv", None, len(view))
@@ -448,8 +452,6 @@ def _read(t):
 
 def changed(t):
     """Note that a tensor's numbers have been written."""
-    if watch.listener is not None:
-        watch.listener.read(t, "torch.distributed")
     t._storage.version += 1
 
 

@@ -97,10 +97,7 @@ class SyncBatchNorm(_BatchNorm):
     """Batch normalisation whose statistics are those of all processes of `process_group`.
 
     With a single process it is ordinary batch normalisation of (N, C, *) with at least 2
-    dimensions.
-
-    Raises:
-        NotImplementedError: in training with more than one process.
+    dimensions. Processes may have batches of different sizes.
     """
 
     def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True,
@@ -122,8 +119,32 @@ class SyncBatchNorm(_BatchNorm):
         self._check_input_dim(input)
         self._check_non_zero_input_channels(input)
         if self.training and _n_processes(self.process_group) > 1:
-            raise NotImplementedError("SyncBatchNorm over several processes")
+            return self._over_processes(input)
         return super().forward(input)
+
+    def _over_processes(self, input):
+        from rushlight.distributed.nn.functional import all_reduce
+        dims = [0, *range(2, input.dim())]
+        shape = [1, -1, *[1] * (input.dim() - 2)]
+        wide = input.float() if input.dtype.itemsize < 4 else input
+        count = wide.new_tensor([wide.numel() / wide.size(1)])
+        sums = all_reduce(torch.cat([wide.sum(dims), count]), group=self.process_group)
+        n = sums[-1].detach()
+        mean = sums[:-1] / n
+        centered = wide - mean.view(shape)
+        var = all_reduce(centered.square().sum(dims), group=self.process_group) / n
+        if self.track_running_stats:
+            with torch.no_grad():
+                self.num_batches_tracked.add_(1)
+                share = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+                self.running_var.lerp_((var * (n / (n - 1))).to(self.running_var.dtype), share)
+        out = centered * (var + self.eps).rsqrt().view(shape)
+        if self.weight is not None:
+            out = out * self.weight.view(shape)
+        if self.bias is not None:
+            out = out + self.bias.view(shape)
+        return out.to(input.dtype)
 
     @classmethod
     def convert_sync_batchnorm(cls, module, process_group=None):
