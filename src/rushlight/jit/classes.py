@@ -84,7 +84,7 @@ def script_class(cls):
     t = KNOWN[cls] = ClassType(unique_name(qualified(cls)), False, cls)
     module = inspect.getmodule(cls)
     scope = vars(module) if module else {}
-    for name, annotation in cls.__dict__.get("__annotations__", {}).items():
+    for name, annotation in inspect.get_annotations(cls).items():
         if name not in cls.__dict__:
             t.attributes[name] = type_of_annotation(annotation, scope)
     for name, member in cls.__dict__.items():

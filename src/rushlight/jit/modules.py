@@ -122,7 +122,7 @@ def _hints(cls):
     for c in reversed(cls.__mro__):
         if c is Module or c is object:
             continue
-        own = c.__dict__.get("__annotations__", {})
+        own = inspect.get_annotations(c)
         module = inspect.getmodule(c)
         scope = {**vars(typing), "torch": torch, "Tensor": torch.Tensor, **(vars(module) if module else {})}
         for name, hint in own.items():
