@@ -9,7 +9,7 @@ RUSHLIGHT_SHOW is one or several of these, with commas between:
 """
 
 from .forms import fits
-from .tape import Window, windows
+from .tape import NO_KERNELS, Window, windows
 
 
 class Explanation:
@@ -76,10 +76,10 @@ def runs(entry):
 
 
 def _counts(steps):
-    """How many kernels there are of each name; handing over gradients isn't one."""
+    """How many kernels there are of each name; handing over gradients isn't one, nor are decisions."""
     found = {}
     for s in steps:
-        if s.kind != "grad":
+        if s.kind not in NO_KERNELS:
             found[s.label] = found.get(s.label, 0) + 1
     return found
 
@@ -105,7 +105,7 @@ def _loops(compiled, entry):
     lines = []
     for run in runs(entry):
         for step, _ in run.marks:
-            if step.kind == "grad":
+            if step.kind in NO_KERNELS:
                 continue
             kernel = generated(step.call)
             shape = next((w.shape for w in windows(step.outs)), ())

@@ -8,7 +8,7 @@ The page is one file without anything from outside.
 from html import escape
 
 from .explain import Explanation, runs, sizes
-from .tape import windows
+from .tape import NO_KERNELS, windows
 
 _COLOURS = (("product", "#7aa6d8", ("linear", "mm", "bmm", "addmm", "baddbmm", "_matmul", "conv")),
             ("optimizer", "#c79ad1", ("step",)), ("random numbers", "#d8b06a", ("draw",)),
@@ -68,7 +68,7 @@ def _program(run, rows, title):
     steps = [s for s, _ in run.marks]
     seconds = [r.seconds for r in rows] if len(rows) == len(steps) else [0.0] * len(steps)
     key = "".join(f'<span style="background:{colour}">{name}</span>' for name, colour, _ in _COLOURS)
-    return (f'<h2>{title}: {sum(s.kind != "grad" for s in steps)} kernels, {sum(seconds) * 1e6:,.0f} µs</h2>'
+    return (f'<h2>{title}: {sum(s.kind not in NO_KERNELS for s in steps)} kernels, {sum(seconds) * 1e6:,.0f} µs</h2>'
             f'<p class="key">{key}</p><div class="wide">{graph(steps, seconds)}</div>'
             f"<h2>{title}: where the time goes</h2>{_table(steps, seconds)}"
             f"<h2>{title}: memory inside, {run.arena_bytes:,} bytes</h2><div class='wide'>"
@@ -88,8 +88,8 @@ def graph(steps, seconds):
 
     Steps that hand over gradients aren't shown.
     """
-    seconds = [t for s, t in zip(steps, seconds) if s.kind != "grad"]
-    steps = [s for s in steps if s.kind != "grad"]
+    seconds = [t for s, t in zip(steps, seconds) if s.kind not in NO_KERNELS]
+    steps = [s for s in steps if s.kind not in NO_KERNELS]
     level, writer, edges = [], {}, []
     for i, step in enumerate(steps):
         reads = {id(w.buffer) for w in windows(step.args)}
@@ -138,7 +138,7 @@ def _table(steps, seconds):
              "<th>bytes</th><th>GB/s</th></tr>"]
     for i in sorted(range(len(steps)), key=lambda i: -seconds[i]):
         step = steps[i]
-        if step.kind == "grad":
+        if step.kind in NO_KERNELS:
             continue
         size, share = sizes(step), seconds[i] / total
         shapes = " ".join("×".join(map(str, w.shape)) or "1" for w in windows(step.outs)[::-1][:2])

@@ -28,6 +28,7 @@ from .numbers import Live, Seen, places_of
 _ndarray = np.ndarray
 ARGUMENT, OLDER, MADE, CONSTANT = "argument", "older", "made", "constant"
 ANYTHING = object()
+NO_KERNELS = ("grad", "keep", "check")          # kinds of steps that compute nothing
 _HOME = __file__[:__file__.rindex("capture")]
 
 
@@ -72,7 +73,8 @@ class Step:
 
     kind: ``kernel`` (``call(*args)`` returns fresh arrays, `outs`), ``pointwise`` (``call(*outs, *args)``), ``into``
     (likewise, other kernels), ``write`` (``call(*outs, *args)`` changes them), ``grad`` (`call` is a leaf whose
-    ``.grad`` becomes args[0]), ``draw`` (``call()`` returns an array), ``thunk`` (``call()`` does it all).
+    ``.grad`` becomes args[0]), ``draw`` (``call()`` returns an array), ``thunk`` (``call()`` does it all), ``keep`` and
+    ``check`` (see `decisions`).
     args: windows, lists of windows, and plain values. detail: of ``kernel``, (whether it returns a tuple, `direct`); of
     ``pointwise``, its launch; of ``into``, positions of operands that results may overwrite, as it goes by elements.
     """
@@ -89,7 +91,8 @@ class Step:
     def __repr__(self):
         if self.kind == "grad":
             return f"gradient{list(self.call._a.shape)} = {self.args[0]!r}"
-        return f"{', '.join(map(repr, self.outs))} = {self.label}({', '.join(map(repr, self.args))})"
+        made = f"{', '.join(map(repr, self.outs))} = " if self.outs else ""
+        return f"{made}{self.label}({', '.join(map(repr, self.args))})"
 
 
 def place_of_user():
