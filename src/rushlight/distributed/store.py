@@ -2,7 +2,6 @@
 
 import threading
 from datetime import timedelta
-from time import monotonic
 
 from .constants import STORE_TIMEOUT, seconds
 from .errors import DistStoreError, QueueEmptyError
@@ -330,8 +329,3 @@ class PrefixStore(Store):
 
     def clone(self):
         return PrefixStore(self.prefix, self.underlying_store.clone())
-
-
-def deadline_after(timeout):
-    """The moment on the monotonic clock at which `timeout` (a timedelta or seconds) is over."""
-    return monotonic() + seconds(timeout)

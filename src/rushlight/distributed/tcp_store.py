@@ -16,7 +16,7 @@ from .errors import DistNetworkError, DistStoreError, QueueEmptyError
 from .store import Store, Table, as_bytes
 
 _HEAD, _ITEM, _NUMBER = struct.Struct("<IB"), struct.Struct("<I"), struct.Struct("<q")
-(SET, GET, ADD, COMPARE, CHECK, WAIT, DELETE, COUNT, LIST, APPEND, PUSH, POP, QLEN, HELLO, CANCEL) = range(15)
+(SET, GET, ADD, COMPARE, CHECK, WAIT, DELETE, COUNT, LIST, APPEND, PUSH, POP, QLEN, HELLO) = range(14)
 _OK, _LATE, _EMPTY, _INVALID = range(4)
 _LARGEST = 1 << 30
 
@@ -199,8 +199,6 @@ class Server:
                 with self.arrival:
                     self.joined += 1
                     self.arrival.notify_all()
-            elif kind == CANCEL:
-                client.waiting = None
         self._answer(client, _OK, answer)
         if changed:
             for other in [c for c in self._clients if c.waiting]:
