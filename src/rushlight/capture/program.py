@@ -25,6 +25,7 @@ from .passes.norms import norms
 from .passes.planned import convolutions, pack
 from .passes.recompute import recompute
 from .passes.rename import rename
+from .passes.simplify import simplify
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, windows
 
 _ndarray = np.ndarray
@@ -83,7 +84,8 @@ class Writer:
         self.map = []
         self.steps = tape.steps
         self._scan()
-        self.steps = norms(rename(self.steps, self.visible, self._number), self.visible)
+        self.steps = simplify(rename(self.steps, self.visible, self._number), self.visible, tape.constants)
+        self.steps = norms(self.steps, self.visible)
         self.steps = convolutions(direct(joined(self.steps, self.visible)))
         self._scan()
         began = {}
