@@ -212,7 +212,8 @@ def is_product(step):
 def workspace(step):
     """Bytes that a convolution takes while it runs."""
     if type(step.call) is Convolution:
-        return max(plan.packed or 0 for _, _, plan in step.call.ways.quick or step.call.ways.direct())
+        plans = [plan for _, _, plan in step.call.ways.quick or step.call.ways.direct()]
+        return max(0 if plan.apart else plan.packed or 0 for plan in plans)
     if type(step.call) is WeightGradient:
         return step.call.plan.partial * step.outs[0].dtype.itemsize
     plan = _weight_plan(step)

@@ -21,13 +21,15 @@ _TYPES = {"float32": "float", "float64": "double"}
 class Plan:
     """Words for a generated function, and what keeps the tables they point to alive.
 
-    ``packed`` are the bytes of weights in the order in which the function reads them, where it takes such.
+    ``packed`` are the bytes of weights in the order in which the function reads them, where it takes such; ``apart``:
+    whether it never has all of them so on its own.
     """
 
-    __slots__ = ("words", "kept", "call", "partial", "packed")
+    __slots__ = ("words", "kept", "call", "partial", "packed", "apart")
 
-    def __init__(self, words, kept, call, partial=None, packed=None):
-        self.words, self.kept, self.call, self.partial, self.packed = words, kept, call, partial, packed
+    def __init__(self, words, kept, call, partial=None, packed=None, apart=False):
+        self.words, self.kept, self.call = words, kept, call
+        self.partial, self.packed, self.apart = partial, packed, apart
 
 
 class Pixels:

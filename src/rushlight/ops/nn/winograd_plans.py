@@ -11,7 +11,8 @@ from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _
 
 _FEWEST_CHANNELS = 32
 _FEWEST_CELLS = 64              # of 2 x 2
-_PARTIAL = 24 << 20             # bytes of the sums of a weight's gradient
+_PARTIAL = 16 << 20             # bytes of the sums of a weight's gradient, with both transformed sides
+_SUMS = 20 << 20                # bytes of sums of large cells, at most
 _LARGE = 2 << 20                # bytes of sums that no cache keeps between blocks of cells
 _TILES = 8                      # of work, at least
 _WEIGHTS = 30                   # cells
@@ -99,7 +100,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             grid[-1] * item, strides[0] * item, strides[1] * item,
         ], np.int64)
         found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call,
-                                         packed=winograd.packed_bytes(words, item))))
+                                         packed=winograd.packed_bytes(words, item), apart=apart)))
     return found
 
 
@@ -132,11 +133,12 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding):
     from ...compiler.templates import conv_gather, conv_tile, winograd_weight
 
     item, lanes = 4, conv_tile.lanes_of("float")
-    high = height_of_cells(n, grid)
+    depth = channels * int(np.prod(kernel[:-2]))
+    # Sums of larger cells take half as much memory again, which counts where weights are large.
+    high = 2 if 24 * groups * depth * rows * 4 > _SUMS else height_of_cells(n, grid)
     positions = 4 * (high + 2)
     cells, more = _cells(grid, high), (1,) * (len(grid) - 2)
     area, plane, length = int(np.prod(grid)), int(np.prod(source)), int(np.prod(cells))
-    depth = channels * int(np.prod(kernel[:-2]))
     most = conv_tile.form(1 << 20)[0]
     panels = -(-depth // most)
     height = -(-depth // panels)
@@ -153,7 +155,7 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding):
     total = n // unit * pixels.vectors
     bin_bytes = groups * positions * depth * width * item
     sides = groups * _sides(positions, depth, width, total, lanes)
-    whole = bin_bytes > _LARGE and sides * item <= _PARTIAL
+    whole = bin_bytes > _LARGE and sides * item <= _PARTIAL - bin_bytes
     bins = max(1, min(8, total // 4, _PARTIAL // bin_bytes))
     parts = max(1, min(panels, -(-_TILES // (bins * groups))))
     l2 = cpu.caches().l2
