@@ -31,7 +31,8 @@ COMPARED = (
     "torch.autograd", "torch.autograd.functional", "torch.autograd.graph", "torch.func",
     "torch.optim", "torch.optim.lr_scheduler", "torch.optim.swa_utils",
     "torch.utils.data", "torch.utils.checkpoint", "torch.distributions", "torch.amp", "torch.sparse", "torch.masked",
-    "torch.testing", "torch.library", "torch.overrides",
+    "torch.testing", "torch.library", "torch.overrides", "torch.nested", "torch.jit", "torch.onnx", "torch.profiler",
+    "torch.distributed",
 )
 # Where the classes of PyTorch's own compilers and bindings live.
 _MACHINERY = ("torch._C._", "torch._ops", "torch._classes", "torch._sources", "torch._jit")
@@ -332,7 +333,26 @@ def missing_section():
     yield from table(("namespace", "documented", "present", "missing"), [*counts, ("all", *total)])
     for space, absent in lacking.items():
         yield ""
-        yield f"**{code(space)}** ({len(absent)}): " + ", ".join(code(n.rpartition(".")[2]) for n in absent)
+        yield f"**{code(space)}** ({len(absent)}): " + "; ".join(
+            code(n.rpartition(".")[2]) + (f", {MISSING[n]}" if n in MISSING else "") for n in absent)
+
+
+# Why documented names are missing.
+MISSING = {
+    "torch.AggregationType": "of parameter servers, which went with `torch.distributed.rpc`",
+    "torch.DispatchKey": "of PyTorch's dispatcher, for which there is no counterpart",
+    "torch.ScriptFunction": "the same class is `torch.jit.ScriptFunction`",
+    "torch.Tag": "of PyTorch's dispatcher",
+    "torch.init_num_threads": "threads need no preparation; `set_num_threads` sets their number",
+    "torch.thread_safe_generator": "every worker of a DataLoader has a generator of its own",
+    "torch.Tensor.index": "documented by name only; indexing is `x[...]`",
+    "torch.Tensor.to_mkldnn": "layouts of oneDNN",
+    "torch.nn.functional.native_channel_shuffle": "an inner name of `channel_shuffle`",
+    "torch.autograd.is_view_replay_enabled": "of ahead-of-time compilation",
+    "torch.autograd.graph.region_activation_memory_budget": "of ahead-of-time compilation",
+    "torch.overrides.get_default_nowrap_functions": "properties are never wrapped",
+    "torch.distributed.breakpoint": "a debugger for one rank among several",
+}
 
 
 # What is there and doesn't do as PyTorch does, with the reason.
