@@ -15,10 +15,10 @@ functions stay in front: they leave calls to Python while something special is o
 """
 
 import functools
-import sys
 
 from rushlight import dtypes
 from rushlight.autograd.modes import state, switch_autocast
+from rushlight.ops.renaming import rename
 from rushlight.tensor.tensor import Tensor
 
 LOWER = frozenset("""
@@ -67,7 +67,7 @@ def arm():
             setattr(Tensor, name, registry.METHODS[name])
     for dunder in ("__matmul__", "__rmatmul__"):
         setattr(Tensor, dunder, _swap(Tensor.__dict__[dunder], lower, swapped))
-    _rename(swapped)
+    rename(swapped)
 
 
 def _swap(fn, make, swapped):
@@ -104,20 +104,6 @@ def _under(fn, make, swapped):
     old = fn.__wrapped__
     fn.__wrapped__ = new = make(old)
     swapped.setdefault(id(old), (old, new))
-
-
-def _rename(swapped):
-    """Let modules that imported a function by name see the wrapped one (op families keep theirs)."""
-    for name, module in list(sys.modules.items()):
-        if module is None or name.startswith("rushlight.ops"):
-            continue
-        names = getattr(module, "__dict__", None)
-        if not isinstance(names, dict):
-            continue
-        for key, value in list(names.items()):
-            pair = swapped.get(id(value))
-            if pair is not None and pair[0] is value:
-                names[key] = pair[1]
 
 
 def _eligible(t):

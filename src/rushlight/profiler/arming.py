@@ -5,11 +5,11 @@ end is wrapped. A process that never profiles pays nothing.
 """
 
 import functools
-import sys
 import threading
 from types import BuiltinFunctionType, FunctionType
 
 from rushlight.autograd.modes import state
+from rushlight.ops.renaming import rename
 from rushlight.tensor.tensor import Tensor
 
 from . import names
@@ -52,7 +52,7 @@ def _wrap_all():
         event = names.of_function("torch", name)
         if event is not None and callable(fn):
             setattr(Tensor, name, _swap(fn, event, swapped))
-    _rename(swapped)
+    rename(swapped)
 
 
 def _swap(fn, event, swapped):
@@ -144,15 +144,3 @@ def _parameters(fn):
     if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in found):
         return ()
     return tuple([p.name for p in found if p.name != "out"])
-
-
-def _rename(swapped):
-    """Let modules that imported a function by name see the wrapped one (op families keep theirs)."""
-    for name, module in list(sys.modules.items()):
-        space = getattr(module, "__dict__", None)
-        if name.startswith("rushlight.ops") or type(space) is not dict:
-            continue
-        for key, value in list(space.items()):
-            pair = swapped.get(id(value))
-            if pair is not None and pair[0] is value:
-                space[key] = pair[1]
