@@ -76,7 +76,8 @@ def test_results_have_memory_of_their_own():
     lambda p: torch.bernoulli(p), lambda p: torch.poisson(p * 9), lambda p: torch.multinomial(p, 3).float(),
     lambda p: torch.normal(p, 1.0), lambda p: F.dropout(p, 0.5), lambda p: torch.rand_like(p),
     lambda p: F.rrelu(p - 0.5, training=True), lambda p: torch.binomial(p * 0 + 4, p), lambda p: F.gumbel_softmax(p),
-    lambda p: torch.randperm(6).float(), lambda p: torch._standard_gamma(p + 1), lambda p: torch.feature_dropout(p, 0.5, True),
+    lambda p: torch.randperm(6).float(), lambda p: torch._standard_gamma(p + 1),
+    lambda p: torch.feature_dropout(p, 0.5, True),
 ], ids=range(12))
 def test_random_numbers_are_drawn_each_time(draw):
     def f(x):
