@@ -27,7 +27,7 @@ LAYERS = (
     ("amp", "cpu", "cuda.amp", "testing", "library", "naming", "overridable_names", "control_flow", "quasirandom",
      "types", "hub"),
     ("nn", "optim.fused", "func"),  # clipping gradients shares the kernels over many tensors
-    ("optim", "distributions", "signal"),
+    ("optim", "distributions", "signal", "ao", "quantization"),
     ("capture",),
     ("utils", "multiprocessing", "serialization", "compat"),
     ("jit",),

@@ -62,7 +62,7 @@ _SUBMODULES = frozenset((
     "fft", "cuda", "compiler", "overrides", "testing", "amp", "backends", "func", "types", "version",
     "distributions", "storage", "_VF", "return_types", "compat", "runtime", "profiler", "jit", "onnx",
     "quantization", "distributed", "signal", "library", "hub", "cpu", "ops", "futures", "quasirandom", "accelerator",
-    "sparse", "masked", "nested", "functional", "monitor", "mps", "mtia", "xpu"))
+    "sparse", "masked", "nested", "functional", "monitor", "mps", "mtia", "xpu", "ao"))
 _HOMES = {
     "manual_seed": "random", "seed": "random", "initial_seed": "random", "get_rng_state": "random",
     "set_rng_state": "random", "Generator": "random", "default_generator": "random",
