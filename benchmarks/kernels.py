@@ -9,10 +9,12 @@ left. A framework's figure is its fastest batch of calls in all turns, since noi
 Rushlight is faster) is that of the figures. Entries that were disturbed most of the time are marked with ~. Results
 of the first call are compared. The last column is the time that the machine's limits (``benchmarks/roofline.py``,
 measured in the same run) allow, as a share of Rushlight's time: for arithmetic against the rate of multiply-adds, for
-memory against the bandwidth at that size.
+memory against the bandwidth at that size, which is measured anew before and after each family, as it differs from
+minute to minute where memory's clock does.
 """
 
 import argparse
+import functools
 import gc
 import importlib
 import json
@@ -260,6 +262,12 @@ def allowed_seconds(case, limits, threads):
     return found
 
 
+def copy_range(limits):
+    """What copies of the largest size reached, from family to family."""
+    rates = [found["memory"][-1][1]["copy"] for found in limits]
+    return f"from family to family copies reached {min(rates):.1f} to {max(rates):.1f} GB/s" if rates else ""
+
+
 def measure(case, pair, options, seconds):
     """One row of the table; no further round begins after ``seconds``."""
     begin = time.monotonic()
@@ -311,13 +319,13 @@ def geometric_mean(rows):
     return math.exp(statistics.fmean(map(math.log, ratios))) if ratios else float("nan")
 
 
-def table(rows, limits, versions):
+def table(rows, limits, versions, note=""):
     """The result as Markdown."""
     import roofline
 
     out = [f"PyTorch {versions[0]} / Rushlight {versions[1]}; ratio above 1: Rushlight is faster.",
            "", "Limits:", ""]
-    out += [f"- {line}" for line in roofline.describe(limits)] if limits else ["- not measured"]
+    out += [f"- {line}" for line in [*roofline.describe(limits), note]] if limits else ["- not measured"]
     out += ["", "| family | work | PyTorch | Rushlight | ratio | of the limit |",
             "| --- | --- | --- | --- | --- | --- |"]
     for r in rows:
@@ -371,20 +379,18 @@ def main():
         options.rounds = 1
     begin = time.monotonic()
     pair = [Server(name, options.threads) for name in ("torch", "rushlight")]
-    limits = None
+    limits = []                         # before the first family, between families, after the last
 
     def measure_limits():
-        nonlocal limits
-        import roofline
+        if not options.no_limits:
+            limits.append(pair[1].ask("roofline")["limits"])
+            pair[1].read()
 
-        found = pair[1].ask("roofline")["limits"]
-        pair[1].read()
-        limits = roofline.better(limits, found) if limits else found
-
-    if not options.no_limits:
-        measure_limits()
-    rows = []
+    rows, families = [], []
     for k, case in enumerate(chosen):
+        if case.family not in families:
+            families.append(case.family)
+            measure_limits()
         left = 60 * options.minutes - (time.monotonic() - begin)
         row = measure(case, pair, options, left / (len(chosen) - k))
         rows.append(row)
@@ -393,11 +399,17 @@ def main():
         note = " RESULT DIFFERS: " + row["differs"] if row.get("differs") else ""
         print(f"[{k + 1}/{len(chosen)} {time.monotonic() - begin:4.0f} s] {case.name:42} {text}{note}", file=sys.stderr,
               flush=True)
+    best = None
     if limits:
+        import roofline
+
         measure_limits()
+        best = functools.reduce(roofline.better, limits)
         for row, case in zip(rows, chosen):
-            row["limit_s"], row["limit"] = allowed_seconds(case, limits, options.threads)
-    text = table(rows, limits, [s.version for s in pair])
+            at = families.index(case.family)
+            there = roofline.better(limits[at], limits[at + 1]) | {"threads": best["threads"]}
+            row["limit_s"], row["limit"] = allowed_seconds(case, there, options.threads)
+    text = table(rows, best, [s.version for s in pair], copy_range(limits))
     for server in pair:
         server.stop()
     print(text)
@@ -406,7 +418,7 @@ def main():
             file.write(text)
     if options.json:
         with open(options.json, "w") as file:
-            json.dump({"limits": limits, "threads": options.threads, "geometric_mean": geometric_mean(rows),
+            json.dump({"limits": best, "threads": options.threads, "geometric_mean": geometric_mean(rows),
                        "rows": rows}, file, indent=1)
     return None
 
