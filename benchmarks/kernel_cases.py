@@ -35,7 +35,8 @@ class Env:
         self.count = 0
 
     def tensor(self, array, grad=False):
-        x = self.T.from_numpy(array)
+        # In memory of the framework's own, as what it computes is.
+        x = self.T.from_numpy(array).clone()
         return x.requires_grad_() if grad else x
 
     def normal(self, *shape, scale=1.0, grad=False, dtype=None):
