@@ -358,29 +358,11 @@ class TraceLevel(Level):
         super().__exit__(*exc)
 
 
-class _Listener:
-    """The level's ear: it hears of constants and draws only."""
+class _Listener(watch.Listener):
+    """The level's ear: it hears of constants and draws only, as ops come to the level by themselves."""
 
     def __init__(self, level):
         self.constant, self.drawn = level.constant, level.drawn
-
-    def number(self, t, value):
-        return value
-
-    def aside(self, label, call):
-        outer = watch.set_listener(None)
-        try:
-            return call()
-        finally:
-            watch.set_listener(outer)
-
-    def keeps(self, storage):
-        return False
-
-    def _ignore(self, *args):
-        """Ops come to the level by themselves."""
-
-    made = ran = pointwise = wrote = thunk = assigned = accumulated = read = fail = _ignore
 
 
 class _Aside:

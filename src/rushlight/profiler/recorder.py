@@ -209,7 +209,7 @@ def _stack():
 
 # ---------------------------------------------------------------- listening
 
-class Ear:
+class Ear(watch.Listener):
     """The listener of all threads' recorders; what other threads do is let be."""
 
     captures = False            # it repeats nothing: steps need not be prepared for that
@@ -248,24 +248,6 @@ class Ear:
         r = state.recorder
         if fresh and r is not None and r.flops and rec.name in ("add", "mul"):
             _credit(r, f"aten::{rec.name}", out.numel())
-
-    def number(self, t, value):
-        return value
-
-    def aside(self, label, call):
-        outer = watch.set_listener(None)
-        try:
-            return call()
-        finally:
-            watch.set_listener(outer)
-
-    def keeps(self, storage):
-        return False
-
-    def _ignore(self, *args):
-        """What is no event of its own."""
-
-    wrote = constant = drawn = thunk = assigned = accumulated = read = fail = _ignore
 
 
 def _credit(r, name, flops):

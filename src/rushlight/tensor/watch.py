@@ -53,6 +53,28 @@ def set_listener(new):
     return old
 
 
+class Listener:
+    """One that hears of nothing and changes nothing; others say in its place what they want to hear."""
+
+    def number(self, t, value):
+        return value
+
+    def aside(self, label, call):
+        outer = set_listener(None)
+        try:
+            return call()
+        finally:
+            set_listener(outer)
+
+    def keeps(self, storage):
+        return False
+
+    def _unheard(self, *args, **kwargs):
+        """What the listener has no use for."""
+
+    made = ran = pointwise = wrote = constant = drawn = thunk = assigned = accumulated = read = fail = _unheard
+
+
 def computed(rec, kernel, args, arrays):
     """What ``kernel(*arrays)`` gives, or the listener in its place."""
     compute = getattr(listener, "compute", None)

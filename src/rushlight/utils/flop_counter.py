@@ -112,7 +112,7 @@ def _on_shapes(formula):
     return raw
 
 
-class FlopCounterMode:
+class FlopCounterMode(watch.Listener):
     """Context that counts operations, of forward and backward.
 
     Args:
@@ -156,24 +156,6 @@ class FlopCounterMode:
 
     def pointwise(self, rec, launch, operands, scalars, out, fresh):
         self._special(rec.name, operands, out)
-
-    def number(self, t, value):
-        return value
-
-    def aside(self, label, call):
-        outer = watch.set_listener(None)
-        try:
-            return call()
-        finally:
-            watch.set_listener(outer)
-
-    def keeps(self, storage):
-        return False
-
-    def _ignore(self, *args):
-        """What is no counted op."""
-
-    made = wrote = constant = drawn = thunk = assigned = accumulated = read = fail = _ignore
 
     def __enter__(self):
         self.flop_counts.clear()

@@ -24,6 +24,7 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.templates.blocks import prefetch
 from rushlight.compiler.templates.conv_tile import ITEM, lanes_of, masked_load
 from rushlight.runtime import cpu
 
@@ -87,7 +88,7 @@ def _gather(m, type_, kind):
         return [f.emit(vec, f"call {vec} @{name}(<{lanes} x ptr> {places.name}, i32 {item}, <{lanes} x i1> "
                             f"{_bits(f, mask, lanes).name}, {vec} {(old[0] if old else zero).name})")]
 
-    def whole(parts, at):
+    def put(parts, at):
         """Store what was read at ``at`` and return where the next entry goes."""
         if kind == "pairs":
             for i in range(2):
@@ -97,7 +98,7 @@ def _gather(m, type_, kind):
         f.store(f.shuffle(*parts, range(0, 2 * lanes, 2)) if kind == 2 else parts[0], at, align=item)
         return at + pitch
 
-    # Of large planes what the next vector reads lies in lines apart, so that nothing but a hint fetches it in time.
+    # In large planes what the next vector reads lies in lines far apart: only a hint fetches them in time.
     ahead = x + f.load("i64", offsets + (begin + count) * 8) if kind == "pairs" else None
 
     def each(found):
@@ -108,12 +109,11 @@ def _gather(m, type_, kind):
             move, bit = f.load("i64", entry), f.load("i64", entry + 8)
             if ahead is not None and len(found) == 1:
                 for i in range(2):
-                    f.call("void", "llvm.prefetch.p0", ahead + move + i * lanes * item, *(
-                        f.value(i, "i32") for i in (0, 3, 1)))
+                    prefetch(f, ahead + move + i * lanes * item)
             parts = None
             for place, mask in found:
                 parts = read(place + move, mask + bit, parts)
-            at.set(whole(parts or [zero] * max(reads, 1), at.get()))
+            at.set(put(parts or [zero] * max(reads, 1), at.get()))
 
     for n in range(_UNROLLED + 1):
         with f.if_(count.eq(n)):
@@ -128,6 +128,6 @@ def _gather(m, type_, kind):
             place, mask = run(i)
             for part, value in zip(parts, read(place + move, mask + bit, [p.get() for p in parts]), strict=True):
                 part.set(value)
-        at.set(whole([p.get() for p in parts], at.get()))
+        at.set(put([p.get() for p in parts], at.get()))
     f.ret()
 

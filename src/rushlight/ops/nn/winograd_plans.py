@@ -12,11 +12,11 @@ from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _
 _FEWEST_CHANNELS = 32
 _FEWEST_CELLS = 64              # of 2 x 2
 _PARTIAL = 16 << 20             # bytes of the sums of a weight's gradient, with both transformed sides
-_SUMS = 20 << 20                # bytes of sums of large cells, at most
+_SUMS = 20 << 20                # bytes beyond which they are those of 2 x 2 cells
 _LARGE = 2 << 20                # bytes of sums that no cache keeps between blocks of cells
 _TILES = 8                      # of work, at least
-_WEIGHTS = 30                   # cells
-_DEPTH = 64                     # of sums that are added up in one go, at most
+_WEIGHTS = 30                   # cells that take as long as making and reading the transformed weights
+_DEPTH = 64                     # products that are added up in one go, at most
 _BLOCK = 12                     # vectors of cells at a time, at most
 
 
@@ -43,7 +43,7 @@ def _cells(grid, height):
 
 
 def height_of_cells(n, grid):
-    """Rows of outputs to a cell: those with fewer products; reading transformed weights counts as ``_WEIGHTS``."""
+    """Rows of outputs to a cell, 2 or 4: what takes fewer products, the transformed weights counted in."""
     low, high = (4 * (h + 2) * (n * int(np.prod(_cells(grid, h))) + _WEIGHTS) for h in (2, 4))
     return 4 if high < 0.95 * low else 2
 
