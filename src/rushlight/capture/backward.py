@@ -36,7 +36,7 @@ class CompiledBackward(Node):
         if not self.plan.holds():
             raise RuntimeError("the memory of a parameter was replaced between the forward and the backward pass of a "
                                "compiled call")
-        made = iter(self.plan.run(*incoming, *kept))
+        made = iter(self.plan.run.call(*incoming, *kept))
         return [next(made) if there else None for there in self.plan.there]
 
 

@@ -11,6 +11,7 @@ import warnings
 from time import perf_counter
 
 from .compiled import Compiled
+from .program import python
 from .tape import Window, windows
 
 _PRODUCTS = {"linear", "_linear_of", "mm", "bmm", "addmm", "_matmul_nt", "_matmul_tn", "_matmul_fold", "baddbmm"}
@@ -86,8 +87,17 @@ class Profile:
                          for r in self.rows)
 
 
+class _Timed:
+    """Stands where a program does."""
+
+    __slots__ = ("call",)
+
+    def __init__(self, call):
+        self.call = call
+
+
 def timed(run):
-    """(the program with a clock after each step, for each step the list of seconds that calls add to)."""
+    """(the program in Python with a clock after each step, for each step the list of seconds that calls add to)."""
     lines = run.text.split("\n")[1:]
     seconds = [[] for _ in run.marks]
     text, at = ["last = clock()"], 0
@@ -97,8 +107,7 @@ def timed(run):
         at = end
     text += [x.strip() for x in lines[at:]]
     scope = {**run.scope, "clock": perf_counter, "told": [x.append for x in seconds]}
-    exec(run.text.split("\n")[0] + "\n    " + "\n    ".join(text), scope)
-    return scope["run"], seconds
+    return _Timed(python(run.text.split("\n")[0] + "\n    " + "\n    ".join(text), scope)), seconds
 
 
 def profile(f, *args, repeat=20, **kwargs):
@@ -125,10 +134,10 @@ def profile(f, *args, repeat=20, **kwargs):
     def whole(k, run):
         def call(*tensors):
             begin = perf_counter()
-            made = run(*tensors)
+            made = run.call(*tensors)
             totals[k].append(perf_counter() - begin)
             return made
-        return call
+        return _Timed(call)
 
     def calls():
         for _ in range(repeat):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..autograd.modes import state
 from ..autograd.node import FREED, Node
+from ..compiler import available
 from ..ops.pointwise.core import strided_array
 from ..runtime.allocator import empty
 from ..tensor.storage import make_storage
@@ -27,6 +28,7 @@ from .passes.recompute import recompute
 from .passes.rename import rename
 from .passes.simplify import simplify
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, windows
+from .words import translated
 
 _ndarray = np.ndarray
 _U8 = np.dtype(np.uint8)
@@ -68,6 +70,27 @@ class Arena:
         self.taken.append((begin, begin + nbytes, last))
         self.size = max(self.size, begin + nbytes)
         return begin
+
+
+class Program:
+    """``call(*arguments)`` runs it: a builtin function, or Python's where there is none.
+
+    text, scope: the same in Python; marks: each step with the number of the line after it; map: (name, offset, bytes,
+    first and last step) of what lies in the arena, which has `arena_bytes`.
+    """
+
+    __slots__ = ("call", "text", "scope", "marks", "map", "arena_bytes", "kept")
+
+    def __init__(self, text, scope, marks, places, arena_bytes):
+        self.text, self.scope, self.marks, self.map, self.arena_bytes = text, scope, marks, places, arena_bytes
+        found = translated(text, scope) if available() else None
+        self.call, self.kept = (python(text, scope), None) if found is None else found
+
+
+def python(text, scope):
+    """The text's function."""
+    exec(compile(text, f"{__file__}: program", "exec"), scope)
+    return scope["run"]
 
 
 class Writer:
@@ -126,7 +149,7 @@ class Writer:
         return self.names[key]
 
     def write(self):
-        """``run(*arguments) -> list`` of the tensors that leave."""
+        """The `Program`: its call gives a list of the tensors that leave."""
         tape = self.tape
         arena = Arena()
         places = {}
@@ -163,11 +186,7 @@ class Writer:
         self.lines.append(f"return [{', '.join(results)}]")
         arguments = ", ".join([*[f"a{i}" for i in range(len(tape.arguments))], *[f"p{i}" for i in sorted(tape.live)]])
         text = f"def run({arguments}):\n    " + "\n    ".join(self.lines)
-        exec(compile(text, f"{__file__}: program", "exec"), self.scope)
-        run = self.scope["run"]
-        run.text, run.arena_bytes, run.scope, run.marks = text, arena.size, self.scope, self.marks
-        run.map = self.map              # (name, offset, bytes, first and last step) of what lies in the arena
-        return run
+        return Program(text, self.scope, self.marks, self.map, arena.size)
 
     # ------------------------------------------------------------ steps
 

@@ -212,14 +212,22 @@ class quick:
         else:
             lines.append(f"if {' or '.join([*tests, *more])}: return NO")
         given = ", ".join([*names, *[f"p{i}" for i in sorted(entry.tape.live)]])
-        lines += ["if not lock.acquire(False): return BUSY", "try:", f"    made = entry.run({given})", "finally:",
+        again = entry.plan and entry.plan.again
+        if again and again.why is None and (again.memory or again.generators):
+            s["before"] = again.before
+            lines.append("was = before()")
+        lines += ["if not lock.acquire(False): return BUSY", "try:", f"    made = entry.run.call({given})", "finally:",
                   "    lock.release()"]
         if entry.decides:
             lines += ["if made is None:", "    entry.missed()", "    return NO", "entry.hits += 1"]
         if entry.plan is not None:
             s["plan"] = entry.plan
             recorded = ", ".join(f"made[{i}]" for i in entry.recorded)
-            lines.append(f"plan.attach([{recorded}], made[{entry.leaving}:], ({', '.join(names)},))"
+            call = ""
+            if again.why is None:
+                s["call_of"] = again.call
+                call = f", *call_of(args{', was' if 'before' in s else ''})"
+            lines.append(f"plan.attach([{recorded}], made[{entry.leaving}:], ({', '.join(names)},){call})"
                          .replace("(,)", "()"))
         lines += [f"r{i} = made[{at}].item()" for i, at in self.reads.items()]
         if entry.structure is None:

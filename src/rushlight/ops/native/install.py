@@ -33,6 +33,10 @@ class _State:
 
     __slots__ = ("entries", "table", "descriptors", "definitions")
 
+    def found_table(self):
+        """Address of the environment table."""
+        return self.entries["rl_tensor_environment"]
+
 
 def _offset(cls, slot):
     """Byte offset of a slot, read from its member descriptor (PyMemberDescrObject, PyMemberDef)."""

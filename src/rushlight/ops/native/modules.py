@@ -13,7 +13,7 @@ FILES = {
     "entry": ("entry", "along"), "views": ("geometry", "entry"), "facts": ("facts", "entry", "geometry"),
     "calls": ("calls", "entry", "geometry"), "making": ("making", "entry", "calls"),
     "contents": ("contents", "entry", "making"), "plans": ("plans", "entry", "calls", "geometry", "making"),
-    "products": ("products", "entry"),
+    "products": ("products", "entry"), "programs": ("programs", "entry", "geometry"),
 }
 # Those that are put in place together, in this order.
 FIRST = ("entry", "views", "facts", "calls", "making", "contents", "plans")
@@ -39,9 +39,9 @@ def make(group, offsets):
     engine.prepare(*specification(group, offsets), level=0)
 
 
-def load(group, offsets, names, table=None):
-    """Addresses of ``names``; ``table`` is the address of the environment, which the first group has."""
-    imports = {} if table is None else {"rl_tensor_environment": table}
+def load(group, offsets, names, table=None, more=None):
+    """Addresses of ``names``; ``table`` is that of the environment, which the first group has, ``more`` of others."""
+    imports = {**(more or {}), **({} if table is None else {"rl_tensor_environment": table})}
     return engine.load(*specification(group, offsets), names, imports, level=0)
 
 
