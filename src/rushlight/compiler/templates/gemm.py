@@ -175,7 +175,7 @@ def _driver(name):
     exports = ["rl_gemm", "rl_gemm_added", *_TABLES]
     if name not in _GROUPS:
         imports["PyArray_Type"] = native.symbols()["PyArray_Type"]
-        exports += ["rl_call", "rl_gemm_fused"]
+        exports += ["rl_call", "rl_gemm_fused", "rl_group_call"]
     number = 0 if name in _GROUPS else np.dtype(name).num
     addresses.update(_code(name, number, exports, imports))
     return _drivers.setdefault(key, addresses)
@@ -280,8 +280,9 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     """LLVM IR of the kernels, the driver and the CPython entry for one dtype."""
     from rushlight.compiler.codegen.targets import host
     from rushlight.compiler.templates.gemm_complex import ComplexDriver
-    from rushlight.compiler.templates.gemm_driver import Driver, Tuning
+    from rushlight.compiler.templates.gemm_driver import TASK, Driver, Tuning, _Job
     from rushlight.compiler.templates.gemm_entry import write_entry
+    from rushlight.compiler.templates.gemm_group import write_group
     from rushlight.compiler.templates.gemm_half import HalfDriver
 
     triple = host().triple
@@ -308,4 +309,5 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     module = Driver(shape, Tuning(shape, caches.l2), triple, "rl").write()
     if name not in _GROUPS:
         write_entry(module, shape.item, "rl", type_num, "int" in name, True, "own", True)
+        write_group(module, _Job, TASK)
     return module.text()

@@ -46,18 +46,22 @@ FIELDS = (
     "outer batch m n k a a_outer a_batch a_row a_col b b_outer b_batch b_row b_col "
     "c c_outer c_batch c_row bias alpha beta row_bias finish context "
     "matrix d d_outer d_batch d_row factor height panels strips k_block k_blocks pack_a pack_b packed_a packed_b "
-    "tile_panels tile_strips row_tiles width slab_begin slab_end serial parts part_k chunk partial"
+    "tile_panels tile_strips row_tiles width slab_begin slab_end serial parts part_k chunk partial "
+    "task tiles block chained"
 ).split()
 INDEX = {name: i for i, name in enumerate(FIELDS)}
 SIZE = 56  # int64 of a job, with room
 
-_POINTERS = ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b", "partial")
+_POINTERS = ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b", "partial", "task",
+             "block")
 # The most rows of A whose pages share a set of the first-level cache.
 ALIASED_ROWS = 7
 # Cost (about a multiply-add each) below which waking another thread costs more than it brings, and below which even one
 # that is awake does.
 PARALLEL_WORK, LIGHT_WORK = 500_000, 120_000
-HERE, LIGHT = 1, 2          # what "serial" says of a job: no other threads, none that sleep
+# What "serial" says of a job: no other threads, none that sleep, tasks are only noted (see ``gemm_group``).
+HERE, LIGHT, NOTED = 1, 2, 3
+ALONE = 2                   # what ``product`` returns for a job whose tasks can't be noted
 TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
 
 
@@ -258,7 +262,14 @@ class Driver:
             f.call("void", job.finish, job.context, c, job.c_row, job.matrix, row, column, rows, columns)
 
     def _parallel(self, f, task, job, count):
-        """Run a task over ``count`` tiles: on the pool, or here when the job is a serial one."""
+        """Run a task over ``count`` tiles: on the pool, or here when the job is a serial one.
+
+        Where the tasks are only noted, this returns from the function.
+        """
+        with f.if_(job.serial.eq(NOTED)):
+            f.store(Value(f, f"@{task}", "ptr"), job._at("task"))
+            job.set(tiles=count)
+            f.ret(f.value(0, "i32"))
         light = job.serial.eq(LIGHT)
         with f.if_else(job.serial.ne(0) & ~light) as (here, pool):
             with here:
@@ -483,7 +494,9 @@ class Driver:
         m, n, k = job.m, job.n, job.k
         cost = self._cost(m, n, k)
         small = f.select(cost < tuning.parallel_work, f.value(LIGHT), f.value(0))
-        job.set(serial=f.select((cost < LIGHT_WORK) | job.serial.ne(0), f.value(HERE), small))
+        noted = job.serial.eq(NOTED)
+        alone = f.select(noted, f.value(NOTED), f.value(HERE))
+        job.set(serial=f.select((cost < LIGHT_WORK) | job.serial.ne(0), alone, small))
 
         with f.if_(gemm_lines.wanted(self, f, job)):
             f.ret(f.call("i32", "lines", job.pointer))
@@ -532,7 +545,8 @@ class Driver:
         # Tiles: about 32 of them, none with less work than handing it out is worth, none beyond the
         # caches.
         least = f.value(tuning.tile_depth).udiv(some_k) + 1
-        least = f.select(job.serial.eq(LIGHT), (panels * strips).udiv(6) + 1, least)
+        few = (panels * strips).udiv(6) + 1
+        least = f.select(job.serial.eq(LIGHT), few, f.select(noted, f.minimum(few, least), least))
         size = (panels * strips).udiv(32)
         size = f.select(size < least, least, size)
         tile_strips = f.minimum(f.minimum(f.value(tuning.tile_strips), strips), size)
@@ -560,6 +574,8 @@ class Driver:
         with f.if_(~pack_b):
             self._parallel(f, "tile_task", job, tiles)
             f.ret(f.value(0, "i32"))
+        with f.if_(noted):
+            f.ret(f.value(ALONE, "i32"))
 
         # A slab: as many k's as can be packed in bounded memory.
         a_columns = f.select(pack_a, panels * height, f.value(0))

@@ -75,10 +75,11 @@ def _run(driver, f, job, task, part, parts, tiles):
         f.ret(f.value(1, "i32"))
     job.set(parts=parts, part_k=part)
     f.store(f.load("ptr", memory), job._at("partial"))
-    driver._parallel(f, task, job, tiles)
-    failed = job.serial.eq(-1)
     rows = f.value(2048).udiv(n) + 1
     job.set(height=rows)
+    f.store(memory, job._at("block"))           # which whoever notes the task frees
+    driver._parallel(f, task, job, tiles)
+    failed = job.serial.eq(-1)
     with f.if_(~failed):
         with f.if_else(parts * m * n < 65536) as (here, pool):
             with here:
