@@ -1,6 +1,10 @@
 """Adafactor."""
 
+from numpy import ndarray
+
 import rushlight as torch
+from rushlight.optim import phased
+from rushlight.optim.factored import factored_plan
 from rushlight.optim.optimizer import (
     Optimizer,
     _check_lr,
@@ -8,6 +12,7 @@ from rushlight.optim.optimizer import (
     _number,
     _scalar_dtype,
 )
+from rushlight.tensor import watch
 
 __all__ = ["Adafactor"]
 
@@ -85,29 +90,80 @@ class Adafactor(Optimizer):
     def step(self, closure=None):
         """Update every parameter that has a gradient; returns the closure's loss, or None."""
         loss = _closure_loss(closure)
-        with torch.no_grad():
-            for group in self.param_groups:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        self._update(group, p)
+        for group in self.param_groups:
+            self._step_group(group)
         return loss
 
-    def _update(self, group, p):
-        g = p.grad
-        if p.is_complex():
-            raise RuntimeError("Adafactor does not support complex parameters")
-        if g.is_sparse:
-            raise RuntimeError("Adafactor does not support sparse gradients")
-        state = self.state[p]
-        if not state:
-            state["step"] = torch.tensor(0.0, dtype=_scalar_dtype())
-            if g.dim() > 1:
-                row_shape, column_shape = list(g.shape), list(g.shape)
-                row_shape[-1] = column_shape[-2] = 1
-                state["row_var"] = g.new_zeros(row_shape)
-                state["col_var"] = g.new_zeros(column_shape)
+    def _step_group(self, group):
+        members = [(p, p.grad) for p in group["params"] if p.grad is not None]
+        for p, g in members:
+            if p.is_complex():
+                raise RuntimeError("Adafactor does not support complex parameters")
+            if g.is_sparse:
+                raise RuntimeError("Adafactor does not support sparse gradients")
+        native, told = phased.listening()
+        batches, rest = {}, []
+        for p, g in members:
+            state = self.state[p]
+            if not state:
+                self._init_state(g, state)
+            if native and phased.is_plain(p, g) and type(state["step"]._a) is ndarray:
+                batches.setdefault((state["step"]._a.item() + 1, p.dtype), []).append((p, g, state))
             else:
-                state["variance"] = torch.zeros_like(g)
+                rest.append(p)
+        for (t, dtype), batch in batches.items():
+            if not self._step_plain(group, t, dtype, batch):
+                rest += [p for p, _, _ in batch]
+        with torch.no_grad():
+            for p in rest:
+                self._update(group, p)
+        if told:
+            self._tell(group, members, rest)
+
+    def _init_state(self, g, state):
+        state["step"] = torch.tensor(0.0, dtype=_scalar_dtype())
+        if g.dim() > 1:
+            row_shape, column_shape = list(g.shape), list(g.shape)
+            row_shape[-1] = column_shape[-2] = 1
+            state["row_var"] = g.new_zeros(row_shape)
+            state["col_var"] = g.new_zeros(column_shape)
+        else:
+            state["variance"] = torch.zeros_like(g)
+
+    def _step_plain(self, group, t, dtype, batch):
+        """Step t of plain parameters in one native call; False if that can't be."""
+        slots = [[state[name] for name in (("row_var", "col_var") if p._a.ndim > 1 else ("variance",))]
+                 for p, _, state in batch]
+        arrays = [x for (p, _, _), found in zip(batch, slots, strict=True) for x in (p._a, *[s._a for s in found])]
+        plan = phased.plan_for(self, "adafactor", arrays, lambda: factored_plan(batch, slots))
+        if plan is None:
+            return False
+        weight = t ** group["beta2_decay"]
+        lr, (eps1, eps2) = _number(group["lr"]), group["eps"]
+        if eps1 is None:
+            eps1 = torch.finfo(dtype).eps
+        rho = min(lr, 1 / t**0.5)
+        plan.numbers[:] = (weight, 1 - weight, weight >= 0.5, eps1, eps1 * eps1, eps2,
+                           rho if group["maximize"] else -rho, 1 - lr * group["weight_decay"], group["d"])
+        if not plan.run([g._a for _, g, _ in batch]):
+            return False
+        for (p, _, state), found in zip(batch, slots, strict=True):
+            step = state["step"]
+            step._a[()] = t
+            for x in (p, step, *found):
+                x._storage.version += 1
+        return True
+
+    def _tell(self, group, members, rest):
+        """Let a capture know of the step: done again it is the step of whatever numbers there are then."""
+        if rest:
+            watch.listener.fail("an optimizer steps parameters that aren't plain tensors")
+        changes = [x for p, _ in members for x in (p, *self.state[p].values())]
+        watch.listener.thunk("Adafactor.step", lambda: self._step_group(group), [g for _, g in members], changes)
+
+    def _update(self, group, p):
+        """The step of one parameter with tensor operations."""
+        g, state = p.grad, self.state[p]
         if group["maximize"]:
             g = -g
 

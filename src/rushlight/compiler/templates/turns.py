@@ -1,0 +1,47 @@
+"""Many small matrices at a time: element e of as many matrices as a vector has lanes, side by side.
+
+    turn(f, j, src, rows, n, dst)                   n adjacent elements of each matrix
+    turn_pair(f, j, one, r, two, c, rows, dst)      r and c elements of each from two places, r + c at most a vector
+    turned_back(f, j, src, n, rows, use)            ``use(k, values, at, n left)`` for matrix k < rows
+
+``rows`` matrices, at most the lanes of ``j`` (a ``jobs.Job``), lie one after the other; of lanes past them the last
+matrix's elements are in ``dst``, so that no others are computed with.
+"""
+
+from rushlight.compiler.templates.squares import transposed
+
+
+def turn(f, j, src, rows, n, dst):
+    """dst[e] = element e of each of the matrices; ``dst`` has room for whole squares."""
+    with f.if_else(n.eq(1)) as (dense, other):
+        with dense:
+            j.store(f.masked_load(j.vector, src, j.below(rows)), dst)
+        with other, f.range(0, n, step=j.lanes) as at:
+            mask, last = j.below(n - at), rows - 1
+            found = [f.masked_load(j.vector, src + (f.minimum(f.value(k), last) * n + at) * j.item, mask)
+                     for k in range(j.lanes)]
+            for k, x in enumerate(transposed(f, found)):
+                j.store(x, dst + (at + k) * (j.lanes * j.item))
+
+
+def turn_pair(f, j, one, r, two, c, rows, dst):
+    """dst[e] for e < r from the first, dst[r + e] from the second."""
+    first, both = j.below(r), j.below(r + c)
+    second, last = both & ~first, rows - 1
+    before = two + (f.value(0) - r) * j.item
+    found = []
+    for k in range(j.lanes):
+        at = f.minimum(f.value(k), last)
+        x = f.masked_load(j.vector, one + at * r * j.item, first)
+        found.append(f.select(first, x, f.masked_load(j.vector, before + at * c * j.item, second)))
+    for k, x in enumerate(transposed(f, found)):
+        j.store(x, dst + k * (j.lanes * j.item))
+
+
+def turned_back(f, j, src, n, rows, use):
+    """Call ``use(k, values, at, left)`` where matrix k exists: its elements from ``at`` on, ``left`` of them."""
+    with f.range(0, n, step=j.lanes) as at:
+        found = [j.load(src + (at + k) * (j.lanes * j.item)) for k in range(j.lanes)]
+        for k, x in enumerate(transposed(f, found)):
+            with f.if_(rows > k):
+                use(k, x, at, n - at)

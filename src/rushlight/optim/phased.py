@@ -1,0 +1,74 @@
+"""Steps that take sums over parameters: all phases for a group's parameters in one native call, its plan found once.
+
+An optimizer lists the parameters that are plain (``split``), and asks for the plan of those (``plan_for``), which
+holds as long as parameters and states are the same arrays. Gradients are looked at anew in each step.
+"""
+
+from weakref import WeakKeyDictionary
+
+from numpy import ndarray
+
+from rushlight import dtypes
+from rushlight.autograd.modes import state as modes
+from rushlight.optim.fused import _is_plain, _plain
+from rushlight.tensor import watch
+
+MOST_PLANS = 16     # of an optimizer: what is left of states that have been replaced goes with them
+_plans = WeakKeyDictionary()
+
+
+def listening():
+    """(whether native calls may serve, whether a capture is to be told of the step)."""
+    from rushlight import compiler
+
+    watched = watch.listener is not None and modes.special == 1
+    return (not modes.special or watched) and compiler.available(), watched and getattr(watch.listener, "captures",
+                                                                                         True)
+
+
+def is_plain(p, g):
+    """Whether a parameter and its gradient are arrays of float32 or float64 in C order."""
+    a, b, dtype = p._a, g._a, p.dtype
+    return (type(a) is ndarray and type(b) is ndarray and (_plain.get(type(p)) or _is_plain(type(p)))
+            and not p._bits and not g._bits and g.dtype is dtype and a.shape == b.shape and a.size > 0
+            and (dtype is dtypes.float32 or dtype is dtypes.float64)
+            and a.flags.c_contiguous and b.flags.c_contiguous)
+
+
+def are_plain(p, tensors, shapes):
+    """Whether state tensors are arrays of the parameter's dtype in C order, of these shapes."""
+    dtype = p._a.dtype
+    return all(type(t._a) is ndarray and t._a.dtype is dtype and t._a.shape == tuple(shape) and
+               t._a.flags.c_contiguous and not t._bits for t, shape in zip(tensors, shapes, strict=True))
+
+
+class Plan:
+    """What a step of some parameters runs.
+
+    ``words`` for ``phases.runner()``, ``numbers`` (float64) to be filled in before each call; ``kept`` are the arrays
+    in whose memory it works.
+    """
+
+    def __init__(self, words, numbers, *kept):
+        from rushlight.compiler.templates import phases
+
+        self.words, self.numbers, self.kept, self.call = words, numbers, kept, phases.runner()
+
+    def run(self, grads):
+        """Do the step with these gradients' arrays; False where one doesn't fit."""
+        return self.call(self.words, grads)
+
+
+def plan_for(optimizer, tag, arrays, make):
+    """The plan for these arrays, or ``make()``; ``tag`` tells what it depends on besides (hashable)."""
+    plans = _plans.get(optimizer)
+    if plans is None:
+        plans = _plans[optimizer] = {}
+    key = (tag, *map(id, arrays))
+    found = plans.get(key)
+    if found is None:
+        if len(plans) == MOST_PLANS:
+            plans.clear()
+        # The arrays live as long as the plan, so that their ids are theirs.
+        found = plans[key] = make(), arrays
+    return found[0]
