@@ -125,7 +125,7 @@ class Task:
         first = len(arrays) + phases + 1
         for k, word in enumerate(words):
             value = f.load("i64", context + 8 * (first + k))
-            setattr(self, word, value.cast("bitcast", "double") if word in ("eps", "scale") else value)
+            setattr(self, word, value.cast("bitcast", "double") if word in ("eps", "scale", "low", "high") else value)
 
     def type(self, dtype):
         """Compute in what suits a dtype: float64 in double, all else in float."""

@@ -104,15 +104,15 @@ def _channels_second(a):
 
 
 @cache
-def _column_words(rows, n, eps):
+def _column_words(rows, n, itemsize, eps):
     from ...compiler.templates.columnnorm import forward_words, layout
-    return forward_words(rows, n, eps), layout(rows, n)[1]
+    return forward_words(rows, n, itemsize, eps), layout(rows, n)[1]
 
 
 @cache
-def _column_gradient_words(rows, n, training):
+def _column_gradient_words(rows, n, itemsize, training):
     from ...compiler.templates.columnnorm import backward_words, layout
-    return backward_words(rows, n, training), layout(rows, n)[1]
+    return backward_words(rows, n, itemsize, training), layout(rows, n)[1]
 
 
 def _batch_grads(g0, input, weight, running_mean, running_var, out1, out2, training, eps, needs):
@@ -149,12 +149,12 @@ def _batch_grads_differentiable(g, x, w, running_mean, running_var, training, ep
            vjp=Joint(_batch_grads), node="NativeBatchNormBackward0")
 def _batch_norm(x, w, b, rm, rv, training, eps):
     """(normalized, mean, 1/std) with statistics a channel, from the batch or the running ones."""
-    last = _channels_last(x) if training else None
-    if last is not None:
+    last = _channels_last(x)
+    if last is not None and training:
         d, wide, c = x.dtype, _param_type(x.dtype), x.shape[1]
-        words, bins = _column_words(x.size // c, c, eps)
+        words, bins = _column_words(x.size // c, c, d.itemsize, eps)
         y, mean, rstd = empty(last.shape, d), empty((c,), wide), empty((c,), wide)
-        _template("columnnorm", "forward", d)(y, mean, rstd, empty((bins, 2, c), wide), last, _param(w, wide),
+        _template("columnnorm", "forward", d)(y, mean, rstd, empty((bins + 1, 2, c), wide), last, _param(w, wide),
                                               _param(b, wide), words)
         return _channels_second(y), mean, rstd
     if training and _one_by_one(x):
@@ -163,10 +163,12 @@ def _batch_norm(x, w, b, rm, rv, training, eps):
         watch.launch(_template("batchnorm", "forward", d), y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide),
                      _batch_words(x.shape, d.itemsize, eps))
         return y, mean, rstd
-    x3 = _channels(_wide(np.ascontiguousarray(x)))
+    # In evaluation channels may be behind: parameters are rows then.
+    behind = last is not None and not x.flags.c_contiguous
+    x3 = _wide(last) if behind else _channels(_wide(np.ascontiguousarray(x)))
     dt = x3.dtype
-    n = x3.shape[0] * x3.shape[2]
     if training:
+        n = x3.shape[0] * x3.shape[2]
         total = row_sums("sum", (x3,), (0, 2))
         mean = (total / n).astype(dt)
         var = row_sums("square_deviation", (x3, mean[:, None]), (0, 2)) / n
@@ -182,8 +184,10 @@ def _batch_norm(x, w, b, rm, rv, training, eps):
         scale, n = empty(invstd.shape, dt), name_of(dt)
         watch.launch(elementwise(("scale", n), lambda r, w: r * w, "ff", [n] * 2, [n], n), scale, invstd,
                      w.astype(dt, copy=False))
-    shift = _ZEROS[dt] if b is None else b.astype(dt, copy=False)[:, None]
-    y = _normalize(x3, mean[:, None], scale[:, None], shift).reshape(x.shape)
+    turn = (lambda a: a) if behind else (lambda a: a[:, None])
+    shift = _ZEROS[dt] if b is None else turn(b.astype(dt, copy=False))
+    y = _normalize(x3, turn(mean), turn(scale), shift)
+    y = _channels_second(y) if behind else y.reshape(x.shape)
     return (converted(y, x.dtype) if y.dtype != x.dtype else y), mean, invstd
 
 
@@ -195,10 +199,10 @@ def batch_norm_backward(g, x, w, rm, rv, mean, invstd, training, eps):
     last = _channels_last(x)
     if last is not None:
         d, wide, c = x.dtype, _param_type(x.dtype), x.shape[1]
-        words, bins = _column_gradient_words(x.size // c, c, bool(training))
+        words, bins = _column_gradient_words(x.size // c, c, d.itemsize, bool(training))
         dx, dw, db = empty(last.shape, d), empty((c,), wide), empty((c,), wide)
         g = _channels_last(g if g.dtype == d else converted(g, d), True)
-        _template("columnnorm", "backward", d)(dx, dw, db, empty((bins, 2, c), wide), g, last, _param(w, wide),
+        _template("columnnorm", "backward", d)(dx, dw, db, empty((bins + 1, 2, c), wide), g, last, _param(w, wide),
                                                _param(mean, wide), _param(invstd, wide), words)
         return _channels_second(dx), dw, db
     if _one_by_one(x):
