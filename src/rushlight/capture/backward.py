@@ -1,11 +1,16 @@
-"""Compiled forward passes whose backward pass comes later: both are captured, the second from ones as gradients."""
+"""Compiled forward passes whose backward pass comes later: both are captured, the second from ones as gradients.
 
-from ..autograd import engine
+Where gradients of gradients are asked for (``create_graph=True``), a third program computes the gradients and keeps
+what a fourth needs to differentiate these, and so on (`Second`). The first time that happens, the call is done again
+eagerly (`again`), and the programs are made with the next call of its form.
+"""
+
 from ..autograd.modes import state
 from ..autograd.node import FREED, Node, edge_of, next_seq
 from ..ops.registry import function
 from ..random import default_generator
-from ..tensor.tensor import Tensor
+from ..tensor.tensor import Tensor, shallow
+from .again import gradients
 from .decisions import is_sized
 from .program import program
 from .tape import Tape
@@ -14,30 +19,37 @@ from .tape import Tape
 class CompiledBackward(Node):
     """History of the results of a compiled call: its backward pass is one program.
 
-    saved: (tensors kept of the forward pass, [(tensor, version)] of what must not have changed since).
+    saved: (tensors kept of the forward pass, versions of what must not have changed since); ends: the edges of the
+    call's arguments; call: what there is to do it again.
     """
 
-    __slots__ = ("plan",)
+    __slots__ = ("plan", "ends", "call")
 
     def apply(self, grads):
         if self.saved is None:
             raise RuntimeError(FREED)
-        if state.grad:
-            raise NotImplementedError("a compiled call has no second derivatives (create_graph=True): call the "
-                                      "function itself")
-        kept, versions = self.saved
-        for t, version in versions:
+        plan, (kept, versions) = self.plan, self.saved
+        for (t, _, _), version in zip(plan.known if state.grad else plan.memory, versions):
             if t._storage.version != version:
                 raise RuntimeError(
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"[{t.type()} {list(t.shape)}] is at version {t._storage.version}; expected version {version} "
                     "instead: change it before the forward pass or after the backward pass")
-        incoming = [_laid_out(g, like) for g, like in zip(grads, self.plan.like)]
-        if not self.plan.holds():
+        if state.grad and plan.second is None:
+            plan.ask(plan.order + 1)
+            starts = [_laid_out(g, like) for g, like in zip(grads, plan.like)]
+            return gradients(plan.again(*self.call), self.edges, starts, True)
+        if not all(t._storage is s and s.owner is owner for t, s, owner in plan.known):
             raise RuntimeError("the memory of a parameter was replaced between the forward and the backward pass of a "
                                "compiled call")
-        made = iter(self.plan.run.call(*incoming, *kept))
-        return [next(made) if there else None for there in self.plan.there]
+        incoming = [_laid_out(g, like) for g, like in zip(grads, plan.like)]
+        if state.grad:
+            return plan.second.run_of(self, incoming, kept)
+        made = iter(plan.run.call(*incoming, *kept[:plan.saved]))
+        return [next(made) if there else None for there in plan.there]
+
+    def release(self):
+        self.saved = self.call = self.ends = None
 
 
 def _laid_out(g, like):
@@ -50,84 +62,162 @@ def _laid_out(g, like):
 
 
 class Plan:
-    """The backward program of an entry: `leaves` receive gradients where `there`; `saved` is kept for it."""
+    """The backward program of an entry: `leaves` receive gradients where `there`; the call's first `saved` are its.
 
-    __slots__ = ("run", "leaves", "there", "saved", "memory", "like", "tape")
+    memory: [(tensor, storage, owner)] of older tensors that must be as they were; order: of the derivatives that `run`
+    computes; second: the program of the same pass that keeps a history (`Second`), or None; keeps: what the call has to
+    return for `run`, then for `second`; known: `memory`, and what `second` reads; again: a function of what the call
+    left that does it again; ask: a function that asks for programs of derivatives of an order.
+    """
 
-    def holds(self):
-        """Whether parameters are in the memory that the program knows."""
-        return all(t._storage is s and s.owner is owner for t, s, owner in self.memory)
+    __slots__ = ("run", "leaves", "there", "saved", "memory", "like", "tape", "order", "second", "keeps", "known",
+                 "again", "ask")
 
-    def attach(self, results, kept, arguments):
+    def attach(self, results, kept, arguments, *call):
         """Give tensors made by the forward program their history."""
+        ends = [edge_of(x) for x in arguments] if self.second is not None else None
+        edges = tuple([edge_of(arguments[x] if type(x) is int else x) for x in self.leaves])
+        self.hang(results, kept, edges, ends, call)
+
+    def hang(self, results, kept, edges, ends, call):
+        """`attach`, with edges that are known."""
         node = CompiledBackward()
-        node.plan, node.ext = self, None
-        node.edges = tuple([edge_of(arguments[x] if type(x) is int else x) for x in self.leaves])
+        node.plan, node.ext, node.edges, node.ends, node.call = self, None, edges, ends, call
         node.outs = tuple([(t._a.shape, t.dtype) for t in results])
         node.seq = next_seq()
-        node.saved = kept, [(t, t._storage.version) for t, _, _ in self.memory]
+        node.saved = kept, [t._storage.version for t, _, _ in self.known]
         for i, t in enumerate(results):
             t._grad_fn, t._out_nr, t._requires_grad = node, i, True
+
+    def may(self, again):
+        """Let the call be done again by an `Again`."""
+        self.again = self.again or again
+        self.ask = again.ask
+        if self.second is not None and self.second.plan is not None:
+            self.second.plan.may(again)
+
+    def most(self):
+        """The highest order of derivatives that there are programs for."""
+        if self.second is None:
+            return self.order
+        return self.order + 1 if self.second.plan is None else self.second.plan.most()
+
+    def tapes(self):
+        """The tapes of all backward passes."""
+        return [self.tape] if self.second is None else [self.tape, *self.second.tapes()]
+
+
+class Second:
+    """A backward pass as a program that keeps a history: its own backward pass is the program of `plan`.
+
+    recorded: which of the gradients it makes have a history (None if none has one).
+    """
+
+    __slots__ = ("run", "there", "tape", "recorded", "plan", "leaving")
+
+    def tapes(self):
+        return [self.tape] if self.plan is None else [self.tape, *self.plan.tapes()]
+
+    def run_of(self, node, incoming, kept):
+        """The gradients for the edges of a `CompiledBackward` whose forward pass kept `kept`."""
+        given = [*incoming, *kept[node.plan.saved:]]
+        made = self.run.call(*given)
+        if self.recorded:
+            for i in self.recorded:
+                if any(made[i] is x for x in given):
+                    made[i] = shallow(made[i])
+            ends = [*[edge_of(g) for g in incoming], *node.ends]
+            edges = tuple([ends[x] if type(x) is int else edge_of(x) for x in self.plan.leaves])
+            self.plan.hang([made[i] for i in self.recorded], made[self.leaving:], edges, ends,
+                           (node.plan, node.call, node.edges, incoming))
+        made = iter(made)
+        return [next(made) if there else None for there in self.there]
+
+    def again(self, plan, call, edges, incoming):
+        """The gradients with a history, made by ops."""
+        found = gradients(plan.again(*call), edges, incoming, True)
+        found = [g for g, there in zip(found, self.there) if there]
+        return [found[i] for i in self.recorded]
 
 
 SPENT = "spent"
 
 
-def plan_backward(tape, results):
+def plan_backward(tape, results, order=1, derivative=1):
     """(plan, why there is none) for the backward pass from `results` of the call on `tape`.
 
-    The reason is `SPENT` when the pass was part of the call.
+    The reason is `SPENT` when the pass was part of the call. order: of the derivatives that programs are made for, as
+    far as they can be; derivative: the order of those that this one computes.
     """
-    leaves, why = _leaves(results, tape)
+    leaves, ends, why = _leaves(results, tape)
     if why:
         return None, why
-    ones_like, generator = function("ones_like"), default_generator.get_state()
-    starts = [ones_like(t.detach()) for t in results]
-    backward = Tape(starts, tape)
-    hooked = [(t, t._meta) for t in leaves if t._meta is not None]
-    for t, _ in hooked:
-        t._meta = None                      # hooks of leaves run when gradients arrive
-    try:
-        with backward:
-            found = _gradients(results, leaves, starts)
-    except RuntimeError as error:
-        return None, f"its backward pass fails: {error}"
-    finally:
-        for t, hooks in hooked:
-            t._meta = hooks
-        default_generator.set_state(generator)
-    made = [g for g in found if g is not None]
-    for b in backward.older:
-        if id(b.storage) not in tape.buffers:
-            return None, "its backward pass uses a tensor of unknown origin"
-    if any(map(is_sized, backward.steps)):
-        return None, "sizes in its backward pass depend on contents"
-    if backward.failure:
-        return None, f"in its backward pass, {backward.failure}"
     plan = Plan()
-    plan.tape, plan.saved = backward, backward.saved
-    plan.there = [g is not None for g in found]
-    plan.run = program(backward, made)
-    positions = {id(t): i for i, t in enumerate(tape.arguments)}
+    plan.order, plan.second, plan.again, plan.ask = derivative, None, None, None
+    plan.tape, plan.there, made, plan.like, why = _captured(tape, results, leaves, False)
+    if why:
+        return None, why
+    if order > derivative:
+        plan.second = _second(tape, results, leaves, order, derivative)
+    plan.run = program(plan.tape, made)         # (which may meet more that has to be saved)
+    plan.keeps, plan.saved = [*plan.tape.saved], len(plan.tape.saved)
+    if plan.second is not None:
+        plan.keeps += plan.second.tape.saved
+    positions = {id(t): i for i, t in enumerate(ends)}
     plan.leaves = [positions.get(id(t), t) for t in leaves]
-    plan.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner) for b in backward.older]
-    plan.like = [t.detach() for t in starts]
+    older = {id(b.tensor): b.tensor for x in plan.tapes() for b in x.older}
+    plan.known = [(t, t._storage, t._storage.owner) for t in older.values()]
+    plan.memory = plan.known[:len(plan.tape.older)]
     return plan, None
 
 
-def _gradients(results, leaves, starts):
-    """The gradients at `leaves` by the kernels of ``backward()``, which joins some that ``autograd.grad`` doesn't."""
-    edges = [edge_of(t) for t in leaves]
-    capture = dict.fromkeys(edges)
-    roots = [edge_of(t) for t in results]
-    deps, order = engine._dependencies(roots)
-    engine._propagate(roots, list(starts), True, False, capture, False, deps, engine._needed(order, capture))
-    return [capture[e] for e in edges]
+def _second(tape, results, leaves, order, derivative):
+    """The `Second` of the backward pass from `results`; None if there can be none."""
+    second = Second()
+    second.tape, second.there, made, _, why = _captured(tape, results, leaves, True)
+    if why:
+        return None
+    second.recorded = [i for i, g in enumerate(made) if g.grad_fn is not None]
+    second.plan = None
+    if second.recorded:
+        second.plan, why = plan_backward(second.tape, [made[i] for i in second.recorded], order, derivative + 1)
+        if why:
+            return None
+        second.plan.again = second.again
+    second.leaving = len(made)
+    second.run = program(second.tape, [*made, *(second.plan.keeps if second.plan else ())], spent=False)
+    return None if second.tape.failure else second
+
+
+def _captured(tape, results, leaves, create_graph):
+    """(tape, which leaves get gradients, the gradients, the gradients it began with, why that can't be used)."""
+    ones_like, generator = function("ones_like"), default_generator.get_state()
+    starts = [ones_like(t.detach()).requires_grad_(create_graph) for t in results]
+    backward = Tape(starts, tape)
+    try:
+        with backward:
+            found = gradients(results, [edge_of(t) for t in leaves], starts, create_graph)
+    except RuntimeError as error:
+        return None, None, None, None, f"its backward pass fails: {error}"
+    finally:
+        default_generator.set_state(generator)
+    made, why = [g for g in found if g is not None], None
+    if not all(backward.inherits(b) for b in backward.older):
+        why = "its backward pass uses a tensor of unknown origin"
+    elif any(map(is_sized, backward.steps)):
+        why = "sizes in its backward pass depend on contents"
+    elif backward.failure:
+        why = f"in its backward pass, {backward.failure}"
+    return backward, [g is not None for g in found], made, [t.detach() for t in starts], why
 
 
 def _leaves(results, tape):
-    """(tensors that wait for gradients from `results`, why there is no going on)."""
-    ends = {edge_of(t): t for t in tape.arguments if edge_of(t) is not None}
+    """(tensors that wait for gradients from `results`, all those that are given, why there is no going on)."""
+    given, first = [*tape.given], tape
+    while first.forward is not None:
+        first = first.forward
+        given += first.given
+    ends = {edge_of(t): t for t in given if edge_of(t) is not None}
     seen, stack, leaves = set(), [edge_of(t) for t in results], []
     while stack:
         edge = stack.pop()
@@ -139,12 +229,12 @@ def _leaves(results, tape):
             leaves.append(ends[edge])
         elif isinstance(node, Tensor):
             leaves.append(node)
-        elif node.seq < tape.began:
-            return None, "a tensor with history that is no argument is used"
+        elif node.seq < first.began:
+            return None, given, "a tensor with history that is no argument is used"
         elif node.saved is None:
-            return None, SPENT
+            return None, given, SPENT
         elif node.ext is not None:
-            return None, "there are hooks on results inside it"
+            return None, given, "there are hooks on results inside it"
         else:
             stack.extend(e for e in node.edges if e is not None)
-    return leaves, None
+    return leaves, given, None

@@ -59,8 +59,8 @@ class Regions:
     def __init__(self, function, listing):
         self.function = function
         own = getattr(function, "__self__", None), function
-        used = () if listing.twice else listing.modules.values()        # (programs have first derivatives only)
-        self.modules = [(m, _region(m._call_impl, m)) for m in used if all(m is not x for x in own)
+        self.modules = [(m, _region(m._call_impl, m, listing)) for m in listing.modules.values()
+                        if all(m is not x for x in own)
                         and type(m)._call_impl is Module._call_impl and m.__dict__.get(_HOOK) is None]
         for m, _ in self.modules:
             m.__dict__.setdefault(_HOOK, None)  # (so that later calls find as many attributes)
@@ -87,7 +87,7 @@ class Regions:
     def _with_functions(self, listing):
         """The function with other names for the functions that it calls: those of compiled ones."""
         f = getattr(self.function, "__func__", self.function)
-        if type(f) is not FunctionType or listing.twice:
+        if type(f) is not FunctionType:
             return None
         code = f.__code__
         looked = [(i.opname, i.argval) for i in get_instructions(code)]
@@ -96,7 +96,7 @@ class Regions:
             g = f.__globals__.get(name)
             # A name may be that of an attribute as well.
             if self._works(g, f, listing) and all(op == "LOAD_GLOBAL" for op, n in looked if n == name):
-                region = self.functions[name] = _region(g, g)
+                region = self.functions[name] = _region(g, g, listing)
                 names[i] = f"_region_{id(region):x}_{name}"
                 f.__globals__[names[i]] = region
                 self.named.append((f.__globals__, name, g))
@@ -104,7 +104,7 @@ class Regions:
             g = _contents(cells[i])
             if self._works(g, f, listing) and not any(op.startswith(("STORE", "DELETE")) for op, n in looked
                                                       if n == name) and not _nested(code):
-                region = self.functions[name] = _region(g, g)
+                region = self.functions[name] = _region(g, g, listing)
                 cells[i] = _cell(region)
                 self.named.append((_Cell(f.__closure__[i]), name, g))
         if not self.functions:
@@ -145,9 +145,11 @@ def _nested(code):
     return any(isinstance(c, CodeType) for c in code.co_consts)
 
 
-def _region(function, root):
+def _region(function, root, listing):
     from .compiled import Compiled
-    return Compiled(function, [root], quiet=True)
+    region = Compiled(function, [root], quiet=True)
+    region.order += listing.twice
+    return region
 
 
 def here():

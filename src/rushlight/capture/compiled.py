@@ -23,6 +23,7 @@ from ..runtime.native import available
 from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import tree
+from .again import Again
 from .backward import SPENT, plan_backward
 from .breaks import Listing, Regions, here
 from .decisions import Rare, ask_early, is_sized
@@ -31,6 +32,7 @@ from .forms import OBJECT, difference, form
 from .given import Given, in_place, numbers, pinned, positions
 from .native_guard import Places
 from .numbers import is_seen, plain
+from .outside import Outside
 from .program import program
 from .quick import BUSY, NO, Refused, path, quick
 from .standins import StandIns, mark, release
@@ -74,7 +76,7 @@ class Compiled:
 
     def __init__(self, function, roots, fullgraph=False, disable=False, dynamic=None, quiet=False):
         self.function, self.roots, self.fullgraph, self.disable = function, roots, fullgraph, disable
-        self.dynamic, self.quiet, self.limit = dynamic, quiet, LIMIT
+        self.dynamic, self.quiet, self.limit, self.order = dynamic, quiet, LIMIT, 1
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         functools.update_wrapper(self, function, updated=())
         self.forget()
@@ -85,7 +87,7 @@ class Compiled:
     def forget(self):
         """Start afresh: no programs, nothing known."""
         self.entries, self.refusals, self.paths, self.said = {}, {}, {}, set()
-        self.hopeless = {}
+        self.hopeless, self.orders = {}, {}
         self.known, self.observed, self.tries = {}, set(), {}
         self.changing, self._keep = {}, []
         self.quick, self.recompiles = [], []
@@ -98,7 +100,7 @@ class Compiled:
                 result = call(args)
                 if result is not NO:
                     return self.function(*args) if result is BUSY else result
-        if self.disable or state.special or watch.listener is not None or _stance == "force_eager":
+        if self.disable or state.special or state.levels or watch.listener is not None or _stance == "force_eager":
             if state.recorder is not None and state.special == 1 and _stance != "force_eager":
                 from ..profiler.programs import run
                 return run(self, args, kwargs)
@@ -207,10 +209,12 @@ class Compiled:
         given_args, given_kwargs = in_place(key, leaves, args, kwargs, tape, len(stand.places))
         try:
             try:
-                with Calls(tape, self.listing) as calls, tape:
+                tape.outside = outside = Outside(tape)
+                with Calls(tape, self.listing) as calls, tape, outside:
                     result = self.function(*given_args, **given_kwargs)
             finally:
                 changes, new, why = stand.take_back()
+                changes += outside.changes
             read, structure = tree.flatten(result)
             result = tree.converted(result, plain)
             # Another branch was taken than when the functions were listed: what it calls may read more.
@@ -243,7 +247,7 @@ class Compiled:
                 entry.places, entry.changes = [*stand.places, *own], changes
                 entry.live, entry.known, entry.inputs = stand.live, before.known, numbers(key, leaves)
                 entry.keep = [x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]
-                why = self._add(entry, key, before, grads, tape, read, structure, begin, args, kwargs)
+                why = self._add(entry, key, leaves, before, grads, tape, read, structure, begin, args, kwargs)
             constants = pinned(tape, len(stand.places), key)
             if constants:
                 self.given.fix(key, constants)
@@ -253,7 +257,7 @@ class Compiled:
             return result
         finally:
             stand.stands.clear()
-            changes = read = entry = None       # (what still holds numbers holds them for users)
+            changes = read = entry = outside = None         # (what still holds numbers holds them for users)
             release(tape.numbers)
             tape.let_go()
 
@@ -287,7 +291,7 @@ class Compiled:
     def _roots(self, leaves):
         return [*self.roots, *[x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]]
 
-    def _add(self, entry, key, before, grads, tape, results, structure, begin, args, kwargs):
+    def _add(self, entry, key, leaves, before, grads, tape, results, structure, begin, args, kwargs):
         """Make the program; returns why there can be none."""
         for x in results:
             if isinstance(x, Tensor):
@@ -318,7 +322,8 @@ class Compiled:
             return tape.failure
         entry.recorded = [i for i, x in enumerate(leaving) if x.grad_fn is not None and i not in writer.only_read]
         if entry.recorded and state.grad:
-            entry.plan, why = plan_backward(tape, [leaving[i] for i in entry.recorded])
+            order = self.orders.get(key, self.order)
+            entry.plan, why = plan_backward(tape, [leaving[i] for i in entry.recorded], order)
             if why is not None and why != SPENT:
                 return why
         # Leaves that the call makes are forgotten with it, and so are their gradients.
@@ -335,7 +340,7 @@ class Compiled:
         if why is not None:
             return why
         if entry.plan is not None:
-            entry.run = program(tape, [*leaving, *entry.plan.saved], spent=False)
+            entry.run = program(tape, [*leaving, *entry.plan.keeps], spent=False)
         else:
             entry.run = program(tape, leaving)
         if pinned(tape, len(entry.places) - len(positions(key)), key):
@@ -357,15 +362,20 @@ class Compiled:
         if any(id(leaf) in live for leaf, _ in entry.gradients):
             return "a tensor that the call replaces has gradients"
         if entry.plan is not None:
-            blocks = {id(t._storage.block()) for t in [entry.plan.tape.arguments[i] for i in entry.plan.tape.pinned]}
+            blocks = {id(x.arguments[i]._storage.block()) for x in entry.plan.tapes() for i in x.pinned}
             tape.pinned |= {i for i, t in enumerate(tape.arguments) if id(t._storage.block()) in blocks}
+            again = Again(self, entry, key, leaves, [leaving[i] for i in entry.recorded])
+            if again.why and entry.plan.most() < order:
+                return f"it has no gradients of gradients: {again.why}"
+            entry.plan.may(again)
         entry.call = writer.function()
         entry.results = entry.changes = entry.reads = None
         entry.seconds = perf_counter() - begin
         if any(self.entries.values()):
             self.recompiles.append(difference(key, self.entries))
         if entry.plan is not None:
-            entry.plan.tape.let_go()
+            for x in entry.plan.tapes():
+                x.let_go()
         self.entries.setdefault(key, []).insert(0, entry)
         ordered = [*tape.arguments[:len(tape.arguments) - len(entry.live)], *entry.inputs]
         entry.plain = not kwargs and len(ordered) == len(args) and all(x is y for x, y in zip(args, ordered))

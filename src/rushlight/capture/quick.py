@@ -140,6 +140,8 @@ class quick:
             return [f"put({place}, {c.key!r}, {values[0]})"]
         if c.kind == "store":
             return [f"{place}[{self.scope.number(c.key)}] = {values[0]}"]
+        if c.kind == "call":
+            return [f"{place}({', '.join(values)})"]
         if c.kind == "set":
             return [f"{place}[{values[0]}] = {values[1]}"]
         return [f"{place}.{c.kind}({', '.join(values)})"]
@@ -183,7 +185,7 @@ class quick:
         lines = [f"if len(args) != {len(inputs)}: return NO"]
         if inputs:
             lines.append(f"{', '.join(inputs)}, = args")
-        tests = ["state.special", "watch.listener is not None", "state.grad is not grad",
+        tests = ["state.special", "state.levels", "watch.listener is not None", "state.grad is not grad",
                  "default.float is not float_"]
         for i, (n, x) in enumerate(zip(names, arguments)):
             tests += self._tensor_tests(n, x, i)

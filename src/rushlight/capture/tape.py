@@ -147,11 +147,12 @@ class Tape:
         self.pending = {}               # id(block) -> (tensor made by an op that hasn't said how, the op)
         self.versions = {}              # id(storage) -> (storage, version it has if all changes were told)
         self.made_count = 0
-        self.arguments = list(arguments)
+        self.arguments, self.given = list(arguments), list(arguments)
         self.reads = []                 # (tensor, how many steps there were) of numbers that were read
         self.numbers, self.conditions = [], []
         self.decisions = []             # (expression, outcome, how many steps there were), see `decisions`
         self.asking = None              # the function in C that is being called
+        self.outside = None             # what the call tells the world, see `outside`
         self.pinned = set()             # indices of arguments that the program knows parts of, by their offsets
         self.live = set()               # numbers of places that kernels take as operands
         self.entry = {}                 # id(leaf) -> (leaf, what its .grad has to be when the call begins)
@@ -335,7 +336,7 @@ class Tape:
 
     def _met(self, t, block):
         """The buffer of a tensor that this call didn't make; the forward pass of a backward pass may have."""
-        before = None if self.forward is None else self.forward.buffers.get(block)
+        before = None if self.forward is None else self.forward.heard(t, block)
         if before is not None and before.origin is not OLDER:
             self.arguments.append(t)
             self.saved.append(t)
@@ -343,6 +344,20 @@ class Tape:
         b = Buffer(OLDER, t, len(self.older))
         self.older.append(b)
         return b
+
+    def heard(self, t, block):
+        """The buffer of a tensor if this call, or one whose backward pass this is, knows it."""
+        b = self.buffers.get(block)
+        if b is None and self.forward is not None and self.forward.heard(t, block) is not None:
+            b = self.buffer(t)
+        return b
+
+    def inherits(self, b):
+        """Whether a buffer that is older than this backward pass is known to the passes before."""
+        before = self.forward
+        while before is not None and id(b.storage) not in before.buffers:
+            before = before.forward
+        return before is not None
 
     def window(self, t):
         """The window that tensor `t` is."""
@@ -406,7 +421,7 @@ class Tape:
         for s in self.steps:
             s.detail = None
         for x in (self.buffers, self.shared, self.older, self.constants, self.pending, self.versions, self.entry,
-                  self.arguments, self.saved, self.reads, self.numbers):
+                  self.arguments, self.given, self.saved, self.reads, self.numbers):
             x.clear()
         self.forward = None
 
