@@ -4,6 +4,7 @@
 """
 
 from importlib import import_module as _import
+from os import environ as _environ
 
 from . import dtypes as _dtypes
 from .autograd.modes import (
@@ -140,3 +141,7 @@ __all__ = ["Size", "Tensor", "TypedStorage", "UntypedStorage", "__version__", "c
            "no_grad", "pi", "preserve_format", "promote_types", "set_default_device",
            "set_default_dtype", "set_grad_enabled", "sparse_bsc", "sparse_bsr", "sparse_coo",
            "sparse_csc", "sparse_csr", "strided"]
+
+if "RUSHLIGHT_GUARD" in _environ:
+    from .runtime import guard as _guard
+    _guard.install()

@@ -31,6 +31,7 @@ C ABI for generated code (symbols as in ``runtime.native.symbols``; none of them
         All three are thread-safe and need no GIL.
 
 Without llvmlite, ``empty`` is ``numpy.empty`` and the statistics are zero.
+``RUSHLIGHT_GUARD`` puts memory between pages without access, to find faults in kernels: see ``runtime.guard``.
 """
 
 import ctypes
@@ -174,10 +175,15 @@ def _load() -> None:
     def text():
         from rushlight.runtime.allocator_ir import allocator_ir
 
-        return allocator_ir(THRESHOLD, cpu.is_linux(), _descr_size_field())
+        return allocator_ir(THRESHOLD, cpu.is_linux(), _descr_size_field(), guarded)
 
+    guarded = ""
+    if "RUSHLIGHT_GUARD" in os.environ:
+        from rushlight.runtime import guard
+
+        guarded = guard.mode()
     addresses = native.load(
-        f"allocator {cpu.is_linux()} {_descr_size_field()}",
+        f"allocator {cpu.is_linux()} {_descr_size_field()} {guarded}",
         text,
         _EXPORTS,
         native.numpy_api() | {"rl_out_of_memory": id(OutOfMemoryError)},
@@ -196,4 +202,9 @@ def _load() -> None:
         os.register_at_fork(after_in_child=library["rl_alloc_child"])
         _addresses.update(addresses)
         _library = library
-        _native_empty = native.callable_from(addresses["rl_empty"], "empty")
+        _native_empty = _np_guarded if guarded else native.callable_from(addresses["rl_empty"], "empty")
+
+
+def _np_guarded(shape, dtype, nbytes):
+    """NumPy's own array, whose end is exact, where ``runtime.guard`` makes its memory."""
+    return _np_empty(shape, dtype)

@@ -16,15 +16,22 @@ _PROT_READ_WRITE, _MAP_PRIVATE_ANONYMOUS, _MADV_HUGEPAGE = 3, 0x22, 14
 _CARRAY = 0x0501  # NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED | NPY_ARRAY_WRITEABLE
 
 
-def allocator_ir(threshold: int, linux: bool, size_field: tuple[int, str]) -> str:
+def allocator_ir(threshold: int, linux: bool, size_field: tuple[int, str], guard: str = "") -> str:
     """The module; arrays of fewer than ``threshold`` bytes are left to NumPy.
 
-    ``size_field`` is where a ``PyArray_Descr`` has its item size: offset and LLVM type.
+    ``size_field`` is where a ``PyArray_Descr`` has its item size: offset and LLVM type. ``guard``: blocks between pages
+    without access, see ``runtime.guard``.
     """
     offset, size_type = size_field
     widen = "bitcast i64 %item0 to i64" if size_type == "i64" else f"sext {size_type} %item0 to i64"
+    classes, system = _CLASSES, _SYSTEM_LINUX if linux else _SYSTEM_PORTABLE
+    if guard:
+        from rushlight.runtime.guard import guarded_blocks
+
+        classes, system = _NO_CLASSES, guarded_blocks(guard == "before") + _SYSTEM_GUARDED
+        threshold = 1 << 62
     return (
-        (_STATE + _LISTS + (_SYSTEM_LINUX if linux else _SYSTEM_PORTABLE) + _BLOCKS + _ARRAYS)
+        (_STATE + _LISTS + classes + system + _BLOCKS + _ARRAYS)
         .replace("@@THRESHOLD", str(threshold))
         .replace("@@SIZE_OFFSET", str(offset))
         .replace("@@SIZE_TYPE", size_type)
@@ -110,7 +117,9 @@ define internal void @count(i64 %which, i64 %by) alwaysinline {
   store i64 %w, ptr %p
   ret void
 }
+"""
 
+_CLASSES = """
 ; Class of a size and the class's capacity. Beyond the last class: class -1, capacity rounded to
 ; huge pages.
 define internal {i64, i64} @size_class(i64 %size) {
@@ -227,6 +236,29 @@ unmap:
   ret void
 heap:
   call void @free(ptr %p)
+  ret void
+}
+"""
+
+# Blocks between pages without access are exactly as large as asked for, and never kept.
+_NO_CLASSES = """
+define internal {i64, i64} @size_class(i64 %size) {
+  %l0 = insertvalue {i64, i64} undef, i64 -1, 0
+  %l1 = insertvalue {i64, i64} %l0, i64 %size, 1
+  ret {i64, i64} %l1
+}
+"""
+
+_SYSTEM_GUARDED = """
+declare void @free(ptr)
+declare ptr @mmap(ptr, i64, i32, i32, i32, i64)
+declare i32 @munmap(ptr, i64)
+define internal ptr @system_alloc(i64 %size) noinline {
+  %p = call ptr @guarded(i64 %size, i64 64, i8 -1)
+  ret ptr %p
+}
+define internal void @system_free(ptr %p, i64 %size) noinline {
+  call void @unguard(ptr %p)
   ret void
 }
 """
