@@ -1,5 +1,7 @@
 """Sizes and forms of arguments: new programs where they are needed, and why they were."""
 
+import os
+
 import pytest
 
 import rushlight as torch
@@ -191,12 +193,12 @@ def test_flags_that_a_call_leaves_changed():
 
 
 @pytest.mark.filterwarnings("ignore:compile")
-def test_second_derivatives_in_calls_that_break(capsys):
+def test_second_derivatives_in_calls_that_break():
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
 
     def penalty(x):
         x = x.detach().requires_grad_()
-        print(end="")
+        os.stat(".")
         g, = torch.autograd.grad(net(x).sum(), x, create_graph=True)
         return torch.autograd.grad((g.norm(dim=1) - 1).square().sum(), net[0].weight)[0]
     f = torch.compile(penalty)
