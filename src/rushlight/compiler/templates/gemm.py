@@ -200,11 +200,11 @@ def _height_key(key, rows):
 
 def _add_height(key, addresses, rows):
     """Make the kernels of tiles of ``rows`` rows, unless they are there."""
-    name, width, registers = key
+    registers = key[2]
     there = ctypes.c_int64.from_address(addresses["rl_heights"])
     if there.value >> rows & 1:
         return
-    exports = [f"rl_{kind}{rows}" for kind in (("edge", "narrow") if width == 64 else ("edge", "narrow", "full"))]
+    exports = [f"rl_{kind}{rows}" for kind in ("edge", "narrow", "full")]
     found = engine.load(_height_key(key, rows), lambda: _height_text(key, rows), exports, codegen_level=3)
     for place, symbol in enumerate(exports):
         at = addresses["rl_tiles"] + 8 * (place * _rows(registers) + rows - 1)

@@ -37,7 +37,7 @@ import struct
 
 from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.templates import gemm_heights, gemm_lines
-from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, long_dot_kernel, tile_kernel
+from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, long_dot_kernel, prefetch, tile_kernel
 from rushlight.compiler.templates.gemm_pack import GROUP, pack, pack_strips
 from rushlight.compiler.templates.gemm_split import wanted, write_split
 
@@ -335,6 +335,7 @@ class Driver:
         # Where all of B stays in the second-level cache threads get rows of C: what later kernels give them, too.
         col_tiles = (strips + tile_strips - 1).udiv(tile_strips)
         by_rows = ~pack_b & (n * k * item <= self.tuning.near_bytes)
+        far = m * k * item > self.tuning.near_bytes // 2
         with f.range(f.args[1], f.args[2]) as t:
             first_panel = f.select(by_rows, t.udiv(col_tiles), t.urem(row_tiles)) * tile_panels
             last_panel = f.minimum(first_panel + tile_panels, panels)
@@ -360,8 +361,11 @@ class Driver:
                     }
                     with f.if_(few):
                         wide.set(self._kernel(f, "wide", rows))
+                    more = far & (panel + 1 < panels)
                     with f.range(first_strip, last_strip) as strip:
                         column = strip * nr
+                        with f.if_(more):
+                            self._ahead(f, job, pack_a, a, depth, rows, strip - first_strip, last_strip - first_strip)
                         left = n - column
                         b = f.select(
                             pack_b,
@@ -386,6 +390,22 @@ class Driver:
                 self._finish(f, job, row, column, f.minimum(last_panel * height, m) - row,
                              f.minimum(last_strip * nr, n) - column)
         f.ret()
+
+    def _ahead(self, f, job, packed, a, depth, rows, part, parts):
+        """Fetch a part of the panel of A that follows the one at ``a``, so that its kernels needn't wait for it."""
+        item = self.shape.item
+        with f.if_else(packed) as (whole, by_rows):
+            with whole:
+                size = depth * job.height * item
+                step = (size.udiv(parts) + 64) & -64
+                with f.range(part * step, f.minimum(part * step + step, size), step=64) as at:
+                    prefetch(f, a + (size + at), locality=2)
+            with by_rows, f.if_(job.a_col.eq(item)):
+                step = (rows + parts - 1).udiv(parts)
+                with f.range(part * step, f.minimum(part * step + step, rows)) as i:
+                    row = a + (rows + i) * job.a_row
+                    with f.range(0, depth * item, step=64) as at:
+                        prefetch(f, row + at, locality=2)
 
     def _strip_task(self):
         """Tile t: ``tile_strips`` strips of C and a block of panels; packs its part of B on the stack.

@@ -24,17 +24,14 @@ LIMIT = 15_000_000             # gemm._HEIGHT_NS
 PER_NS, PER_CALL = 16, 200
 # Rows that a last panel has at least for heights to be rounded: kernels of fewer wait for their sums.
 LEAST_REST = 4
-# Kernels of all of a strip's vectors for any n up to them, of one vector, and of exactly all where masks cost.
+# Kernels of all of a strip's vectors for any n up to them, of one vector, and of exactly all: masks cost, with AVX-512
+# a cycle of 28 where B is loaded.
 KINDS = ("edge", "narrow", "full")
-
-
-def _kinds(shape):
-    return KINDS[:2] if shape.free_masks else KINDS
 
 
 def write_kernels(module, shape, rows, prefix="", linkage="internal"):
     """Add the kernels for ``rows`` rows."""
-    for kind in _kinds(shape):
+    for kind in KINDS:
         tile_kernel(module, shape, rows, 1 if kind == "narrow" else shape.nv, kind != "full", f"{prefix}{kind}{rows}",
                     linkage)
 
@@ -58,15 +55,14 @@ def cut(f, m, most):
 
 def kernel(f, shape, kind, rows):
     """The kernel of a kind for a number of rows."""
-    place = 0 if kind == "full" and shape.free_masks else KINDS.index(kind)
-    return f.load("ptr", Value(f, "@rl_tiles", "ptr") + (rows + (place * shape.mr - 1)) * 8)
+    return f.load("ptr", Value(f, "@rl_tiles", "ptr") + (rows + (KINDS.index(kind) * shape.mr - 1)) * 8)
 
 
 def write_table(driver):
     """Add the table, what stands in for missing kernels, and ``rl_prepare``."""
     m, shape = driver.module, driver.shape
     entries = []
-    for kind in _kinds(shape):
+    for kind in KINDS:
         entries.append(f"{kind}1")
         for rows in range(2, shape.mr + 1):
             entries.append(f"{kind}_without{rows}")

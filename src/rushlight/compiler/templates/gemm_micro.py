@@ -55,9 +55,6 @@ class Shape:
         self.wide_rows = 3 if registers >= 32 else 1
         self.dot_rows = 3 if registers >= 32 else 1
         self.dots = 8
-        # Masked memory operations are free with AVX-512 only; elsewhere full tiles have kernels of
-        # their own.
-        self.free_masks = vector_bytes == 64
 
 
 def _masks(f, shape, n, count):
@@ -114,9 +111,9 @@ def multiply(f, shape, a, b):
     return multiply_add(f, shape, a, b, Value(f, "zeroinitializer", shape.vector)) if several else a * b
 
 
-def prefetch(f, pointer, write=0):
+def prefetch(f, pointer, write=0, locality=3):
     f.module.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-    f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 {write}, i32 3, i32 1)")
+    f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 {write}, i32 {locality}, i32 1)")
 
 
 def _phi(f, type_, incoming):
@@ -193,8 +190,9 @@ def tile_kernel(module, shape, rows, nv, masked, name, linkage="internal"):
         for j in range(nv):
             value = multiply_add(f, shape, x, columns[j], acc[i][j])
             f.lines[-1] = f.lines[-1].replace(value.name + " =", names[(i, j)] + " =", 1)
+    # (Behind an empty instruction: LLVM would keep a pointer for each row otherwise, more than there are registers.)
     for g, p in enumerate(pointers):
-        f.line(f"{names[('a', g)]} = getelementptr i8, ptr {p.name}, i64 {acs.name}")
+        f.line(f'{names[("a", g)]} = call ptr asm "", "=r,0"(ptr {(p + acs).name})')
     f.line(f"{names['b']} = getelementptr i8, ptr {bp.name}, i64 {brs.name}")
     f.line(f"{names['k']} = sub i64 {count.name}, 1")
     f.branch(Value(f, names["k"], "i64") > 0, "loop", "after")
