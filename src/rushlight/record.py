@@ -22,6 +22,7 @@ None) a tensor argument. For a ``Tensor[]`` argument the gradient is a list.
 """
 
 RECORDS = {}
+REPEATED = set()        # keys that may be given again: the import of all families has failed after them
 
 
 class NoGradient:
@@ -133,7 +134,7 @@ class Record:
         self.tolerance, self.direct = tolerance, direct
         self.call = self.extra = self.native = None
         key = schema.partition("(")[0]
-        if key in RECORDS and not key.startswith("_derived"):
+        if key in RECORDS and key not in REPEATED and not key.startswith("_derived"):
             raise ValueError(f"two records are called {key}")
         RECORDS[key] = self
 

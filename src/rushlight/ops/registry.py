@@ -7,6 +7,8 @@ for, and derived forms (in-place, ``out=``) are made when they are first used.
 from _thread import RLock
 from importlib import import_module
 
+from ..record import RECORDS, REPEATED
+
 FUNCTIONS = {}          # namespace -> {name: function}
 METHODS = {}            # name -> function whose first argument is the tensor
 INPLACE = {}            # name_ -> function
@@ -53,23 +55,32 @@ def alias(new, old, *, namespaces=("torch",), method=True):
 
 
 def load():
-    """Import every family (once); threads that come meanwhile wait until all are there."""
+    """Import every family (once); threads that come meanwhile wait until all are there.
+
+    What a family raises is raised, and again by the next call, which tries again: half a table would answer wrongly.
+    """
     global _loaded, _loading
     if _loaded:
         return
     with _lock:
-        if _loading:            # a family asks while it is being imported, or another thread is done
+        if _loading or _loaded:     # a family asks while it is being imported, or another thread is done
             return
         _loading = True
-        from ..compiler.ahead import expect
-        from . import FAMILIES
-        expect("rushlight.compiler.first_use")
-        for f in FAMILIES:
-            import_module("." + f, __package__)
-        from .operators import install
-        install()
-        expect("rushlight.ops.first_use")
-        _loaded = True
+        try:
+            from ..compiler.ahead import expect
+            from . import FAMILIES
+            expect("rushlight.compiler.first_use")
+            for f in FAMILIES:
+                import_module("." + f, __package__)
+            from .operators import install
+            install()
+            expect("rushlight.ops.first_use")
+            _loaded = True
+        except BaseException:
+            REPEATED.update(RECORDS)
+            raise
+        finally:
+            _loading = False
 
 
 def function(name, namespace="torch"):
