@@ -102,7 +102,7 @@ def timed(run):
     seconds = [[] for _ in run.marks]
     text, at = ["last = clock()"], 0
     for i, (_, end) in enumerate(run.marks):
-        text += [x.strip() for x in lines[at:end]]
+        text += [x.strip() for x in lines[at:end] if x.strip() != "with together:"]
         text += ["now = clock()", f"told[{i}](now - last)", "last = clock()"]
         at = end
     text += [x.strip() for x in lines[at:]]

@@ -5,6 +5,8 @@ time, if it is small: what is `LARGE` is allocated when it is first written and 
 takes no memory between calls. What leaves the call, its results and gradients, is fresh each time.
 """
 
+from contextlib import nullcontext
+
 import numpy as np
 
 from ..autograd.modes import state
@@ -12,6 +14,7 @@ from ..autograd.node import FREED, Node
 from ..compiler import available
 from ..ops.pointwise.core import strided_array
 from ..runtime.allocator import empty
+from ..runtime.threadpool import get_num_threads
 from ..tensor.storage import make_storage
 from ..tensor.tensor import assemble, make_view
 from .decisions import number, restore
@@ -26,6 +29,7 @@ from .passes.norms import norms
 from .passes.planned import convolutions, pack
 from .passes.recompute import recompute
 from .passes.rename import rename
+from .passes.schedule import schedule
 from .passes.simplify import simplify
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, windows
 from .words import translated
@@ -100,7 +104,7 @@ class Writer:
         self.tape, self.leaving, self.spent = tape, leaving, spent
         self.scope = {"view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
                       "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending,
-                      "number": number, "restore": restore, "leaf": _leaf}
+                      "number": number, "restore": restore, "leaf": _leaf, "together": nullcontext()}
         self.undo = ""
         self.lines, self.names, self.fixed = [], {}, {}
         self.shape_of, self.visible, self.marks, self.gone = {}, set(), [], set()
@@ -120,6 +124,12 @@ class Writer:
         self.steps = epilogues(self.steps, self.visible, self._number)
         if not state.grad:
             pack(self.steps, Flow(self.steps, self.visible))
+        self.steps, groups = schedule(self.steps, get_num_threads())
+        # Steps that run together are of one time.
+        self.first_of, self.last_of = list(range(len(self.steps))), list(range(len(self.steps)))
+        for first, last in groups:
+            self.first_of[first:last + 1] = [first] * (last + 1 - first)
+            self.last_of[first:last + 1] = [last] * (last + 1 - first)
         self._scan()
 
     def _number(self):
@@ -158,8 +168,9 @@ class Writer:
                 b = id(w.buffer)
                 nbytes = extent(w) * w.dtype.itemsize
                 if w.buffer.origin is MADE and self.first[b] == i and b not in self.visible and nbytes < LARGE:
-                    places[b] = arena.place(nbytes, i, self.last[b])
-                    self.map.append((repr(w.buffer), places[b], nbytes, i, self.last[b]))
+                    first, last = self.first_of[i], self.last_of[self.last[b]]
+                    places[b] = arena.place(nbytes, first, last)
+                    self.map.append((repr(w.buffer), places[b], nbytes, first, last))
         memory = empty((arena.size + ALIGNMENT,), _U8)
         start = -memory.ctypes.data % ALIGNMENT
         self.arena_bytes = arena.size
@@ -172,11 +183,14 @@ class Writer:
                 b.initial.flags.writeable = False
         lasting = self.visible | self.fixed.keys()
         for i, step in enumerate(self.steps):
-            self.now = i
+            self.now, begin = i, len(self.lines)
             getattr(self, f"_{step.kind}")(step)
-            for b in {id(w.buffer): w.buffer for w in step.windows()}.values():
-                if b.origin is MADE and self.last[id(b)] == i and id(b) not in lasting:
-                    self.lines.append(f"{self._base(b)} = None")
+            if self.first_of[i] != self.last_of[i]:
+                self._together(i, begin)
+            for k in range(self.first_of[i], i + 1) if self.last_of[i] == i else ():
+                for b in {id(w.buffer): w.buffer for w in self.steps[k].windows()}.values():
+                    if b.origin is MADE and self.last[id(b)] == k and id(b) not in lasting:
+                        self.lines.append(f"{self._base(b)} = None")
             self.marks.append((step, len(self.lines)))
         for b in tape.buffers.values():
             if b.written and b.origin in (ARGUMENT, OLDER):
@@ -187,6 +201,19 @@ class Writer:
         arguments = ", ".join([*[f"a{i}" for i in range(len(tape.arguments))], *[f"p{i}" for i in sorted(tape.live)]])
         text = f"def run({arguments}):\n    " + "\n    ".join(self.lines)
         return Program(text, self.scope, self.marks, self.map, arena.size)
+
+    def _together(self, i, begin):
+        """Put what step i needs before the block of the steps that run with it, and its call at the block's end."""
+        *before, call = self.lines[begin:]
+        if i == self.first_of[i]:
+            self.block = begin + len(before)
+            self.lines[begin:] = [*before, "with together:", f"    {call}"]
+        else:
+            self.lines[begin:] = [f"    {call}"]
+            self.lines[self.block:self.block] = before
+            self.block += len(before)
+            for k in range(self.first_of[i], i):
+                self.marks[k] = self.marks[k][0], self.marks[k][1] + len(before)
 
     # ------------------------------------------------------------ steps
 
@@ -211,12 +238,17 @@ class Writer:
         for w in operands:
             b, made = w.buffer, self.shape_of.get(id(w.buffer))
             if b.origin is MADE and made is not None and id(b) not in self.visible and id(b) not in self.fixed and \
-                    id(b) not in self.gone and self.last[id(b)] == self.now and \
+                    id(b) not in self.gone and self.last[id(b)] == self.now and self._alone(b) and \
                     w.key()[1:5] == out.key()[1:5] == made.key()[1:5] and \
                     all(o.key() == w.key() for o in windows(step.args) if o.buffer is b):
                 self.gone.add(id(b))
                 return b
         return None
+
+    def _alone(self, b):
+        """Whether none of the steps that run with this one knows the buffer."""
+        return all(w.buffer is not b for k in range(self.first_of[self.now], self.last_of[self.now] + 1)
+                   if k != self.now for w in self.steps[k].windows())
 
     def _fresh(self, w):
         n = 1

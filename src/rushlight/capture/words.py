@@ -24,8 +24,6 @@ from ..tensor.tensor import assemble
 
 _ndarray = np.ndarray
 _POINTER, _FUNCTION, _FLAGS, _SELF = 16, 8, 16, 24      # of PyCFunctionObject.m_ml, PyMethodDef, m_self
-# References to None are counted before 3.12, which needs the interpreter's lock.
-APART = sys.version_info >= (3, 12)
 
 
 def translated(text, scope):
@@ -129,6 +127,8 @@ class _Words:
                 self.emit("VERSION", self.value(storage), self.literal(n))
             case ast.Expr(value=value):
                 self.value(value, lambda: NOWHERE)
+            case ast.With(body=calls):
+                self._together([c.value for c in calls])
             case ast.If():
                 self.emit("STOP", self._function(s, ast.unparse(s) + "\nreturn True"))
             case ast.Return(value=ast.List(elts=items)):
@@ -202,6 +202,20 @@ class _Words:
             return self._into(to, "CALL", self.constant(callee), len(places), *places)
         self.constant(callee)
         return self._into(to, "METHOD", *addresses, len(places), *places)
+
+    def _together(self, calls):
+        """Calls that run at the same time."""
+        found = []
+        for c in calls:
+            callee = self.scope[c.func.id]
+            self.constant(callee)
+            places = [self.value(a) for a in c.args]
+            self.most = max(self.most, len(places))
+            found.append((*fast(callee), len(places), *places))
+        width = max(map(len, found))
+        code, rest = CODES.index("METHOD"), [(NOWHERE,) * (width - len(words)) for words in found]
+        words = [w for f, r in zip(found, rest, strict=True) for w in (code, 0, NOWHERE, *f, *r)]
+        self.emit("TOGETHER", len(found), 8 * (width + 3), *words)
 
     def _window(self, args):
         """The words of ``view(memory, dtype, shape, strides, offset)`` on memory whose array is known."""

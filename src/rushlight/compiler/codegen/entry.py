@@ -117,6 +117,7 @@ def _read_scalars(m):
     )
     desc, args, context = _Words(f, f.args[0]), _Words(f, f.args[1]), _Words(f, f.args[2])
     operands = desc[7]
+    doubtful = f.var("i64", 0)
     with f.range(desc[2]) as i:
         item = args.pointer_at(i)
         with f.if_else(desc[operands + i + HEADER].eq(0)) as (double, integer):
@@ -128,10 +129,12 @@ def _read_scalars(m):
                     with slow:
                         x = f.call("double", _environment(f, "PyFloat_AsDouble"), item)
                         f.store(x, context.at(i + SCALARS))
+                        doubtful.set(1)
             with integer:
                 x = f.call("i64", _environment(f, "PyLong_AsUnsignedLongLongMask"), item)
                 f.store(x, context.at(i + SCALARS))
-    with f.if_(desc[2].ne(0)):
+                doubtful.set(1)
+    with f.if_(doubtful.get().ne(0)):
         error = f.call("ptr", _environment(f, "PyErr_Occurred"))
         with f.if_(error.ne(0)):
             f.ret(f.value(1))

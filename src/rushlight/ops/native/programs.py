@@ -25,8 +25,10 @@ Then come instructions: a code, the address of what follows the instruction, and
     TOGETHER    count, width, instructions          METHODs that don't need each other, on several threads
     RETURN      count, registers                    gives a list
 
-Registers are numbers of bytes from the first one; a result of NOWHERE is dropped. Calls of TOGETHER run where Python
-is not: they must not raise, nor count references of what isn't immortal.
+Registers are numbers of bytes from the first one; a result of NOWHERE is dropped. Calls of TOGETHER run in threads
+that aren't Python's, while the one that holds the interpreter's lock runs others of them: they must neither raise nor
+let go of the lock, and give None. Before Python 3.12, where None's references are counted, nothing takes one away
+meanwhile, so that increments lost between threads do no harm.
 """
 
 from .entry import DATA, DESCR, DIMS, FLAGS, LIST_ITEMS, ND, SIZE, STRIDES, TUPLE_ITEMS
