@@ -21,7 +21,10 @@ import struct
 import threading
 import time
 import zlib
+from functools import cache
 from hashlib import blake2b
+
+from rushlight.compiler import sources
 
 _HEADER = struct.Struct("<4sII16s")
 _MAGIC = b"RLK1"
@@ -47,19 +50,13 @@ def directory():
     return chosen
 
 
+@cache
 def sources_digest():
-    """A hash of the source files that make code: the compiler's and the runtime's."""
-    digest = blake2b(digest_size=16)
+    """A hash of the source files that make code, the compiler's and the runtime's, as this process found them."""
     top = os.path.dirname(os.path.abspath(__file__))
-    folders = (top, os.path.join(top, "codegen"), os.path.join(top, "templates"), os.path.join(top, "..", "runtime"))
-    for folder in folders:
-        if not os.path.isdir(folder):
-            continue
-        for name in sorted(os.listdir(folder)):
-            if name.endswith(".py"):
-                with open(os.path.join(folder, name), "rb") as file:
-                    digest.update(name.encode() + b"\0" + file.read())
-    return digest.digest()
+    folders = (top, os.path.join(top, "codegen"), os.path.join(top, "templates"),
+               os.path.join(os.path.dirname(top), "runtime"))
+    return sources.digest([path for folder in folders for path in sources.folder(folder)])
 
 
 def key_of(text):
@@ -76,6 +73,8 @@ class Pack:
     def __init__(self, path, limit=64 << 20):
         self.path, self.limit = path, limit
         self.index = {}
+        self.own = {}           # what this process has made
+        self.alone = False      # sources were edited: what is on disk is another version's
         self.lock = threading.Lock()
         self._read_index()
 
@@ -106,14 +105,18 @@ class Pack:
             at = stop
 
     def get(self, key):
-        """The object, or None if there is none or a damaged one."""
+        """The object, or None if there is none, a damaged one, or one of other sources than those that are loaded."""
+        if not (self.alone or sources.sound()):
+            self._leave()
         code, crc = self.index.get(key, (b"", None))
         return bytes(code) if zlib.crc32(code) == crc else None
 
     def put(self, key, code):
         crc = zlib.crc32(code)
         with self.lock:
-            self.index[key] = (code, crc)
+            if not (self.alone or sources.sound()):
+                self._leave()
+            self.index[key] = self.own[key] = code, crc
             if self.path is None:
                 return
             record = _HEADER.pack(_MAGIC, len(code), crc, key) + code
@@ -122,6 +125,9 @@ class Pack:
             except OSError:
                 # A full or read-only disk costs speed at the next start, nothing else.
                 self.path = None
+
+    def _leave(self):
+        self.index, self.path, self.alone = dict(self.own), None, True
 
     def _append(self, record):
         import fcntl

@@ -86,14 +86,12 @@ def module_ir(name):
 def _digest():
     """A hash of the sources that kernels are made of, for the key of the code cache."""
     import os
-    from hashlib import blake2b
 
-    digest = blake2b(digest_size=16)
+    from rushlight.compiler import sources
+
     here = os.path.dirname(os.path.abspath(__file__))
-    for source in ("engine.py", "transforms.py", "rejection.py", "kernels.py"):
-        with open(os.path.join(here, source), "rb") as file:
-            digest.update(file.read())
-    return digest.hexdigest()
+    return sources.digest([os.path.join(here, name)
+                           for name in ("engine.py", "transforms.py", "rejection.py", "kernels.py")]).hex()
 
 
 def _load(name, symbol, imports):

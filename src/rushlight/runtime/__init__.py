@@ -24,3 +24,7 @@ Nothing here loads llvmlite when imported; the native parts are generated on fir
 
 ``runtime.cpu`` -- what the processor is: features, caches, usable cores.
 """
+
+import time
+
+BEGUN = time.time_ns()      # before a source file that code is made of is loaded, see compiler.sources

@@ -3,35 +3,32 @@
 import importlib
 import os
 from functools import cache, partial
-from zlib import crc32
 
-from ...compiler import ahead, engine
+from ...compiler import ahead, engine, sources
 from ...compiler.codegen.targets import host
 
-# Group -> the files that say what its code is; the first one's ``module`` writes it.
-FILES = {
-    "entry": ("entry", "along"), "views": ("geometry", "entry"), "facts": ("facts", "entry", "geometry"),
-    "calls": ("calls", "entry", "geometry"), "making": ("making", "entry", "calls"),
-    "contents": ("contents", "entry", "making"), "plans": ("plans", "entry", "calls", "geometry", "making"),
-    "products": ("products", "entry"), "programs": ("programs", "entry", "geometry"),
+# Group -> the file whose ``module`` writes it, with what the others have.
+WRITERS = {
+    "entry": "entry", "views": "geometry", "facts": "facts", "calls": "calls", "making": "making",
+    "contents": "contents", "plans": "plans", "products": "products", "programs": "programs",
 }
+_FILES = (*WRITERS.values(), "along")
 # Those that are put in place together, in this order.
 FIRST = ("entry", "views", "facts", "calls", "making", "contents", "plans")
 
 
 @cache
-def _checksum(file):
-    with open(os.path.join(os.path.dirname(__file__), f"{file}.py"), "rb") as source:
-        return crc32(source.read())
+def _version():
+    here = os.path.dirname(__file__)
+    return sources.digest([os.path.join(here, f"{file}.py") for file in _FILES]).hex()
 
 
 def specification(group, offsets):
     """The key and the text's function of a group; ``offsets`` are those of the slots of Python's objects."""
     def build():
-        return importlib.import_module(f".{FILES[group][0]}", __package__).module(host().triple, offsets)
+        return importlib.import_module(f".{WRITERS[group]}", __package__).module(host().triple, offsets)
 
-    version = " ".join(f"{_checksum(file):x}" for file in FILES[group])
-    return f"tensor {group} {version} {sorted(offsets.items())}", build
+    return f"tensor {group} {_version()} {sorted(offsets.items())}", build
 
 
 def make(group, offsets):
