@@ -1,7 +1,10 @@
 """Muon."""
 
 import rushlight as torch
+from rushlight.optim import phased
 from rushlight.optim.optimizer import Optimizer, _check_lr, _closure_loss, _number
+from rushlight.optim.orthogonal import orthogonal_plan
+from rushlight.tensor import watch
 
 __all__ = ["Muon"]
 
@@ -117,23 +120,60 @@ class Muon(Optimizer):
     def step(self, closure=None):
         """Update every parameter that has a gradient; returns the closure's loss, or None."""
         loss = _closure_loss(closure)
-        with torch.no_grad():
-            for group in self.param_groups:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        self._update(group, p)
+        for group in self.param_groups:
+            self._step_group(group)
         return loss
 
-    def _update(self, group, p):
-        g = p.grad
-        if p.is_complex():
-            raise RuntimeError("Muon does not support complex parameters")
-        if g.is_sparse:
-            raise RuntimeError("Muon does not support sparse gradients")
-        state = self.state[p]
-        if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(g, memory_format=torch.preserve_format)
-        buffer, momentum = state["momentum_buffer"], group["momentum"]
+    def _step_group(self, group):
+        members = [(p, p.grad) for p in group["params"] if p.grad is not None]
+        for p, g in members:
+            if p.is_complex():
+                raise RuntimeError("Muon does not support complex parameters")
+            if g.is_sparse:
+                raise RuntimeError("Muon does not support sparse gradients")
+        native, told = phased.listening()
+        batch, rest = [], []
+        for p, g in members:
+            state = self.state[p]
+            if "momentum_buffer" not in state:
+                state["momentum_buffer"] = torch.zeros_like(g, memory_format=torch.preserve_format)
+            plain = native and p.dtype is torch.float32 and phased.is_plain(p, g)
+            (batch if plain else rest).append((p, g))
+        if batch and not self._step_plain(group, batch):
+            batch, rest = [], members
+        with torch.no_grad():
+            for p, g in rest:
+                self._update(group, p, g)
+        if told and batch:
+            if rest:
+                watch.listener.fail("an optimizer steps parameters that aren't plain tensors")
+            changes = [x for p, _ in members for x in (p, self.state[p]["momentum_buffer"])]
+            watch.listener.thunk("Muon.step", lambda: self._step_group(group), [g for _, g in members], changes)
+
+    def _step_plain(self, group, batch):
+        """The step of plain parameters in one native call; False if that can't be."""
+        buffers = [self.state[p]["momentum_buffer"] for p, _ in batch]
+        coefficients, steps, how = group["ns_coefficients"], group["ns_steps"], group["adjust_lr_fn"]
+        if len(coefficients) != 3 or not 0 <= steps < MAX_STEPS:
+            return False
+        arrays = [x for (p, _), b in zip(batch, buffers, strict=True) for x in (p._a, b._a)]
+        plan = phased.plan_for(self, ("muon", tuple(coefficients), steps, how), arrays, lambda: orthogonal_plan(
+            batch, buffers, coefficients, steps, lambda shape: adjusted_lr(1.0, how, shape)))
+        if plan is None:
+            return False
+        momentum, lr = group["momentum"], _number(group["lr"])
+        plan.numbers[:] = (1 - momentum, momentum, 1 - momentum >= 0.5, momentum, 1 - momentum, momentum >= 0.5,
+                           bool(group["nesterov"]), group["eps"], 1 - lr * group["weight_decay"], -lr)
+        if not plan.run([g._a for _, g in batch]):
+            return False
+        for (p, _), b in zip(batch, buffers, strict=True):
+            p._storage.version += 1
+            b._storage.version += 1
+        return True
+
+    def _update(self, group, p, g):
+        """The step of one parameter with tensor operations."""
+        buffer, momentum = self.state[p]["momentum_buffer"], group["momentum"]
         buffer.lerp_(g, 1 - momentum)
         update = g.lerp(buffer, momentum) if group["nesterov"] else buffer
         update = orthogonalize(update, group["ns_coefficients"], group["ns_steps"], group["eps"])
