@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 import warnings
-from threading import Lock
+from threading import Lock, local
 from time import perf_counter
 from types import FunctionType
 from weakref import WeakSet
@@ -24,6 +24,7 @@ from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import tree
 from .again import Again
+from .backends import filtered, guard_filter, is_eager
 from .backward import SPENT, plan_backward
 from .breaks import Listing, Regions, here
 from .decisions import Rare, ask_early, is_sized
@@ -35,13 +36,21 @@ from .numbers import is_seen, plain
 from .outside import Outside
 from .program import program
 from .quick import BUSY, NO, Refused, path, quick
+from .settings import config
 from .standins import StandIns, mark, release
 from .tape import ANYTHING, OLDER, Tape
 
 _all = WeakSet()
 _stance = "default"
 _learning = Lock()          # one call at a time has stand-ins in its state
-LIMIT = 8                   # programs kept for one form of arguments
+
+
+class _Here(local):
+    learning = False        # whether that call is this thread's
+
+
+_here = _Here()
+LIMIT = 8                   # programs of one function that are tried before the key is looked up
 FORMS = 64                  # forms of arguments that get programs
 MISSES = 64                 # programs of one form that found late that they must not run
 HOPELESS = 4                # forms with other objects that were refused
@@ -76,7 +85,7 @@ class Compiled:
 
     def __init__(self, function, roots, fullgraph=False, disable=False, dynamic=None, quiet=False):
         self.function, self.roots, self.fullgraph, self.disable = function, roots, fullgraph, disable
-        self.dynamic, self.quiet, self.limit, self.order = dynamic, quiet, LIMIT, 1
+        self.dynamic, self.quiet, self.limit, self.filter, self.order = dynamic, quiet, None, None, 1
         self.__name__ = getattr(function, "__name__", type(function).__name__)
         functools.update_wrapper(self, function, updated=())
         self.forget()
@@ -91,7 +100,10 @@ class Compiled:
         self.known, self.observed, self.tries = {}, set(), {}
         self.changing, self._keep = {}, []
         self.quick, self.recompiles = [], []
-        self.given = None if self.dynamic is False else Given(bool(self.dynamic), FORMS)
+        dynamic = config.dynamic_shapes and self.dynamic
+        if dynamic is None and not (config.automatic_dynamic_shapes and config.assume_static_by_default):
+            dynamic = not config.assume_static_by_default
+        self.given = None if dynamic is False else Given(bool(dynamic), FORMS)
         self.listing, self.regions = None, None
 
     def __call__(self, *args, **kwargs):
@@ -126,9 +138,11 @@ class Compiled:
         # Finalizers of garbage would be taken for the function's doing.
         collecting = gc.isenabled()
         gc.disable()
+        _here.learning = True
         try:
             return self._learn(key, leaves, tensors, args, kwargs)
         finally:
+            _here.learning = False
             if collecting:
                 gc.enable()
             _learning.release()
@@ -173,14 +187,18 @@ class Compiled:
             return result
         if self.hopeless.get(form(key), 0) >= HOPELESS:
             return self._broken(args, kwargs)
-        why = None
-        if len(self.entries.get(key, ())) >= self.limit:
-            why = f"{self.limit} programs were made for arguments of one form; {self.recompiles[-1]}"
+        why, limit = None, config.recompile_limit if self.limit is None else self.limit
+        if len(self.entries.get(key, ())) >= limit:
+            why = f"{limit} programs were made for arguments of one form; {', '.join(self.recompiles[-1:])}"
+        elif sum(map(len, self.entries.values())) >= config.accumulated_recompile_limit:
+            why = f"{config.accumulated_recompile_limit} programs were made; {self.recompiles[-1]}"
         elif key not in self.entries and (len(self.entries) >= FORMS or form(key) not in self.observed):
             why = f"programs were made for {FORMS} forms of arguments; {difference(key, self.entries)}"
         elif self.tries.get(key, 0) >= TRIES:
             why = f"{TRIES} calls had other effects each"
         if why is not None:
+            if config.fail_on_recompile_limit_hit:
+                raise RuntimeError(f"{self.__name__}: {why} (fail_on_recompile_limit_hit)")
             if not any(e.decides for e in self.entries.get(key, ())):
                 self._refuse(key, why)
             return self._broken(args, kwargs)
@@ -348,6 +366,8 @@ class Compiled:
         # Numbers and growing containers have conditions of their own.
         entry.entries = _others(before, entry.places, entry.live,
                                 {id(c.container) for c in entry.changes if c.kind != "store"})
+        if self.filter is not None:
+            entry.entries = filtered(entry.entries, before._keep, self.filter)
         entry.holds = before.guard(entry.entries)
         entry.unchanged = entry.holds
         if available() and not any(how == "slot" for _, how, _, _ in entry.entries):
@@ -440,61 +460,55 @@ def _optimizer_tensors(optimizers):
     return found
 
 
-def compile(model=None, *, fullgraph=False, dynamic=None, backend="rushlight", mode=None, options=None, name=None,
+def compile(model=None, *, fullgraph=False, dynamic=None, backend=None, mode=None, options=None, name=None,
             disable=False, recompile_limit=None, isolate_recompiles=False, shapes_spec=None):
     """A function or module that computes the same, faster: its kernels are captured once and run without Python.
 
     Args:
         model: a function, a method, a module, or a whole training step (a function that calls `backward`, an
-            optimizer's `step` ...). Without it, a decorator is returned.
+            optimizer's `step` ...). Without it, a decorator is returned. A class is returned as it is.
         fullgraph (bool): raise RuntimeError where the call can't be captured, rather than running it eagerly.
         name (str): what messages and reports call it; default the function's own name.
-        recompile_limit (int): programs kept for one form of arguments, 8 unless given; further calls run eagerly.
+        recompile_limit (int): programs kept for one form of arguments, ``torch.compiler.config.recompile_limit`` (8)
+            unless given; further calls run eagerly.
         dynamic (bool): whether numbers among the arguments are inputs of programs: True always, False never, None once
             they differ from call to call. Sizes are fixed: other ones are captured in one call more.
-        backend, mode, options, isolate_recompiles, shapes_spec: accepted as PyTorch's; they change nothing here:
-            programs belong to what `compile` returns, and hold for the shapes they were made for.
+        backend (str): ``inductor`` or ``rushlight``, which are this compiler, or one that runs eagerly, such as
+            ``eager`` (with ``fullgraph=True`` calls are captured all the same); default
+            `torch.compiler.get_default_backend`. InvalidBackend for other names, NotImplementedError for functions.
+        mode (str): one of PyTorch's, RuntimeError otherwise; they change nothing.
+        options (dict): ``guard_filter_fn`` (see `torch.compiler.skip_guard_on_globals_unsafe` and the like) chooses the
+            parts of Python's state that programs ask for; other options change nothing.
+        isolate_recompiles, shapes_spec: accepted as PyTorch's; they change nothing here: programs belong to what
+            `compile` returns, and hold for the shapes they were made for.
         disable (bool): return something that runs eagerly always.
 
-    A call whose Python does what a program can't repeat (prints, random numbers from Python, texts of losses ...) runs
-    eagerly, but for its parts; a warning says why, once.
+    A call whose Python does what a program can't repeat runs eagerly, but for its parts; a warning says why, once.
     """
     if model is None:
         return functools.partial(compile, fullgraph=fullgraph, dynamic=dynamic, backend=backend, mode=mode,
                                  options=options, name=name, disable=disable, recompile_limit=recompile_limit)
     if not callable(model):
-        raise TypeError(f"compile(): argument 'model' must be callable, not {type(model).__name__}")
+        raise AssertionError(f"A callable function is expected, but {type(model)} is provided.")
+    if dynamic not in (None, True, False):
+        raise AssertionError(f"compile(): dynamic must be True, False or None, got {dynamic!r}")
+    chosen = guard_filter(mode, options)
+    disable = disable or is_eager(backend) and not fullgraph
     if isinstance(model, type):
-        raise TypeError(f"compile(): the class {model.__name__} is no function: compile its instances")
-    if recompile_limit is not None and recompile_limit < 1:
-        raise ValueError(f"compile(): recompile_limit must be at least 1, got {recompile_limit}")
+        return model
     compiled = Compiled(model, [model], fullgraph, disable, dynamic)
     if name is not None:
-        compiled.__name__ = name
-    compiled.limit = recompile_limit or LIMIT
+        compiled.__name__ = str(name)
+    compiled.limit, compiled.filter = recompile_limit, chosen
     if hasattr(model, "_parameters") and hasattr(model, "forward"):
         from .module import OptimizedModule
         return OptimizedModule(model, compiled)
     return compiled
 
 
-def disable(fn=None, recursive=True, *, reason=None):
-    """A function that no program takes in: what calls it stays eager."""
-    if fn is None:
-        return functools.partial(disable, recursive=recursive, reason=reason)
-
-    @functools.wraps(fn)
-    def wrapper(*args, **kwargs):
-        if watch.listener is not None:
-            watch.listener.fail(f"{fn.__name__} is disabled" + (f": {reason}" if reason else ""))
-        return fn(*args, **kwargs)
-    wrapper._not_compiled = True
-    return wrapper
-
-
 def is_compiling():
-    """Whether a call is being captured in this moment."""
-    return watch.listener is not None
+    """Whether a call of a compiled function is observed or captured in this thread."""
+    return _here.learning
 
 
 is_dynamo_compiling = is_compiling

@@ -113,11 +113,16 @@ _HOMES = {
 
 # What users reach as ``torch.compiler``; it stands above the op layer.
 _OF_CAPTURE = {name: home for home, names in (
-    ("compiled", "compile disable explain is_compiling is_dynamo_compiling is_exporting reset"),
+    ("compiled", "compile explain is_compiling is_dynamo_compiling is_exporting reset"),
     ("report", "report"),
     ("artifacts", "save_cache_artifacts load_cache_artifacts"),
-    ("stance", "set_stance list_backends allow_in_graph nested_compile_region assume_constant_result "
-               "cudagraph_mark_step_begin set_enable_guard_collectives substitute_in_graph"),
+    ("settings", "config"),
+    ("stance", "set_stance cudagraph_mark_step_begin set_enable_guard_collectives"),
+    ("marks", "disable allow_in_graph nested_compile_region assume_constant_result substitute_in_graph wrap_numpy "
+              "load_compiled_function"),
+    ("backends", "list_backends set_default_backend get_default_backend keep_portable_guards_unsafe "
+                 "keep_tensor_guards_unsafe skip_all_guards_unsafe skip_guard_on_all_nn_modules_unsafe "
+                 "skip_guard_on_globals_unsafe skip_guard_on_inbuilt_nn_modules_unsafe"),
 ) for name in names.split()}
 
 
