@@ -76,6 +76,17 @@ def _forward(kind, a, dim):
         return narrow(e / total if kind == "softmax" else x - np.log(total), d).reshape(a.shape)
 
 
+def _direct(step, kind):
+    """How a program runs the kernel of `kind` ("softmax" or "log_softmax") into memory that is there."""
+    def direct(out, *operands):
+        *arrays, dim = operands
+        if not arrays[0].ndim or not compiled():
+            return None
+        way = _dense((step, kind), out.dtype, out.shape, dim, len(arrays), (out, *arrays))
+        return None if way is None else (way[0], (out, *arrays, way[1]))
+    return direct
+
+
 def _backward(kind, g, y, dim):
     d = y.dtype
     if d.kind != "c" and g.dtype == d and compiled():
@@ -120,27 +131,29 @@ def _log_softmax_second(g, grad_output, output, dim, needs):
 
 
 @primitive("_softmax_backward_data(Tensor grad_output, Tensor output, int dim) -> Tensor",
-           vjp=Joint(_softmax_second))
+           vjp=Joint(_softmax_second), direct=_direct("backward", "softmax"))
 def _softmax_backward(g, y, dim):
     r = _backward("softmax", g, y, dim)
     return r if y.ndim else r.reshape(())
 
 
 @primitive("_log_softmax_backward_data(Tensor grad_output, Tensor output, int dim) -> Tensor",
-           vjp=Joint(_log_softmax_second))
+           vjp=Joint(_log_softmax_second), direct=_direct("backward", "log_softmax"))
 def _log_softmax_backward(g, y, dim):
     r = _backward("log_softmax", g, y, dim)
     return r if y.ndim else r.reshape(())
 
 
 @primitive("_softmax(Tensor self, int dim) -> Tensor", node="SoftmaxBackward0",
-           vjp={"self": lambda g, out, dim: _softmax_backward(g, out, dim)}, samples="scan")
+           vjp={"self": lambda g, out, dim: _softmax_backward(g, out, dim)}, samples="scan",
+           direct=_direct("forward", "softmax"))
 def _softmax(a, dim):
     return _forward("softmax", a, dim)
 
 
 @primitive("_log_softmax(Tensor self, int dim) -> Tensor", node="LogSoftmaxBackward0",
-           vjp={"self": lambda g, out, dim: _log_softmax_backward(g, out, dim)}, samples="scan")
+           vjp={"self": lambda g, out, dim: _log_softmax_backward(g, out, dim)}, samples="scan",
+           direct=_direct("forward", "log_softmax"))
 def _log_softmax(a, dim):
     return _forward("log_softmax", a, dim)
 

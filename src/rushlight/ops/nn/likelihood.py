@@ -140,11 +140,18 @@ def _joint_gradient(kernel, words, y, g, target, weight, total):
     return dx
 
 
-def _ran(label, kernel, tensors):
+def _joint_gradient_into(kernel, words, dx, *arrays):
+    """How a program runs the kernel into memory that is there."""
+    if not dx.size or not all(a is None or a.flags.c_contiguous for a in (dx, *arrays)):
+        return None
+    return kernel, (dx, *arrays, words)
+
+
+def _ran(label, kernel, tensors, direct):
     """The tensor that ``kernel`` makes of the arrays of `tensors`."""
     out = wrap(kernel(*[None if t is None else t._a for t in tensors]))
     if watch.listener is not None:
-        watch.listener.ran(label, kernel, tensors, out)
+        watch.listener.ran(label, kernel, tensors, out, direct)
     return out
 
 
@@ -179,7 +186,8 @@ class NllNode(RecordNode):
         if kernel is None:
             return None
         return _ran("cross_entropy_backward", lambda *arrays: _joint_gradient(kernel, found[1], *arrays),
-                    (below.saved_value("out"), g, target, weight, total))
+                    (below.saved_value("out"), g, target, weight, total),
+                    lambda dx, *arrays: _joint_gradient_into(kernel, found[1], dx, *arrays))
 
 
 def _asked_for(node):
