@@ -16,7 +16,7 @@ from guide_loops import LOOPS
 
 # Loops that are told of calls that can't be captured whole (prints, decisions by losses, states that grow); the parts
 # of these calls are programs, but for the last three.
-BREAK = {"picture_classifier", "accumulation", "normalized_weights", "closures", "gathered_metrics"}
+BREAK = {"picture_classifier", "accumulation", "normalized_weights", "closures"}
 EAGER = {"early_stopping"}
 
 

@@ -5,6 +5,7 @@ import contextlib
 import copy
 import io
 import json
+import logging
 import math
 import random
 import time
@@ -573,6 +574,119 @@ def functions_are_kept(s):
     return step
 
 
+def tell(message, mean):
+    print("told:", message, mean)
+
+
+class Reporter:
+    def __init__(self):
+        self.prefix = "loss"
+
+    def line(self, text):
+        said = f"[{text}]"
+        print(self.prefix, said)
+
+
+REPORTER = Reporter()
+LOG = logging.getLogger(__name__)
+
+
+@case(True)
+def prints_each_loss(s):
+    def step(x, y):
+        s.count += 1
+        loss = s.train(x, y)
+        s.total += loss.item()
+        print(f"{s.count:3d} {loss.item():.4f} {loss:.2e} {s.total / s.count!r} {loss.item()} {x.shape[0]:>4}", end="|")
+        print("plain", loss.item(), s.count, [loss.item(), (s.count,)], {"mean": s.total / s.count}, sep=", ")
+        return loss
+    return step
+
+
+@case(True)
+def prints_texts_by_other_names(s):
+    def step(x, y):
+        loss = s.train(x, y)
+        text = f"loss {loss.item():.3f}"
+        more = "{} and {:.3f}".format(text, loss.item())     # noqa: UP032
+        print(text, str(loss.item()), repr(loss.item()), format(loss.item(), ".1f"))
+        print(f"<{more}>")
+        tell(f"{text}!", loss.item())
+        REPORTER.line(f"{loss.item():.5f}")
+        return loss
+    return step
+
+
+@case(True)
+def logs_each_loss(s):
+    def step(x, y):
+        s.count += 1
+        loss = s.train(x, y)
+        LOG.warning(f"step {s.count}: {loss.item():.4f}")
+        LOG.info("%d: %.3f %s", s.count, loss.item(), "lazy")
+        LOG.debug(f"{loss.item()}")
+        if s.count % 3 == 0:
+            LOG.error("every third")
+        return loss
+    return step
+
+
+@case(True)
+def prints_while_better(s):
+    def step(x, y):
+        loss = s.train(x, y)
+        if loss.item() < s.best:
+            print(f"better: {s.best:.3f} -> {loss.item():.3f}")
+            s.best = loss.item()
+        return s.best
+    return step
+
+
+@case(False)
+def looks_into_texts(s):
+    def step(x, y):
+        text = f"{s.train(x, y).item():.3f}"
+        print(text)
+        return len(text), text[0] == "0"
+    return step
+
+
+@case(False)
+def pads_texts(s):
+    def step(x, y):
+        text = f"{s.train(x, y).item():.3f}"
+        print(f"{text:>20}|", text.upper())
+    return step
+
+
+@case(False)
+def prints_into_a_stream(s):
+    out = io.StringIO()
+
+    def step(x, y):
+        loss = s.train(x, y)
+        print(f"{loss.item():.3f}", file=out)
+        return out.getvalue()
+    return step
+
+
+@case(False)
+def prints_a_growing_list(s):
+    def step(x, y):
+        s.losses.append(s.train(x, y).item())
+        print(s.losses)
+    return step
+
+
+@case(True)
+def whole_numbers_as_sizes(s):
+    def step(x, y):
+        right = (s.model(x).argmax(1) == y).sum().item()
+        n = int(y.sum()) % 2
+        return s.train(x, y), torch.zeros(right % 2 + 1), x[n], table_of_module[n], list(range(n))
+    return step
+
+
 def same(a, b):
     if isinstance(a, torch.Tensor):
         return isinstance(b, torch.Tensor) and a.dtype == b.dtype and a.requires_grad == b.requires_grad and \
@@ -596,15 +710,23 @@ def outcomes(make, compiled):
     random.seed(5)
     g = torch.Generator().manual_seed(1)
     found = []
-    for _ in range(CALLS):
+    told = logging.StreamHandler()
+    told.setFormatter(logging.Formatter("%(levelname)s %(lineno)d %(funcName)s %(filename)s %(message)s"))
+    LOG.addHandler(told)
+    LOG.setLevel(logging.INFO)
+    for i in range(CALLS):
+        if i == 6:
+            LOG.setLevel(logging.DEBUG)
         x, y = torch.randn(5, 4, generator=g), torch.randint(0, 2, (5,), generator=g)
         out = io.StringIO()
+        told.stream = out
         with contextlib.redirect_stdout(out):
             try:
                 result = step(x, y)
             except KeyError as e:
                 result = repr(e)
         found.append((copy.deepcopy(result), s.snapshot(), out.getvalue(), total_of_module))
+    LOG.removeHandler(told)
     return found, step
 
 

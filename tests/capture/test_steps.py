@@ -372,7 +372,7 @@ def own_optimizer(s):
     return plain(s)
 
 
-@case(False)
+@case(True)
 def prints(s):
     inner = plain(s)
 

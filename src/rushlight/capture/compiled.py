@@ -180,7 +180,7 @@ class Compiled:
         """Run the function and find out what it does; a program is there afterwards, a refusal, or half of one."""
         if form(key) not in self.observed and len(self.observed) < FORMS:
             self.listing = self.listing or Listing(here())
-            with Calls(None, self.listing) as calls:
+            with Calls(None, self.listing) as calls, Outside(None):
                 result = self.function(*args, **kwargs)
             self.observed.add(form(key))
             self.known.update(calls.codes)

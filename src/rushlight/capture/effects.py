@@ -40,7 +40,7 @@ _PURE |= {id(f) for m in (math, operator) for f in vars(m).values() if callable(
 _PURE_METHODS_OF = (str, bytes, tuple, int, float, complex, range, slice, list, dict, set, frozenset, type(None), type,
                     types.MappingProxyType)
 _MODULES = ("math", "operator", "functools", "itertools", "typing", "types", "collections", "dataclasses", "contextlib",
-            "copy", "enum", "abc", "warnings")
+            "copy", "enum", "abc", "warnings", "logging")
 
 
 class Calls:
@@ -189,6 +189,7 @@ class State:
         named = set().union(*[_all_names(code) for code, _ in codes]) if codes else set()
         self._groups_read = "param_groups" in named
         self._schedules_read = bool(named & _OF_SCHEDULERS)
+        self._loggers_read = bool(named & _OF_LOGGERS)
         for code, scope in codes:
             self._names(code, scope)
         self._settings()
@@ -268,6 +269,8 @@ class State:
             self._optimizer(x)
         elif getattr(getattr(type(x), "step", None), "runs_aside", False) and not self._schedules_read:
             self._stack.append(x.optimizer)
+        elif type(x).__module__ == "logging" and not self._loggers_read and type(x).__name__.endswith("Logger"):
+            return                              # (asked anew whenever something is told)
         elif type(x).__name__ == "OptimizedModule" and _from_us(type(x)):
             self._stack.append(x._orig_mod)
         elif type(x).__name__ == "Compiled" and _from_us(type(x)):
@@ -427,6 +430,8 @@ def _all_names(code):
 
 
 _OF_SCHEDULERS = {"get_last_lr", "get_lr", "last_epoch", "base_lrs", "_last_lr", "_step_count", "state_dict"}
+_OF_LOGGERS = {"level", "handlers", "parent", "disabled", "propagate", "filters", "manager", "root", "isEnabledFor",
+               "getEffectiveLevel", "hasHandlers", "getChild", "raiseExceptions", "lastResort"}
 
 
 class _Missing:

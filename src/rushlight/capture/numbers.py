@@ -3,8 +3,9 @@
 A `Seen` number computes as the number would, and writes down how: ``total + loss.item()`` is a `Seen` again, with the
 expression ``place + read``, which a program can compute anew. Whoever needs the number itself makes it tell: a
 comparison becomes a condition under which the program holds (``step % 100 == 0`` is false), anything else (an index, a
-print) the condition that the number is what it was. Comparisons of what was read from a tensor become decisions, which
-the program asks for on its way (see `decisions`); whoever needs such a number itself gets no program.
+size) the condition that the number is what it was. Comparisons of what was read from a tensor become decisions, which
+the program asks for on its way (see `decisions`), and so do whole numbers that are needed themselves; whoever needs
+another such number gets no program. Texts may be made later (see `outside`): a `Seen` may stand for a text as well.
 
 They are no ints or floats but claim to be (``isinstance`` believes them), so that functions in C have to ask for the
 number through ``__index__`` or ``__float__``: nothing looks at it unseen.
@@ -35,13 +36,29 @@ class Seen:
     __class__ = property(lambda self: type(self.value))
 
     def pin(self):
-        """The number itself, which becomes a condition."""
+        """The number itself, which becomes a condition; a whole number that was read from a tensor a decision."""
         if self.tape is not None:
-            if self.read:
-                self.tape.fail("Python computes with a number that was read from a tensor")
-            else:
+            if not self.read:
                 self.tape.condition(self.expression, self.value, True)
+            elif type(self.value) is int:
+                self.tape.decided(("of", "({} == {})", [self.expression, ("number", self.value)]), True)
+            else:
+                self.tape.fail("Python computes with a number that was read from a tensor")
         return self.value
+
+    def _worded(self, text, how, form, *more):
+        """The text of the number: a mark in its place where it only goes to where texts may be made later."""
+        outside = getattr(self.tape, "outside", None)
+        if outside is not None:
+            made = "of", form, [self.expression, *[("number", x) for x in more]]
+            mark = outside.mark(how, Seen(text, made, self.tape, self.read))
+            if mark is not None:
+                return mark
+        if self.read and self.tape is not None:
+            self.tape.fail("Python turns a number that was read from a tensor into text")
+        else:
+            self.pin()
+        return text
 
     def _told(self, truth, form, *operands):
         """The outcome of a comparison, which becomes a condition."""
@@ -115,13 +132,13 @@ class Seen:
         return hash(self.pin())
 
     def __str__(self):
-        return str(self.pin())
+        return self._worded(str(self.value), "__str__", "str({})")
 
     def __repr__(self):
-        return repr(self.pin())
+        return self._worded(repr(self.value), "__repr__", "repr({})")
 
     def __format__(self, form):
-        return format(self.pin(), form)
+        return self._worded(format(self.value, form), "__format__", "format({}, {})", form)
 
     def __reduce_ex__(self, protocol):
         return _itself, (self.pin(),)

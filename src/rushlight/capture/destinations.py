@@ -1,0 +1,272 @@
+"""Where a value goes that code has just made: only into calls of certain functions, or who knows where.
+
+The stack of a code object is followed instruction by instruction, each entry known by the instruction that made it. A
+value may be put into a text, kept in a local variable, and handed on to Python functions, which are followed likewise.
+What isn't understood counts as a place where anything may happen to the value.
+"""
+
+import dis
+import functools
+import types
+from string import Formatter
+
+_JUMPS = {*dis.hasjrel, *dis.hasjabs}
+_ENDS = {"RETURN_VALUE", "RETURN_CONST", "RAISE_VARARGS", "RERAISE", "INTERPRETER_EXIT"}
+_ALWAYS = {"JUMP_FORWARD", "JUMP_BACKWARD", "JUMP_BACKWARD_NO_INTERRUPT", "JUMP_ABSOLUTE"}
+_NOTHING = {"PRECALL", "KW_NAMES", "NOP", "RESUME", "CACHE", "EXTENDED_ARG", "MAKE_CELL", "COPY_FREE_VARS",
+            "NOT_TAKEN", *_ALWAYS}
+_EFFECTS = {"PUSH_NULL": (0, 1), "POP_TOP": (1, 0), "STORE_FAST": (1, 0), "STORE_NAME": (1, 0), "STORE_GLOBAL": (1, 0),
+            "STORE_DEREF": (1, 0), "STORE_ATTR": (2, 0), "STORE_SUBSCR": (3, 0), "BINARY_OP": (2, 1),
+            "BINARY_SUBSCR": (2, 1), "COMPARE_OP": (2, 1), "IS_OP": (2, 1), "CONTAINS_OP": (2, 1), "TO_BOOL": (1, 1),
+            "FORMAT_SIMPLE": (1, 1), "FORMAT_WITH_SPEC": (2, 1), "CONVERT_VALUE": (1, 1), "GET_ITER": (1, 1),
+            "LOAD_METHOD": (1, 2)}
+_DEEP = 4                       # functions that call each other are followed so far
+_REVEALING = {"locals", "vars", "exec", "eval", "dir", "globals"}
+
+
+def _effect(i):
+    """(how many entries an instruction takes off the stack, how many it puts there); None where that isn't known."""
+    name, n = i.opname, i.arg or 0
+    if name in _NOTHING:
+        return 0, 0
+    if name in _EFFECTS:
+        return _EFFECTS[name]
+    if name == "LOAD_ATTR":
+        return 1, 1 + dis.stack_effect(i.opcode, i.arg)
+    if name.startswith("LOAD_") and name != "LOAD_SUPER_ATTR":
+        return 0, dis.stack_effect(i.opcode, i.arg)
+    if name.startswith("UNARY_"):
+        return 1, 1
+    if name == "FORMAT_VALUE":
+        return (2 if n & 4 else 1), 1
+    if name in ("BUILD_STRING", "BUILD_TUPLE", "BUILD_LIST", "BUILD_SET", "BUILD_SLICE"):
+        return n, 1
+    if name == "BUILD_MAP":
+        return 2 * n, 1
+    if name == "BUILD_CONST_KEY_MAP":
+        return n + 1, 1
+    if name in ("CALL", "CALL_KW"):
+        return n + (2 if name == "CALL" else 3), 1
+    if name.startswith("POP_JUMP"):
+        return 1, 0
+    return None
+
+
+class _Flow:
+    """A code object's instructions, and the stack before each: `stacks[i]`, a tuple of (instruction that made an entry,
+    which of its results) or None; `lost`: entries whose further way isn't known."""
+
+    def __init__(self, code):
+        self.code, self.all = code, list(dis.get_instructions(code))
+        self.at = {i.offset: k for k, i in enumerate(self.all)}
+        self.stacks, self.lost = {}, set()
+        work = [(0, ())]
+        while work:
+            k, stack = work.pop()
+            while k < len(self.all):
+                known = self.stacks.get(k)
+                if known is not None:
+                    merged = self._merged(known, stack)
+                    if merged == known:
+                        break
+                    stack = merged
+                self.stacks[k] = stack
+                i = self.all[k]
+                if i.opcode in _JUMPS:
+                    work.append((self.at[i.argval], self._after(k, stack, True)))
+                if i.opname in _ENDS or i.opname in _ALWAYS:
+                    break
+                stack, k = self._after(k, stack, False), k + 1
+
+    def _merged(self, a, b):
+        if len(a) != len(b):
+            raise ValueError("two depths")
+        self.lost |= {x for x, y in zip(a, b) if x != y} | {y for x, y in zip(a, b) if x != y}
+        return tuple([x if x == y else None for x, y in zip(a, b)])
+
+    def _after(self, k, stack, jump):
+        i = self.all[k]
+        if i.opname == "SWAP" and i.arg <= len(stack):
+            found = list(stack)
+            found[-1], found[-i.arg] = found[-i.arg], found[-1]
+            return tuple(found)
+        if i.opname == "COPY" and i.arg <= len(stack):
+            self.lost.add(stack[-i.arg])
+            return (*stack, None)
+        found = _effect(i)
+        if found is None or found[0] > len(stack):
+            depth = len(stack) + dis.stack_effect(i.opcode, i.arg, jump=jump)
+            if depth < 0:
+                raise ValueError("the stack isn't understood")
+            # It may have to do with what lies on top.
+            kept = max(0, min(depth, len(stack)) - 4)
+            self.lost |= set(stack[kept:])
+            return (*stack[:kept], *[None] * (depth - kept))
+        taken, put = found
+        return (*stack[:len(stack) - taken], *[(k, j) for j in range(put)])
+
+    def taken(self, k):
+        """The entries that instruction `k` takes off the stack."""
+        found = _effect(self.all[k])
+        stack = self.stacks.get(k)
+        return () if found is None or stack is None else stack[len(stack) - found[0]:]
+
+
+@functools.lru_cache(512)
+def _flow(code):
+    try:
+        return _Flow(code)
+    except (ValueError, KeyError):
+        return None
+
+
+class Asked:
+    """One question: whether a value goes into calls of functions that ``is_end(callable)`` accepts, and nowhere else.
+
+    known: objects that local variables are known to hold, by name (`frame` may tell as well).
+    """
+
+    def __init__(self, code, scope, is_end, known, closure=(), deep=0):
+        self.code, self.scope, self.is_end, self.known, self.deep = code, scope, is_end, known, deep
+        self.closure = closure
+        self.flow = _flow(code)
+
+    def instruction(self, offset):
+        """Index of the instruction that is being executed at an offset; None if the code isn't understood."""
+        if self.flow is None:
+            return None
+        found = [k for k, i in enumerate(self.flow.all) if i.offset <= offset]
+        return found[-1] if found and found[-1] in self.flow.stacks else None
+
+    def value(self, entry):
+        """Whether the value at a stack's `entry` goes to ends only."""
+        flow = self.flow
+        if entry in flow.lost:
+            return False
+        for k in flow.stacks:
+            taken = flow.taken(k)
+            if entry in taken and not self._use(k, taken, entry):
+                return False
+        return True
+
+    def _use(self, k, taken, entry):
+        i = self.flow.all[k]
+        if i.opname == "POP_TOP":
+            return True
+        if i.opname == "BUILD_STRING" or i.opname == "FORMAT_SIMPLE" or i.opname == "FORMAT_VALUE" and not i.arg:
+            return self.value((k, 0))
+        if i.opname == "STORE_FAST":
+            return self.variable(i.argval)
+        if i.opname == "CALL":
+            return self._handed(k, taken, entry)
+        return False
+
+    def variable(self, name):
+        """Whether all that a local variable may hold goes to ends only."""
+        flow = self.flow
+        if flow is None or name in self.code.co_cellvars or set(self.code.co_names) & _REVEALING:
+            return False
+        for k, i in enumerate(flow.all):
+            if "FAST" not in i.opname or i.opname in ("STORE_FAST", "DELETE_FAST"):
+                continue
+            if i.argval == name:
+                if k not in flow.stacks or i.opname.count("FAST") > 1 or not self.value((k, 0)):
+                    return False
+            elif isinstance(i.argval, tuple) and name in i.argval:
+                return False
+        return True
+
+    def _handed(self, k, taken, entry):
+        """Whether a call hands its argument on to ends only."""
+        flow = self.flow
+        named = any(flow.all[j].opname == "KW_NAMES" for j in range(max(0, k - 2), k))
+        f = self.called(taken)
+        if f is None:
+            return False
+        if self.is_end(f):
+            return True
+        at = [j for j, x in enumerate(taken[2:]) if x == entry]
+        if type(getattr(f, "__self__", None)) is str:
+            return not named and fields(f) is not None and self.value((k, 0)) and \
+                all(j < len(fields(f)) and not fields(f)[j] for j in at)
+        owner = getattr(f, "__self__", None)
+        function = getattr(f, "__func__", f)
+        if type(function) is not types.FunctionType or named or self.deep >= _DEEP:
+            return False
+        code = function.__code__
+        if code.co_flags & 0x2A0:                       # generators, coroutines
+            return False
+        shift = 1 if owner is not None else 0
+        inner = Asked(code, function.__globals__, self.is_end, {}, function.__closure__ or (), self.deep + 1)
+        if shift and code.co_argcount:
+            inner.known[code.co_varnames[0]] = owner
+        return all(j + shift < code.co_argcount and inner.variable(code.co_varnames[j + shift]) for j in at)
+
+    def called(self, taken):
+        """The callable of a call that takes these entries: found by its name and by attributes; None if it isn't."""
+        for entry in taken[:2]:
+            if entry is not None and self.flow.all[entry[0]].opname != "PUSH_NULL":
+                found = self.held(entry[0])
+                if callable(found):
+                    return found
+        return None
+
+    def held(self, k):
+        """The object that instruction `k` loads; None if that isn't plain to see."""
+        i = self.flow.all[k]
+        if i.opname == "LOAD_GLOBAL":
+            return self.scope.get(i.argval, _builtin(self.scope, i.argval))
+        if i.opname == "LOAD_DEREF" and i.argval in self.code.co_freevars:
+            n = self.code.co_freevars.index(i.argval)
+            try:
+                return self.closure[n].cell_contents if n < len(self.closure) else self.known.get(i.argval)
+            except ValueError:
+                return None
+        if i.opname in ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", "LOAD_DEREF"):
+            stored = any(j.opname.startswith(("STORE", "DELETE")) and j.argval == i.argval for j in self.flow.all)
+            return None if stored and self.deep else self.known.get(i.argval)
+        if i.opname == "LOAD_CONST":
+            return i.argval
+        if i.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            taken = self.flow.taken(k)
+            base = None if not taken or taken[0] is None else self.held(taken[0][0])
+            return None if base is None else _attribute(base, i.argval)
+        return None
+
+
+def fields(f):
+    """How a text's method `format` formats what it is given, by position: one specification for each; None if `f` isn't
+    that, or puts its fields in another way."""
+    text = getattr(f, "__self__", None)
+    if type(text) is not str or f.__name__ != "format":
+        return None
+    try:
+        found = [x[1:] for x in Formatter().parse(text) if x[1] is not None]
+    except ValueError:
+        return None
+    if any(name or conversion or "{" in spec for name, spec, conversion in found):
+        return None
+    return [spec for _, spec, _ in found]
+
+
+def _builtin(scope, name):
+    b = scope.get("__builtins__")
+    return (b if isinstance(b, dict) else vars(b)).get(name) if b is not None else None
+
+
+def _attribute(x, name):
+    """An attribute of a module or an object, as long as finding it runs no code."""
+    if isinstance(x, types.ModuleType):
+        return vars(x).get(name)
+    if isinstance(x, str):
+        return getattr(x, name, None)
+    if type(x).__getattribute__ is not object.__getattribute__:
+        return None
+    own = getattr(x, "__dict__", {})
+    for c in type(x).__mro__:
+        found = c.__dict__.get(name)
+        if found is not None:
+            if type(found) is types.FunctionType:
+                return own[name] if name in own else types.MethodType(found, x)
+            return own.get(name) if not hasattr(type(found), "__set__") else None
+    return own.get(name)

@@ -1,0 +1,241 @@
+"""What a call tells the world: prints and log records, which a program's call repeats afterwards.
+
+While a tape is written, `print` and the methods of loggers in the standard library are functions of ours. They print,
+and write down what: texts of numbers that the program computes are made of its numbers then. Such texts are marks
+meanwhile, which only these functions may meet: so a number turned into text gives a mark only where that text is shown
+to go nowhere else (`destinations`).
+"""
+
+import builtins
+import re
+import sys
+from threading import get_ident
+from types import MethodDescriptorType
+
+from ..autograd.modes import state
+from ..tensor import watch
+from ..tensor.tensor import Tensor
+from .destinations import Asked, fields
+from .effects import _HOME, _PLAIN
+from .numbers import Seen, is_seen, plain
+from .standins import Change
+
+_OPEN, _CLOSE = "\ufdd0", "\ufdd1"              # (characters for use inside of programs)
+_LEVELS = ("debug", "info", "warning", "error", "critical")
+_TEXTS = {"__str__": str, "__repr__": repr, "__format__": format}
+
+
+class Unknown(Exception):
+    """A value that can't be told later; says why."""
+
+
+class Outside:
+    """What one call tells: `changes`, in order. Without a tape it only hides from `effects.Calls` how that is done."""
+
+    def __init__(self, tape):
+        self.tape, self.changes, self.pieces = tape, [], []
+        self.thread, self.real, self.put = get_ident(), builtins.print, []
+        self.ends = set()
+
+    def __enter__(self):
+        self._replace(vars(builtins), "print", self._printing)
+        logging = sys.modules.get("logging")
+        if logging is not None:
+            for name in _LEVELS:
+                level = getattr(logging, name.upper())
+                self._replace(logging.Logger, name, self._logging(logging, level, getattr(logging.Logger, name), True))
+                self._replace(vars(logging), name, self._logging(logging, level, getattr(logging, name), False))
+        return self
+
+    def __exit__(self, *exc):
+        for place, name, real in self.put:
+            if isinstance(place, dict):
+                place[name] = real
+            else:
+                setattr(place, name, real)
+
+    def _replace(self, place, name, make):
+        real = place[name] if isinstance(place, dict) else getattr(place, name)
+        self.put.append((place, name, real))
+        ours = make() if isinstance(make, type(self._printing)) else make
+        self.ends.add(ours)
+        if isinstance(place, dict):
+            place[name] = ours
+        else:
+            setattr(place, name, ours)
+
+    def _known(self):
+        """Whether the call itself is what tells something."""
+        if get_ident() != self.thread:
+            return False
+        if self.tape is not None and watch.listener is None:
+            self.tape.fail("something that runs by itself prints")
+        return watch.listener is self.tape
+
+    def _tell(self, repeat, values):
+        """``repeat(*values)``, now and after the program."""
+        kept, listened = None, self.tape is not None
+        if listened:
+            try:
+                kept = [self._kept(x) for x in values]
+                values = kept
+            except Unknown as e:
+                self.tape.fail(str(e))
+            values = [self._now(x) for x in values]
+        outer, profile = watch.set_listener(None), sys.getprofile()
+        sys.setprofile(None)
+        state.special -= listened
+        try:
+            repeat(*values)
+        finally:
+            state.special += listened
+            watch.set_listener(outer)
+            sys.setprofile(profile)
+        if kept is not None:
+            self.changes.append(Change("call", repeat, None, None, kept))
+
+    # ------------------------------------------------------------ print, loggers
+
+    def _printing(self):
+        def print(*values, sep=None, end=None, file=None, flush=False):
+            if not self._known():
+                return self.real(*values, sep=sep, end=end, file=file, flush=flush)
+            name = "stderr" if file is sys.stderr and file is not None else "stdout"
+            out = getattr(sys, name)
+            if file is not None and file is not out or not _writes_only(out):
+                if self.tape is not None:
+                    self.tape.fail("print is called")
+                return self.real(*map(self._true, values), sep=self._true(sep), end=self._true(end), file=file,
+                                 flush=flush)
+            if self.tape is not None:
+                self.tape.condition(("of", f"type({{}}.{name})", [("number", sys)]), type(out), True)
+            return self._tell(_Printed(self.real, name, self._true(sep), self._true(end), bool(flush)), values)
+        return print
+
+    def _logging(self, logging, level, real, method):
+        def log(*args, **more):
+            logger = args[0] if method and args else logging.root
+            values = args[1:] if method else args
+            if not self._known() or not values or type(logger) not in (logging.Logger, logging.RootLogger):
+                return real(*args, **more)
+            if not method and not logger.handlers:
+                logging.basicConfig()
+            if more:
+                if self.tape is not None:
+                    self.tape.fail("a logger is called with more than a message")
+                return real(*[self._now(x) for x in args], **more)
+            frame = sys._getframe(1)
+            while frame.f_back is not None and frame.f_code.co_filename == logging._srcfile:
+                frame = frame.f_back
+            where = frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name
+            return self._tell(_Logged(logging, logger, level, where, method), values)
+        return log
+
+    # ------------------------------------------------------------ texts
+
+    def mark(self, how, text):
+        """A mark for `text`, a `Seen` that Python makes of a number by calling `how`; None where it may go anywhere."""
+        frame = sys._getframe(2)
+        while frame is not None and frame.f_code.co_filename.startswith(_HOME):
+            if frame.f_code.co_name not in _TEXTS:
+                return None
+            frame = frame.f_back
+        if frame is None or get_ident() != self.thread or not self._goes_to_ends(frame, how):
+            return None
+        self.pieces.append(text)
+        return f"{_OPEN}{len(self.pieces) - 1}{_CLOSE}"
+
+    def _goes_to_ends(self, frame, how):
+        asked = Asked(frame.f_code, frame.f_globals, self._is_end, frame.f_locals)
+        k = asked.instruction(frame.f_lasti)
+        if k is None:
+            return False
+        i = asked.flow.all[k]
+        if i.opname == "FORMAT_VALUE":
+            conversion, spec = i.arg & 3, i.arg & 4
+            fits = how == "__format__" if conversion == 0 else not spec
+        elif i.opname == "CALL":
+            taken = asked.flow.taken(k)
+            f = asked.called(taken)
+            fits = f is _TEXTS[how] and len(taken) <= 4 or how == "__format__" and fields(f) is not None
+        else:
+            fits = i.opname in ("FORMAT_SIMPLE", "FORMAT_WITH_SPEC", "CONVERT_VALUE")
+        return fits and asked.value((k, 0))
+
+    def _is_end(self, f):
+        return getattr(f, "__func__", f) in self.ends
+
+    def _parts(self, text):
+        """The pieces of a text: strings, and `Seen` ones for marks."""
+        parts = re.split(f"{_OPEN}(\\d+){_CLOSE}", text)
+        return [self.pieces[int(x)] if i % 2 else x for i, x in enumerate(parts)]
+
+    def _text(self, text):
+        if _OPEN not in text or text.__class__ is not str or type(text) is Seen:
+            return text
+        parts = [x for x in self._parts(text) if is_seen(x) or x]
+        made = [x.expression if is_seen(x) else ("number", x) for x in parts]
+        form = "".join(["''.join((", *["{}, "] * len(parts), "))"])
+        return Seen("".join([plain(x) for x in parts]), ("of", form, made), self.tape,
+                    any(is_seen(x) and x.read for x in parts))
+
+    def _true(self, x):
+        return plain(self._text(x)) if type(x) is str else plain(x)
+
+    def _kept(self, x, inner=False):
+        """A value as it is now, to be told later."""
+        if type(x) is str:
+            return self._text(x)
+        if is_seen(x) or isinstance(x, _PLAIN):
+            return x
+        if type(x) in (list, tuple):
+            return type(x)([self._kept(y, True) for y in x])
+        if type(x) is dict:
+            return {self._kept(k, True): self._kept(y, True) for k, y in x.items()}
+        if isinstance(x, Tensor):
+            raise Unknown("Python looks at the numbers of a tensor (print)")
+        if inner:
+            raise Unknown(f"a {type(x).__name__} is printed")
+        return str(x)
+
+    def _now(self, x):
+        if type(x) in (list, tuple):
+            return type(x)([self._now(y) for y in x])
+        if type(x) is dict:
+            return {self._now(k): self._now(y) for k, y in x.items()}
+        return self._true(x)
+
+
+class _Printed:
+    """Prints as one call of `print` did."""
+
+    __slots__ = ("real", "name", "sep", "end", "flush")
+
+    def __init__(self, real, name, sep, end, flush):
+        self.real, self.name, self.sep, self.end, self.flush = real, name, sep, end, flush
+
+    def __call__(self, *values):
+        self.real(*values, sep=self.sep, end=self.end, flush=self.flush, file=getattr(sys, self.name))
+
+
+class _Logged:
+    """Logs as one call of a logger's method did, as from the same place."""
+
+    __slots__ = ("logging", "logger", "level", "where", "method")
+
+    def __init__(self, logging, logger, level, where, method):
+        self.logging, self.logger, self.level, self.where, self.method = logging, logger, level, where, method
+
+    def __call__(self, message, *args):
+        logger = self.logger
+        if not self.method and not logger.handlers:
+            self.logging.basicConfig()
+        if logger.isEnabledFor(self.level):
+            file, line, name = self.where
+            logger.handle(logger.makeRecord(logger.name, self.level, file, line, message, args, None, name))
+
+
+def _writes_only(out):
+    """Whether writing to a stream runs no Python that could look at what the call does."""
+    return out is None or type(getattr(type(out), "write", None)) is MethodDescriptorType or \
+        type(out).__module__.partition(".")[0] in ("ipykernel", "idlelib")
