@@ -8,7 +8,7 @@ from rushlight.compiler import available
 from rushlight.ops.nn import recurrent, sequences
 
 pytestmark = pytest.mark.skipif(not available(), reason="no compiler here")
-CELLS = list(sequences.GATES)
+CELLS = list(sequences.LAYERS)
 
 
 def operands(cell, steps, batch, inputs, h, dtype=torch.float64, packed=False, bias=True, seed=0):
@@ -19,24 +19,27 @@ def operands(cell, steps, batch, inputs, h, dtype=torch.float64, packed=False, b
     sizes = None
     if packed:
         sizes = [batch, *sorted(rng.integers(1, batch + 1, steps - 1).tolist(), reverse=True)]
-    q = sequences.GATES[cell] * h
+    projected = cell == "lstm_projected"
+    lstm, out = cell.startswith("lstm"), h // 2 + 1 if projected else h
+    q = sequences.GATES["lstm" if lstm else cell] * h
     x = make(sum(sizes), inputs) if packed else make(steps, batch, inputs)
     scale = h ** -0.5
-    tensors = [x, make(batch, h), make(batch, h) if cell == "lstm" else None, make(q, inputs, scale=scale),
-               make(q, h, scale=scale), make(q) if bias else None, make(q) if bias else None]
-    return tensors, sizes
+    tensors = [x, make(batch, out), make(batch, h) if lstm else None, make(q, inputs, scale=scale),
+               make(q, out, scale=scale), make(q) if bias else None, make(q) if bias else None]
+    return tensors + [make(out, h, scale=scale)] * projected, sizes
 
 
 def by_steps(cell, tensors, sizes, reverse):
     x, h0, c0, *weights = tensors
     states = (h0,) if c0 is None else (h0, c0)
     run = recurrent._padded if sizes is None else lambda s, x, *a: recurrent._packed(s, x, sizes, *a)
-    y, final = run(recurrent.STEPS[cell], x, states, (*weights, None), reverse)
+    weights = weights if len(weights) == 5 else (*weights, None)
+    y, final = run(recurrent.STEPS[cell.removesuffix("_projected")], x, states, weights, reverse)
     return y, *final
 
 
-def by_layer(cell, tensors, sizes, reverse):
-    y, h, c, _, _ = sequences.LAYERS[cell](*tensors, sizes, reverse)
+def by_layer(cell, tensors, sizes, reverse, kept=True):
+    y, h, c, _, _ = sequences.LAYERS[cell](*tensors, sizes, reverse, kept)
     return (y, h) if c is None else (y, h, c)
 
 
@@ -50,7 +53,8 @@ def values(ts):
     return [t.detach().to(torch.float64).numpy() for t in ts]
 
 
-SIZES = [(1, 1, 1, 1), (4, 5, 3, 7), (3, 17, 20, 33), (6, 2, 8, 64)]
+# The third and the last join inputs and states in one product.
+SIZES = [(1, 1, 1, 1), (4, 5, 3, 7), (3, 17, 20, 33), (6, 2, 8, 64), (2, 9, 1, 1)]
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -64,6 +68,17 @@ def test_as_step_by_step(cell, packed, reverse):
         for a, b in zip((*wanted, *gradients(wanted, tensors)), (*found, *gradients(found, tensors))):
             assert a.shape == b.shape
             assert torch.allclose(a, b, rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("batch", [3, 10])
+def test_what_is_not_kept(cell, batch):
+    """Without it the results are the same; gradients then come from the steps."""
+    tensors, sizes = operands(cell, 4, batch, 5, 37, torch.float32, packed=True)
+    wanted, found = by_layer(cell, tensors, sizes, False), by_layer(cell, tensors, sizes, False, False)
+    assert all(torch.equal(a, b) for a, b in zip(wanted, found))
+    for a, b in zip(gradients(wanted, tensors), gradients(found, tensors)):
+        assert torch.allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -92,6 +107,8 @@ def test_without_biases_and_with_some_gradients(cell):
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("packed, reverse", [(False, False), (True, False), (True, True)])
 def test_gradients_of_gradients(cell, packed, reverse):
+    if cell == "lstm_projected" and packed != reverse:
+        pytest.skip("packed and reversed is enough here")
     tensors, sizes = operands(cell, 2, 2, 2, 2, packed=packed)
     live = [t for t in tensors if t is not None]
 

@@ -63,6 +63,24 @@ def test_dropout_and_double_precision(kind):
     check(kind, {"num_layers": 2, "bidirectional": True}, True, True, "float64")
 
 
-def test_relu_and_projections():
+def test_relu():
     check("RNN", {"nonlinearity": "relu", "num_layers": 2}, True, True)
-    check("LSTM", {"proj_size": 3, "num_layers": 2, "bidirectional": True}, True, True)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_projections(packed, dtype):
+    for layers, both, first in product((1, 3), (False, True), (False, True)):
+        check("LSTM", {"proj_size": 3, "num_layers": layers, "bidirectional": both, "batch_first": first,
+                       "bias": not both or first, "dropout": 0.3 if layers > 1 else 0}, packed, first, dtype)
+
+
+@pytest.mark.parametrize("kind, more", [("LSTM", {}), ("LSTM", {"proj_size": 20}), ("GRU", {}), ("RNN", {})])
+def test_larger_batches(kind, more):
+    options = {"input_size": 21, "hidden_size": 40, "num_layers": 2, "bidirectional": True, **more}
+    x = np.random.default_rng(1).standard_normal((6, 12, 21)).astype("f")
+    lengths = [6, 2, 4, 1, 6, 3, 3, 5, 2, 1, 6, 4]
+    for given in (None, lengths):
+        (_, ours), (_, wanted) = (run(F, kind, options, x, given, None, "float32") for F in (rushlight, torch))
+        for a, c in zip(ours, wanted):
+            assert np.abs(a - c).max() <= 2e-5 * max(1, np.abs(c).max())

@@ -1,16 +1,21 @@
 """Whole sequences of recurrent cells (LSTM, GRU, tanh and ReLU), as generated code.
 
-    forward(y, hn, cn, gates, extra, h0, c0, w, b, sizes, offsets, words)
+    forward(y, hn, cn, gates, extra, h0, c0, x, w_ih, w, w_hr, b, br, sizes, offsets, words)
 
 ``gates`` (rows, q h) holds what the inputs contribute to the q gates of h units and all biases but the GRU's for
-the recurrent part of n, which is ``b`` (h); it is overwritten with the activated gates. w (q h, h) holds the
+the recurrent part of n, which is ``br`` (h); it is overwritten with the activated gates. w (q h, h) holds the
 recurrent weights. In order of the gates, with s the logistic function and u what gates hold plus w h:
 
     LSTM  i, f, g, o = s(u_i), s(u_f), tanh(u_g), s(u_o);  c = f c + i g;  h = o tanh(c)      extra: c
-    GRU   r, z = s(u_r), s(u_z);  p = w_n h + b;  n = tanh(gates_n + r p);  h = z (h - n) + n    extra: p
+    GRU   r, z = s(u_r), s(u_z);  p = w_n h + br;  n = tanh(gates_n + r p);  h = z (h - n) + n    extra: p
     RNN   h = tanh(u) or max(u, 0)
 
-Step t has ``sizes[t]`` sequences, at rows ``offsets[t]`` and on of gates, y and extra: all of them for padded
+An LSTM may be *projected*: what it puts out and carries on is then w_hr (o tanh(c)), of ``out`` numbers (elsewhere
+out = h), and w is (q h, out). A *joined* kernel makes the inputs' part itself, from x (rows, into), w_ih (q h, into)
+and the biases b (q h): a state stands beside the step's input, and one product serves both. Unless the kernel is
+*kept*, for backward, gates and extra aren't written where it can do without.
+
+Step t has ``sizes[t]`` sequences, at rows ``offsets[t]`` and on of gates, y, x and extra: all of them for padded
 sequences, ever fewer for packed ones; ``reverse`` runs from the last step, where more and more begin. hn and cn are
 the states each sequence ends with. Sequences don't meet, so tiles of ``tile`` of them run in parallel, each through all
 steps, with the weights packed once for all. Where there are few (one tile of at most ``FEW``) and ``groups`` isn't 0,
@@ -23,28 +28,51 @@ from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates.jobs import DATA, TASK, Job, load, new_module
 
 GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
-ARRAYS = ("y", "hn", "cn", "gates", "extra", "h0", "c0", "w", "b", "sizes", "offsets")
-FIELDS = ("steps", "batch", "h", "reverse", "tile", "groups")
+ARRAYS = ("y", "hn", "cn", "gates", "extra", "h0", "c0", "x", "w_ih", "w", "w_hr", "b", "br", "sizes", "offsets")
+FIELDS = ("steps", "batch", "h", "out", "into", "reverse", "tile", "groups")
 FEW = 8                         # most sequences whose steps threads share
 PARALLEL_FROM = 1 << 15         # multiply-adds
 
 
+class Form:
+    """What a kernel is made for."""
+
+    __slots__ = ("cell", "gates", "projected", "joined", "kept")
+
+    def __init__(self, cell, projected=False, joined=False, kept=True):
+        self.cell, self.gates = cell, GATES[cell]
+        self.projected, self.joined, self.kept = projected, joined, kept
+
+    def key(self):
+        """Tells forms apart."""
+        return " ".join([self.cell, *(name for name in self.__slots__[2:] if getattr(self, name))])
+
+    @property
+    def sums(self):
+        """Products a unit and step: a joined GRU's n has two."""
+        return self.gates + (self.joined and self.cell == "gru")
+
+
 @cache
-def kernel(cell, dtype):
+def kernel(cell, dtype, projected=False, joined=False, kept=True):
     """The forward function of a cell for float32 or float64."""
-    return load(f"recurrent {cell}", dtype, lambda d: module_text(cell, d), "rl_recurrent")
+    form = Form(cell, projected, joined, kept)
+    return load(f"recurrent {form.key()}", dtype, lambda d: module_text(form, d), "rl_recurrent")
 
 
 class Sequences(Job):
     """The job of a task: words, packed weights and shorthands."""
 
-    def __init__(self, f, dtype, arrays, fields, context=None):
+    def __init__(self, f, dtype, form, arrays, fields, context=None):
         super().__init__(f, dtype, arrays, (*fields, "packed"), context)
+        self.form, self.gate_count = form, form.gates
         end = len(arrays) + len(fields)
         self.packed, self.shared = (f.load("ptr", self.context + 8 * (end + k)) for k in (0, 2))
         self.now = f.load("i64", self.context + 8 * (end + 3))
+        if not form.projected:
+            self.out = self.h
         self.pitch = self.row_bytes(self.h)
-        self.strips = (self.h + (self.nr - 1)).udiv(self.nr)
+        self.strips, self.out_strips = ((n + (self.nr - 1)).udiv(self.nr) for n in (self.h, self.out))
 
     def sigmoid(self, x):
         from rushlight.compiler.codegen import math
@@ -67,9 +95,6 @@ class Sequences(Job):
         zero = self.f.value(0.0, x.type)
         return self.f.select(x <= zero, zero, x)
 
-    def bias(self, at, mask):
-        return self.load_part(self.b + at, mask)
-
     def load_part(self, place, mask):
         return self.f.masked_load(self.vector, place, mask)
 
@@ -80,11 +105,11 @@ class Sequences(Job):
         for at in range(0, nbytes, 64):
             prefetch(self.f, place + at, write)
 
-    def copy_rows(self, src, src_pitch, dst, dst_pitch, rows):
-        """Rows of h elements."""
+    def copy_rows(self, src, src_pitch, dst, dst_pitch, rows, n):
+        """Rows of n elements."""
         f = self.f
-        with f.range(rows) as r, f.range(0, self.h, step=self.lanes) as c:
-            mask, at = self.below(self.h - c), c * self.item
+        with f.range(rows) as r, f.range(0, n, step=self.lanes) as c:
+            mask, at = self.below(n - c), c * self.item
             self.masked_store(self.load_part(src + (r * src_pitch + at), mask), dst + (r * dst_pitch + at), mask)
 
     def units(self, first):
@@ -93,9 +118,9 @@ class Sequences(Job):
             unit = first + part * self.lanes
             yield unit, part * self.lanes, self.below(self.h - unit)
 
-    def group(self, begin, end):
+    def group(self, begin, end, strips):
         """The strips of groups [begin, end)."""
-        return (begin * self.strips).udiv(self.groups), (end * self.strips).udiv(self.groups)
+        return (begin * strips).udiv(self.groups), (end * strips).udiv(self.groups)
 
     def step_of(self, n):
         """The n-th step in the direction of the run."""
@@ -107,9 +132,14 @@ class Sequences(Job):
         n = f.load("i64", self.sizes + t * 8) - first
         return f.select(n < 0, f.value(0), f.minimum(n, rows))
 
-    def place(self, array, t, first, width=1):
-        """Where the rows of step t begin for a tile, in an array with rows of width * h elements."""
-        return array + (self.f.load("i64", self.offsets + t * 8) + first) * (self.h * (width * self.item))
+    def place(self, array, t, first, nbytes):
+        """Where the rows of step t begin for a tile, in an array with rows of so many bytes."""
+        return array + (self.f.load("i64", self.offsets + t * 8) + first) * nbytes
+
+    def strip(self, src, minor, major, depth, valid, dst):
+        """Pack a strip of columns: ``valid`` of them, element p of column j at j minor + p major."""
+        self.f.call("void", "rl_strip", src, minor, major, depth, self.f.minimum(valid, self.f.value(self.nr)),
+                    self.f.value(self.nr), dst, declare=False)
 
     def last(self, t, first, count):
         """[from, to): the tile's sequences that end with step t, in the direction of the run."""
@@ -123,51 +153,96 @@ class Sequences(Job):
         return f.select(forward | t.eq(0), low, count), count
 
 
-def module_text(cell, dtype):
+def module_text(form, dtype):
     """The IR of the entry and its tasks."""
     m = new_module()
-    _pack_task(m, cell, dtype)
-    _task(m, cell, dtype)
-    _shared_tasks(m, cell, dtype)
-    write_entry(m, "rl_recurrent", ARRAYS, FIELDS, cell, dtype, _Tile.nbytes, ("begin", "share", "tail"))
+    _pack_task(m, form, dtype)
+    _task(m, form, dtype)
+    _shared_tasks(m, form, dtype)
+    each = [("share", True), ("project", True)] if form.projected else [("share", True)]
+    write_entry(m, "rl_recurrent", ARRAYS, FIELDS, form, dtype, _Tile.nbytes, _packed_bytes,
+                (["begin"], [*each, ("tail", False)], []))
     return m.text()
 
 
-def _pack_task(m, cell, dtype):
-    """Tile: a strip of units, for each gate: columns of w's transpose."""
+def _depth(j):
+    """What a unit's sums are over."""
+    return j.into + j.out if j.form.joined else j.out
+
+
+def _state_bytes(j):
+    """Of a state in scratch memory. Whole strips are stored; behind inputs they may begin anywhere."""
+    return j.row_bytes(_depth(j) + j.lanes) if j.form.joined else j.row_bytes(j.out)
+
+
+def _packed_bytes(j):
+    """Of the packed weights; those of the projection come after the others."""
+    units = j.strips * (_depth(j) * (j.gate_count * j.nr * j.item))
+    return units, units + j.out_strips * (j.h * (j.nr * j.item)) if j.form.projected else units
+
+
+def _pack_task(m, form, dtype):
+    """Tile: a strip of units, for each gate: columns of the weights' transposes; or one of the projection's."""
     f = m.function("rl_recurrent_pack", "void", TASK, "internal", "nounwind")
-    j = Sequences(f, dtype, ARRAYS, FIELDS)
-    gates, nr, row = GATES[cell], j.nr, j.h * j.item
-    with f.range(f.args[1], f.args[2]) as s:
+    j = Sequences(f, dtype, form, ARRAYS, FIELDS)
+    gates, nr, item, depth = form.gates, j.nr, j.item, _depth(j)
+    into = j.into if form.joined else f.value(0)
+
+    def units(s):
         for q in range(gates):
-            src = j.w + (s * nr + j.h * q) * row
-            f.call("void", "rl_strip", src, row, f.value(j.item), j.h, f.minimum(j.h - s * nr, f.value(nr)),
-                   f.value(nr), j.packed + (s * gates + q) * (row * nr), declare=False)
+            to, row = j.packed + (s * gates + q) * (depth * (nr * item)), s * nr + j.h * q
+            if form.joined:
+                j.strip(j.w_ih + row * (into * item), into * item, f.value(item), into, j.h - s * nr, to)
+            j.strip(j.w + row * (j.out * item), j.out * item, f.value(item), j.out, j.h - s * nr,
+                    to + into * (nr * item))
+
+    with f.range(f.args[1], f.args[2]) as s:
+        if not form.projected:
+            units(s)
+        else:
+            with f.if_else(s < j.strips) as (first, second):
+                with first:
+                    units(s)
+                with second:
+                    p = s - j.strips
+                    j.strip(j.w_hr + p * nr * (j.h * item), j.h * item, f.value(item), j.h, j.out - p * nr,
+                            j.packed + _packed_bytes(j)[0] + p * (j.h * (nr * item)))
     f.ret()
 
 
 class _Tile:
-    """Some sequences: their states and what a step does to them."""
+    """Some sequences: their states and what a step does to them.
 
-    def __init__(self, j, cell, first, base, sums):
+    In scratch memory: the states, which take turns, each behind the inputs of its step where these are joined; the
+    cells; what is to be projected.
+    """
+
+    def __init__(self, j, first, base, sums):
         f = j.f
-        self.j, self.cell, self.gates, self.first, self.base, self.sums = j, cell, GATES[cell], first, base, sums
+        self.j, self.form, self.first, self.base, self.sums = j, j.form, first, base, sums
+        self.cell, self.gates = j.form.cell, j.form.gates
         self.rows = f.minimum(j.tile, j.batch - first)
-        self.states, self.row = j.tile * j.pitch, j.h * j.item
+        self.row, self.out_row = j.h * j.item, j.out * j.item
+        self.into = j.into * j.item if j.form.joined else f.value(0)
+        self.depth = _depth(j)
+        self.pitch = _state_bytes(j)
+        self.states = j.tile * self.pitch
         self.cells = base + self.states * 2
+        self.hidden = self.cells + j.tile * j.pitch
 
     @staticmethod
-    def nbytes(j, cell):
-        """Of the states."""
-        return j.tile * j.pitch * (3 if cell == "lstm" else 2)
+    def nbytes(j):
+        """Of scratch memory."""
+        form = j.form
+        return j.tile * (_state_bytes(j) * 2 + j.pitch * ((form.cell == "lstm") + form.projected))
 
     def begin(self):
-        """States take turns; sequences that begin later find theirs in either."""
-        j, row, at = self.j, self.row, self.first * self.row
-        j.copy_rows(j.h0 + at, row, self.base, j.pitch, self.rows)
-        j.copy_rows(j.h0 + at, row, self.base + self.states, j.pitch, self.rows)
+        """Sequences that begin later find their states in either turn."""
+        j, at = self.j, self.first * self.out_row
+        for turn in (self.base, self.base + self.states):
+            j.copy_rows(j.h0 + at, self.out_row, turn + self.into, self.pitch, self.rows, j.out)
         if self.cell == "lstm":
-            j.copy_rows(j.c0 + at, row, self.cells, j.pitch, self.rows)
+            j.copy_rows(j.c0 + self.first * self.row, self.row, self.cells, j.pitch, self.rows, j.h)
 
     def step(self, n):
         """Turn to the n-th step."""
@@ -176,104 +251,157 @@ class _Tile:
         self.count = j.active(self.t, self.first, self.rows)
         self.old = self.base + (n & 1) * self.states
         self.new = self.base + ((n & 1) ^ 1) * self.states
-        self.own, self.y = j.place(j.gates, self.t, self.first, self.gates), j.place(j.y, self.t, self.first)
-        self.extra = j.place(j.extra, self.t, self.first) if self.cell in ("lstm", "gru") else None
+        self.y = j.place(j.y, self.t, self.first, self.out_row)
+        self.own = j.place(j.gates, self.t, self.first, self.row * self.gates)
+        self.extra = j.place(j.extra, self.t, self.first, self.row) if self.cell in ("lstm", "gru") else None
+
+    def inputs(self):
+        """Put the step's inputs beside the states."""
+        j = self.j
+        if self.form.joined:
+            x = j.place(j.x, self.t, self.first, self.into)
+            j.copy_rows(x, self.into, self.old, self.pitch, self.count, j.into)
 
     def strips(self, begin, end):
         """The step for strips of units."""
-        j, f, gates, row = self.j, self.j.f, self.gates, self.row
-        nr, pitch = j.nr, self.gates * j.nr * j.item
+        j, f, gates, row, nr, item = self.j, self.j.f, self.gates, self.row, self.j.nr, self.j.item
+        wide, strip = self.form.sums * nr * item, self.depth * (nr * item)
         with f.if_(self.count > 0), f.range(begin, end) as s:
             # The gates come from far off, in pieces that no hardware prefetcher follows; the product takes long enough.
-            with f.range(self.count) as r:
-                here = self.own + (r * (row * gates) + s * (nr * j.item))
-                for q in range(gates):
-                    j.ahead(here + row * q, nr * j.item)
-            j.product(self.count, gates * nr, j.h, self.old, j.pitch, j.item, j.packed + s * (row * (nr * gates)),
-                      nr * j.item, row * nr, self.sums, pitch, 0)
+            if self.form.kept or not self.form.joined:
+                with f.range(self.count) as r:
+                    here = self.own + (r * (row * gates) + s * (nr * item))
+                    for q in range(gates):
+                        j.ahead(here + row * q, nr * item, int(self.form.joined))
+            weights = j.packed + s * (strip * gates)
+
+            def product(columns, depth, old, weights, sums):
+                j.product(self.count, columns, depth, old, self.pitch, item, weights, nr * item, strip, sums, wide, 0)
+
+            if self.form.sums == gates:
+                product(gates * nr, self.depth, self.old, weights, self.sums)
+            else:
+                # What inputs and states give to n stays apart.
+                last, of_n = weights + strip * 2, self.sums + 2 * nr * item
+                product(2 * nr, self.depth, self.old, weights, self.sums)
+                product(nr, j.into, self.old, last, of_n)
+                product(nr, j.out, self.old + self.into, last + self.into * nr, of_n + nr * item)
+            biases = {part: self.biases(unit, mask) for unit, part, mask in j.units(s * nr)}
             with f.range(self.count) as r:
                 for unit, part, mask in j.units(s * nr):
-                    total = [j.load(self.sums + (r * pitch + (q * nr + part) * j.item)) for q in range(gates)]
-                    self.unit(r, unit * j.item, mask, total)
+                    total = [j.load(self.sums + (r * wide + (q * nr + part) * item)) for q in range(self.form.sums)]
+                    self.unit(r, unit * item, mask, total, *biases[part])
 
-    def unit(self, r, at, mask, total):
-        """A vector of units of sequence r, from the states' part of their gates."""
-        j, f, row = self.j, self.j.f, self.row
+    def biases(self, unit, mask):
+        """(of the gates, where the kernel adds them; of the GRU's n) for a vector of units."""
+        j, at = self.j, unit * self.j.item
+        own = [j.load_part(j.b + self.row * q + at, mask) for q in range(self.gates)] if self.form.joined else None
+        return own, j.load_part(j.br + at, mask) if self.cell == "gru" else None
+
+    def unit(self, r, at, mask, total, bias, of_n):
+        """A vector of units of sequence r, from the products for their gates."""
+        j, f, row, kept = self.j, self.j.f, self.row, self.form.kept
         places = [self.own + (r * (row * self.gates) + row * q + at) for q in range(self.gates)]
-        x = [j.load_part(place, mask) for place in places]
-        state, here = r * j.pitch + at, r * row + at
+        x = bias or [j.load_part(place, mask) for place in places]
+        u = [a + b for a, b in zip(x, total)]
+        cells, here = r * j.pitch + at, r * row + at
         if self.cell == "lstm":
-            u = [a + b for a, b in zip(x, total)]
             i, forget, o = (j.sigmoid(u[q]) for q in (0, 1, 3))
             g = j.tanh(u[2])
-            c = f.fma(forget, j.load(self.cells + state), i * g)
+            c = f.fma(forget, j.load(self.cells + cells), i * g)
             h, values = o * j.tanh(c), (i, forget, g, o)
-            j.store(c, self.cells + state)
-            j.masked_store(c, self.extra + here, mask)
+            j.store(c, self.cells + cells)
+            more = c
         elif self.cell == "gru":
-            reset, z = j.sigmoid(x[0] + total[0]), j.sigmoid(x[1] + total[1])
-            p = total[2] + j.bias(at, mask)
-            n = j.tanh(f.fma(reset, p, x[2]))
-            h, values = f.fma(j.load(self.old + state) - n, z, n), (reset, z, n)
-            j.masked_store(p, self.extra + here, mask)
+            reset, z = j.sigmoid(u[0]), j.sigmoid(u[1])
+            p = total[-1] + of_n
+            n = j.tanh(f.fma(reset, p, u[2] if self.form.joined else x[2]))
+            h, values = f.fma(j.load(self.old + self.into + (r * self.pitch + at)) - n, z, n), (reset, z, n)
+            more = p
         else:
-            u = x[0] + total[0]
-            h, values = j.tanh(u) if self.cell == "tanh" else j.rectified(u), ()
-        for place, value in zip(places, values):
-            j.masked_store(value, place, mask)
-        j.store(h, self.new + state)
-        j.masked_store(h, self.y + here, mask)
+            h, values, more = j.tanh(u[0]) if self.cell == "tanh" else j.rectified(u[0]), (), None
+        if kept:
+            for place, value in zip(places, values):
+                j.masked_store(value, place, mask)
+            if more is not None:
+                j.masked_store(more, self.extra + here, mask)
+        if self.form.projected:
+            j.store(h, self.hidden + cells)
+        else:
+            j.store(h, self.new + self.into + (r * self.pitch + at))
+            j.masked_store(h, self.y + here, mask)
+
+    def project(self, begin, end):
+        """The states from what is hidden, for strips of their elements."""
+        j, f, nr, item = self.j, self.j.f, self.j.nr, self.j.item
+        weights, strip = j.packed + _packed_bytes(j)[0], j.h * (nr * item)
+        with f.if_(self.count > 0), f.range(begin, end) as s:
+            j.product(self.count, f.minimum(j.out - s * nr, f.value(nr)), j.h, self.hidden, j.pitch, item,
+                      weights + s * strip, nr * item, 0, self.new + self.into + s * (nr * item), self.pitch, 0)
 
     def end(self):
-        """The states of sequences that end with this step."""
-        j, row = self.j, self.row
+        """Put out what is projected, and the states of sequences that end with this step."""
+        j = self.j
+        states = self.new + self.into
+        if self.form.projected:
+            j.copy_rows(states, self.pitch, self.y, self.out_row, self.count, j.out)
         low, high = j.last(self.t, self.first, self.count)
-        to = (self.first + low) * row
-        j.copy_rows(self.y + low * row, row, j.hn + to, row, high - low)
+        to = self.first + low
+        j.copy_rows(states + low * self.pitch, self.pitch, j.hn + to * self.out_row, self.out_row, high - low, j.out)
         if self.cell == "lstm":
-            j.copy_rows(self.extra + low * row, row, j.cn + to, row, high - low)
+            j.copy_rows(self.cells + low * j.pitch, j.pitch, j.cn + to * self.row, self.row, high - low, j.h)
 
 
-def _task(m, cell, dtype):
+def _sums_bytes(j):
+    return j.form.sums * j.nr * j.item
+
+
+def _task(m, form, dtype):
     """Tile: some sequences, from their first step to their last."""
     f = m.function("rl_recurrent_task", "void", TASK, "internal", "nounwind")
-    j = Sequences(f, dtype, ARRAYS, FIELDS)
-    states = _Tile.nbytes(j, cell)
-    block, base = j.scratch(states + j.tile * (GATES[cell] * j.nr * j.item) + 64)
+    j = Sequences(f, dtype, form, ARRAYS, FIELDS)
+    states = _Tile.nbytes(j)
+    block, base = j.scratch(states + j.tile * _sums_bytes(j) + 64)
     with f.range(f.args[1], f.args[2]) as tile:
-        some = _Tile(j, cell, tile * j.tile, base, base + states)
+        some = _Tile(j, tile * j.tile, base, base + states)
         some.begin()
         with f.range(j.steps) as n:
             some.step(n)
+            some.inputs()
             some.strips(f.value(0), j.strips)
+            if form.projected:
+                some.project(f.value(0), j.out_strips)
             some.end()
     f.call("void", "rl_free", block)
     f.ret()
 
 
-def _shared_tasks(m, cell, dtype):
-    """The same for all sequences in steps that threads share: ``begin``, then for each step ``share`` and ``tail``."""
-    for name in ("begin", "share", "tail"):
+def _shared_tasks(m, form, dtype):
+    """The same for all sequences in steps that threads share."""
+    for name in ("begin", "share", *(["project"] if form.projected else []), "tail"):
         f = m.function(f"rl_recurrent_{name}", "void", TASK, "internal", "nounwind")
-        j = Sequences(f, dtype, ARRAYS, FIELDS)
-        sums = f.buffer(FEW * GATES[cell] * j.nr * j.item) if name == "share" else None
-        every = _Tile(j, cell, f.value(0), j.shared, sums)
+        j = Sequences(f, dtype, form, ARRAYS, FIELDS)
+        sums = f.buffer(FEW * _sums_bytes(j)) if name == "share" else None
+        every = _Tile(j, f.value(0), j.shared, sums)
         if name == "begin":
             every.begin()
         else:
             every.step(j.now)
-            if name == "tail":
-                every.end()
+            if name == "share":
+                every.strips(*j.group(f.args[1], f.args[2], j.strips))
+            elif name == "project":
+                every.project(*j.group(f.args[1], f.args[2], j.out_strips))
             else:
-                every.strips(*j.group(f.args[1], f.args[2]))
+                every.end()
         f.ret()
 
 
-def write_entry(m, name, arrays, fields, cell, dtype, nbytes, shared):
+def write_entry(m, name, arrays, fields, form, dtype, nbytes, packed_bytes, phases):
     """PyObject *name(self, args, n): arrays (or None), then words; packs the weights, then runs the tiles.
 
-    With ``groups`` it calls the ``shared`` functions instead, on memory of ``nbytes(job, cell)``: "begin", then each
-    step's "head", "share" (on the pool, a group of strips a task) and "tail", at last "done".
+    With ``groups`` it calls other functions instead, on memory of ``nbytes(job)``: ``phases`` names those before all
+    steps, those of each step, as (name, shared), and those after the last. A shared one runs on the pool, a group of
+    strips a task.
     """
     f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     args, none, null = f.args[1], Value(f, "@_Py_NoneStruct", "ptr"), Value(f, "null", "ptr")
@@ -289,10 +417,10 @@ def write_entry(m, name, arrays, fields, cell, dtype, nbytes, shared):
         f.store(f.load("i64", words + 8 * k), context + 8 * (len(arrays) + k))
     for k in range(4):
         f.store(f.value(0), context + 8 * (count + k))
-    j = Sequences(f, dtype, arrays, fields, context)
+    j = Sequences(f, dtype, form, arrays, fields, context)
     together = j.groups.ne(0)
-    packed = j.strips * (GATES[cell] * j.nr * j.h * j.item)
-    block = f.call("ptr", "rl_scratch", packed + f.select(together, nbytes(j, cell), f.value(0)))
+    packed = packed_bytes(j)[1]
+    block = f.call("ptr", "rl_scratch", packed + f.select(together, nbytes(j), f.value(0)))
     with f.if_(block.eq(null)):
         f.ret(f.call("ptr", "PyErr_NoMemory"))
     place = f.load("ptr", block)
@@ -300,7 +428,7 @@ def write_entry(m, name, arrays, fields, cell, dtype, nbytes, shared):
     f.store(place + packed, context + 8 * (count + 2))
     state = f.call("ptr", "PyEval_SaveThread")
     parts = (j.batch + (j.tile - 1)).udiv(j.tile)
-    work = j.h * j.h * GATES[cell]
+    work = _depth(j) * j.h * form.gates
 
     def run(task, tasks, size=None):
         address = Value(f, f"@{name}_{task}", "ptr")
@@ -314,19 +442,23 @@ def write_entry(m, name, arrays, fields, cell, dtype, nbytes, shared):
                 f.call("void", "rl_parallel_for", address, context, tasks)
 
     def here(task):
-        if task in shared:
-            f.call("void", f"{name}_{task}", context, f.value(0), f.value(0), declare=False)
+        f.call("void", f"{name}_{task}", context, f.value(0), f.value(0), declare=False)
 
-    run("pack", j.strips, work)
+    before, each, after = phases
+    run("pack", j.strips + j.out_strips if form.projected else j.strips, work)
     with f.if_else(together) as (by_steps, by_tiles):
         with by_steps:
-            here("begin")
+            for task in before:
+                here(task)
             with f.range(j.steps) as n:
                 f.store(n, context + 8 * (count + 3))
-                here("head")
-                run("share", j.groups)
-                here("tail")
-            here("done")
+                for task, shared in each:
+                    if shared:
+                        run(task, j.groups)
+                    else:
+                        here(task)
+            for task in after:
+                here(task)
         with by_tiles:
             run("task", parts, work * j.batch * j.steps)
     f.call("void", "rl_free", block)

@@ -1,6 +1,7 @@
 """Gradients of ``recurrent``'s sequences through time, as generated code.
 
-    backward(dgates, drec, dh0, dc0, gy, ghn, gcn, gates, extra, y, h0, c0, w, sizes, offsets, words)
+    backward(dgates, drec, dh0, dc0, dout, hidden, gy, ghn, gcn, gates, extra, y, h0, c0, w, w_hr, sizes, offsets,
+             words)
 
 From the gradients of y, hn and cn: dgates (rows, q h) of what the inputs contribute to the gates, drec of what the
 states do (GRU, where n has its own; else None), and dh0, dc0. The other gradients are products of these with inputs,
@@ -11,190 +12,256 @@ states and weights. With the names of ``recurrent`` and d for dh and dc at a ste
     GRU   dn = d_h (1 - z) (1 - n^2),  dz = d_h (h' - n) z (1 - z),  dr = dn p r (1 - r),  dp = dn r,  d_h' = d_h z
     RNN   d_h (1 - h^2), or d_h where h > 0
 
-and d_h' plus the step's drec times w. Tiles of sequences run from their last step to their first.
+and d_h' plus the step's drec times w. Of a projected LSTM d_h is d_out times w_hr; d_out (rows, out) and what was
+projected, o tanh(c), go to ``dout`` and ``hidden`` for the gradient of w_hr. Tiles of sequences run from their last
+step to their first. Rows of dgates and drec are ``wide`` bytes apart.
 """
 
 from functools import cache
 
 from rushlight.compiler.templates.jobs import TASK, load, new_module
-from rushlight.compiler.templates.recurrent import FIELDS, GATES, Sequences, write_entry
+from rushlight.compiler.templates.recurrent import FIELDS as _FIELDS
+from rushlight.compiler.templates.recurrent import Form, Sequences, write_entry
 
-ARRAYS = ("dgates", "drec", "dh0", "dc0", "gy", "ghn", "gcn", "gates", "extra", "y", "h0", "c0", "w", "sizes",
-          "offsets")
+ARRAYS = ("dgates", "drec", "dh0", "dc0", "dout", "hidden", "gy", "ghn", "gcn", "gates", "extra", "y", "h0", "c0", "w",
+          "w_hr", "sizes", "offsets")
+FIELDS = (*_FIELDS, "wide")
 _NAME = "rl_recurrent_backward"
 
 
 @cache
-def kernel(cell, dtype):
+def kernel(cell, dtype, projected=False):
     """The backward function of a cell for float32 or float64."""
-    return load(f"recurrent_backward {cell}", dtype, lambda d: module_text(cell, d), _NAME)
+    form = Form(cell, projected)
+    return load(f"recurrent_backward {form.key()}", dtype, lambda d: module_text(form, d), _NAME)
 
 
-def module_text(cell, dtype):
+def module_text(form, dtype):
     """The IR of the entry and its tasks."""
     m = new_module()
-    _pack_task(m, cell, dtype)
-    _task(m, cell, dtype)
-    _shared_tasks(m, cell, dtype)
-    write_entry(m, _NAME, ARRAYS, FIELDS, cell, dtype, _Tile.nbytes, ("head", "share", "done"))
+    _pack_task(m, form, dtype)
+    _task(m, form, dtype)
+    _shared_tasks(m, form, dtype)
+    each = [("head", False), *([("hidden", True)] if form.projected else []), ("share", True)]
+    write_entry(m, _NAME, ARRAYS, FIELDS, form, dtype, _Tile.nbytes, _packed_bytes, ([], each, ["done"]))
     return m.text()
 
 
-def _pack_task(m, cell, dtype):
-    """Tile: a strip of columns of w, for each gate."""
+def _packed_bytes(j):
+    """Of the packed weights; those of the projection come after the others."""
+    states = j.out_strips * (j.h * (j.gate_count * j.nr * j.item))
+    return states, states + j.strips * (j.out * (j.nr * j.item)) if j.form.projected else states
+
+
+def _pack_task(m, form, dtype):
+    """Tile: a strip of columns of w, for each gate; or one of the projection's."""
     f = m.function(f"{_NAME}_pack", "void", TASK, "internal", "nounwind")
-    j = Sequences(f, dtype, ARRAYS, FIELDS)
-    gates, nr, row = GATES[cell], j.nr, j.h * j.item
-    with f.range(f.args[1], f.args[2]) as s:
+    j = Sequences(f, dtype, form, ARRAYS, FIELDS)
+    gates, nr, item = form.gates, j.nr, j.item
+    row, strip = j.out * item, j.h * (nr * item)
+
+    def states(s):
         for q in range(gates):
-            src = j.w + (j.h * q * row + s * (nr * j.item))
-            f.call("void", "rl_strip", src, f.value(j.item), row, j.h, f.minimum(j.h - s * nr, f.value(nr)),
-                   f.value(nr), j.packed + (s * gates + q) * (row * nr), declare=False)
+            j.strip(j.w + (j.h * q * row + s * (nr * item)), f.value(item), row, j.h, j.out - s * nr,
+                    j.packed + (s * gates + q) * strip)
+
+    with f.range(f.args[1], f.args[2]) as s:
+        if not form.projected:
+            states(s)
+        else:
+            with f.if_else(s < j.out_strips) as (first, second):
+                with first:
+                    states(s)
+                with second:
+                    p = s - j.out_strips
+                    j.strip(j.w_hr + p * (nr * item), f.value(item), j.h * item, j.out, j.h - p * nr,
+                            j.packed + _packed_bytes(j)[0] + p * (j.out * (nr * item)))
     f.ret()
 
 
 class _Tile:
     """Some sequences: gradients of their states and what a step does to them."""
 
-    def __init__(self, j, cell, first, base):
-        self.j, self.cell, self.gates, self.first = j, cell, GATES[cell], first
+    def __init__(self, j, first, base):
+        self.j, self.form, self.first = j, j.form, first
+        self.cell, self.gates = j.form.cell, j.form.gates
         self.rows = j.f.minimum(j.tile, j.batch - first)
-        self.row, states = j.h * j.item, j.tile * j.pitch
-        self.dh, self.dc, self.sums = base, base + states, base + states * (2 if cell == "lstm" else 1)
+        self.row, self.out_row, self.pitch = j.h * j.item, j.out * j.item, j.row_bytes(j.out)
+        self.dh, self.dc = base, base + j.tile * self.pitch
+        self.hidden = self.dc + j.tile * j.pitch
 
     @staticmethod
-    def nbytes(j, cell):
-        """Of the states' gradients, and those of the gates of a step."""
-        return j.tile * j.pitch * (GATES[cell] + (2 if cell == "lstm" else 1))
+    def nbytes(j):
+        """Of the states' gradients, and those of what is projected."""
+        return j.tile * (j.row_bytes(j.out) + j.pitch * ((j.form.cell == "lstm") + j.form.projected))
 
-    def count_of(self, n):
-        """(n-th step from the last, how many sequences it has)."""
-        t = self.j.step_of(self.j.steps - 1 - n)
-        return t, self.j.active(t, self.first, self.rows)
+    def step(self, n):
+        """Turn to the n-th step from the last."""
+        self.last = n.eq(self.j.steps - 1)
+        self.t = self.j.step_of(self.j.steps - 1 - n)
+        self.count = self.j.active(self.t, self.first, self.rows)
 
-    def gate_gradients(self, n):
-        """Of the n-th step from the last, for all units."""
-        j, f, first, row = self.j, self.j.f, self.first, self.row
-        t, count = self.count_of(n)
-        begins = n.eq(j.steps - 1)
-        before = f.select(begins, t, f.select(j.reverse.ne(0), t + 1, t - 1))
-        # Sequences that the step before had; the others begin here, from h0 and c0.
-        running = f.select(begins, f.value(0), j.active(before, first, self.rows))
-        low, high = j.last(t, first, count)
-        j.copy_rows(j.ghn + (first + low) * row, row, self.dh + low * j.pitch, j.pitch, high - low)
+    def head(self):
+        """Sequences that end here get the gradients of their last states; what is projected, its own."""
+        j, row, out_row = self.j, self.row, self.out_row
+        low, high = j.last(self.t, self.first, self.count)
+        from_ = self.first + low
+        j.copy_rows(j.ghn + from_ * out_row, out_row, self.dh + low * self.pitch, self.pitch, high - low, j.out)
         if self.cell == "lstm":
-            j.copy_rows(j.gcn + (first + low) * row, row, self.dc + low * j.pitch, j.pitch, high - low)
-        step = _Step(j, self.cell, t, before, first, running, self.dh, self.dc, self.sums, j.pitch * self.gates)
-        with f.range(count) as r, f.range(j.strips) as s:
+            j.copy_rows(j.gcn + from_ * row, row, self.dc + low * j.pitch, j.pitch, high - low, j.h)
+        if self.form.projected:
+            f, gy, dout = j.f, *(j.place(a, self.t, self.first, self.out_row) for a in (j.gy, j.dout))
+            with f.range(self.count) as r, f.range(0, j.out, step=j.lanes) as c:
+                mask, at = j.below(j.out - c), r * self.out_row + c * j.item
+                d = j.load_part(gy + at, mask) + j.load(self.dh + (r * self.pitch + c * j.item))
+                j.masked_store(d, dout + at, mask)
+
+    def before_projection(self, begin, end):
+        """The gradients of what is projected, for strips of units."""
+        j, f, nr, item = self.j, self.j.f, self.j.nr, self.j.item
+        dout = j.place(j.dout, self.t, self.first, self.out_row)
+        weights, strip = j.packed + _packed_bytes(j)[0], j.out * (nr * item)
+        with f.if_(self.count > 0), f.range(begin, end) as s:
+            j.product(self.count, f.minimum(j.h - s * nr, f.value(nr)), j.out, dout, self.out_row, item,
+                      weights + s * strip, nr * item, 0, self.hidden + s * (nr * item), j.pitch, 0)
+
+    def gate_gradients(self, begin, end):
+        """Of strips of units."""
+        j, f, first = self.j, self.j.f, self.first
+        before = f.select(self.last, self.t, f.select(j.reverse.ne(0), self.t + 1, self.t - 1))
+        # Sequences that the step before had; the others begin here, from h0 and c0.
+        running = f.select(self.last, f.value(0), j.active(before, first, self.rows))
+        step = _Step(self, before, running)
+        with f.range(self.count) as r, f.range(begin, end) as s:
             step.ahead(r + 1, s * (j.nr * j.item), j.nr * j.item)
             for unit, _, mask in j.units(s * j.nr):
                 step.unit(r, unit, mask)
 
-    def products(self, n, begin, end):
-        """What the gates of a step give the states before it, for strips of units."""
-        j, f, nr, row = self.j, self.j.f, self.j.nr, self.row
-        _, count = self.count_of(n)
-        with f.if_(count > 0), f.range(begin, end) as s:
+    def products(self, begin, end):
+        """What the gates of a step give the states before it, for strips of their elements."""
+        j, f, nr, item = self.j, self.j.f, self.j.nr, self.j.item
+        own = j.place(j.drec if self.cell == "gru" else j.dgates, self.t, self.first, j.wide)
+        strip = j.h * (nr * item)
+        with f.if_(self.count > 0), f.range(begin, end) as s:
             for q in range(self.gates):
-                j.product(count, f.minimum(j.h - s * nr, f.value(nr)), j.h, self.sums + j.pitch * q,
-                          j.pitch * self.gates, j.item, j.packed + (s * self.gates + q) * (row * nr), nr * j.item, 0,
-                          self.dh + s * (nr * j.item), j.pitch, int(self.cell == "gru" or q > 0))
+                j.product(self.count, f.minimum(j.out - s * nr, f.value(nr)), j.h, own + self.row * q, j.wide, item,
+                          j.packed + (s * self.gates + q) * strip, nr * item, 0, self.dh + s * (nr * item), self.pitch,
+                          int(self.cell == "gru" or q > 0))
 
     def done(self):
-        j, row, at = self.j, self.row, self.first * self.row
-        j.copy_rows(self.dh, j.pitch, j.dh0 + at, row, self.rows)
+        j, row = self.j, self.row
+        j.copy_rows(self.dh, self.pitch, j.dh0 + self.first * self.out_row, self.out_row, self.rows, j.out)
         if self.cell == "lstm":
-            j.copy_rows(self.dc, j.pitch, j.dc0 + at, row, self.rows)
+            j.copy_rows(self.dc, j.pitch, j.dc0 + self.first * row, row, self.rows, j.h)
 
 
-def _task(m, cell, dtype):
+def _task(m, form, dtype):
     """Tile: some sequences, from their last step to their first."""
     f = m.function(f"{_NAME}_task", "void", TASK, "internal", "nounwind")
-    j = Sequences(f, dtype, ARRAYS, FIELDS)
-    block, base = j.scratch(_Tile.nbytes(j, cell))
+    j = Sequences(f, dtype, form, ARRAYS, FIELDS)
+    block, base = j.scratch(_Tile.nbytes(j))
+    zero = f.value(0)
     with f.range(f.args[1], f.args[2]) as tile:
-        some = _Tile(j, cell, tile * j.tile, base)
+        some = _Tile(j, tile * j.tile, base)
         with f.range(j.steps) as n:
-            some.gate_gradients(n)
-            some.products(n, f.value(0), j.strips)
+            some.step(n)
+            some.head()
+            if form.projected:
+                some.before_projection(zero, j.strips)
+            some.gate_gradients(zero, j.strips)
+            some.products(zero, j.out_strips)
         some.done()
     f.call("void", "rl_free", block)
     f.ret()
 
 
-def _shared_tasks(m, cell, dtype):
+def _shared_tasks(m, form, dtype):
     """The same for all sequences in steps that threads share."""
-    for name in ("head", "share", "done"):
+    for name in ("head", *(["hidden"] if form.projected else []), "share", "done"):
         f = m.function(f"{_NAME}_{name}", "void", TASK, "internal", "nounwind")
-        j = Sequences(f, dtype, ARRAYS, FIELDS)
-        every = _Tile(j, cell, f.value(0), j.shared)
-        if name == "head":
-            every.gate_gradients(j.now)
-        elif name == "share":
-            every.products(j.now, *j.group(f.args[1], f.args[2]))
-        else:
+        j = Sequences(f, dtype, form, ARRAYS, FIELDS)
+        every = _Tile(j, f.value(0), j.shared)
+        if name == "done":
             every.done()
+            f.ret()
+            continue
+        every.step(j.now)
+        if name == "head":
+            every.head()
+            if not form.projected:
+                every.gate_gradients(f.value(0), j.strips)
+        elif name == "hidden":
+            part = j.group(f.args[1], f.args[2], j.strips)
+            every.before_projection(*part)
+            every.gate_gradients(*part)
+        else:
+            every.products(*j.group(f.args[1], f.args[2], j.out_strips))
         f.ret()
 
 
 class _Step:
     """A step of a tile: gradients of the gates from those of the states."""
 
-    def __init__(self, j, cell, t, before, first, running, dh, dc, sums, wide):
-        self.j, self.cell, self.gates = j, cell, GATES[cell]
-        self.running, self.dh, self.dc, self.sums, self.wide = running, dh, dc, sums, wide
-        self.row = j.h * j.item
-        self.own, self.dgates = (j.place(a, t, first, self.gates) for a in (j.gates, j.dgates))
-        self.gy, self.y = j.place(j.gy, t, first), j.place(j.y, t, first)
-        if cell == "lstm":
-            self.extra, self.old, self.zeroth = (j.place(j.extra, t, first), j.place(j.extra, before, first),
-                                                 j.c0 + first * self.row)
-        elif cell == "gru":
-            self.extra, self.old, self.zeroth = (j.place(j.extra, t, first), j.place(j.y, before, first),
-                                                 j.h0 + first * self.row)
-            self.drec = j.place(j.drec, t, first, 3)
+    def __init__(self, tile, before, running):
+        j, t, first = tile.j, tile.t, tile.first
+        self.j, self.cell, self.gates, self.running, self.tile = j, tile.cell, tile.gates, running, tile
+        self.row = row = j.h * j.item
+        self.own, self.dgates = j.place(j.gates, t, first, row * self.gates), j.place(j.dgates, t, first, j.wide)
+        if tile.form.projected:
+            self.known = j.place(j.hidden, t, first, row)
+        else:
+            self.gy, self.y = j.place(j.gy, t, first, row), j.place(j.y, t, first, row)
+        if self.cell == "lstm":
+            self.extra, self.old, self.zeroth = (j.place(j.extra, t, first, row), j.place(j.extra, before, first, row),
+                                                 j.c0 + first * row)
+        elif self.cell == "gru":
+            self.extra, self.old, self.zeroth = (j.place(j.extra, t, first, row), j.place(j.y, before, first, row),
+                                                 j.h0 + first * row)
+            self.drec = j.place(j.drec, t, first, j.wide)
 
     def ahead(self, r, at, nbytes):
         """Fetch what ``unit`` reads and writes for some units of the next sequence."""
-        j, row, wide = self.j, self.row, self.row * self.gates
+        j, row = self.j, self.row
         for q in range(self.gates):
-            for array, write in ((self.own, 0), (self.dgates, 1)):
-                j.ahead(array + (r * wide + row * q + at), nbytes, write)
-        for array in (self.gy, self.extra, self.old) if self.cell in ("lstm", "gru") else (self.gy, self.y):
+            j.ahead(self.own + (r * (row * self.gates) + row * q + at), nbytes)
+            j.ahead(self.dgates + (r * j.wide + row * q + at), nbytes, 1)
+        more = () if self.tile.form.projected else (self.gy,)
+        for array in (*more, self.extra, self.old) if self.cell in ("lstm", "gru") else (self.gy, self.y):
             j.ahead(array + (r * row + at), nbytes)
 
     def unit(self, r, unit, mask):
         """A vector of units of sequence r."""
-        j, f, row = self.j, self.j.f, self.row
+        j, f, row, tile = self.j, self.j.f, self.row, self.tile
         at = unit * j.item
-        here, state = r * row + at, r * j.pitch + at
-        d = j.load_part(self.gy + here, mask) + j.load(self.dh + state)
-        places = [r * (row * self.gates) + row * q + at for q in range(self.gates)]
+        here, cells = r * row + at, r * j.pitch + at
+        if tile.form.projected:
+            d = j.load(tile.hidden + cells)
+        else:
+            d = j.load_part(self.gy + here, mask) + j.load(tile.dh + (r * tile.pitch + at))
         if self.cell in ("lstm", "gru"):
-            value = [j.load_part(self.own + place, mask) for place in places]
+            value = [j.load_part(self.own + (r * (row * self.gates) + row * q + at), mask) for q in range(self.gates)]
             known = j.load_part(self.extra + here, mask)
             old = j.load_part(f.select(r < self.running, self.old, self.zeroth) + here, mask)
+        places = [r * j.wide + row * q + at for q in range(self.gates)]
         if self.cell == "lstm":
             i, forget, g, o = value
             top = j.tanh(known)
-            dc = f.fma(d * o, 1.0 - top * top, j.load(self.dc + state))
+            dc = f.fma(d * o, 1.0 - top * top, j.load(tile.dc + cells))
             own = [dc * g * (i * (1.0 - i)), dc * old * (forget * (1.0 - forget)), dc * i * (1.0 - g * g),
                    d * top * (o * (1.0 - o))]
-            j.store(dc * forget, self.dc + state)
-            recurrent = own
+            j.store(dc * forget, tile.dc + cells)
+            if tile.form.projected:
+                j.masked_store(o * top, self.known + here, mask)
         elif self.cell == "gru":
             reset, z, new = value
             dn = d * (1.0 - z) * (1.0 - new * new)
             own = [dn * known * (reset * (1.0 - reset)), d * (old - new) * (z * (1.0 - z)), dn]
-            recurrent = [*own[:2], dn * reset]
-            j.store(d * z, self.dh + state)
-            for place, x in zip(places, recurrent):
+            j.store(d * z, tile.dh + (r * tile.pitch + at))
+            for place, x in zip(places, [*own[:2], dn * reset]):
                 j.masked_store(x, self.drec + place, mask)
         else:
             h = j.load_part(self.y + here, mask)
             zero = f.value(0.0, j.vector)
             own = [d * (1.0 - h * h) if self.cell == "tanh" else f.select(h <= zero, zero, d)]
-            recurrent = own
-        for q, (place, x) in enumerate(zip(places, own)):
+        for place, x in zip(places, own):
             j.masked_store(x, self.dgates + place, mask)
-            j.store(recurrent[q], self.sums + (r * self.wide + j.pitch * q + at))

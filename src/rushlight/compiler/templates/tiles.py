@@ -63,17 +63,16 @@ def module_text(type_):
     from rushlight.compiler.templates.gemm_pack import pack
 
     s, m = shape(type_), Module(host().triple)
-    kinds = {"edge": (s.nv, True), "narrow": (1, True)}
-    if not s.free_masks:
-        kinds["full"] = (s.nv, False)
+    # (Loads with masks take a slot from the multiply-adds where they are instructions like others, too.)
+    kinds = {"full": (s.nv, False), "edge": (s.nv, True), "narrow": (1, True)}
     for rows in heights(s.mr):
         for kind, (nv, masked) in kinds.items():
             _kernel(m, s, rows, nv, masked, f"{kind}{rows}")
     # For the rows that are left, up to one kernel's and a few: how many go next, and the kernel for them.
     pieces = [_piece(left, s.mr) for left in range(s.mr + 3)]
     m.globals.append(f"@pieces = internal constant [{len(pieces)} x i64] [{', '.join(f'i64 {p}' for p in pieces)}]")
-    for kind in ("edge", "narrow", "full"):
-        kernels = ", ".join(f"ptr @{kind if kind in kinds else 'edge'}{p}" for p in pieces)
+    for kind in kinds:
+        kernels = ", ".join(f"ptr @{kind}{p}" for p in pieces)
         m.globals.append(f"@{kind}_table = internal constant [{len(pieces)} x ptr] [{kernels}]")
     pack(m, s, "rl_strip")
     m.functions[-1].attributes = ("", " nounwind")

@@ -34,7 +34,7 @@ _ORDERS = {"LSTM": [0, 3, 1, 2], "GRU": [1, 0, 2], "RNN": [0]}
 
 
 @maps("_lstm_layer", "_gru_layer", "_rnn_tanh_layer", "_rnn_relu_layer")
-def _layer(b, x, h0, c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse):
+def _layer(b, x, h0, c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, kept):
     if sizes is not None:
         raise UnsupportedOperatorError(f"{b.key}: packed sequences; export the layer on padded sequences")
     kind = "LSTM" if "lstm" in b.key else "GRU" if "gru" in b.key else "RNN"

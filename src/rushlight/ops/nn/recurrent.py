@@ -4,6 +4,7 @@ Equations as documented for torch.nn: gates in the order i, f, g, o (LSTM) and r
 Hochreiter & Schmidhuber 1997; Cho et al. arXiv:1406.1078.
 """
 
+from ...autograd.modes import state as modes
 from ..registry import FUNCTIONS, function, public
 from .cells import fused, gru_gates, gru_plain, lstm_gates, lstm_plain
 from .sequences import LAYERS, compiled
@@ -85,8 +86,10 @@ def _layer(cell, x, sizes, state, weights, reverse):
     """One direction: (outputs, final state); by kernels where they apply."""
     w_ih, w_hh, b_ih, b_hh, w_hr = weights
     c0 = state[1] if cell == "lstm" else None
-    if w_hr is None and compiled((x, state[0], c0, w_ih, w_hh, b_ih, b_hh)):
-        y, h, c, _, _ = LAYERS[cell](x, state[0], c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse)
+    tensors = (x, state[0], c0, w_ih, w_hh, b_ih, b_hh, *(() if w_hr is None else (w_hr,)))
+    if compiled(tensors):
+        kept = modes.grad and any(t is not None and t.requires_grad for t in tensors)
+        y, h, c, _, _ = LAYERS[cell if w_hr is None else "lstm_projected"](*tensors, sizes, reverse, kept)
         return y, (h,) if c0 is None else (h, c)
     if sizes is None:
         return _padded(STEPS[cell], x, state, weights, reverse)

@@ -21,6 +21,7 @@ _NODES = {"lstm": "MkldnnRnnLayerBackward0", "gru": "GruLayerBackward0", "rnn_ta
 _TILE = 64              # sequences whose states stay in the cache
 _FEWEST = 4             # sequences that another thread is worth
 _SHARED = 1 << 18       # weights from which threads share a step of fewer
+_JOINED = 1 << 22       # the most weights of a step that makes the inputs' part as well
 
 _ready = None
 
@@ -45,7 +46,7 @@ def _steps(shape, sizes):
     return n, np.concatenate([n[:0], [0], np.cumsum(n)[:-1]]).astype(np.int64)
 
 
-def _words(cell, steps, batch, h, reverse):
+def _words(cell, steps, batch, h, out, into, reverse, *more):
     """How the work is shared out; the bits don't depend on it."""
     from ...runtime.threadpool import get_num_threads
     threads, groups = get_num_threads(), 0
@@ -54,7 +55,7 @@ def _words(cell, steps, batch, h, reverse):
         groups = threads if threads > 1 and GATES[cell] * h * h >= _SHARED else 0
         threads = 1
     tiles = threads * -(-batch // (_TILE * threads))
-    return np.array((steps, batch, h, reverse, -(-batch // tiles), groups), np.int64)
+    return np.array((steps, batch, h, out, into, reverse, -(-batch // tiles), groups, *more), np.int64)
 
 
 def _wide(a):
@@ -69,6 +70,11 @@ def _kernels(cell):
     return gemm.gemm, recurrent.kernel, recurrent_backward.kernel, cell.removeprefix("rnn_")
 
 
+def _joined(cell, batch, into, h, out):
+    """Whether each step makes the inputs' part: where its weights stay in the cache and serve enough sequences."""
+    return batch >= 2 * _FEWEST and GATES[cell] * h * (into + out) <= _JOINED
+
+
 def _bias(cell, h, b_ih, b_hh, dtype):
     """(what is added to the inputs' products, the recurrent bias that is multiplied by a gate of the GRU)."""
     if b_ih is None:
@@ -80,44 +86,60 @@ def _bias(cell, h, b_ih, b_hh, dtype):
     return both, np.ascontiguousarray(b_hh[2 * h:])
 
 
-def _forward(cell, x, h0, c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse):
+def _forward(cell, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, sizes, reverse, kept):
     gemm, kernel, _, short = _kernels(cell)
-    given = x.dtype
+    given, q = x.dtype, GATES[cell]
     steps, offsets = _steps(x.shape, None if sizes is None else tuple(sizes))
     lead = x.shape[:-1]
-    x, h0, c0, w_ih, w_hh, b_ih, b_hh = (_wide(a) for a in (x, h0, c0, w_ih, w_hh, b_ih, b_hh))
-    d, h, batch = x.dtype, w_hh.shape[1], h0.shape[0]
-    x = x.reshape(-1, x.shape[-1])
+    x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr = (_wide(a) for a in (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr))
+    d, batch = x.dtype, h0.shape[0]
+    h, out, into = w_hh.shape[0] // q, w_hh.shape[1], x.shape[-1]
+    x = x.reshape(-1, into)
     rows = x.shape[0]
     bias, recurrent_bias = _bias(cell, h, b_ih, b_hh, d)
-    gates = empty((rows, GATES[cell] * h), d)
-    gemm(gates, x, w_ih.T, bias)
-    y, hn = empty((rows, h), d), np.empty((batch, h), d)
+    joined = _joined(cell, batch, into, h, out)
+    gates = empty((rows, q * h) if kept or not joined else (0,), d)
+    if not joined:
+        gemm(gates, x, w_ih.T, bias)
+    elif bias is None:
+        bias = np.zeros(q * h, d)
+    y, hn = empty((rows, out), d), np.empty((batch, out), d)
     cn = np.empty((batch, h), d) if cell == "lstm" else None
-    extra = empty((rows, h) if cell in ("lstm", "gru") else (0,), d)
-    kernel(short, d.name)(y, hn, cn, gates, extra, h0, c0, w_hh, recurrent_bias, steps, offsets,
-                          _words(cell, len(steps), batch, h, reverse))
-    y = y.reshape(*lead, h)
+    extra = empty((rows, h) if kept and cell in ("lstm", "gru") else (0,), d)
+    kernel(short, d.name, w_hr is not None, joined, kept)(
+        y, hn, cn, gates, extra, h0, c0, x, w_ih, w_hh, w_hr, bias, recurrent_bias, steps, offsets,
+        _words(cell, len(steps), batch, h, out, into, reverse))
+    y = y.reshape(*lead, out)
     return y.astype(given, copy=False), hn.astype(given, copy=False), None if cn is None else cn.astype(
-        given, copy=False), gates, extra
+        given, copy=False), gates if kept else np.empty(0, d), extra
 
 
-def _backward(cell, gy, ghn, gcn, x, h0, c0, w_ih, w_hh, sizes, reverse, y, gates, extra, needs):
+def _apart(shape, dtype):
+    """An array whose rows, as many bytes apart as a power of two else, don't meet in the cache."""
+    line = 64 // dtype.itemsize
+    return empty((shape[0], -(-shape[1] // line) * line + line), dtype)[:, :shape[1]]
+
+
+def _backward(cell, gy, ghn, gcn, x, h0, c0, w_ih, w_hh, w_hr, sizes, reverse, y, gates, extra, needs):
     gemm, _, kernel, short = _kernels(cell)
     given, shape = x.dtype, x.shape
     steps, offsets = _steps(shape, None if sizes is None else tuple(sizes))
-    gy, ghn, gcn, x, h0, c0, w_ih, w_hh, y = (_wide(a) for a in (gy, ghn, gcn, x, h0, c0, w_ih, w_hh, y))
-    d, h, batch = x.dtype, w_hh.shape[1], h0.shape[0]
-    x, y, gy = x.reshape(-1, shape[-1]), y.reshape(-1, h), gy.reshape(-1, h)
-    dgates = empty(gates.shape, d)
-    drec = empty(gates.shape, d) if cell == "gru" else None
-    dh0 = np.empty((batch, h), d)
+    gy, ghn, gcn, x, h0, c0, w_ih, w_hh, w_hr, y = (
+        _wide(a) for a in (gy, ghn, gcn, x, h0, c0, w_ih, w_hh, w_hr, y))
+    d, batch = x.dtype, h0.shape[0]
+    h, out, into = w_hh.shape[0] // GATES[cell], w_hh.shape[1], shape[-1]
+    x, y, gy = x.reshape(-1, into), y.reshape(-1, out), gy.reshape(-1, out)
+    dgates = _apart(gates.shape, d)
+    drec = _apart(gates.shape, d) if cell == "gru" else None
+    dh0 = np.empty((batch, out), d)
     dc0 = np.empty((batch, h), d) if cell == "lstm" else None
-    kernel(short, d.name)(dgates, drec, dh0, dc0, gy, ghn, gcn, gates, extra, y, h0, c0, w_hh, steps, offsets,
-                          _words(cell, len(steps), batch, h, reverse))
+    dout, hidden = (empty((len(y), n), d) for n in (out, h)) if w_hr is not None else (None, None)
+    kernel(short, d.name, w_hr is not None)(
+        dgates, drec, dh0, dc0, dout, hidden, gy, ghn, gcn, gates, extra, y, h0, c0, w_hh, w_hr, steps, offsets,
+        _words(cell, len(steps), batch, h, out, into, reverse, dgates.strides[0]))
     drec = dgates if drec is None else drec
-    want_x, want_h, want_c, want_ih, want_hh, want_bi, want_bh = needs
-    dx = dw_ih = dw_hh = db_ih = db_hh = None
+    want_x, want_h, want_c, want_ih, want_hh, want_bi, want_bh, *want_hr = needs
+    dx = dw_ih = dw_hh = db_ih = db_hh = dw_hr = None
     if want_x:
         dx = empty(x.shape, d)
         gemm(dx, dgates, w_ih)
@@ -131,8 +153,11 @@ def _backward(cell, gy, ghn, gcn, x, h0, c0, w_ih, w_hh, sizes, reverse, y, gate
     if want_bi or want_bh:
         db_ih = row_sums("sum", (dgates,), (0,)).astype(d)
         db_hh = db_ih.copy() if drec is dgates else row_sums("sum", (drec,), (0,)).astype(d)
+    if any(want_hr):
+        dw_hr = empty(w_hr.shape, d)
+        gemm(dw_hr, dout.T, hidden)
     found = (dx, dh0 if want_h else None, dc0 if want_c else None, dw_ih, dw_hh, db_ih if want_bi else None,
-             db_hh if want_bh else None)
+             db_hh if want_bh else None, *(dw_hr for _ in want_hr))
     return tuple(None if a is None else a.astype(given, copy=False) for a in found)
 
 
@@ -159,47 +184,66 @@ def _state_products(gemm, out, drec, y, h0, steps, offsets, sizes, reverse):
 
 def _differentiable(cell, grads, tensors, sizes, reverse, needs):
     """The same gradients as functions of their operands: the steps again, one by one, with their history."""
-    from ...autograd import grad
+    from ...autograd import enable_grad, grad
     from .recurrent import STEPS, _packed, _padded
-    tensors = [None if t is None else t.view_as(t) for t in tensors]
-    x, h0, c0, w_ih, w_hh, b_ih, b_hh = tensors
-    states = (h0,) if c0 is None else (h0, c0)
-    weights = (w_ih, w_hh, b_ih, b_hh, None)
-    if sizes is None:
-        y, final = _padded(STEPS[cell], x, states, weights, reverse)
-    else:
-        y, final = _packed(STEPS[cell], x, sizes, states, weights, reverse)
-    wanted = [t for t, need in zip(tensors, needs) if need]
-    found = iter(grad((y, *final), wanted, [g for g in grads if g is not None], create_graph=True, allow_unused=True))
+    further = state.grad
+    with enable_grad():
+        tensors = [None if t is None else t.view_as(t) for t in tensors]
+        x, h0, c0, *weights = tensors
+        states = (h0,) if c0 is None else (h0, c0)
+        if len(weights) == 4:
+            weights.append(None)
+        if sizes is None:
+            y, final = _padded(STEPS[cell], x, states, weights, reverse)
+        else:
+            y, final = _packed(STEPS[cell], x, sizes, states, weights, reverse)
+        wanted = [t for t, need in zip(tensors, needs) if need]
+        found = iter(grad((y, *final), wanted, [g for g in grads if g is not None], create_graph=further,
+                          allow_unused=True))
     return tuple(next(found) if need else None for need in needs)
 
 
-def _define(cell):
+def _define(cell, projected=False):
     """The record of a cell's layer, and that of its gradients."""
-    rnn = f"_{cell}_layer"
+    rnn = f"_{cell}_projected_layer" if projected else f"_{cell}_layer"
 
-    def shapes(x, h0, c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse):
-        h = w_hh.shape[1]
+    def shapes(x, h0, c0, w_ih, w_hh, b_ih, b_hh, *more):
+        kept, h, out = more[-1], w_hh.shape[0] // GATES[cell], w_hh.shape[1]
         rows = x.numel() // x.shape[-1]
-        state_ = (h0.shape[0], h), x.dtype
-        return ((*x.shape[:-1], h), x.dtype), state_, state_, ((rows, GATES[cell] * h), x.dtype), ((rows, h), x.dtype)
+        batch = h0.shape[0]
+        return tuple((s, x.dtype) for s in ((*x.shape[:-1], out), (batch, out), (batch, h),
+                                            (rows, GATES[cell] * h) if kept else (0,),
+                                            (rows, h) if kept and cell in ("lstm", "gru") else (0,)))
 
-    def grads(g0, g1, g2, input, h0, c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, out0, out3, out4, needs):
-        if state.grad:
-            return _differentiable(cell, (g0, g1, g2), (input, h0, c0, w_ih, w_hh, b_ih, b_hh), sizes, reverse, needs)
-        return backward(g0, g1, g2, input, h0, c0, w_ih, w_hh, sizes, reverse, out0, out3, out4, needs)
+    def rule(grads, tensors, sizes, reverse, kept, saved, needs):
+        if state.grad or not kept:
+            return _differentiable(cell, grads, tensors, sizes, reverse, needs)
+        x, h0, c0, w_ih, w_hh, _, _, *w_hr = tensors
+        return backward(*grads, x, h0, c0, w_ih, w_hh, *w_hr, sizes, reverse, *saved, needs)
+
+    def grads(g0, g1, g2, input, h0, c0, w_ih, w_hh, b_ih, b_hh, sizes, reverse, kept, out0, out3, out4, needs):
+        return rule((g0, g1, g2), (input, h0, c0, w_ih, w_hh, b_ih, b_hh), sizes, reverse, kept, (out0, out3, out4),
+                    needs)
+
+    def projected_grads(g0, g1, g2, input, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, sizes, reverse, kept, out0, out3, out4,
+                        needs):
+        return rule((g0, g1, g2), (input, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr), sizes, reverse, kept,
+                    (out0, out3, out4), needs)
 
     operands = "Tensor input, Tensor h0, Tensor? c0, Tensor w_ih, Tensor w_hh"
+    extra, results = (", Tensor w_hr", ", Tensor") if projected else ("", "")
     backward = primitive(
-        f"{rnn}_backward(Tensor? grad, Tensor? grad_hn, Tensor? grad_cn, {operands}, int[]? sizes, bool reverse, "
-        "Tensor output, Tensor gates, Tensor? extra, bool[] needs) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, "
-        "Tensor)", vjp={}, doc=f"Gradients of all operands of {rnn}.")(
-            lambda *a: _backward(cell, *a))
+        f"{rnn}_backward(Tensor? grad, Tensor? grad_hn, Tensor? grad_cn, {operands}{extra}, int[]? sizes, "
+        "bool reverse, Tensor output, Tensor gates, Tensor? extra, bool[] needs) -> "
+        f"(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor{results})", vjp={},
+        doc=f"Gradients of all operands of {rnn}.")(
+            (lambda *a: _backward(cell, *a)) if projected else (lambda *a: _backward(cell, *a[:8], None, *a[8:])))
     return primitive(
-        f"{rnn}({operands}, Tensor? b_ih, Tensor? b_hh, int[]? sizes, bool reverse) -> "
-        "(Tensor, Tensor, Tensor, Tensor, Tensor)", vjp=Joint(grads), meta=shapes, node=_NODES[cell],
+        f"{rnn}({operands}, Tensor? b_ih, Tensor? b_hh{extra}, int[]? sizes, bool reverse, bool kept) -> "
+        "(Tensor, Tensor, Tensor, Tensor, Tensor)", vjp=Joint(projected_grads if projected else grads), meta=shapes,
+        node=_NODES[cell],
         doc="(outputs, last h, last c, activated gates, what else the backward pass needs) of a layer.")(
-            lambda *a: _forward(cell, *a))
+            (lambda *a: _forward(cell, *a)) if projected else (lambda *a: _forward(cell, *a[:7], None, *a[7:])))
 
 
-LAYERS = {cell: _define(cell) for cell in GATES}
+LAYERS = {cell: _define(cell) for cell in GATES} | {"lstm_projected": _define("lstm", True)}
