@@ -1,12 +1,16 @@
-"""A list of places in dicts, lists and cells with the objects they hold, checked by generated code.
+"""A list of places in dicts, lists, cells and slots with the objects they hold, checked by generated code.
 
     check = Places([(container, how, key, value), ...])         (see `effects.State.entries`)
+                    (object, "member", bytes, value)            the slot that many bytes after the object's begin
     check()         True: every place holds the very object it held; False: some may not
 """
 
 from array import array
 
-ITEM, INDEX, LENGTH, CELL = range(4)
+from ..tensor.storage import Storage
+from ..tensor.tensor import Tensor
+
+ITEM, INDEX, LENGTH, CELL, MEMBER = range(5)
 
 _TEXT = """
 declare ptr @PyDict_GetItemWithError(ptr, ptr)
@@ -45,6 +49,7 @@ body:
     i64 1, label %index
     i64 2, label %length
     i64 3, label %cell
+    i64 4, label %member
   ]
 item:
   %k = inttoptr i64 %key to ptr
@@ -66,8 +71,12 @@ cell:
 drop:
   call void @Py_DecRef(ptr %e)
   br label %compare
+member:
+  %slot = getelementptr i8, ptr %container, i64 %key
+  %mi = load i64, ptr %slot
+  br label %compare
 compare:
-  %now = phi i64 [%ai, %item], [%bi, %index], [%c, %length], [%ei, %drop]
+  %now = phi i64 [%ai, %item], [%bi, %index], [%c, %length], [%ei, %drop], [%mi, %member]
   %equal = icmp eq i64 %now, %value
   br i1 %equal, label %next, label %different
 next:
@@ -94,6 +103,23 @@ def _function():
 _check = None
 
 
+def members(memory, gradients):
+    """A check of older tensors, or None without native code: each of `memory` (tensor, storage, owner, whether it needs
+    gradients) is as it was, with the same hooks, and each leaf of `gradients` has its gradient."""
+    from ..ops.native import install
+    if not install.ready():
+        return None
+    of = {name: install.offset(cls, name) for cls, names in (
+        (Tensor, ("_storage", "_requires_grad", "_meta", "_grad")), (Storage, ("owner",))) for name in names}
+    entries = []
+    for t, storage, owner, needs in memory:
+        entries += [(t, "member", of["_storage"], storage), (storage, "member", of["owner"], owner),
+                    (t, "member", of["_requires_grad"], needs)]
+        if needs:
+            entries.append((t, "member", of["_meta"], t._meta))         # (hooks)
+    return Places(entries + [(leaf, "member", of["_grad"], g) for leaf, g in gradients])
+
+
 class Places:
     """See the module's text; keeps the objects alive."""
 
@@ -113,6 +139,8 @@ class Places:
                 words += [INDEX, id(container), key, id(value)]
             elif how == "length":
                 words += [LENGTH, id(container), 0, value]
+            elif how == "member":
+                words += [MEMBER, id(container), key, id(value)]
             else:
                 words += [CELL, id(container), 0, id(value)]
         self.table = array("q", words)

@@ -14,6 +14,7 @@ from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import tree
 from .effects import _PLAIN, MISSING
+from .native_guard import members
 from .numbers import is_seen, text
 
 NO, BUSY = object(), object()
@@ -174,6 +175,18 @@ class quick:
             if s[known]:
                 yield f"id({n}._storage.owner) in {known}"
 
+    def _older(self):
+        """Tests whether older tensors are as they were, without native code (see `native_guard.members`)."""
+        s = self.scope.scope
+        for k, (t, storage, owner, flag) in enumerate(self.entry.memory):
+            s |= {f"t{k}": t, f"s{k}": storage, f"o{k}": owner, f"h{k}": t._meta}
+            yield from [f"t{k}._storage is not s{k}", f"s{k}.owner is not o{k}", f"t{k}._requires_grad is not {flag}"]
+            if flag:
+                yield f"t{k}._meta is not h{k}"
+        for k, (leaf, g) in enumerate(self.entry.gradients):
+            s |= {f"l{k}": leaf, f"g{k}": g}
+            yield f"l{k}._grad is not g{k}"
+
     def function(self):
         """The function; the entry is complete but for it."""
         entry, s = self.entry, self.scope.scope
@@ -192,15 +205,8 @@ class quick:
             if any(x is t for t in entry.known):
                 s[f"{n}_is"] = x
                 tests.append(f"{n} is not {n}_is")
-        for k, (t, storage, owner, flag) in enumerate(entry.memory):
-            s |= {f"t{k}": t, f"s{k}": storage, f"o{k}": owner}
-            tests += [f"t{k}._storage is not s{k}", f"s{k}.owner is not o{k}", f"t{k}._requires_grad is not {flag}"]
-            if flag:                                    # (hooks)
-                s[f"h{k}"] = t._meta
-                tests.append(f"t{k}._meta is not h{k}")
-        for k, (leaf, g) in enumerate(entry.gradients):
-            s |= {f"l{k}": leaf, f"g{k}": g}
-            tests.append(f"l{k}._grad is not g{k}")
+        s["as_before"] = members(entry.memory, entry.gradients)
+        tests += self._older() if s["as_before"] is None else ["not as_before()"]
         tests.append("not unchanged() and not holds()")
         for k, (t, container, how, key) in enumerate(entry.live):
             n = f"a{self.n + k}"

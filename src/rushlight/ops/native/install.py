@@ -38,28 +38,28 @@ class _State:
         return self.entries["rl_tensor_environment"]
 
 
-def _offset(cls, slot):
+def offset(cls, slot):
     """Byte offset of a slot, read from its member descriptor (PyMemberDescrObject, PyMemberDef)."""
     member = ctypes.c_void_p.from_address(id(cls.__dict__[slot]) + 40).value
     return ctypes.c_ssize_t.from_address(member + 16).value
 
 
 def _offsets():
-    out = {s: _offset(Tensor, s) for s in ("_a", "dtype", "_storage", "_offset", "_requires_grad", "_grad",
+    out = {s: offset(Tensor, s) for s in ("_a", "dtype", "_storage", "_offset", "_requires_grad", "_grad",
                                            "_grad_fn", "_out_nr", "_view", "_meta", "_bits")}
     for cls, slots in ((Storage, ("owner", "version", "root", "_bytes")), (ViewInfo, (
             "base", "version", "no_grad", "multi")), (Node, ("edges", "saved", "seq", "outs", "ext")),
             (dispatch._Value, ("value",))):
         for s in slots:
-            out[f"{cls.__name__}.{s}"] = _offset(cls, s)
+            out[f"{cls.__name__}.{s}"] = offset(cls, s)
     from ..pointwise.core import Launch
-    out["Node.plan"] = _offset(dispatch.RecordNode, "plan")
+    out["Node.plan"] = offset(dispatch.RecordNode, "plan")
     for cls, slots in ((dtype, ("zero", "category")), (Record, ("extra", "plans", "tensor_args", "_node"))):
         for s in slots:
-            out[f"{cls.__name__}.{s}"] = _offset(cls, s)
-    out["Plan.fetch"] = _offset(dispatch.Plan, "fetch")
+            out[f"{cls.__name__}.{s}"] = offset(cls, s)
+    out["Plan.fetch"] = offset(dispatch.Plan, "fetch")
     for s in ("kernel", "convert", "out", "out_np"):
-        out[f"Launch.{s}"] = _offset(Launch, s)
+        out[f"Launch.{s}"] = offset(Launch, s)
     return out
 
 
