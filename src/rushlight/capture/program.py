@@ -24,6 +24,7 @@ from .passes.direct import direct
 from .passes.epilogues import epilogues
 from .passes.flow import Flow, dense, is_dense
 from .passes.fuse import fuse
+from .passes.horizontal import horizontal, sums
 from .passes.joined import joined
 from .passes.norms import norms
 from .passes.planned import convolutions, pack
@@ -113,7 +114,7 @@ class Writer:
         self._scan()
         self.steps = simplify(rename(self.steps, self.visible, self._number), self.visible, tape.constants)
         self.steps = norms(self.steps, self.visible)
-        self.steps = convolutions(direct(joined(self.steps, self.visible)))
+        self.steps = sums(convolutions(direct(joined(self.steps, self.visible))), self.visible)
         self._scan()
         began = {}
         for step in self.steps:
@@ -121,7 +122,7 @@ class Writer:
                 began.setdefault(id(w.buffer), step)
         self.steps = fuse(self.steps, self.visible, lambda step: began[id(step.outs[0].buffer)] is step)
         self.steps = recompute(self.steps, self.visible, self._number)
-        self.steps = epilogues(self.steps, self.visible, self._number)
+        self.steps = horizontal(epilogues(self.steps, self.visible, self._number), self.visible)
         if not state.grad:
             pack(self.steps, Flow(self.steps, self.visible))
         self.steps, groups = schedule(self.steps, get_num_threads())

@@ -8,8 +8,9 @@ Each product is cut into tiles as it would be alone (``gemm_driver``), so its bi
 who computes which tile, and when, differs. That saves a call for each, and lets threads share out work of which each
 part would be too little to wake one for.
 
-A product may add to what the one before it in the list has computed (``adds``): the input's gradient of several linear
-maps, sum_i dY_i W_i. Both then have the same tiles, and a tile of the sum is computed by one thread, term after term.
+A product may add to an array, or to what the one before it in the list has computed: the input's gradient of several
+linear maps, sum_i dY_i W_i. Both then have the same tiles, and a tile of the sum is computed by one thread, term after
+term.
 
 Products that pack operands for all tiles first are large ones, for which a group is of no use: they run after the
 others, one by one, each on all threads.
@@ -17,6 +18,8 @@ others, one by one, each on all threads.
 The words, int64: the number of products and of places, the work, what ``serial`` says of it; the jobs (``FIELDS`` of
 ``gemm_driver``); pairs of an array's number and the word of the jobs that takes its address.
 """
+
+from functools import cache
 
 import numpy as np
 
@@ -42,15 +45,17 @@ JOBS, COUNT, FIRST = 0, 8, 16
 
 
 class Product:
-    """``c = a @ b (+ bias)``, or ``c += a @ b`` where it adds to the product before.
+    """``c = a @ b (+ bias) (+ d)``; where d is c, it adds to the product before it.
 
-    c, a, b, bias: numbers of arrays (bias None). sizes: (batch, m, n, k). steps: bytes {"a_row": ..., "c_batch": ...}.
+    c, a, b, bias, d: numbers of arrays, of the last two perhaps None. sizes: (batch, m, n, k). steps: bytes, {"a_row":
+    ..., "c_batch": ...}. label: what it was called.
     """
 
-    __slots__ = ("c", "a", "b", "bias", "sizes", "steps", "adds")
+    __slots__ = ("c", "a", "b", "bias", "d", "sizes", "steps", "label")
 
-    def __init__(self, c, a, b, bias, sizes, steps, adds=False):
-        self.c, self.a, self.b, self.bias, self.sizes, self.steps, self.adds = c, a, b, bias, sizes, steps, adds
+    def __init__(self, c, a, b, bias, d, sizes, steps, label=""):
+        self.c, self.a, self.b, self.bias, self.d = c, a, b, bias, d
+        self.sizes, self.steps, self.label = sizes, steps, label
 
     def cost(self):
         """Time in multiply-adds, as ``Driver._cost`` counts."""
@@ -58,28 +63,35 @@ class Product:
         return batch * (m * n * k + (m * n + m * k + k * n) * 4)
 
 
+class Words(np.ndarray):
+    """The words of a group, with its ``products``."""
+
+    def __repr__(self):
+        return f"{len(self.products)} products"
+
+
 def plan(products):
     """The words of a group."""
     jobs, places = np.zeros((len(products), SIZE), np.int64), []
     for i, p in enumerate(products):
         batch, m, n, k = p.sizes
-        steps = dict(p.steps)
-        if p.adds:
-            steps |= {f"d_{x}": steps.get(f"c_{x}", 0) for x in ("row", "batch")}
         values = {"outer": 1, "batch": batch, "m": m, "n": n, "k": k, "alpha": one(False), "factor": one(False),
-                  "chained": int(p.adds), **steps}
+                  "chained": int(p.d == p.c), **p.steps}
         for name, value in values.items():
             jobs[i, INDEX[name]] = value
-        for name in ("c", "a", "b", "bias", *("d",) * p.adds):
-            which = p.c if name == "d" else getattr(p, name)
+        for name in ("c", "a", "b", "bias", "d"):
+            which = getattr(p, name)
             if which is not None:
                 places += [which, i * SIZE + INDEX[name]]
     work = sum(p.cost() for p in products)
     mode = HERE if work < LIGHT_WORK else LIGHT if work < PARALLEL_WORK else 0
     head = np.array([len(products), len(places) // 2, work, mode], np.int64)
-    return np.concatenate([head, jobs.reshape(-1), np.array(places, np.int64)])
+    words = np.concatenate([head, jobs.reshape(-1), np.array(places, np.int64)]).view(Words)
+    words.products = list(products)
+    return words
 
 
+@cache
 def group(dtype):
     """The builtin function for float32 or float64; None where products go other ways than by vectors."""
     from rushlight.compiler.templates import gemm

@@ -1,0 +1,226 @@
+"""Independent small products become one native call, and sums of products are accumulated in place.
+
+    q, k, v = x @ wq, x @ wk, x @ wv            one call; on the way back the gradients of the three weights likewise
+    gq @ wq + gk @ wk + gv @ wv                 one product adds to what the one before has computed
+    x + h @ w                                   the product adds to x
+
+A call costs some tenths of a microsecond, and a small product has too little work to share: the tiles of all products
+of a group are shared out together (``compiler.templates.gemm_group``). Each product is cut as it would be alone, so the
+results are the same bits; but where k is so large that products are summed in blocks, what is added comes first.
+"""
+
+import math
+
+from ..tape import MADE, Step, Window, windows
+from . import epilogues
+from .flow import Flow, is_dense, replaced
+from .planned import is_product
+
+# Multiply-adds (and some for each element) of a product that is worth it: with more, one by one is as fast.
+MOST_WORK = 1 << 23
+REACH = 24                      # steps that are looked back over
+
+
+class Term:
+    """``c = a @ b (+ bias) (+ d)`` of windows; where `d` is `c`, it adds to the term before it in its step."""
+
+    __slots__ = ("c", "a", "b", "bias", "d", "label")
+
+    def __init__(self, c, a, b, bias, d, label):
+        self.c, self.a, self.b, self.bias, self.d, self.label = c, a, b, bias, d, label
+
+
+def terms(step):
+    """The products that a step computes, of those that can be in a group; None for other steps."""
+    made = getattr(step.args[-1], "products", None) if step.kind == "into" and step.args else None
+    if made is not None:
+        arrays = [*step.outs, *step.args]
+        return [Term(*[None if i is None else arrays[i] for i in (p.c, p.a, p.b, p.bias, p.d)], p.label) for p in made]
+    if not is_product(step) or len(step.args) > 3:
+        return None
+    a, b, bias = (*step.args, None)[:3]
+    c = step.outs[0]
+    if c.buffer.origin is not MADE or not all(_plain(x, c) for x in (a, b)) or \
+            bias is not None and not (_plain(bias, c) and is_dense(bias) and len(bias.shape) == 1):
+        return None
+    term = Term(c, a, b, bias, None, step.label)
+    return None if _native(c.dtype) is None or _form(term)[2] > MOST_WORK else [term]
+
+
+def _plain(x, c):
+    return isinstance(x, Window) and not x.bits and x.dtype == c.dtype and 0 not in x.shape
+
+
+def _native(dtype):
+    from ...compiler.templates import gemm_group
+    return gemm_group.group(dtype)
+
+
+def _form(term):
+    """(sizes, steps in bytes, work) of a product, batches over one matrix merged as the kernels do."""
+    c, a, b, d = term.c, term.a, term.b, term.d
+    item = c.dtype.itemsize
+    m, n, k = *c.shape[-2:], a.shape[-1]
+    batch = c.shape[0] if len(c.shape) == 3 else 1
+    steps = {}
+    for name, x in (("c", c), ("a", a), ("b", b), *([] if d is None else [("d", d)])):
+        steps[f"{name}_row"], steps[f"{name}_col"] = (t * item for t in x.strides[-2:])
+        steps[f"{name}_batch"] = x.strides[0] * item if len(x.shape) == 3 and x.shape[0] > 1 else 0
+    if batch > 1 and not steps["b_batch"] and all(
+            steps[f"{x}_batch"] == m * steps[f"{x}_row"] for x in ("c", "a", *("d",) * (d is not None))):
+        m, batch = m * batch, 1
+    for name in ("c_col", "d_col"):
+        steps.pop(name, None)
+    return (batch, m, n, k), steps, batch * (m * n * k + (m * n + m * k + k * n) * 4)
+
+
+def _step(found, whole=None):
+    """One step for terms, those of a sum one after the other.
+
+    whole: of windows that begin where others of the same memory do, {(buffer, dtype, offset): the one to hand over}.
+    """
+    from ...compiler.templates.gemm_group import Product, plan
+    arrays, places = [], {}
+
+    def place(w):
+        key = w.key() if whole is None else (id(w.buffer), w.dtype, w.offset)
+        if key not in places:
+            places[key] = len(arrays)
+            arrays.append(w if whole is None else whole.get(key, w))
+        return places[key]
+    for t in found:
+        place(t.c)
+    count = len(arrays)
+    products = []
+    for t in found:
+        sizes, steps, _ = _form(t)
+        numbers = [None if w is None else place(w) for w in (t.c, t.a, t.b, t.bias, t.d)]
+        products.append(Product(*numbers, sizes, steps, t.label))
+    labels = {}
+    for t in found:
+        label = t.label if t.d is None else f"{t.label}+add"
+        labels[label] = labels.get(label, 0) + 1
+    label = "group: " + ", ".join(f"{n} {name}" if n > 1 else name for name, n in labels.items())
+    return Step("into", label, _native(found[0].c.dtype), [*arrays[count:], plan(products)], arrays[:count])
+
+
+# ---------------------------------------------------------------- sums
+
+def sums(steps, visible):
+    """The steps with additions to results of small products as part of the products."""
+    if not any(s.kind == "pointwise" and s.label == "add" for s in steps):
+        return steps
+    steps, drop, flow = list(steps), set(), Flow(steps, visible)
+    made = {}                       # id(buffer) -> (where it is made, its terms)
+    for i, step in enumerate(steps):
+        if step.kind == "pointwise" and step.label == "add":
+            found, used = _sum(flow, step, i, made)
+            if found is None:
+                continue
+            drop.update(made.pop(id(c.buffer))[0] for c in used)
+            steps[i] = _step(found)
+        else:
+            found = terms(step) if step.kind == "into" and len(step.outs) == 1 else None
+            if found is None or flow.maker(step.outs[0]) != i or \
+                    math.prod(step.outs[0].shape) >= epilogues.LEAST_OF_PRODUCT:
+                continue
+        made[id(found[0].c.buffer)] = i, found
+    return replaced(steps, {}, drop)
+
+
+def _sum(flow, step, i, made):
+    """The terms that step `i`, an addition, comes to, and the results that it adds; None where it isn't of products."""
+    pair, out = windows(step.args), step.outs[0]
+    if len(pair) != 2 or pair[0].buffer is pair[1].buffer or any(x != 1 for x in step.args if x not in pair) or \
+            flow.maker(out) != i or not is_dense(out) or any(
+                not is_dense(x) or x.dtype != out.dtype or x.shape != out.shape for x in pair):
+        return None, ()
+
+    def of(x):
+        at, found = made.get(id(x.buffer), (None, None))
+        if found is None or not flow.only(x, i) or x.offset != found[0].c.offset or not _same(x, found[0].c):
+            return None
+        used = [w for t in found for w in (t.a, t.b, t.bias, t.d) if w is not None and w is not t.c]
+        return found if all(flow.still(w, at, i) for w in used) else None
+    first, second = map(of, reversed(pair))
+    if first is not None and second is not None and (len(second) > 1 or second[0].d is not None):
+        first, second = second, first
+    if first is not None and second is not None and len(second) == 1 and second[0].d is None:
+        return _onto([*first, *second], out, first[0].d), (first[0].c, second[0].c)
+    # What is added to a single product may be any array.
+    first, other = (first, pair[0]) if first is not None else (second, pair[1])
+    if first is None or len(first) > 1 or first[0].d is not None:
+        return None, ()
+    c = first[0].c
+    return _onto(first, out, Window(other.buffer, other.dtype, c.shape, c.strides, other.offset, 0)), (c,)
+
+
+def _same(x, c):
+    return math.prod(x.shape) == math.prod(c.shape)
+
+
+def _onto(found, out, d):
+    """The terms as one sum in the place of `out`, which begins with `d`."""
+    c = found[0].c
+    c = Window(out.buffer, c.dtype, c.shape, c.strides, out.offset, 0)
+    return [Term(c, t.a, t.b, t.bias, c if j else d, t.label) for j, t in enumerate(found)]
+
+
+# ---------------------------------------------------------------- groups
+
+class _Group:
+    """Steps of products that will be one."""
+
+    def __init__(self, step, found):
+        self.steps, self.terms = [step], list(found)
+        self.reads, self.writes = _buffers(step.args), _buffers(step.outs)
+
+    def add(self, step, found):
+        self.steps.append(step)
+        self.terms += found
+        self.reads |= _buffers(step.args)
+        self.writes |= _buffers(step.outs)
+
+
+def _buffers(values):
+    return {id(w.buffer) for w in windows(values)}
+
+
+def _reads(x):
+    return x.reads if type(x) is _Group else _buffers(x.args)
+
+
+def _writes(x):
+    return x.writes if type(x) is _Group else _buffers(x.outs)
+
+
+def horizontal(steps, visible):
+    """The steps with groups of independent small products as single calls."""
+    from ...compiler.templates.gemm_group import MOST
+    flow, items = Flow(steps, visible), []
+    for i, step in enumerate(steps):
+        found = terms(step)
+        if found is None or any(flow.maker(t.c) != i for t in found):
+            items.append(step)
+            continue
+        reads, writes = _buffers(step.args), _buffers(step.outs)
+        for j in range(len(items) - 1, max(-1, len(items) - 1 - REACH), -1):
+            g = items[j]
+            if type(g) is not _Group or len(g.terms) + len(found) > MOST or g.writes & reads or \
+                    g.terms[0].c.dtype != found[0].c.dtype:
+                continue
+            between = items[j + 1:]
+            if not any(_writes(x) & (reads | writes) for x in between):
+                g.add(step, found)
+                break
+            if not any(_reads(x) & g.writes or _writes(x) & (g.reads | g.writes) for x in between):
+                del items[j]
+                g.add(step, found)
+                items.append(g)
+                break
+        else:
+            items.append(_Group(step, found))
+    # Windows that begin alike have one address: the array that its kernel made is there already.
+    whole = {(id(w.buffer), w.dtype, w.offset): w for step in steps for w in windows(step.outs)
+             if flow.maker(w) is not None and not w.bits}
+    return [x if type(x) is not _Group else x.steps[0] if len(x.terms) == 1 else _step(x.terms, whole) for x in items]
