@@ -7,9 +7,11 @@
     direct      kernels that can write into memory that is there do so
     planned     convolutions write into memory that is there; their weights stay packed in programs without gradients;
                 large gradients of weights come in parts, which take less workspace
+    sums        what is added to a small product's result is where that begins
     fuse        pointwise kernels that share operands become one: fewer passes over memory
     recompute   activations that are cheap to compute again aren't kept for the backward pass: less memory
     epilogues   products and large convolutions finish what follows them: activations, residuals, normalization
+    horizontal  independent small products are one call, whose tiles all threads share
 
 `flow` tells them who writes and reads what.
 """
