@@ -31,7 +31,7 @@ def seconds(step):
     if step.kind not in ("pointwise", "into", "write") or fast(step.call) is None or len(step.outs) + \
             len(step.args) > MOST or any(x is None for x in step.outs):
         return None
-    name, found = step.call.__name__, windows(step.args)
+    name, found = step.call.__name__, [x for x in step.args if isinstance(x, Window)]
     numbers = [x for x in step.args if not isinstance(x, Window) and x is not None]
     if any(w.bits for w in (*step.outs, *found)) or any(type(x) is list for x in step.args):
         return None
