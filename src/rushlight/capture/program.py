@@ -26,6 +26,7 @@ from .passes.flow import Flow, dense, is_dense
 from .passes.fuse import fuse
 from .passes.horizontal import horizontal, sums
 from .passes.joined import joined
+from .passes.layout import layouts
 from .passes.norms import norms
 from .passes.planned import convolutions, pack
 from .passes.recompute import recompute
@@ -113,6 +114,7 @@ class Writer:
         self.steps = tape.steps
         self._scan()
         self.steps = simplify(rename(self.steps, self.visible, self._number), self.visible, tape.constants)
+        self.steps = layouts(self.steps, self.visible, self._number)
         self.steps = norms(self.steps, self.visible)
         self.steps = sums(convolutions(direct(joined(self.steps, self.visible))), self.visible)
         self._scan()

@@ -56,6 +56,17 @@ def is_dense(w):
         s == 1 or t == d for s, t, d in zip(w.shape, w.strides, dense(w.shape), strict=True))
 
 
+def is_last(w):
+    """Whether a window of images (n, c, *s) is dense with its channels behind, with no pending bits."""
+    return isinstance(w, Window) and len(w.shape) > 2 and not w.bits and is_dense(behind(w))
+
+
+def behind(w):
+    """The window with its second dimension moved behind."""
+    (n, c, *s), (a, b, *t) = w.shape, w.strides
+    return Window(w.buffer, w.dtype, (n, *s, c), (a, *t, b), w.offset, w.bits)
+
+
 def like(w, number):
     """A window of the same form on a new buffer, which has that number."""
     b = Buffer.__new__(Buffer)

@@ -6,13 +6,14 @@
                                                     positions, a convolution's bias gradient, comes along
 
 In evaluation normalization, residual and relu are one pass, too. The arithmetic is the single kernels'; only sums of
-the last kind add in another order.
+the last kind add in another order. Images may be channels-last, and limits of ``hardtanh`` (relu6) go the way of relu
+there.
 """
 
 import math
 
 from ..tape import Step, Window
-from .flow import Flow, is_dense, replaced
+from .flow import Flow, is_dense, is_last, replaced
 
 _NAMES = {"f4": "float32", "f8": "float64"}
 
@@ -26,15 +27,25 @@ def norms(steps, visible):
 
 
 def _served(x):
-    """Whether the kernels serve an input: dense (n, c, *s) with enough elements behind the channels."""
-    if not is_dense(x) or len(x.shape) < 3 or x.dtype.str[1:] not in _NAMES or 0 in x.shape:
+    """Whether the kernels serve an input: dense (n, c, *s) or channels-last, with enough elements to a channel."""
+    if not (is_dense(x) or is_last(x)) or len(x.shape) < 3 or x.dtype.str[1:] not in _NAMES or 0 in x.shape:
         return False
     rest = math.prod(x.shape[2:])
     return rest >= 4 and (x.shape[1] >= 8 or x.shape[0] * rest <= 1 << 20)
 
 
 def _like(w, x):
-    return isinstance(w, Window) and w.shape == x.shape and w.dtype == x.dtype and is_dense(w)
+    same = is_dense if is_dense(x) else is_last
+    return isinstance(w, Window) and w.shape == x.shape and w.dtype == x.dtype and same(w)
+
+
+def _kernels(x):
+    """The module of kernels for the layout of x."""
+    if is_dense(x):
+        from ...compiler.templates import batchnorm_relu as kernels
+    else:
+        from ...compiler.templates import columnnorm_relu as kernels
+    return kernels
 
 
 def _columns(*parameters):
@@ -70,7 +81,10 @@ def _forward(steps, visible):
                 any(v is not None and v.dtype != x.dtype for v in (w, b, mean, variance)):
             continue
         r = add = None
-        relu = _next(flow, steps, y, "relu", 1)
+        if not training and not is_dense(x):
+            continue                    # `layout` has them go by elements
+        limits = _limited(flow, steps, step, i) if not is_dense(x) else None
+        relu = _next(flow, steps, y, "relu", 1) if limits is None else limits[0]
         if relu is None:
             add = _next(flow, steps, y, "add", 2)
             if add is not None and _plain_sum(steps[add], x):
@@ -95,8 +109,8 @@ def _forward(steps, visible):
             if any(steps[k].label != "running statistics" for k in behind) or not flow.still(x, i, add):
                 continue
         if training:
-            fused = _fused_forward(step, x, w, b, r, out, eps)
-            results[id(out.buffer)] = fused
+            fused = _fused_forward(step, x, w, b, r, out, eps, limits and limits[1:])
+            results[id((out if limits is None else y).buffer)] = fused
         else:
             fused = _evaluation(x, w, b, r, mean, variance, out, eps, relu is not None)
         at[place] = [fused, *[steps[k] for k in behind]]
@@ -110,13 +124,47 @@ def _plain_sum(step, x):
         a == 1 for a in step.args if not isinstance(a, Window))
 
 
-def _fused_forward(step, x, w, b, r, out, eps):
-    from ...compiler.templates import batchnorm_relu as kernels
+def _limited(flow, steps, step, i):
+    """(index of the step, limits) of a ``hardtanh`` of a normalization's result, which else is read by its gradient
+    only, just before the normalization's; or None."""
+    y, x = step.outs[0], step.args[0]
+    readers = flow.read(y)
+    if not 1 <= len(readers) <= 2 or flow.maker(y) != i or id(y.buffer) in flow.visible:
+        return None
+    f = steps[readers[0]]
+    if not _is(f, "hardtanh", 1) or flow.maker(f.outs[0]) != readers[0] or not _like(f.outs[0], x):
+        return None
+    limits = _numbers(f)
+    if len(readers) == 2:
+        p = readers[1]
+        if not _is(steps[p], "hardtanh", 2) or _numbers(steps[p]) != limits or flow.maker(steps[p].outs[0]) != p:
+            return None
+        before, own = [a for a in steps[p].args if isinstance(a, Window)]
+        g = steps[p].outs[0]
+        k = flow.read(g)[0] if len(flow.read(g)) == 1 else None
+        if k is None or id(g.buffer) in flow.visible or steps[k].label != "batch_norm_backward" or \
+                steps[k].kind != "kernel" or own.key() != y.key() or not _like(before, x) or \
+                not flow.still(before, p, k):
+            return None
+        g, other, w, _, _, mean, rstd, training, _ = steps[k].args
+        if not training or g.key() != steps[p].outs[0].key() or other.key() != x.key() or \
+                [mean.key(), rstd.key()] != [o.key() for o in step.outs[1:]] or not _columns(w, mean, rstd) or \
+                not _like(steps[k].outs[0], x) or not all(v is None or flow.still(v, i + 1, k) for v in step.args[:3]):
+            return None
+    return readers[0], *limits
+
+
+def _numbers(step):
+    return tuple([float(a) for a in step.args if type(a) in (int, float)])
+
+
+def _fused_forward(step, x, w, b, r, out, eps, limits):
+    kernels, act = _kernels(x), () if limits is None else ("clamp",)
     n, c, l = x.shape[0], x.shape[1], math.prod(x.shape[2:])
-    call = kernels.forward(_NAMES[x.dtype.str[1:]], r is not None)
-    words = kernels.forward_words(n, c, l, x.dtype.itemsize, eps)
-    return Step("into", "batch_norm+add+relu" if r is not None else "batch_norm+relu", call, [x, w, b, r, words],
-                [out, *step.outs[1:]])
+    call = kernels.forward(_NAMES[x.dtype.str[1:]], r is not None, *act)
+    words = kernels.forward_words(n, c, l, x.dtype.itemsize, eps, *(limits or ()))
+    label = "+".join(["batch_norm"] + ["add"] * (r is not None) + ["relu" if limits is None else "hardtanh"])
+    return Step("into", label, call, [x, w, b, r, words], [out, *step.outs[1:]])
 
 
 def _evaluation(x, w, b, r, mean, variance, out, eps, relu):
@@ -143,18 +191,20 @@ def _backward(steps, visible, results):
         whole = _total(flow, steps, step.outs[0], k)
         if made is None and whole is None:
             continue
-        gr, g, h, y, b, mask_of, gone = made or (None, g, None, None, None, None, set())
+        gr, g, h, y, b, mask_of, limits, gone = made or (None, g, None, None, None, None, None, set())
         gone |= set() if whole is None else {whole}
         total = None if whole is None else steps[whole].outs[0]
-        at[k] = [_fused_backward(step, gr, total, g, h, y, x, w, b, mean, rstd, mask_of)]
+        at[k] = [_fused_backward(step, gr, total, g, h, y, x, w, b, mean, rstd, mask_of, limits)]
         drop |= gone
     return replaced(steps, at, drop)
 
 
 def _masked(flow, steps, g, k, x, results, at, drop):
-    """What makes the gradient `g` of step `k` if it is a relu's: (gr, g, h, y, b, mask_of, steps that go); or None."""
+    """What makes the gradient `g` of step `k` if it is a relu's or hardtanh's: (gr, g, h, y, b, mask_of, limits, steps
+    that go); or None."""
     p = flow.maker(g)
-    if p is None or p in drop or id(g.buffer) in flow.visible or not _is(steps[p], "relu", 2):
+    if p is None or p in drop or id(g.buffer) in flow.visible or not (
+            _is(steps[p], "relu", 2) or _is(steps[p], "hardtanh", 2)):
         return None
     before, y = [a for a in steps[p].args if isinstance(a, Window)]
     if not _like(before, x) or not _like(y, x) or not flow.still(y, p, k):
@@ -171,9 +221,14 @@ def _masked(flow, steps, g, k, x, results, at, drop):
             before, h = first, second
             gone.add(a)
     own = results.get(id(y.buffer))
+    limits = _numbers(steps[p]) if steps[p].label == "hardtanh" else None
+    if limits is not None and own is None:
+        return None
+    if limits is not None:
+        return gr, before, h, None, own.args[2], "x", limits, gone
     if own is not None and own.args[0].key() == x.key() and own.args[3] is None and _unchanged(flow, own, k):
-        return gr, before, h, None, own.args[2], "x", gone
-    return gr, before, h, y, None, "y", gone
+        return gr, before, h, None, own.args[2], "x", None, gone
+    return gr, before, h, y, None, "y", None, gone
 
 
 def _unchanged(flow, own, k):
@@ -193,14 +248,15 @@ def _total(flow, steps, dx, k):
     return None
 
 
-def _fused_backward(step, gr, total, g, h, y, x, w, b, mean, rstd, mask_of):
-    from ...compiler.templates import batchnorm_relu as kernels
+def _fused_backward(step, gr, total, g, h, y, x, w, b, mean, rstd, mask_of, limits):
+    kernels, act = _kernels(x), () if limits is None else ("clamp",)
     n, c, l = x.shape[0], x.shape[1], math.prod(x.shape[2:])
-    call = kernels.backward(_NAMES[x.dtype.str[1:]], mask_of, h is not None, gr is not None, total is not None)
-    words = kernels.backward_words(n, c, l, x.dtype.itemsize)
+    call = kernels.backward(_NAMES[x.dtype.str[1:]], mask_of, h is not None, gr is not None, total is not None, *act)
+    sums = () if is_dense(x) else (total is not None, *(limits or ()))
+    words = kernels.backward_words(n, c, l, x.dtype.itemsize, *sums)
     outs = [*step.outs, gr, total]
-    label = "+".join(["add"] * (h is not None) + ["relu"] * (mask_of is not None) + ["batch_norm_backward"]
-                     + ["sum"] * (total is not None))
+    masked = [] if mask_of is None else ["relu" if limits is None else "hardtanh"]
+    label = "+".join(["add"] * (h is not None) + masked + ["batch_norm_backward"] + ["sum"] * (total is not None))
     # `gr` is stored while x is still to be read again.
     places = (0, 1, 2, 3) if gr is None else (0, 1, 2)
     return Step("into", label, call, [g, h, y, x, w, b, mean, rstd, words], outs, places)

@@ -12,6 +12,7 @@ from ...runtime.allocator import empty
 from ...tensor.storage import Storage
 from ..tape import OLDER, Step, Window
 from .flow import is_dense
+from .layout import turned
 
 _SUMS = {"convolution": "forward", "conv_input": "adjoint_input", "convolution_transposed": "adjoint_input"}
 _HEADER = 3                     # words of ``conv_product.FINISH``
@@ -137,7 +138,7 @@ class Convolution:
 
 def convolutions(steps):
     """The steps with convolutions in the usual layout as `Convolution` calls, large gradients of weights in parts."""
-    return [_planned(s) or _in_parts(s) or s for s in steps]
+    return turned([_planned(s) or _in_parts(s) or s for s in steps])
 
 
 def _planned(step):

@@ -10,9 +10,10 @@ from bisect import insort
 
 from ...dtypes import from_np
 from ..tape import ARGUMENT, MADE, OLDER, Step, Window, windows
-from .flow import Flow, like, with_windows
+from .flow import Flow, behind, is_dense, like, with_windows
 from .planned import workspace
 
+_AGAIN = "batch_norm+relu", "batch_norm+add+relu", "batch_norm+hardtanh", "native_layer_norm", "layout"
 ENOUGH, LEAST = 0.70, 1 << 18       # of the peak; bytes that are worth it
 
 
@@ -108,7 +109,7 @@ def _candidates(flow, sizes):
 def _cheap(step):
     if step.kind == "pointwise":
         return len(step.outs) == 1
-    return step.label in ("batch_norm+relu", "batch_norm+add+relu", "native_layer_norm")
+    return step.label in _AGAIN
 
 
 def _there(flow, step, i, late, again):
@@ -166,12 +167,35 @@ def _repeated(step, outs):
     if not step.label.startswith("batch_norm"):
         applied = _applied(step, outs[0]) if step.label == "native_layer_norm" else None
         return applied or Step(step.kind, step.label + ", again", step.call, step.args, outs, step.detail)
+    x, w, b, r, words = step.args
+    if not is_dense(x):
+        return _normalized(step, outs[0])
     from ...compiler.templates import batchnorm_relu as kernels
-    x, w, b, r, _ = step.args
     dtype = "float64" if x.dtype.itemsize == 8 else "float32"
     words = kernels.apply_words(x.shape[0], x.shape[1], math.prod(x.shape[2:]), x.dtype.itemsize)
     call = kernels.apply(dtype, r is not None)
     return Step("into", step.label + ", again", call, [x, w, b, r, *step.outs[1:], words], outs[:1])
+
+
+def _normalized(step, out):
+    """A training normalization of channels-last images by its statistics, with the kernel's own roundings."""
+    from ...compiler import pointwise_kernel
+    from ...compiler import scalar as s
+    from ...compiler.templates.columnnorm_relu import limits_of
+    x, w, b, r, words = step.args
+    operands = [v and behind(v) for v in (x, r)] + [*step.outs[1:], w, b]
+    at = {k: s.input(i) for i, k in enumerate([k for k, v in enumerate(operands) if v is not None])}
+    scale = at[3] * at[4] if w is not None else at[3]
+    y = s.fma(at[0] - at[2], scale, at[5] if b is not None else s.constant(0.0))
+    if r is not None:
+        y = y + at[1]
+    low, high = limits_of(words)
+    y = s.where(y < low, low, y)
+    if step.label.endswith("hardtanh"):
+        y = s.where(y > high, high, y)
+    given, name = [v for v in operands if v is not None], from_np(x.dtype).name
+    kernel = pointwise_kernel((y,), [name] * len(given), [], [name], name).call
+    return Step("pointwise", step.label + ", again", kernel, given, [behind(out)])
 
 
 def _applied(step, out):

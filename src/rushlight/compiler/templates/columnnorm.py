@@ -6,9 +6,9 @@
         x^ = (x - mean) rstd:  dw = sum g x^,  db = sum g,  dx = rstd w (g - mean(g) - x^ mean(g x^)), without the
         means if the word ``training`` is 0
 
-x, y, g, dx are of one dtype; all else of the compute type. A tile is a bin of rows, whose sums ``part`` (bins + 1, 2, n)
-holds; bins are put together in double, in order. The last two rows of ``part`` hold what the last phase needs of each
-column. w and b may be null. What ``columnnorm_relu`` has in common with this is written here.
+x, y, g, dx are of one dtype; all else of the compute type. A tile is a bin of rows, whose sums ``part`` holds, which is
+(bins + 1, 2, n); bins are put together in double, in order. The last two rows of ``part`` hold what the last phase
+needs of each column. w and b may be null. What ``columnnorm_relu`` has in common with this is written here.
 """
 
 from functools import cache

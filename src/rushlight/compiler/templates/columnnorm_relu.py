@@ -12,7 +12,7 @@ null. x, y, r, g, h, gr, dx are (rows, n) of one dtype, all else of the compute 
 """
 
 from functools import cache
-from struct import pack
+from struct import pack, unpack
 
 import numpy as np
 
@@ -94,6 +94,11 @@ def forward_words(n, c, l, itemsize, eps, low=0.0, high=0.0):
     bin, bins = layout(rows, c)
     return bins, c, pack("9q3d", bins, -(-c // COLUMNS), bins, 2 * rows * c, rows, c, bin, bins,
                          past(rows, c, itemsize), eps, low, high)
+
+
+def limits_of(words):
+    """(low, high) of words."""
+    return unpack("2d", words[2][-16:])
 
 
 @cache
