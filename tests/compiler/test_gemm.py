@@ -412,6 +412,10 @@ def test_narrower_vectors(width, registers, name, monkeypatch):
             c = np.empty((m, n), dtype)
             call(c, a, b)
             assert_product(c, a, b)
+    # Columns of A whole pages apart are packed, several panels at a time.
+    a, b, c = operand(130, 1024, dtype, "rows").T, operand(130, 140, dtype, "rows"), np.empty((1024, 140), dtype)
+    call(c, a, b)
+    assert_product(c, a, b)
 
 
 @pytest.mark.parametrize("name", ["int64", "int32", "int16", "int8", "uint8"])

@@ -14,6 +14,8 @@ from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_
 
 # Strips that are packed together: pieces of a row long enough for memory, not too many streams.
 GROUP = 4
+# Rows that are read of one strip before those of the next.
+ROWS = 16
 
 PARAMS = (
     ("ptr", "src"),
@@ -43,8 +45,12 @@ def pack(module, shape, name="pack"):
             with along:
                 _copy(f, shape, here, major, k, loaded, stored, to, step)
             with across, f.if_else(major.eq(item)) as (turned, scattered):
-                with turned:
-                    _transpose(f, shape, here, minor, k, left, stored, to, step)
+                with turned, f.if_else(first.eq(0) | (width - first >= lanes)) as (quick, slow):
+                    # (The first vector may reach into the next row: see ``pack_strips``.)
+                    with quick:
+                        _transpose(f, shape, here, minor, k, left, stored, to, step, True)
+                    with slow:
+                        _transpose(f, shape, here, minor, k, left, stored, to, step, False)
                 with scattered:
                     _gather(f, shape, here, minor, major, k, left, to, step)
     f.ret()
@@ -56,20 +62,34 @@ def pack_strips(module, shape):
     src, minor, major, k, valid, width, dst = f.args
     lanes, item = shape.lanes, shape.item
     size = k * width * item
-    with f.if_else(minor.eq(item) & (valid > width)) as (along, single):
+    # Most strips are one or two vectors wide. Their last one may reach into the next row, which is stored after it, but
+    # for the last row: storing less than a vector takes long.
+    (inside,) = _masks(f, shape, (width - 1) % lanes + 1, 1)
+    with f.if_else(minor.eq(item) & (valid > width) & (width <= 2 * lanes)) as (along, single):
         with along:
-            # A strip is one or two vectors wide.
-            parts = _masks(f, shape, width, 2)
             with f.range(0, valid, step=width * GROUP) as begin:
                 end = f.minimum(begin + width * GROUP, valid)
-                with f.range(k) as p:
-                    row, to = src + p * major, f.var("ptr", dst + (begin * k + p * width) * item)
+                with f.range(0, k, step=ROWS) as first:
+                    last = f.minimum(first + ROWS, k)
                     with f.range(begin, end, step=width) as at:
-                        loaded = _masks(f, shape, valid - at, 2)
-                        for j, part in enumerate(parts):
-                            x = masked_load(f, shape, row + (at + j * lanes) * item, loaded[j] & part)
-                            masked_store(f, shape, x, to.get() + j * shape.bytes, part)
-                        to.set(to.get() + size)
+                        loaded = _masks(f, shape, f.minimum(width, valid - at), 2)
+                        to = dst + (at * k) * item
+
+                        def row(p, vectors, mask=None):
+                            here, there = src + (p * major + at * item), to + p * width * item
+                            for j in range(vectors):
+                                x = masked_load(f, shape, here + j * lanes * item, loaded[j])
+                                if mask and j == vectors - 1:
+                                    masked_store(f, shape, x, there + j * shape.bytes, mask)
+                                else:
+                                    f.store(x, there + j * shape.bytes, align=1)
+                        with f.if_else(width > lanes) as arms:
+                            for arm, vectors in zip(arms, (2, 1)):
+                                with arm:
+                                    with f.range(first, f.minimum(last, k - 1)) as p:
+                                        row(p, vectors)
+                                    with f.if_(last.eq(k)):
+                                        row(k - 1, vectors, inside)
         with single, f.range(0, valid, step=width) as at:
             f.call("void", "pack", src + at * minor, minor, major, k, f.minimum(width, valid - at), width,
                    dst + at.udiv(width) * size)
@@ -82,10 +102,11 @@ def _copy(f, shape, src, major, k, loaded, stored, dst, step):
         masked_store(f, shape, value, dst + p * step, stored)
 
 
-def _transpose(f, shape, src, minor, k, left, stored, dst, step):
+def _transpose(f, shape, src, minor, k, left, stored, dst, step, beyond):
     """Rows of ``lanes`` consecutive k's for each of ``lanes`` minors, turned in registers.
 
-    Minors that aren't there repeat the last one: kernels never store what comes of them.
+    Minors that aren't there repeat the last one: kernels never store what comes of them. Where it may write
+    ``beyond`` a row, but for the last one, most stores are whole vectors.
     """
     lanes = shape.lanes
     rows = [src + minor * f.minimum(f.value(i), left - 1) for i in range(lanes)]
@@ -93,7 +114,11 @@ def _transpose(f, shape, src, minor, k, left, stored, dst, step):
     with f.range(0, whole, step=lanes) as p:
         vectors = [f.load(shape.vector, row + p * shape.item, align=1) for row in rows]
         for q, column in enumerate(turn(f, vectors)):
-            masked_store(f, shape, column, dst + (p + q) * step, stored)
+            at = dst + (p + q) * step
+            if beyond and q < lanes - 1:
+                f.store(column, at, align=1)
+            else:
+                masked_store(f, shape, column, at, stored)
     with f.if_(whole < k):
         rest = k - whole
         (mask,) = _masks(f, shape, rest, 1)
