@@ -413,7 +413,7 @@ def test_narrower_vectors(width, registers, name, monkeypatch):
             call(c, a, b)
             assert_product(c, a, b)
     # Columns of A whole pages apart are packed, several panels at a time.
-    a, b, c = operand(130, 1024, dtype, "rows").T, operand(130, 140, dtype, "rows"), np.empty((1024, 140), dtype)
+    a, b, c = operand(512, 1024, dtype, "rows").T, operand(512, 300, dtype, "rows"), np.empty((1024, 300), dtype)
     call(c, a, b)
     assert_product(c, a, b)
 
