@@ -289,7 +289,7 @@ def cosine(s):
     return step
 
 
-@case()
+@case(True)
 def learning_rate_set_inside(s):
     def step(x, y):
         for group in s.opt.param_groups:

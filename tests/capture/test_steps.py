@@ -340,7 +340,7 @@ def learning_rate_is_read(s):
     return step
 
 
-@case(False)
+@case(True)
 def schedule_is_read(s):
     inner = plain(s)
 

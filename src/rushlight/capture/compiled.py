@@ -31,6 +31,7 @@ from .decisions import Rare, ask_early, is_sized
 from .effects import _HOME, _PLAIN, Calls, State
 from .forms import OBJECT, difference, form
 from .given import Given, in_place, numbers, pinned, positions
+from .groups import Groups, prune
 from .native_guard import Places
 from .numbers import is_seen, plain
 from .outside import Outside
@@ -223,6 +224,7 @@ class Compiled:
         if tape.meets(before.tensors):
             tape.fail("an argument shares memory with a tensor that the call may read otherwise")
         stand.put(tape)
+        tape.groups = Groups(tape, before.group_numbers, stand.places)
         own = [(None, "argument", j, key[i][0]) for j, i in enumerate(positions(key))]
         given_args, given_kwargs = in_place(key, leaves, args, kwargs, tape, len(stand.places))
         try:
@@ -231,6 +233,7 @@ class Compiled:
                 with Calls(tape, self.listing) as calls, tape, outside:
                     result = self.function(*given_args, **given_kwargs)
             finally:
+                tape.groups.settle()
                 changes, new, why = stand.take_back()
                 changes += outside.changes
             read, structure = tree.flatten(result)
@@ -327,6 +330,7 @@ class Compiled:
         if any(tape.written_since(*tape.reads[i]) for i in writer.reads):
             return "a tensor is overwritten after its number was read"
         leaving = writer.leaving
+        prune(tape, writer.reads)
         known = {id(t) for t in before.tensors} | {id(t._grad) for t in before.tensors if t._grad is not None}
         known |= {id(g) for _, g in grads if g is not None}
         known |= _optimizer_tensors(before.optimizers)

@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from ..random import Generator, default_generator
-from .numbers import places_of, text
+from .numbers import places_of, reads_of, text
 from .tape import ARGUMENT, OLDER, Step, windows
 
 MOST = 1 << 24              # bytes that a program keeps, to put them back
@@ -50,9 +50,9 @@ class Check:
 
 class Kept:
     """What a step of the kind ``keep`` keeps: the windows among its arguments, and the `leaves`' gradients, the
-    `generators`' states and the `storages`' versions."""
+    `generators`' states, the `storages`' versions and the values of `places`."""
 
-    __slots__ = ("leaves", "generators", "storages")
+    __slots__ = ("leaves", "generators", "storages", "places")
 
 
 def ask_early(tape):
@@ -60,7 +60,7 @@ def ask_early(tape):
     at = {}
     for expression, outcome, when in tape.decisions:
         position = 0
-        for i in _reads_of(expression, set()):
+        for i in reads_of(expression, set()):
             b = tape.buffer(tape.reads[i][0])
             for k in range(min(when, tape.reads[i][1]), 0, -1):
                 if any(w.buffer is b for w in windows(tape.steps[k - 1].outs)):
@@ -74,10 +74,12 @@ def ask_early(tape):
     last = max([*at, *sized])
     before, after = tape.steps[:last], tape.steps[last:]
     kept, changed, late = Kept(), {}, []
-    kept.leaves, kept.storages = [], []
+    kept.leaves, kept.storages, kept.places = [], [], []
     stepped = any(s.kind == "thunk" for s in before)
     for s in before:
-        if s.kind == "thunk" and not s.outs:
+        if s.kind == "thunk" and getattr(s.detail, "kept", None) is not None:
+            kept.places += s.detail.kept
+        elif s.kind == "thunk" and not s.outs:
             return f"Python decides by a number that was read from a tensor after {s.label}"
         for w in windows(s.outs):
             if w.buffer.origin in (ARGUMENT, OLDER):
@@ -94,12 +96,12 @@ def ask_early(tape):
     if any(w.buffer.origin is ARGUMENT for w in changed.values()) and tape.forward is not None:
         return "Python decides in a backward pass"
     steps = []
-    if changed or kept.leaves or kept.generators or kept.storages:
+    if changed or kept.leaves or kept.generators or kept.storages or kept.places:
         steps.append(Step("keep", "keep", None, list(changed.values()), [], kept))
     for k in range(last + 1):
         if k in at or k in sized:
             asked, shapes = at.get(k, ()), sized.get(k, [])
-            reads = sorted(set().union(*[_reads_of(e, set()) for e, _ in asked]))
+            reads = sorted(set().union(*[reads_of(e, set()) for e, _ in asked]))
             numbers = [tape.window(tape.reads[i][0]) for i in reads]
             check = Check(asked, reads, len(shapes))
             steps.append(Step("check", "decision", None, [*numbers, *shapes], [], check))
@@ -113,15 +115,6 @@ def is_sized(step):
     """Whether the sizes of a step's results depend on what its operands hold."""
     return step.kind == "kernel" and (step.label in _SIZED or step.label == "index" and any(
         w.dtype.kind == "b" or w.dtype == np.uint8 for w in windows(step.args[1:])))
-
-
-def _reads_of(e, found):
-    if e[0] == "of":
-        for x in e[2]:
-            _reads_of(x, found)
-    elif e[0] == "read":
-        found.add(e[1])
-    return found
 
 
 def _generators(steps):
@@ -141,7 +134,7 @@ def number(a):
     return x if type(x) in (float, int, bool) else float(x)
 
 
-def restore(arrays, gradients, states, versions):
+def restore(arrays, gradients, states, versions, places):
     """Put back what was kept: pairs of where it belongs and what it was."""
     for to, was in arrays:
         to[...] = was
@@ -151,6 +144,8 @@ def restore(arrays, gradients, states, versions):
         generator.set_state_bytes(state)
     for storage, version in versions:
         storage.version = version
+    for place, value in reversed(places):
+        place.value = value
 
 
 class Rare:

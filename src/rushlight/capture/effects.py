@@ -182,12 +182,13 @@ class State:
 
     def __init__(self, roots, codes=(), given=()):
         self.entries, self.tensors, self.optimizers, self.obstacle = [], [], [], None
-        self.deques, self.inner, self.live = [], set(), set()
+        self.deques, self.inner, self.live, self.group_numbers = [], set(), set(), []
         self._seen, self._keep = set(), []
         self._stack = list(roots)
         self.codes = [code for code, _ in codes]
         named = set().union(*[_all_names(code) for code, _ in codes]) if codes else set()
         self._groups_read = "param_groups" in named
+        self._texts = set().union(*[_texts(code) for code, _ in codes]) if codes else set()
         self._schedules_read = bool(named & _OF_SCHEDULERS)
         self._loggers_read = bool(named & _OF_LOGGERS)
         for code, scope in codes:
@@ -197,6 +198,17 @@ class State:
         self.known = [t for t in given if id(t) in self._seen]
         self._stack += given
         self._walk()
+        self._groups()
+
+    def _groups(self):
+        """Numbers of optimizers' groups that the code names are inputs; the other values are as any."""
+        for group in [g for x in self.optimizers for g in x.param_groups if id(g) in self._seen]:
+            self.live |= {id(group), *[id(y) for y in group.values()]}
+            self.group_numbers += [(group, key) for key, value in group.items() if key in self._texts
+                                   and type(value) in (int, float)]
+        known = {(id(group), key) for group, key in self.group_numbers}
+        if known:
+            self.entries = [e for e in self.entries if e[1] != "item" or (id(e[0]), e[2]) not in known]
 
     def _walk(self):
         while self._stack:
@@ -360,8 +372,7 @@ class State:
             for i, p in enumerate(group["params"]):
                 self._place(group["params"], "index", i, p)
             if self._groups_read:
-                self.live |= {id(group), *[id(y) for y in group.values()]}
-                self._dict(group)
+                self._visit(group)
 
     # ------------------------------------------------------------
 
@@ -429,7 +440,16 @@ def _all_names(code):
     return names
 
 
-_OF_SCHEDULERS = {"get_last_lr", "get_lr", "last_epoch", "base_lrs", "_last_lr", "_step_count", "state_dict"}
+def _texts(code):
+    """The texts among the constants of code and of what is defined in it."""
+    found = {x for x in code.co_consts if type(x) is str}
+    for c in code.co_consts:
+        if isinstance(c, types.CodeType):
+            found |= _texts(c)
+    return found
+
+
+_OF_SCHEDULERS = {"get_lr", "last_epoch", "base_lrs", "_last_lr", "_step_count", "state_dict"}
 _OF_LOGGERS = {"level", "handlers", "parent", "disabled", "propagate", "filters", "manager", "root", "isEnabledFor",
                "getEffectiveLevel", "hasHandlers", "getChild", "raiseExceptions", "lastResort"}
 

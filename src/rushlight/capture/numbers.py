@@ -236,6 +236,16 @@ def text(e, place, read, number):
     return {"place": place, "read": read, "number": number}[kind](e[1])
 
 
+def reads_of(e, found):
+    """Adds the indices of the reads in an expression to a set."""
+    if e[0] == "of":
+        for x in e[2]:
+            reads_of(x, found)
+    elif e[0] == "read":
+        found.add(e[1])
+    return found
+
+
 def places_of(e, found):
     """Adds the numbers of the places in an expression to a set."""
     if e[0] == "of":

@@ -288,7 +288,8 @@ class Writer:
         self.lines.append(f"{self.name(step.call)}({', '.join(args)})")
 
     def _thunk(self, step):
-        self.lines.append(f"{self.name(step.call)}()")
+        given = step.args if step.detail is not None else ()
+        self.lines.append(f"{self.name(step.call)}({', '.join(map(self._array, given))})")
 
     def _grad(self, step):
         leaf = self._object(step.call)
@@ -296,10 +297,11 @@ class Writer:
         self.lines.append(f"{leaf}._grad = " + ("None" if w is None else self._tensor(step.detail)))
 
     def _keep(self, step):
-        kept, lists = step.detail, [[], [], [], []]
+        kept, lists = step.detail, [[], [], [], [], []]
         of = [[(self._plain(w), ".copy()") for w in step.args], [(self._object(x), "._grad") for x in kept.leaves],
               [(self.name(g, "g"), ".state_bytes()") for g in kept.generators],
-              [(self.name(s, "s"), ".version") for s in kept.storages]]
+              [(self.name(s, "s"), ".version") for s in kept.storages],
+              [(self.name(p, "q"), ".value") for p in kept.places]]
         for pairs, found in zip(of, lists):
             for x, how in pairs:
                 n = f"was{sum(map(len, lists))}"

@@ -23,7 +23,7 @@ from ..autograd.modes import state
 from ..autograd.node import next_seq
 from ..tensor import watch
 from ..tensor.tensor import Tensor, wrap
-from .numbers import Live, Seen, places_of
+from .numbers import Live, Seen, places_of, plain
 
 _ndarray = np.ndarray
 ARGUMENT, OLDER, MADE, CONSTANT = "argument", "older", "made", "constant"
@@ -73,8 +73,8 @@ class Step:
 
     kind: ``kernel`` (``call(*args)`` returns fresh arrays, `outs`), ``pointwise`` (``call(*outs, *args)``), ``into``
     (likewise, other kernels), ``write`` (``call(*outs, *args)`` changes them), ``grad`` (`call` is a leaf whose
-    ``.grad`` becomes args[0]), ``draw`` (``call()`` returns an array), ``thunk`` (``call()`` does it all), ``keep`` and
-    ``check`` (see `decisions`).
+    ``.grad`` becomes args[0]), ``draw`` (``call()`` returns an array), ``thunk`` (``call()`` does it all, or
+    ``call(*args)`` if there is a detail), ``keep`` and ``check`` (see `decisions`).
     args: windows, lists of windows, and plain values. detail: of ``kernel``, (whether it returns a tuple, `direct`); of
     ``pointwise``, its launch; of ``into``, positions of operands that results may overwrite, as it goes by elements.
     """
@@ -153,6 +153,7 @@ class Tape:
         self.decisions = []             # (expression, outcome, how many steps there were), see `decisions`
         self.asking = None              # the function in C that is being called
         self.outside = None             # what the call tells the world, see `outside`
+        self.groups = None              # numbers of optimizers' groups, see `groups`
         self.pinned = set()             # indices of arguments that the program knows parts of, by their offsets
         self.live = set()               # numbers of places that kernels take as operands
         self.entry = {}                 # id(leaf) -> (leaf, what its .grad has to be when the call begins)
@@ -238,6 +239,20 @@ class Tape:
             return
         outs = [self._changed(t) for t in changes]
         self.steps.append(Step("thunk", label, call, [self._argument(x) for x in reads], outs))
+        if self.groups is not None:
+            self.groups.put_back()
+
+    def settle(self):
+        """An optimizer is about to look at the numbers of its groups."""
+        if self.groups is not None:
+            self.groups.settle()
+
+    def current(self, label, values):
+        """The numbers ``values()`` as they are at this point."""
+        if self.groups is None or any(type(x) is not float for x in values()):
+            self.fail(f"Python looks at numbers that change by themselves ({label})")
+            return values()
+        return [self.groups.reading(label, x, lambda i=i: values()[i]) for i, x in enumerate(values())]
 
     def constant(self, t):
         if get_ident() != self.thread:
@@ -290,15 +305,19 @@ class Tape:
         self.ran("test", lambda *arrays: np.asarray(bool(test(*arrays))), tensors, found)
         return found.item()
 
-    def aside(self, label, call):
+    def aside(self, label, call, *numbers):
+        self.settle()
         outer = watch.set_listener(None)
         state.special -= 1
         try:
-            return call()
+            return call(*map(plain, numbers))
         finally:
             state.special += 1
             watch.set_listener(outer)
-            self.thunk(label, call, (), ())
+            if self.groups is None:
+                self.fail(f"{label} in a backward pass") if numbers else self.thunk(label, call, (), ())
+            else:
+                self.groups.done(label, call, numbers)
 
     def written_since(self, t, when):
         """Whether memory of `t` was overwritten after step `when`."""

@@ -22,6 +22,8 @@ def listening():
     from rushlight import compiler
 
     watched = watch.listener is not None and modes.special == 1
+    if watched:
+        watch.listener.settle()
     return (not modes.special or watched) and compiler.available(), watched and getattr(watch.listener, "captures",
                                                                                          True)
 

@@ -101,6 +101,8 @@ class PointwiseOptimizer(Optimizer):
         if group["foreach"] or group.get("capturable"):
             self._check_modes(group)
         watched = watch.listener is not None and modes.special == 1
+        if watched:
+            watch.listener.settle()
         if differentiable or modes.special and not watched:
             rest = [(p, p.grad, None) for p in group["params"] if p.grad is not None]
             asked = False

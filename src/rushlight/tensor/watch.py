@@ -14,7 +14,9 @@
     read(t, what)                       Python saw numbers of t
     number(t, value) -> number          Python asks for t's only value
     truth(test, tensors) -> bool        (if the listener has it) Python decides by ``test(*arrays)``
-    aside(label, call)                  ``call()`` is to be run each time as it is, now too
+    aside(label, call, *numbers)        ``call(*numbers)`` is to be run each time as it is, now too
+    settle()                            (if the listener captures) an optimizer is about to look at its groups' numbers
+    current(label, values) -> list      Python asks for numbers that `aside` calls change: ``values()``
     keeps(storage) -> bool              whether the listener itself refers to a storage
     compute(rec, kernel, args, arrays)  (if the listener has it) gives what ``kernel(*arrays)`` would: arrays
     fail(why)                           something happened that can't be told in these ways
@@ -59,12 +61,15 @@ class Listener:
     def number(self, t, value):
         return value
 
-    def aside(self, label, call):
+    def aside(self, label, call, *numbers):
         outer = set_listener(None)
         try:
-            return call()
+            return call(*numbers)
         finally:
             set_listener(outer)
+
+    def current(self, label, values):
+        return values()
 
     def keeps(self, storage):
         return False
@@ -72,7 +77,7 @@ class Listener:
     def _unheard(self, *args, **kwargs):
         """What the listener has no use for."""
 
-    made = ran = pointwise = wrote = constant = drawn = thunk = assigned = accumulated = read = fail = _unheard
+    made = ran = pointwise = wrote = constant = drawn = thunk = assigned = accumulated = read = fail = settle = _unheard
 
 
 def computed(rec, kernel, args, arrays):

@@ -73,8 +73,11 @@ class _Listener:
     def number(self, t, value):
         return value if self.outer is None else self.outer.number(t, value)
 
-    def aside(self, label, call):
-        return call()
+    def aside(self, label, call, *numbers):
+        return call(*numbers)
+
+    def current(self, label, values):
+        return values()
 
     def keeps(self, storage):
         return False

@@ -129,6 +129,8 @@ class LRScheduler:
 
     def get_last_lr(self):
         """The learning rates last set, one a group."""
+        if watch.listener is not None:
+            return watch.listener.current("get_last_lr", lambda: self._last_lr)
         return self._last_lr
 
     def get_lr(self):

@@ -9,6 +9,8 @@ from rushlight.optim.lr_scheduler.base import (
     check_optimizer,
     set_option,
 )
+from rushlight.tensor import watch
+from rushlight.tensor.tensor import Tensor
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -86,6 +88,9 @@ class ReduceLROnPlateau(LRScheduler):
 
     def step(self, metrics, epoch=None):
         """Take the metric of one more step (a number or one-element tensor)."""
+        if watch.listener is not None:
+            metric = metrics.item() if isinstance(metrics, Tensor) else metrics
+            return watch.listener.aside("ReduceLROnPlateau.step", lambda x: self.step(x, epoch), metric)
         current = float(metrics)
         if epoch is None:
             epoch = self.last_epoch + 1
@@ -105,6 +110,8 @@ class ReduceLROnPlateau(LRScheduler):
             self.cooldown_counter = self.cooldown
             self.num_bad_epochs = 0
         self._last_lr = self._current_lrs()
+
+    step.runs_aside = True
 
     def _reduce_lr(self, epoch):
         groups = self.optimizer.param_groups
