@@ -1,6 +1,7 @@
 """Limited-memory BFGS."""
 
 import rushlight as torch
+from rushlight.optim.flat import vectors_of
 from rushlight.optim.optimizer import Optimizer, _check_lr, _closure_loss, _number
 
 __all__ = ["LBFGS"]
@@ -171,28 +172,6 @@ class LBFGS(Optimizer):
     def _params(self):
         return self.param_groups[0]["params"]
 
-    def _flat_grad(self):
-        """All gradients as one vector; complex ones as pairs."""
-        parts = []
-        for p in self._params:
-            grad = p.grad
-            if grad is None:
-                grad = torch.zeros_like(p)
-            if grad.is_complex():
-                grad = torch.view_as_real(grad)
-            parts.append(grad.reshape(-1))
-        return torch.cat(parts, 0)
-
-    def _move(self, distance, direction):
-        """p <- p + distance * direction."""
-        offset = 0
-        for p in self._params:
-            if p.is_complex():
-                p = torch.view_as_real(p)
-            count = p.numel()
-            p.add_(direction[offset : offset + count].view_as(p), alpha=distance)
-            offset += count
-
     def step(self, closure):
         """Make up to ``max_iter`` iterations.
 
@@ -218,11 +197,11 @@ class LBFGS(Optimizer):
         loss = float(original_loss)
         evaluations = 1
         state["func_evals"] += 1
-        grad = self._flat_grad()
-        if grad.abs().max() <= tolerance_grad:
+        vectors = vectors_of(self, self._params, state, group["history_size"])
+        grad, largest, total, _ = vectors.gather()
+        if largest <= tolerance_grad:
             return original_loss
 
-        memory = _Memory(state, group["history_size"])
         t = state.get("t")
         previous_loss = state.get("prev_loss")
         iteration = 0
@@ -230,117 +209,55 @@ class LBFGS(Optimizer):
             iteration += 1
             state["n_iter"] += 1
             first = state["n_iter"] == 1
-            direction = memory.direction(grad, t, first)
-            previous_loss = loss
-            t = min(1.0, 1.0 / grad.abs().sum().item()) * lr if first else lr
-            slope = grad.dot(direction).item()
+            previous_loss, last = loss, t
+            t = min(1.0, 1.0 / total if total else 1.0) * lr if first else lr
+            alone = line_search is None
+            direction, slope, reach = vectors.direction(grad, last, first, t if alone else None, -tolerance_change)
             if slope > -tolerance_change:
                 break
 
             calls = 0
             converged = False
-            if line_search is not None:
+            if not alone:
                 if line_search != "strong_wolfe":
                     raise RuntimeError("only 'strong_wolfe' is supported")
-                loss, grad, t, calls = self._search(closure, t, direction, loss, grad, slope)
-                self._move(t, direction)
-                converged = bool(grad.abs().max() <= tolerance_grad)
-            else:
-                self._move(t, direction)
-                if iteration != group["max_iter"]:
-                    # The closure's gradients are needed only where another iteration follows.
-                    loss = float(_closure_loss(closure))
-                    grad = self._flat_grad()
-                    converged = bool(grad.abs().max() <= tolerance_grad)
-                    calls = 1
+                loss, grad, largest, t, calls = self._search(vectors, closure, t, direction, reach, loss, grad, slope)
+                converged = largest <= tolerance_grad
+            elif iteration != group["max_iter"]:
+                # The closure's gradients are needed only where another iteration follows.
+                loss = float(_closure_loss(closure))
+                grad, largest, _, _ = vectors.gather()
+                converged = largest <= tolerance_grad
+                calls = 1
             evaluations += calls
             state["func_evals"] += calls
             if (
                 iteration == group["max_iter"]
                 or evaluations >= group["max_eval"]
                 or converged
-                or direction.mul(t).abs().max() <= tolerance_change
+                or abs(t) * reach <= tolerance_change
                 or abs(loss - previous_loss) < tolerance_change
             ):
                 break
 
-        memory.save(t)
+        vectors.save(t)
         state["prev_loss"] = previous_loss
         return original_loss
 
-    def _search(self, closure, t, direction, loss, grad, slope):
-        start = [p.clone(memory_format=torch.contiguous_format) for p in self._params]
-
-        def restore():
-            for p, value in zip(self._params, start, strict=True):
-                p.copy_(value)
+    def _search(self, vectors, closure, t, direction, reach, loss, grad, slope):
+        """Go along the direction to a point that suffices: (loss, gradient, its largest element, t, evaluations)."""
+        start = vectors.here()
 
         def evaluate(distance):
-            self._move(distance, direction)
+            vectors.move(distance, direction, start)
             value = float(_closure_loss(closure))
-            new_grad = self._flat_grad()
-            restore()
-            return _Point(distance, value, new_grad, new_grad.dot(direction).item())
+            gradient, largest, _, slope = vectors.gather(direction)
+            return _Point(distance, value, (gradient, largest), slope)
 
-        origin = _Point(0.0, loss, grad.clone(), slope)
-        point, calls = _strong_wolfe(evaluate, origin, t, direction.abs().max().item())
-        return point.value, point.grad, point.t, calls
-
-
-class _Memory:
-    """The last changes of gradient (y) and parameters (s), and the inverse Hessian they imply."""
-
-    def __init__(self, state, size):
-        self.state, self.size = state, size
-        self.d = state.get("d")
-        self.y = state.get("old_dirs")
-        self.s = state.get("old_stps")
-        self.ro = state.get("ro")
-        self.scale = state.get("H_diag")
-        self.grad = state.get("prev_flat_grad")
-
-    def direction(self, grad, t, first):
-        """-H grad, after taking in what a step of t along the last direction changed."""
-        if first:
-            self.d = grad.neg()
-            self.y, self.s, self.ro, self.scale = [], [], [], 1
-        else:
-            self._remember(grad.sub(self.grad), self.d.mul(t))
-            self.d = self._two_loops(grad)
-        self.grad = grad.clone(memory_format=torch.contiguous_format)
-        return self.d
-
-    def _remember(self, y, s):
-        curvature = y.dot(s)
-        if curvature > 1e-10:
-            if len(self.y) == self.size:
-                del self.y[0], self.s[0], self.ro[0]
-            self.y.append(y)
-            self.s.append(s)
-            self.ro.append(1.0 / curvature)
-            self.scale = curvature / y.dot(y)
-
-    def _two_loops(self, grad):
-        if "al" not in self.state:
-            self.state["al"] = [None] * self.size
-        al = self.state["al"]
-        q = grad.neg()
-        for i in reversed(range(len(self.y))):
-            al[i] = self.s[i].dot(q) * self.ro[i]
-            q.add_(self.y[i], alpha=-al[i].item())
-        d = torch.mul(q, self.scale)
-        for i in range(len(self.y)):
-            beta = self.y[i].dot(d) * self.ro[i]
-            d.add_(self.s[i], alpha=(al[i] - beta).item())
-        return d
-
-    def save(self, t):
-        self.state.update(
-            d=self.d,
-            t=t,
-            old_dirs=self.y,
-            old_stps=self.s,
-            ro=self.ro,
-            H_diag=self.scale,
-            prev_flat_grad=self.grad,
-        )
+        origin = _Point(0.0, loss, (grad, None), slope)
+        point, calls = _strong_wolfe(evaluate, origin, t, reach)
+        vectors.move(point.t, direction, start)
+        gradient, largest = point.grad
+        if largest is None:
+            largest = gradient.abs().max().item()
+        return point.value, gradient, largest, point.t, calls
