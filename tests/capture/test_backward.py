@@ -223,3 +223,19 @@ def test_programs_may_outlive_the_modules():
     env = dict(os.environ, MALLOC_PERTURB_="255", PYTHONMALLOC="malloc")
     done = subprocess.run([sys.executable, "-c", text], env=env, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and done.stdout == "1\n", done.stderr
+
+
+def test_gradients_that_nothing_asks_for_are_none():
+    def f(x, y, w):
+        return x * w, y.exp(), (x * y).detach()
+    g = torch.compile(f)
+    w = torch.ones(3, requires_grad=True)
+    for _ in range(5):
+        x, y = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+        for graph in (False, True):
+            a, b, _ = g(x, y, w)
+            found = torch.autograd.grad(b.sum(), [x, y, w], allow_unused=True, retain_graph=True,
+                                        create_graph=graph)
+            assert [t is None for t in found] == [True, False, True]
+            with pytest.raises(RuntimeError, match="not have been used"):
+                torch.autograd.grad(a.sum(), y, create_graph=graph)

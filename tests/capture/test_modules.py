@@ -384,3 +384,18 @@ def test_errors_leave_what_eager_ones_leave(error):
         return seen
     f, = compare(loop)
     assert programs(f)
+
+
+def test_modes_and_names_are_the_modules():
+    m = small()
+    f = torch.compile(m)
+    m.eval()
+    assert not f.training
+    f.train()
+    assert m.training and f.training and m[0].training
+    f.training = False
+    assert not m.training
+    m.extra = 3
+    assert "extra" in dir(f) and f.extra == 3
+    del f.extra
+    assert not hasattr(m, "extra")

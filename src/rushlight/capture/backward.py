@@ -44,9 +44,14 @@ class CompiledBackward(Node):
                                "compiled call")
         incoming = [_laid_out(g, like) for g, like in zip(grads, plan.like)]
         if state.grad:
-            return plan.second.run_of(self, incoming, kept)
-        made = iter(plan.run.call(*incoming, *kept[:plan.saved]))
-        return [next(made) if there else None for there in plan.there]
+            found = plan.second.run_of(self, incoming, kept)
+        else:
+            made = iter(plan.run.call(*incoming, *kept[:plan.saved]))
+            found = [next(made) if there else None for there in plan.there]
+        if None in grads:
+            there = {i for i, g in enumerate(grads) if g is not None}
+            found = [None if there.isdisjoint(of) else g for g, of in zip(found, plan.sources)]
+        return found
 
     def release(self):
         self.saved = self.call = self.ends = None
@@ -67,10 +72,10 @@ class Plan:
     memory: [(tensor, storage, owner)] of older tensors that must be as they were; order: of the derivatives that `run`
     computes; second: the program of the same pass that keeps a history (`Second`), or None; keeps: what the call has to
     return for `run`, then for `second`; known: `memory`, and what `second` reads; again: a function of what the call
-    left that does it again; ask: a function that asks for programs of derivatives of an order.
+    left that does it again; ask: a function that asks for programs of derivatives of an order; sources: for each leaf, indices of the results that depend on it.
     """
 
-    __slots__ = ("run", "leaves", "there", "saved", "memory", "like", "tape", "order", "second", "keeps", "known",
+    __slots__ = ("run", "leaves", "sources", "there", "saved", "memory", "like", "tape", "order", "second", "keeps", "known",
                  "again", "ask")
 
     def attach(self, results, kept, arguments, *call):
@@ -165,6 +170,8 @@ def plan_backward(tape, results, order=1, derivative=1):
         plan.keeps += plan.second.tape.saved
     positions = {id(t): i for i, t in enumerate(ends)}
     plan.leaves = [positions.get(id(t), t) for t in leaves]
+    reached = [{id(t) for t in _leaves([r], tape)[0]} for r in results] if len(results) > 1 else []
+    plan.sources = [{i for i, r in enumerate(reached) if id(t) in r} for t in leaves]
     older = {id(b.tensor): b.tensor for x in plan.tapes() for b in x.older}
     plan.known = [(t, t._storage, t._storage.owner) for t in older.values()]
     plan.memory = plan.known[:len(plan.tape.older)]

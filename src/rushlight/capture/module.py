@@ -13,7 +13,7 @@ class OptimizedModule(nn.Module):
         super().__init__()
         self._orig_mod = module
         self.__dict__["_compiled"] = compiled
-        self.__dict__["training"] = module.training
+        del self.__dict__["training"]           # (the module's own counts)
 
     def __call__(self, *args, **kwargs):
         own = self.__dict__
@@ -33,7 +33,7 @@ class OptimizedModule(nn.Module):
     def __setattr__(self, name, value):
         if name == "_orig_mod" or name in self.__dict__:
             super().__setattr__(name, value)
-        if name == "training" or not (name == "_orig_mod" or name in self.__dict__):
+        else:
             setattr(self._orig_mod, name, value)
 
     def __delattr__(self, name):
@@ -42,13 +42,15 @@ class OptimizedModule(nn.Module):
         else:
             delattr(self._orig_mod, name)
 
+    def __dir__(self):
+        return sorted({*super().__dir__(), *dir(self._orig_mod)})
+
     def __len__(self):
         return len(self._orig_mod)
 
     def train(self, mode=True):
         """Training or evaluation mode, of the module itself."""
         self._orig_mod.train(mode)
-        self.__dict__["training"] = mode
         return self
 
     def __getstate__(self):
