@@ -27,7 +27,7 @@ The ways, by shape only (so an element's bits never depend on the number of thre
 * both operands contiguous along k and few rows: dot products, nothing packed;
 * few rows, or all of B small: the tile kernels read A and B where they are, if B's rows are
   contiguous;
-* some rows: each tile packs the strip of B it needs;
+* some rows, or some hundred and a B of many megabytes: each tile packs the strips of B it needs (``gemm_strips``);
 * otherwise B, and A if it can't well be read where it is, are packed once, panels in parallel, and C is cut
   into tiles of ``panels`` x ``strips`` kernels; a tile runs over k in blocks that keep a panel of A
   in the first-level cache and the strips of B in the second.
@@ -36,8 +36,8 @@ The ways, by shape only (so an element's bits never depend on the number of thre
 import struct
 
 from rushlight.compiler.codegen.builder import Module, Value
-from rushlight.compiler.templates import gemm_heights, gemm_lines
-from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, long_dot_kernel, prefetch, tile_kernel
+from rushlight.compiler.templates import gemm_ahead, gemm_heights, gemm_lines, gemm_strips
+from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, long_dot_kernel, tile_kernel
 from rushlight.compiler.templates.gemm_pack import GROUP, pack, pack_strips
 from rushlight.compiler.templates.gemm_split import wanted, write_split
 
@@ -208,7 +208,7 @@ class Driver:
         m.globals.append("@zero = internal constant i64 0")
         self._pack_task()
         self._tile_task()
-        self._strip_task()
+        gemm_strips.write_task(self, _Job, TASK)
         self._dot_task()
         self._product()
         write_split(self, _Job, TASK, SIZE, copy_words)
@@ -362,10 +362,11 @@ class Driver:
                     with f.if_(few):
                         wide.set(self._kernel(f, "wide", rows))
                     more = far & (panel + 1 < panels)
+                    ahead = gemm_ahead.panel(f, pack_a, a, depth, height, rows, job, item)
                     with f.range(first_strip, last_strip) as strip:
                         column = strip * nr
                         with f.if_(more):
-                            self._ahead(f, job, pack_a, a, depth, rows, strip - first_strip, last_strip - first_strip)
+                            gemm_ahead.fetch(f, ahead, strip - first_strip, last_strip - first_strip)
                         left = n - column
                         b = f.select(
                             pack_b,
@@ -389,72 +390,6 @@ class Driver:
                 row, column = first_panel * height, first_strip * nr
                 self._finish(f, job, row, column, f.minimum(last_panel * height, m) - row,
                              f.minimum(last_strip * nr, n) - column)
-        f.ret()
-
-    def _ahead(self, f, job, packed, a, depth, rows, part, parts):
-        """Fetch a part of the panel of A that follows the one at ``a``, so that its kernels needn't wait for it."""
-        item = self.shape.item
-        with f.if_else(packed) as (whole, by_rows):
-            with whole:
-                size = depth * job.height * item
-                step = (size.udiv(parts) + 64) & -64
-                with f.range(part * step, f.minimum(part * step + step, size), step=64) as at:
-                    prefetch(f, a + (size + at), locality=2)
-            with by_rows, f.if_(job.a_col.eq(item)):
-                step = (rows + parts - 1).udiv(parts)
-                with f.range(part * step, f.minimum(part * step + step, rows)) as i:
-                    row = a + (rows + i) * job.a_row
-                    with f.range(0, depth * item, step=64) as at:
-                        prefetch(f, row + at, locality=2)
-
-    def _strip_task(self):
-        """Tile t: ``tile_strips`` strips of C and a block of panels; packs its part of B on the stack.
-
-        What another core has packed is slow to read, so products of few rows don't share.
-        """
-        shape, tuning = self.shape, self.tuning
-        item, nr = shape.item, shape.nr
-        f = self.module.function("strip_task", "void", TASK, "internal", "nounwind")
-        job = _Job(f, f.args[0])
-        packed = f.buffer(GROUP * tuning.k_block * nr * item)
-        height, panels, m, n, k = job.height, job.panels, job.m, job.n, job.k
-        block, row_tiles, tile_panels, width = job.k_block, job.row_tiles, job.tile_panels, job.tile_strips * nr
-        a_row, a_col, b_row, b_col, c_row = job.a_row, job.a_col, job.b_row, job.b_col, job.c_row
-        alpha, bias, null = self._alpha(f, job), job.bias, Value(f, "null", "ptr")
-        with f.range(f.args[1], f.args[2]) as t:
-            first = t.udiv(row_tiles) * width
-            last = f.minimum(first + width, n)
-            first_panel = t.urem(row_tiles) * tile_panels
-            last_panel = f.minimum(first_panel + tile_panels, panels)
-            with f.range(0, job.slab_end, step=block) as p:
-                depth = f.minimum(block, k - p)
-                start = p.eq(0)
-                f.call(
-                    "void", "pack_strips", job.b + (first * b_col + p * b_row), b_col, b_row, depth,
-                    last - first, f.value(nr), packed,
-                )  # fmt: skip
-                with f.range(first_panel, last_panel) as panel:
-                    row = panel * height
-                    rows = f.minimum(height, m - row)
-                    rbias, rstep = self._rows_of_bias(f, job, row, start)
-                    with f.range(first, last, step=nr) as column:
-                        left = n - column
-                        part = f.select(
-                            left > shape.lanes,
-                            self._kernel(f, "edge", rows),
-                            self._kernel(f, "narrow", rows),
-                        )
-                        kernel = f.select(left >= nr, self._kernel(f, "full", rows), part)
-                        here = f.select(start & bias.ne(null), bias + column * item, null)
-                        d, drs, beta = self._added(f, job, row, column, start)
-                        f.call(
-                            "void", kernel, depth, job.a + (row * a_row + p * a_col), a_row, a_col,
-                            packed + (column - first) * depth * item, f.value(nr * item),
-                            job.c + (row * c_row + column * item), c_row,
-                            left, d, drs, here, rbias, rstep, alpha, beta,
-                        )  # fmt: skip
-            row = first_panel * height
-            self._finish(f, job, row, first, f.minimum(last_panel * height, m) - row, last - first)
         f.ret()
 
     def _dot_task(self):
@@ -546,12 +481,12 @@ class Driver:
         direct = (m <= tuning.direct_rows) | (span <= tuning.direct_span) | (
             apart & (m <= tuning.near_rows) & (span <= tuning.near_span))
         pack_b = ~(adjacent & direct)
-        own_b = pack_b & (m <= tuning.own_rows) & ~few_rows
+        own_b, large = (pack_b & ~few_rows & x for x in gemm_strips.wanted(f, shape, tuning, m, n, k, strips))
         # A in place, unless its rows (or k's) lie so many bytes apart that they share sets of the caches, or short
         # pieces would be read often.
         along = job.a_col.eq(item) & (job.a_row & 4095).ne(0)
         across = job.a_row.eq(item) & (job.a_col & 4095).ne(0) & (strips <= 3 * tuning.tile_strips)
-        pack_a = pack_b & ~own_b & (n > 2 * nr) & (m * k > 4096) & ~(along | across)
+        pack_a = pack_b & (large | ~own_b) & (n > 2 * nr) & (m * k > 4096) & ~(along | across)
         # Rows of A that lie pages apart share a set of the first-level cache: no more of them than
         # it has ways.
         aliased = ~pack_a & (job.a_row & 4095).eq(0)
@@ -576,19 +511,20 @@ class Driver:
         split = f.minimum((m + 55).udiv(56), f.value(16).udiv(strips))
         split = f.minimum(f.select(split < 1, f.value(1), split), panels)
         tile_panels = f.select(own_b, (panels + split - 1).udiv(split), tile_panels)
-        group = f.select(adjacent & (strips >= 8 * GROUP), f.value(GROUP), f.value(1))
+        group = f.select(large | adjacent & (strips >= 8 * GROUP), f.value(GROUP), f.value(1))
         tile_strips = f.select(own_b, group, tile_strips)
         row_tiles = (panels + tile_panels - 1).udiv(tile_panels)
         col_tiles = (strips + tile_strips - 1).udiv(tile_strips)
+        shared_b = pack_b & ~own_b
         job.set(
             height=height, panels=panels, strips=strips, k_block=k_block, k_blocks=k_blocks,
             pack_a=f.emit("i64", f"zext i1 {pack_a.name} to i64"),
-            pack_b=f.emit("i64", f"zext i1 {pack_b.name} to i64"),
+            pack_b=f.emit("i64", f"zext i1 {shared_b.name} to i64"),
             tile_panels=tile_panels, tile_strips=tile_strips, row_tiles=row_tiles, width=nr,
             slab_begin=0, slab_end=some_k,
         )  # fmt: skip
         tiles = row_tiles * col_tiles
-        with f.if_(own_b):
+        with f.if_(own_b & ~pack_a):
             self._parallel(f, "strip_task", job, tiles)
             f.ret(f.value(0, "i32"))
         with f.if_(~pack_b):
@@ -599,7 +535,8 @@ class Driver:
 
         # A slab: as many k's as can be packed in bounded memory.
         a_columns = f.select(pack_a, panels * height, f.value(0))
-        per_k = (a_columns + strips * nr) * item
+        b_columns = f.select(shared_b, strips * nr, f.value(0))
+        per_k = (a_columns + b_columns) * item
         fit = f.value(tuning.slab_bytes).udiv(per_k * k_block)
         slab = f.select(fit < 1, f.value(1), fit) * k_block
         slab = f.minimum(slab, k_blocks * k_block)
@@ -608,15 +545,19 @@ class Driver:
             f.ret(f.value(1, "i32"))
         base = f.load("ptr", block)
         f.store(base, job._at("packed_b"))
-        f.store(base + strips * slab * nr * item, job._at("packed_a"))
-        copies = self._groups(f, strips) + f.select(pack_a, self._groups(f, panels), f.value(0))
+        f.store(base + slab * b_columns * item, job._at("packed_a"))
+        copies = f.select(shared_b, self._groups(f, strips), f.value(0))
+        copies = copies + f.select(pack_a, self._groups(f, panels), f.value(0))
         position = f.var("i64", 0)
         with f.loop() as loop:
             now = position.get()
             after = f.minimum(now + slab, some_k)
             job.set(slab_begin=now, slab_end=after)
             self._parallel(f, "pack_task", job, copies)
-            self._parallel(f, "tile_task", job, tiles)
+            with f.if_else(own_b) as arms:
+                for arm, task in zip(arms, ("strip_task", "tile_task")):
+                    with arm:
+                        self._parallel(f, task, job, tiles)
             position.set(after)
             loop.break_if(after >= some_k)
         f.call("void", "rl_free", block)
