@@ -123,7 +123,8 @@ def gradients(results, edges, starts, create_graph=False):
         setattr(x, name, None)
     try:
         # (Gradients of gradients that nothing asked for may have no history.)
-        starts = [(edge_of(t), g) for t, g in zip(results, starts) if t is not None and edge_of(t) is not None]
+        starts = [(edge_of(t), g) for t, g in zip(results, starts)
+                  if g is not None and t is not None and edge_of(t) is not None]
         roots = [edge for edge, _ in starts]
         deps, order = _dependencies(roots)
         _propagate(roots, [g for _, g in starts], True, create_graph, capture, False, deps, _needed(order, capture))

@@ -5,6 +5,8 @@ what a fourth needs to differentiate these, and so on (`Second`). The first time
 eagerly (`again`), and the programs are made with the next call of its form.
 """
 
+from numpy import ndarray as _ndarray
+
 from ..autograd.modes import state
 from ..autograd.node import FREED, Node, edge_of, next_seq
 from ..ops.registry import function
@@ -37,8 +39,7 @@ class CompiledBackward(Node):
                     "instead: change it before the forward pass or after the backward pass")
         if state.grad and plan.second is None:
             plan.ask(plan.order + 1)
-            starts = [_laid_out(g, like) for g, like in zip(grads, plan.like)]
-            return gradients(plan.again(*self.call), self.edges, starts, True)
+            return gradients(plan.again(*self.call), self.edges, grads, True)
         if not all(t._storage is s and s.owner is owner for t, s, owner in plan.known):
             raise RuntimeError("the memory of a parameter was replaced between the forward and the backward pass of a "
                                "compiled call")
@@ -48,7 +49,7 @@ class CompiledBackward(Node):
         else:
             made = iter(plan.run.call(*incoming, *kept[:plan.saved]))
             found = [next(made) if there else None for there in plan.there]
-        if None in grads:
+        if any(g is None for g in grads):
             there = {i for i, g in enumerate(grads) if g is not None}
             found = [None if there.isdisjoint(of) else g for g, of in zip(found, plan.sources)]
         return found
@@ -72,11 +73,12 @@ class Plan:
     memory: [(tensor, storage, owner)] of older tensors that must be as they were; order: of the derivatives that `run`
     computes; second: the program of the same pass that keeps a history (`Second`), or None; keeps: what the call has to
     return for `run`, then for `second`; known: `memory`, and what `second` reads; again: a function of what the call
-    left that does it again; ask: a function that asks for programs of derivatives of an order; sources: for each leaf, indices of the results that depend on it.
+    left that does it again; ask: a function that asks for programs of derivatives of an order; sources: for each leaf,
+    indices of the results that depend on it.
     """
 
-    __slots__ = ("run", "leaves", "sources", "there", "saved", "memory", "like", "tape", "order", "second", "keeps", "known",
-                 "again", "ask")
+    __slots__ = ("run", "leaves", "sources", "there", "saved", "memory", "like", "tape", "order", "second", "keeps",
+                 "known", "again", "ask")
 
     def attach(self, results, kept, arguments, *call):
         """Give tensors made by the forward program their history."""
@@ -213,6 +215,8 @@ def _captured(tape, results, leaves, create_graph):
         why = "its backward pass uses a tensor of unknown origin"
     elif any(map(is_sized, backward.steps)):
         why = "sizes in its backward pass depend on contents"
+    elif any(type(g._a) is not _ndarray for g in made):
+        why = "its backward pass gives sparse gradients"
     elif backward.failure:
         why = f"in its backward pass, {backward.failure}"
     return backward, [g is not None for g in found], made, [t.detach() for t in starts], why
