@@ -1,6 +1,7 @@
 """Adam for sparse gradients."""
 
 import rushlight as torch
+from rushlight.optim import phased
 from rushlight.optim.optimizer import Optimizer, _check_betas, _closure_loss
 
 __all__ = ["SparseAdam"]
@@ -54,23 +55,61 @@ class SparseAdam(Optimizer):
         """Refuse dense gradients; returns the closure's loss, or None."""
         loss = _closure_loss(closure)
         for group in self.param_groups:
-            for p in group["params"]:
-                if p.grad is None:
-                    continue
-                if not p.grad.is_sparse:
-                    raise RuntimeError(
-                        "SparseAdam does not support dense gradients, please consider Adam instead"
-                    )
-                self._step_parameter(group, p, p.grad)
+            self._step_group(group)
         return loss
 
-    def _step_parameter(self, group, p, g):
-        with torch.no_grad():
+    def _step_group(self, group):
+        from rushlight.optim import touched
+
+        members = [(p, p.grad) for p in group["params"] if p.grad is not None]
+        for _, g in members:
+            if not g.is_sparse:
+                raise RuntimeError("SparseAdam does not support dense gradients, please consider Adam instead")
+        native, told = phased.listening()
+        batches, rest = {}, []
+        for p, g in members:
             state = self.state[p]
             if not state:
                 state["step"] = 0
                 state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
                 state["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
+            if native and not told and touched.is_plain(p, g) and phased.are_plain(
+                    p, [state["exp_avg"], state["exp_avg_sq"]], [p._a.shape] * 2):
+                batches.setdefault(p.dtype, []).append((p, g._a, state))
+            else:
+                rest.append((p, g))
+        for batch in batches.values():
+            if not self._step_plain(group, batch):
+                rest += [(p, p.grad) for p, _, _ in batch]
+        for p, g in rest:
+            self._step_parameter(group, p, g)
+
+    def _step_size(self, group, step):
+        beta1, beta2 = group["betas"]
+        return float(group["lr"]) * (1 - beta2 ** step) ** 0.5 / (1 - beta1 ** step)
+
+    def _step_plain(self, group, batch):
+        """The step of plain parameters of one dtype in one native call; False if that can't be."""
+        from rushlight.optim import touched
+
+        sets = [(p._a, state["exp_avg"]._a, state["exp_avg_sq"]._a, c.sparse_dim) for p, c, state in batch]
+        plan = phased.plan_for(self, ("touched", tuple(dims for *_, dims in sets)),
+                               [a for arrays in sets for a in arrays[:3]], lambda: touched.TouchedPlan(sets))
+        beta1, beta2 = group["betas"]
+        plan.numbers[:] = 1 - beta1, 1 - beta2, group["eps"], -1.0 if group["maximize"] else 1.0
+        sizes = [self._step_size(group, state["step"] + 1) for _, _, state in batch]
+        if not plan.step([c for _, c, _ in batch], sizes):
+            return False
+        for p, c, state in batch:
+            state["step"] += 1
+            if c.nnz:
+                for x in (p, state["exp_avg"], state["exp_avg_sq"]):
+                    x._storage.version += 1
+        return True
+
+    def _step_parameter(self, group, p, g):
+        with torch.no_grad():
+            state = self.state[p]
             state["step"] += 1
             g = (-g if group["maximize"] else g).coalesce()
             if not g.values().numel():
@@ -86,7 +125,6 @@ class SparseAdam(Optimizer):
             step_second = (values * values - old_second) * (1 - beta2)
             first.add_(entries(step_first))
             second.add_(entries(step_second))
-            number = state["step"]
-            size = float(group["lr"]) * (1 - beta2 ** number) ** 0.5 / (1 - beta1 ** number)
+            size = self._step_size(group, state["step"])
             denominator = (old_second + step_second).sqrt_().add_(group["eps"])
             p.add_(entries((old_first + step_first).div_(denominator)), alpha=-size)
