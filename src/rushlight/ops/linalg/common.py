@@ -1,9 +1,13 @@
 """What the linear algebra ops share: checks worded as PyTorch's, layouts, small tensor helpers."""
 
+import functools
+
 import numpy as np
 
 from ... import dtypes
 from ...dtypes import scalar_name
+from ...runtime import blas
+from .. import dispatch
 
 
 def singular(text):
@@ -59,6 +63,19 @@ def batch_index(i, shape):
 def each(a):
     """The matrices of a batch with their flat number."""
     return enumerate(a.reshape(-1, *a.shape[-2:]) if a.size else ())
+
+
+def primitive(*args, **kwargs):
+    """`dispatch.primitive` for kernels that call LAPACK, on as many threads as the matrices are worth."""
+    def put(kernel):
+        @functools.wraps(kernel)
+        def run(a, *rest):
+            n = max(a.shape[-2:], default=0)
+            blas.use_for(n, "numpy")
+            blas.use_for(n, "scipy")
+            return kernel(a, *rest)
+        return dispatch.primitive(*args, **kwargs)(run)
+    return put
 
 
 def conj(t):

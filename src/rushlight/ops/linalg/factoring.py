@@ -18,7 +18,6 @@ from ...return_types import (
 from ...return_types import lu_unpack as lu_unpack_result
 from ...return_types import qr as qr_result
 from ...tensor import watch
-from ..dispatch import primitive
 from ..matmul import matmul
 from ..registry import public
 from .common import (
@@ -32,6 +31,7 @@ from .common import (
     conj,
     each,
     identity,
+    primitive,
     singular,
 )
 from .solving import _solve_triangular

@@ -8,7 +8,6 @@ from ...return_types import linalg_inv_ex, linalg_slogdet, linalg_solve_ex
 from ...return_types import slogdet as slogdet_result
 from ...return_types import triangular_solve as triangular_result
 from ...tensor import watch
-from ..dispatch import primitive
 from ..matmul import matmul
 from ..registry import public
 from .common import (
@@ -22,6 +21,7 @@ from .common import (
     conj,
     each,
     identity,
+    primitive,
     real_of,
     singular,
 )
@@ -95,10 +95,14 @@ def inv_ex(A, *, check_errors=False):
 # ---------------------------------------------------------------- determinant
 
 def _regular(a, det):
-    """Whether the determinants are far enough from zero (by Hadamard's bound) to divide by the matrix."""
+    """Whether it is sound to divide by the matrices: LAPACK's estimates of their condition are far from 1 / epsilon."""
+    from scipy.linalg.lapack import get_lapack_funcs
     a, det = (x.bottom() if hasattr(type(x), "outermost") else x for x in (a, det))
-    bound = np.sqrt((a.real ** 2 + a.imag ** 2).sum(-1)).prod(-1)
-    return bool((np.abs(det) > np.sqrt(np.finfo(a.dtype).eps) * bound).all())
+    if not np.isfinite(det).all() or not det.all():
+        return False
+    getrf, gecon = get_lapack_funcs(("getrf", "gecon"), (a,))
+    least = 16 * np.finfo(a.dtype).eps
+    return all(gecon(getrf(m)[0], np.abs(m).sum(0).max())[0] > least for _, m in each(a))
 
 
 def _det_gradient(g, out, A):

@@ -3,12 +3,14 @@
 import numpy as np
 
 from ... import dtypes
+from ...autograd.modes import state
+from ...dtypes import BY_NP
 from ...record import NONDIFF, Joint
 from ...return_types import linalg_eig, linalg_eigh, linalg_lstsq, linalg_svd
 from ...return_types import svd as svd_result
 from ...tensor import watch
 from ...tensor.tensor import Tensor, wrap
-from ..dispatch import needs_grad, primitive
+from ..dispatch import needs_grad
 from ..matmul import matmul
 from ..registry import public
 from .common import (
@@ -19,6 +21,7 @@ from .common import (
     check_square,
     conj,
     identity,
+    primitive,
     real_of,
     singular,
 )
@@ -208,7 +211,6 @@ def eigh(A, UPLO="L"):
 @public("eigvalsh", namespaces=_LA, method=False, out=True)
 def eigvalsh(A, UPLO="L"):
     """Eigenvalues (rising) of Hermitian matrices; reads one triangle."""
-    from ...autograd.modes import state
     check_square("linalg.eigvalsh", A)
     check_float("linalg.eigvalsh", A)
     if state.grad and needs_grad(A) or hasattr(type(A._a), "outermost"):
@@ -246,6 +248,19 @@ def _eig(a):
     return values.astype(d, copy=False), by_column(vectors.astype(d, copy=False))
 
 
+@primitive("linalg_eigvals(Tensor A) -> Tensor", node="LinalgEigBackward0",
+           vjp=NONDIFF("called without gradients only"),
+           meta=lambda A: (A._a.shape[:-1], BY_NP[np.result_type(A.dtype.np, np.complex64)]))
+def _eigvals(a):
+    """The eigenvalues without their vectors, which gradients would need."""
+    d = np.result_type(a.dtype, np.complex64)
+    if not a.size:
+        return np.empty(a.shape[:-1], d)
+    if not np.isfinite(a).all():
+        raise RuntimeError("torch.linalg.eig: input tensor should not contain infs or NaNs.")
+    return np.linalg.eigvals(a).astype(d, copy=False)
+
+
 @public("eig", namespaces=_LA, method=False, out=True)
 def eig(A):
     """Eigenvalues and eigenvectors of square matrices, always complex."""
@@ -259,7 +274,9 @@ def eigvals(A):
     """Eigenvalues of square matrices, always complex."""
     check_square("linalg.eigvals", A)
     check_float("linalg.eigvals", A)
-    return _eig(A)[0]
+    if state.grad and needs_grad(A) or hasattr(type(A._a), "outermost"):
+        return _eig(A)[0]
+    return _eigvals(A)
 
 
 # ---------------------------------------------------------------- pseudo-inverse and rank
