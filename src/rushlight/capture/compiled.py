@@ -72,7 +72,7 @@ class Entry:
 
     __slots__ = ("run", "call", "holds", "unchanged", "entries", "memory", "gradients", "places", "conditions", "live",
                  "changes", "results", "reads", "structure", "tape", "seconds", "lock", "plan", "recorded", "leaving",
-                 "keep", "plain", "known", "inputs", "decides", "hits", "misses", "missed")
+                 "keep", "plain", "known", "first", "inputs", "decides", "hits", "misses", "missed")
 
 
 class Compiled:
@@ -227,9 +227,11 @@ class Compiled:
         tape.groups = Groups(tape, before.group_numbers, stand.places)
         own = [(None, "argument", j, key[i][0]) for j, i in enumerate(positions(key))]
         given_args, given_kwargs = in_place(key, leaves, args, kwargs, tape, len(stand.places))
+        first = len(stand.places)
+        stand.places += own                     # (more may come)
         try:
             try:
-                tape.outside = outside = Outside(tape)
+                tape.outside = outside = Outside(tape, bool(stand.grown))
                 with Calls(tape, self.listing) as calls, tape, outside:
                     result = self.function(*given_args, **given_kwargs)
             finally:
@@ -265,16 +267,16 @@ class Compiled:
             why = why or tape.failure
             if why is None:
                 entry = Entry()
-                entry.places, entry.changes = [*stand.places, *own], changes
+                entry.places, entry.changes, entry.first = stand.places, changes, first
                 entry.live, entry.known, entry.inputs = stand.live, before.known, numbers(key, leaves)
                 entry.keep = [x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]
                 why = self._add(entry, key, leaves, before, grads, tape, read, structure, begin, args, kwargs)
-            constants = pinned(tape, len(stand.places), key)
+            constants = pinned(tape, first, key)
             if constants:
                 self.given.fix(key, constants)
                 return result
             if why is not None:
-                self._refuse_path(key, why, before, [*stand.places, *own], stand, numbers(key, leaves), tape)
+                self._refuse_path(key, why, before, stand, numbers(key, leaves), tape)
             return result
         finally:
             stand.stands.clear()
@@ -295,12 +297,12 @@ class Compiled:
         calls = [e.call for e in known]
         self.quick = [c for c in self.quick if c not in calls] + [c for c in calls if c in self.quick]
 
-    def _refuse_path(self, key, why, before, places, stand, given, tape):
+    def _refuse_path(self, key, why, before, stand, given, tape):
         """Calls that take this call's path, as far as it shows, stay eager."""
         shown = [c for c in tape.conditions if not c[2]]
         if not (shown or tape.decisions or self.entries.get(key)):
             return self._refuse(key, why)
-        known, fit = self.paths.setdefault(key, []), path(places, shown)
+        known, fit = self.paths.setdefault(key, []), path(stand.places, shown)
         if shown and not tape.decisions:
             known.append((fit, why))
         elif not any(type(taken) is Rare and taken.holds(*given) for taken, _ in known):
@@ -365,7 +367,7 @@ class Compiled:
             entry.run = program(tape, [*leaving, *entry.plan.keeps], spent=False)
         else:
             entry.run = program(tape, leaving)
-        if pinned(tape, len(entry.places) - len(positions(key)), key):
+        if pinned(tape, entry.first, key):
             return "a number is no input"
         # Numbers and growing containers have conditions of their own.
         entry.entries = _others(before, entry.places, entry.live,

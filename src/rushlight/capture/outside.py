@@ -18,7 +18,7 @@ from ..tensor.tensor import Tensor
 from .destinations import Asked, fields
 from .effects import _HOME, _PLAIN
 from .numbers import Seen, is_seen, plain
-from .standins import Change
+from .standins import Change, length
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"              # (characters for use inside of programs)
 _LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -32,13 +32,15 @@ class Unknown(Exception):
 class Outside:
     """What one call tells: `changes`, in order. Without a tape it only hides from `effects.Calls` how that is done."""
 
-    def __init__(self, tape):
-        self.tape, self.changes, self.pieces = tape, [], []
+    def __init__(self, tape, growing=False):
+        self.tape, self.changes, self.pieces, self.growing = tape, [], [], growing
         self.thread, self.real, self.put = get_ident(), builtins.print, []
         self.ends = set()
 
     def __enter__(self):
         self._replace(vars(builtins), "print", self._printing)
+        if self.growing:
+            self._replace(vars(builtins), "len", length)
         logging = sys.modules.get("logging")
         if logging is not None:
             for name in _LEVELS:

@@ -46,7 +46,8 @@ class Scope:
         """Code for what a place holds."""
         c = self.name(container, "c")
         return {"item": f"{c}.get({self.number(key)}, missing)", "index": f"{c}[{key}]",
-                "cell": f"{c}.cell_contents", "grad": f"{c}._grad", "slot": f"getattr({c}, {key!r}, missing)"}[how]
+                "length": f"len({c})", "cell": f"{c}.cell_contents", "grad": f"{c}._grad",
+                "slot": f"getattr({c}, {key!r}, missing)"}[how]
 
     def tests(self, places, conditions):
         """Code that is true where numbers in places don't allow the program, one a condition."""
@@ -215,7 +216,7 @@ class quick:
             tests += [f"type({n} := {self.scope.place(container, how, key)}) is not Tensor", *own[1:]]
         tests += self._apart(names)
         more = self.scope.tests(entry.places, entry.conditions)
-        if any(entry.conditions):
+        if any(entry.conditions) or any(how == "index" for _, how, *_ in entry.places):
             lines += ["try:", f"    if {' or '.join([*tests, *more])}: return NO", "except Exception:", "    return NO"]
         else:
             lines.append(f"if {' or '.join([*tests, *more])}: return NO")

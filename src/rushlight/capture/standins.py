@@ -12,7 +12,7 @@ from collections import deque
 
 from ..tensor.tensor import Tensor
 from .effects import MISSING, look, put, same, short, where
-from .numbers import Seen, plain
+from .numbers import Seen, is_seen, plain
 
 
 class Change:
@@ -27,8 +27,8 @@ class Change:
 class _Growing:
     """What list, dict and deque stand-ins share: `real` is the container, `log` what was put in."""
 
-    def _set_up(self, real, tape):
-        self.real, self.tape, self.log, self.size = real, tape, [], len(real)
+    def _set_up(self, real, tape, places):
+        self.real, self.tape, self.log, self.size, self.places = real, tape, [], len(real), places
 
     def _tell(self):
         if self.tape is not None:
@@ -39,16 +39,67 @@ class _Growing:
         return self.real.__reduce_ex__(protocol)
 
 
-class SeenList(_Growing, list):
+class _Sequence(_Growing):
+    """What lists and deques share: how many there are, and the last of them, are numbers that programs can find.
+
+    added: what was put in since the call began or cleared it; whole: what there was before is still in it.
+    """
+
+    def _set_up(self, real, tape, places):
+        _Growing._set_up(self, real, tape, places)
+        self.added, self.whole = [], True
+
+    def _place(self, how, key, value):
+        found = next((i for i, p in enumerate(self.places) if p[0] is self.real and p[1:3] == (how, key)), None)
+        if found is None:
+            found = len(self.places)
+            self.places.append((self.real, how, key, type(value)))
+        return Seen(value, ("place", found), self.tape, False)
+
+    def length(self):
+        """How many there are, as a number that may be seen."""
+        if self.tape is None:
+            return len(self.real)
+        n = len(self.added)
+        if self.whole:
+            n = self._place("length", None, self.size) + n
+        most = getattr(self.real, "maxlen", None)
+        # (written down even where there are fewer: the next call has more)
+        return n if most is None else n if n < most else most
+
+    def __bool__(self):
+        return bool(self.length() > 0)
+
+    def __getitem__(self, i):
+        if type(i) is slice and i.stop is None and i.step is None and type(i.start) is int and i.start < 0 and \
+                self.tape is not None and isinstance(self.real, list):
+            if self.length() >= -i.start:
+                return [self[k] for k in range(i.start, 0)]
+            self._tell()
+        if is_seen(i) and type(i.value) is int:
+            i = i.pin()
+        if type(i) is int and self.tape is not None and -len(self.real) <= i < len(self.real):
+            if -len(self.added) <= i < 0:
+                return self.added[i]
+            k = i + len(self.added) if i < 0 else i
+            older = self.whole and (i < 0 or i < self.size and isinstance(self.real, list))
+            if older and type(self.real[i]) in (int, float):
+                return self._place("index", k, self.real[i])
+        self._tell()
+        return self.real[i]
+
+
+class SeenList(_Sequence, list):
     """Stands for a list."""
 
-    def __init__(self, real, tape):
+    def __init__(self, real, tape, places):
         list.__init__(self, real)
-        self._set_up(real, tape)
+        self._set_up(real, tape, places)
 
     def append(self, x):
         self.real.append(x)
         list.append(self, x)
+        self.added.append(x)
         self.log.append(("append", x))
 
     def extend(self, values):
@@ -62,29 +113,32 @@ class SeenList(_Growing, list):
     def clear(self):
         self.real.clear()
         list.clear(self)
+        self.added, self.whole = [], False
         self.log.append(("clear",))
 
     def _again(self):
         list.__init__(self, self.real)
 
 
-class SeenDeque(_Growing, deque):
+class SeenDeque(_Sequence, deque):
     """Stands for a deque."""
 
-    def __init__(self, real, tape):
+    def __init__(self, real, tape, places):
         deque.__init__(self, real, real.maxlen)
-        self._set_up(real, tape)
+        self._set_up(real, tape, places)
 
     extend, __iadd__ = SeenList.extend, SeenList.__iadd__
 
     def append(self, x):
         self.real.append(x)
         deque.append(self, x)
+        self.added.append(x)
         self.log.append(("append", x))
 
     def clear(self):
         self.real.clear()
         deque.clear(self)
+        self.added, self.whole = [], False
         self.log.append(("clear",))
 
     def _again(self):
@@ -94,9 +148,9 @@ class SeenDeque(_Growing, deque):
 class SeenDict(_Growing, dict):
     """Stands for a dict."""
 
-    def __init__(self, real, tape):
+    def __init__(self, real, tape, places):
         dict.__init__(self, real)
-        self._set_up(real, tape)
+        self._set_up(real, tape, places)
 
     def __setitem__(self, key, value):
         self.real[plain(key)] = value
@@ -124,9 +178,10 @@ def _looking(cls, base, name):
 _QUIET = {"__new__", "__class__", "__init__", "__getattribute__", "__doc__", "__init_subclass__", "__subclasshook__",
           "__setattr__", "__delattr__", "__dir__", "__sizeof__", "__class_getitem__", "__reduce_ex__", "__reduce__",
           "__hash__", "__getstate__", "__format__", "__str__"}
+_KNOWN = {dict: {}, list: vars(_Sequence), deque: vars(_Sequence)}
 for _cls, _base in ((SeenList, list), (SeenDict, dict), (SeenDeque, deque)):
     for _name in dir(_base):
-        if _name not in _QUIET and _name not in vars(_cls) and callable(getattr(_base, _name)):
+        if _name not in _QUIET and _name not in {**vars(_cls), **_KNOWN[_base]} and callable(getattr(_base, _name)):
             _looking(_cls, _base, _name)
 
 
@@ -169,7 +224,7 @@ class StandIns:
         for entry in before.entries:
             if entry[1] != "length" and id(entry[3]) in growing:
                 real = entry[3]
-                stand = self.grown.setdefault(id(real), None) or _STANDING[type(real)](real, tape)
+                stand = self.grown.setdefault(id(real), None) or _STANDING[type(real)](real, tape, self.places)
                 self.grown[id(real)] = stand
                 self.stands[mark(entry)] = stand
         for entry in before.entries:
@@ -215,6 +270,14 @@ class StandIns:
         return changes, new, why
 
 
+_len = len                      # (`len` is `length` while a tape is written)
+
+
+def length(x):
+    """``len(x)``; a number that programs find anew where `x` stands for something that grows."""
+    return x.length() if isinstance(x, _Sequence) else _len(x)
+
+
 def mark(entry):
     """What identifies the place of an entry of a `State`."""
     return id(entry[0]), entry[1], entry[2]
@@ -230,7 +293,16 @@ def release(numbers):
         _replace(s, s.value, ours)
 
 
+def _swapped(values, old, new):
+    found = list(values)
+    for i, x in enumerate(found):
+        if x is old:
+            found[i] = new
+    return found
+
+
 def _replace(old, new, ours):
+    # No comprehension here may name `old`: it would be in a cell, which would be found among the holders.
     for holder in gc.get_referrers(old):
         t = type(holder)
         if id(holder) in ours or t is types.FrameType:
@@ -240,12 +312,12 @@ def _replace(old, new, ours):
                 if x is old:
                     holder[i] = new
         elif t is tuple:
-            again = tuple([new if x is old else x for x in holder])
+            again = tuple(_swapped(holder, old, new))
             _replace(holder, again, {*ours, id(again)})
         elif isinstance(holder, dict):
-            items = [(new if k is old else k, new if v is old else v) for k, v in holder.items()]
+            keys, values = _swapped(holder, old, new), _swapped(holder.values(), old, new)
             holder.clear()
-            holder.update(items)
+            holder.update(zip(keys, values))
         elif t is set:
             holder.discard(old)
             holder.add(new)
