@@ -277,7 +277,7 @@ class Ways:
 
     def __init__(self, shapes, gaps):
         """shapes: arguments of `product`; gaps: whether together they leave some of the result untouched."""
-        from . import pixel_plans, winograd_plans
+        from . import overlap_plans, pixel_plans, winograd_plans
 
         self._shapes, self.gaps, self._direct, self.quick = shapes, gaps, None, None
         # Whether the kernels can call finishing functions, which take adjacent pixels.
@@ -287,6 +287,9 @@ class Ways:
             self.quick = _tile_plans().quick(shapes, gaps, filtered and len(shapes[0][6]) == 2)
         if filtered and self.quick is None:
             self.quick = winograd_plans.product(*shapes[0])
+        if self.quick is None and overlap_plans.serves(shapes):
+            self.quick = [(0, shapes[0][1], overlap_plans.product(shapes))]
+            self.gaps = self.finishes = False
         if self.quick is None and len(shapes) == 1:
             self.quick = pixel_plans.quick(*shapes[0])
 

@@ -1,0 +1,249 @@
+"""Convolutions as matrix products of pixels whose results are added where windows overlap, as generated code.
+
+    overlap(y, x, w, bias, words)       y[r, p] = sum over taps t of z[r, t, source pixel of p for t]  (+ bias[r])
+                                        z[r, t, q] = sum_c w[r, c, t] x[c, q]
+
+for maps that read each pixel of the source with every tap: adjoints in the input, transposed convolutions, and
+convolutions with steps of one. z is a product with the source's channels as they stand, of which none is gathered and
+each is read once for all taps; adding takes one load a tap and element of the result. So it pays where windows have
+steps, whose phases would be gathered one by one, and where the result has few channels, which gathered columns would
+serve few times.
+
+A tile of work is a group's *unit* of images, or a band of lines of a large one, by a part of its blocks of result
+rows: where there are many, the unit's pixels are packed into strips as ``tiles.rl_block`` reads them; then for each
+block z is made in scratch memory, in the second-level cache, and added up line by line of the result. The weights are
+packed once a call, so that a block's (row, tap) are columns of strips. The bits depend on the shape only. Tables are
+
+    lines       int64[lines + 1]: each line of the result has the entries lines[i] .. lines[i + 1] - 1
+    entries     (elements from an image's first pixel to the line that is read, first tap)
+    where       bytes from a group's first weight to that of each (row, tap) for channel 0
+    bands       (first line of the result, end, first pixel, pixels)
+
+How a line is put together is written down in the code: ``phases`` are, for each start of the steps along lines, pairs
+(tap, elements to move by).
+"""
+
+from functools import cache
+
+from rushlight.compiler.codegen.builder import Value
+from rushlight.compiler.templates.blocks import prefetch
+from rushlight.compiler.templates.jobs import DATA, TASK, Job, load, new_module
+
+ARRAYS = ("y", "x", "w", "bias")
+FIELDS = ("lines", "entries", "where", "bands", "groups", "rows", "channels", "taps", "adjacent", "block", "blocks",
+          "images", "unit", "band_count", "most", "packs", "parts", "pixels", "line", "out_lines", "out_line",
+          "w_group", "w_channel")
+CHAIN = 256                     # the most products that are added one after the other
+_NAME = "rl_overlap"
+
+
+@cache
+def kernel(dtype, phases):
+    """The function for float32 or float64 and lines of these phases."""
+    return load(f"conv overlap {phases}", dtype, lambda d: module_text(d, phases), _NAME)
+
+
+def module_text(dtype, phases):
+    """The IR of the entry and its tasks."""
+    m = new_module()
+    _pack_task(m, dtype)
+    _add(m, dtype, phases)
+    _task(m, dtype)
+    _entry(m, dtype)
+    return m.text()
+
+
+class _Job(Job):
+    """The job of a task, and the sizes of what it packs."""
+
+    def __init__(self, f, dtype, context=None):
+        super().__init__(f, dtype, ARRAYS, (*FIELDS, "packed"), context)
+        at = self.context + 8 * (len(ARRAYS) + len(FIELDS))
+        self.packed = f.load("ptr", at)
+        self.strip = self.channels * (self.nr * self.item)
+        self.panels = (self.block * self.taps + (self.nr - 1)).udiv(self.nr)      # of a block's weights
+
+    def ahead(self, place, nbytes):
+        """Fetch memory that will be needed into the cache."""
+        for at in range(0, nbytes, 64):
+            prefetch(self.f, place + at)
+
+    def table(self, name, i):
+        """Word i of a table whose address is a word of the plan."""
+        return self.f.load("i64", getattr(self, name).cast("inttoptr", "ptr") + i * 8)
+
+
+def _pack_task(m, dtype):
+    """Tile: a strip of (row, tap) of a block of a group's rows."""
+    f = m.function(f"{_NAME}_pack", "void", TASK, "internal", "nounwind")
+    j = _Job(f, dtype)
+    nr, item = j.nr, j.item
+    with f.range(f.args[1], f.args[2]) as t:
+        block, panel = t.udiv(j.panels), t.urem(j.panels)
+        group, block = block.udiv(j.blocks), block.urem(j.blocks)
+        w, to = j.w + group * j.w_group, j.packed + t * j.strip
+        first = block * j.block * j.taps + panel * nr
+        valid = f.minimum(f.minimum((block + 1) * j.block, j.rows) * j.taps - first, f.value(nr))
+        with f.if_(valid > 0), f.if_else(j.adjacent.ne(0)) as (straight, scattered):
+            with straight:
+                f.call("void", "rl_strip", w + first * item, f.value(item), j.w_channel, j.channels, valid,
+                       f.value(nr), to, declare=False)
+            with scattered:
+                with f.range(j.channels) as c, f.range(valid) as i:
+                    here = w + (j.table("where", first + i) + c * j.w_channel)
+                    f.store(f.load(j.element, here, align=item), to + (c * nr + i) * item, align=item)
+    f.ret()
+
+
+def _add(m, dtype, phases):
+    """void rl_overlap_add(context, z, pitch, y, bias, first, end): lines of an image's channel; z's rows are taps."""
+    f = m.function(f"{_NAME}_add", "void", [("ptr", "context"), ("ptr", "z"), ("i64", "pitch"), ("ptr", "y"),
+                                            ("ptr", "bias"), ("i64", "first"), ("i64", "end")], "internal", "nounwind")
+    _, z, pitch, y, bias, line0, line1 = f.args
+    j = _Job(f, dtype)
+    item, lanes, step = j.item, j.lanes, len(phases)
+    offset = f.splat(f.load(j.element, bias, align=item), lanes)
+    moves = sorted({move for phase in phases for _, move in phase})
+    taps = {tap: pitch * tap for tap in sorted({tap for phase in phases for tap, _ in phase})}
+    longest = (j.out_line + (step - 1)).udiv(step)
+    with f.range(line0, line1) as line:
+        e0, e1 = j.table("lines", line), j.table("lines", line + 1)
+        to = y + line * (j.out_line * item)
+        with f.range(0, longest, step=lanes) as first:
+            # Lanes that see the line, for each move.
+            seen = {}
+            for move in moves:
+                seen[move] = j.below(j.line - first - move)
+                if move < 0:
+                    seen[move] = seen[move] & ~j.below(f.value(-move) - first)
+            sums = [f.var(j.vector, offset) for _ in phases]
+            with f.range(e0, e1) as e:
+                here = z + (j.table("entries", e * 2) + first) * item + j.table("entries", e * 2 + 1) * pitch
+                for total, phase in zip(sums, phases):
+                    for tap, move in phase:
+                        total.set(total.get() + f.masked_load(j.vector, here + (taps[tap] + move * item), seen[move]))
+            if step == 1:
+                j.masked_store(sums[0].get(), to + first * item, j.below(j.out_line - first))
+            else:
+                low, high = (s.get() for s in sums)
+                for half in range(2):
+                    order = [k for i in range(half * lanes // 2, (half + 1) * lanes // 2) for k in (i, lanes + i)]
+                    begin = first * 2 + half * lanes
+                    j.masked_store(f.shuffle(low, high, order), to + begin * item, j.below(j.out_line - begin))
+    f.ret()
+
+
+def _task(m, dtype):
+    """Tile: a unit of images of a group by a part of the blocks of rows."""
+    f = m.function(f"{_NAME}_task", "void", TASK, "internal", "nounwind")
+    j = _Job(f, dtype)
+    nr, item, lanes = j.nr, j.item, j.lanes
+    zero = f.buffer(item)
+    f.store(f.value(0.0, j.element), zero, align=item)
+    strips = (j.most + (nr - 1)).udiv(f.value(nr))
+    pitch = strips * (nr * item) + 64
+    packs = j.packs.ne(0)
+    packed_bytes = f.select(packs, strips * j.strip, f.value(0))
+    block, columns = j.scratch(packed_bytes + j.block * j.taps * pitch)
+    z = columns + packed_bytes
+    each = j.band_count * j.parts
+    plane, area = j.pixels * item, j.out_lines * j.out_line * item
+    x_image = j.groups * j.channels * plane
+    with f.range(f.args[1], f.args[2]) as t:
+        units = (j.images + (j.unit - 1)).udiv(j.unit)
+        group, rest = t.udiv(units * each), t.urem(units * each)
+        unit, rest = rest.udiv(each), rest.urem(each)
+        band, part, first = rest.udiv(j.parts), rest.urem(j.parts), unit * j.unit
+        line0, line1, pixel0, pixels = (j.table("bands", band * 4 + k) for k in range(4))
+        images = f.minimum(j.unit, j.images - first)
+        count = images * pixels
+        x = j.x + ((first * j.groups + group) * j.channels * plane + pixel0 * item)
+        with f.if_(packs), f.range(0, count, step=nr) as s:
+            to = columns + s.udiv(f.value(nr)) * j.strip
+            lane = f.var("i64", 0)
+            end = f.minimum(count - s, f.value(nr))
+            with f.loop() as loop:
+                at = lane.get()
+                loop.break_if(at >= end)
+                image, pixel = (s + at).udiv(pixels), (s + at).urem(pixels)
+                length = f.minimum(pixels - pixel, end - at)
+                source, target = x + image * x_image + pixel * item, to + at * item
+                masks = [j.below(length - v * lanes) for v in range(nr // lanes)]
+                with f.range(j.channels) as c:
+                    # Channels lie far apart: only hints fetch the next strip in time.
+                    j.ahead(source + (c * plane + nr * item), nr * item)
+                    for v, mask in enumerate(masks):
+                        value = f.masked_load(j.vector, source + (c * plane + v * lanes * item), mask)
+                        j.masked_store(value, target + (c * (nr * item) + v * lanes * item), mask)
+                lane.set(at + length)
+        with f.range((part * j.blocks).udiv(j.parts), ((part + 1) * j.blocks).udiv(j.parts)) as b:
+            row = b * j.block
+            rows = f.minimum(j.block, j.rows - row)
+            weights = j.packed + (group * j.blocks + b) * j.panels * j.strip
+            with f.range(0, rows * j.taps, step=nr) as i, f.range(0, j.channels, step=CHAIN) as k:
+                a = weights + (i.udiv(f.value(nr)) * j.strip + k * (nr * item))
+                m, depth = f.minimum(rows * j.taps - i, f.value(nr)), f.minimum(j.channels - k, f.value(CHAIN))
+                again = f.emit("i64", f"zext i1 {k.ne(0).name} to i64")
+                with f.if_else(packs) as (strips_, lines):
+                    with strips_:
+                        j.product(m, count, depth, a, item, nr * item, columns + k * (nr * item), nr * item, j.strip,
+                                  z + i * pitch, pitch, again)
+                    with lines, f.range(images) as u:
+                        j.product(m, pixels, depth, a, item, nr * item, x + (u * x_image + k * plane), plane, nr * item,
+                                  z + (i * pitch + u * pixels * item), pitch, again)
+            with f.range(rows) as r, f.range(images) as u:
+                channel = group * j.rows + row + r
+                bias = f.select(j.bias.ne(Value(f, "null", "ptr")), j.bias + channel * item, zero)
+                y = j.y + ((first + u) * (j.groups * j.rows) + channel) * area
+                here = z + (r * j.taps * pitch + (u * pixels - pixel0) * item)
+                f.call("void", f"{_NAME}_add", j.context, here, pitch, y, bias, line0, line1, declare=False)
+    f.call("void", "rl_free", block)
+    f.ret()
+
+
+def _entry(m, dtype):
+    """PyObject *rl_overlap(self, args, n): y, x, w, bias or None, words."""
+    f = m.function(_NAME, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    args, none, null = f.args[1], Value(f, "@_Py_NoneStruct", "ptr"), Value(f, "null", "ptr")
+    count = len(ARRAYS) + len(FIELDS)
+    context = f.buffer(8 * (count + 2), 8)
+    for k in range(len(ARRAYS)):
+        array, data = f.load("ptr", args + 8 * k), f.var("ptr", null)
+        with f.if_(array.ne(none)):
+            data.set(f.load("ptr", array + DATA))
+        f.store(data.get(), context + 8 * k)
+    words = f.load("ptr", f.load("ptr", args + 8 * len(ARRAYS)) + DATA)
+    for k in range(len(FIELDS)):
+        f.store(f.load("i64", words + 8 * k), context + 8 * (len(ARRAYS) + k))
+    f.store(f.value(0), context + 8 * count)
+    f.store(f.value(0), context + 8 * (count + 1))
+    j = _Job(f, dtype, context)
+    panels = j.groups * j.blocks * j.panels
+    block = f.call("ptr", "rl_scratch", panels * j.strip)
+    with f.if_(block.eq(null)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
+    f.store(f.load("ptr", block), context + 8 * count)
+    state = f.call("ptr", "PyEval_SaveThread")
+    with f.if_else(panels * j.strip < _PARALLEL_PACK) as (here, pool):
+        with here:
+            f.call("void", f"{_NAME}_pack", context, f.value(0), panels, declare=False)
+        with pool:
+            f.call("void", "rl_parallel_for", Value(f, f"@{_NAME}_pack", "ptr"), context, panels)
+    units = (j.images + (j.unit - 1)).udiv(j.unit)
+    tasks = j.groups * units * j.band_count * j.parts
+    work = j.groups * j.rows * j.taps * j.channels * j.images * j.pixels
+    with f.if_else(work < _PARALLEL_FROM) as (here, pool):
+        with here:
+            f.call("void", f"{_NAME}_task", context, f.value(0), tasks, declare=False)
+        with pool:
+            f.call("void", "rl_parallel_for", Value(f, f"@{_NAME}_task", "ptr"), context, tasks)
+    f.call("void", "rl_free", block)
+    f.call("void", "PyEval_RestoreThread", state)
+    with f.if_(f.load("i64", context + 8 * (count + 1)).ne(0)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
+    f.call("void", "Py_IncRef", none)
+    f.ret(none)
+
+
+_PARALLEL_PACK = 1 << 18        # bytes
+_PARALLEL_FROM = 1 << 16        # multiply-adds
