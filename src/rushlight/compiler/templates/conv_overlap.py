@@ -1,7 +1,7 @@
 """Convolutions as matrix products of pixels whose results are added where windows overlap, as generated code.
 
-    overlap(y, x, w, bias, words)       y[r, p] = sum over taps t of z[r, t, source pixel of p for t]  (+ bias[r])
-                                        z[r, t, q] = sum_c w[r, c, t] x[c, q]
+    overlap(y, x, w, bias, words[, finish])     y[r, p] = sum over taps t of z[r, t, source pixel of p for t]
+                                                z[r, t, q] = sum_c w[r, c, t] x[c, q]
 
 for maps that read each pixel of the source with every tap: adjoints in the input, transposed convolutions, and
 convolutions with steps of one. z is a product with the source's channels as they stand, of which none is gathered and
@@ -19,20 +19,21 @@ packed once a call, so that a block's (row, tap) are columns of strips. The bits
     where       bytes from a group's first weight to that of each (row, tap) for channel 0
     bands       (first line of the result, end, first pixel, pixels)
 
-How a line is put together is written down in the code: ``phases`` are, for each start of the steps along lines, pairs
-(tap, elements to move by).
+``bias``, if given, is added, and ``finish`` is as in ``conv_product``. How a line is put together is written down in
+the code: ``phases`` are, for each start of the steps along lines, pairs (tap, elements to move by).
 """
 
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates.blocks import prefetch
+from rushlight.compiler.templates.conv_product import FINISH, optional
 from rushlight.compiler.templates.jobs import DATA, TASK, Job, load, new_module
 
 ARRAYS = ("y", "x", "w", "bias")
 FIELDS = ("lines", "entries", "where", "bands", "groups", "rows", "channels", "taps", "adjacent", "block", "blocks",
           "images", "unit", "band_count", "most", "packs", "parts", "pixels", "line", "out_lines", "out_line",
-          "w_group", "w_channel")
+          "out_most", "w_group", "w_channel")
 CHAIN = 256                     # the most products that are added one after the other
 _NAME = "rl_overlap"
 
@@ -59,7 +60,8 @@ class _Job(Job):
     def __init__(self, f, dtype, context=None):
         super().__init__(f, dtype, ARRAYS, (*FIELDS, "packed"), context)
         at = self.context + 8 * (len(ARRAYS) + len(FIELDS))
-        self.packed = f.load("ptr", at)
+        self.packed, self.finish, self.finish_context = (f.load("ptr", at + 8 * k) for k in (0, 2, 3))
+        self.first_image = f.load("i64", at + 32)
         self.strip = self.channels * (self.nr * self.item)
         self.panels = (self.block * self.taps + (self.nr - 1)).udiv(self.nr)      # of a block's weights
 
@@ -144,8 +146,11 @@ def _task(m, dtype):
     pitch = strips * (nr * item) + 64
     packs = j.packs.ne(0)
     packed_bytes = f.select(packs, strips * j.strip, f.value(0))
-    block, columns = j.scratch(packed_bytes + j.block * j.taps * pitch)
+    finished = j.finish.ne(Value(f, "null", "ptr"))
+    z_bytes = j.block * j.taps * pitch
+    block, columns = j.scratch(packed_bytes + z_bytes + f.select(finished, j.out_most * item, f.value(0)))
     z = columns + packed_bytes
+    sums = z + z_bytes
     each = j.band_count * j.parts
     plane, area = j.pixels * item, j.out_lines * j.out_line * item
     x_image = j.groups * j.channels * plane
@@ -195,18 +200,23 @@ def _task(m, dtype):
                 channel = group * j.rows + row + r
                 bias = f.select(j.bias.ne(Value(f, "null", "ptr")), j.bias + channel * item, zero)
                 y = j.y + ((first + u) * (j.groups * j.rows) + channel) * area
+                begin = line0 * j.out_line
+                y = f.select(finished, sums + begin * -item, y)
                 here = z + (r * j.taps * pitch + (u * pixels - pixel0) * item)
                 f.call("void", f"{_NAME}_add", j.context, here, pitch, y, bias, line0, line1, declare=False)
+                with f.if_(finished):
+                    f.call("void", j.finish, j.finish_context, sums, f.value(0), j.first_image + first + u, channel,
+                           begin, f.value(1), line1 * j.out_line - begin)
     f.call("void", "rl_free", block)
     f.ret()
 
 
 def _entry(m, dtype):
-    """PyObject *rl_overlap(self, args, n): y, x, w, bias or None, words."""
+    """PyObject *rl_overlap(self, args, n): y, x, w, bias or None, words, finish or None."""
     f = m.function(_NAME, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
     args, none, null = f.args[1], Value(f, "@_Py_NoneStruct", "ptr"), Value(f, "null", "ptr")
     count = len(ARRAYS) + len(FIELDS)
-    context = f.buffer(8 * (count + 2), 8)
+    context = f.buffer(8 * (count + 5), 8)
     for k in range(len(ARRAYS)):
         array, data = f.load("ptr", args + 8 * k), f.var("ptr", null)
         with f.if_(array.ne(none)):
@@ -215,8 +225,13 @@ def _entry(m, dtype):
     words = f.load("ptr", f.load("ptr", args + 8 * len(ARRAYS)) + DATA)
     for k in range(len(FIELDS)):
         f.store(f.load("i64", words + 8 * k), context + 8 * (len(ARRAYS) + k))
-    f.store(f.value(0), context + 8 * count)
-    f.store(f.value(0), context + 8 * (count + 1))
+    for k in range(5):
+        f.store(f.value(0), context + 8 * (count + k))
+    finish = optional(f, 5)
+    with f.if_(finish.ne(null)):
+        f.store(f.load("i64", finish), context + 8 * (count + 2))
+        f.store(finish + 8 * len(FINISH), context + 8 * (count + 3))
+        f.store(f.load("i64", finish + 16), context + 8 * (count + 4))
     j = _Job(f, dtype, context)
     panels = j.groups * j.blocks * j.panels
     block = f.call("ptr", "rl_scratch", panels * j.strip)

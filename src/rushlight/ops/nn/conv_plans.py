@@ -289,7 +289,7 @@ class Ways:
             self.quick = winograd_plans.product(*shapes[0])
         if self.quick is None and overlap_plans.serves(shapes):
             self.quick = [(0, shapes[0][1], overlap_plans.product(shapes))]
-            self.gaps = self.finishes = False
+            self.gaps, self.finishes = False, True
         if self.quick is None and len(shapes) == 1:
             self.quick = pixel_plans.quick(*shapes[0])
 

@@ -59,7 +59,8 @@ def product(shapes):
     words = np.array([
         _address(firsts), _address(entries), _address(where), _address(bands), groups, rows, channels, taps,
         int(strides[1] == taps), block, blocks, n, unit, len(bands), unit * most, int(packs), min(blocks, wanted),
-        pixels, source[-1], int(np.prod(out[:-1])), out[-1], strides[0] * item, strides[2] * item,
+        pixels, source[-1], int(np.prod(out[:-1])), out[-1],
+        int((bands[:, 1] - bands[:, 0]).max()) * out[-1], strides[0] * item, strides[2] * item,
     ], np.int64)
     return Plan(words, (firsts, entries, where, bands), conv_overlap.kernel(dtype, phases))
 
