@@ -180,11 +180,11 @@ class _Chain:
             if v is not None and (place := self._when(v, place, k)) is None:
                 return False
         c = x.shape[1]
-        line = [self._vector(x.dtype, c) for _ in range(2)]
+        factors = [vector(x.dtype, c, self.number) for _ in range(2)]
         e = sc.fma(self.expr, sc.input(len(operands) + 1), sc.input(len(operands) + 2))
         more = len(x.shape) - 2
         operands += [self._placed(Window(v.buffer, v.dtype, (c, *[1] * more), (1, *[0] * more), 0, 0), x.shape)
-                     for v in line]
+                     for v in factors]
         if r is not None:
             placed = self._placed(r, x.shape)
             if placed is None:
@@ -195,14 +195,9 @@ class _Chain:
             e = sc.where(e < 0.0, 0.0, e)
         if len(operands) > MOST_OPERANDS or not self._moves(place):
             return False
-        self.before.append(_line(line, w, b, mean, variance, struct.unpack("6qd", _bytes(words))[6]))
+        self.before.append(line(factors, w, b, mean, variance, struct.unpack("6qd", _bytes(words))[6]))
         self.expr, self.operands, self.place = e, operands, place
         return True
-
-    def _vector(self, dtype, n):
-        b = Buffer.__new__(Buffer)
-        b.origin, b.key, b.tensor, b.storage, b.initial, b.written = MADE, self.number(), None, None, None, 0
-        return Window(b, dtype, (n,), (1,), 0, 0)
 
     def steps(self):
         """(the steps in the place of the chain, the indices of those that go)"""
@@ -226,6 +221,13 @@ class _Chain:
         return [*self.before, new], {self.first, *self.taken}
 
 
+def vector(dtype, n, number):
+    """A window on n numbers in a new buffer."""
+    b = Buffer.__new__(Buffer)
+    b.origin, b.key, b.tensor, b.storage, b.initial, b.written = MADE, number(), None, None, None, 0
+    return Window(b, dtype, (n,), (1,), 0, 0)
+
+
 def _bytes(words):
     return words if isinstance(words, bytes) else np.asarray(words).tobytes()
 
@@ -244,7 +246,7 @@ def _merged(sizes, strides):
     return step or 0
 
 
-def _line(line, w, b, mean, variance, eps):
+def line(factors, w, b, mean, variance, eps):
     """The step that makes an evaluated normalization's factors and offsets."""
     from ...compiler import pointwise_kernel
     from ...compiler import scalar as s
@@ -258,4 +260,4 @@ def _line(line, w, b, mean, variance, eps):
         offset = offset + at[id(b)]
     name = from_np(mean.dtype).name
     kernel = pointwise_kernel((factor, offset), [name] * len(given), ["float64"], [name] * 2, "float64").call
-    return Step("pointwise", "batch_norm's factors", kernel, [*given, eps], line)
+    return Step("pointwise", "batch_norm's factors", kernel, [*given, eps], factors)

@@ -12,12 +12,13 @@ that another order hasn't (flattened, say).
 
 import math
 
-from ...autograd.modes import state
 from ...ops.copy import copy_array
 from ..tape import MADE, Step, Window, windows
 from . import layout_costs as costs
 from .cut import NEVER, Cut
 from .flow import Flow, behind, dense, is_dense, is_last, like, with_windows
+from .folding import folded
+from .pixels import placed
 
 WORTH = 0.03
 _CONVOLUTIONS = {"convolution": "forward", "conv_input": "input", "convolution_transposed": "input",
@@ -29,7 +30,7 @@ _FREE = ("sum", "mean")                 # that read images in any order
 
 def layouts(steps, visible, number):
     """The steps with images in the chosen orders; ``number()`` gives new buffers' numbers."""
-    if not state.grad or not any(s.label in _CONVOLUTIONS for s in steps):
+    if not any(s.label in _CONVOLUTIONS for s in steps):
         return steps
     return _Choice(steps, visible, number).made()
 
@@ -121,7 +122,8 @@ class _Choice:
         before, after = self._cost(recorded), self._cost(chosen)
         if chosen == recorded or before - after < WORTH * (before + self.rest):
             return self.steps
-        return self._rewritten(dict(zip(self.nodes, chosen, strict=True)))
+        steps = self._rewritten(dict(zip(self.nodes, chosen, strict=True)))
+        return folded(steps, self.flow.visible, self.number)
 
     # ------------------------------------------------------------ images
 
@@ -392,8 +394,9 @@ def _guess(step):
 
 
 def turned(steps):
-    """The steps with pointwise ones on channels-last images as steps on images whose channels are behind."""
-    return [_turned(s) or s for s in steps]
+    """The steps with convolutions of channels-last images as calls into memory that is there, and with pointwise ones
+    on such images as steps on images whose channels are behind."""
+    return [_turned(s) or placed(s) or s for s in steps]
 
 
 def _turned(step):

@@ -87,21 +87,27 @@ def _by_themselves(x, w, groups, end):
         _name(x.dtype) and w.dtype == x.dtype and x.size and w.size and _is_last(x)
 
 
+def channel_weights(plans, w, bias):
+    """([matrices for the plans], bias or None) of channels by themselves: float32 of (tap, channel), filled up to whole
+    vectors."""
+    channels, padded = w.shape[0], -(-w.shape[0] // 64) * 64
+    wide = np.zeros((w[0].size + 1, padded), _FLOAT)
+    wide[:-1, :channels] = converted(w, _FLOAT).reshape(channels, -1).T
+    if bias is not None:
+        wide[-1, :channels] = converted(bias, _FLOAT)
+    return [np.ascontiguousarray(wide[plan.kept[1], :int(plan.words[4])]) for plan in plans], \
+        None if bias is None else wide[-1]
+
+
 def _depthwise(shapes_of, x, w, bias, size, geometry, end):
     """The map of channels by themselves, channels-last and in x's dtype."""
     ways = pixel_plans.depthwise(shapes_of, _name(x.dtype), *geometry)
-    y, padded = _empty((x.shape[0], x.shape[1]) + size, True, x.dtype), -(-x.shape[1] // 64) * 64
-    # All in float32: (tap, channel), filled up to whole vectors.
-    wide = np.zeros((w[0].size + 1, padded), _FLOAT)
-    wide[:-1, :x.shape[1]] = converted(w, _FLOAT).reshape(x.shape[1], -1).T
-    if bias is not None:
-        wide[-1, :x.shape[1]] = converted(bias, _FLOAT)
+    y = _empty((x.shape[0], x.shape[1]) + size, True, x.dtype)
     if ways.gaps:
         y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * len(size))
-    for plan in ways.plans:
-        width = int(plan.words[4])
-        own = np.ascontiguousarray(wide[plan.kept[1], :width])
-        plan.call(y, x, own, None if bias is None else wide[-1], plan.words)
+    own, offset = channel_weights(ways.plans, w, bias)
+    for plan, matrix in zip(ways.plans, own, strict=True):
+        plan.call(y, x, matrix, offset, plan.words)
     return y if end is None else end.apply(y)
 
 
@@ -135,24 +141,50 @@ def _run(shapes_of, x, w, bias, shape, turned, geometry, end):
     ways = pixel_plans.ways(shapes_of, last, y_last, name, *geometry)
     if ways is None:
         return None
-    if bias is not None:
-        bias = dense(converted(bias, _FLOAT))
     if not last:
         x = dense(x)
     w = dense(turned) if name == "float32" else _pairs(turned)
     if ways.steps or ways.gaps or end is None and x.dtype == _FLOAT:
         y = _empty(shape, y_last)
-        if ways.gaps:
-            y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * (len(shape) - 2))
-        for plan in ways.plans:
-            plan.call(y, x, w, bias, plan.words)
+        run_into(ways, y, x, w, bias)
         return y if end is None else end.apply(y)
     if end is None:
-        from .conv_finish import rounding
-        end = rounding(_empty(shape, y_last, x.dtype))
+        y = _empty(shape, y_last, x.dtype)
+        run_into(ways, y, x, w, bias)
+        return y
     plan, = ways.plans
+    bias = bias if bias is None else dense(converted(bias, _FLOAT))
     plan.call(end.out, x, w, bias, plan.words, end.pixels() if y_last else end.words())
     return end.out
+
+
+def run_into(ways, y, x, w, bias):
+    """y = the map of x (dense, as the plans were made for) by weights that `pixel_weights` gave."""
+    if bias is not None:
+        bias = dense(converted(bias, _FLOAT))
+    if y.dtype == _FLOAT:
+        if ways.gaps:
+            y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * (y.ndim - 2))
+        for plan in ways.plans:
+            plan.call(y, x, w, bias, plan.words)
+        return
+    from .conv_finish import rounding
+    end = rounding(y)
+    if ways.steps or ways.gaps:
+        sums = _empty(y.shape, not end.planes)
+        run_into(ways, sums, x, w, bias)
+        end.apply(sums)
+        return
+    plan, = ways.plans
+    plan.call(y, x, w, bias, plan.words, end.words() if end.planes else end.pixels())
+
+
+def pixel_weights(w, adjoint, groups):
+    """Weights (o, c, *k) as the kernels read them, for a convolution or the adjoint in its input."""
+    if adjoint:
+        o, kernel = w.shape[0] // groups, w.shape[2:]
+        w = w.reshape((groups, o, *w.shape[1:])).swapaxes(1, 2).reshape((-1, o) + kernel)
+    return dense(w) if w.dtype == _FLOAT else _pairs(w)
 
 
 def _empty(shape, last, dtype=_FLOAT):
