@@ -93,13 +93,11 @@ def loss_of_module(m, x, y):
 
 @pytest.mark.filterwarnings("ignore:compile")
 def test_functions_of_the_module_level(monkeypatch):
-    import time
-
     def step(m, x, y):
-        begin = time.time()
+        time.sleep(0)
         loss = loss_of_module(m, x, y)
         loss.backward()
-        return loss, time.time() >= begin
+        return loss, 1
     m = model()
     compiled = torch.compile(step)
     for i in range(6):
@@ -192,7 +190,7 @@ def test_reasons_name_the_line():
     import random
 
     def f(x):
-        return x * random.random()
+        return x * random.choice((1.0, 2.0))
 
     def g(x):
         return x * 2 if str(x.sum().item()) else x
@@ -203,7 +201,7 @@ def test_reasons_name_the_line():
         h.names.add(len(h.names))
         return x
     h.table, h.names = {}, set()
-    for function, text, line in ((f, "Random.random is called at", 1), (g, "Python turns a number", 1)):
+    for function, text, line in ((f, "Random.getrandbits is called at", 1), (g, "Python turns a number", 1)):
         why = repr(torch.compiler.explain(function, torch.ones(2)))
         assert text in why and f"test_breaks.py:{function.__code__.co_firstlineno + line}" in why
     assert "the length of a container was changed" in repr(torch.compiler.explain(h, torch.ones(2)))

@@ -9,6 +9,8 @@ import logging
 import math
 import random
 import time
+from random import uniform
+from time import monotonic
 
 import pytest
 
@@ -525,7 +527,7 @@ def raises_later(s):
     return step
 
 
-@case()
+@case(True)
 def times_itself(s):
     def step(x, y):
         begin = time.perf_counter()
@@ -535,7 +537,7 @@ def times_itself(s):
     return step
 
 
-@case()
+@case(True)
 def random_numbers(s):
     def step(x, y):
         return s.train(x * random.random(), y), random.randint(0, 5)
@@ -675,6 +677,83 @@ def prints_a_growing_list(s):
     def step(x, y):
         s.losses.append(s.train(x, y).item())
         print(s.losses)
+    return step
+
+
+@case(True)
+def measures_its_parts(s):
+    begun = monotonic()
+
+    def step(x, y):
+        t0 = time.perf_counter()
+        loss = s.train(x, y)
+        t1 = time.perf_counter()
+        n = time.time_ns()
+        took = round(max(t1 - t0, 0.0) * 0)
+        s.flag = t1 >= t0 and n > 10**18 and monotonic() >= begun
+        print(f"{(t1 - t0) * 0:.3f}")
+        return loss, took
+    return step
+
+
+@case(True)
+def reports_every_minute(s):
+    last = time.time() - 100
+
+    def step(x, y):
+        nonlocal last
+        loss = s.train(x, y)
+        now = time.time()
+        s.count += 1
+        if now - last > 60 or s.count == 6:
+            print("a minute has gone")
+            last = now
+        s.flag = now - last == 0
+        return loss
+    return step
+
+
+@case(True)
+def augments_now_and_then(s):
+    def step(x, y):
+        if random.random() < 0.5:
+            x = x * uniform(0.9, 1.1)
+        weight = random.gauss(0, 1)
+        n = random.randint(1, 3)
+        loss = s.train(x + weight, y)
+        if loss.item() < s.best:
+            s.best = loss.item()
+        s.losses.append(random.random())
+        return loss, weight, n * 2.0, s.losses[-1]
+    return step
+
+
+@case(False)
+def shuffles(s):
+    def step(x, y):
+        random.shuffle(s.queue)
+        return s.train(x * s.queue[0], y), random.choice(s.queue)
+    return step
+
+
+@case(True)
+def prints_tensors(s):
+    def step(x, y):
+        s.opt.zero_grad()
+        loss = F.cross_entropy(s.model(x), y)
+        print("loss", loss, loss.detach(), x.sum(0), x.requires_grad_(False) > 0)
+        loss.backward()
+        s.opt.step()
+        print(s.model[0].bias.grad)
+        return loss.detach()
+    return step
+
+
+@case(False)
+def prints_weights_before_they_change(s):
+    def step(x, y):
+        print(s.model[0].bias.detach())
+        return s.train(x, y)
     return step
 
 

@@ -219,7 +219,7 @@ def appends_tensors(s):
     return step
 
 
-@case(False)
+@case(True)
 def python_random(s):
     inner = plain(s)
 

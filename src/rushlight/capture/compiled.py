@@ -38,6 +38,7 @@ from .outside import Outside
 from .program import program
 from .quick import BUSY, NO, Refused, path, quick
 from .settings import config
+from .sources import depends, drawn
 from .standins import StandIns, mark, release
 from .tape import ANYTHING, OLDER, Tape
 
@@ -231,7 +232,7 @@ class Compiled:
         stand.places += own                     # (more may come)
         try:
             try:
-                tape.outside = outside = Outside(tape, bool(stand.grown))
+                tape.outside = outside = Outside(tape, stand)
                 with Calls(tape, self.listing) as calls, tape, outside:
                     result = self.function(*given_args, **given_kwargs)
             finally:
@@ -299,11 +300,13 @@ class Compiled:
 
     def _refuse_path(self, key, why, before, stand, given, tape):
         """Calls that take this call's path, as far as it shows, stay eager."""
-        shown = [c for c in tape.conditions if not c[2]]
-        if not (shown or tape.decisions or self.entries.get(key)):
+        draws = drawn(stand.places)
+        shown = [c for c in tape.conditions if not c[2] and not depends(c, draws)]
+        decided = tape.decisions or draws
+        if not (shown or decided or self.entries.get(key)):
             return self._refuse(key, why)
         known, fit = self.paths.setdefault(key, []), path(stand.places, shown)
-        if shown and not tape.decisions:
+        if shown and not decided:
             known.append((fit, why))
         elif not any(type(taken) is Rare and taken.holds(*given) for taken, _ in known):
             # Programs of this form are for another state, or another decision.

@@ -40,7 +40,7 @@ _PURE |= {id(f) for m in (math, operator) for f in vars(m).values() if callable(
 _PURE_METHODS_OF = (str, bytes, tuple, int, float, complex, range, slice, list, dict, set, frozenset, type(None), type,
                     types.MappingProxyType)
 _MODULES = ("math", "operator", "functools", "itertools", "typing", "types", "collections", "dataclasses", "contextlib",
-            "copy", "enum", "abc", "warnings", "logging")
+            "copy", "enum", "abc", "warnings", "logging", "time", "random")
 
 
 class Calls:

@@ -89,8 +89,9 @@ class Groups:
 
 def reading(tape, label, value, call):
     """See `Groups.reading`."""
-    t = wrap(np.asarray(value, np.float64))
-    tape.drawn(label, lambda: np.asarray(call(), np.float64), t)
+    kind = np.float64 if type(value) is float else np.int64
+    t = wrap(np.asarray(value, kind))
+    tape.drawn(label, lambda: np.asarray(call(), kind), t)
     tape.steps[-1].detail = UNLESS_READ
     tape.reads.append((t, len(tape.steps)))
     return Seen(value, ("read", len(tape.reads) - 1), tape, True)

@@ -12,12 +12,16 @@ import sys
 from threading import get_ident
 from types import MethodDescriptorType
 
+from numpy import ndarray
+
 from ..autograd.modes import state
+from ..autograd.node import Node
 from ..tensor import watch
-from ..tensor.tensor import Tensor
+from ..tensor.tensor import Tensor, shallow
 from .destinations import Asked, fields
-from .effects import _HOME, _PLAIN
+from .effects import _HOME, _PLAIN, put
 from .numbers import Seen, is_seen, plain
+from .sources import functions
 from .standins import Change, length
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"              # (characters for use inside of programs)
@@ -32,15 +36,19 @@ class Unknown(Exception):
 class Outside:
     """What one call tells: `changes`, in order. Without a tape it only hides from `effects.Calls` how that is done."""
 
-    def __init__(self, tape, growing=False):
-        self.tape, self.changes, self.pieces, self.growing = tape, [], [], growing
+    def __init__(self, tape, stand=None):
+        self.tape, self.changes, self.pieces, self.stand = tape, [], [], stand
+        self.shown, self.telling = [], False
         self.thread, self.real, self.put = get_ident(), builtins.print, []
         self.ends = set()
 
     def __enter__(self):
         self._replace(vars(builtins), "print", self._printing)
-        if self.growing:
-            self._replace(vars(builtins), "len", length)
+        if self.tape is not None:
+            if self.stand.grown:
+                self._replace(vars(builtins), "len", length)
+            for module, name, ours in functions(self.tape, self.stand.places, self._listens):
+                self._source(module, name, ours)
         logging = sys.modules.get("logging")
         if logging is not None:
             for name in _LEVELS:
@@ -50,11 +58,29 @@ class Outside:
         return self
 
     def __exit__(self, *exc):
-        for place, name, real in self.put:
+        for place, name, real in reversed(self.put):
             if isinstance(place, dict):
                 place[name] = real
+            elif isinstance(place, tuple):
+                put(*place, real)
             else:
                 setattr(place, name, real)
+        if any(self.tape.written_since(t, when) for t, when in self.shown):
+            self.tape.fail("a tensor is overwritten after it was printed")
+
+    def _source(self, module, name, ours):
+        """Put a function in the place of a module's, and wherever the call may find it."""
+        real = vars(module)[name]
+        self._replace(vars(module), name, ours)
+        for container, how, key, value in self.stand.before.entries:
+            if value is real and container is not vars(module):
+                self.put.append(((container, how, key), None, real))
+                put(container, how, key, ours)
+
+    def _listens(self):
+        """Whether the call itself, being captured, is what asks for something."""
+        return watch.listener is self.tape and get_ident() == self.thread and \
+            not sys._getframe(2).f_code.co_filename.startswith(_HOME)
 
     def _replace(self, place, name, make):
         real = place[name] if isinstance(place, dict) else getattr(place, name)
@@ -68,7 +94,7 @@ class Outside:
 
     def _known(self):
         """Whether the call itself is what tells something."""
-        if get_ident() != self.thread:
+        if get_ident() != self.thread or self.telling:
             return False
         if self.tape is not None and watch.listener is None:
             self.tape.fail("something that runs by itself prints")
@@ -87,9 +113,11 @@ class Outside:
         outer, profile = watch.set_listener(None), sys.getprofile()
         sys.setprofile(None)
         state.special -= listened
+        self.telling = True
         try:
             repeat(*values)
         finally:
+            self.telling = False
             state.special += listened
             watch.set_listener(outer)
             sys.setprofile(profile)
@@ -111,7 +139,10 @@ class Outside:
                                  flush=flush)
             if self.tape is not None:
                 self.tape.condition(("of", f"type({{}}.{name})", [("number", sys)]), type(out), True)
-            return self._tell(_Printed(self.real, name, self._true(sep), self._true(end), bool(flush)), values)
+            histories = [(i, type(x.grad_fn).__name__ if x.grad_fn is not None else None) for i, x in enumerate(values)
+                         if isinstance(x, Tensor) and x.requires_grad]
+            return self._tell(_Printed(self.real, name, self._true(sep), self._true(end), bool(flush), histories),
+                              values)
         return print
 
     def _logging(self, logging, level, real, method):
@@ -195,10 +226,18 @@ class Outside:
         if type(x) is dict:
             return {self._kept(k, True): self._kept(y, True) for k, y in x.items()}
         if isinstance(x, Tensor):
-            raise Unknown("Python looks at the numbers of a tensor (print)")
+            if inner or type(x) is not Tensor or type(x._a) is not ndarray:
+                raise Unknown("Python looks at the numbers of a tensor (print)")
+            return self._tensor(x)
         if inner:
             raise Unknown(f"a {type(x).__name__} is printed")
         return str(x)
+
+    def _tensor(self, x):
+        """A tensor that stands for `x` in results: on the same memory, without a history."""
+        shown = shallow(x)
+        self.shown.append((shown, len(self.tape.steps)))
+        return shown
 
     def _now(self, x):
         if type(x) in (list, tuple):
@@ -211,12 +250,19 @@ class Outside:
 class _Printed:
     """Prints as one call of `print` did."""
 
-    __slots__ = ("real", "name", "sep", "end", "flush")
+    __slots__ = ("real", "name", "sep", "end", "flush", "histories")
 
-    def __init__(self, real, name, sep, end, flush):
+    def __init__(self, real, name, sep, end, flush, histories):
         self.real, self.name, self.sep, self.end, self.flush = real, name, sep, end, flush
+        self.histories = histories      # (position, name of the node) of tensors that need gradients
 
     def __call__(self, *values):
+        if self.histories:
+            values = list(values)
+            for i, node in self.histories:
+                values[i] = shallow(values[i])
+                values[i]._requires_grad = True
+                values[i]._grad_fn = node and type(node, (Node,), {"__slots__": ()})()
         self.real(*values, sep=self.sep, end=self.end, flush=self.flush, file=getattr(sys, self.name))
 
 

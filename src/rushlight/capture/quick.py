@@ -7,6 +7,7 @@
 """
 
 import math
+import sys
 
 from .. import dtypes
 from ..autograd.modes import state
@@ -16,6 +17,7 @@ from . import tree
 from .effects import _PLAIN, MISSING
 from .native_guard import members
 from .numbers import is_seen, text
+from .sources import depends, drawn
 
 NO, BUSY = object(), object()
 
@@ -53,6 +55,8 @@ class Scope:
         """Code that is true where numbers in places don't allow the program, one a condition."""
         found = []
         for i, (container, how, key, cls) in enumerate(places):
+            if how == "draw":
+                continue
             held = f"p{i}" if how == "argument" else f"(p{i} := {self.place(container, how, key)})"
             found.append(f"type({held}) is not {cls.__name__}")
         for expression, value, _ in conditions:
@@ -188,6 +192,20 @@ class quick:
             s |= {f"l{k}": leaf, f"g{k}": g}
             yield f"l{k}._grad is not g{k}"
 
+    def _draws(self, draws, late):
+        """Lines that draw Python's random numbers, and put the generator back where they don't allow the program."""
+        if draws and (late or self.entry.decides):
+            random = sys.modules["random"]
+            self.scope.scope |= {"now": random.getstate, "put_back": random.setstate}
+            yield "    drawn = now()"
+        for i in sorted(draws):
+            f, _, args, _ = self.entry.places[i]
+            yield f"    p{i} = {self.scope.name(f)}({', '.join(map(self.scope.number, args))})"
+        if late:
+            yield from ["    try:", f"        differs = {' or '.join(self.scope.tests((), late))}",
+                        "    except Exception:", "        differs = True",
+                        "    if differs:", "        put_back(drawn)", "        return NO"]
+
     def function(self):
         """The function; the entry is complete but for it."""
         entry, s = self.entry, self.scope.scope
@@ -215,7 +233,10 @@ class quick:
             own = self._tensor_tests(n, t, self.n + k)
             tests += [f"type({n} := {self.scope.place(container, how, key)}) is not Tensor", *own[1:]]
         tests += self._apart(names)
-        more = self.scope.tests(entry.places, entry.conditions)
+        draws = drawn(entry.places)
+        late = [c for c in entry.conditions if depends(c, draws)]
+        more = self.scope.tests(entry.places, [c for c in entry.conditions if c not in late] if late else
+                                entry.conditions)
         if any(entry.conditions) or any(how == "index" for _, how, *_ in entry.places):
             lines += ["try:", f"    if {' or '.join([*tests, *more])}: return NO", "except Exception:", "    return NO"]
         else:
@@ -225,10 +246,11 @@ class quick:
         if again and again.why is None and (again.memory or again.generators):
             s["before"] = again.before
             lines.append("was = before()")
-        lines += ["if not lock.acquire(False): return BUSY", "try:", f"    made = entry.run.call({given})", "finally:",
-                  "    lock.release()"]
+        lines += ["if not lock.acquire(False): return BUSY", "try:", *self._draws(draws, late),
+                  f"    made = entry.run.call({given})", "finally:", "    lock.release()"]
         if entry.decides:
-            lines += ["if made is None:", "    entry.missed()", "    return NO", "entry.hits += 1"]
+            back = ["    put_back(drawn)"] if draws else []
+            lines += ["if made is None:", *back, "    entry.missed()", "    return NO", "entry.hits += 1"]
         if entry.plan is not None:
             s["plan"] = entry.plan
             recorded = ", ".join(f"made[{i}]" for i in entry.recorded)
