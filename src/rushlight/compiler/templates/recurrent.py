@@ -275,17 +275,26 @@ class _Tile:
                         j.ahead(here + row * q, nr * item, int(self.form.joined))
             weights = j.packed + s * (strip * gates)
 
-            def product(columns, depth, old, weights, sums):
-                j.product(self.count, columns, depth, old, self.pitch, item, weights, nr * item, strip, sums, wide, 0)
+            def product(gates, depth, old, weights, sums):
+                def multiply(columns, q):
+                    j.product(self.count, columns, depth, old, self.pitch, item, weights + strip * q, nr * item, strip,
+                              sums + q * nr * item, wide, 0)
+                # Of a last strip that is half empty, a half.
+                with f.if_else(j.h - s * nr > j.lanes) as (whole, half):
+                    with whole:
+                        multiply(gates * nr, 0)
+                    with half:
+                        for q in range(gates):
+                            multiply(j.lanes, q)
 
             if self.form.sums == gates:
-                product(gates * nr, self.depth, self.old, weights, self.sums)
+                product(gates, self.depth, self.old, weights, self.sums)
             else:
                 # What inputs and states give to n stays apart.
                 last, of_n = weights + strip * 2, self.sums + 2 * nr * item
-                product(2 * nr, self.depth, self.old, weights, self.sums)
-                product(nr, j.into, self.old, last, of_n)
-                product(nr, j.out, self.old + self.into, last + self.into * nr, of_n + nr * item)
+                product(2, self.depth, self.old, weights, self.sums)
+                product(1, j.into, self.old, last, of_n)
+                product(1, j.out, self.old + self.into, last + self.into * nr, of_n + nr * item)
             biases = {part: self.biases(unit, mask) for unit, part, mask in j.units(s * nr)}
             with f.range(self.count) as r:
                 for unit, part, mask in j.units(s * nr):
