@@ -112,6 +112,34 @@ def log_erfc(x):
     return mp.log(mp.erfc(x))
 
 
+def of_erfc(t, k=4):
+    """(1 + 2 x) exp(x^2) erfc(x) with t = (x - k) / (x + k)."""
+    x = k * (1 + t) / (1 - t)
+    return (1 + 2 * x) * mp.exp(x * x) * mp.erfc(x)
+
+
+def of_erfc_short(t):
+    return of_erfc(t, 3)
+
+
+def of_erfinv(w):
+    """erfinv(x) / x with w = -log(1 - x^2)."""
+    x = mp.sqrt(-mp.expm1(-w))
+    return mp.sqrt(mp.pi) / 2 if w < mp.mpf("1e-20") else mp.erfinv(x) / x
+
+
+def erfinv_middle(v):
+    return of_erfinv(v + mp.mpf("3.125"))
+
+
+def erfinv_tail(v):
+    return of_erfinv((v + mp.mpf("4.3")) ** 2)
+
+
+def erfinv_tail_short(v):
+    return of_erfinv((v + mp.mpf("3.3")) ** 2)
+
+
 def one(x):
     return mp.mpf(1)
 
@@ -146,6 +174,19 @@ FITS = [
      "erf(x) = x + x p(x^2), |x| <= 0.94"),
     ("ERF_LARGE_F32", log_erfc, mp.mpf("0.92"), mp.mpf("3.93"), 8, lambda x: mp.erfc(x),
      "erf(x) = 1 - exp(p(x)), 0.92 <= x <= 3.93"),
+    ("ERF_F64", erf_small, mp.mpf(0), mp.mpf(1), 11, one, "erf(x) = x + x p(x^2), |x| <= 1"),
+    ("ERFC_F64", of_erfc, mp.mpf(-1), mp.mpf("0.75"), 22, lambda t: 1 / of_erfc(t),
+     "erfc(x) = exp(-x^2) p(t) / (1 + 2 x), t = (x - 4) / (x + 4), 0 <= x <= 28"),
+    ("ERFINV_MIDDLE", erfinv_middle, mp.mpf("-3.125"), mp.mpf("3.125"), 14, lambda v: 1 / erfinv_middle(v),
+     "erfinv(x) = x p(w - 3.125), w = -log(1 - x^2) <= 6.25"),
+    ("ERFINV_TAIL", erfinv_tail, mp.mpf("-1.8"), mp.mpf("1.8"), 14, lambda v: 1 / erfinv_tail(v),
+     "erfinv(x) = x p(sqrt(w) - 4.3), w = -log(1 - x^2) from 6.25 to 37.2"),
+    ("ERFC_F32", of_erfc_short, mp.mpf(-1), mp.mpf("7.5") / mp.mpf("13.5"), 10, lambda t: 1 / of_erfc_short(t),
+     "erfc(x) = exp(-x^2) p(t) / (1 + 2 x), t = (x - 3) / (x + 3), 0 <= x <= 10.5"),
+    ("ERFINV_MIDDLE_F32", erfinv_middle, mp.mpf("-3.125"), mp.mpf("3.125"), 10, lambda v: 1 / erfinv_middle(v),
+     "erfinv(x) = x p(w - 3.125), w = -log(1 - x^2) <= 6.25"),
+    ("ERFINV_TAIL_F32", erfinv_tail_short, mp.mpf("-0.8"), mp.mpf("0.8"), 8, lambda v: 1 / erfinv_tail_short(v),
+     "erfinv(x) = x p(sqrt(w) - 3.3), w = -log(1 - x^2) from 6.25 to 16.8"),
 ]
 
 
@@ -164,9 +205,11 @@ def main():
         lines.append(f"{name} = (")
         lines += [f"    {mp.nstr(c, 17, strip_zeros=False)}," for c in coefficients]
         lines.append(")")
+    # The table of erf is no minimax polynomial; it stays as it is.
     here = Path(__file__).resolve().parent.parent
     target = here / "src" / "rushlight" / "compiler" / "codegen" / "coefficients.py"
-    target.write_text("\n".join(lines) + "\n")
+    table = target.read_text()
+    target.write_text("\n".join(lines) + "\n" + table[table.index("# erf over intervals"):])
 
 
 if __name__ == "__main__":

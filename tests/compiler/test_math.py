@@ -31,9 +31,10 @@ FLOAT32 = {
     "acos": (np.arccos, 0.51),
     "atan": (np.arctan, 0.51),
     "erf": (special.erf, 1.3),
-    "erfc": (special.erfc, 0.51),
+    "erfc": (special.erfc, 4.0),
     "digamma": (special.digamma, 0.51),
-    "erfinv": (special.erfinv, 0.51),
+    "erfinv": (special.erfinv, 3.0),
+    "lgamma": (special.gammaln, 2.0),      # half a unit but next to 1 and 2, where it is nearly 0
 }
 
 
@@ -76,6 +77,9 @@ def test_float32(name):
     if name == "digamma":
         # SciPy's own error is large next to the roots between the negative poles.
         x = x[~((x < 0) & (x > -1e4)) | (x == np.floor(x))]
+    if name == "lgamma":
+        # SciPy has -inf at -inf, and an error of its own next to the negative roots.
+        x = x[(x > 0) | ~(np.abs(special.gammaln(x.astype("f8"))) < 0.05) & (x != -np.inf)]
     out = np.empty_like(x)
     unary(name, "float32")(out, x)
     with np.errstate(all="ignore"):

@@ -425,6 +425,26 @@ def pow(f, x, y):
     return pow_f32(f, x, y) if format_of(x) is F32 else per_lane(f, "pow", [x, y])
 
 
+def fmod(f, x, y):
+    """The remainder of x / y with x's sign, exact.
+
+    While the quotient q has no more digits than the format, x - trunc(q) y has none that are lost; trunc of the rounded
+    quotient may be one too many. Lanes with larger quotients are rare; the C library does a vector that has one.
+    """
+    a, b = fabs(f, x), fabs(f, y)
+    whole = f.intrinsic("trunc", a / b)
+    rest = f.fma(-whole, b, a)
+    rest = f.select(rest < 0.0, rest + b, rest)
+    rest = f.select(b.eq(INF) & (a < INF), a, rest)
+    far = (whole >= 2.0 ** format_of(x).mantissa) & (a < INF)
+    lanes = split(x.type)[1]
+    some = f.call("i1", f"llvm.vector.reduce.or.v{lanes}i1", far) if lanes else far
+    result = f.var(x.type, copysign(f, rest, x))
+    with f.if_(some):
+        result.set(per_lane(f, "fmod", [x, y]))
+    return result.get()
+
+
 def hypot(f, x, y):
     if format_of(x) is F64:
         return per_lane(f, "hypot", [x, y])
@@ -446,6 +466,7 @@ FUNCTIONS = {
     "log1p": log1p,
     "pow": pow,
     "hypot": hypot,
+    "fmod": fmod,
 }
 IN_DOUBLE = {
     "sinh": sinh,
