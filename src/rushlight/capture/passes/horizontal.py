@@ -18,7 +18,7 @@ from .planned import is_product
 
 # Multiply-adds (and some for each element) of a product that is worth it: with more, one by one is as fast.
 MOST_WORK = 1 << 23
-REACH = 24                      # steps that are looked back over
+REACH = 64                      # steps that are looked back over
 
 
 class Term:
@@ -204,20 +204,30 @@ def horizontal(steps, visible):
             items.append(step)
             continue
         reads, writes = _buffers(step.args), _buffers(step.outs)
+
+        def fits(x):
+            return type(x) is _Group and len(x.terms) + len(found) <= MOST and not x.writes & reads and \
+                x.terms[0].c.dtype == found[0].c.dtype
+        # The earliest group that the step may be moved up to; else the latest that may be moved down to the step.
+        here, j = None, len(items) - 1
+        while j >= max(0, len(items) - REACH):
+            here = items[j] if fits(items[j]) else here
+            if _writes(items[j]) & (reads | writes):
+                break
+            j -= 1
+        if here is not None:
+            here.add(step, found)
+            continue
+        reads_between, writes_between = set(), set()
         for j in range(len(items) - 1, max(-1, len(items) - 1 - REACH), -1):
-            g = items[j]
-            if type(g) is not _Group or len(g.terms) + len(found) > MOST or g.writes & reads or \
-                    g.terms[0].c.dtype != found[0].c.dtype:
-                continue
-            between = items[j + 1:]
-            if not any(_writes(x) & (reads | writes) for x in between):
-                g.add(step, found)
-                break
-            if not any(_reads(x) & g.writes or _writes(x) & (g.reads | g.writes) for x in between):
+            x = items[j]
+            if fits(x) and not reads_between & x.writes and not writes_between & (x.reads | x.writes):
                 del items[j]
-                g.add(step, found)
-                items.append(g)
+                x.add(step, found)
+                items.append(x)
                 break
+            reads_between |= _reads(x)
+            writes_between |= _writes(x)
         else:
             items.append(_Group(step, found))
     # Windows that begin alike have one address: the array that its kernel made is there already.

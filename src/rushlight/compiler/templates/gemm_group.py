@@ -15,10 +15,11 @@ term.
 Products that pack operands for all tiles first are large ones, for which a group is of no use: they run after the
 others, one by one, each on all threads.
 
-The words, int64: the number of products and of places, the work, what ``serial`` says of it; the jobs (``FIELDS`` of
+The words, int64: the number of products and of places, multiply-adds, what ``serial`` says of it; the jobs (``FIELDS`` of
 ``gemm_driver``); pairs of an array's number and the word of the jobs that takes its address.
 """
 
+import math
 from functools import cache
 
 import numpy as np
@@ -85,7 +86,8 @@ def plan(products):
                 places += [which, i * SIZE + INDEX[name]]
     work = sum(p.cost() for p in products)
     mode = HERE if work < LIGHT_WORK else LIGHT if work < PARALLEL_WORK else 0
-    head = np.array([len(products), len(places) // 2, work, mode], np.int64)
+    sums = sum(math.prod(p.sizes) for p in products)
+    head = np.array([len(products), len(places) // 2, sums, mode], np.int64)
     words = np.concatenate([head, jobs.reshape(-1), np.array(places, np.int64)]).view(Words)
     words.products = list(products)
     return words

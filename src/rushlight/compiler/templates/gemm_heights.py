@@ -9,7 +9,7 @@ are writable:
     rl_heights      i64[2]: bit r of the first word: the kernels for r rows are there; of the second: they were missed
     rl_lost         i64[mr + 1]: the time in ns that calls have lost by what stands in for r rows
     void rl_prepare(i64 m, i64 a_row, i64 n, i64 k)
-        called with the GIL before a product of such sizes; calls ``rl_more(i64 rows, i64 ns)``, a Python function,
+        called before a product of such sizes; with the GIL it calls ``rl_more(i64 rows, i64 ns)``, a Python function,
         for heights that would have been worth making: from ``LIMIT`` on
 
 ``rl_lost`` begins with ``LIMIT``, so that a height is asked for when it is first met: it may be on disk.
@@ -117,7 +117,8 @@ def _prepare(driver):
         at = Value(f, lost.name, "ptr") + rows * 8
         total = f.load("i64", at) + ns
         f.store(total, at)
-        with f.if_(total >= LIMIT):
+        # (Programs call products by threads of the pool, too, which must not wait for Python.)
+        with f.if_(total >= LIMIT), f.if_(f.call("i32", "PyGILState_Check").ne(0)):
             f.call("void", "rl_more", rows, ns)
     f.ret()
 
