@@ -199,6 +199,19 @@ class _Chain:
         self.expr, self.operands, self.place = e, operands, place
         return True
 
+    def _added(self):
+        """The window of an array like the result, if that is all the chain adds to the sums."""
+        from ...compiler import scalar as s
+        out = self.step.outs[0]
+        if self.keeps or len(self.operands) != 1 or len(self.step.args) > 3 or \
+                not any(self.expr is e for e in (s.input(0) + s.input(1), s.input(1) + s.input(0))):
+            return None
+        w, steps, _ = self.operands[0]
+        natural = [t * out.dtype.itemsize for t in ((0,) * (3 - len(out.shape)) + tuple(out.strides))]
+        if steps != natural or not is_dense(w):
+            return None
+        return Window(w.buffer, w.dtype, out.shape, out.strides, w.offset, 0)
+
     def steps(self):
         """(the steps in the place of the chain, the indices of those that go)"""
         from ...compiler.templates.gemm_finish import finishing
@@ -215,6 +228,10 @@ class _Chain:
             own = step.call
             call = Convolution(own.ways, own.name, own.geometry, finish)
             new = Step("into", label, call, [*step.args, *operands], [out])
+        elif (added := self._added()) is not None:
+            # What is only added the product's kernels add in registers.
+            args = [*step.args, *[None] * (3 - len(step.args)), 1.0, False, added, 1.0]
+            new = Step("into", label, step.call, args, [out])
         else:
             args = [*step.args, *[None] * (3 - len(step.args)), *operands]
             new = Step("into", label, product(step.call, finish, self.keeps), args, [old, out] if self.keeps else [out])
