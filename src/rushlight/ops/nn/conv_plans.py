@@ -368,4 +368,8 @@ def weight(dtype, n, groups, rows, channels, kernel, size, out, stride, padding,
 @lru_cache(512)
 def direct_weight(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation):
     """A Plan of the adjoint in the weight, or None."""
-    return weight_gradient(dtype, n, groups, rows, channels, size, out, stride, _offsets(kernel, padding, dilation))
+    from . import dot_plans
+
+    dots = dot_plans.plan(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation)
+    return dots or weight_gradient(dtype, n, groups, rows, channels, size, out, stride,
+                                   _offsets(kernel, padding, dilation))
