@@ -12,7 +12,7 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen import entry
-from rushlight.compiler.codegen.builder import Module, split, vector
+from rushlight.compiler.codegen.builder import Module, Value, split, vector
 from rushlight.compiler.codegen.lower import (
     ITEMSIZE,
     MEMORY,
@@ -386,6 +386,19 @@ def element_copier(m, direction, size):
         )
         memory, stride, buffer, n = g.args
         type_ = f"i{8 * size}"
+        width = host().vector_bytes // size
+        if host().vector_bytes == 64 or size >= 4 and host().vector_bytes == 32:
+            # A row's end: vectors, the last one masked. (Buffers hold whole vectors.)
+            with g.if_(stride.eq(size)):
+                with g.range(n, step=width) as i:
+                    outside, inside = memory + i * size, buffer + i * size
+                    kind = vector(type_, width)
+                    there = iota(g, width) < g.splat(g.minimum(n - i, width).cast("trunc", "i32"), width)
+                    if direction == "gather":
+                        g.store(g.masked_load(kind, outside, there), inside, 1)
+                    else:
+                        g.masked_store(g.masked_load(kind, inside, there), outside, there)
+                g.ret()
         with g.range(n) as i:
             outside, inside = memory + i * stride, buffer + i * size
             if direction == "gather":
@@ -417,6 +430,11 @@ def load_part(f, m, dtype, here, step, buffer, left, valid):
             f.call("void", element_copier(m, "gather", size), here, step, buffer, left)
             result.set(f.load(type_, buffer, 1))
     return result.get()
+
+
+def iota(f, lanes):
+    """The vector 0, 1, 2, ... of i32."""
+    return Value(f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", vector("i32", lanes))
 
 
 def scalar_value(f, v, e, types, lanes):

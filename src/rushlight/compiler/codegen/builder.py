@@ -295,6 +295,12 @@ class Function:
         name = f"llvm.masked.load.v{lanes}{short}.p0"
         return self.call(type_, name, pointer, mask, self.value(0, type_))
 
+    def masked_store(self, value, pointer, mask):
+        """Store the elements whose mask bit is set; memory of the others is not touched."""
+        element, lanes = split(value.type)
+        short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
+        self.call("void", f"llvm.masked.store.v{lanes}{short}.p0", value, pointer, mask)
+
     def store(self, value, pointer, align=0, extra=""):
         align = f", align {align}" if align else ""
         self.line(f"store {value.type} {value.name}, ptr {pointer.name}{align}{extra}")
