@@ -17,6 +17,7 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.templates.blocks import prefetch
 from rushlight.runtime import cpu
 
 ITEM = {"float": 4, "double": 8}
@@ -122,6 +123,11 @@ def _kernel(m, kind_, height, vectors, packed):
     k, a, a_row, b, b_row, c, c_row, rows, n, beta, bias = f.args
     item, lanes = ITEM[type_], lanes_of(type_)
     size, kind = item * lanes, vector(type_, lanes)
+    if packed:
+        # Rows of the result lie far apart, and sums over few channels are soon made.
+        for i in range(height):
+            for j in range(vectors):
+                prefetch(f, c + c_row * i + j * size, 1)
     f.branch(k > 0, "loop", "store")
     f.lines.append("loop:")
     f.open = True

@@ -10,6 +10,7 @@ from .conv_plans import Plan, _address
 
 _TYPES = {"float32": "float", "float64": "double", "bfloat16": "pairs"}
 _FEWEST_ROWS = 16
+_FEWEST_CHANNELS = 8            # of images in the usual layout, which columns serve better with fewer
 _LEAST_WORK = 1 << 24           # multiply-adds, below which making another kernel isn't worth it
 _LONGEST = 256                  # pixels of a line
 _TASKS = 16                     # at least, where there are so many units
@@ -43,7 +44,7 @@ def quick(dtype, n, groups, rows, channels, source, grid, steps, offsets, weight
     None where others are faster, or the weights would have to be laid out anew.
     """
     taps = len(weights)
-    if dtype != "float32" or strides[1:] != (channels * taps, taps) or not _serves(
+    if dtype != "float32" or channels < _FEWEST_CHANNELS or strides[1:] != (channels * taps, taps) or not _serves(
             dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, *where, False):
         return None
     plan = product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, taps, *where, False, False)
@@ -192,7 +193,8 @@ def depthwise(shapes_of, *geometry):
 
 
 def _depthwise(dtype, n, channels, rows, each, source, grid, steps, offsets, weights, strides, out, place):
-    """The Plan of such a product of channels-last images; ``kept`` ends with the taps in order, ``partial``: units."""
+    """The Plan of such a product of channels-last images; ``kept``: (rows of taps, the taps in order,
+    all taps, the words of a gradient), ``partial``: units."""
     from ...compiler.templates import conv_tile, depthwise_pixels
 
     item = 2 if dtype == "bfloat16" else 4
@@ -204,13 +206,23 @@ def _depthwise(dtype, n, channels, rows, each, source, grid, steps, offsets, wei
         cell += cell % 4
     cells = _Cells(n, 1, source, grid, steps, offsets, cell)
     runs = np.array([move for moves in cells.moves for move in moves], np.int64)
+    along = len(offsets[2]) if offsets[2] == tuple(range(offsets[2][0], offsets[2][0] + len(offsets[2]))) else 1
+    step, most = steps[2], depthwise_pixels.PIXELS
+    if along == 1 or along > 7 or step > 2:
+        along = step = 1
+    firsts = np.ascontiguousarray(runs[::along])
+    # As many pixels at a time as waste few at the ends of rows.
+    pixels = -(-grid[2] // -(-grid[2] // most))
     lanes = conv_tile.lanes_of("float")
     x, y = ([s * item for s in _steps(size, channels, True)] for size in (source, out))
     plan = np.array([
-        0, _address(runs), len(runs), 0, -(-channels // lanes) * lanes,
+        0, _address(firsts), len(firsts), 0, -(-channels // lanes) * lanes,
         1, 1, channels, 0, 0, 0, 0, 0, *cells.units_words(), 1, cells.units, *cells.words(),
         x[0], place[0][1] * y[0],
         source[0] * x[0], 0, x[1], x[2], item, 0, 0, sum(start * s for (start, _), s in zip(place, y)),
         out[0] * y[0], 0, item, place[1][1] * y[1], place[2][1] * y[2], 1, 1,
     ], np.int64)
-    return Plan(plan, (runs, list(weights)), depthwise_pixels.kernel(_TYPES[dtype], False), cells.units)
+    by_taps = plan.copy()
+    by_taps[1:3] = _address(runs), len(runs)
+    call = depthwise_pixels.kernel(_TYPES[dtype], False, along, step, pixels)
+    return Plan(plan, (firsts, list(weights), runs, by_taps), call, cells.units)
