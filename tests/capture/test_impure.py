@@ -758,6 +758,45 @@ def prints_weights_before_they_change(s):
 
 
 @case(True)
+def numbers_of_tensors_as_operands(s):
+    def step(x, y):
+        n = (x > 0).sum().item()
+        weight = x.abs().max().item() / 2
+        s.opt.zero_grad()
+        loss = F.cross_entropy(s.model(x * weight), y, reduction="sum") / n
+        loss.backward()
+        scale = 1.0 / (loss.item() + 1e-6)
+        if scale > 1.5:
+            for p in s.model.parameters():
+                p.grad.mul_(scale)
+        s.opt.step()
+        s.count += 1
+        return loss.detach(), (x - weight).relu() + n * s.count, x.sum() * n, n - x.long()
+    return step
+
+
+@case(True)
+def operands_are_read_before_they_change(s):
+    def step(x, y):
+        z = x.sum(1)
+        n = z[0].item()
+        w = (z * 2).tanh() * n
+        z.add_(n)
+        return s.train(x, y), w * z[0].item() + n, z
+    return step
+
+
+@case(False)
+def operands_were_read_before_they_changed(s):
+    def step(x, y):
+        z = x.sum(1)
+        n = z[0].item()
+        z.add_(1)
+        return s.train(x, y), x * n, z
+    return step
+
+
+@case(True)
 def lists_are_looked_at(s):
     def step(x, y):
         n = len(s.losses)

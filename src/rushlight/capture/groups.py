@@ -81,6 +81,19 @@ class Groups:
         """A number that the program finds by ``call()`` at this point; `value` now."""
         return reading(self.tape, label, value, call)
 
+    def fetch(self, i):
+        """Have the program put the number that was read as the i-th where kernels find it."""
+        tape = self.tape
+        if i not in tape.fetched:
+            tape.fetched[i] = None
+            if tape.written_since(*tape.reads[i]):
+                tape.fail("a tensor is overwritten after its number was read")
+            found = tape.fetched
+
+            def put(a):
+                found[i] = _number(a)
+            tape.steps.append(Step("thunk", "number", put, [tape.window(tape.reads[i][0])], [], Given([])))
+
     def done(self, label, call, numbers):
         """Something has run by itself that may change groups; given numbers that the program computes."""
         store(self.tape, label, call, numbers)

@@ -336,7 +336,7 @@ class Writer:
             return f"[{', '.join(map(self._array, x))}]"
         if type(x) is Live:
             name = lambda n: repr(n) if type(n) is int else self.name(n, "v")
-            number = wording(x.expression, "p{}".format, None, name)
+            number = wording(x.expression, "p{}".format, lambda i: f"{self.name(self.tape.fetched)}[{i}]", name)
             return f"{self.name(x.convert)}({number})"
         if not isinstance(x, Window):
             return repr(x) if type(x) in (int, bool, type(None)) else self.name(x, "v")

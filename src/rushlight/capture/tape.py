@@ -23,7 +23,7 @@ from ..autograd.modes import state
 from ..autograd.node import next_seq
 from ..tensor import watch
 from ..tensor.tensor import Tensor, wrap
-from .numbers import Live, Seen, places_of, plain
+from .numbers import Live, Seen, places_of, plain, reads_of
 
 _ndarray = np.ndarray
 ARGUMENT, OLDER, MADE, CONSTANT = "argument", "older", "made", "constant"
@@ -150,6 +150,7 @@ class Tape:
         self.arguments, self.given = list(arguments), list(arguments)
         self.reads = []                 # (tensor, how many steps there were) of numbers that were read
         self.numbers, self.conditions = [], []
+        self.fetched = {}               # index of a read -> the number, for kernels that take it, see `groups`
         self.decisions = []             # (expression, outcome, how many steps there were), see `decisions`
         self.asking = None              # the function in C that is being called
         self.outside = None             # what the call tells the world, see `outside`
@@ -211,17 +212,22 @@ class Tape:
         out = self._fresh(out) if fresh else self._changed(out)
         args = [self._argument(x) for x in operands if isinstance(x, Tensor)]
         args.extend(scalars)
+        kind, detail = "pointwise", launch
         for i, x in enumerate(x for x in operands if not isinstance(x, Tensor)):
             if type(x) is Seen:
                 args[i - len(scalars)] = self._followed(x, scalars[i], launch.convert)
-        self.steps.append(Step("pointwise", rec.name, launch.kernel, args, [out], launch))
+                if x.read:
+                    kind, detail = "into", None         # (nothing moves it to before its number is there)
+        self.steps.append(Step(kind, rec.name, launch.kernel, args, [out], detail))
 
     def _followed(self, x, value, convert):
         """An operand that the program computes anew, if it can."""
-        if x.read or self.forward is not None:
+        if self.forward is not None or self.groups is None and x.read:
             x.pin()
             return value
         self.live |= places_of(x.expression, set())
+        for i in reads_of(x.expression, set()):
+            self.groups.fetch(i)
         return Live(x.expression, convert)
 
     def wrote(self, label, write, targets, args):
