@@ -205,3 +205,26 @@ def test_second_derivatives_in_calls_that_break():
     for i in range(6):
         x = torch.randn(5, 3)
         assert torch.equal(f(x), penalty(x))
+
+
+def test_sizes_beyond_the_first_few_wait(monkeypatch):
+    """They are captured once their eager calls have taken as long as that takes."""
+    from rushlight.capture import sizes
+    monkeypatch.setattr(sizes, "FREE", 2)
+    f = torch.compile(lambda x: x * 2 + 1)
+    for n in range(1, 7):
+        for _ in range(3):
+            assert f(torch.ones(n)).tolist() == [3] * n
+    assert len(f.entries) == 2 and not f.refusals
+    for _ in range(100_000):
+        f(torch.ones(5))
+        if len(f.entries) == 3:
+            break
+    spent, = f.sizes.spent.values()
+    assert len(f.entries) == len(spent) == 3 and len(f.sizes.waited) == 3
+    assert max(f.sizes.waited.values()) < sum(spent) / 3 * 2
+    always = torch.compile(lambda x: x * 2 + 1, dynamic=False)
+    for n in range(1, 7):
+        for _ in range(3):
+            always(torch.ones(n))
+    assert len(always.entries) == 6

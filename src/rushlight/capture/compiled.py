@@ -38,6 +38,7 @@ from .outside import Outside
 from .program import program
 from .quick import BUSY, NO, Refused, path, quick
 from .settings import config
+from .sizes import Sizes
 from .sources import depends, drawn
 from .standins import StandIns, mark, release
 from .tape import ANYTHING, OLDER, Tape
@@ -106,7 +107,7 @@ class Compiled:
         if dynamic is None and not (config.automatic_dynamic_shapes and config.assume_static_by_default):
             dynamic = not config.assume_static_by_default
         self.given = None if dynamic is False else Given(bool(dynamic), FORMS)
-        self.listing, self.regions = None, None
+        self.listing, self.regions, self.sizes = None, None, Sizes()
 
     def __call__(self, *args, **kwargs):
         if not kwargs:
@@ -135,6 +136,8 @@ class Compiled:
         if key in self.refusals or any(
                 taken(*inputs[len(tensors):]) for taken, _ in self.paths.get(key, ())):
             return self._broken(args, kwargs)
+        if key not in self.entries and self.sizes.waits(key):
+            return self.sizes.run(key, self.function, args, kwargs)
         if not _learning.acquire(blocking=False):
             return self.function(*args, **kwargs)
         # Finalizers of garbage would be taken for the function's doing.
@@ -377,8 +380,7 @@ class Compiled:
                                 {id(c.container) for c in entry.changes if c.kind != "store"})
         if self.filter is not None:
             entry.entries = filtered(entry.entries, before._keep, self.filter)
-        entry.holds = before.guard(entry.entries)
-        entry.unchanged = entry.holds
+        entry.holds = entry.unchanged = lazily(before.guard, entry.entries)
         if available() and not any(how == "slot" for _, how, _, _ in entry.entries):
             entry.unchanged = Places(entry.entries)
         live = {id(t) for t, *_ in entry.live}
@@ -400,6 +402,8 @@ class Compiled:
         entry.call = writer.function()
         entry.results = entry.changes = entry.reads = None
         entry.seconds = perf_counter() - begin
+        if key not in self.entries and self.dynamic is not False and not self.fullgraph:
+            self.sizes.captured(key, entry.seconds)
         if any(self.entries.values()):
             self.recompiles.append(difference(key, self.entries))
         if entry.plan is not None:
@@ -454,6 +458,17 @@ def _others(before, places, live, grown):
 
 def _recompiled(function, roots, fullgraph, disable, dynamic):
     return Compiled(function, roots, fullgraph, disable, dynamic)
+
+
+def lazily(make, *args):
+    """A function that ``make(*args)`` gives when it is first called."""
+    made = []
+
+    def call():
+        if not made:
+            made.append(make(*args))
+        return made[0]()
+    return call
 
 
 def _geometry(t):

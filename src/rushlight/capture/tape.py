@@ -129,6 +129,20 @@ def _meet(t, other):
     return a < d and c < b
 
 
+def _unheard(listen):
+    """A method of a listener in which nobody else listens to what Python calls, as that takes longer than the rest."""
+    def method(self, *args):
+        profile = sys.getprofile()
+        if profile is None:
+            return listen(self, *args)
+        sys.setprofile(None)
+        try:
+            return listen(self, *args)
+        finally:
+            sys.setprofile(profile)
+    return method
+
+
 def _within(t, other):
     (a, b), (c, d) = _extent(t), _extent(other)
     return c <= a and b <= d
@@ -190,11 +204,13 @@ class Tape:
 
     # ------------------------------------------------------------ listening
 
+    @_unheard
     def made(self, t):
         if get_ident() == self.thread:
-            code = sys._getframe(2).f_code
+            code = sys._getframe(3).f_code
             self.pending[id(t._storage)] = t, f"{code.co_name} ({os.path.basename(code.co_filename)})"
 
+    @_unheard
     def ran(self, label, kernel, args, outs, direct=None):
         if get_ident() != self.thread:
             return
@@ -203,6 +219,7 @@ class Tape:
         outs = [self._fresh(t) for t in (outs if many else (outs,))]
         self.steps.append(Step("kernel", label, kernel, args, outs, (many, direct)))
 
+    @_unheard
     def pointwise(self, rec, launch, operands, scalars, out, fresh):
         if get_ident() != self.thread:
             return
@@ -230,16 +247,19 @@ class Tape:
             self.groups.fetch(i)
         return Live(x.expression, convert)
 
+    @_unheard
     def wrote(self, label, write, targets, args):
         if get_ident() != self.thread:
             return
         outs = [self._changed(t) for t in targets]
         self.steps.append(Step("write", label, write, [self._argument(x) for x in args], outs))
 
+    @_unheard
     def drawn(self, label, draw, t):
         if get_ident() == self.thread:
             self.steps.append(Step("draw", label, draw, [], [self._fresh(t)]))
 
+    @_unheard
     def thunk(self, label, call, reads, changes):
         if get_ident() != self.thread:
             return
@@ -260,6 +280,7 @@ class Tape:
             return values()
         return [self.groups.reading(label, x, lambda i=i: values()[i]) for i, x in enumerate(values())]
 
+    @_unheard
     def constant(self, t):
         if get_ident() != self.thread:
             return
@@ -272,11 +293,13 @@ class Tape:
         self.constants.append(b)
         self._know(t)
 
+    @_unheard
     def assigned(self, leaf):
         if get_ident() == self.thread:
             self.entry.setdefault(id(leaf), (leaf, ANYTHING))
             self._gradient(leaf)
 
+    @_unheard
     def accumulated(self, leaf, old):
         if get_ident() == self.thread:
             self.entry.setdefault(id(leaf), (leaf, old))
