@@ -33,6 +33,7 @@ COPIES = 4                      # several times, as additions to one place wait 
 MOST_PARTS, PART = 64, 1 << 15  # such ranges, and indices in one at least
 LISTED = 512                    # indices looked through at a time
 SOON = 16                       # listed elements between asking for memory and using it
+BLOCK = 8                       # indices that are looked at together
 AHEAD = 12                      # rows between asking for memory and using it
 SIZES = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16, "float": 4, "double": 8}
 
@@ -161,11 +162,29 @@ def _task(m, op, type_, unsigned):
             with f.if_else(b.eq(1)) as (single, inner):
                 with single:
                     place, value = f.var("ptr", i0 + begin * im), f.var("ptr", v0 + begin * vm)
-                    with f.range(begin, end):
-                        here, there = place.get(), value.get()
-                        picked(here, lambda target: element(target, there))
-                        place.set(here + im)
-                        value.set(there + vm)
+
+                    def walk(count):
+                        with f.range(count):
+                            here, there = place.get(), value.get()
+                            picked(here, lambda target: element(target, there))
+                            place.set(here + im)
+                            value.set(there + vm)
+                    whole = f.select(im.eq(8), (end - begin) & -BLOCK, f.value(0))
+                    with f.range(0, whole, step=BLOCK):
+                        # Nearly always all are in range; then none is looked at by itself.
+                        i = f.load(vector("i64", BLOCK), place.get(), 8)
+                        fine = (i - f.splat(low, BLOCK)).ult(f.splat(span, BLOCK))
+                        all_fine = f.call("i1", f"llvm.vector.reduce.and.v{BLOCK}i1", fine)
+                        with f.if_else(all_fine) as (yes, no):
+                            with yes:
+                                here, there = place.get(), value.get()
+                                for k in range(BLOCK):
+                                    element(a0 + f.load("i64", here + 8 * k) * step, there + vm * k)
+                                place.set(here + 8 * BLOCK)
+                                value.set(there + vm * BLOCK)
+                            with no:
+                                walk(BLOCK)
+                    walk(end - begin - whole)
                 with inner, f.range(begin, end) as k:
                     place, value = i0 + k * im, v0 + k * vm
                     if op == "put":
