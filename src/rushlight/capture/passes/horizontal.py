@@ -11,13 +11,18 @@ results are the same bits; but where k is so large that products are summed in b
 
 import math
 
+from ...runtime.threadpool import get_num_threads
 from ..tape import MADE, Step, Window, windows
 from . import epilogues
 from .flow import Flow, is_dense, replaced
 from .planned import is_product
+from .schedule import LEAST, busiest, seconds
 
 # Multiply-adds (and some for each element) of a product that is worth it: with more, one by one is as fast.
 MOST_WORK = 1 << 23
+# Of a matrix that few rows are multiplied with: it comes from memory, each thread's own part of it from its own cache.
+FEW_ROWS, MANY_WEIGHTS = 4, 1 << 15
+EVEN = 0.85                     # of the threads' time that products take, run whole, for being run so
 REACH = 64                      # steps that are looked back over
 
 
@@ -44,7 +49,10 @@ def terms(step):
             bias is not None and not (_plain(bias, c) and is_dense(bias) and len(bias.shape) == 1):
         return None
     term = Term(c, a, b, bias, None, step.label)
-    return None if _native(c.dtype) is None or _form(term)[2] > MOST_WORK else [term]
+    (_, m, n, k), _, work = _form(term)
+    if _native(c.dtype) is None or work > MOST_WORK or m <= FEW_ROWS and n * k >= MANY_WEIGHTS:
+        return None
+    return [term]
 
 
 def _plain(x, c):
@@ -233,4 +241,25 @@ def horizontal(steps, visible):
     # Windows that begin alike have one address: the array that its kernel made is there already.
     whole = {(id(w.buffer), w.dtype, w.offset): w for step in steps for w in windows(step.outs)
              if flow.maker(w) is not None and not w.bits}
-    return [x if type(x) is not _Group else x.steps[0] if len(x.terms) == 1 else _step(x.terms, whole) for x in items]
+    found = []
+    for x in items:
+        if type(x) is not _Group:
+            found.append(x)
+        elif len(x.terms) == 1 or _even(x.steps):
+            found += x.steps
+        else:
+            found.append(_step(x.terms, whole))
+    return found
+
+
+def _even(steps):
+    """Whether steps are left to `schedule`, which runs them whole, side by side: as much for each thread, or such that
+    others may join them, as they have no operand in common that says they are all."""
+    threads = get_num_threads()
+    if threads < 2 or any(len(s.outs) != 1 for s in steps):
+        return False
+    times = [seconds(s) for s in steps]
+    if any(t is None or t < LEAST for t in times):
+        return False
+    common = set.intersection(*[{id(w.buffer) for w in s.args if w is not None} for s in steps])
+    return not common or sum(times) > EVEN * threads * busiest(times, threads)

@@ -71,12 +71,17 @@ class _Touched:
         self.writes |= other.writes
 
 
-def _gain(times, threads):
-    """The share of their time that running kernels together saves."""
+def busiest(times, threads):
+    """The time of the thread with the most to do, where kernels run together."""
     bins = [0.0] * threads
     for t in sorted(times, reverse=True):
         bins[bins.index(min(bins))] += t
-    return 1 - (max(bins) + SHARE) / sum(times)
+    return max(bins)
+
+
+def _gain(times, threads):
+    """The share of their time that running kernels together saves."""
+    return 1 - (busiest(times, threads) + SHARE) / sum(times)
 
 
 def schedule(steps, threads):

@@ -15,7 +15,7 @@ term.
 Products that pack operands for all tiles first are large ones, for which a group is of no use: they run after the
 others, one by one, each on all threads.
 
-The words, int64: the number of products and of places, multiply-adds, what ``serial`` says of it; the jobs (``FIELDS`` of
+The words, int64: the number of products and of places, multiply-adds, what ``serial`` says; the jobs (``FIELDS`` of
 ``gemm_driver``); pairs of an array's number and the word of the jobs that takes its address.
 """
 
