@@ -4,7 +4,8 @@
 
 with w' = w s, b' = (b - mean) s + shift, s = weight / sqrt(var + eps), computed in float64 and rounded once: that moves
 a result by some units of its last place. Parameters are looked at in each call, by the versions of their memory; those
-that the program itself changes stay as they are.
+that the program itself changes stay as they are. A relu or hardtanh behind it becomes limits of the results, where the
+convolution's kernel has such.
 """
 
 import numpy as np
@@ -12,8 +13,7 @@ import numpy as np
 from ...tensor.storage import Storage
 from ..tape import CONSTANT, OLDER, Buffer, Step, Window
 from .flow import Flow, is_dense, is_last
-
-_LINE = 64
+from .pixels import limited, serves
 
 
 class Folds:
@@ -57,6 +57,11 @@ def folded(steps, visible, number):
         if k is not None and k not in at:
             at[k] = [_merged(steps[k], step, folds)]
             drop.add(i)
+            limits = _limits(flow, step.outs[0])
+            if limits is not None and serves(at[k][0]):
+                j, low, high = limits
+                at[k] = [limited(at[k][0], steps[j].outs[0], low, high)]
+                drop.add(j)
         elif step.args[0].dtype == np.float32:
             at[i] = _by_elements(step, number)
     found = []
@@ -87,6 +92,19 @@ def _before(flow, step, i):
     return k if all(v is None or v.buffer.origin is OLDER and is_dense(v) and v.dtype == x.dtype and
                     id(v.buffer) not in flow.writers and type(v.buffer.tensor._storage) is Storage
                     for v in given) and step.args[3] is not None else None
+
+
+def _limits(flow, y):
+    """(index of the step, low, high) of a relu or hardtanh that alone reads y; or None."""
+    readers = flow.read(y)
+    if len(readers) != 1 or not flow.only(y, readers[0]):
+        return None
+    s = flow.steps[readers[0]]
+    if s.kind != "pointwise" or s.label not in ("relu", "hardtanh") or len(s.outs) != 1 or \
+            sum(isinstance(a, Window) for a in s.args) != 1 or flow.maker(s.outs[0]) != readers[0] or \
+            s.args[0].key() != y.key() or s.outs[0].key()[1:] != y.key()[1:]:
+        return None
+    return readers[0], *([0.0, np.inf] if s.label == "relu" else map(float, s.args[1:]))
 
 
 def _merged(convolution, norm, folds):

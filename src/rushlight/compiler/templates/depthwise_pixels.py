@@ -4,12 +4,13 @@
     weight_gradient(parts, x, g, None, plan)    parts[unit, t, c] = sum_{p of unit} g[n, p, c] cells[n, p moved by t, c]
 
 The units and cells of ``conv_pixels``, with its plan's words: all channels of a pixel are a cell, ``runs`` holds the
-bytes that each of ``run_count`` taps moves by, and a task is a unit. A vector of channels of four pixels shares what is
-loaded of a tap's weights; images are float or bfloat16, computed in float32. w, bias and parts are float32 with
-``row_words`` channels, a multiple of a vector's elements.
+bytes that each of ``run_count`` rows of taps moves by (a tap, for the gradient), and a task is a unit. Taps of a row
+are adjacent cells: a vector of channels of some pixels in a row shares what is loaded of weights, and of cells where
+windows meet. Images are float or bfloat16, computed in float32. w, bias and parts are float32 with ``row_words``
+channels, a multiple of a vector's elements; behind the taps w has the limits, low and high, that results are kept in.
 """
 
-from functools import cache
+from functools import cache, partial
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
@@ -19,30 +20,34 @@ from rushlight.compiler.templates.conv_product import TASK, copy_words, end_run,
 from rushlight.compiler.templates.conv_tile import below, lanes_of, multiply_add
 from rushlight.runtime import cpu
 
-PIXELS = 4
+PIXELS = 8              # at a time, at most
 _DTYPES = {"float": ("float32", "float", 4), "pairs": ("bfloat16", "i16", 2)}
 
 
 @cache
-def kernel(type_, gradient):
-    """The builtin function convolve or weight_gradient for images of ``float`` or ``pairs`` (bfloat16)."""
+def kernel(type_, gradient, taps=1, step=1, pixels=PIXELS):
+    """The builtin function convolve or weight_gradient for images of ``float`` or ``pairs`` (bfloat16).
+
+    taps: in a row; step: cells from pixel to pixel (if there is one tap to a row, any); pixels: at a time.
+    """
     from rushlight.runtime import native
 
     symbols, name = native.symbols(), "rl_depthwise_pixels_gradient" if gradient else "rl_depthwise_pixels"
     imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    found = engine.load(f"depthwise pixels|{type_}|{gradient}|{cpu.vector_bytes()}",
-                        lambda: module_text(type_, gradient, name), [name], imports, codegen_level=2)
+    found = engine.load(f"depthwise pixels|{type_}|{gradient}|{taps} {step} {pixels}|{cpu.vector_bytes()}",
+                        lambda: module_text(type_, gradient, name, taps, step, pixels), [name], imports,
+                        codegen_level=2)
     return native.callable_from(found[name], name, kernel.__doc__)
 
 
-def module_text(type_, gradient, name):
+def module_text(type_, gradient, name, taps, step, pixels):
     """The IR of the entry and its task."""
     from rushlight.compiler.codegen.targets import host
 
     m = Module(host().triple)
     m.globals.append("@_Py_NoneStruct = external global i8")
     copy_lines(m, type_)
-    _task(m, type_, _parts if gradient else _results)
+    _task(m, type_, _parts if gradient else partial(_results, taps, step, pixels))
     _entry(m, name)
     return m.text()
 
@@ -77,29 +82,42 @@ def _task(m, type_, work):
     f.ret()
 
 
-def _results(f, job, u, cells, place, count, item, load, store):
+def _results(taps, step, pixels, f, job, u, cells, place, count, item, load, store):
     """The results of a unit."""
     lanes = lanes_of("float")
     kind = vector("float", lanes)
     words, zero = job.row_words * 4, f.value(0.0, vector("float", lanes))
     y = job.y + (job.y_start + place)
     null = Value(f, "null", "ptr")
-    with f.range(count) as line, f.range(0, job.channels, step=lanes) as c:
-        mask, start = below(f, job.channels - c, lanes), f.var(kind, zero)
-        with f.if_(job.bias.ne(null)):
-            start.set(f.load(kind, job.bias + c * 4, align=4))
-        offset = start.get()
-        with f.range(0, job.out_w, step=PIXELS) as q:
-            at = cells + (line * job.step_h * job.line + q * job.a_row + c * item)
-            sums = [f.var(kind, offset) for _ in range(PIXELS)]
+    limits = job.w + job.run_count * taps * words
+    with f.range(count) as line, f.range(0, job.out_w, step=pixels) as q:
+        row = cells + (line * job.step_h * job.line + q * job.a_row)
+        out = y + (line * job.y_line + q * job.y_pixel)
+        with f.range(0, job.channels, step=lanes) as c:
+            mask, start = below(f, job.channels - c, lanes), f.var(kind, zero)
+            with f.if_(job.bias.ne(null)):
+                start.set(f.load(kind, job.bias + c * 4, align=4))
+            sums = [f.var(kind, start.get()) for _ in range(pixels)]
             with f.range(job.run_count) as t:
-                here, w = at + f.load("i64", job.runs + t * 8), f.load(kind, job.w + (t * words + c * 4), align=4)
-                for i, total in enumerate(sums):
-                    total.set(multiply_add(f, w, load(here + job.a_row * i), total.get()))
-            to = y + (line * job.y_line + q * job.y_pixel + c * item)
+                here, w = row + (f.load("i64", job.runs + t * 8) + c * item), job.w + (t * taps * words + c * 4)
+                weights = [f.load(kind, w + words * j, align=4) for j in range(taps)]
+                if taps == 1:
+                    for i, total in enumerate(sums):
+                        total.set(multiply_add(f, weights[0], load(here + job.a_row * i), total.get()))
+                else:
+                    for k in range((pixels - 1) * step + taps):
+                        value = load(here + job.cell * k)
+                        for j, weight in enumerate(weights):
+                            i, rest = divmod(k - j, step)
+                            if not rest and 0 <= i < pixels:
+                                sums[i].set(multiply_add(f, weight, value, sums[i].get()))
+            low, high = (f.load(kind, limits + (words * k + c * 4), align=4) for k in range(2))
+            to = out + c * item
             for i, total in enumerate(sums):
                 with f.if_(q + i < job.out_w):
-                    store(total.get(), to + job.y_pixel * i, mask)
+                    value = total.get()
+                    value = f.select(value < low, low, value)
+                    store(f.select(value > high, high, value), to + job.y_pixel * i, mask)
 
 
 def _parts(f, job, u, cells, place, count, item, load, store):

@@ -87,15 +87,16 @@ def _by_themselves(x, w, groups, end):
         _name(x.dtype) and w.dtype == x.dtype and x.size and w.size and _is_last(x)
 
 
-def channel_weights(plans, w, bias):
+def channel_weights(plans, w, bias, low=-np.inf, high=np.inf):
     """([matrices for the plans], bias or None) of channels by themselves: float32 of (tap, channel), filled up to whole
-    vectors."""
-    channels, padded = w.shape[0], -(-w.shape[0] // 64) * 64
-    wide = np.zeros((w[0].size + 1, padded), _FLOAT)
-    wide[:-1, :channels] = converted(w, _FLOAT).reshape(channels, -1).T
+    vectors; behind the taps the limits of the results."""
+    channels, padded, taps = w.shape[0], -(-w.shape[0] // 64) * 64, w[0].size
+    wide = np.zeros((taps + 3, padded), _FLOAT)
+    wide[:taps, :channels] = converted(w, _FLOAT).reshape(channels, -1).T
+    wide[taps], wide[taps + 1] = low, high
     if bias is not None:
         wide[-1, :channels] = converted(bias, _FLOAT)
-    return [np.ascontiguousarray(wide[plan.kept[1], :int(plan.words[4])]) for plan in plans], \
+    return [np.ascontiguousarray(wide[[*plan.kept[1], taps, taps + 1], :int(plan.words[4])]) for plan in plans], \
         None if bias is None else wide[-1]
 
 
@@ -123,7 +124,7 @@ def _depthwise_weight(x, y, kernel, stride, padding, dilation):
         copy_array(laid, y)
         y = laid
     parts = empty((plan.partial, int(np.prod(kernel)), int(plan.words[4])), _FLOAT)
-    depthwise_pixels.kernel("pairs" if x.dtype.itemsize == 2 else "float", True)(parts, x, y, None, plan.words)
+    depthwise_pixels.kernel("pairs" if x.dtype.itemsize == 2 else "float", True)(parts, x, y, None, plan.kept[3])
     total = parts.sum(0, dtype=np.float64)[:, :channels].T
     return np.ascontiguousarray(total, _FLOAT).reshape((channels, 1) + kernel)
 
@@ -158,18 +159,19 @@ def _run(shapes_of, x, w, bias, shape, turned, geometry, end):
     return end.out
 
 
-def run_into(ways, y, x, w, bias):
-    """y = the map of x (dense, as the plans were made for) by weights that `pixel_weights` gave."""
+def run_into(ways, y, x, w, bias, end=None):
+    """y = the map of x (dense, as the plans were made for) by weights that `pixel_weights` gave; or ``end``, on y."""
     if bias is not None:
         bias = dense(converted(bias, _FLOAT))
-    if y.dtype == _FLOAT:
+    if y.dtype == _FLOAT and end is None:
         if ways.gaps:
             y[...] = 0 if bias is None else bias.reshape((-1,) + (1,) * (y.ndim - 2))
         for plan in ways.plans:
             plan.call(y, x, w, bias, plan.words)
         return
-    from .conv_finish import rounding
-    end = rounding(y)
+    if end is None:
+        from .conv_finish import rounding
+        end = rounding(y)
     if ways.steps or ways.gaps:
         sums = _empty(y.shape, not end.planes)
         run_into(ways, sums, x, w, bias)
