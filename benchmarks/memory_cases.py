@@ -148,11 +148,11 @@ def resnet18():
 MLP = [(128, 784), (128,), (64, 128), (64,), (10, 64), (10,)]
 
 
-def _optimizer(name, cls, shapes, words, **options):
-    """words: (read, written) numbers a parameter."""
+def _optimizer(name, cls, shapes, words, flops=0, **options):
+    """words: (read, written) numbers a parameter; flops: of products in bfloat16."""
     size = 4 * sum(math.prod(s) for s in shapes)
 
-    @case("optimizer", name, reads=words[0] * size, writes=words[1] * size, tol=1e-3)
+    @case("optimizer", name, flops, "bf16", reads=words[0] * size, writes=words[1] * size, tol=1e-3)
     def make(E):
         ps = [E.nn.Parameter(E.normal(*s, scale=0.05)) for s in shapes]
         for p in ps:
@@ -174,6 +174,85 @@ _optimizer("Adagrad, ResNet-18", "Adagrad", _big, (3, 2), lr=1e-4)
 _optimizer("NAdam, ResNet-18", "NAdam", _big, (4, 3), lr=1e-4)
 _optimizer("Adam, MLP", "Adam", MLP, (4, 3), lr=1e-4)
 _optimizer("SGD, MLP", "SGD", MLP, (2, 1), lr=1e-4)
+
+
+# Adafactor keeps a mean for each row and each column of the last two dimensions: of 3 x 3 filters 6 for 9 numbers.
+_means = sum(math.prod(s[:-1]) + math.prod(s[:-2]) * s[-1] if len(s) > 1 else s[0] for s in _big) / sum(
+    math.prod(s) for s in _big)
+_optimizer("Adafactor, ResNet-18", "Adafactor", _big, (2 + _means, 1 + _means), lr=1e-3)
+
+
+def _orthogonalized(shapes, steps=5):
+    """Operations of Newton-Schulz iterations: of two of the three products only half is needed, by symmetry."""
+    sides = [sorted(s) for s in shapes]
+    return sum(steps * (3 * m * m * n + m * m * m) for m, n in sides)
+
+
+_matrices = [(s[0], math.prod(s[1:])) for s in _big if len(s) > 1]
+_optimizer("Muon, ResNet-18 as matrices", "Muon", _matrices, (3, 2), _orthogonalized(_matrices), lr=1e-4)
+_optimizer("Muon, 4 x 1000x512", "Muon", [(1000, 512)] * 4, (3, 2), 4 * _orthogonalized([(1000, 512)]), lr=1e-4)
+
+
+def _sparse(name, shapes, share):
+    """Gradients with ``share`` of the first dimension as entries, some of them several times."""
+    rows = [(round(s[0] * share), math.prod(s[1:])) for s in shapes]
+    # Of n rows drawn m times, 1 - exp(-m / n) are met.
+    touched = 4 * sum(s[0] * (1 - math.exp(-share)) * d for s, (_, d) in zip(shapes, rows))
+    given = 4 * sum(m * d for m, d in rows)
+
+    @case("optimizer", name, reads=given + 3 * touched, writes=3 * touched, tol=1e-3)
+    def make(E):
+        ps = [E.nn.Parameter(E.normal(*s, scale=0.05)) for s in shapes]
+        for p, (m, _) in zip(ps, rows):
+            entries = E.integers(0, p.shape[0], 1, m), E.normal(m, *p.shape[1:], scale=0.01)
+            p.grad = E.T.sparse_coo_tensor(*entries, p.shape, check_invariants=False)
+        step = E.T.optim.SparseAdam(ps, lr=1e-4).step
+
+        def run():
+            step()
+            return [ps[0], ps[-1]]
+        return run
+
+
+_sparse("SparseAdam, ResNet-18", _big, 1)
+_sparse("SparseAdam, 8192 of 100000x128", [(100000, 128)], 8192 / 100000)
+
+
+def _lbfgs(name, shapes, iterations, history, line_search=None):
+    """From a start, some iterations on a quadratic function of separate numbers, whose gradient is one product."""
+    size = 4 * sum(math.prod(s) for s in shapes)
+    # (read, written) vectors: the start; each evaluation, its gradient as one vector, and the move; then with k changes
+    # in memory the newest, and 2 k + 1 passes of the two loops.
+    words = [(1, 1), *[(5, 3)] * iterations, (1, 1)]
+    words += [(5 + 6 * min(k, history), 3 + 2 * min(k, history)) for k in range(1, iterations)]
+    reads, writes = (size * sum(x) for x in zip(*words))
+
+    @case("optimizer", name, reads=reads, writes=writes, tol=1e-2)
+    def make(E):
+        ps = [E.nn.Parameter(E.normal(*s, scale=0.05)) for s in shapes]
+        starts, scales = [p.detach().clone() for p in ps], [E.normal(*s).abs() + 0.5 for s in shapes]
+        optimizer = E.T.optim.LBFGS(ps, max_iter=iterations, history_size=history, tolerance_grad=0,
+                                    tolerance_change=0, line_search_fn=line_search)
+        loss = [0.0]
+
+        def closure():
+            loss[0] -= 1.0
+            for p, s in zip(ps, scales):
+                p.grad = E.T.mul(p.detach(), s, out=p.grad)
+            return E.T.tensor(loss[0])
+
+        def run():
+            with E.T.no_grad():
+                for p, start in zip(ps, starts):
+                    p.copy_(start)
+                    p.grad = E.T.zeros_like(p) if p.grad is None else p.grad
+            optimizer.state.clear()
+            optimizer.step(closure)
+            return [ps[0], ps[-1]]
+        return run
+
+
+_lbfgs("LBFGS 6 iterations, ResNet-18", _big, 6, 10)
 
 
 @case("optimizer", "clip_grad_norm_, ResNet-18")
