@@ -19,7 +19,7 @@ _EFFECTS = {"PUSH_NULL": (0, 1), "POP_TOP": (1, 0), "STORE_FAST": (1, 0), "STORE
             "STORE_DEREF": (1, 0), "STORE_ATTR": (2, 0), "STORE_SUBSCR": (3, 0), "BINARY_OP": (2, 1),
             "BINARY_SUBSCR": (2, 1), "COMPARE_OP": (2, 1), "IS_OP": (2, 1), "CONTAINS_OP": (2, 1), "TO_BOOL": (1, 1),
             "FORMAT_SIMPLE": (1, 1), "FORMAT_WITH_SPEC": (2, 1), "CONVERT_VALUE": (1, 1), "GET_ITER": (1, 1),
-            "LOAD_METHOD": (1, 2)}
+            "LOAD_METHOD": (1, 2), "STORE_FAST_LOAD_FAST": (1, 1), "STORE_FAST_STORE_FAST": (2, 0)}
 _DEEP = 4                       # functions that call each other are followed so far
 _REVEALING = {"locals", "vars", "exec", "eval", "dir", "globals"}
 
@@ -74,6 +74,8 @@ class _Flow:
                 i = self.all[k]
                 if i.opcode in _JUMPS:
                     work.append((self.at[i.argval], self._after(k, stack, True)))
+                if i.opname in _ENDS:
+                    self.lost |= set(stack)
                 if i.opname in _ENDS or i.opname in _ALWAYS:
                     break
                 stack, k = self._after(k, stack, False), k + 1
@@ -157,7 +159,11 @@ class Asked:
             return self.value((k, 0))
         if i.opname == "STORE_FAST":
             return self.variable(i.argval)
-        if i.opname == "CALL":
+        if i.opname == "STORE_FAST_LOAD_FAST":
+            return self.variable(i.argval[0])
+        if i.opname == "STORE_FAST_STORE_FAST":
+            return all(self.variable(name) for name, x in zip(i.argval, reversed(taken)) if x == entry)
+        if i.opname in ("CALL", "CALL_KW"):
             return self._handed(k, taken, entry)
         return False
 
@@ -167,19 +173,16 @@ class Asked:
         if flow is None or name in self.code.co_cellvars or set(self.code.co_names) & _REVEALING:
             return False
         for k, i in enumerate(flow.all):
-            if "FAST" not in i.opname or i.opname in ("STORE_FAST", "DELETE_FAST"):
-                continue
-            if i.argval == name:
-                if k not in flow.stacks or i.opname.count("FAST") > 1 or not self.value((k, 0)):
+            for j, loaded in enumerate(_loaded(i)):
+                if loaded == name and (k not in flow.stacks or not self.value((k, j))):
                     return False
-            elif isinstance(i.argval, tuple) and name in i.argval:
-                return False
         return True
 
     def _handed(self, k, taken, entry):
         """Whether a call hands its argument on to ends only."""
         flow = self.flow
-        named = any(flow.all[j].opname == "KW_NAMES" for j in range(max(0, k - 2), k))
+        named = flow.all[k].opname == "CALL_KW" or any(
+            flow.all[j].opname == "KW_NAMES" for j in range(max(0, k - 2), k))
         f = self.called(taken)
         if f is None:
             return False
@@ -206,13 +209,14 @@ class Asked:
         """The callable of a call that takes these entries: found by its name and by attributes; None if it isn't."""
         for entry in taken[:2]:
             if entry is not None and self.flow.all[entry[0]].opname != "PUSH_NULL":
-                found = self.held(entry[0])
+                found = self.held(entry)
                 if callable(found):
                     return found
         return None
 
-    def held(self, k):
-        """The object that instruction `k` loads; None if that isn't plain to see."""
+    def held(self, entry):
+        """The object that was loaded onto the stack as `entry`; None if that isn't plain to see."""
+        k, j = entry
         i = self.flow.all[k]
         if i.opname == "LOAD_GLOBAL":
             return self.scope.get(i.argval, _builtin(self.scope, i.argval))
@@ -222,16 +226,29 @@ class Asked:
                 return self.closure[n].cell_contents if n < len(self.closure) else self.known.get(i.argval)
             except ValueError:
                 return None
-        if i.opname in ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW", "LOAD_DEREF"):
-            stored = any(j.opname.startswith(("STORE", "DELETE")) and j.argval == i.argval for j in self.flow.all)
-            return None if stored and self.deep else self.known.get(i.argval)
+        if i.opname == "LOAD_DEREF" or "FAST" in i.opname:
+            names = [i.argval] if i.opname == "LOAD_DEREF" else _loaded(i)
+            stored = any(x.opname.startswith(("STORE", "DELETE")) and names[j] in _several(x.argval)
+                         for x in self.flow.all)
+            return None if stored else self.known.get(names[j])
         if i.opname == "LOAD_CONST":
             return i.argval
         if i.opname in ("LOAD_ATTR", "LOAD_METHOD"):
             taken = self.flow.taken(k)
-            base = None if not taken or taken[0] is None else self.held(taken[0][0])
+            base = None if not taken or taken[0] is None else self.held(taken[0])
             return None if base is None else _attribute(base, i.argval)
         return None
+
+
+def _loaded(i):
+    """Names of the local variables that an instruction puts on the stack, in order."""
+    if "FAST" not in i.opname or i.opname in ("STORE_FAST", "DELETE_FAST", "STORE_FAST_STORE_FAST"):
+        return ()
+    return i.argval[1:] if i.opname.startswith("STORE") else _several(i.argval)
+
+
+def _several(x):
+    return x if isinstance(x, tuple) else (x,)
 
 
 def fields(f):
