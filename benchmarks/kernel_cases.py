@@ -191,7 +191,10 @@ _conv("depthwise 3x3 128 @56", (8, 128, 56, 56), (128, 1, 3, 3), 1, 1, 128)
 _conv("grouped 3x3 128/32 @28", (8, 128, 28, 28), (128, 4, 3, 3), 1, 1, 32, backward=False)
 _conv("dilated 3x3 64 @28", (8, 64, 28, 28), (64, 64, 3, 3), 1, 2, 1, 2, backward=False)
 _conv("transposed 4x4/2 64-32 @28", (8, 64, 28, 28), (64, 32, 4, 4), 2, 1, transposed=True)
+_conv("transposed 3x3/2 16-1 @28", (32, 16, 28, 28), (16, 1, 3, 3), 2, 1, transposed=True, backward=False)
 _conv("conv1d 5 64 @1024", (8, 64, 1024), (64, 64, 5), 1, 2, backward=False)
+_conv("conv 3x3 3-64 @32", (32, 3, 32, 32), (64, 3, 3, 3), 1, 1)
+_conv("conv 3x3 64-3 @64", (8, 64, 64, 64), (3, 64, 3, 3), 1, 1)
 
 
 # ---------------------------------------------------------------------------------------------------------- attention
@@ -260,18 +263,19 @@ def _(E):
 
 # --------------------------------------------------------------------------------------------------------- recurrence
 
-def _recurrent(name, kind, gates, t, b, i, h, backward):
-    ops = 2 * t * b * gates * h * (i + h) * (3 if backward else 1)
+def _recurrent(name, kind, gates, t, b, i, h, backward, out=0):
+    # With an LSTM's projection (``out``) states are shorter, and made by a product of their own.
+    ops = 2 * t * b * (gates * h * (i + (out or h)) + h * out) * (3 if backward else 1)
 
     @case("recurrence", name, ops, tol=1e-3)
     def make(E):
-        net = getattr(E.nn, kind)(i, h)
+        net = getattr(E.nn, kind)(i, h, **({"proj_size": out} if out else {}))
         with E.T.no_grad():
             for p in net.parameters():
                 p.copy_(E.normal(*p.shape, scale=1 / math.sqrt(h)))
         x = E.normal(t, b, i, grad=backward)
         if backward:
-            return E.backward(lambda: net(x)[0], [x, *net.parameters()], (t, b, h))
+            return E.backward(lambda: net(x)[0], [x, *net.parameters()], (t, b, out or h))
 
         def run():
             with E.T.no_grad():
@@ -283,6 +287,9 @@ _recurrent("LSTM 50x32x128-256 fwd", "LSTM", 4, 50, 32, 128, 256, False)
 _recurrent("LSTM 50x32x128-256 fwd+bwd", "LSTM", 4, 50, 32, 128, 256, True)
 _recurrent("GRU 50x32x128-256 fwd", "GRU", 3, 50, 32, 128, 256, False)
 _recurrent("GRU 50x32x128-256 fwd+bwd", "GRU", 3, 50, 32, 128, 256, True)
+_recurrent("LSTM 50x32x128-256-128 fwd", "LSTM", 4, 50, 32, 128, 256, False, 128)
+_recurrent("LSTM 50x32x128-256-128 fwd+bwd", "LSTM", 4, 50, 32, 128, 256, True, 128)
+_recurrent("RNN 50x32x128-256 fwd+bwd", "RNN", 1, 50, 32, 128, 256, True)
 
 
 # ------------------------------------------------------------------------------------------------ pooling and sampling
