@@ -1,25 +1,24 @@
 """Fetching ahead of what the next kernels of a product read.
 
 Kernels read their operands in order, but the first ones of a panel would wait for a cache that is far away: while the
-kernels of one panel are at work, parts of the next one come to the second-level cache, a part a kernel. What is
-fetched are *pieces*: (address, number, bytes from one to the next, bytes of each).
+kernels of one panel are at work, the next one comes to the second-level cache, a bit with each k (``gemm_micro``), and
+the part of B that is to be packed next, some before each kernel: *pieces* (address, number, bytes from one to the
+next, bytes of each).
 """
 
 from rushlight.compiler.templates.gemm_micro import prefetch
 
 LINE = 64
-# What is adjacent is cut into pieces of so many bytes.
-PIECE = 1024
 
 
-def panel(f, packed, a, depth, height, rows, job, item):
-    """The pieces of the panel of A, ``rows`` high, that follows the one at ``a``, of ``depth`` k's; see ``Driver``."""
-    size = depth * height * item
-    along = job.a_col.eq(item)
-    at = f.select(packed, a + size, a + rows * job.a_row)
-    number = f.select(packed, (size + (PIECE - 1)).udiv(PIECE), f.select(along, rows, f.value(0)))
-    return (at, number, f.select(packed, f.value(PIECE), job.a_row),
-            f.select(packed, f.value(PIECE), depth * item))
+def panel(f, more, packed, a, depth, height, rows, job, item):
+    """(address, bytes from strip to strip) of what the kernels of the panel at ``a`` fetch of the next one.
+
+    What is packed they read in full; of rows, two for each strip. Unless there is ``more``, what they read themselves.
+    """
+    after = f.select(packed, a + depth * height * item, a + rows * job.a_row)
+    by_rows = more & ~packed & job.a_col.eq(item)
+    return f.select(more, after, a), f.select(by_rows, job.a_row * 2, f.value(0))
 
 
 def strips(f, b, depth, columns, job, item):

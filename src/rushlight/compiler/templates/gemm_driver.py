@@ -362,11 +362,9 @@ class Driver:
                     with f.if_(few):
                         wide.set(self._kernel(f, "wide", rows))
                     more = far & (panel + 1 < panels)
-                    ahead = gemm_ahead.panel(f, pack_a, a, depth, height, rows, job, item)
+                    ahead, next_rows = gemm_ahead.panel(f, more, pack_a, a, depth, height, rows, job, item)
                     with f.range(first_strip, last_strip) as strip:
                         column = strip * nr
-                        with f.if_(more):
-                            gemm_ahead.fetch(f, ahead, strip - first_strip, last_strip - first_strip)
                         left = n - column
                         b = f.select(
                             pack_b,
@@ -385,6 +383,7 @@ class Driver:
                             "void", kernel, depth, a, kernel_a_row, kernel_a_col, b, kernel_b_row,
                             c + column * item, c_row, left,
                             f.select(d.eq(0), d, d + column * item), drs, here, rbias, rstep, alpha, beta,
+                            ahead + (strip - first_strip) * next_rows,
                         )  # fmt: skip
             with f.if_(end >= k):
                 row, column = first_panel * height, first_strip * nr
@@ -485,7 +484,7 @@ class Driver:
         # A in place, unless its rows (or k's) lie so many bytes apart that they share sets of the caches, or short
         # pieces would be read often.
         along = job.a_col.eq(item) & (job.a_row & 4095).ne(0)
-        across = job.a_row.eq(item) & (job.a_col & 4095).ne(0) & (strips <= 3 * tuning.tile_strips)
+        across = job.a_row.eq(item) & (job.a_col & 4095).ne(0)
         pack_a = pack_b & (large | ~own_b) & (n > 2 * nr) & (m * k > 4096) & ~(along | across)
         # Rows of A that lie pages apart share a set of the first-level cache: no more of them than
         # it has ways.

@@ -1,7 +1,7 @@
 """Micro-kernels of the matrix product: the loops that hold a tile of C in registers.
 
 ``tile_kernel`` makes ``void tile_r(k, a, ars, acs, b, brs, c, crs, n, d, drs, bias, rbias, rstep, alpha,
-beta)`` for r rows and ``Shape.nr`` columns:
+beta, ahead)`` for r rows and ``Shape.nr`` columns:
 
     c[i, j] = alpha * sum_p a[i, p] * b[p, j]  + rbias[i]  (+ bias[j])  (+ beta * d[i, j])
 
@@ -11,6 +11,9 @@ beta)`` for r rows and ``Shape.nr`` columns:
 with a at ``a + i*ars + p*acs``, b at ``b + p*brs + j*itemsize``, c at ``c + i*crs + j*itemsize``, d likewise
 (strides in bytes) and j < n. Products are summed in the order of p, each by one fused multiply-add,
 whatever r and n are, so an element's bits don't depend on how C is cut into tiles.
+
+``ahead`` is what is read next, two rows with A's strides: tall kernels bring it to the second-level cache, a bit with
+each k. Any address will do.
 
 ``dot_kernel`` makes ``void dot_r(k, a, ars, b, bcs, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta)``
 for r rows and n <= ``Shape.dots`` columns where both operands are contiguous along k (``x @ W.T`` with few rows):
@@ -26,7 +29,8 @@ _STORE_PARAMS = (("ptr", "c"), ("i64", "crs"), ("i64", "n"), ("ptr", "d"), ("i64
 
 PREFETCH_ROWS = 8
 CHAIN = 192                     # the most terms that are added up one after the other
-PREFETCH_DEPTH = 48             # the least k for which C is fetched ahead
+PREFETCH_DEPTH = 48             # the least k for which C is fetched ahead at once
+SPREAD = 8                      # rows from which it is fetched row by row
 TALL = 4                        # rows from which a tile adds a bias by code of its own
 
 
@@ -123,7 +127,7 @@ def _phi(f, type_, incoming):
 
 def tile_params(shape):
     """Types and names of a tile kernel's parameters."""
-    return [*_PARAMS, *_STORE_PARAMS, (shape.element, "alpha"), (shape.element, "beta")]
+    return [*_PARAMS, *_STORE_PARAMS, (shape.element, "alpha"), (shape.element, "beta"), ("ptr", "ahead")]
 
 
 def tile_kernel(module, shape, rows, nv, masked, name, linkage="internal"):
@@ -132,16 +136,21 @@ def tile_kernel(module, shape, rows, nv, masked, name, linkage="internal"):
     ``masked`` kernels take any n up to that width, others exactly that.
     """
     f = module.function(name, "void", tile_params(shape), linkage, "nounwind")
-    k, a, ars, acs, b, brs, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta = f.args
+    k, a, ars, acs, b, brs, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta, ahead = f.args
     vt = shape.vector
     masks = _masks(f, shape, n, nv) if masked else None
     # Three rows to a pointer: [p], [p + s], [p + 2s] need five pointers for 14 rows.
     starts = [a + ars * (3 * g) for g in range((rows + 2) // 3)]
-    with f.if_(k >= PREFETCH_DEPTH):
-        # C is needed after the loop; by then it has come.
-        for i in range(rows):
-            for j in range(0, nv * shape.bytes, 64):
-                prefetch(f, c + crs * i + j, 1)
+    # C is needed after the loop; by then it has come. Tall tiles ask for a row of it with each k: all at once would be
+    # more than a core can wait for, besides what the loop needs.
+    spread = rows >= SPREAD and nv <= shape.nv
+    if spread:
+        last_row, beside = c + crs * (rows - 1), f.select(ars < 64, f.value(60), ars)
+    else:
+        with f.if_(k >= PREFETCH_DEPTH):
+            for i in range(rows):
+                for j in range(0, nv * shape.bytes, 64):
+                    prefetch(f, c + crs * i + j, 1)
     links = f.var("i64", k)
     with f.if_(k > CHAIN):
         chains = (k + (CHAIN - 1)).udiv(CHAIN)
@@ -172,6 +181,16 @@ def tile_kernel(module, shape, rows, nv, masked, name, linkage="internal"):
         [_phi(f, vt, [(zero, "begin"), (zero, "again"), (later((i, j)), "loop")]) for j in range(nv)]
         for i in range(rows)
     ]
+    if spread:
+        cp = _phi(f, "ptr", [(c.name, "begin"), (later("c"), "again"), (names["c"], "loop")])
+        then = _phi(f, "ptr", [(ahead.name, "begin"), (later("ahead"), "again"), (names["ahead"], "loop")])
+        for j in range(0, nv * shape.bytes, 64):
+            prefetch(f, cp + j, 1)
+        step = f.select(cp.eq(last_row), f.value(0), crs)
+        f.line(f"{names['c']} = getelementptr i8, ptr {cp.name}, i64 {step.name}")
+        prefetch(f, then, locality=2)
+        prefetch(f, then + beside, locality=2)
+        f.line(f"{names['ahead']} = getelementptr i8, ptr {then.name}, i64 {acs.name}")
     columns = []
     for j in range(nv):
         at = bp + j * shape.bytes if j else bp

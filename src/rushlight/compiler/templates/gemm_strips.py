@@ -58,14 +58,12 @@ def write_task(driver, job_class, task):
                 rbias, rstep = driver._rows_of_bias(f, job, row, start)
                 a = f.select(pack_a, job.packed_a + ((p - begin) * panels + panel * depth) * height * item,
                              job.a + (row * a_row + p * a_col))
-                next_a = gemm_ahead.panel(f, pack_a, a, depth, height, rows, job, item)
                 more = far_a & (panel + 1 < panels)
+                next_a, next_rows = gemm_ahead.panel(f, more, pack_a, a, depth, height, rows, job, item)
                 kernels = {name: driver._kernel(f, name, rows) for name in ("full", "edge", "narrow")}
                 with f.range(strips) as strip:
                     column = first + strip * nr
                     left = n - column
-                    with f.if_(more):
-                        gemm_ahead.fetch(f, next_a, strip, strips)
                     with f.if_(far_b):
                         gemm_ahead.fetch(f, after, (panel - first_panel) * strips + strip,
                                          (last_panel - first_panel) * strips)
@@ -77,7 +75,7 @@ def write_task(driver, job_class, task):
                         "void", kernel, depth, a, kernel_a_row, kernel_a_col,
                         packed + strip * nr * depth * item, f.value(nr * item),
                         job.c + (row * c_row + column * item), c_row,
-                        left, d, drs, here, rbias, rstep, alpha, beta,
+                        left, d, drs, here, rbias, rstep, alpha, beta, next_a + strip * next_rows,
                     )  # fmt: skip
         with f.if_(job.slab_end >= job.k):
             row = first_panel * height
