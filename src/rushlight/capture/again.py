@@ -1,8 +1,8 @@
 """A compiled call done again, eagerly: where its backward pass is to be differentiated and no program can be.
 
 The function runs once more on the call's arguments, with what the call has changed put back before and after: the
-state of generators it drew from, and older memory that it wrote (running statistics, say). What comes of that is the
-graph that an eager call had left.
+state of generators it drew from, older memory that it wrote (running statistics, say), what Python counted. What comes
+of that is the graph that an eager call had left.
 """
 
 from ..autograd.engine import _dependencies, _needed, _propagate
@@ -11,8 +11,10 @@ from ..autograd.node import edge_of
 from ..tensor.tensor import Tensor
 from . import tree
 from .decisions import _generators
+from .effects import look, put
 from .given import positions
 from .program import _view as view
+from .sources import _CLOCKS
 from .tape import ARGUMENT, OLDER, windows
 
 MOST = 1 << 22              # bytes that are kept of each call, to be put back
@@ -21,7 +23,8 @@ MOST = 1 << 22              # bytes that are kept of each call, to be put back
 class Again:
     """How the calls of one entry are done again; why: why they can't be, or None."""
 
-    __slots__ = ("compiled", "entry", "key", "template", "positions", "memory", "storages", "generators", "why")
+    __slots__ = ("compiled", "entry", "key", "template", "positions", "memory", "storages", "generators", "places",
+                 "grown", "why")
 
     def __init__(self, compiled, entry, key, leaves, recorded):
         self.compiled, self.entry, self.key = compiled, entry, key
@@ -42,11 +45,22 @@ class Again:
         self.memory = [view(w.buffer.tensor._storage.bytes(), w.dtype, w.shape, w.strides, w.offset) for w in older]
         self.storages = [b.tensor._storage for b in tape.older if not b.written]
         self.generators = _generators(tape.steps)
+        places = [(c.container, c.how, c.key) for c in entry.changes if c.kind == "store"]
+        places += [place[:3] for place in entry.places if place[1] not in ("argument", "draw")]
+        places += [place[1:] for place in entry.live]
+        self.places = list({(id(c), how, key): (c, how, key) for c, how, key in places}.values())
+        grown = [c.container for c in entry.changes if c.kind not in ("store", "call")]
+        self.grown = list({id(c): c for c in grown}.values())
         self.why = self._obstacle(tape, changed)
 
     def _obstacle(self, tape, changed):
-        if self.entry.changes or self.entry.live or None in self.positions:
+        if None in self.positions or any(how == "grad" for _, how, _ in self.places):
             return "the call changes what Python holds"
+        if any(c.kind == "call" for c in self.entry.changes):
+            return "the call tells the world something"
+        if any(place[1] == "draw" for place in self.entry.places) or any(
+                s.kind == "draw" and s.label.removesuffix("_ns") in _CLOCKS for s in tape.steps):
+            return "the call asks for the time or for random numbers of Python's"
         if any(s.kind in ("grad", "thunk") for s in tape.steps):
             return "the call has a backward pass or an optimizer's step inside"
         if any(w.buffer.origin is ARGUMENT for w in changed.values()):
@@ -57,18 +71,24 @@ class Again:
 
     def before(self):
         """What a call is about to change."""
-        return [a.copy() for a in self.memory], [g.state_bytes() for g in self.generators]
+        return [a.copy() for a in self.memory], [g.state_bytes() for g in self.generators], [
+            look(*place) for place in self.places]
+
+    def changes(self):
+        """Whether there is anything that a call changes."""
+        return bool(self.memory or self.generators or self.places)
 
     def _put(self, contents):
         for a, was in zip(self.memory, contents[0]):
             a[...] = was
         for g, was in zip(self.generators, contents[1]):
             g.set_state_bytes(was)
+        for place, was in zip(self.places, contents[2]):
+            put(*place, was)
 
     def call(self, inputs, contents=None):
         """What there is to do a call again: what it was given, and what `before` said."""
-        return inputs, contents, [s.version for s in self.storages], [
-            t._storage.version for t in inputs if isinstance(t, Tensor)]
+        return inputs, contents, [s.version for s in self.storages], _versions(inputs, contents)
 
     def ask(self, order):
         """Have programs for derivatives of that order made with the next call of this form."""
@@ -89,8 +109,7 @@ class Again:
         if why is None and not ((entry.unchanged() or entry.holds()) and all(
                 t._storage is s and s.owner is owner for t, s, owner, _ in entry.memory)):
             why = "Python's state has changed since"
-        now = [t._storage.version for t in inputs if isinstance(t, Tensor)]
-        if why is None and (now != versions or [s.version for s in self.storages] != older):
+        if why is None and (_versions(inputs, contents) != versions or [s.version for s in self.storages] != older):
             why = "a tensor that it uses has been modified by an inplace operation"
         if why is not None:
             raise RuntimeError(f"{self.compiled.__name__}: this compiled call has no gradients of gradients, as it "
@@ -98,6 +117,7 @@ class Again:
         leaves = [inputs[at] if at >= 0 else x for at, x in self.template]
         args, kwargs = tree.unflatten(leaves, self.key[0])
         now, autocast = self.before(), state.autocast
+        grown = [(c, c.copy()) for c in self.grown]
         if autocast is not None:
             switch_autocast(None)
         if contents is not None:
@@ -106,9 +126,18 @@ class Again:
             result = tree.flatten(self.compiled.function(*args, **kwargs))[0]
         finally:
             self._put(now)
+            for container, was in grown:
+                container.clear()
+                (container.update if isinstance(container, dict) else container.extend)(was)
             if autocast is not None:
                 switch_autocast(autocast)
         return [result[k] for k in self.positions]
+
+
+def _versions(inputs, contents):
+    """The versions of the tensors that a call is given, in its places as well."""
+    held = contents[2] if contents is not None else ()
+    return [t._storage.version for t in (*inputs, *held) if isinstance(t, Tensor)]
 
 
 def gradients(results, edges, starts, create_graph=False):

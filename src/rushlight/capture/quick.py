@@ -243,7 +243,7 @@ class quick:
             lines.append(f"if {' or '.join([*tests, *more])}: return NO")
         given = ", ".join([*names, *[f"p{i}" for i in sorted(entry.tape.live)]])
         again = entry.plan and entry.plan.again
-        if again and again.why is None and (again.memory or again.generators):
+        if again and again.why is None and again.changes():
             s["before"] = again.before
             lines.append("was = before()")
         lines += ["if not lock.acquire(False): return BUSY", "try:", *self._draws(draws, late),
