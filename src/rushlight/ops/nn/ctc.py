@@ -9,8 +9,10 @@ import numpy as np
 
 from ... import dtypes
 from ...record import Joint
+from ...runtime.allocator import empty
 from ...tensor.tensor import wrap
 from ..dispatch import primitive
+from ..reduce_common import compiled
 from ..registry import public
 
 _NEG = -np.inf
@@ -53,6 +55,49 @@ def _loss_of(alpha):
     return -_logaddexp(*tail)
 
 
+def _native(lp, targets, input_lengths, target_lengths, blank):
+    """(alpha, lengths, extended targets), or None where there is no kernel."""
+    if lp.dtype not in (np.float32, np.float64) or not compiled() or not lp.size:
+        return None
+    from ...compiler.templates import ctc
+    frames, n, c = lp.shape
+    symbols = 2 * max(target_lengths, default=0) + 1
+    lengths = np.array([(t, 2 * k + 1) for t, k in zip(input_lengths, target_lengths)], np.int64)
+    # Two symbols before the first row are looked at, and a vector after the last.
+    memory = np.full(n * symbols + 2 * ctc.PAD, blank, np.int64)
+    ext = memory[ctc.PAD:ctc.PAD + n * symbols].reshape(n, symbols)
+    for row, target in zip(ext, _targets_of(targets, target_lengths)):
+        row[1:2 * len(target):2] = target
+    if ((ext < 0) | (ext >= c)).any():
+        return None
+    return _swept(lp, ext, lengths, False), lengths, ext
+
+
+def _swept(lp, ext, lengths, reverse):
+    """The partial alignments from the beginning, or from the end."""
+    from ...compiler.templates import ctc
+    frames, n, c = lp.shape
+    symbols = ext.shape[1]
+    if reverse:
+        memory = np.zeros(ext.size + 2 * ctc.PAD, np.int64)
+        turned = memory[ctc.PAD:ctc.PAD + ext.size].reshape(n, symbols)
+        for row, old, (_, count) in zip(turned, ext, lengths):
+            row[:count] = old[:count][::-1]
+        ext = turned
+    alpha = empty((n, frames, symbols + 2 * ctc.PAD), np.dtype(np.float64))
+    kernel = ctc.alignments(dtypes.BY_NP[lp.dtype].name)
+    kernel(alpha, lp, ext, lengths, ctc.words(frames, n, c, symbols, reverse))
+    return alpha
+
+
+def _losses(alpha, lengths):
+    """-log of the probability of each target; sequences without frames are left to the caller."""
+    from ...compiler.templates.ctc import PAD
+    last = alpha[np.arange(len(alpha)), np.maximum(lengths[:, 0], 1) - 1]
+    ends = [last[np.arange(len(last)), PAD + lengths[:, 1] - k] for k in (1, 2)]    # (-inf before the first symbol)
+    return -np.logaddexp(*ends)
+
+
 def _targets_of(targets, lengths):
     if targets.ndim == 2:
         return [targets[i, :n] for i, n in enumerate(lengths)]
@@ -62,14 +107,38 @@ def _targets_of(targets, lengths):
 
 def _grad_rule(g, log_probs, targets, input_lengths, target_lengths, blank, zero_infinity, needs):
     return (ctc_backward(g, log_probs, targets, input_lengths, target_lengths, blank, zero_infinity),
-            None)
+            None, None, None)
 
 
-@primitive("ctc_loss(Tensor log_probs, Tensor targets, int[] input_lengths, int[] target_lengths, "
+def _checked(lp, targets, input_lengths, target_lengths):
+    """The lengths as lists, which fit the other arguments."""
+    il, tl = input_lengths.tolist(), target_lengths.tolist()
+    if any(v < 0 for v in il) or any(v < 0 for v in tl):
+        raise RuntimeError("Expected input_lengths and target_lengths to have values at least 0")
+    if any(v > lp.shape[0] for v in il):
+        raise RuntimeError(f"Expected input_lengths to have value at most {lp.shape[0]}, but got value {max(il)}")
+    if targets.ndim == 1 and sum(tl) != targets.shape[0]:
+        raise RuntimeError(f"Expected tensor to have size {sum(tl)} at dimension 0, but got size "
+                           f"{targets.shape[0]} for argument #2 'targets'")
+    return il, tl
+
+
+@primitive("ctc_loss.Tensor(Tensor log_probs, Tensor targets, Tensor input_lengths, Tensor target_lengths, "
            "int blank, bool zero_infinity) -> Tensor", vjp=Joint(_grad_rule))
 def _ctc(lp, targets, input_lengths, target_lengths, blank, zero_infinity):
     """One loss a sequence of log_probs (t, n, c)."""
+    input_lengths, target_lengths = _checked(lp, targets, input_lengths, target_lengths)
     out = np.zeros(lp.shape[1], lp.dtype)
+    lp = np.ascontiguousarray(lp)
+    found = _native(lp, targets, input_lengths, target_lengths, blank)
+    if found is not None:
+        alpha, lengths, _ = found
+        out[:] = _losses(alpha, lengths)
+        idle = lengths[:, 0] == 0
+        out[idle] = np.where(lengths[idle, 1] == 1, 0, np.inf)
+        if zero_infinity:
+            out[np.isinf(out)] = 0
+        return out
     wide = lp.astype(np.float64)
     for b, (target, t) in enumerate(zip(_targets_of(targets, target_lengths), input_lengths)):
         if t == 0:
@@ -81,11 +150,27 @@ def _ctc(lp, targets, input_lengths, target_lengths, blank, zero_infinity):
     return out
 
 
-@primitive("ctc_loss_backward(Tensor grad, Tensor log_probs, Tensor targets, int[] input_lengths, "
-           "int[] target_lengths, int blank, bool zero_infinity) -> Tensor", vjp={})
+@primitive("ctc_loss_backward(Tensor grad, Tensor log_probs, Tensor targets, Tensor input_lengths, "
+           "Tensor target_lengths, int blank, bool zero_infinity) -> Tensor", vjp={})
 def ctc_backward(g, lp, targets, input_lengths, target_lengths, blank, zero_infinity):
     """Gradient of the log-probabilities, as if they came out of a log-softmax."""
+    input_lengths, target_lengths = input_lengths.tolist(), target_lengths.tolist()
     out = np.zeros(lp.shape, lp.dtype)
+    lp = np.ascontiguousarray(lp)
+    found = _native(lp, targets, input_lengths, target_lengths, blank)
+    if found is not None:
+        from ...compiler.templates import ctc
+        alpha, lengths, ext = found
+        loss = _losses(alpha, lengths)
+        beta = _swept(lp, ext, lengths, True)
+        frames, n, c = lp.shape
+        ctc.gradient(dtypes.BY_NP[lp.dtype].name)(
+            out, lp, ext, lengths, alpha, beta, loss, np.ascontiguousarray(g, np.float64),
+            ctc.words(frames, n, c, ext.shape[1]))
+        if not zero_infinity:
+            for b in np.flatnonzero(np.isinf(loss)):
+                out[:lengths[b, 0], b] = np.nan
+        return out
     wide = lp.astype(np.float64)
     for b, (target, t) in enumerate(zip(_targets_of(targets, target_lengths), input_lengths)):
         if t == 0:
@@ -108,14 +193,16 @@ def ctc_backward(g, lp, targets, input_lengths, target_lengths, blank, zero_infi
 
 
 def _lengths(x, n, what):
+    """A tensor (n,) of int64."""
     if hasattr(x, "_a"):
         if x.dtype.category >= dtypes.FLOAT:
             raise RuntimeError(f"{what} must be integral")
-        x = x.tolist()
-    x = [x] if isinstance(x, int) else [int(v) for v in x]
-    if len(x) != n:
+        t = x.to(dtypes.int64).reshape(-1)
+    else:
+        t = wrap(np.array([x] if isinstance(x, int) else [int(v) for v in x], np.int64))
+    if t.shape[0] != n:
         raise RuntimeError(f"{what} must be of size batch_size")
-    return tuple(x)
+    return t
 
 
 def _ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity):
@@ -127,19 +214,10 @@ def _ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reductio
     il, tl = _lengths(input_lengths, n, "input_lengths"), _lengths(target_lengths, n, "target_lengths")
     if not 0 <= blank < c:
         raise RuntimeError("blank must be in label range")
-    if any(v < 0 for v in il) or any(v < 0 for v in tl):
-        raise RuntimeError("Expected input_lengths and target_lengths to have values at least 0")
-    if any(v > lp.shape[0] for v in il):
-        raise RuntimeError(f"Expected input_lengths to have value at most {lp.shape[0]}, but got value "
-                           f"{max(il)}")
-    t = targets.unsqueeze(0) if unbatched and targets.dim() == 1 and len(tl) == 1 else targets
-    if t.dim() == 1 and sum(tl) != t.shape[0] and not unbatched:
-        raise RuntimeError(f"Expected tensor to have size {sum(tl)} at dimension 0, but got size "
-                           f"{t.shape[0]} for argument #2 'targets'")
+    t = targets.unsqueeze(0) if unbatched and targets.dim() == 1 and tl.shape[0] == 1 else targets
     loss = _ctc(lp, t.to(dtypes.int64), il, tl, blank, bool(zero_infinity))
     if reduction == "mean":
-        divisor = wrap(np.maximum(np.array(tl), 1).astype(loss._a.dtype))
-        return (loss / divisor).mean()
+        return (loss / tl.clamp(min=1).to(loss.dtype)).mean()
     if reduction == "sum":
         return loss.sum()
     return loss.squeeze(0) if unbatched else loss
