@@ -29,6 +29,9 @@ _making = set()     # keys of code that a thread is making or placing
 _idle = []          # compilers that no thread works with
 _only = threading.local()
 _forever = []
+if hasattr(os, "register_at_fork"):
+    # A thread that waited for other code had begun with its own.
+    os.register_at_fork(after_in_child=_making.clear)
 statistics = {"compiled": 0, "loaded": 0, "from_disk": 0}
 
 

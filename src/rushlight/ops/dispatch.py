@@ -500,7 +500,7 @@ def make_plan(rec, mask):
     p.backward = specialize(p) if plain else p.general
     if not isinstance(vjp, NoGradient):
         install = sys.modules.get(__package__ + ".native.install")
-        if install is not None:
+        if hasattr(install, "fill_plan"):       # not so while another thread imports it
             install.fill_plan(rec, mask, p)
     return p
 

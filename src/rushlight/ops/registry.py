@@ -14,6 +14,8 @@ METHODS = {}            # name -> function whose first argument is the tensor
 INPLACE = {}            # name_ -> function
 _loaded = _loading = False
 _lock = RLock()
+LOCKS = [_lock]         # what a fork waits for, so that no child finds it taken: in the order in which they are taken
+_taken = []
 
 
 def public(name=None, *, namespaces=("torch",), method=True, out=False, inplace=False):
@@ -69,6 +71,7 @@ def load():
         try:
             from ..compiler.ahead import expect
             from . import FAMILIES
+            _hold_at_forks()
             expect("rushlight.compiler.first_use")
             for f in FAMILIES:
                 import_module("." + f, __package__)
@@ -81,6 +84,26 @@ def load():
             raise
         finally:
             _loading = False
+
+
+def _hold_at_forks():
+    """Let forks wait for `LOCKS`; registered after the lock of code, so these are taken first, as loading does."""
+    import os
+    if not _taken and hasattr(os, "register_at_fork"):
+        _taken.append(())
+        os.register_at_fork(before=_take, after_in_parent=_release, after_in_child=_release)
+
+
+def _take():
+    locks = tuple(LOCKS)
+    for lock in locks:
+        lock.acquire()
+    _taken.append(locks)
+
+
+def _release():
+    for lock in reversed(_taken.pop()):
+        lock.release()
 
 
 def function(name, namespace="torch"):

@@ -89,6 +89,12 @@ class _CodeLock:
         self.report()
         self.release()
 
+    def in_child(self):
+        """The thread that forked is alone: nobody else waits to fork, or to hear of a change."""
+        self._forks = 0
+        self._changed = threading.Condition(self._lock)
+        self.release()
+
     def close(self):
         """Take the lock for good, as soon as the code that is being made is finished."""
         self._exiting = True
@@ -108,7 +114,7 @@ lock = _CodeLock()
 
 if hasattr(os, "register_at_fork"):
     # A child forked while another thread holds the lock would find it taken for ever.
-    os.register_at_fork(before=lock.before_fork, after_in_parent=lock.after_fork, after_in_child=lock.release)
+    os.register_at_fork(before=lock.before_fork, after_in_parent=lock.after_fork, after_in_child=lock.in_child)
 
 
 # LLVM must not be taken down under a daemon thread that compiles; nor may one begin again.

@@ -17,11 +17,12 @@ from ...tensor.geometry import Size
 from ...tensor.storage import Storage
 from ...tensor.tensor import Tensor, ViewInfo, wrap
 from .. import dispatch
-from ..registry import FUNCTIONS, METHODS
+from ..registry import FUNCTIONS, LOCKS, METHODS
 from . import along, entry
 
 _state = None
 _lock = threading.RLock()    # one thread at a time puts functions in place
+LOCKS.append(_lock)
 _done = set()                # installers that have run
 _waiting = []                # calls that other threads left for the main thread
 ALL_DIMS = (1 << 63) - 1     # mask of reduced dimensions
