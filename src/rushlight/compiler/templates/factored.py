@@ -180,6 +180,7 @@ class _Writer:
         # R C <= (lanes / 2)^2, in whole squares.
         self.turned = self.f.buffer(max(self.lanes * self.lanes // 4, self.lanes) * self.size, 64)
         self.means = self.f.buffer(self.lanes * self.size, 64)
+        self.laid = self.f.buffer((max(self.lanes * self.lanes // 4, self.lanes) + 1) * self.size, 64)
 
     def level(self, r):
         """1 / max(mean of the turned rows' means, eps1)."""
@@ -238,20 +239,22 @@ def _stats_small(w, tile, param):
     r, c = param.int(R), param.int(C)
     w.squared(param.pointer(P) + tile.int(FROM) * r * c * w.item, tile.int(COUNT) * r * c, tile, SQUARES)
 
-    def mean(place, count, step, many, to):
-        """The mean of squares at ``place``, ``step`` apart, averaged into ``to``."""
+    def mean(place, share, step, many, to):
+        """The sum of squares at ``place``, ``step`` apart, times ``share``, averaged into ``to``."""
         sums = w.accumulator()
         with f.range(many) as k:
             x = j.load(place + k * step)
             sums.set(f.fma(x, x, sums.get()))
-        j.store(w.lerp(j.load(to), sums.get() / count), to)
+        j.store(w.lerp(j.load(to), sums.get() * share), to)
+
+    one = f.value(1.0, j.element)
+    of_row, of_column = (f.splat(one / n.cast("sitofp", j.element), w.lanes) for n in (c, r))
 
     def group(first, rows, r, c):
-        row_size, column_size = (f.splat(n.cast("sitofp", j.element), w.lanes) for n in (c, r))
         with f.range(r) as i:
-            mean(w.turned + i * c * w.size, row_size, f.value(w.size), c, w.means + i * w.size)
+            mean(w.turned + i * c * w.size, of_row, f.value(w.size), c, w.means + i * w.size)
         with f.range(c) as k:
-            mean(w.turned + k * w.size, column_size, c * w.size, r, w.means + (r + k) * w.size)
+            mean(w.turned + k * w.size, of_column, c * w.size, r, w.means + (r + k) * w.size)
         valid = j.below(rows)
 
         def element(place, v):
@@ -261,10 +264,10 @@ def _stats_small(w, tile, param):
         in_row, both = j.below(r), j.below(r + c)
         row, before = param.pointer(ROW) + first * r * w.item, param.pointer(COL) + (first * c - r) * w.item
 
-        def put(k, x, at, left):
+        def put(k, x):
             j.masked_store(x, row + r * (k * w.item), in_row)
             j.masked_store(x, before + c * (k * w.item), both & ~in_row)
-        turns.turned_back(f, j, w.means, f.value(1), rows, put)
+        turns.turned_back(f, j, w.means, rows, put)
     w.groups(tile, param, group)
     tile.put(UPDATES, w.total(total))
 
@@ -419,10 +422,9 @@ def _update(w, t):
                 j.store(j.load(place) / f.intrinsic("sqrt", v), place)
             w.elements(r, c, w.level(r), element)
             start = p + first * r * c * w.item
-
-            def put(k, u, at, left):
-                w.moved(start + (r * c * k + at) * w.item, u, decay, step, j.below(left))
-            turns.turned_back(f, j, w.turned, r * c, rows, put)
+            turns.laid_out(f, j, w.turned, r * c, w.laid)
+            w.vectors(rows * r * c, lambda i, mask: w.moved(
+                start + i * w.item, w.load(w.laid + i * w.item, mask), decay, step, mask))
         w.groups(tile, param, group)
     with f.if_(kind.eq(LARGE)):
         def visit(at, v, mask):

@@ -2,7 +2,8 @@
 
     turn(f, j, src, rows, n, dst)                   n adjacent elements of each matrix
     turn_pair(f, j, one, r, two, c, rows, dst)      r and c elements of each from two places, r + c at most a vector
-    turned_back(f, j, src, n, rows, use)            ``use(k, values, at, n left)`` for matrix k < rows
+    turned_back(f, j, src, rows, use)               ``use(k, values)`` for matrix k < rows of n <= lanes elements
+    laid_out(f, j, src, n, dst)                     the matrices of a turned group one after the other again
 
 ``rows`` matrices, at most the lanes of ``j`` (a ``jobs.Job``), lie one after the other; of lanes past them the last
 matrix's elements are in ``dst``, so that no others are computed with.
@@ -38,10 +39,26 @@ def turn_pair(f, j, one, r, two, c, rows, dst):
         j.store(x, dst + k * (j.lanes * j.item))
 
 
-def turned_back(f, j, src, n, rows, use):
-    """Call ``use(k, values, at, left)`` where matrix k exists: its elements from ``at`` on, ``left`` of them."""
-    with f.range(0, n, step=j.lanes) as at:
-        found = [j.load(src + (at + k) * (j.lanes * j.item)) for k in range(j.lanes)]
-        for k, x in enumerate(transposed(f, found)):
-            with f.if_(rows > k):
-                use(k, x, at, n - at)
+def turned_back(f, j, src, rows, use):
+    """Call ``use(k, values)`` where matrix k exists, with its first elements."""
+    found = [j.load(src + k * (j.lanes * j.item)) for k in range(j.lanes)]
+    for k, x in enumerate(transposed(f, found)):
+        with f.if_(rows > k):
+            use(k, x)
+
+
+def laid_out(f, j, src, n, dst):
+    """dst[k n + e] = element e of matrix k; ``dst`` has room for a vector more.
+
+    What is read soon after is written whole: a masked store would keep the reader waiting.
+    """
+    with f.if_else(n <= j.lanes) as (short, long):
+        with short:
+            found = [j.load(src + k * (j.lanes * j.item)) for k in range(j.lanes)]
+            # What is written past a matrix's end the next one overwrites.
+            for k, x in enumerate(transposed(f, found)):
+                j.store(x, dst + n * (k * j.item))
+        with long, f.range(0, n, step=j.lanes) as at:
+            found = [j.load(src + (at + k) * (j.lanes * j.item)) for k in range(j.lanes)]
+            for k, x in enumerate(transposed(f, found)):
+                j.masked_store(x, dst + (n * k + at) * j.item, j.below(n - at))
