@@ -286,3 +286,25 @@ def test_cut():
             cut.group(members, cost, fixed)
         best = min(total([bool(n >> i & 1) for i in range(count)]) for n in range(1 << count))
         assert total(cut.sides(count)) == pytest.approx(best)
+
+
+def test_patches_and_attention():
+    """Images that become rows of a sequence: beside convolutions stand kernels that know no image."""
+    def trained(compiled):
+        torch.manual_seed(4)
+        patches = nn.Conv2d(3, 32, 8, 8)
+        rows = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.1, activation="gelu", batch_first=True, norm_first=True)
+        optimizer = torch.optim.SGD([*patches.parameters(), *rows.parameters()], 0.05)
+        x = torch.randn(4, 3, 32, 32)
+
+        def step():
+            optimizer.zero_grad()
+            loss = rows(patches(x).flatten(2).transpose(1, 2)).square().mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+        f = torch.compile(step) if compiled else step
+        found = [f().item() for _ in range(5)]
+        assert not compiled or f.entries
+        return found
+    assert trained(True) == pytest.approx(trained(False), rel=1e-5)

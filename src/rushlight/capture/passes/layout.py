@@ -258,7 +258,9 @@ class _Choice:
         if any(not (is_dense(w) or is_last(w)) for w in _seen(step)):
             return None
         label = step.label.replace("pool3d", "pool2d")
-        n = max(costs.elements(w) for w in _seen(step))
+        if label == "batch_norm" and not step.args[5]:
+            label = "evaluated"
+        n = max((costs.elements(w) for w in _seen(step)), default=0)
         return costs.other(label, n, False), costs.other(label, n, True)
 
     def _convolution(self, step):
