@@ -294,12 +294,14 @@ def test_patches_and_attention():
         torch.manual_seed(4)
         patches = nn.Conv2d(3, 32, 8, 8)
         rows = nn.TransformerEncoderLayer(32, 4, 64, dropout=0.1, activation="gelu", batch_first=True, norm_first=True)
-        optimizer = torch.optim.SGD([*patches.parameters(), *rows.parameters()], 0.05)
+        first = nn.Parameter(torch.zeros(1, 1, 32))
+        optimizer = torch.optim.SGD([*patches.parameters(), *rows.parameters(), first], 0.05)
         x = torch.randn(4, 3, 32, 32)
 
         def step():
             optimizer.zero_grad()
-            loss = rows(patches(x).flatten(2).transpose(1, 2)).square().mean()
+            pixels = patches(x).flatten(2).transpose(1, 2)
+            loss = rows(torch.cat([first.expand(4, -1, -1), pixels], 1)).square().mean()
             loss.backward()
             optimizer.step()
             return loss
