@@ -1,5 +1,7 @@
 """Adafactor."""
 
+from functools import partial
+
 from numpy import ndarray
 
 import rushlight as torch
@@ -12,7 +14,6 @@ from rushlight.optim.optimizer import (
     _number,
     _scalar_dtype,
 )
-from rushlight.tensor import watch
 
 __all__ = ["Adafactor"]
 
@@ -111,14 +112,21 @@ class Adafactor(Optimizer):
                 batches.setdefault((state["step"]._a.item() + 1, p.dtype), []).append((p, g, state))
             else:
                 rest.append(p)
+        plan = None
         for (t, dtype), batch in batches.items():
-            if not self._step_plain(group, t, dtype, batch):
+            plan = self._step_plain(group, t, dtype, batch)
+            if plan is None:
                 rest += [p for p, _, _ in batch]
         with torch.no_grad():
             for p in rest:
                 self._update(group, p)
-        if told:
-            self._tell(group, members, rest)
+        if told and members:
+            again = partial(self._step_group, group)
+            if not rest and len(batches) == 1:
+                again = phased.planned(self, group, members, plan, lambda t: self._numbers(group, t, dtype),
+                                       [self.state[p]["step"]._a for p, _ in members])
+            changes = [x for p, _ in members for x in (p, *self.state[p].values())]
+            phased.tell(self, group, members, rest, changes, again)
 
     def _init_state(self, g, state):
         state["step"] = torch.tensor(0.0, dtype=_scalar_dtype())
@@ -131,35 +139,32 @@ class Adafactor(Optimizer):
             state["variance"] = torch.zeros_like(g)
 
     def _step_plain(self, group, t, dtype, batch):
-        """Step t of plain parameters in one native call; False if that can't be."""
+        """Step t of plain parameters in one native call: its plan; None if that can't be."""
         slots = [[state[name] for name in (("row_var", "col_var") if p._a.ndim > 1 else ("variance",))]
                  for p, _, state in batch]
         arrays = [x for (p, _, _), found in zip(batch, slots, strict=True) for x in (p._a, *[s._a for s in found])]
         plan = phased.plan_for(self, "adafactor", arrays, lambda: factored_plan(batch, slots))
         if plan is None:
-            return False
-        weight = t ** group["beta2_decay"]
-        lr, (eps1, eps2) = _number(group["lr"]), group["eps"]
-        if eps1 is None:
-            eps1 = torch.finfo(dtype).eps
-        rho = min(lr, 1 / t**0.5)
-        plan.numbers[:] = (weight, 1 - weight, weight >= 0.5, eps1, eps1 * eps1, eps2,
-                           rho if group["maximize"] else -rho, 1 - lr * group["weight_decay"], group["d"])
+            return None
+        plan.numbers[:] = self._numbers(group, t, dtype)
         if not plan.run([g._a for _, g, _ in batch]):
-            return False
+            return None
         for (p, _, state), found in zip(batch, slots, strict=True):
             step = state["step"]
             step._a[()] = t
             for x in (p, step, *found):
                 x._storage.version += 1
-        return True
+        return plan
 
-    def _tell(self, group, members, rest):
-        """Let a capture know of the step: done again it is the step of whatever numbers there are then."""
-        if rest:
-            watch.listener.fail("an optimizer steps parameters that aren't plain tensors")
-        changes = [x for p, _ in members for x in (p, *self.state[p].values())]
-        watch.listener.thunk("Adafactor.step", lambda: self._step_group(group), [g for _, g in members], changes)
+    def _numbers(self, group, t, dtype):
+        """The numbers of step t, as ``compiler/templates/factored`` lists them."""
+        weight = t ** group["beta2_decay"]
+        lr, (eps1, eps2) = _number(group["lr"]), group["eps"]
+        if eps1 is None:
+            eps1 = torch.finfo(dtype).eps
+        rho = min(lr, 1 / t**0.5)
+        return (weight, 1 - weight, weight >= 0.5, eps1, eps1 * eps1, eps2, rho if group["maximize"] else -rho,
+                1 - lr * group["weight_decay"], group["d"])
 
     def _update(self, group, p):
         """The step of one parameter with tensor operations."""

@@ -4,7 +4,6 @@ import rushlight as torch
 from rushlight.optim import phased
 from rushlight.optim.optimizer import Optimizer, _check_lr, _closure_loss, _number
 from rushlight.optim.orthogonal import orthogonal_plan
-from rushlight.tensor import watch
 
 __all__ = ["Muon"]
 
@@ -139,37 +138,47 @@ class Muon(Optimizer):
                 state["momentum_buffer"] = torch.zeros_like(g, memory_format=torch.preserve_format)
             plain = native and p.dtype is torch.float32 and phased.is_plain(p, g)
             (batch if plain else rest).append((p, g))
-        if batch and not self._step_plain(group, batch):
+        plan = self._step_plain(group, batch) if batch else None
+        if plan is None:
             batch, rest = [], members
         with torch.no_grad():
             for p, g in rest:
                 self._update(group, p, g)
         if told and batch:
-            if rest:
-                watch.listener.fail("an optimizer steps parameters that aren't plain tensors")
             changes = [x for p, _ in members for x in (p, self.state[p]["momentum_buffer"])]
-            watch.listener.thunk("Muon.step", lambda: self._step_group(group), [g for _, g in members], changes)
+            form = self._form(group)
+            again = phased.planned(self, group, members, plan, lambda t: (
+                self._numbers(group) if self._form(group) == form else None))
+            phased.tell(self, group, members, rest, changes, again)
+
+    def _form(self, group):
+        """What the plan of a step depends on."""
+        return tuple(group["ns_coefficients"]), group["ns_steps"], group["adjust_lr_fn"]
+
+    def _numbers(self, group):
+        """The numbers of a step, as ``compiler/templates/orthogonal`` lists them."""
+        momentum, lr = group["momentum"], _number(group["lr"])
+        return (1 - momentum, momentum, 1 - momentum >= 0.5, momentum, 1 - momentum, momentum >= 0.5,
+                bool(group["nesterov"]), group["eps"], 1 - lr * group["weight_decay"], -lr)
 
     def _step_plain(self, group, batch):
-        """The step of plain parameters in one native call; False if that can't be."""
+        """The step of plain parameters in one native call: its plan; None if that can't be."""
         buffers = [self.state[p]["momentum_buffer"] for p, _ in batch]
-        coefficients, steps, how = group["ns_coefficients"], group["ns_steps"], group["adjust_lr_fn"]
+        form = coefficients, steps, how = self._form(group)
         if len(coefficients) != 3 or not 0 <= steps < MAX_STEPS:
-            return False
+            return None
         arrays = [x for (p, _), b in zip(batch, buffers, strict=True) for x in (p._a, b._a)]
-        plan = phased.plan_for(self, ("muon", tuple(coefficients), steps, how), arrays, lambda: orthogonal_plan(
+        plan = phased.plan_for(self, ("muon", *form), arrays, lambda: orthogonal_plan(
             batch, buffers, coefficients, steps, lambda shape: adjusted_lr(1.0, how, shape)))
         if plan is None:
-            return False
-        momentum, lr = group["momentum"], _number(group["lr"])
-        plan.numbers[:] = (1 - momentum, momentum, 1 - momentum >= 0.5, momentum, 1 - momentum, momentum >= 0.5,
-                           bool(group["nesterov"]), group["eps"], 1 - lr * group["weight_decay"], -lr)
+            return None
+        plan.numbers[:] = self._numbers(group)
         if not plan.run([g._a for _, g in batch]):
-            return False
+            return None
         for (p, _), b in zip(batch, buffers, strict=True):
             p._storage.version += 1
             b._storage.version += 1
-        return True
+        return plan
 
     def _update(self, group, p, g):
         """The step of one parameter with tensor operations."""

@@ -74,3 +74,34 @@ def plan_for(optimizer, tag, arrays, make):
         # The arrays live as long as the plan, so that their ids are theirs.
         found = plans[key] = make(), arrays
     return found[0]
+
+
+def tell(optimizer, group, members, rest, changes, again):
+    """Let a capture know of the step of (parameter, gradient) members just done: it is ``again()``, with whatever
+    numbers there are then; ``rest`` are those that took tensor operations."""
+    if rest:
+        watch.listener.fail("an optimizer steps parameters that aren't plain tensors")
+    watch.listener.thunk(f"{type(optimizer).__name__}.step", again, [g for _, g in members], changes)
+
+
+def planned(optimizer, group, members, plan, numbers, counts=()):
+    """``again()`` for programs, which run only while parameters and states are the same arrays: only gradients,
+    numbers and counts are found anew. ``numbers(t)`` gives those of step t, or None where the plan isn't theirs;
+    ``counts`` are the arrays of step counts."""
+    from rushlight.optim.planned import _gradients
+
+    gradients = _gradients(group, [p for p, _ in members])
+
+    def again():
+        t = counts[0].item() + 1 if counts else None
+        found, now = gradients(), numbers(t)
+        if found is None or now is None or any(c.item() + 1 != t for c in counts):
+            optimizer._step_group(group)
+            return
+        plan.numbers[:] = now
+        if not plan.run(found):
+            optimizer._step_group(group)
+            return
+        for c in counts:
+            c[()] = t
+    return again
