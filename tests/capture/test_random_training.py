@@ -80,7 +80,8 @@ LAYERS = [lambda r: nn.Linear(6, 6), lambda r: nn.LayerNorm(6), lambda r: nn.Dro
           lambda r: nn.ReLU(inplace=r.random() < 0.5), lambda r: Counted(r.randint(2, 4)), lambda r: Shared(),
           lambda r: Sliced(), lambda r: Wide(r.choice([torch.float64, torch.bfloat16])), lambda r: Table(),
           lambda r: nn.Sequential(nn.Flatten(0, 1), nn.BatchNorm1d(6), nn.Unflatten(0, (-1, 2))),
-          lambda r: nn.Softmax(-1), lambda r: nn.MultiheadAttention(6, 2, batch_first=True), lambda r: nn.GRU(6, 6, batch_first=True)]
+          lambda r: nn.Softmax(-1), lambda r: nn.GRU(6, 6, batch_first=True),
+          lambda r: nn.MultiheadAttention(6, 2, batch_first=True)]
 OPTIMIZERS = [lambda p: torch.optim.SGD(p, 0.05, momentum=0.9), lambda p: torch.optim.AdamW(p, 0.01, eps=1e-3),
               lambda p: torch.optim.RMSprop(p, 0.005, eps=1e-2)]
 
