@@ -391,7 +391,7 @@ def _guess(step):
         a, b = step.args[:2]
         out = step.outs[0]
         k = math.prod(a.shape) * math.prod(b.shape)
-        return costs.product(1, 1, math.isqrt(k * math.prod(out.shape)))
+        return costs.product(math.isqrt(k * math.prod(out.shape)))
     return 1e3 + 0.1 * sum(math.prod(w.shape) for w in step.windows())
 
 
