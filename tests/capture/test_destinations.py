@@ -102,6 +102,13 @@ def within_blocks(x):
         tell(f"{x}")
 
 
+def built_up(x):
+    text = ""
+    for i in range(2):
+        text = f"{text} {i}: {x}"
+    tell(text)
+
+
 def dropped(x):
     f"{x}"
     text = f"{x}"       # noqa: F841
@@ -203,7 +210,7 @@ def raised(x):
         pass
 
 
-GOOD = [directly, by_variables, in_a_loop, by_functions, within_blocks, dropped]
+GOOD = [directly, by_variables, in_a_loop, by_functions, within_blocks, dropped, built_up]
 BAD = [returned, compared, looked_up, put_into_a_list, measured, formatted_again, put_together, grown, in_a_cell,
        revealed, kept_by_a_function, kept_by_an_object, to_an_unknown_function, to_a_local_function, spread,
        as_an_attribute, kept_by_the_way, raised, chosen_before]

@@ -796,6 +796,75 @@ def operands_were_read_before_they_changed(s):
     return step
 
 
+class Average(Meter):
+    def __str__(self):
+        return f"{self.total:.3f} ({self.average:.4f})"
+
+
+def worded(value, digits=3):
+    return f"{value:.3f} of {digits}"
+
+
+@case(True)
+def prints_objects(s):
+    average = Average()
+
+    def step(x, y):
+        loss = s.train(x, y)
+        average.update(loss.item(), len(x))
+        print(f"so far {average}", average, worded(loss.item()), f"[{worded(average.average)}]")
+        return loss, average.total
+    return step
+
+
+@case(True)
+def perplexities(s):
+    def step(x, y):
+        loss = s.train(x, y)
+        s.total = math.exp(loss.item())
+        return s.total, math.sqrt(loss.item()) + math.log(s.total), math.floor(s.total), math.pow(s.count + 1, 2)
+    return step
+
+
+@case(True)
+def numbers_that_are_too_large(s):
+    def step(x, y):
+        loss = s.train(x, y)
+        s.count += 1
+        try:
+            s.total = math.exp(loss.item() * (2000 if s.count % 3 == 0 else 1))
+            s.flag = 1 / (loss.item() * (s.count % 4)) > 0
+        except OverflowError:
+            s.total = math.inf
+        except ZeroDivisionError:
+            s.flag = None
+        return s.total
+    return step
+
+
+@case(True)
+def sums_of_lists(s):
+    def step(x, y):
+        s.losses.append(s.train(x, y).item())
+        s.recent.append(s.losses[-1])
+        s.total = sum(s.recent) / len(s.recent)
+        if len(s.losses) % 3 == 0:
+            print(f"{sum(s.losses) / len(s.losses):.4f} {min(s.losses):.3f} {max(s.losses):.3f}")
+        return max(s.recent), s.total
+    return step
+
+
+@case(True)
+def lists_that_are_replaced(s):
+    def step(x, y):
+        s.losses.append(s.train(x, y).item())
+        if len(s.losses) == 3:
+            s.total = sum(s.losses) / 3
+            s.losses = []
+        return s.total
+    return step
+
+
 @case(True)
 def lists_are_looked_at(s):
     def step(x, y):

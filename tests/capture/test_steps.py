@@ -291,7 +291,7 @@ def number_into_a_tensor(s):
     return step
 
 
-@case(False)
+@case(True)
 def number_through_math(s):
     inner = plain(s)
 
@@ -300,7 +300,7 @@ def number_through_math(s):
     return step
 
 
-@case(False)
+@case(True)
 def number_scales_a_tensor(s):
     inner = plain(s)
 

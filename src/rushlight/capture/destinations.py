@@ -19,7 +19,8 @@ _EFFECTS = {"PUSH_NULL": (0, 1), "POP_TOP": (1, 0), "STORE_FAST": (1, 0), "STORE
             "STORE_DEREF": (1, 0), "STORE_ATTR": (2, 0), "STORE_SUBSCR": (3, 0), "BINARY_OP": (2, 1),
             "BINARY_SUBSCR": (2, 1), "COMPARE_OP": (2, 1), "IS_OP": (2, 1), "CONTAINS_OP": (2, 1), "TO_BOOL": (1, 1),
             "FORMAT_SIMPLE": (1, 1), "FORMAT_WITH_SPEC": (2, 1), "CONVERT_VALUE": (1, 1), "GET_ITER": (1, 1),
-            "LOAD_METHOD": (1, 2), "STORE_FAST_LOAD_FAST": (1, 1), "STORE_FAST_STORE_FAST": (2, 0)}
+            "LOAD_METHOD": (1, 2), "RETURN_VALUE": (1, 0), "STORE_FAST_LOAD_FAST": (1, 1),
+            "STORE_FAST_STORE_FAST": (2, 0)}
 _DEEP = 4                       # functions that call each other are followed so far
 _REVEALING = {"locals", "vars", "exec", "eval", "dir", "globals"}
 
@@ -75,7 +76,7 @@ class _Flow:
                 if i.opcode in _JUMPS:
                     work.append((self.at[i.argval], self._after(k, stack, True)))
                 if i.opname in _ENDS:
-                    self.lost |= set(stack)
+                    self.lost |= set(stack[:-1] if i.opname == "RETURN_VALUE" else stack)
                 if i.opname in _ENDS or i.opname in _ALWAYS:
                     break
                 stack, k = self._after(k, stack, False), k + 1
@@ -125,13 +126,14 @@ def _flow(code):
 class Asked:
     """One question: whether a value goes into calls of functions that ``is_end(callable)`` accepts, and nowhere else.
 
-    known: objects that local variables are known to hold, by name (`frame` may tell as well).
+    known: objects that local variables are known to hold, by name; returned: tells whether what the code returns goes
+    to ends only.
     """
 
-    def __init__(self, code, scope, is_end, known, closure=(), deep=0):
+    def __init__(self, code, scope, is_end, known, closure=(), deep=0, returned=None):
         self.code, self.scope, self.is_end, self.known, self.deep = code, scope, is_end, known, deep
-        self.closure = closure
-        self.flow = _flow(code)
+        self.closure, self.returned = closure, None if code.co_flags & 0x2A0 else returned
+        self.flow, self.followed = _flow(code), set()
 
     def instruction(self, offset):
         """Index of the instruction that is being executed at an offset; None if the code isn't understood."""
@@ -157,6 +159,8 @@ class Asked:
             return True
         if i.opname == "BUILD_STRING" or i.opname == "FORMAT_SIMPLE" or i.opname == "FORMAT_VALUE" and not i.arg:
             return self.value((k, 0))
+        if i.opname == "RETURN_VALUE":
+            return self.returned is not None and self.returned()
         if i.opname == "STORE_FAST":
             return self.variable(i.argval)
         if i.opname == "STORE_FAST_LOAD_FAST":
@@ -172,6 +176,9 @@ class Asked:
         flow = self.flow
         if flow is None or name in self.code.co_cellvars or set(self.code.co_names) & _REVEALING:
             return False
+        if name in self.followed:
+            return True                 # (it is being looked into)
+        self.followed.add(name)
         for k, i in enumerate(flow.all):
             for j, loaded in enumerate(_loaded(i)):
                 if loaded == name and (k not in flow.stacks or not self.value((k, j))):
@@ -200,7 +207,8 @@ class Asked:
         if code.co_flags & 0x2A0:                       # generators, coroutines
             return False
         shift = 1 if owner is not None else 0
-        inner = Asked(code, function.__globals__, self.is_end, {}, function.__closure__ or (), self.deep + 1)
+        inner = Asked(code, function.__globals__, self.is_end, {}, function.__closure__ or (), self.deep + 1,
+                      lambda: self.value((k, 0)))
         if shift and code.co_argcount:
             inner.known[code.co_varnames[0]] = owner
         return all(j + shift < code.co_argcount and inner.variable(code.co_varnames[j + shift]) for j in at)

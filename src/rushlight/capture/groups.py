@@ -5,6 +5,7 @@ an optimizer or a scheduler looks at them, the plain numbers are put there, and 
 program does so at the same point. What a scheduler leaves is read anew by the program.
 """
 
+import math
 import operator
 
 import numpy as np
@@ -123,7 +124,7 @@ def store(tape, label, f, values, kept=None):
     if any(tape.written_since(*tape.reads[i]) for i in reads):
         tape.fail("a tensor is overwritten after its number was read")
     places, reads = sorted(places), sorted(reads)
-    scope = {"f": f, "number": _number}
+    scope = {"f": f, "number": _number, "math": math}
 
     def known(x):
         scope[f"k{len(scope)}"] = x

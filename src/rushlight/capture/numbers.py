@@ -155,15 +155,20 @@ def _itself(x):
 
 def _arithmetic(name, sign):
     f, form, back = getattr(operator, name), f"({{}} {sign} {{}})", f"({{1}} {sign} {{0}})"
+    divides = name in ("truediv", "floordiv", "mod")
 
     def forwards(self, other):
         if type(other) not in _NUMBERS:
             return NotImplemented
+        if divides and type(other) is Seen and other.value:
+            other._told(True, "bool({})", other)        # (a program must not come to where this raises)
         return self._made(f(self.value, plain(other)), form, self, other)
 
     def backwards(self, other):
         if type(other) not in _NUMBERS:
             return NotImplemented
+        if divides and self.value:
+            self._told(True, "bool({})", self)
         return self._made(f(plain(other), self.value), back, self, other)
     return forwards, backwards
 
@@ -221,6 +226,14 @@ def is_seen(x):
 def plain(x):
     """The ordinary number in the place of a `Seen`; whatever else as it is."""
     return x.value if type(x) is Seen else x
+
+
+def applied(function, value, args):
+    """``function(*args)``, which is `value`, some of them seen; a program is for where it doesn't raise."""
+    seen = [x for x in args if type(x) is Seen]
+    form = f"{function}({', '.join(['{}'] * len(args))})"
+    seen[0]._told(True, f"({form} is not None)", *args)
+    return seen[0]._made(value, form, *args)
 
 
 def expression(x):

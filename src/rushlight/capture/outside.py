@@ -22,7 +22,7 @@ from .destinations import Asked, fields
 from .effects import _HOME, _PLAIN, put
 from .numbers import Seen, is_seen, plain
 from .sources import functions
-from .standins import Change, length
+from .standins import Change, length, reducing
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"              # (characters for use inside of programs)
 _LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -47,6 +47,8 @@ class Outside:
         if self.tape is not None:
             if self.stand.grown:
                 self._replace(vars(builtins), "len", length)
+                for name in ("sum", "min", "max"):
+                    self._replace(vars(builtins), name, reducing(name, getattr(builtins, name)))
             for module, name, ours in functions(self.tape, self.stand.places, self._listens):
                 self._source(module, name, ours)
         logging = sys.modules.get("logging")
@@ -178,21 +180,33 @@ class Outside:
         self.pieces.append(text)
         return f"{_OPEN}{len(self.pieces) - 1}{_CLOSE}"
 
-    def _goes_to_ends(self, frame, how):
-        asked = Asked(frame.f_code, frame.f_globals, self._is_end, frame.f_locals)
+    def _goes_to_ends(self, frame, how, code=None):
+        """Whether a text goes to ends only that `frame` is about to get, from C code that called the method `how`, or
+        from the Python function that `code` is of."""
+        if frame is None or frame.f_code.co_filename.startswith(_HOME):
+            return frame is not None and frame.f_code is Outside._kept.__code__
+        asked = Asked(frame.f_code, frame.f_globals, self._is_end, frame.f_locals, returned=lambda: self._goes_to_ends(
+            frame.f_back, frame.f_code.co_name, frame.f_code))
         k = asked.instruction(frame.f_lasti)
         if k is None:
             return False
         i = asked.flow.all[k]
+        if i.opname in ("CALL", "CALL_KW") and code is not None:
+            f = asked.called(asked.flow.taken(k))
+            if getattr(getattr(f, "__func__", f), "__code__", None) is code:
+                return asked.value((k, 0))
+        if how not in _TEXTS:
+            return False
         if i.opname == "FORMAT_VALUE":
             conversion, spec = i.arg & 3, i.arg & 4
-            fits = how == "__format__" if conversion == 0 else not spec
+            fits = how == "__format__" if conversion == 0 and spec else not spec
         elif i.opname == "CALL":
             taken = asked.flow.taken(k)
             f = asked.called(taken)
             fits = f is _TEXTS[how] and len(taken) <= 4 or how == "__format__" and fields(f) is not None
         else:
-            fits = i.opname in ("FORMAT_SIMPLE", "FORMAT_WITH_SPEC", "CONVERT_VALUE")
+            fits = i.opname in ("FORMAT_SIMPLE", "CONVERT_VALUE") or i.opname == "FORMAT_WITH_SPEC" and \
+                how == "__format__"
         return fits and asked.value((k, 0))
 
     def _is_end(self, f):
@@ -231,7 +245,7 @@ class Outside:
             return self._tensor(x)
         if inner:
             raise Unknown(f"a {type(x).__name__} is printed")
-        return str(x)
+        return self._text(str(x))
 
     def _tensor(self, x):
         """A tensor that stands for `x` in results: on the same memory, without a history."""

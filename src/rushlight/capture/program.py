@@ -5,6 +5,7 @@ time, if it is small: what is `LARGE` is allocated when it is first written and 
 takes no memory between calls. What leaves the call, its results and gradients, is fresh each time.
 """
 
+import math
 from contextlib import nullcontext
 
 import numpy as np
@@ -104,7 +105,7 @@ class Writer:
 
     def __init__(self, tape, leaving, spent):
         self.tape, self.leaving, self.spent = tape, leaving, spent
-        self.scope = {"view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
+        self.scope = {"math": math, "view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
                       "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending,
                       "number": number, "restore": restore, "leaf": _leaf, "together": nullcontext()}
         self.undo = ""

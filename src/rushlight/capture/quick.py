@@ -48,7 +48,7 @@ class Scope:
         """Code for what a place holds."""
         c = self.name(container, "c")
         return {"item": f"{c}.get({self.number(key)}, missing)", "index": f"{c}[{key}]",
-                "length": f"len({c})", "cell": f"{c}.cell_contents", "grad": f"{c}._grad",
+                "length": f"len({c})", "copy": f"[*{c}]", "cell": f"{c}.cell_contents", "grad": f"{c}._grad",
                 "slot": f"getattr({c}, {key!r}, missing)"}[how]
 
     def tests(self, places, conditions):

@@ -1,17 +1,22 @@
-"""What a call asks the world: clocks, and the random numbers of Python's own module.
+"""What a call asks the world: clocks, and the random numbers of Python's own module; and what it computes in C.
 
 A clock is asked at the same point of the program, between its kernels. Random numbers are drawn before the program, in
 order, as soon as nothing but themselves can keep it from running; where they (or decisions) do, the generator is put
-back. Both give numbers that may be seen.
+back. Both give numbers that may be seen, and so do functions of `math` of such numbers.
 """
 
+import math
 import sys
 
-from .numbers import Seen, places_of, plain
+from .numbers import Seen, applied, places_of, plain
 
 _CLOCKS = ("time", "perf_counter", "monotonic", "process_time", "thread_time")
 _DRAWS = ("random", "uniform", "gauss", "normalvariate", "expovariate", "betavariate", "triangular", "lognormvariate",
           "randint", "randrange", "getrandbits")
+
+
+_MATH = ("exp", "expm1", "log", "log1p", "log2", "log10", "sqrt", "pow", "sin", "cos", "tan", "tanh", "atan", "fabs",
+         "floor", "ceil")
 
 
 def functions(tape, places, listens):
@@ -23,7 +28,15 @@ def functions(tape, places, listens):
             real = getattr(module, name)
             make = _drawing if name in _DRAWS else _asking
             found.append((module, name, make(tape, places, listens, real, name)))
-    return found
+    return found + [(math, name, _computing(listens, getattr(math, name), name)) for name in _MATH]
+
+
+def _computing(listens, real, name):
+    def compute(*args):
+        if not any(type(x) is Seen for x in args) or not listens():
+            return real(*args)
+        return applied(f"math.{name}", real(*map(plain, args)), args)
+    return compute
 
 
 def _asking(tape, places, listens, real, name):

@@ -12,7 +12,7 @@ from collections import deque
 
 from ..tensor.tensor import Tensor
 from .effects import MISSING, look, put, same, short, where
-from .numbers import Seen, is_seen, plain
+from .numbers import Seen, expression, is_seen, plain
 
 
 class Change:
@@ -69,6 +69,23 @@ class _Sequence(_Growing):
 
     def __bool__(self):
         return bool(self.length() > 0)
+
+    def reduced(self, name, f):
+        """``f(self)``, where `f` is the builtin function of that name: a number if there are numbers only."""
+        if self.tape is None or not all(type(plain(x)) in (int, float) for x in self.real):
+            self._tell()
+            return f(self.real)
+        if name != "sum" and not self:
+            return f(self.real)
+        value = f([plain(x) for x in self.real])
+        found = [x for x in self.added]
+        if self.whole:
+            found.insert(0, self._place("copy", None, [*self.real]))
+        most = getattr(self.real, "maxlen", None)
+        part = "" if most is None else f"[-{most}:]" if most else "[:0]"
+        form = f"{name}([{', '.join(['*{}' if self.whole and i == 0 else '{}' for i in range(_len(found))])}]{part})"
+        made = "of", form, [expression(x) for x in found]
+        return Seen(value, made, self.tape, any(is_seen(x) and x.read for x in self.added))
 
     def __getitem__(self, i):
         if type(i) is slice and i.stop is None and i.step is None and type(i.start) is int and i.start < 0 and \
@@ -271,6 +288,15 @@ class StandIns:
 
 
 _len = len                      # (`len` is `length` while a tape is written)
+
+
+def reducing(name, real):
+    """The builtin function of that name, `real`, for what grows as well."""
+    def reduce(*args, **more):
+        if _len(args) == 1 and not more and isinstance(args[0], _Sequence):
+            return args[0].reduced(name, real)
+        return real(*args, **more)
+    return reduce
 
 
 def length(x):
