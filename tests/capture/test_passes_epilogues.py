@@ -249,3 +249,18 @@ def test_gradients_of_weights_in_parts():
 def test_small_products_stay():
     a, w = torch.randn(8, 16), torch.randn(16, 8)
     assert explain(lambda: torch.relu(a @ w)).run_kernels["relu"] == 1
+
+
+def test_rows_in_three_dimensions_are_one_product():
+    """A batch of matrices that are finished one by one would pack the weight for each."""
+    x, w, b = torch.randn(16, 24, 320), torch.randn(512, 320), torch.randn(512)
+
+    def f(x, w, b):
+        return torch.relu(torch.nn.functional.linear(x, w, b)) * 2
+    with torch.no_grad():
+        g = torch.compile(f)
+        for _ in range(3):
+            got = g(x, w, b)
+        step = next(s for s in programs(g)[0].marks if s[0].label.startswith("linear"))[0]
+        assert step.label.startswith("linear+relu") and step.outs[0].shape == (384, 512)
+        assert got.shape == (16, 24, 512) and torch.equal(got, f(x, w, b))

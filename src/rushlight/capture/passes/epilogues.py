@@ -50,13 +50,29 @@ def _serves(step):
     return math.prod(step.outs[0].shape) >= least and step.outs[0].buffer.origin is MADE
 
 
+def _flat(step):
+    """A product of rows in any number of dimensions with one matrix, as a product of matrices: one tall product, where
+    matrices that are finished one by one would each pack the other operand."""
+    if not is_product(step) or len(step.args) < 2 or len(step.outs) != 1:
+        return step
+    x, out = step.args[0], step.outs[0]
+    if len(step.args[1].shape) != 2 or len(out.shape) < 3 or len(x.shape) != len(out.shape) or not is_dense(x) or \
+            not is_dense(out):
+        return step
+
+    def rows(w):
+        n = w.shape[-1]
+        return Window(w.buffer, w.dtype, (math.prod(w.shape[:-1]), n), (n, 1), w.offset, w.bits)
+    return Step(step.kind, step.label, step.call, [rows(x), *step.args[1:]], [rows(out)], step.detail)
+
+
 class _Chain:
     """A product and the pointwise steps that it takes in: `expr` is what they make of its sums."""
 
     def __init__(self, flow, steps, i, drop, number):
         from ...compiler import scalar as s
         self.flow, self.all, self.first, self.drop, self.number = flow, steps, i, drop, number
-        self.step = steps[i]
+        self.step = _flat(steps[i])
         self.now = self.step.outs[0]                    # what the chain makes so far
         self.place, self.keeps, self.taken, self.before = i, False, [], []
         self.expr, self.operands = s.input(0), []       # (window, number of elements from place to place, dims)

@@ -49,7 +49,7 @@ TURNED_SIDE = 64
 # Rows shorter than this are taken many at a time, through buffers of so many elements.
 SHORT_ROW = 64
 PACKED_ELEMENTS = 1024
-PACKED_OPERANDS = 8
+PACKED_OPERANDS = 20
 PACKED_VECTOR = 16
 # Below this many elements holding the GIL is cheaper than letting it go.
 RELEASE_GIL_FROM = 100_000
