@@ -1,6 +1,9 @@
 """Sizes and forms of arguments: new programs where they are needed, and why they were."""
 
 import os
+from collections import OrderedDict
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import pytest
 
@@ -228,3 +231,65 @@ def test_sizes_beyond_the_first_few_wait(monkeypatch):
         for _ in range(3):
             always(torch.ones(n))
     assert len(always.entries) == 6
+
+
+@dataclass
+class Batch:
+    """A record among the arguments."""
+    x: Any
+    n: int = 3
+    scale = 2.0
+
+    def scaled(self):
+        return self.x * self.scale
+
+
+@dataclass
+class Answer(OrderedDict):
+    """What is both a dict and an object, as models of language libraries answer."""
+    loss: Any = None
+    logits: Any = None
+
+    def __post_init__(self):
+        for f in fields(self):
+            self[f.name] = getattr(self, f.name)
+
+    def __setitem__(self, key, value):
+        super().__setitem__(key, value)
+        super().__setattr__(key, value)
+
+
+@pytest.mark.filterwarnings("error:compile")
+def test_records():
+    w = torch.ones(3, requires_grad=True)
+
+    def f(batch, more):
+        y = batch.scaled() * w + more["k"] * batch.n
+        return Answer(loss=y.sum(), logits=y), replace(batch, x=y + 1), OrderedDict(z=y, n=batch.n)
+    g = torch.compile(f)
+    try:
+        for i in range(12):
+            if i == 6:
+                Batch.scale = 5.0
+            args = Batch(torch.arange(3.0) + i, n=3 + i // 9), OrderedDict(k=torch.full((3,), float(i)))
+            (a, b, c), (u, v, z) = f(*args), g(*args)
+            assert type(u) is Answer and list(u) == ["loss", "logits"] and u.loss is u["loss"]
+            assert torch.equal(a.logits, u.logits) and torch.equal(b.x, v.x) and torch.equal(c["z"], z["z"])
+            assert type(v) is Batch and v.n == b.n and type(z) is OrderedDict and z["n"] == c["n"]
+            assert torch.equal(torch.autograd.grad(a.loss, w)[0], torch.autograd.grad(u.loss, w)[0])
+    finally:
+        Batch.scale = 2.0
+    assert sum(map(len, g.entries.values())) == 3
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+def test_records_that_are_changed_or_given_back():
+    def change(batch):
+        batch.x = batch.x * 2
+        return batch.x + 1
+    f, same = torch.compile(change), torch.compile(lambda batch: (batch, batch.x + 1))
+    for _ in range(4):
+        batch = Batch(torch.ones(2))
+        assert f(batch).tolist() == [3, 3] and batch.x.tolist() == [2, 2]
+        assert same(batch)[0] is batch
+    assert not f.entries and not same.entries

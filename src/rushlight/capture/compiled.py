@@ -212,7 +212,7 @@ class Compiled:
             return self.function(*args, **kwargs)
         self.tries[key] = self.tries.get(key, 0) + 1
         begin = perf_counter()
-        before = State(self._roots(leaves), list(self.known.items()), tensors)
+        before = State(self._roots(leaves, key[0]), list(self.known.items()), tensors)
         grads = [(t, t._grad) for t in before.tensors]
         versions = [(t, t._storage.version) for t in before.tensors]
         flags = [(t, t._requires_grad) for t in before.tensors]
@@ -317,8 +317,8 @@ class Compiled:
             known.append((Rare(lambda *numbers: others() and fit(*numbers)), why))
         self._say(why)
 
-    def _roots(self, leaves):
-        return [*self.roots, *[x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]]
+    def _roots(self, leaves, structure):
+        return [*self.roots, *tree.classes(structure), *[x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]]
 
     def _add(self, entry, key, leaves, before, grads, tape, results, structure, begin, args, kwargs):
         """Make the program; returns why there can be none."""

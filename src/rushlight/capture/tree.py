@@ -1,8 +1,23 @@
-"""Nested containers as flat lists and back."""
+"""Nested containers as flat lists and back: tuples, lists, dicts, named tuples, and records.
+
+A record is an object of a dataclass without slots, or an ordered dict (perhaps of a subclass): its items, attributes.
+"""
+
+from collections import OrderedDict
+from functools import lru_cache
+
+_RECORD = "record"
+
+
+@lru_cache(256)
+def _holds_records(t):
+    """Whether the objects of a class are records."""
+    return issubclass(t, OrderedDict) or hasattr(t, "__dataclass_fields__") and \
+        not issubclass(t, (tuple, list, dict)) and not any("__slots__" in vars(c) for c in t.__mro__)
 
 
 def flatten(x):
-    """(leaves, structure): tuples, lists, dicts and named tuples are opened, whatever else is a leaf."""
+    """(leaves, structure): containers are opened, whatever else is a leaf."""
     leaves = []
     return leaves, _open(x, leaves)
 
@@ -13,6 +28,10 @@ def _open(x, leaves):
         return (t, tuple([_open(y, leaves) for y in x]))
     if t is dict:
         return (t, tuple(x), tuple([_open(y, leaves) for y in x.values()]))
+    if _holds_records(t):
+        items = x.items() if isinstance(x, dict) else ()
+        return (t, _RECORD, tuple([k for k, _ in items]), tuple(vars(x)),
+                tuple([_open(y, leaves) for y in [*[y for _, y in items], *vars(x).values()]]))
     leaves.append(x)
     return None
 
@@ -37,11 +56,25 @@ def top_level(structure):
 def containers(x):
     """The lists and dicts in nested containers, which can be changed."""
     t = type(x)
+    if _holds_records(t):
+        return [x, *[c for y in _values(x) for c in containers(y)]]
     found = [x] if t is list or t is dict else []
     if t is dict or t is list or t is tuple or isinstance(x, tuple) and hasattr(t, "_fields"):
         for y in x.values() if t is dict else x:
             found += containers(y)
     return found
+
+
+def _values(record):
+    return [*(record.values() if isinstance(record, dict) else ()), *vars(record).values()]
+
+
+def classes(structure):
+    """The classes of records."""
+    if structure is None:
+        return set()
+    own = {structure[0]} if structure[1] is _RECORD else set()
+    return own.union(*map(classes, structure[-1]))
 
 
 def shared(some, values):
@@ -60,6 +93,11 @@ def converted(x, change):
         for k, y in x.items():
             x[k] = converted(y, change)
         return x
+    if _holds_records(t):
+        for k, y in list(x.items()) if isinstance(x, dict) else ():
+            OrderedDict.__setitem__(x, k, converted(y, change))
+        vars(x).update({k: converted(y, change) for k, y in vars(x).items()})
+        return x
     if t is tuple or isinstance(x, tuple) and hasattr(t, "_fields"):
         now = [converted(y, change) for y in x]
         if all(a is b for a, b in zip(now, x)):
@@ -77,6 +115,14 @@ def _close(leaves, s):
     if s is None:
         return next(leaves)
     t = s[0]
+    if s[1] is _RECORD:
+        # (As if by pickle: what the class does with new objects was done when the call was recorded.)
+        values = [_close(leaves, c) for c in s[4]]
+        made = t.__new__(t)
+        for k, y in zip(s[2], values):
+            OrderedDict.__setitem__(made, k, y)
+        made.__dict__.update(zip(s[3], values[len(s[2]):]))
+        return made
     if t is dict:
         return dict(zip(s[1], [_close(leaves, c) for c in s[2]]))
     children = [_close(leaves, c) for c in s[1]]
