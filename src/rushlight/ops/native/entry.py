@@ -317,6 +317,14 @@ class Entry:
         f = self.f
         with f.if_(done.eq(0)):
             f.call("void", "Py_DecRef", out)
+            known = "@PyExc_MemoryError = external global i8"
+            if known not in self.w.m.globals:
+                self.w.m.globals.append(known)
+            kind = f.emit("ptr", "load ptr, ptr @PyExc_MemoryError")
+            with f.if_(f.call("i32", "PyErr_ExceptionMatches", kind).ne(0)):
+                # Python runs it again and says whose error it is.
+                f.call("void", "PyErr_Clear")
+                self.leave()
             f.ret(f.value(0, "ptr"))
         f.call("void", "Py_DecRef", done)
         t = f.call("ptr", "rl_wrap", out, self.pointer(OUT_DTYPE), declare=False)
