@@ -16,7 +16,8 @@ A vector of pixels is made of *runs*, pixels of one row of one image. ``tables``
 
 The *kind* is the step between lanes in elements: 1; 2, where masks hold a bit an element passed over; or 0 for any
 other, which is a sixth word, in bytes. In the kind ``pairs`` an entry reads lanes with steps of two and what stands
-between them, which are two vectors of the result, and masks hold a bit for each element read. Elements are ``float``,
+between them, which are two vectors of the result, and masks hold a bit for each element read. The kind ``far`` has
+steps of 1; it is for moves that go from plane to plane, whose next lines it fetches ahead. Elements are ``float``,
 ``double`` or, for steps of 1 and 2, ``i16``, of which a vector has as many as of floats.
 """
 
@@ -35,7 +36,7 @@ _UNROLLED = 4       # runs of a vector with code of their own
 
 @cache
 def address(type_, kind):
-    """The address of the function for elements and steps of 1, 2 or (0) any, or for pairs."""
+    """The address of the function for elements and steps of 1, 2 or (0) any, for pairs, or far ones."""
     key = f"conv gather|{type_}|{kind}|{cpu.vector_bytes()}"
     return engine.load(key, lambda: module_text(type_, kind), ["rl_gather"], level=1, codegen_level=2)["rl_gather"]
 
@@ -66,7 +67,7 @@ def _gather(m, type_, kind):
     runs, offsets, masks, moves = (f.load("ptr", tables + 8 * i) for i in range(4))
     mask_pitch = f.load("i64", tables + 32)
     step = f.load("i64", tables + 40) if kind == 0 else None
-    reads = 2 if kind == "pairs" else kind          # vectors of a run
+    reads = {"pairs": 2, "far": 1}.get(kind, kind)  # vectors of a run
     begin = f.load("i64", runs + index * 8)
     count = f.load("i64", runs + index * 8 + 8) - begin
     zero = Value(f, "zeroinitializer", vec)
@@ -99,7 +100,7 @@ def _gather(m, type_, kind):
         return at + pitch
 
     # In large planes what the next vector reads lies in lines far apart: only a hint fetches them in time.
-    ahead = x + f.load("i64", offsets + (begin + count) * 8) if kind == "pairs" else None
+    ahead = x + f.load("i64", offsets + (begin + count) * 8) if kind in ("pairs", "far") else None
 
     def each(found):
         """The loop over k for runs that are known."""
@@ -108,7 +109,7 @@ def _gather(m, type_, kind):
             entry = moves + k * 16
             move, bit = f.load("i64", entry), f.load("i64", entry + 8)
             if ahead is not None and len(found) == 1:
-                for i in range(2):
+                for i in range(reads):
                     prefetch(f, ahead + move + i * lanes * item)
             parts = None
             for place, mask in found:

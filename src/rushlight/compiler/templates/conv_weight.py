@@ -15,6 +15,7 @@ turned rows of pairs and in the columns as they are; dw is float32.
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.templates.blocks import prefetch
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, end_run, read_arguments, scratch
 from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_store, sums_of
 from rushlight.compiler.templates.gemm_pack import turn
@@ -26,6 +27,7 @@ FIELDS = (
     "g_runs", "g_offsets", "g_masks", "g_moves", "g_mask_pitch", "g_lane_step",     # and of g's rows
     "groups", "rows", "width", "depth", "height", "panels", "parts", "vectors", "bins", "gathered",
     "units", "unit_vectors", "block_vectors", "x_unit", "x_group", "g_unit", "g_group",
+    "g_row",            # bytes of a row of g whose vectors may be read as they stand, else 0
 )
 INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
 SIZE = 8 * len(INDEX)
@@ -57,12 +59,16 @@ def _job(f, pointer):
 
 
 def _turn(m, type_):
-    """void turn(src, dst, pitch): dst[j pitch + i] = src[i lanes + j], a square of vectors."""
+    """void turn(src, row, dst, pitch): dst[j pitch + i] = src[i row + j], a square of vectors; pitches in bytes."""
     item, lanes = ITEM[type_], lanes_of(type_)
-    f = m.function("turn", "void", (("ptr", "src"), ("ptr", "dst"), ("i64", "pitch")), "internal", "nounwind")
-    src, dst, pitch = f.args
+    f = m.function("turn", "void", (("ptr", "src"), ("i64", "row"), ("ptr", "dst"), ("i64", "pitch")), "internal",
+                   "nounwind")
+    src, row, dst, pitch = f.args
     kind = vector(type_, lanes)
-    rows = [f.load(kind, src + i * lanes * item, align=item) for i in range(lanes)]
+    # Rows lie far apart: only hints fetch the next square in time.
+    for i in range(lanes):
+        prefetch(f, src + row * i + lanes * item)
+    rows = [f.load(kind, src + row * i, align=item) for i in range(lanes)]
     for j, column in enumerate(turn(f, rows)):
         f.store(column, dst + pitch * j, align=item)
     f.ret()
@@ -98,13 +104,20 @@ def _bin_task(m, type_, in_word):
             v1 = f.minimum(v0 + job.block_vectors, last)
             pixels = (v1 - v0) * part_words
             with f.range(v0, v1, step=in_word) as v, f.range(0, job.rows, step=lanes) as o:
-                # As many vectors as fill a square of words; what a last one lacks isn't read.
-                with f.range(v, f.minimum(v + in_word, v1)) as one:
-                    unit, local = one // job.unit_vectors, one % job.unit_vectors
-                    f.call("void", job.gather_g, job.at("g_runs"), g + unit * job.g_unit, local, o,
-                           f.minimum(o + lanes, job.rows), square + (one - v) * part_size, f.value(size))
-                f.call("void", "turn", square, turned + ((v - v0) * part_words * across + o * item), across,
-                       declare=False)
+                unit, local = v // job.unit_vectors, v % job.unit_vectors
+                to = turned + ((v - v0) * part_words * across + o * item)
+                whole = (o + lanes <= job.rows) & ((local + 1) * size <= job.g_row)
+                with f.if_else(whole) as (as_it_stands, gathered):
+                    with as_it_stands:
+                        f.call("void", "turn", g + (unit * job.g_unit + o * job.g_row + local * size), job.g_row, to,
+                               across, declare=False)
+                    with gathered:
+                        # As many vectors as fill a square of words; what a last one lacks isn't read.
+                        with f.range(v, f.minimum(v + in_word, v1)) as one:
+                            unit, local = one // job.unit_vectors, one % job.unit_vectors
+                            f.call("void", job.gather_g, job.at("g_runs"), g + unit * job.g_unit, local, o,
+                                   f.minimum(o + lanes, job.rows), square + (one - v) * part_size, f.value(size))
+                        f.call("void", "turn", square, f.value(size), to, across, declare=False)
             again = f.emit("i64", f"zext i1 {v0.ne(first).name} to i64")
             with f.range(q0, q1, step=job.gathered) as k0:
                 k1 = f.minimum(k0 + job.gathered, q1)

@@ -11,11 +11,12 @@ import numpy as np
 
 from ...runtime.allocator import empty
 from ..copy import copy_array
-from ..products import batched
-from . import conv_plans, depthwise_plans
+from ..products import batched, kernel_for
+from . import conv_plans, conv_points, depthwise_plans
 from .windows import out_size
 
 _NAMES = {np.dtype(np.float32): "float32", np.dtype(np.float64): "float64"}
+_PRODUCTS = 1 << 13             # elements of a gradient of 1 x 1 weights from which products of matrices make it
 _usable = None
 
 
@@ -138,6 +139,12 @@ def adjoint_weight(x, y, kernel, stride, padding, dilation, groups):
     dw, x, y = empty((o, channels) + kernel, x.dtype), dense(x), dense(y)
     if _whole(kernel, x.shape[2:], y.shape[2:], padding, groups):
         batched(y.reshape(n, o).T, x.reshape(n, -1), dw.reshape(o, -1))
+        return dw
+    if conv_points.serves(kernel, stride, padding, groups) and o * channels >= _PRODUCTS:
+        # The images' products, one added to the other.
+        call = kernel_for(x.dtype)
+        for i, (a, b) in enumerate(zip(y.reshape(n, o, -1), x.reshape(n, channels, -1))):
+            call(dw.reshape(o, channels), a, b.T, None, 1, i > 0)
         return dw
     for plan in (conv_plans.weight(*shape), None):
         plan = plan or conv_plans.direct_weight(*shape)

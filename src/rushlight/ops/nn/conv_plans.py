@@ -235,6 +235,9 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     if item == 2 and steps[-1] > 2:
         return None
     length, plane = int(np.prod(grid)), int(np.prod(source))
+    if set(offsets) == {(0,)} and source == grid and set(steps) == {1}:
+        # Windows of a pixel don't see where rows end.
+        source, grid, steps, offsets = (plane,), (length,), (1,), ((0,),)
     taps = int(np.prod([len(o) for o in offsets]))
     depth = channels * taps
     unit = max((g for g in range(1, 17) if n % g == 0), key=lambda g: (round(
@@ -247,8 +250,7 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     vectors = 1 if rows <= lanes else 2
     width = -(-rows // (vectors * lanes)) * vectors * lanes
     pixels = Pixels(unit, grid, steps, offsets, source, groups * channels * plane, lanes, item, 1)
-    ones = ((0,),) * len(grid)
-    gs = Pixels(unit, grid, (1,) * len(grid), ones, grid, groups * rows * length, lanes, item, 1)
+    gs = Pixels(unit, (length,), (1,), ((0,),), (length,), groups * rows * length, lanes, item, 1)
     moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, length, item)
     l2 = cpu.caches().l2
     total = n // unit * pixels.vectors
@@ -261,11 +263,12 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     parts = max(1, min(panels, -(-8 // (bins * groups))))
     words = np.array([
         conv_tile.address(type_, height, vectors, False), conv_gather.address(element, pixels.kind),
-        conv_gather.address(element, 1), *pixels.words(moves), *gs.words(g_moves),
+        conv_gather.address(element, "far"), *pixels.words(moves), *gs.words(g_moves),
         groups, rows, width, depth, height, panels, parts, vectors, bins, gathered,
         n // unit, pixels.vectors, block,
         unit * groups * channels * plane * item, channels * plane * item,
         unit * groups * rows * length * item, rows * length * item,
+        length * item if unit == 1 and item == word else 0,
     ], np.int64)
     return Plan(words, (pixels, gs, moves, g_moves), conv_weight.kernel(type_), groups * bins * depth * width)
 
