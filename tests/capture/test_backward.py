@@ -239,3 +239,29 @@ def test_gradients_that_nothing_asks_for_are_none():
             assert [t is None for t in found] == [True, False, True]
             with pytest.raises(RuntimeError, match="not have been used"):
                 torch.autograd.grad(a.sum(), y, create_graph=graph)
+
+
+@pytest.mark.filterwarnings("error:compile")
+def test_numbers_are_inputs_of_backward_passes():
+    """Weights of a loss that are others in each call, given or counted, and of gradients of gradients."""
+    w, steps = torch.ones(3, requires_grad=True), 0
+
+    def given(x, weight):
+        return ((x * w).sin() * weight).sum() + weight
+
+    def counted(x, _):
+        nonlocal steps
+        steps += 1
+        return (x * w).sin().sum() * (steps * 0.5)
+    for f in (given, counted):
+        g = torch.compile(f)
+        for i in range(14):
+            x, weight = torch.arange(3.0) + 1, 0.1 * i
+            y = g(x, weight)
+            first, = torch.autograd.grad(y, w, create_graph=i > 8)
+            weight = weight if f is given else steps * 0.5
+            assert torch.allclose(first, x * (x * w).cos() * weight)
+            if i > 8:
+                second, = torch.autograd.grad(first.sum(), w)
+                assert torch.allclose(second, -x * x * (x * w).sin() * weight)
+        assert len(g.entries) == 1 and sum(map(len, g.entries.values())) == 1

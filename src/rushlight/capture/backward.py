@@ -22,10 +22,11 @@ class CompiledBackward(Node):
     """History of the results of a compiled call: its backward pass is one program.
 
     saved: (tensors kept of the forward pass, versions of what must not have changed since); ends: the edges of the
-    call's arguments; call: what there is to do it again.
+    call's arguments; call: what there is to do it again; numbers: those in places that the program takes as operands,
+    by index, or None.
     """
 
-    __slots__ = ("plan", "ends", "call")
+    __slots__ = ("plan", "ends", "call", "numbers")
 
     def apply(self, grads):
         if self.saved is None:
@@ -47,7 +48,7 @@ class CompiledBackward(Node):
         if state.grad:
             found = plan.second.run_of(self, incoming, kept)
         else:
-            made = iter(plan.run.call(*incoming, *kept[:plan.saved]))
+            made = iter(plan.run.call(*incoming, *kept[:plan.saved], *[self.numbers[i] for i in plan.live]))
             found = [next(made) if there else None for there in plan.there]
         if any(g is None for g in grads):
             there = {i for i, g in enumerate(grads) if g is not None}
@@ -74,22 +75,23 @@ class Plan:
     computes; second: the program of the same pass that keeps a history (`Second`), or None; keeps: what the call has to
     return for `run`, then for `second`; known: `memory`, and what `second` reads; again: a function of what the call
     left that does it again; ask: a function that asks for programs of derivatives of an order; sources: for each leaf,
-    indices of the results that depend on it.
+    indices of the results that depend on it; live: which numbers in places `run` takes; wants: with those of `second`.
     """
 
-    __slots__ = ("run", "leaves", "sources", "there", "saved", "memory", "like", "tape", "order", "second", "keeps",
-                 "known", "again", "ask")
+    __slots__ = ("run", "live", "wants", "leaves", "sources", "there", "saved", "memory", "like", "tape", "order",
+                 "second", "keeps", "known", "again", "ask")
 
-    def attach(self, results, kept, arguments, *call):
+    def attach(self, results, kept, arguments, numbers=None, *call):
         """Give tensors made by the forward program their history."""
         ends = [edge_of(x) for x in arguments] if self.second is not None else None
         edges = tuple([edge_of(arguments[x] if type(x) is int else x) for x in self.leaves])
-        self.hang(results, kept, edges, ends, call)
+        self.hang(results, kept, edges, ends, numbers, call)
 
-    def hang(self, results, kept, edges, ends, call):
+    def hang(self, results, kept, edges, ends, numbers, call):
         """`attach`, with edges that are known."""
         node = CompiledBackward()
         node.plan, node.ext, node.edges, node.ends, node.call = self, None, edges, ends, call
+        node.numbers = numbers
         node.outs = tuple([(t._a.shape, t.dtype) for t in results])
         node.seq = next_seq()
         node.saved = kept, [t._storage.version for t, _, _ in self.known]
@@ -120,7 +122,7 @@ class Second:
     recorded: which of the gradients it makes have a history (None if none has one).
     """
 
-    __slots__ = ("run", "there", "tape", "recorded", "plan", "leaving")
+    __slots__ = ("run", "live", "there", "tape", "recorded", "plan", "leaving")
 
     def tapes(self):
         return [self.tape] if self.plan is None else [self.tape, *self.plan.tapes()]
@@ -128,7 +130,7 @@ class Second:
     def run_of(self, node, incoming, kept):
         """The gradients for the edges of a `CompiledBackward` whose forward pass kept `kept`."""
         given = [*incoming, *kept[node.plan.saved:]]
-        made = self.run.call(*given)
+        made = self.run.call(*given, *[node.numbers[i] for i in self.live])
         if self.recorded:
             for i in self.recorded:
                 if any(made[i] is x for x in given):
@@ -136,7 +138,7 @@ class Second:
             ends = [*[edge_of(g) for g in incoming], *node.ends]
             edges = tuple([ends[x] if type(x) is int else edge_of(x) for x in self.plan.leaves])
             self.plan.hang([made[i] for i in self.recorded], made[self.leaving:], edges, ends,
-                           (node.plan, node.call, node.edges, incoming))
+                           node.numbers, (node.plan, node.call, node.edges, incoming))
         made = iter(made)
         return [next(made) if there else None for there in self.there]
 
@@ -167,6 +169,7 @@ def plan_backward(tape, results, order=1, derivative=1):
     if order > derivative:
         plan.second = _second(tape, results, leaves, order, derivative)
     plan.run = program(plan.tape, made)         # (which may meet more that has to be saved)
+    plan.live, plan.wants = sorted(plan.tape.live), set().union(*[x.live for x in plan.tapes()])
     plan.keeps, plan.saved = [*plan.tape.saved], len(plan.tape.saved)
     if plan.second is not None:
         plan.keeps += plan.second.tape.saved
@@ -193,7 +196,7 @@ def _second(tape, results, leaves, order, derivative):
         if why:
             return None
         second.plan.again = second.again
-    second.leaving = len(made)
+    second.leaving, second.live = len(made), sorted(second.tape.live)
     second.run = program(second.tape, [*made, *(second.plan.keeps if second.plan else ())], spent=False)
     return None if second.tape.failure else second
 

@@ -254,10 +254,10 @@ class quick:
         if entry.plan is not None:
             s["plan"] = entry.plan
             recorded = ", ".join(f"made[{i}]" for i in entry.recorded)
-            call = ""
+            call = f", {{{', '.join(f'{i}: p{i}' for i in sorted(entry.plan.wants))}}}"
             if again.why is None:
                 s["call_of"] = again.call
-                call = f", *call_of(args{', was' if 'before' in s else ''})"
+                call += f", *call_of(args{', was' if 'before' in s else ''})"
             lines.append(f"plan.attach([{recorded}], made[{entry.leaving}:], ({', '.join(names)},){call})"
                          .replace("(,)", "()"))
         lines += [f"r{i} = made[{at}].item()" for i, at in self.reads.items()]

@@ -28,6 +28,7 @@ from .numbers import Live, Seen, places_of, plain, reads_of
 _ndarray = np.ndarray
 ARGUMENT, OLDER, MADE, CONSTANT = "argument", "older", "made", "constant"
 ANYTHING = object()
+MOST = 20_000                                   # results of kernels in one program
 NO_KERNELS = ("grad", "keep", "check")          # kinds of steps that compute nothing
 _HOME = __file__[:__file__.rindex("capture")]
 
@@ -130,8 +131,13 @@ def _meet(t, other):
 
 
 def _unheard(listen):
-    """A method of a listener in which nobody else listens to what Python calls, as that takes longer than the rest."""
+    """A method of a listener in which nobody else listens to what Python calls, as that takes longer than the rest.
+
+    It does nothing once the tape is of no use.
+    """
     def method(self, *args):
+        if self.failure is not None:
+            return None
         profile = sys.getprofile()
         if profile is None:
             return listen(self, *args)
@@ -187,6 +193,8 @@ class Tape:
         """The tape is of no use, because of `why` (the first reason is kept)."""
         if self.failure is None:
             self.failure = why + place_of_user()
+            for x in (self.steps, self.buffers, self.pending, self.shared, self.older, self.constants):
+                x.clear()               # (which holds all the memory that the call has used so far)
 
     def meets(self, tensors):
         """Whether some of the tensors, arguments apart, lie in the memory of arguments."""
@@ -239,7 +247,7 @@ class Tape:
 
     def _followed(self, x, value, convert):
         """An operand that the program computes anew, if it can."""
-        if self.forward is not None or self.groups is None and x.read:
+        if x.read and self.groups is None:      # (as in a backward pass)
             x.pin()
             return value
         self.live |= places_of(x.expression, set())
@@ -315,7 +323,7 @@ class Tape:
             self.fail(f"Python looks at the numbers of a tensor ({what})")
 
     def number(self, t, value):
-        if get_ident() != self.thread:
+        if get_ident() != self.thread or self.failure is not None:
             return value
         value = value if type(value) in (float, int, bool, complex) else float(value)
         if type(value) is complex or self.forward is not None:
@@ -429,6 +437,8 @@ class Tape:
         self.pending.pop(id(t._storage), None)
         self.buffers[id(t._storage)] = Buffer(MADE, t, self.made_count)
         self.made_count += 1
+        if self.made_count > MOST:
+            self.fail(f"more than {MOST:,} kernels run")
         self._know(t)
         return self.window(t)
 
