@@ -153,7 +153,6 @@ class Descent:
             loss = sum(((p - t) ** 2 * a).sum() + 0.1 * ((p - t) ** 4).sum()
                        for p, a, t in zip(self.params, scales, targets, strict=True))
             loss.backward()
-            self.unused.grad = torch.zeros(3, dtype=loss.dtype)
             return loss
         self.closure = closure
 
@@ -198,6 +197,26 @@ def test_steps_go_on_after_loading(name, shapes):
     halves.steps(1)
     for x, y in zip(whole.values(), halves.values(), strict=True):
         np.testing.assert_array_equal(x, y)
+
+
+def test_plans_of_replaced_memory_go():
+    """Groups have few plans, each group its own, and loading leaves none of before."""
+    params = [torch.nn.Parameter(torch.ones(3, 3)) for _ in range(12)]
+    optimizer = torch.optim.Adafactor([{"params": [p]} for p in params])
+    for _ in range(3):
+        for p in params:
+            p.grad = torch.ones(3, 3)
+        optimizer.step()
+        plans = phased._plans[optimizer]
+        assert [len(of_group) for of_group in plans.values()] == [1] * 12
+    for _ in range(6):
+        optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+        optimizer.step()
+    assert len(phased._plans[optimizer]) == 12
+    for _ in range(6):
+        params[0].data = params[0].data.clone()
+        optimizer.step()
+    assert max(len(of_group) for of_group in phased._plans[optimizer].values()) <= phased.MOST_PLANS
 
 
 @pytest.mark.parametrize("name, shapes", STATEFUL)

@@ -143,7 +143,7 @@ class Adafactor(Optimizer):
         slots = [[state[name] for name in (("row_var", "col_var") if p._a.ndim > 1 else ("variance",))]
                  for p, _, state in batch]
         arrays = [x for (p, _, _), found in zip(batch, slots, strict=True) for x in (p._a, *[s._a for s in found])]
-        plan = phased.plan_for(self, "adafactor", arrays, lambda: factored_plan(batch, slots))
+        plan = phased.plan_for(self, group, "adafactor", arrays, lambda: factored_plan(batch, slots))
         if plan is None:
             return None
         plan.numbers[:] = self._numbers(group, t, dtype)

@@ -128,7 +128,7 @@ class NativeVectors(Vectors):
     def __init__(self, optimizer, params, state, size):
         super().__init__(params, state, size)
         self.dtype = params[0].dtype
-        self.job = phased.plan_for(optimizer, ("lbfgs", size), [p._a for p in params],
+        self.job = phased.plan_for(optimizer, optimizer.param_groups[0], ("lbfgs", size), [p._a for p in params],
                                    lambda: _Job([p._a for p in params], size))
         self.spare = None           # y and s that were not remembered
         self.weights = False        # whether there are new weights of the first loop
@@ -146,13 +146,15 @@ class NativeVectors(Vectors):
         return torch.empty(self.job.n, dtype=self.dtype)
 
     def gather(self, other=None):
-        grads = [p.grad for p in self.params]
-        if not all(g is not None and phased.is_plain(p, g) for p, g in zip(self.params, grads, strict=True)):
-            return super().gather(other)
+        job, grads = self.job, []
+        for k, p in enumerate(self.params):
+            g = p.grad
+            if g is not None and not phased.is_plain(p, g):
+                return super().gather(other)
+            grads.append(job.zeros(k) if g is None else g._a)
         flat = self._vector()
-        job = self.job
         job.set(flat=flat, other=other, source=1)
-        if not job.gather([g._a for g in grads]):
+        if not job.gather(grads):
             return super().gather(other)
         return flat, job.number("largest"), job.number("total"), None if other is None else job.number("slope")
 
@@ -228,7 +230,7 @@ class _Job:
                           for k, a in enumerate(arrays) for at in range(0, a.size, TILE)], np.int64)
         chunks = -(-self.n // t.CHUNK)
         partials = np.zeros((chunks, t.CHUNK_WORDS))
-        self.kept = arrays, parts, tiles, partials
+        self.kept, self.empty = (arrays, parts, tiles, partials), {}
         for name, value in dict(n=self.n, chunks=chunks, tiles=len(tiles), tile_table=tiles.ctypes.data,
                                 partials=partials.ctypes.data, ys=self.ys.ctypes.data, ss=self.ss.ctypes.data,
                                 ro=self.ro.ctypes.data, al=self.al.ctypes.data, limit=size).items():
@@ -240,6 +242,12 @@ class _Job:
                       phases.plan_of([], [(tasks["direction"], context, 1, self.n)]),
                       phases.plan_of([], [(tasks["move"], context, len(tiles), self.n)])]
         self.itemsize = dtype.itemsize
+
+    def zeros(self, k):
+        """The gradient of parameter k where it has none."""
+        if k not in self.empty:
+            self.empty[k] = np.zeros_like(self.kept[0][k])
+        return self.empty[k]
 
     def set(self, **values):
         """Tell of vectors (None: null) and counts."""

@@ -168,7 +168,7 @@ class Muon(Optimizer):
         if len(coefficients) != 3 or not 0 <= steps < MAX_STEPS:
             return None
         arrays = [x for (p, _), b in zip(batch, buffers, strict=True) for x in (p._a, b._a)]
-        plan = phased.plan_for(self, ("muon", *form), arrays, lambda: orthogonal_plan(
+        plan = phased.plan_for(self, group, ("muon", *form), arrays, lambda: orthogonal_plan(
             batch, buffers, coefficients, steps, lambda shape: adjusted_lr(1.0, how, shape)))
         if plan is None:
             return None

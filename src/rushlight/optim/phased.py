@@ -13,7 +13,7 @@ from rushlight.autograd.modes import state as modes
 from rushlight.optim.fused import _is_plain, _plain
 from rushlight.tensor import watch
 
-MOST_PLANS = 16     # of an optimizer: what is left of states that have been replaced goes with them
+MOST_PLANS = 4      # of a group: memory of states that have been replaced goes with the plans for it
 _plans = WeakKeyDictionary()
 
 
@@ -61,16 +61,23 @@ class Plan:
         return self.call(self.words, grads)
 
 
-def plan_for(optimizer, tag, arrays, make):
-    """The plan for these arrays, or ``make()``; ``tag`` tells what it depends on besides (hashable)."""
-    plans = _plans.get(optimizer)
+def plan_for(optimizer, group, tag, arrays, make):
+    """The plan for these arrays of a group, or ``make()``; ``tag`` tells what it depends on besides (hashable)."""
+    of_groups = _plans.get(optimizer)
+    if of_groups is None:
+        of_groups = _plans[optimizer] = {}
+    plans = of_groups.get(id(group))
     if plans is None:
-        plans = _plans[optimizer] = {}
+        # Loading a state puts other dicts in the groups' places.
+        now = {id(g) for g in optimizer.param_groups}
+        for gone in of_groups.keys() - now:
+            del of_groups[gone]
+        plans = of_groups[id(group)] = {}
     key = (tag, *map(id, arrays))
     found = plans.get(key)
     if found is None:
-        if len(plans) == MOST_PLANS:
-            plans.clear()
+        while len(plans) >= MOST_PLANS:
+            del plans[next(iter(plans))]
         # The arrays live as long as the plan, so that their ids are theirs.
         found = plans[key] = make(), arrays
     return found[0]

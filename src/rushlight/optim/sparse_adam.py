@@ -93,7 +93,7 @@ class SparseAdam(Optimizer):
         from rushlight.optim import touched
 
         sets = [(p._a, state["exp_avg"]._a, state["exp_avg_sq"]._a, c.sparse_dim) for p, c, state in batch]
-        plan = phased.plan_for(self, ("touched", tuple(dims for *_, dims in sets)),
+        plan = phased.plan_for(self, group, ("touched", tuple(dims for *_, dims in sets)),
                                [a for arrays in sets for a in arrays[:3]], lambda: touched.TouchedPlan(sets))
         beta1, beta2 = group["betas"]
         plan.numbers[:] = 1 - beta1, 1 - beta2, group["eps"], -1.0 if group["maximize"] else 1.0
