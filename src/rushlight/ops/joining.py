@@ -101,9 +101,6 @@ def _joined(out, parts, dim):
             return False
     if not out.size:
         return True
-    if out.nbytes // outer < _LEAST_RUN * len(parts) and outer > 1 and (
-            out.nbytes // outer != out.itemsize * len(parts) or out.itemsize > 8):
-        return False
     if not _kernels:
         if not available():
             return False
@@ -111,10 +108,6 @@ def _joined(out, parts, dim):
         _kernels.append(kernel("join"))
     _kernels[0](out, parts, outer, out.itemsize)
     return True
-
-
-# Bytes a part's runs have on average; shorter ones, unless all are single elements, are better copied part by part.
-_LEAST_RUN = 32
 
 
 def _list_of(tensors, name):

@@ -9,10 +9,11 @@ All arrays are in C order. Tiles are fixed ranges of bytes, or of rows.
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Value
+from rushlight.compiler.codegen.builder import Value, vector
 from rushlight.compiler.templates import blocks
 
 TILE = 1 << 17                  # bytes a tile
+NARROW = 64                     # bytes of a part, on the average, below which rows go part by part
 ND, DIMS, DESCR, LIST_ITEMS, SIZE = 24, 32, 56, 24, 16
 _NEAR = 1 << 14                 # bytes of results that stay in the nearest cache
 ON_STACK = 64                   # parts whose table needs no memory of its own
@@ -53,6 +54,9 @@ def _join(m):
     parts, row_bytes, total, stream = (f.load("i64", context + 8 * k) for k in range(2, 6))
     first, last = _span(f, f.args[1], f.args[2], total)
     _interleave(f, out, table, parts, row_bytes, first, last)
+    with f.if_((row_bytes < parts * NARROW) & (row_bytes <= _NEAR // 4)):
+        _narrow(f, out, table, parts, row_bytes, first, last)
+        f.ret()
     row = f.var("i64", first.udiv(row_bytes))
     with f.loop() as rows:
         r = row.get()
@@ -104,6 +108,36 @@ def _join(m):
     with f.if_(own):
         f.call("void", "PyMem_RawFree", table.get())
     blocks.none(f)
+
+
+def _narrow(f, out, table, parts, row_bytes, first, last):
+    """Part by part over rows that stay in the nearest cache, where parts are a few bytes wide: by two moves of one size,
+    which may overlap."""
+    begin, end = blocks.ceil_div(first, row_bytes), blocks.ceil_div(last, row_bytes)
+    block = f.value(_NEAR).udiv(row_bytes)
+    with f.range(begin, end, step=block) as low:
+        high, left = f.minimum(low + block, end), f.var("i64", 0)
+        with f.range(parts) as k:
+            entry = table + (k << 4)
+            width = f.load("i64", entry + 8)
+            source, to = f.load("ptr", entry) + low * width, out + (low * row_bytes + left.get())
+            left.set(left.get() + width)
+            done, count = f.fresh("part"), high - low
+            for half in (1, 2, 4, 8, 16, 32):
+                with f.if_((width >= half) & (width <= 2 * half)):
+                    kind, rest = vector("i8", half) if half > 8 else f"i{8 * half}", width - half
+                    here, there = f.var("ptr", source), f.var("ptr", to)
+                    with f.range(count):
+                        a, b = here.get(), there.get()
+                        x, y = f.load(kind, a, 1), f.load(kind, a + rest, 1)
+                        f.store(x, b, 1)
+                        f.store(y, b + rest, 1)
+                        here.set(a + width)
+                        there.set(b + row_bytes)
+                    f.terminate(f"br label %{done}")
+            with f.if_(width > 0), f.range(count) as r:
+                blocks.copy_run(f, to + r * row_bytes, source + r * width, width)
+            f.label(done)
 
 
 def _interleave(f, out, table, parts, row_bytes, first, last):
