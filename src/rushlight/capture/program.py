@@ -30,6 +30,7 @@ from .passes.joined import joined
 from .passes.layout import layouts
 from .passes.norms import norms
 from .passes.planned import convolutions, pack
+from .passes.prologues import prologues
 from .passes.recompute import recompute
 from .passes.rename import rename
 from .passes.schedule import schedule
@@ -124,7 +125,7 @@ class Writer:
             for w in step.windows():
                 began.setdefault(id(w.buffer), step)
         self.steps = fuse(self.steps, self.visible, lambda step: began[id(step.outs[0].buffer)] is step)
-        self.steps = recompute(self.steps, self.visible, self._number)
+        self.steps = prologues(recompute(self.steps, self.visible, self._number), self.visible)
         self.steps = horizontal(epilogues(self.steps, self.visible, self._number), self.visible)
         if not state.grad:
             pack(self.steps, Flow(self.steps, self.visible))

@@ -10,6 +10,7 @@
     sums        what is added to a small product's result is where that begins
     fuse        pointwise kernels that share operands become one: fewer passes over memory
     recompute   activations that are cheap to compute again aren't kept for the backward pass: less memory
+    prologues   formulas of weights (bytes with scales, bfloat16) and of rows are computed where a product reads them
     epilogues   products and large convolutions finish what follows them: activations, residuals, normalization
     horizontal  independent small products are one call, whose tiles all threads share
 

@@ -118,6 +118,7 @@ def sums(steps, visible):
     """The steps with additions to results of small products as part of the products."""
     if not any(s.kind == "pointwise" and s.label == "add" for s in steps):
         return steps
+    from .prologues import takes
     steps, drop, flow = list(steps), set(), Flow(steps, visible)
     made = {}                       # id(buffer) -> (where it is made, its terms)
     for i, step in enumerate(steps):
@@ -129,7 +130,7 @@ def sums(steps, visible):
             steps[i] = _step(found)
         else:
             found = terms(step) if step.kind == "into" and len(step.outs) == 1 else None
-            if found is None or flow.maker(step.outs[0]) != i or \
+            if found is None or flow.maker(step.outs[0]) != i or takes(flow, i, step) or \
                     math.prod(step.outs[0].shape) >= epilogues.LEAST_OF_PRODUCT:
                 continue
         made[id(found[0].c.buffer)] = i, found

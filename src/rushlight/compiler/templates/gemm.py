@@ -175,7 +175,7 @@ def _driver(name):
     exports = ["rl_gemm", "rl_gemm_added", *_TABLES]
     if name not in _GROUPS:
         imports["PyArray_Type"] = native.symbols()["PyArray_Type"]
-        exports += ["rl_call", "rl_gemm_fused", "rl_group_call"]
+        exports += ["rl_call", "rl_gemm_fused", "rl_group_call", "rl_prologue_call"]
     number = 0 if name in _GROUPS else np.dtype(name).num
     addresses.update(_code(name, number, exports, imports))
     return _drivers.setdefault(key, addresses)
@@ -284,6 +284,7 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     from rushlight.compiler.templates.gemm_entry import write_entry
     from rushlight.compiler.templates.gemm_group import write_group
     from rushlight.compiler.templates.gemm_half import HalfDriver
+    from rushlight.compiler.templates.gemm_prologue import write_prologue
 
     triple = host().triple
     if _quads(name):
@@ -310,4 +311,5 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     if name not in _GROUPS:
         write_entry(module, shape.item, "rl", type_num, "int" in name, True, "own", True)
         write_group(module, _Job, TASK)
+        write_prologue(module, _Job, TASK, shape.item)
     return module.text()

@@ -1,0 +1,266 @@
+"""Products one operand of which is a formula of other matrices, computed block by block where the product reads it.
+
+    call(c, operand, bias or None, *inputs, words) -> None      the builtin function of ``prologue(dtype)``
+    words = plan(function, side, sizes, steps, inputs)
+
+The matrix itself is never in memory as a whole: ``int8`` or ``bfloat16`` weights with their scales, an activation, a
+normalization by given numbers. A task computes some of its rows (or columns) into scratch memory, which stays in the
+second-level cache, and multiplies them by all of the other operand. Every element is computed once.
+
+    side 0      rows of A
+    side 1      columns of B, which is the transpose of the formula's matrix: ``x @ w.T``
+    side 2      columns of B
+
+``staging(expression, in_dtypes, out_dtype)`` is the address of
+
+    void stage(ptr context, i64 row, i64 column, i64 rows, i64 columns, ptr out, i64 out_row)
+
+which computes a block of the formula's matrix; the context has for each input its address and the bytes from row to row
+and from column to column (adjacent elements, or 0).
+
+The words, int64: the number of places, multiply-adds, what ``serial`` says, the side, rows or columns of a block, their
+number, those of all blocks together, bytes of a block's row, the function; the job (``FIELDS`` of ``gemm_driver``), the
+context; pairs of an array's number and the word, counted from the job's first, that takes its address.
+"""
+
+import math
+from functools import cache
+
+import numpy as np
+
+from rushlight.compiler import engine
+from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Lowering, Types, from_memory, to_memory
+from rushlight.compiler.expr import to_text
+from rushlight.compiler.templates.gemm_driver import (
+    HERE,
+    INDEX,
+    LIGHT,
+    LIGHT_WORK,
+    PARALLEL_WORK,
+    SIZE,
+    copy_words,
+    one,
+)
+from rushlight.compiler.templates.gemm_finish import _masked_store
+from rushlight.runtime import cpu
+
+MOST_INPUTS = 6
+FEW, FEW_BYTES, MANY_BYTES = 48, 128 << 10, 256 << 10     # rows of dot products, bytes of a block with and without them
+BLOCK_ROWS, LEAST_ROWS = 112, 112                          # of A: of a block, of all for blocks
+RELEASE_WORK = 500_000
+DATA = 16                                                  # PyArrayObject.data
+PLACES, WORK, MODE, SIDE, BLOCK, COUNT, TOTAL, ROW_BYTES, FUNCTION, HEAD = range(10)
+# The job as tasks see it: the words, job and context with addresses, whether memory was refused.
+_WORDS, _JOB, _CONTEXT, _FAILED = 0, 8, 16, 24
+_STAGE = (("ptr", "context"), ("i64", "row"), ("i64", "column"), ("i64", "rows"), ("i64", "columns"), ("ptr", "out"),
+          ("i64", "out_row"))
+
+
+@cache
+def prologue(dtype):
+    """The builtin function for float32 or float64; None where products go other ways than by vectors."""
+    from rushlight.compiler.templates import gemm
+    from rushlight.runtime import native
+
+    name = np.dtype(dtype).name
+    if name not in ("float32", "float64") or not gemm.supported(dtype) or cpu.amx():
+        return None
+    return native.callable_from(gemm._driver(name)["rl_prologue_call"], f"gemm_prologue_{name}", prologue.__doc__)
+
+
+class Words(np.ndarray):
+    """The words of a product, which are no text."""
+
+    def __repr__(self):
+        return f"{self[COUNT]} blocks"
+
+
+def blocks(side, sizes, item):
+    """(rows or columns of a block, number of blocks) by the sizes (m, n, k)."""
+    m, n, k = sizes
+    if side == 0:
+        # Even numbers, as many for each of two threads; no block of so few rows that products go another way.
+        count = max(2 if m >= LEAST_ROWS else 1, m // (2 * BLOCK_ROWS) * 2)
+        return -(-m // count), count
+    if side == 2:
+        # Whole lines of memory.
+        least, most = 64, MANY_BYTES
+    else:
+        least, most = (16, FEW_BYTES) if m <= FEW else (32, MANY_BYTES)
+    block = max(least, most // (k * item) // least * least)
+    # A share for each thread; the last block has what is left, too.
+    block = min(block, max(least, n // 4 // least * least))
+    return block, max(1, n // block)
+
+
+def plan(function, side, sizes, steps, inputs, bias, item):
+    """The words of a product; ``inputs`` are pairs of bytes from row to row and from column to column."""
+    m, n, k = sizes
+    job, context = np.zeros(SIZE, np.int64), np.zeros(3 * len(inputs), np.int64)
+    values = {"outer": 1, "batch": 1, "m": m, "n": n, "k": k, "alpha": one(False), "factor": one(False), **steps}
+    for name, value in values.items():
+        job[INDEX[name]] = value
+    places = [0, INDEX["c"], 1, INDEX["b" if side == 0 else "a"], *([2, INDEX["bias"]] if bias else [])]
+    for i, pair in enumerate(inputs):
+        context[3 * i + 1:3 * i + 3] = pair
+        places += [3 + i, SIZE + 3 * i]
+    block, count = blocks(side, sizes, item)
+    work = m * n * k + (m * n + m * k + k * n) * 4
+    # (Rows that lie pages apart share a set of the first-level cache.)
+    row_bytes = k * item + (64 if k * item % 4096 == 0 else 0)
+    mode = HERE if work < LIGHT_WORK else LIGHT if work < PARALLEL_WORK else 0
+    head = [len(places) // 2, math.prod(sizes), mode, side, block, count, m if side == 0 else n, row_bytes, function]
+    return np.concatenate([np.array(head, np.int64), job, context, np.array(places, np.int64)]).view(Words)
+
+
+# ---------------------------------------------------------------- the formula
+
+def staging(output, in_dtypes, out_dtype) -> int:
+    """Address of the function that computes a block of ``output``; dtypes are names."""
+    in_dtypes = tuple(in_dtypes)
+    key = f"gemm prologue {cpu.vector_bytes()} {','.join(in_dtypes)} {out_dtype}: {to_text([output])}"
+    return engine.load(key, lambda: module_text(output, in_dtypes, out_dtype), ["rl_stage"])["rl_stage"]
+
+
+def module_text(output, in_dtypes, out_dtype) -> str:
+    """LLVM IR of ``rl_stage``."""
+    from rushlight.compiler.codegen.targets import host
+
+    module = Module(host().triple)
+    types = Types(out_dtype)
+    lanes, out_size = cpu.vector_bytes() // types.itemsize, ITEMSIZE[out_dtype]
+    f = module.function("rl_stage", "void", _STAGE, "", "nounwind")
+    context, row, column, rows, columns, out, out_row = f.args
+    inputs = []
+    for i, dtype in enumerate(in_dtypes):
+        at, by_row, by_column = (f.load("i64" if j else "ptr", context + 8 * (3 * i + j)) for j in range(3))
+        inputs.append((dtype, at + (row * by_row + column * by_column), by_row, by_column.eq(0),
+                       f.buffer(lanes * ITEMSIZE[dtype])))
+    iota = ", ".join(f"i64 {lane}" for lane in range(lanes))
+    whole = columns & -lanes
+    with f.range(rows) as i:
+        operands = []
+        for dtype, at, by_row, repeats, buffer in inputs:
+            # A number for each row is read as a vector of it, again and again.
+            here = at + i * by_row
+            with f.if_(repeats):
+                f.store(f.splat(f.load(MEMORY[dtype], here, 1), lanes), buffer, 1)
+            operands.append((dtype, f.select(repeats, buffer, here),
+                             f.select(repeats, f.value(0), f.value(ITEMSIZE[dtype]))))
+
+        def stage(j, load, store):
+            loaded = {}
+
+            def leaf(e):
+                if e not in loaded:
+                    dtype, base, step = operands[e.attr]
+                    value = load(vector(MEMORY[dtype], lanes), base + j * step)
+                    loaded[e] = from_memory(f, value, dtype, e.kind, types)
+                return loaded[e]
+
+            value, = Lowering(f, lanes, types, leaf).emit([output])
+            store(to_memory(f, value, output.kind, out_dtype, types), out + (i * out_row + j * out_size))
+        with f.range(0, whole, step=lanes) as j:
+            stage(j, lambda type_, at: f.load(type_, at, 1), lambda value, at: f.store(value, at, 1))
+        with f.if_(whole < columns):
+            left = f.splat(columns - whole, lanes)
+            mask = f.emit(f"<{lanes} x i1>", f"icmp slt <{lanes} x i64> <{iota}>, {left.name}")
+            stage(whole, lambda type_, at: f.masked_load(type_, at, mask),
+                  lambda value, at: _masked_store(f, value, at, mask))
+    f.ret()
+    return module.text()
+
+
+# ---------------------------------------------------------------- the product
+
+def write_prologue(module, job_class, task, item):
+    """Add the task and ``rl_prologue_call`` to a driver's module."""
+    _task(module, job_class, task, item)
+    _entry(module)
+
+
+def _task(m, job_class, task, item):
+    """Tile t: a block of the computed operand, and what of C comes of it."""
+    f = m.function("prologue_task", "void", task, "internal", "nounwind")
+    all_, begin, end = f.args
+    words, context = f.load("ptr", all_ + _WORDS), f.load("ptr", all_ + _CONTEXT)
+    job, own = job_class(f, f.load("ptr", all_ + _JOB)), job_class(f, f.buffer(8 * SIZE))
+    side, block, count, total, row_bytes = (f.load("i64", words + 8 * x) for x in
+                                            (SIDE, BLOCK, COUNT, TOTAL, ROW_BYTES))
+    of_rows, turned, k = side.eq(0), side.eq(1), job.k
+    with f.range(begin, end) as t:
+        first = t * block
+        size = f.select(t.eq(count - 1), total - first, block)
+        step = f.select(side.eq(2), size * item, row_bytes)
+        memory = f.call("ptr", "rl_scratch", f.select(side.eq(2), k, size) * step)
+        with f.if_else(memory.eq(0)) as (refused, there):
+            with refused:
+                f.store(f.value(1), all_ + _FAILED)
+            with there:
+                to = f.load("ptr", memory)
+                across, none = side.eq(2), f.value(0)
+                f.call("void", f.load("ptr", words + 8 * FUNCTION), context, f.select(across, none, first),
+                       f.select(across, first, none), f.select(across, k, size), f.select(across, size, k), to, step)
+                copy_words(f, job, own)
+                own.set(serial=HERE, parts=-1)
+                with f.if_else(of_rows) as (of_a, of_b):
+                    with of_a:
+                        f.store(to, own._at("a"))
+                        f.store(job.c + first * job.c_row, own._at("c"))
+                        own.set(m=size, a_row=step, a_col=item)
+                    with of_b:
+                        f.store(to, own._at("b"))
+                        f.store(job.c + first * item, own._at("c"))
+                        bias = job.bias
+                        f.store(f.select(bias.eq(0), bias, bias + first * item), own._at("bias"))
+                        own.set(n=size, b_row=f.select(turned, f.value(item), step),
+                                b_col=f.select(turned, step, f.value(item)))
+                with f.if_(f.call("i32", "product", own.pointer).ne(0)):
+                    f.store(f.value(1), all_ + _FAILED)
+                f.call("void", "rl_free", memory)
+    f.ret()
+
+
+def _entry(m):
+    """``PyObject *rl_prologue_call(self, args, n)``: arrays, then the words, which are only read."""
+    f = m.function("rl_prologue_call", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    _, args, n = f.args
+    words = f.load("ptr", f.load("ptr", args + (n - 1) * 8) + DATA)
+    places, work, mode, side, block, count, row = (f.load("i64", words + 8 * i) for i in (
+        PLACES, WORK, MODE, SIDE, BLOCK, COUNT, ROW_BYTES))
+    fixed = 8 * (SIZE + 3 * MOST_INPUTS)
+    job = f.buffer(fixed)
+    f.module.declared["llvm.memcpy.p0.p0.i64"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
+    length = (n - 4) * 24 + 8 * SIZE
+    template = words + 8 * HEAD
+    f.line(f"call void @llvm.memcpy.p0.p0.i64(ptr {job.name}, ptr {template.name}, i64 {length.name}, i1 false)")
+    pairs = words + (length + 8 * HEAD)
+    with f.range(places) as i:
+        which, place = (f.load("i64", pairs + (i * 16 + 8 * q)) for q in (0, 1))
+        f.store(f.load("ptr", f.load("ptr", args + which * 8) + DATA), job + place * 8)
+    rows, columns, k, a_row = (f.load("i64", job + 8 * INDEX[x]) for x in ("m", "n", "k", "a_row"))
+    by_rows = side.eq(0)
+    for last in (False, True):
+        size = f.select(by_rows, rows, columns) - block * (count - 1) if last else block
+        f.call("void", "rl_prepare", f.select(by_rows, size, rows), f.select(by_rows, row, a_row),
+               f.select(by_rows, columns, size), k, declare=False)
+    all_ = f.buffer(32)
+    for at, value in ((_WORDS, words), (_JOB, job), (_CONTEXT, job + 8 * SIZE), (_FAILED, f.value(0))):
+        f.store(value, all_ + at)
+    state, release = f.var("ptr", Value(f, "null", "ptr")), work >= RELEASE_WORK
+    with f.if_(release):
+        state.set(f.call("ptr", "PyEval_SaveThread"))
+    with f.if_else(mode.eq(HERE)) as (here, pool):
+        with here:
+            f.call("void", "prologue_task", all_, f.value(0), count)
+        with pool:
+            tiles = f.select(mode.eq(LIGHT), f.value(0) - count, count)
+            f.call("void", "rl_parallel_for", Value(f, "@prologue_task", "ptr"), all_, tiles)
+    with f.if_(release):
+        f.call("void", "PyEval_RestoreThread", state.get())
+    with f.if_(f.load("i64", all_ + _FAILED).ne(0)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
+    none = Value(f, "@_Py_NoneStruct", "ptr")
+    f.call("void", "Py_IncRef", none)
+    f.ret(none)
