@@ -11,7 +11,7 @@ from .conv_plans import Plan, _address
 _TYPES = {"float32": "float", "float64": "double", "bfloat16": "pairs"}
 _FEWEST_ROWS = 16
 _FEWEST_CHANNELS = 8            # of images in the usual layout, which columns serve better with fewer
-_LEAST_WORK = 1 << 24           # multiply-adds, below which making another kernel isn't worth it
+_LEAST_WORK = 1 << 20           # multiply-adds, below which making another kernel isn't worth it
 _LONGEST = 256                  # pixels of a line
 _TASKS = 16                     # at least, where there are so many units
 
