@@ -111,8 +111,8 @@ def _join(m):
 
 
 def _narrow(f, out, table, parts, row_bytes, first, last):
-    """Part by part over rows that stay in the nearest cache, where parts are a few bytes wide: by two moves of one size,
-    which may overlap."""
+    """Part by part over rows that stay in the nearest cache, where parts are a few bytes wide: by two moves of one
+    size, which may overlap."""
     begin, end = blocks.ceil_div(first, row_bytes), blocks.ceil_div(last, row_bytes)
     block = f.value(_NEAR).udiv(row_bytes)
     with f.range(begin, end, step=block) as low:
