@@ -126,8 +126,9 @@ def forced(monkeypatch, cost):
     """Let ``cost(last)`` be what every step costs, and conversions nothing."""
     monkeypatch.setattr(layout_costs, "convolution", lambda kind, map_, macs, x, y, last, *rest: cost(last))
     monkeypatch.setattr(layout_costs, "other", lambda name, n, last: cost(last))
-    monkeypatch.setattr(layout_costs, "CONVERSION", 0.0)
+    monkeypatch.setattr(layout_costs, "conversion", lambda n: 0.0)
     monkeypatch.setattr(layout, "WORTH", -1.0)
+    monkeypatch.setattr(layout, "LEAST", -1e9)
 
 
 def same_training(model, steps=3):

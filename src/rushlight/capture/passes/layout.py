@@ -4,7 +4,7 @@ Images that the call makes and that nobody sees may lie in the usual order (n, c
 Convolutions by single pixels and of channels by themselves, pooling and small images with many channels like the
 latter, minimal filtering the former. Each step of a network of convolutions is one choice, each image that its maker
 and its readers don't agree on one conversion: the cheapest choice is a cut (`cut`) of the costs of `layout_costs`.
-It is made where it saves ``WORTH`` of the program at least.
+It is made where it saves ``WORTH`` of the program, and ``LEAST``.
 
 Images of arguments, of results and of what is older keep the order that they have; so do those that steps see in ways
 that another order hasn't (flattened, say).
@@ -20,7 +20,7 @@ from .flow import Flow, behind, dense, is_dense, is_last, like, with_windows
 from .folding import folded
 from .pixels import placed
 
-WORTH = 0.03
+WORTH, LEAST = 0.03, 1e4        # of the program, and nanoseconds
 _CONVOLUTIONS = {"convolution": "forward", "conv_input": "input", "convolution_transposed": "input",
                  "conv_weight": "weight"}
 _POOLS = ("_max_pool2d", "_max_pool3d", "max_poolscatter", "_avg_pool2d", "_avg_pool3d", "avg_pool_adjoint")
@@ -120,7 +120,7 @@ class _Choice:
         recorded = [self._recorded(i) for i in self.nodes]
         chosen = self._cut()
         before, after = self._cost(recorded), self._cost(chosen)
-        if chosen == recorded or before - after < WORTH * (before + self.rest):
+        if chosen == recorded or before - after < max(WORTH * (before + self.rest), LEAST):
             return self.steps
         steps = self._rewritten(dict(zip(self.nodes, chosen, strict=True)))
         return folded(steps, self.flow.visible, self.number)
@@ -228,7 +228,7 @@ class _Choice:
                 if id(w.buffer) in outs:
                     found[to] = NEVER
                 elif step.label not in _CONVOLUTIONS or w.shape[1] >= 16:
-                    found[to] += costs.CONVERSION * costs.elements(w)
+                    found[to] += costs.conversion(costs.elements(w))
         return None if found == [NEVER, NEVER] else tuple(found)
 
     def _pointwise(self, step):
@@ -246,7 +246,7 @@ class _Choice:
             elif w.shape == shape:
                 for to in (False, True):
                     if not (is_last if to else is_dense)(w):
-                        found[to] = NEVER if id(w.buffer) in outs else found[to] + costs.CONVERSION * n
+                        found[to] = NEVER if id(w.buffer) in outs else found[to] + costs.conversion(n)
         return None if min(found) >= NEVER else tuple(found)
 
     def _free(self, step):
@@ -299,7 +299,7 @@ class _Choice:
         for image in self.images.values():
             members, fixed = image.members
             if len(members) + len(fixed) > 1:
-                cut.group(members, costs.CONVERSION * math.prod(image.shape), fixed)
+                cut.group(members, costs.conversion(math.prod(image.shape)), fixed)
         return cut.sides(len(self.nodes))
 
     def _cost(self, sides):
@@ -307,7 +307,7 @@ class _Choice:
         for image in self.images.values():
             members, fixed = image.members
             if len({*[sides[k] for k in members], *fixed}) > 1:
-                total += costs.CONVERSION * math.prod(image.shape)
+                total += costs.conversion(math.prod(image.shape))
         return total
 
     # ------------------------------------------------------------ the steps
