@@ -1048,3 +1048,32 @@ def test_attributes_of_functions_are_guarded():
         f.factor = factor
         for _ in range(3):
             assert g(torch.ones(1)).item() == factor
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+def test_totals_of_many_numbers():
+    def epoch(x, n):
+        total = 0.0
+        for i in range(n):
+            total += (x + i).sum().item()
+        return total
+    f = torch.compile(epoch, dynamic=False)
+    for n in (5, 300):
+        for _ in range(4):
+            assert f(torch.ones(2), n) == epoch(torch.ones(2), n)
+    assert len(f.entries) == 1 and "steps of arithmetic" in str(f.refusals)
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+def test_a_tape_of_no_use_keeps_no_memory(monkeypatch):
+    from rushlight.capture import tape
+    monkeypatch.setattr(tape, "MOST", 50)
+
+    def f(x):
+        for _ in range(60):
+            x = x * 2 + 1
+        return x.cumsum(0)
+    g = torch.compile(f)
+    for _ in range(4):
+        assert torch.equal(g(torch.ones(3)), f(torch.ones(3)))
+    assert "more than 50 kernels" in str(g.refusals)

@@ -103,6 +103,8 @@ class Groups:
 
 def reading(tape, label, value, call):
     """See `Groups.reading`."""
+    if tape.failure is not None:
+        return value
     kind = np.float64 if type(value) is float else np.int64
     t = wrap(np.asarray(value, kind))
     tape.drawn(label, lambda: np.asarray(call(), kind), t)
@@ -116,6 +118,8 @@ def store(tape, label, f, values, kept=None):
 
     kept: the places that it changes; None where that can't be undone.
     """
+    if tape.failure is not None:
+        return
     found = [x.expression for x in values if is_seen(x)]
     places, reads = set(), set()
     for e in found:

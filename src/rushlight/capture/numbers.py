@@ -18,6 +18,7 @@ import operator
 
 _ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+DEEPEST = 80                    # (Python's compiler takes 200 parentheses within each other)
 _ASKING = {f: f for f in (math.isfinite, math.isinf, math.isnan)}
 _ALIKE = {int: ("bit_length", "conjugate", "to_bytes", "as_integer_ratio", "real", "imag", "numerator", "denominator"),
           float: ("is_integer", "as_integer_ratio", "conjugate", "hex", "real", "imag")}
@@ -26,10 +27,10 @@ _ALIKE = {int: ("bit_length", "conjugate", "to_bytes", "as_integer_ratio", "real
 class Seen:
     """A number with its expression; `tape` is None once the tape is written."""
 
-    __slots__ = ("value", "expression", "tape", "read", "__weakref__")
+    __slots__ = ("value", "expression", "tape", "read", "depth", "__weakref__")
 
-    def __init__(self, value, expression, tape, read):
-        self.value, self.expression, self.tape, self.read = value, expression, tape, read
+    def __init__(self, value, expression, tape, read, depth=0):
+        self.value, self.expression, self.tape, self.read, self.depth = value, expression, tape, read, depth
         if tape is not None:
             tape.numbers.append(self)
 
@@ -76,8 +77,12 @@ class Seen:
                 if type(x) is Seen:
                     x.pin()
             return value
+        depth = 1 + max([x.depth for x in operands if type(x) is Seen])
+        if depth > DEEPEST:
+            self.tape.fail(f"a number comes of more than {DEEPEST} steps of arithmetic")
+            return value
         return Seen(value, ("of", form, [expression(x) for x in operands]), self.tape,
-                    any(type(x) is Seen and x.read for x in operands))
+                    any(type(x) is Seen and x.read for x in operands), depth)
 
     def __bool__(self):
         return self._told(bool(self.value), "bool({})", self)
