@@ -65,6 +65,9 @@ ALONE = 2                   # what ``product`` returns for a job whose tasks can
 TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
 
 
+BAND_PANELS = 16             # panels of a band of rows, about
+
+
 class Tuning:
     """Sizes that depend on the CPU's caches and the element size."""
 
@@ -335,11 +338,18 @@ class Driver:
         # Where all of B stays in the second-level cache threads get rows of C: what later kernels give them, too.
         col_tiles = (strips + tile_strips - 1).udiv(tile_strips)
         by_rows = ~pack_b & (n * k * item <= self.tuning.near_bytes)
+        # Otherwise bands of rows, so tall that reading B for each is little: kernels on rows find in their core's cache
+        # what its thread has made.
+        band = f.select(by_rows, f.value(1), (f.value(BAND_PANELS) + tile_panels - 1).udiv(tile_panels))
+        bands = (row_tiles + band - 1).udiv(band)
+        band = (row_tiles + bands - 1).udiv(bands)
         far = m * k * item > self.tuning.near_bytes // 2
         with f.range(f.args[1], f.args[2]) as t:
-            first_panel = f.select(by_rows, t.udiv(col_tiles), t.urem(row_tiles)) * tile_panels
+            above = t.udiv(band * col_tiles) * band
+            rest, tall = t - above * col_tiles, f.minimum(band, row_tiles - above)
+            first_panel = (above + rest.urem(tall)) * tile_panels
             last_panel = f.minimum(first_panel + tile_panels, panels)
-            first_strip = f.select(by_rows, t.urem(col_tiles), t.udiv(row_tiles)) * tile_strips
+            first_strip = rest.udiv(tall) * tile_strips
             last_strip = f.minimum(first_strip + tile_strips, strips)
             with f.range(begin, end, step=block) as p:
                 depth = f.minimum(block, f.minimum(end, k) - p)

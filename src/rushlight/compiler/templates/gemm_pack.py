@@ -15,7 +15,7 @@ from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_
 # Strips that are packed together: pieces of a row long enough for memory, not too many streams.
 GROUP = 4
 # Rows that are read of one strip before those of the next.
-ROWS = 16
+ROWS = 8
 
 PARAMS = (
     ("ptr", "src"),
