@@ -108,6 +108,17 @@ def test_gradients_keep_the_weights(given):
     assert torch.equal(found, want)
 
 
+def test_blocks():
+    """All of an operand, no block of a few rows, none much larger than others."""
+    for side in range(3):
+        for m, n, k in [*((m, 40, 50) for m in range(1, 3000)), (16384, 256, 256), *((7, n, 60) for n in range(1, 900)),
+                        (100, 5000, 3000), (3, 70, 100000)]:
+            block, count = gemm_prologue.blocks(side, (m, n, k), 4)
+            total = m if side == 0 else n
+            last = total - (count - 1) * block
+            assert last == total if count == 1 else min(block, last) >= (56 if side == 0 else 16) and last < 2 * block
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("side", [0, 1, 2])
 def test_kernel(side, threads):

@@ -80,9 +80,10 @@ def blocks(side, sizes, item):
     """(rows or columns of a block, number of blocks) by the sizes (m, n, k)."""
     m, n, k = sizes
     if side == 0:
-        # Even numbers, as many for each of two threads; no block of so few rows that products go another way.
-        count = max(2 if m >= LEAST_ROWS else 1, m // (2 * BLOCK_ROWS) * 2)
-        return -(-m // count), count
+        # Even numbers, as many for each of two threads; no block of so few rows that products go another way: the last
+        # one has what is left, too.
+        block = -(-m // max(2 if m >= LEAST_ROWS else 1, m // (2 * BLOCK_ROWS) * 2))
+        return block, max(1, (m + block - LEAST_ROWS // 2) // block)
     if side == 2:
         # Whole lines of memory.
         least, most = 64, MANY_BYTES
