@@ -148,6 +148,33 @@ def short_run(f, to, source, nbytes):
     f.label(done)
 
 
+def copy_rows(f, to, source, nbytes, rows, to_step, step):
+    """Copy `rows` runs of `nbytes` from `step` to `to_step` bytes apart; short ones by two moves of one size each,
+    which may overlap."""
+    done = f.fresh("copied")
+
+    def each(move):
+        here, there = f.var("ptr", source), f.var("ptr", to)
+        with f.range(rows):
+            a, b = here.get(), there.get()
+            move(b, a)
+            here.set(a + step)
+            there.set(b + to_step)
+    for half in (1, 2, 4, 8, 16, 32):
+        with f.if_((nbytes >= half) & (nbytes <= 2 * half)):
+            kind, rest = vector("i8", half) if half > 8 else f"i{8 * half}", nbytes - half
+
+            def move(b, a, kind=kind, rest=rest):
+                x, y = f.load(kind, a, 1), f.load(kind, a + rest, 1)
+                f.store(x, b, 1)
+                f.store(y, b + rest, 1)
+            each(move)
+            f.terminate(f"br label %{done}")
+    with f.if_(nbytes > 0):
+        each(lambda b, a: copy_run(f, b, a, nbytes))
+    f.label(done)
+
+
 def fill_run(f, to, pattern, nbytes, stream=None):
     """Write the 64 bytes `pattern` over and over; `nbytes` and `to` are multiples of its period, 1, 2, 4 or 8.
 

@@ -107,7 +107,19 @@ def _runs(m, size):
         first = tile.urem(chunks) * chunk
         count = f.minimum(length - first, chunk)
         row = tile.udiv(chunks) * each
-        with f.range(row, f.minimum(row + each, rows)) as r:
+        last, next_tile = f.minimum(row + each, rows), f.fresh("tile")
+        with f.if_((rows > 1) & step.ne(0) & stream.eq(0) & chunks.eq(1)):
+            n, out_next, a_next = _dim(f, context, 1)
+            now = f.var("i64", row)
+            with f.loop() as groups:
+                r = now.get()
+                groups.break_if(r >= last)
+                together = f.minimum(n - r.urem(n), last - r)
+                to, source = _at_row(f, context, r, 1, places)
+                blocks.copy_rows(f, to, source, length * size, together, out_next, a_next)
+                now.set(r + together)
+            f.terminate(f"br label %{next_tile}")
+        with f.range(row, last) as r:
             ahead = _ahead(f, context, r, rows, stream.ne(0), places)
             to, source = _at_row(f, context, r, 1, places)
             to = to + first * size
@@ -122,6 +134,7 @@ def _runs(m, size):
                             blocks.copy_run(f, to, source + first * size, count * size, stream.ne(0))
                 with constant:
                     _repeat(f, to, source, count, size, stream)
+        f.label(next_tile)
     f.ret()
 
 

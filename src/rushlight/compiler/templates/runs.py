@@ -9,7 +9,7 @@ All arrays are in C order. Tiles are fixed ranges of bytes, or of rows.
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Value, vector
+from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates import blocks
 
 TILE = 1 << 17                  # bytes a tile
@@ -111,8 +111,7 @@ def _join(m):
 
 
 def _narrow(f, out, table, parts, row_bytes, first, last):
-    """Part by part over rows that stay in the nearest cache, where parts are a few bytes wide: by two moves of one
-    size, which may overlap."""
+    """Part by part over rows that stay in the nearest cache, where parts are a few bytes wide."""
     begin, end = blocks.ceil_div(first, row_bytes), blocks.ceil_div(last, row_bytes)
     block = f.value(_NEAR).udiv(row_bytes)
     with f.range(begin, end, step=block) as low:
@@ -122,22 +121,7 @@ def _narrow(f, out, table, parts, row_bytes, first, last):
             width = f.load("i64", entry + 8)
             source, to = f.load("ptr", entry) + low * width, out + (low * row_bytes + left.get())
             left.set(left.get() + width)
-            done, count = f.fresh("part"), high - low
-            for half in (1, 2, 4, 8, 16, 32):
-                with f.if_((width >= half) & (width <= 2 * half)):
-                    kind, rest = vector("i8", half) if half > 8 else f"i{8 * half}", width - half
-                    here, there = f.var("ptr", source), f.var("ptr", to)
-                    with f.range(count):
-                        a, b = here.get(), there.get()
-                        x, y = f.load(kind, a, 1), f.load(kind, a + rest, 1)
-                        f.store(x, b, 1)
-                        f.store(y, b + rest, 1)
-                        here.set(a + width)
-                        there.set(b + row_bytes)
-                    f.terminate(f"br label %{done}")
-            with f.if_(width > 0), f.range(count) as r:
-                blocks.copy_run(f, to + r * row_bytes, source + r * width, width)
-            f.label(done)
+            blocks.copy_rows(f, to, source, width, high - low, row_bytes, width)
 
 
 def _interleave(f, out, table, parts, row_bytes, first, last):
