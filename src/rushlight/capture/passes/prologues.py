@@ -22,7 +22,7 @@ FEW_ROWS, MOST_ROWS = 48, 160
 LEAST_WEIGHTS, LARGE = 1 << 12, 1 << 18         # of the matrix, for few rows and for more
 # Of an activation: where it is larger than caches, and some hundred rows of it stay there; the other operand
 # may be packed for each of these.
-LEAST_OF_ROWS, LEAST_INNER, MOST_INNER, MOST_COLUMNS = 1 << 22, 128, 512, 512
+LEAST_OF_ROWS, LEAST_INNER, MOST_INNER, MOST_COLUMNS = 1 << 22, 128, 512, 128
 
 
 def prologues(steps, visible):
