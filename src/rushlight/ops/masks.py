@@ -134,7 +134,8 @@ def _scatter_mask(out, mask, source):
     if mask.total > source.size:
         raise RuntimeError("masked_scatter: expected `self.numel()` >= number of ones in mask: the "
                            f"source has {source.size} elements, the mask {mask.total}")
-    mask.spread(out, source.reshape(-1))
+    # An array with even steps reshapes to a vector that keeps them.
+    mask.spread(out, np.ascontiguousarray(source.reshape(-1)))
 
 
 def _masked_source(g, mask, shape):
