@@ -28,7 +28,8 @@ P, G = range(2)
 PART_WORDS = 2
 PART, FROM, COUNT, AT, LARGEST, TOTAL, DOT = range(7)
 TILE_WORDS = 7
-CHUNK, CHUNK_WORDS = 1 << 13, 3
+# Sums, the last of them a maximum.
+CHUNK, CHUNK_WORDS = 1 << 13, 4
 TASKS = ("gather", "sums", "direction", "move")
 CURVATURE = 1e-10
 
@@ -187,19 +188,21 @@ def _chunks(c):
 
 
 def _change(c):
-    """y = g - before, s = t d; sums y s and y y."""
+    """y = g - before, s = t d; sums y s, y y and g s."""
     f, t = c.f, c.spread(c.t)
     g, before, old, y_at, s_at = (getattr(c, name) for name in ("gradient", "before", "old", "y", "s"))
     for sums, start, count in _chunks(c):
-        found = [[c.zero() for _ in range(2)] for _ in range(2)]
+        found = [[c.zero() for _ in range(2)] for _ in range(3)]
 
         def visit(i, mask, k):
             at = start + i * c.item
-            y, s = c.load(g + at, mask) - c.load(before + at, mask), c.load(old + at, mask) * t
+            now = c.load(g + at, mask)
+            y, s = now - c.load(before + at, mask), c.load(old + at, mask) * t
             c.store(y, y_at + at, mask)
             c.store(s, s_at + at, mask)
             found[0][k].set(f.fma(y, s, found[0][k].get()))
             found[1][k].set(f.fma(y, y, found[1][k].get()))
+            found[2][k].set(f.fma(now, s, found[2][k].get()))
         c.vectors(count, visit, 2)
         for k, pair in enumerate(found):
             f.store(c.total_of(pair), sums + 8 * k)
@@ -227,11 +230,11 @@ def _pass(c):
                 with arm:
                     c.vectors(count, lambda i, mask, k, of_two=of_two: visit(i, mask, k, of_two), 4)
         f.store(c.total_of(dot), sums)
-        f.store(c.total_of(largest, c.larger), sums + 16)
+        f.store(c.total_of(largest, c.larger), sums + 8 * (CHUNK_WORDS - 1))
 
 
 def _run(c, task):
-    """Do a pass over all chunks, shared where there are several; returns the sums (first, second, largest)."""
+    """Do a pass over all chunks, shared where there are several; returns the sums, the last of them a maximum."""
     f, chunks, partials = c.f, c.chunks, c.partials
     address = Value(f, f"@rl_newton_{task}", "ptr")
     with f.if_else(chunks < 2) as (small, large):
@@ -243,7 +246,7 @@ def _run(c, task):
     with f.range(chunks) as k:
         for i, x in enumerate(found):
             part = f.load("double", partials + (k * CHUNK_WORDS + i) * 8)
-            x.set(c.larger(x.get(), part) if i == 2 else x.get() + part)
+            x.set(c.larger(x.get(), part) if i == CHUNK_WORDS - 1 else x.get() + part)
     return [x.get() for x in found]
 
 
@@ -256,8 +259,10 @@ def _direction(c):
         return f.load(kind, base + i * 8)
 
     c.put(accepted=0)
+    # The product of -g with the newest s, where that is of this step: then no pass is needed for it.
+    newest = f.var("double", 0.0)
     with f.if_(c.first.eq(0)):
-        curvature, squares, _ = _run(c, "change")
+        curvature, squares, along, _ = _run(c, "change")
         curvature = c.rounded(curvature)
         c.put(curvature=curvature, squares=squares)
         with f.if_(curvature > CURVATURE):
@@ -271,12 +276,13 @@ def _direction(c):
             f.store(c.y, ys + count * 8)
             f.store(c.s, ss + count * 8)
             f.store(c.rounded(one / curvature), ro + count * 8)
+            newest.set(c.rounded(-along))
             c.put(count=count + 1, accepted=1, scale=c.rounded(curvature / c.rounded(squares)))
     count, scale = c.count, c.scale
 
     def step(u, v, w, c1, c2, factor):
         c.put(u=u, v=v, w=w, c1=c1, c2=c2, factor=factor)
-        dot, _, largest = _run(c, "pass")
+        dot, _, _, largest = _run(c, "pass")
         return c.rounded(dot), largest
 
     slope, reach = f.var("double"), f.var("double")
@@ -287,8 +293,12 @@ def _direction(c):
             slope.set(dot)
             reach.set(largest)
         with some:
-            found, left = f.var("double"), f.var("i64", count - 1)
-            found.set(step(gradient, null, word(ss, count - 1), minus, one, one)[0])
+            found, left = f.var("double", newest.get()), f.var("i64", count - 1)
+            start, sign = f.var("ptr", gradient), f.var("double", minus)
+            with f.if_(c.accepted.eq(0)):
+                found.set(step(gradient, null, word(ss, count - 1), minus, one, one)[0])
+                start.set(d)
+                sign.set(one)
             with f.loop() as loop:
                 i = left.get()
                 loop.break_if(i < 0)
@@ -298,7 +308,9 @@ def _direction(c):
                 # Of the last the product asked for is the second loop's first, of what H0 makes of it.
                 before = f.select(last, f.value(0), i - 1)
                 then = f.select(last, word(ys, before), word(ss, before))
-                found.set(step(d, word(ys, i), then, one, -weight, f.select(last, scale, one))[0])
+                found.set(step(start.get(), word(ys, i), then, sign.get(), -weight, f.select(last, scale, one))[0])
+                start.set(d)
+                sign.set(one)
                 left.set(i - 1)
             with f.range(count) as i:
                 beta = c.rounded(found.get() * word(ro, i, "double"))
