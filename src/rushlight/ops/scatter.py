@@ -5,6 +5,7 @@ import numpy as np
 from .. import dtypes
 from ..dtypes import scalar_name
 from ..record import Joint
+from ..runtime.allocator import empty
 from ..tensor import watch
 from ..tensor.geometry import wrap_dim
 from ..tensor.tensor import Tensor, resolve_bits, wrap
@@ -222,10 +223,14 @@ def _start(out, dim, index, reduce, include_self):
     _put(out, dim, index, v)
 
 
-def _counts(shape, dim, index, include_self):
-    c = np.full(shape, 1 if include_self else 0, np.int64)
+def _counts(shape, dim, index, include_self, d):
+    """How many terms each place has, at least 1, as numbers to divide results of dtype `d` by."""
+    kind = np.dtype(np.int64 if d.kind in "iu" else np.float64 if index.size >= 1 << 24 else
+                    np.float32 if d.itemsize == 2 else d.type(0).real.dtype)
+    c = empty(shape, kind)
+    fill_array(c, 1 if include_self else 0)
     _add(c, dim, index, 1)
-    return np.maximum(c, 1)
+    return np.maximum(c, 1, out=c)
 
 
 @primitive("scatter_reduce.two(Tensor self, int dim, Tensor index, Tensor src, str reduce, "
@@ -240,12 +245,14 @@ def _scatter_reduce(a, dim, index, src, reduce, include_self):
     if reduce in ("sum", "mean"):
         _add(out, dim, index, src)
         if reduce == "mean":
-            n = _counts(out.shape, dim, index, include_self)
             d = out.dtype
+            n = _counts(out.shape, dim, index, include_self, d)
             if d.kind in "iu":
                 out = np.floor_divide(out, n).astype(d)
+            elif n.dtype == d:
+                np.divide(out, n, out=out)
             else:
-                out = (out / n.astype(np.float32 if d.itemsize == 2 else out.real.dtype)).astype(d)
+                out = (out / n).astype(d)
     else:
         op = {"prod": "mul", "amax": "max", "amin": "min"}[reduce]
         _into(out, dim, index, src, lambda *args: walks.combine(op, *args))
