@@ -45,12 +45,8 @@ def pack(module, shape, name="pack"):
             with along:
                 _copy(f, shape, here, major, k, loaded, stored, to, step)
             with across, f.if_else(major.eq(item)) as (turned, scattered):
-                with turned, f.if_else(first.eq(0) | (width - first >= lanes)) as (quick, slow):
-                    # (The first vector may reach into the next row: see ``pack_strips``.)
-                    with quick:
-                        _transpose(f, shape, here, minor, k, left, stored, to, step, True)
-                    with slow:
-                        _transpose(f, shape, here, minor, k, left, stored, to, step, False)
+                with turned:
+                    _transpose(f, shape, here, minor, k, left, stored, to, step)
                 with scattered:
                     _gather(f, shape, here, minor, major, k, left, to, step)
     f.ret()
@@ -79,7 +75,7 @@ def pack_strips(module, shape):
                             here, there = src + (p * major + at * item), to + p * width * item
                             for j in range(vectors):
                                 x = masked_load(f, shape, here + j * lanes * item, loaded[j])
-                                if mask and j == vectors - 1:
+                                if mask is not None and j == vectors - 1:
                                     masked_store(f, shape, x, there + j * shape.bytes, mask)
                                 else:
                                     f.store(x, there + j * shape.bytes, align=1)
@@ -102,11 +98,10 @@ def _copy(f, shape, src, major, k, loaded, stored, dst, step):
         masked_store(f, shape, value, dst + p * step, stored)
 
 
-def _transpose(f, shape, src, minor, k, left, stored, dst, step, beyond):
+def _transpose(f, shape, src, minor, k, left, stored, dst, step):
     """Rows of ``lanes`` consecutive k's for each of ``lanes`` minors, turned in registers.
 
-    Minors that aren't there repeat the last one: kernels never store what comes of them. Where it may write
-    ``beyond`` a row, but for the last one, most stores are whole vectors.
+    Minors that aren't there repeat the last one: kernels never store what comes of them.
     """
     lanes = shape.lanes
     rows = [src + minor * f.minimum(f.value(i), left - 1) for i in range(lanes)]
@@ -114,11 +109,7 @@ def _transpose(f, shape, src, minor, k, left, stored, dst, step, beyond):
     with f.range(0, whole, step=lanes) as p:
         vectors = [f.load(shape.vector, row + p * shape.item, align=1) for row in rows]
         for q, column in enumerate(turn(f, vectors)):
-            at = dst + (p + q) * step
-            if beyond and q < lanes - 1:
-                f.store(column, at, align=1)
-            else:
-                masked_store(f, shape, column, at, stored)
+            masked_store(f, shape, column, dst + (p + q) * step, stored)
     with f.if_(whole < k):
         rest = k - whole
         (mask,) = _masks(f, shape, rest, 1)
