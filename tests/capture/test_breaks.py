@@ -157,6 +157,34 @@ def test_numbers_in_texts():
     assert entries(step) == {"Sequential": 1}
 
 
+def test_closures_of_optimizers():
+    """What an optimizer calls many times stays Python; the model's two passes are programs."""
+    def make(m):
+        opt = torch.optim.LBFGS(m.parameters(), lr=0.1, max_iter=3)
+
+        def step(x, y):
+            def closure():
+                opt.zero_grad()
+                loss = F.cross_entropy(m(x), y)
+                loss.backward()
+                return loss
+            return opt.step(closure).item()
+        return step
+    eager, step = pairs(make)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        for i in range(6):
+            assert step(*data(i)) == pytest.approx(eager(*data(i)), rel=1e-4)
+    assert len(told) <= 1
+    assert programs(step) >= 1
+
+
+def programs(f):
+    """How many programs a compiled function and its parts have."""
+    found = sum(map(len, f.entries.values()))
+    return found if f.regions is None else found + sum(programs(part) for _, part in f.regions.parts())
+
+
 def test_fullgraph_raises():
     def step(x):
         y = x + 1

@@ -826,6 +826,37 @@ def perplexities(s):
     return step
 
 
+def as_float(x, kind=float):
+    return float(x) if isinstance(x, (float, torch.Tensor)) else kind(x)
+
+
+@case(True)
+def converted_numbers(s):
+    def step(x, y):
+        loss = s.train(x, y)
+        s.total += float(loss)
+        right = int((s.model(x).argmax(1) == y).sum())
+        s.count += right
+        s.last = lambda v: int(v) + float(v)
+        print(f"{float(loss):.3f} {int(s.total)} {float(s.count)}", int(loss.item() * 100) / 100)
+        found = s.last(s.total), as_float(loss.item()), as_float("3"), int("12"), int(x.shape[0] / 2)
+        s.last = found[0]
+        return found, isinstance(s.total, float), type(found[2]) is float
+    return step
+
+
+@case(True)
+def conversions_that_raise(s):
+    def step(x, y):
+        loss = s.train(x, y)
+        s.count += 1
+        try:
+            return int(loss.item() * (math.inf if s.count % 4 == 0 else 10))
+        except OverflowError:
+            return None
+    return step
+
+
 @case(True)
 def numbers_that_are_too_large(s):
     def step(x, y):
@@ -1048,6 +1079,19 @@ def test_attributes_of_functions_are_guarded():
         f.factor = factor
         for _ in range(3):
             assert g(torch.ones(1)).item() == factor
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+def test_code_is_as_before():
+    def outer(x):
+        def inner(v):
+            return float(v) + int(v)
+        outer.kept = inner
+        return inner(x.sum())
+    code, f = outer.__code__, torch.compile(outer)
+    for i in range(5):
+        assert f(torch.ones(2) * i) == outer(torch.ones(2) * i) == 4 * i
+        assert outer.__code__ is code and outer.kept(1.5) == 2.5
 
 
 @pytest.mark.filterwarnings("ignore:compile")

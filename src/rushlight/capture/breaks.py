@@ -28,6 +28,7 @@ class Listing:
     def __init__(self, begin):
         self.begin = begin                      # code of the frame from which users' functions are called
         self.modules, self.working = {}, set()
+        self.originals = {}                     # changed code -> that of the user's function (`conversions`)
         self.twice = False                      # whether gradients of gradients are asked for
 
     def called(self, frame):
@@ -42,7 +43,7 @@ class Listing:
             outer = caller.f_back
             # The function may be a module itself.
             outermost = outermost and (caller.f_code is not _CALL or outer is None or outer.f_code is self.begin)
-            self.working.add(caller.f_code)
+            self.working.add(self.originals.get(caller.f_code, caller.f_code))
             caller = outer
         if outermost:
             module = frame.f_locals[frame.f_code.co_varnames[0]]

@@ -27,6 +27,7 @@ from .again import Again
 from .backends import filtered, guard_filter, is_eager
 from .backward import SPENT, plan_backward
 from .breaks import Listing, Regions, here
+from .conversions import Converted
 from .decisions import Rare, ask_early, is_sized
 from .effects import _HOME, _PLAIN, Calls, State
 from .forms import OBJECT, difference, form
@@ -236,7 +237,8 @@ class Compiled:
         try:
             try:
                 tape.outside = outside = Outside(tape, stand)
-                with Calls(tape, self.listing) as calls, tape, outside:
+                converted = Converted(before)
+                with Calls(tape, self.listing, converted.originals) as calls, tape, outside, converted:
                     result = self.function(*given_args, **given_kwargs)
             finally:
                 tape.groups.settle()

@@ -46,8 +46,10 @@ _MODULES = ("math", "operator", "functools", "itertools", "typing", "types", "co
 class Calls:
     """Sees what a call calls: code objects of users' Python functions, and functions in C that aren't known pure."""
 
-    def __init__(self, tape=None, listing=None):
-        self.tape, self.listing = tape, listing
+    def __init__(self, tape=None, listing=None, originals=()):
+        self.tape, self.listing, self.originals = tape, listing, dict(originals)
+        if listing is not None:
+            listing.originals = self.originals
         self.codes, self.impure = [], None
         self._seen = set()
 
@@ -70,6 +72,7 @@ class Calls:
         if event == "call":
             if code.co_name == "<module>" and frame.f_back.f_code.co_filename.startswith(_HOME):
                 return                          # (code that we generate)
+            code = self.originals.get(code, code)
             if code not in self._seen:
                 self._seen.add(code)
                 self.codes.append((code, frame.f_globals))
