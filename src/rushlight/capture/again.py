@@ -5,7 +5,7 @@ state of generators it drew from, older memory that it wrote (running statistics
 of that is the graph that an eager call had left.
 """
 
-from ..autograd.engine import _dependencies, _needed, _propagate
+from ..autograd.engine import _dependencies, _needed, _Pass, _propagate
 from ..autograd.modes import state, switch_autocast
 from ..autograd.node import edge_of
 from ..tensor.tensor import Tensor
@@ -90,12 +90,17 @@ class Again:
         """What there is to do a call again: what it was given, and what `before` said."""
         return inputs, contents, [s.version for s in self.storages], _versions(inputs, contents)
 
-    def ask(self, order):
-        """Have programs for derivatives of that order made with the next call of this form."""
+    def ask(self, order, wanted):
+        """Have programs for derivatives of that order made with the next call of this form, at `wanted` leaves."""
         compiled, known = self.compiled, self.compiled.entries.get(self.key, ())
-        if order <= compiled.orders.get(self.key, compiled.order):
+        before, also = compiled.orders.get(self.key, (compiled.order, [] if compiled.order == 1 else None))
+        if also is not None and order == 2:
+            wanted = also + [x for x in wanted if not any(x is y for y in also)]
+        else:
+            wanted = also if order > 2 else None
+        if order <= before and (also is None or len(wanted) == len(also)):
             return
-        compiled.orders[self.key] = order
+        compiled.orders[self.key] = max(order, before), wanted
         if any(e is self.entry for e in known):
             compiled.entries[self.key] = [e for e in known if e is not self.entry]
             if not compiled.entries[self.key]:
@@ -156,7 +161,9 @@ def gradients(results, edges, starts, create_graph=False):
                   if g is not None and t is not None and edge_of(t) is not None]
         roots = [edge for edge, _ in starts]
         deps, order = _dependencies(roots)
-        _propagate(roots, [g for _, g in starts], True, create_graph, capture, False, deps, _needed(order, capture))
+        needed = _needed(order, capture)
+        with _Pass(deps, roots, needed, capture, False):
+            _propagate(roots, [g for _, g in starts], True, create_graph, capture, False, deps, needed)
     finally:
         for x, name, hooks in quiet:
             setattr(x, name, hooks)

@@ -38,9 +38,11 @@ class CompiledBackward(Node):
                     "one of the variables needed for gradient computation has been modified by an inplace operation: "
                     f"[{t.type()} {list(t.shape)}] is at version {t._storage.version}; expected version {version} "
                     "instead: change it before the forward pass or after the backward pass")
-        if state.grad and plan.second is None:
-            plan.ask(plan.order + 1)
-            return gradients(plan.again(*self.call), self.edges, grads, True)
+        if state.grad:
+            wanted = self._wanted()
+            if plan.second is None or not all(c or not w for c, w in zip(plan.second.wanted, wanted)):
+                plan.ask(plan.order + 1, [x for x, w in zip(plan.leaves, wanted) if w])
+                return gradients(plan.again(*self.call), self.edges, grads, True)
         if not all(t._storage is s and s.owner is owner for t, s, owner in plan.known):
             raise RuntimeError("the memory of a parameter was replaced between the forward and the backward pass of a "
                                "compiled call")
@@ -54,6 +56,11 @@ class CompiledBackward(Node):
             there = {i for i, g in enumerate(grads) if g is not None}
             found = [None if there.isdisjoint(of) else g for g, of in zip(found, plan.sources)]
         return found
+
+    def _wanted(self):
+        """For which edges there will be a use of the gradients."""
+        now = state.backward
+        return [e is not None and (now is None or now.reaches(e)) for e in self.edges]
 
     def release(self):
         self.saved = self.call = self.ends = None
@@ -119,10 +126,10 @@ class Plan:
 class Second:
     """A backward pass as a program that keeps a history: its own backward pass is the program of `plan`.
 
-    recorded: which of the gradients it makes have a history (None if none has one).
+    wanted: for which leaves it is; recorded: which of the gradients it makes have a history.
     """
 
-    __slots__ = ("run", "live", "there", "tape", "recorded", "plan", "leaving")
+    __slots__ = ("run", "live", "wanted", "there", "tape", "recorded", "plan", "leaving")
 
     def tapes(self):
         return [self.tape] if self.plan is None else [self.tape, *self.plan.tapes()]
@@ -152,11 +159,12 @@ class Second:
 SPENT = "spent"
 
 
-def plan_backward(tape, results, order=1, derivative=1):
+def plan_backward(tape, results, order=1, wanted=None, derivative=1):
     """(plan, why there is none) for the backward pass from `results` of the call on `tape`.
 
     The reason is `SPENT` when the pass was part of the call. order: of the derivatives that programs are made for, as
-    far as they can be; derivative: the order of those that this one computes.
+    far as they can be; wanted: the leaves (tensors, or indices of arguments) for whose gradients that is, or None;
+    derivative: the order of those that this one computes.
     """
     leaves, ends, why = _leaves(results, tape)
     if why:
@@ -166,15 +174,16 @@ def plan_backward(tape, results, order=1, derivative=1):
     plan.tape, plan.there, made, plan.like, why = _captured(tape, results, leaves, False)
     if why:
         return None, why
+    positions = {id(t): i for i, t in enumerate(ends)}
+    plan.leaves = [positions.get(id(t), t) for t in leaves]
     if order > derivative:
-        plan.second = _second(tape, results, leaves, order, derivative)
+        chosen = [wanted is None or any(x is y or type(x) is int and x == y for y in wanted) for x in plan.leaves]
+        plan.second = _second(tape, results, leaves, order, chosen, derivative)
     plan.run = program(plan.tape, made)         # (which may meet more that has to be saved)
     plan.live, plan.wants = sorted(plan.tape.live), set().union(*[x.live for x in plan.tapes()])
     plan.keeps, plan.saved = [*plan.tape.saved], len(plan.tape.saved)
     if plan.second is not None:
         plan.keeps += plan.second.tape.saved
-    positions = {id(t): i for i, t in enumerate(ends)}
-    plan.leaves = [positions.get(id(t), t) for t in leaves]
     reached = [{id(t) for t in _leaves([r], tape)[0]} for r in results] if len(results) > 1 else []
     plan.sources = [{i for i, r in enumerate(reached) if id(t) in r} for t in leaves]
     older = {id(b.tensor): b.tensor for x in plan.tapes() for b in x.older}
@@ -183,16 +192,19 @@ def plan_backward(tape, results, order=1, derivative=1):
     return plan, None
 
 
-def _second(tape, results, leaves, order, derivative):
+def _second(tape, results, leaves, order, wanted, derivative):
     """The `Second` of the backward pass from `results`; None if there can be none."""
     second = Second()
-    second.tape, second.there, made, _, why = _captured(tape, results, leaves, True)
+    second.wanted = wanted
+    second.tape, there, made, _, why = _captured(tape, results, [t for t, w in zip(leaves, wanted) if w], True)
     if why:
         return None
+    there = iter(there)
+    second.there = [w and next(there) for w in wanted]
     second.recorded = [i for i, g in enumerate(made) if g.grad_fn is not None]
     second.plan = None
     if second.recorded:
-        second.plan, why = plan_backward(second.tape, [made[i] for i in second.recorded], order, derivative + 1)
+        second.plan, why = plan_backward(second.tape, [made[i] for i in second.recorded], order, None, derivative + 1)
         if why:
             return None
         second.plan.again = second.again

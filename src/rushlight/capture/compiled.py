@@ -354,8 +354,8 @@ class Compiled:
             return tape.failure
         entry.recorded = [i for i, x in enumerate(leaving) if x.grad_fn is not None and i not in writer.only_read]
         if entry.recorded and state.grad:
-            order = self.orders.get(key, self.order)
-            entry.plan, why = plan_backward(tape, [leaving[i] for i in entry.recorded], order)
+            order, wanted = self.orders.get(key, (self.order, None))
+            entry.plan, why = plan_backward(tape, [leaving[i] for i in entry.recorded], order, wanted)
             if why is not None and why != SPENT:
                 return why
         # Leaves that the call makes are forgotten with it, and so are their gradients.
