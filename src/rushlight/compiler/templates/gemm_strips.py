@@ -9,13 +9,13 @@ from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates import gemm_ahead
 from rushlight.compiler.templates.gemm_pack import GROUP
 
-# B of so many bytes isn't packed as a whole for up to so many times the rows of a tile.
-LARGE_BYTES, MOST_PANELS = 8 << 20, 64
+# B of so many bytes isn't packed as a whole for up to so many times the rows of a kernel, if there are so many tiles.
+LARGE_BYTES, MOST_PANELS, LEAST_TILES = 8 << 20, 64, 16
 
 
 def wanted(f, shape, tuning, m, n, k, strips):
     """(whether tiles pack for themselves, whether they have all rows)"""
-    large = (k * n * shape.item >= LARGE_BYTES) & (m <= MOST_PANELS * shape.mr) & (strips >= 8 * GROUP)
+    large = (k * n * shape.item >= LARGE_BYTES) & (m <= MOST_PANELS * shape.mr) & (strips >= LEAST_TILES * GROUP)
     return (m <= tuning.own_rows) | large, large
 
 
@@ -27,8 +27,8 @@ def write_task(driver, job_class, task):
     job = job_class(f, f.args[0])
     packed = f.buffer(GROUP * tuning.k_block * nr * item)
     height, panels, m, n, end = job.height, job.panels, job.m, job.n, f.minimum(job.slab_end, job.k)
-    begin, block, row_tiles, tile_panels, width = job.slab_begin, job.k_block, job.row_tiles, job.tile_panels, \
-        job.tile_strips * nr
+    begin, block, row_tiles, tile_panels = job.slab_begin, job.k_block, job.row_tiles, job.tile_panels
+    width = job.tile_strips * nr
     a_row, a_col, b_row, b_col, c_row = job.a_row, job.a_col, job.b_row, job.b_col, job.c_row
     alpha, bias, null = driver._alpha(f, job), job.bias, Value(f, "null", "ptr")
     pack_a = job.pack_a.ne(0)
