@@ -5,8 +5,8 @@
     turned_back(f, j, src, rows, use)               ``use(k, values)`` for matrix k < rows of n <= lanes elements
     laid_out(f, j, src, n, dst)                     the matrices of a turned group one after the other again
 
-``rows`` matrices, at most the lanes of ``j`` (a ``jobs.Job``), lie one after the other; of lanes past them the last
-matrix's elements are in ``dst``, so that no others are computed with.
+``rows`` matrices, at most the lanes of ``j`` (a ``jobs.Job``), lie one after the other; in lanes past them are elements
+of the last one, or zeros.
 """
 
 from rushlight.compiler.templates.squares import transposed
