@@ -31,12 +31,13 @@ from .registry import FUNCTIONS
 # ---------------------------------------------------------------- variance
 
 
-def _moments(a, axes, correction, keepdim):
-    """(variance, mean) over `axes`, two passes, double sums for float32."""
-    k = kernel("var_mean", a.dtype, (a.dtype, a.dtype))
+def _moments(a, axes, correction, keepdim, rounded=True):
+    """(variance, mean) over `axes`, two passes, double sums for float32; unless `rounded`, float32 for halves."""
+    of = a.dtype if rounded or not is_low(a.dtype) else F32
+    k = kernel("var_mean", a.dtype, (of, of))
     if k is not None:
         shape = reduced_shape(a.shape, axes, keepdim)
-        variance, average = empty(shape, a.dtype), empty(shape, a.dtype)
+        variance, average = empty(shape, of), empty(shape, of)
         watch.launch(k, variance, average, a, mask_of(axes, a.ndim), float(correction))
         return variance, average
     low = is_low(a.dtype)
@@ -55,8 +56,15 @@ def _moments(a, axes, correction, keepdim):
         variance = np.asarray(np.divide(total, rest))
     if not keepdim:
         average = average.reshape(variance.shape)
-    real = np.dtype(a.dtype) if low else x.real.dtype
-    return narrow(variance, real), narrow(average, a.dtype)
+    real = np.dtype(of) if low else x.real.dtype
+    return narrow(variance, real), narrow(average, of)
+
+
+def _deviations(a, axes, correction, keepdim):
+    """(deviation, mean): the root of a variance beyond what halves hold may be one of theirs."""
+    v, m = _moments(a, axes, correction, keepdim, False)
+    root = _root(v)
+    return (narrow(root, a.dtype), narrow(m, a.dtype)) if is_low(a.dtype) else (root, m)
 
 
 def _degrees(shape, dim, correction):
@@ -91,7 +99,7 @@ def _var(a, axes, correction, keepdim):
 @primitive("std.correction(Tensor self, int[] dim, Scalar correction, bool keepdim) -> Tensor",
            vjp={"self": _std_grad})
 def _std(a, axes, correction, keepdim):
-    return _root(_moments(a, axes, correction, keepdim)[0])
+    return _deviations(a, axes, correction, keepdim)[0]
 
 
 def _root(v):
@@ -131,8 +139,7 @@ def _var_mean(a, axes, correction, keepdim):
 @primitive("std_mean.correction(Tensor self, int[] dim, Scalar correction, bool keepdim) -> "
            "(Tensor, Tensor)", vjp=Joint(_std_mean_grad))
 def _std_mean(a, axes, correction, keepdim):
-    v, m = _moments(a, axes, correction, keepdim)
-    return _root(v), m
+    return _deviations(a, axes, correction, keepdim)
 
 
 def _spread_function(name, call, doc):
