@@ -59,8 +59,9 @@ def _made(code):
 
 
 def _is_called(flow, k):
-    """Whether what instruction `k` loads is called, with one argument, and nothing else is done with it."""
-    entries, calls = {(k, 0), (k, 1)}, 0
+    """Whether what instruction `k` loads is called, with one argument, wherever the code goes on; nothing else is done
+    with it."""
+    entries, called = {(k, 0), (k, 1)}, False
     if entries & flow.lost:
         return False
     for j in flow.stacks:
@@ -69,8 +70,8 @@ def _is_called(flow, k):
             if flow.all[j].opname != "CALL" or len(taken) != 3 or entries & set(taken[2:]) or any(
                     x.opname == "KW_NAMES" for x in flow.all[max(0, j - 2):j]):
                 return False
-            calls += 1
-    return calls == 1
+            called = True
+    return called
 
 
 class Converted:
