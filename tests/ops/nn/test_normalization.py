@@ -100,6 +100,17 @@ def test_channels(shape, last, dtype):
         close(got, expected, dtype)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_channels_last_images_in_evaluation_mode(dtype):
+    g = torch.Generator().manual_seed(0)
+    x = torch.randn(2, 9, 5, 7, generator=g).to(getattr(torch, dtype)).contiguous(memory_format=torch.channels_last)
+    mean, var, w, b = (torch.rand(9, generator=g).to(x.dtype) + 0.5 for _ in range(4))
+    for more in ((w, b), ()):
+        y = F.batch_norm(x, mean, var, *more)
+        assert y.is_contiguous(memory_format=torch.channels_last)
+        assert torch.equal(y, F.batch_norm(x.contiguous(), mean, var, *more))
+
+
 @pytest.mark.parametrize("shape", [(20, 7), (4, 12, 5, 7)])
 def test_gradients_in_evaluation_mode(shape):
     rng = np.random.default_rng(3)

@@ -65,6 +65,21 @@ def test_max(shape, k, stride, padding, dilation, dtype):
         check_maxima(last, want)
 
 
+@pytest.mark.parametrize("shape", [(2, 70, 9, 11), (1, 5, 4, 6, 6)])
+def test_gradient_of_channels_last_maxima(shape):
+    n = len(shape) - 2
+    format = torch.channels_last if n == 2 else torch.channels_last_3d
+    found = []
+    for last in (False, True):
+        x = sample(shape, "float32")[0].detach().contiguous(memory_format=format if last else torch.contiguous_format)
+        x.requires_grad_()
+        y = getattr(F, f"max_pool{n}d")(x, 3, 2, 1)
+        (y * y).sum().backward()
+        found.append(x.grad)
+    assert found[1].is_contiguous(memory_format=format)
+    assert torch.equal(*[g.nan_to_num(99.0) for g in found])
+
+
 def parts(sizes, out):
     """The input numbers inside each window of each dimension that is divided into `out` parts."""
     return [[list(range(i * n // o, -(-(i + 1) * n // o))) for i in range(o)] for n, o in zip(sizes, out)]

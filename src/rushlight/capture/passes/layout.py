@@ -258,6 +258,9 @@ class _Choice:
         if any(not (is_dense(w) or is_last(w)) for w in _seen(step)):
             return None
         label = step.label.replace("pool3d", "pool2d")
+        if label == "_max_pool2d":
+            x, y = (costs.elements(w) for w in (step.args[0], step.outs[0]))
+            return tuple([costs.max_pool(x, y, *step.args[1:3], to) for to in (False, True)])
         if label == "batch_norm" and not step.args[5]:
             label = "evaluated"
         n = max((costs.elements(w) for w in _seen(step)), default=0)

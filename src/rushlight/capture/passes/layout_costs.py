@@ -49,8 +49,8 @@ _CONVOLUTIONS = {
 # Nanoseconds an element of the input, in the usual layout and channels-last.
 _OTHERS = {
     "batch_norm": (0.25, 0.31), "batch_norm_backward": (0.38, 0.5), "evaluated": (0.1, 0.03), "pointwise": (0.1, 0.1),
-    "_max_pool2d": (1.0, 0.28), "max_poolscatter": (0.42, 0.85), "_avg_pool2d": (0.4, 0.12),
-    "avg_pool_adjoint": (0.4, 0.12), "cat": (0.12, 0.16), "sum": (0.05, 0.05), "mean": (0.05, 0.05),
+    "max_poolscatter": (0.42, 0.32), "_avg_pool2d": (0.3, 0.15), "avg_pool_adjoint": (0.3, 0.15), "cat": (0.12, 0.16),
+    "sum": (0.05, 0.05),
 }
 _HALVES = {"depthwise": (1.0, 0.5)}             # of 16-bit floats, against float32
 
@@ -77,6 +77,14 @@ def convolution(kind, map_, macs, x, y, last, half, given):
         a = a * 0.5
         b, c = (v * f for v, f in zip((b, c), (_HALVES.get(kind, (0.8, 0.6))[last],) * 2, strict=True))
     return a * macs + b * x + c * y + call
+
+
+def max_pool(x, y, kernel, stride, last):
+    """Of a maximum over windows, from x to y elements; squares side by side have a kernel of their own."""
+    taps = y * math.prod(kernel)
+    if not last and set(kernel) == set(stride) == {2}:
+        return 0.2 * x + 1e3
+    return (0.06 * x + 0.11 * taps if last else 0.5 * taps) + 1e3
 
 
 def conversion(elements):

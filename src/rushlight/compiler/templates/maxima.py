@@ -5,6 +5,8 @@
                                             (positions beyond the plane are left out)
 
 All in C order, index of int64: the position in its plane of the window's last NaN, else of its first largest value.
+``scatter last`` takes images whose channels are behind, x (n, h w, c), g and index (n, l, c): kw is c, kh the number of
+blocks of ``BLOCK`` channels, planes n times that, w the positions of a plane.
 ``geometry`` is an int64 array of the words in ``FIELDS``; the step along rows, sw, is 1 or 2. Lanes are neighbouring
 windows; what lies outside the plane is masked out. A tile is a plane.
 """
@@ -17,12 +19,13 @@ from rushlight.compiler.codegen.targets import host
 FIELDS = ("planes", "h", "w", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw", "oh", "ow")
 DATA = 16                       # PyArrayObject.data
 LANES = (4, 8)
+BLOCK = 64
 _PARALLEL_FROM = 1 << 14        # elements read
 
 
 @cache
 def kernel(name, type_):
-    """``maxima``, for rows of any length or of up to ``LANES[0]`` (``maxima narrow``), or ``scatter``.
+    """``maxima``, for rows of any length or of up to ``LANES[0]`` (``maxima narrow``), ``scatter`` or ``scatter last``.
 
     ``type_`` is LLVM's of the elements: ``float`` or ``double``.
     """
@@ -39,8 +42,8 @@ def module_text(name, type_):
     m = Module(host().triple)
     m.globals.append("@_Py_NoneStruct = external global i8")
     size = {"float": 4, "double": 8}[type_]
-    if name == "scatter":
-        _scatter_task(m, type_, size)
+    if name.startswith("scatter"):
+        (_scatter_task if name == "scatter" else _scatter_last_task)(m, type_, size)
         _entry(m, "rl_scatter", 3)
         return m.text()
     lanes = LANES[name != "maxima narrow"]
@@ -170,6 +173,32 @@ def _scatter_task(m, type_, size):
             with f.if_(position.ult(plane)):
                 place = target + position * size
                 f.store(f.load(type_, place) + f.load(type_, gradient + (first + l) * size), place)
+    f.ret()
+
+
+def _scatter_last_task(m, type_, size):
+    f = m.function("rl_scatter_task", "void", _TASK, "internal", "nounwind")
+    g = _Job(f, f.args[0])
+    x, gradient, index = g.arrays
+    plane, count, channels, lanes = g.w, g.ow, g.kw, LANES[1]
+    with f.range(f.args[1], f.args[2]) as tile:
+        image, begin = tile // g.kh, tile % g.kh * BLOCK
+        n = f.minimum(channels - begin, BLOCK)
+        whole = n & -lanes
+        target = x + (image * plane * channels + begin) * size
+        with f.range(plane) as i:
+            here = target + i * channels * size
+            with f.range(0, whole, step=lanes) as c:
+                f.store(f.value(0.0, vector(type_, lanes)), here + c * size, align=size)
+            with f.range(whole, n) as c:
+                f.store(f.value(0.0, type_), here + c * size)
+        with f.range(count) as l:
+            first = (image * count + l) * channels + begin
+            with f.range(n) as c:
+                position = f.load("i64", index + (first + c) * 8)
+                with f.if_(position.ult(plane)):
+                    place = target + (position * channels + c) * size
+                    f.store(f.load(type_, place) + f.load(type_, gradient + (first + c) * size), place)
     f.ret()
 
 

@@ -231,6 +231,10 @@ def scatter(g, index, size):
     n = len(size) - 2 if len(size) == index.ndim and index.ndim > 2 else len(size) - 1
     n = max(n, 1)
     native = _native("scatter", g.dtype)
+    if native and index.size and n > 1 and not index.flags.c_contiguous:
+        behind = np.moveaxis(index, 1, -1)
+        if behind.flags.c_contiguous:
+            return _scatter_last(np.moveaxis(g, 1, -1), behind, size, n)
     if native and index.size:
         out = empty(size, g.dtype)
         planes = (math.prod(size[:index.ndim - n]), 1, math.prod(size[index.ndim - n:]), *(1, 1) * 4, 1,
@@ -246,6 +250,16 @@ def scatter(g, index, size):
         work.dtype.kind == "f" and work.dtype.itemsize == 8 else _add_at(flat.reshape(-1), work,
                                                                         lead * plane)
     return converted(out.reshape(size), g.dtype) if out.dtype != g.dtype else out.reshape(size)
+
+
+def _scatter_last(g, index, size, n):
+    """The same of images whose channels are behind; so is the result."""
+    from ...compiler.templates.maxima import BLOCK
+    c, blocks = size[1], -(-size[1] // BLOCK)
+    out = empty((size[0], *size[2:], c), g.dtype)
+    words = (size[0] * blocks, 1, math.prod(size[2:]), blocks, c, *(1, 1) * 3, 1, math.prod(index.shape[1:-1]))
+    _native("scatter last", g.dtype)(out, np.ascontiguousarray(g), index, np.array(words, np.int64))
+    return np.moveaxis(out, -1, 1)
 
 
 def _add_at(flat, values, n):
