@@ -345,3 +345,24 @@ def test_columns_are_made_when_they_are_needed(monkeypatch):
     k.call(down, x, 0b01)
     assert address() != 0
     np.testing.assert_array_equal(down, (x * 3.25).sum(0, keepdims=True))
+
+
+@pytest.mark.parametrize("kind", ["plain", "first far off", "large mean"])
+@pytest.mark.parametrize("n", [2, 37, 5003])
+def test_variance_of_float64_to_the_last_bits(n, kind):
+    """Within some units of the exact value, however far the first number is from the others."""
+    import rushlight as torch
+    x = np.random.default_rng(n).standard_normal((n, 9))
+    if kind == "first far off":
+        x[0] *= 1e7
+    if kind == "large mean":
+        x += 1e6
+    want = np.asarray(x.astype(np.longdouble).var(0, ddof=1), dtype="f8")
+    for a, dim in ((x, 0), (np.ascontiguousarray(x.T), 1)):
+        np.testing.assert_allclose(torch.from_numpy(a).var(dim).numpy(), want, rtol=4 * 2.0 ** -52)
+
+
+def test_variance_beyond_all_numbers():
+    import rushlight as torch
+    x = torch.tensor([[1e200, -1e200, 3.0], [1e200, 1e200, 1e200], [1.0, float("inf"), 2.0]], dtype=torch.float64)
+    assert str(x.var(1).tolist()) == "[inf, 0.0, nan]"

@@ -293,6 +293,53 @@ class Moments(Reducer):
         return squares / free, first + s1 / count
 
 
+class ExactMoments(Moments):
+    """The same for float64: the sums' rounding errors are added up, too.
+
+    What the sums lose when the variance is taken from them is up to their length times what they have lost, where the
+    first element is far from the others.
+    """
+
+    def __init__(self, types):
+        super().__init__(types)
+        self.parts = ("double",) * 5
+
+    def initial(self, f, lanes, first):
+        zero = f.value(0.0, f"<{lanes} x double>")
+        return first, zero, zero, zero, zero
+
+    def update(self, f, state, v, index, valid):
+        first, s1, c1, s2, c2 = state
+        d = self.only(f, valid, v - first, 0.0)
+        square = d * d
+        s1, e1 = Compensated._add(s1, d)
+        s2, e2 = Compensated._add(s2, square)
+        return first, s1, c1 + e1, s2, c2 + (e2 + f.fma(d, d, f.value(0.0, d.type) - square))
+
+    def merge(self, f, a, b):
+        s1, e1 = Compensated._add(a[1], b[1])
+        s2, e2 = Compensated._add(a[3], b[3])
+        return a[0], s1, (a[2] + b[2]) + e1, s2, (a[4] + b[4]) + e2
+
+    def result(self, f, state, count, scalars):
+        first, s1, c1, s2, c2 = state
+        variance, mean = super().result(f, (first, s1, s2), count, scalars)
+        zero, two = f.value(0.0, count.type), f.value(2.0, count.type)
+        square = s1 * s1
+        error = f.fma(s1, s1, zero - square) + two * s1 * c1
+        part = square / count
+        error = (error + f.fma(zero - part, count, square)) / count
+        squares = (s2 - part) + (c2 - error)
+        squares = f.select(squares < 0.0, zero, squares)
+        # Squares beyond all numbers make no NaN of finite ones.
+        most = f.value(float("inf"), count.type)
+        variance = f.select((s2 >= most) & (s1 * s1 >= most) & (s1 < most) & (zero - s1 < most), most, variance)
+        free = count - scalars[0]
+        better = squares / f.select(free < zero, zero, free), first + (s1 + c1) / count
+        # With infinities about the errors are NaN and mean nothing.
+        return tuple(f.select(b.isnan(), plain, b) for b, plain in zip(better, (variance, mean), strict=True))
+
+
 def worst(element, signed, largest):
     """What every value beats, or equals."""
     if element in ("float", "double"):
@@ -325,5 +372,5 @@ def make(kind, element, signed, types):
     if kind in ("any", "all"):
         return Logical(types, kind == "all")
     if kind == "var_mean":
-        return Moments(types)
+        return (ExactMoments if exact else Moments)(types)
     raise NotImplementedError(f"reduction {kind!r}")
