@@ -18,6 +18,7 @@ from .sources import _CLOCKS
 from .tape import ARGUMENT, OLDER, windows
 
 MOST = 1 << 22              # bytes that are kept of each call, to be put back
+_WITHIN = ("length", "copy")       # what is known of containers that grow, besides what lies in them
 
 
 class Again:
@@ -46,7 +47,7 @@ class Again:
         self.storages = [b.tensor._storage for b in tape.older if not b.written]
         self.generators = _generators(tape.steps)
         places = [(c.container, c.how, c.key) for c in entry.changes if c.kind == "store"]
-        places += [place[:3] for place in entry.places if place[1] not in ("argument", "draw")]
+        places += [place[:3] for place in entry.places if place[1] not in ("argument", "draw", *_WITHIN)]
         places += [place[1:] for place in entry.live]
         self.places = list({(id(c), how, key): (c, how, key) for c, how, key in places}.values())
         grown = [c.container for c in entry.changes if c.kind not in ("store", "call")]
@@ -56,6 +57,8 @@ class Again:
     def _obstacle(self, tape, changed):
         if None in self.positions or any(how == "grad" for _, how, _ in self.places):
             return "the call changes what Python holds"
+        if any(place[1] in (*_WITHIN, "index") for place in self.entry.places):
+            return "the call looks into what it changes"
         if any(c.kind == "call" for c in self.entry.changes):
             return "the call tells the world something"
         if any(place[1] == "draw" for place in self.entry.places) or any(

@@ -21,7 +21,8 @@ _OTHERS = {"float": "_rushlight_float", "int": "_rushlight_int"}
 
 def _converting(real):
     def convert(x):
-        if type(x) is Tensor and type(x._a) is ndarray and x._a.size == 1 and watch.listener is not None:
+        if type(x) is Tensor and type(x._a) is ndarray and x._a.size == 1 and x._a.dtype.kind != "c" and \
+                watch.listener is not None:
             x = x.item()
         return applied(real.__name__, real(x.value), [x]) if type(x) is Seen and x.tape is not None else real(x)
     return convert
