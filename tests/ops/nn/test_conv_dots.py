@@ -5,8 +5,10 @@ import pytest
 
 import rushlight as rl
 from rushlight.ops.nn import conv_maps, dot_plans
+from rushlight.runtime import cpu
 
-pytestmark = pytest.mark.skipif(conv_maps._name(np.dtype(np.float32)) is None, reason="no compiler")
+pytestmark = pytest.mark.skipif(conv_maps._name(np.dtype(np.float32)) is None or cpu.amx(),
+                                reason="no compiler, or tiles serve these")
 
 # Images, channels, rows, sizes, kernel, stride, padding, dilation, groups
 FEW_CHANNELS = [
