@@ -91,6 +91,8 @@ def test_what_others_read_stays(given):
         return F.linear(x, w)
     assert "linear" in check(changed)
     assert "linear" in check(lambda: F.linear(x[:, :4], q[:, :4].float()))      # too little
+    tiny = q.float().to(torch.float8_e4m3fn)
+    assert "linear" in check(lambda: F.linear(x, tiny.float(), b))              # no kernel reads them
 
 
 def test_gradients_keep_the_weights(given):

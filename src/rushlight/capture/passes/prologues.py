@@ -147,14 +147,14 @@ class _Formula:
         maker = flow.maker(x)
         if maker is not None and _converts(flow.steps[maker]) and flow.only(x, k) and is_dense(x):
             source = flow.steps[maker].args[0]
-            if not source.bits and source.shape == flow.steps[maker].outs[0].shape and is_dense(source) and \
+            if _known(source) and not source.bits and source.shape == flow.steps[maker].outs[0].shape and is_dense(source) and \
                     _covers(flow.steps[maker].outs[0], x):
                 since = maker
                 x = Window(source.buffer, source.dtype, x.shape, x.strides, source.offset, 0)
                 self.gone.add(maker)
                 self.labels.append(flow.steps[maker].label)
         shape = self.out.shape
-        if x.bits or len(x.shape) > len(shape) or not flow.still(x, since, self.i):
+        if not _known(x) or x.bits or len(x.shape) > len(shape) or not flow.still(x, since, self.i):
             return None
         lead = len(shape) - len(x.shape)
         strides = [0] * lead
@@ -166,6 +166,12 @@ class _Formula:
         if row is None or strides[-1] not in (0, 1):
             return None
         return x, (row * item, strides[-1] * item)
+
+
+def _known(w):
+    """Whether generated code reads numbers of the dtype."""
+    from ...compiler.codegen.lower import ITEMSIZE
+    return from_np(w.dtype).name in ITEMSIZE
 
 
 def _converts(step):
