@@ -146,9 +146,8 @@ class _Formula:
         flow, since = self.flow, k
         maker = flow.maker(x)
         if maker is not None and _converts(flow.steps[maker]) and flow.only(x, k) and is_dense(x):
-            source = flow.steps[maker].args[0]
-            if _known(source) and not source.bits and source.shape == flow.steps[maker].outs[0].shape and is_dense(source) and \
-                    _covers(flow.steps[maker].outs[0], x):
+            source, made = flow.steps[maker].args[0], flow.steps[maker].outs[0]
+            if _known(source) and source.shape == made.shape and is_dense(source) and _covers(made, x):
                 since = maker
                 x = Window(source.buffer, source.dtype, x.shape, x.strides, source.offset, 0)
                 self.gone.add(maker)
