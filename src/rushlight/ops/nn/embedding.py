@@ -173,8 +173,13 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
                                 bool(scale_grad_by_freq))
         starts = offsets._a.astype(np.int64)
         if starts.size and starts[0] != 0:
-            raise ValueError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to "
-                             f"start from position 0. However, got {starts[0]}")
+            raise RuntimeError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to "
+                               f"start from position 0. However, got {starts[0]}")
+        if starts.size and starts[-1] > flat.numel():
+            raise RuntimeError(f"offsets[-1] can not be greater than input's length {flat.numel()} but got offsets[-1] "
+                               f"of {starts[-1]}")
+        if (starts[1:] < starts[:-1]).any():
+            raise RuntimeError("embedding_bag: offsets have to be in order")
         if include_last_offset:
             starts = starts[:-1]
     else:
@@ -203,6 +208,8 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
         from ...sparse.gradients import embedding_bag as with_sparse_gradient
         return with_sparse_gradient(_bags_of_rows, _bag_shares, _bag_factors, weight, flat, wrap(bounds),
                                     per_sample_weights, pad, mode == "mean", bool(scale_grad_by_freq))
+    if type(flat._a) is np.ndarray and walks.outside(flat._a, weight.shape[0]):
+        raise _not_in_range(flat._a, weight.shape[0])
     bag = np.repeat(np.arange(starts.size), np.diff(bounds)).astype(np.int64)
     return _bags(flat, weight, bag, starts.size, mode, per_sample_weights, pad, bool(scale_grad_by_freq))
 
@@ -253,8 +260,14 @@ def _embedding_bag(w, indices, bounds, per_sample, padding_idx, mean, scale):
     index = np.ascontiguousarray(walks.positions(indices))
     if kernel("float" if w.itemsize == 4 else "double")(
             out, table, index, bounds, factors, w.shape[0], w.shape[1], bounds.size - 1, padding_idx, mean, scaled):
-        raise IndexError("index out of range in self")
+        raise _not_in_range(index, w.shape[0])
     return out
+
+
+def _not_in_range(index, rows):
+    index = index.reshape(-1)
+    at = int(np.argmax((index < 0) | (index >= rows)))
+    return RuntimeError(f"Index {at} of input takes value {index[at]} which is not in the valid range [0, {rows})")
 
 
 def _bags_inside(flat, weight, first, mode, per_sample_weights, pad, scale):
