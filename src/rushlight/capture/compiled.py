@@ -362,7 +362,7 @@ class Compiled:
         there = {id(t) for t in before.tensors}
         if any(t._grad is not None and id(t) not in there for t in leaving):
             return "a tensor that the call makes leaves it with a gradient"
-        tape.steps[:] = [s for s in tape.steps if s.kind != "grad" or id(s.call) in there]
+        tape.only(lambda s: s.kind != "grad" or id(s.call) in there)
         tape.entry = {k: (leaf, g) for k, (leaf, g) in tape.entry.items() if id(leaf) in there}
         entry.leaving = len(leaving)
         entry.decides = bool(tape.decisions) or any(map(is_sized, tape.steps))

@@ -162,4 +162,4 @@ def prune(tape, read):
     for expression, *_ in tape.decisions:
         read = reads_of(expression, set(read))
     used |= {id(tape.buffer(tape.reads[i][0])) for i in read}
-    tape.steps[:] = [s for s in tape.steps if s.detail is not UNLESS_READ or id(s.outs[0].buffer) in used]
+    tape.only(lambda s: s.detail is not UNLESS_READ or id(s.outs[0].buffer) in used)

@@ -356,6 +356,16 @@ class Tape:
             else:
                 self.groups.done(label, call, numbers)
 
+    def only(self, keep):
+        """Leave out the steps for which ``keep(step)`` is false."""
+        kept = [bool(keep(s)) for s in self.steps]
+        left = [0]                              # how many are left of the first so many
+        for x in kept:
+            left.append(left[-1] + x)
+        self.steps[:] = [s for s, x in zip(self.steps, kept) if x]
+        self.reads[:] = [(t, left[when]) for t, when in self.reads]
+        self.decisions[:] = [(e, outcome, left[when]) for e, outcome, when in self.decisions]
+
     def written_since(self, t, when):
         """Whether memory of `t` was overwritten after step `when`."""
         b = self.buffer(t)
