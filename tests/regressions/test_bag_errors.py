@@ -1,4 +1,4 @@
-"""Bags whose rows or offsets are not there are RuntimeErrors, as PyTorch's are."""
+"""Rows and offsets that are not there are the errors that PyTorch raises: of bags, of index_add."""
 
 import pytest
 
@@ -30,3 +30,11 @@ def test_rows_of_a_matrix():
 def test_last_offset_may_be_the_length():
     got = F.embedding_bag(torch.tensor([0, 1, 2]), torch.ones(5, 3), torch.tensor([0, 2, 3]), mode="sum")
     assert got[:, 0].tolist() == [2.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_index_add_of_matrices(dim):
+    with pytest.raises(RuntimeError, match=f"index -1 is out of bounds for dimension {dim} with size 5"):
+        torch.ones(5, 5).index_add(dim, torch.tensor([0, -1]), torch.ones(*((2, 5) if dim == 0 else (5, 2))))
+    with pytest.raises(IndexError, match="index out of range in self"):
+        torch.ones(5).index_add(0, torch.tensor([0, 7]), torch.ones(2))

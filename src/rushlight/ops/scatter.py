@@ -357,7 +357,14 @@ def _scaled(g, alpha):
 
 
 def _add_index(out, dim, index, source, alpha):
-    i = _at(out, dim, index)
+    try:
+        i = _at(out, dim, index)
+    except IndexError:
+        if out.ndim < 2:
+            raise
+        size, i = out.shape[dim], index.reshape(-1)
+        raise RuntimeError(f"index {i[np.argmax((i < 0) | (i >= size))]} is out of bounds for dimension {dim} with "
+                           f"size {size}") from None
     if out.dtype.names:             # pairs of float16, for which there is no arithmetic
         total = converted(out, _C64)
         _add_index(total, dim, index, converted(source, _C64), alpha)
