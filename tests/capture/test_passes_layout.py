@@ -131,11 +131,12 @@ def forced(monkeypatch, cost):
     monkeypatch.setattr(layout, "LEAST", -1e9)
 
 
-def same_training(model, steps=3):
+def same_training(model, steps=3, format=torch.contiguous_format):
     models = [model, copy.deepcopy(model)]
     calls = [step_of(models[0]), torch.compile(step_of(models[1]))]
     for i in range(steps):
-        a, b = (call(*batch(i)).item() for call in calls)
+        x, y = batch(i)
+        a, b = (call(x.contiguous(memory_format=format), y).item() for call in calls)
         assert a == pytest.approx(b, rel=1e-5), i
         for (key, p), q in zip(models[0].named_parameters(), models[1].parameters(), strict=True):
             assert p.grad.stride() == q.grad.stride()
@@ -153,14 +154,22 @@ def test_training_channels_last(name, monkeypatch, chosen):
     assert chosen and "last" in sum(orders(chosen[-1]).values(), [])
 
 
+@pytest.mark.parametrize("format", [torch.contiguous_format, LAST])
 @pytest.mark.parametrize("seed", range(4))
-def test_training_mixed(seed, monkeypatch, chosen):
+def test_training_mixed(seed, format, monkeypatch, chosen):
     """Any choice computes the same."""
     coin = random.Random(seed)
     forced(monkeypatch, lambda last: coin.random())
     torch.manual_seed(seed)
-    same_training(MODELS[["inverted", "residual", "joining", "groups"][seed]](), 2)
+    same_training(MODELS[["inverted", "residual", "joining", "groups"][seed]](), 2, format)
     assert "layout" in [s.label for s in chosen[-1]]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_of_channels_last_images_in_the_usual_order(name, monkeypatch, chosen):
+    forced(monkeypatch, lambda last: 1.0 if last else 0.0)
+    torch.manual_seed(2)
+    same_training(MODELS[name](), 2, LAST)
 
 
 @pytest.mark.parametrize("name", MODELS)

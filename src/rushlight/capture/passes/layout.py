@@ -121,7 +121,7 @@ class _Choice:
         chosen = self._cut()
         before, after = self._cost(recorded), self._cost(chosen)
         if chosen == recorded or before - after < max(WORTH * (before + self.rest), LEAST):
-            return self.steps
+            return folded(self.steps, self.flow.visible, self.number)
         steps = self._rewritten(dict(zip(self.nodes, chosen, strict=True)))
         return folded(steps, self.flow.visible, self.number)
 
@@ -337,7 +337,7 @@ class _Choice:
                     found.append(Step("into", "layout", copy_array, [here], [there]))
                 return Window(other[id(w.buffer)].buffer, w.dtype, placed.shape, placed.strides, placed.offset, 0)
             new = with_windows(step, now)
-            if new is not step and sides.get(i) and step.kind == "kernel":
+            if i in sides and step.kind == "kernel":        # (results of others lie as some operand does)
                 new = Step(new.kind, new.label, Laid(new.call, new.outs, new.detail[0]), new.args, new.outs, new.detail)
             found.append(new)
         return found
