@@ -111,7 +111,7 @@ def _adaptive_max(x, size):
     flat_index = np.arange(int(np.prod(spatial))).reshape(spatial)
     for cell in np.ndindex(*size):
         window = tuple(slice(b[0][c], b[1][c]) for b, c in zip(bounds, cell))
-        v = x[(Ellipsis,) + window].reshape(x.shape[:-n] + (-1,))
+        v = x[(Ellipsis,) + window].reshape(x.shape[:-n] + (flat_index[window].size,))
         w = v.astype(np.float32) if v.dtype.itemsize == 2 else v
         k = w.argmax(-1)
         if w.dtype.kind == "f":

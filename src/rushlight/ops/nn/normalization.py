@@ -474,6 +474,9 @@ def _layer_norm(x, normalized_shape, w, b, eps):
         watch.launch(kernel, y, mean, rstd, _dense(x), _param(w, wide), _param(b, wide),
                      _row_words(rows, n, d.itemsize, eps))
         return y, mean, rstd
+    if 0 in normalized_shape:       # no numbers, of which statistics are not defined
+        lead = x.shape[:x.ndim - k] + (1,) * k
+        return np.empty(x.shape, x.dtype), *(np.full(lead, np.nan, _param_type(x.dtype)) for _ in range(2))
     x2 = _wide(_rows(x, k))
     dt, n = x2.dtype, x2.shape[1]
     mean = (row_sums("sum", (x2,), (1,)) / n).astype(dt)[:, None]

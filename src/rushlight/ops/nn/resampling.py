@@ -364,8 +364,9 @@ def _fetch(input, coords):
         i = x.masked_fill(~ok, 0).to(dtypes.int64)         # NaN is nowhere inside
         flat = i if flat is None else flat * s + i
     out = flat.shape[1:]
-    index = flat.reshape(n, 1, -1).expand(n, c, -1)
-    v = input.reshape(n, c, -1).gather(2, index).reshape(n, c, *out)
+    points = math.prod(out)
+    index = flat.reshape(n, 1, points).expand(n, c, points)
+    v = input.reshape(n, c, math.prod(input.shape[2:])).gather(2, index).reshape(n, c, *out)
     return v * inside.unsqueeze(1).to(v.dtype)
 
 
