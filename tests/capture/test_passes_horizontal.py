@@ -132,6 +132,24 @@ def test_sums():
     assert "add" in same(lambda: a @ w[0] + r[:1])
 
 
+def test_sums_of_rows_and_columns():
+    """A result's row may be another's column: the same numbers in memory, but not products of one form."""
+    torch.manual_seed(0)
+    g, x, y = torch.randn(1, 1), torch.randn(1, 4), torch.randn(3, 4, 5)
+    assert same(lambda: (x.t() @ g).t() + g @ x) == ["mm", "group: mm+add"]
+    assert same(lambda: (x @ x.t()) + g @ g) == ["group: mm, mm+add"]
+    w = torch.randn(5, 6)
+    same(lambda: F.linear(y, w.t()) + (y.reshape(12, 5) @ w).view(3, 4, 6))
+    same(lambda: (y.reshape(12, 5) @ w).view(3, 4, 6) + F.linear(y, w.t()) + torch.ones(3, 4, 6))
+
+    def gradient(x):
+        x = x.clone().requires_grad_()
+        torch.cov(x).sum().backward()
+        return x.grad
+    for shape in ((1, 4), (4, 1), (3, 4), (4, 4)):
+        same(gradient, torch.randn(shape)[0] if shape[0] == 1 else torch.randn(shape))
+
+
 def test_large_products_stay_alone(monkeypatch):
     torch.manual_seed(0)
     a, w = torch.randn(16, 16), torch.randn(16, 16)

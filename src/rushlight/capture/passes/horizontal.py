@@ -14,7 +14,7 @@ import math
 from ...runtime.threadpool import get_num_threads
 from ..tape import MADE, Step, Window, windows
 from . import epilogues
-from .flow import Flow, is_dense, replaced
+from .flow import Flow, dense, is_dense, replaced
 from .planned import is_product
 from .schedule import LEAST, busiest, seconds
 
@@ -154,14 +154,22 @@ def _sum(flow, step, i, made):
     first, second = map(of, reversed(pair))
     if first is not None and second is not None and (len(second) > 1 or second[0].d is not None):
         first, second = second, first
-    if first is not None and second is not None and len(second) == 1 and second[0].d is None:
+    if first is not None and second is not None and len(second) == 1 and second[0].d is None and _alike(first, second):
         return _onto([*first, *second], out, first[0].d), (first[0].c, second[0].c)
     # What is added to a single product may be any array.
     first, other = (first, pair[0]) if first is not None else (second, pair[1])
     if first is None or len(first) > 1 or first[0].d is not None:
         return None, ()
     c = first[0].c
-    return _onto(first, out, Window(other.buffer, other.dtype, c.shape, c.strides, other.offset, 0)), (c,)
+    (batch, m, n, _), _, _ = _form(first[0])
+    shape = (m, n) if batch == 1 else c.shape
+    return _onto(first, out, Window(other.buffer, other.dtype, shape, dense(shape), other.offset, 0)), (c,)
+
+
+def _alike(first, second):
+    """Whether products have results of the same rows and columns: what is a row of one may be the other's column."""
+    (batch, *one, _), (many, *other, _) = (_form(x[0])[0] for x in (first, second))
+    return batch == many and one == other and (batch == 1 or first[0].c.shape == second[0].c.shape)
 
 
 def _same(x, c):
@@ -169,9 +177,10 @@ def _same(x, c):
 
 
 def _onto(found, out, d):
-    """The terms as one sum in the place of `out`, which begins with `d`."""
-    c = found[0].c
-    c = Window(out.buffer, c.dtype, c.shape, c.strides, out.offset, 0)
+    """The terms as one sum in the place of `out`, which begins with `d`; they are alike, see `_alike`."""
+    c, (batch, m, n, _) = found[0].c, _form(found[0])[0]
+    shape = (m, n) if batch == 1 else c.shape
+    c = Window(out.buffer, c.dtype, shape, dense(shape), out.offset, 0)
     return [Term(c, t.a, t.b, t.bias, c if j else d, t.label) for j, t in enumerate(found)]
 
 
