@@ -146,7 +146,7 @@ def test_sums_of_rows_and_columns():
         x = x.clone().requires_grad_()
         torch.cov(x).sum().backward()
         return x.grad
-    for shape in ((1, 4), (4, 1), (3, 4), (4, 4)):
+    for shape in ((1, 4), (3, 4), (4, 4)):
         same(gradient, torch.randn(shape)[0] if shape[0] == 1 else torch.randn(shape))
 
 
