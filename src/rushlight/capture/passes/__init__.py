@@ -3,6 +3,9 @@
     rename      copies of whole results into other memory of the call are names: nothing is copied, and what the later
                 passes look for isn't hidden by in-place ops
     simplify    what is the same each time is computed once, what was computed before isn't again, nor what nobody reads
+    layout      images that nobody sees lie channels-last where that makes the whole program faster; evaluated
+                normalizations go into the weights of channels-last convolutions (`folding`), which write into memory
+                that is there (`pixels`)
     norms       batch normalization with relu, residuals and the sums that follow in one kernel: half the memory traffic
     direct      kernels that can write into memory that is there do so
     planned     convolutions write into memory that is there; their weights stay packed in programs without gradients;
