@@ -48,7 +48,7 @@ class Again:
         self.generators = _generators(tape.steps)
         places = [(c.container, c.how, c.key) for c in entry.changes if c.kind == "store"]
         places += [place[:3] for place in entry.places if place[1] not in ("argument", "draw", *_WITHIN)]
-        places += [place[1:] for place in entry.live]
+        places += [(c, *key[:2]) if how == "part" else (c, how, key) for _, c, how, key in entry.live]
         self.places = list({(id(c), how, key): (c, how, key) for c, how, key in places}.values())
         grown = [c.container for c in entry.changes if c.kind not in ("store", "call")]
         self.grown = list({id(c): c for c in grown}.values())

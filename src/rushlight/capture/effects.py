@@ -475,10 +475,18 @@ def look(container, how, key):
         return len(container)
     if how == "slot":
         return getattr(container, key, MISSING)
+    if how == "part":
+        outer, at, i, n = key
+        return part(look(container, outer, at), i, n)
     try:
         return container.cell_contents
     except ValueError:
         return MISSING
+
+
+def part(x, i, n):
+    """Item i of a tuple of n; `MISSING` of all else."""
+    return x[i] if type(x) is tuple and len(x) == n else MISSING
 
 
 def put(container, how, key, value):

@@ -14,7 +14,7 @@ from ..autograd.modes import state
 from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import tree
-from .effects import _PLAIN, MISSING
+from .effects import _PLAIN, MISSING, part
 from .native_guard import members
 from .numbers import is_seen, text
 from .sources import depends, drawn
@@ -46,6 +46,9 @@ class Scope:
 
     def place(self, container, how, key):
         """Code for what a place holds."""
+        if how == "part":
+            self.scope["part"] = part
+            return f"part({self.place(container, *key[:2])}, {key[2]}, {key[3]})"
         c = self.name(container, "c")
         return {"item": f"{c}.get({self.number(key)}, missing)", "index": f"{c}[{key}]",
                 "length": f"len({c})", "copy": f"[*{c}]", "cell": f"{c}.cell_contents", "grad": f"{c}._grad",

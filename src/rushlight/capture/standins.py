@@ -211,11 +211,14 @@ SeenList.__radd__ = _radd
 _STANDING = {list: SeenList, dict: SeenDict, deque: SeenDeque}
 
 
+MOST_PARTS = 16                 # tensors in a tuple that is replaced (the state of a recurrent layer, say)
+
+
 class StandIns:
     """Puts stand-ins in the places of `before` (a `State`) that are `changing` (mark -> how often they did).
 
-    live: tensors in such places, which are arguments of the program then; places: (container, how, key, type) of the
-    numbers.
+    live: tensors in such places, also in tuples there, which are arguments of the program then; places: (container,
+    how, key, type) of the numbers.
     """
 
     def __init__(self, before, changing):
@@ -223,8 +226,14 @@ class StandIns:
         self.live, self.places, self.stands, self.grown = [], [], {}, {}
         for entry in before.entries:
             container, how, key, value = entry
-            if mark(entry) in changing and type(value) is Tensor and not any(value is t for t, *_ in self.live):
+            if mark(entry) not in changing:
+                continue
+            held = {id(t) for t, *_ in self.live}
+            if type(value) is Tensor and id(value) not in held:
                 self.live.append((value, container, how, key))
+            elif type(value) is tuple and value and all(type(x) is Tensor and id(x) not in held for x in value) and \
+                    len({id(x) for x in value}) == len(value) <= MOST_PARTS:
+                self.live += [(x, container, "part", (how, key, i, len(value))) for i, x in enumerate(value)]
 
     def put(self, tape):
         """Put them there; `tape` is told what they tell."""
@@ -305,8 +314,8 @@ def length(x):
 
 
 def mark(entry):
-    """What identifies the place of an entry of a `State`."""
-    return id(entry[0]), entry[1], entry[2]
+    """What identifies the place of an entry of a `State`; parts of a tuple are of the tuple's place."""
+    return id(entry[0]), *(entry[2][:2] if entry[1] == "part" else entry[1:3])
 
 
 def release(numbers):
