@@ -43,7 +43,7 @@ class ZeroRule:
 
 def derived_rules(rec):
     """A rule for each tensor operand of the pointwise record `rec`."""
-    from ...compiler.derivative import derivative      # the package's attribute is this module while it loads
+    from ...compiler.derivative import derivative  # the package's attribute is this module while it loads
     from ...compiler.expr import input_, scalar, topological
     tensors = [a for a in rec.args if a.is_tensor]
     params = [a for a in rec.args if not a.is_tensor]
