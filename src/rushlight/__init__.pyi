@@ -88,7 +88,7 @@ def autocast_increment_nesting() -> Any:
     """Enter one level of contexts; returns how many there are now."""
 def clear_autocast_cache() -> Any:
     """Forget the casts of weights."""
-def compile(model: Any = None, *, fullgraph: Any = False, dynamic: Any = None, backend: Any = 'rushlight', mode: Any = None, options: Any = None, name: Any = None, disable: Any = False, recompile_limit: Any = None, isolate_recompiles: Any = False, shapes_spec: Any = None) -> Any:
+def compile(model: Any = None, *, fullgraph: Any = False, dynamic: Any = None, backend: Any = None, mode: Any = None, options: Any = None, name: Any = None, disable: Any = False, recompile_limit: Any = None, isolate_recompiles: Any = False, shapes_spec: Any = None) -> Any:
     """A function or module that computes the same, faster: its kernels are captured once and run without Python."""
 def cond(pred: Any, true_fn: Any, false_fn: Any, operands: Any = ...) -> Any:
     """``true_fn(*operands)`` if `pred` (a bool, or a tensor of one element) else ``false_fn(*operands)``."""
