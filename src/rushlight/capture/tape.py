@@ -22,6 +22,7 @@ import numpy as np
 from ..autograd.modes import state
 from ..autograd.node import next_seq
 from ..tensor import watch
+from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, wrap
 from .numbers import Live, Seen, places_of, plain, reads_of
 
@@ -429,7 +430,7 @@ class Tape:
         """The window that tensor `t` is."""
         a = t._a
         if type(a) is not _ndarray:
-            self.fail("meta tensors")
+            self.fail("meta tensors" if type(a) is MetaArray else f"a tensor of the layout {t.layout}")
             return None
         item = a.itemsize
         return Window(self.buffer(t), a.dtype, a.shape, tuple([s // item for s in a.strides]), t._offset, t._bits & 3)
