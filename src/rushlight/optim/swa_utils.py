@@ -56,7 +56,10 @@ def get_swa_multi_avg_fn():
     def swa_update(averaged_param_list, current_param_list, num_averaged):
         weight = 1 / (num_averaged + 1)
         for average, value in zip(averaged_param_list, current_param_list, strict=True):
-            if _can_average(average):
+            if average.dtype in (torch.float32, torch.float64):
+                # (A number that Python doesn't read, so that compiled steps can compute it.)
+                average.lerp_(value, weight.to(average.dtype))
+            elif _can_average(average):
                 average.lerp_(value, float(weight))
             else:
                 average.copy_(average + (value - average) * weight)
