@@ -11,7 +11,7 @@ import warnings
 from time import perf_counter
 
 from .compiled import Compiled
-from .program import python
+from .program import stepwise
 from .tape import Window, windows
 
 _PRODUCTS = {"linear", "_linear_of", "mm", "bmm", "addmm", "_matmul_nt", "_matmul_tn", "_matmul_fold", "baddbmm"}
@@ -98,16 +98,9 @@ class _Timed:
 
 def timed(run):
     """(the program in Python with a clock after each step, for each step the list of seconds that calls add to)."""
-    lines = run.text.split("\n")[1:]
     seconds = [[] for _ in run.marks]
-    text, at = ["last = clock()"], 0
-    for i, (_, end) in enumerate(run.marks):
-        text += [x.strip() for x in lines[at:end] if x.strip() != "with together:"]
-        text += ["now = clock()", f"told[{i}](now - last)", "last = clock()"]
-        at = end
-    text += [x.strip() for x in lines[at:]]
-    scope = {**run.scope, "clock": perf_counter, "told": [x.append for x in seconds]}
-    return _Timed(python(run.text.split("\n")[0] + "\n    " + "\n    ".join(text), scope)), seconds
+    return _Timed(stepwise(run, "last = clock()", "now = clock(); told[{0}](now - last); last = clock()".format,
+                           {"clock": perf_counter, "told": [x.append for x in seconds]})), seconds
 
 
 def profile(f, *args, repeat=20, **kwargs):

@@ -87,18 +87,34 @@ class Program:
     first and last step) of what lies in the arena, which has `arena_bytes`.
     """
 
-    __slots__ = ("call", "text", "scope", "marks", "map", "arena_bytes", "kept")
+    __slots__ = ("call", "text", "scope", "marks", "map", "arena_bytes", "kept", "tells")
 
     def __init__(self, text, scope, marks, places, arena_bytes):
         self.text, self.scope, self.marks, self.map, self.arena_bytes = text, scope, marks, places, arena_bytes
         found = translated(text, scope) if available() else None
         self.call, self.kept = (python(text, scope), None) if found is None else found
+        self.tells = False              # whether a profiler listens
 
 
 def python(text, scope):
     """The text's function."""
     exec(compile(text, f"{__file__}: program", "exec"), scope)
     return scope["run"]
+
+
+def stepwise(program, first, after, scope):
+    """The program in Python, with the statement `first` before its first step and ``after(i)`` after step i."""
+    head, *lines = program.text.split("\n")
+    text, at = [first], 0
+
+    def some(begin, end):
+        # (What runs together elsewhere runs one after another here.)
+        return [x.strip() for x in lines[begin:end] if x.strip() != "with together:"]
+    for i, (_, end) in enumerate(program.marks):
+        text += [*some(at, end), after(i)]
+        at = end
+    text += some(at, None)
+    return python(head + "\n    " + "\n    ".join(text), {**program.scope, **scope})
 
 
 class Writer:

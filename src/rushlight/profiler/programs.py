@@ -1,9 +1,9 @@
 """Programs of ``rushlight.compile`` under a profiler: one event a call, with its kernels' events inside."""
 
-import functools
 from time import perf_counter_ns
 
 from rushlight.autograd.modes import state
+from rushlight.capture.program import stepwise
 from rushlight.tensor import watch
 
 from .recorder import Raw
@@ -39,16 +39,17 @@ def run(compiled, args, kwargs):
 def _tells(holder, name):
     """Let the program ``holder.run`` tell what it does, from now on, where a recorder listens."""
     program = holder.run
-    if hasattr(program, "tells"):
+    if program.tells:
         return
-    timed, seen = _clocked(program)
+    call, seen = program.call, []
+    timed = stepwise(program, "seen.clear(); look(clock())", lambda i: "look(clock())",
+                     {"seen": seen, "look": seen.append, "clock": perf_counter_ns})
 
-    @functools.wraps(program)
     def run(*tensors):
         own = state.__dict__
         recorder = own.get("recorder") or own.get("resting_recorder")
         if recorder is None:
-            return program(*tensors)
+            return call(*tensors)
         event = recorder.begin(f"CompiledFunction: {name}")
         try:
             made = timed(*tensors)
@@ -61,24 +62,9 @@ def _tells(holder, name):
                 e.shapes = [list(w.shape) for w in step.windows() if w is not None]
             event.children.append(e)
         return made
-    run.tells = True
-    holder.run = run
+    program.tells, program.call = True, run
 
 
 def _name(step):
     text = step.label
     return text if len(text) < 120 else text[:117] + "..."
-
-
-def _clocked(program):
-    """(the program with a look at the clock after each step, the list of times of its last call)."""
-    lines = program.text.split("\n")[1:]
-    seen, text, at = [], ["seen.clear()", "look(clock())"], 0
-    for _, end in program.marks:
-        text += [x.strip() for x in lines[at:end]]
-        text.append("look(clock())")
-        at = end
-    text += [x.strip() for x in lines[at:]]
-    scope = {**program.scope, "clock": perf_counter_ns, "look": seen.append, "seen": seen}
-    exec(compile(program.text.split("\n")[0] + "\n    " + "\n    ".join(text), f"{__file__}: program", "exec"), scope)
-    return scope["run"], seen
