@@ -96,20 +96,20 @@ def parametrized_weights(torch):
 @loop(tolerance=1e-3, why="line searches magnify rounding from step to step",
       eager="Python computes with a number that was read from a tensor")
 def line_search(torch):
-    """L-BFGS with strong Wolfe conditions; it evaluates the loss by a closure as often as its numbers tell."""
+    """L-BFGS with strong Wolfe conditions evaluates the loss of a new batch as often as its numbers tell."""
     nn = torch.nn
     model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
     optimizer = torch.optim.LBFGS(model.parameters(), lr=0.5, max_iter=5, line_search_fn="strong_wolfe")
-    inputs = torch.randn(64, 4)
-    wanted = inputs.sin().sum(1, keepdim=True)
-
-    def closure():
-        optimizer.zero_grad()
-        loss = nn.functional.mse_loss(model(inputs), wanted)
-        loss.backward()
-        return loss
 
     def step():
+        inputs = torch.randn(64, 4)
+        wanted = inputs.sin().sum(1, keepdim=True)
+
+        def closure():
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(model(inputs), wanted)
+            loss.backward()
+            return loss
         return optimizer.step(closure)
     return step
 

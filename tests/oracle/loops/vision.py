@@ -199,7 +199,7 @@ def siamese(torch):
         nn.Flatten(),
         nn.Linear(512, 64),
     )
-    optimizer = torch.optim.Adam(model.parameters())
+    optimizer = torch.optim.Adam(model.parameters(), 1e-4)
     anchors, positives, negatives = [torch.randn(16, 1, 28, 28) for _ in range(3)]
 
     def step():
