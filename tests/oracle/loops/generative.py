@@ -37,7 +37,7 @@ def gan(torch):
     return step
 
 
-@loop()
+@loop(tolerance=1e-4, why="the loss is a difference, which crosses zero")
 def wasserstein_critic(torch):
     """The critic of a Wasserstein GAN with a penalty on its gradient, which takes second derivatives; RMSprop."""
     nn = torch.nn
