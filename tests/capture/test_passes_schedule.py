@@ -50,6 +50,12 @@ def test_independent_kernels_run_together():
             assert torch.equal(want, got)
 
 
+def test_large_results_are_made_in_their_turn():
+    """Earlier they would be there for longer, and the call would take more memory."""
+    _, run = compiled(branches, *[torch.randn(200, 200) for _ in range(3)])
+    assert "together" not in run.text
+
+
 def test_one_thread_keeps_the_order():
     torch.set_num_threads(1)
     _, run = compiled(branches, *[torch.randn(96, 96) for _ in range(3)])

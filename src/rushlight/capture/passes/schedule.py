@@ -19,6 +19,7 @@ CALL, SHARE = 0.3e-6, 0.8e-6            # seconds: of a call, of handing work to
 BYTES, WORK = 20e9, 40e9                # a second
 GAIN = 0.25                             # of the time of kernels, from which it is worth it
 LEAST, MOST, AHEAD = 6e-7, 16, 100      # seconds of a kernel worth moving; kernels together; steps looked through
+LARGE = 1 << 17                         # bytes of results that would be there for longer if their kernels ran earlier
 _BARRIERS = {"thunk", "check", "keep"}
 
 
@@ -36,7 +37,7 @@ def seconds(step):
     if any(w.bits for w in (*step.outs, *found)) or any(type(x) is list for x in step.args):
         return None
     size = max((math.prod(w.shape) for w in (*step.outs, *found)), default=0)
-    moved = sum(math.prod(w.shape) * w.dtype.itemsize for w in (*step.outs, *found))
+    moved = sum(map(_bytes, (*step.outs, *found)))
     if name == "rl_pointwise":
         if any(type(x) is not float for x in numbers) or size >= RELEASE_GIL_FROM:
             return None
@@ -52,6 +53,10 @@ def seconds(step):
     else:
         return None
     return CALL + moved / BYTES
+
+
+def _bytes(w):
+    return math.prod(w.shape) * w.dtype.itemsize
 
 
 class _Touched:
@@ -99,7 +104,8 @@ def schedule(steps, threads):
                 if steps[j].kind in _BARRIERS or len(group) == MOST:
                     break
                 now = _Touched(steps[j])
-                if times[j] is not None and times[j] >= LEAST and now.apart(before):
+                if times[j] is not None and times[j] >= LEAST and now.apart(before) and \
+                        max(map(_bytes, steps[j].outs)) < LARGE:
                     group.append(j)
                 before.add(now)
             if len(group) > 1 and _gain([times[k] for k in group], threads) > GAIN:
