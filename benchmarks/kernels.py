@@ -184,7 +184,7 @@ class Server:
             stdin=subprocess.PIPE, stdout=sys.stderr, close_fds=False, preexec_fn=place, env=environment,
             start_new_session=True)
         os.close(write)
-        self.answers, self.rest = read, b""
+        self.answers, self.rest, self.version = read, b"", None
         self.version = self.read()["version"]
 
     def read(self):
@@ -194,6 +194,8 @@ class Server:
             data = os.read(self.answers, 1 << 16) if ready else b""
             if not data:
                 self.stop()
+                if self.version is None:
+                    raise SystemExit(f"{self.name} can't be run with {sys.executable}")
                 self.start()
                 raise Failed("no answer in time" if not ready else "the process died")
             self.rest += data
