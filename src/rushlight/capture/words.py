@@ -1,6 +1,6 @@
 """A program's text as words that one native function runs (``ops.native.programs``).
 
-    translated(run, text, scope) -> builtin function, or None where that can't be done
+    translated(text, scope) -> (builtin function, what it refers to), or None where there is no native code
 
 Every statement of the text becomes one instruction or a few; an expression that has none of its own becomes a call of a
 small function of the variables in it. Python remains where its own functions are called, for ops that have no kernel
@@ -27,7 +27,7 @@ _POINTER, _FUNCTION, _FLAGS, _SELF = 16, 8, 16, 24      # of PyCFunctionObject.m
 
 
 def translated(text, scope):
-    """The function that does what the text's ``run`` does, with the objects of its scope."""
+    """The function that does what the text's ``run`` does, with the objects of its scope, and what it refers to."""
     address = _runner()
     if not address:
         return None

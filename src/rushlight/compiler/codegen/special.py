@@ -58,6 +58,7 @@ def erf_double(f, x):
 
 
 def erfc(f, x):
+    """1 - erf(x), which beyond 1/2 is an exponential times a polynomial, so that small values keep their digits."""
     a = fabs(f, x)
     tail = _erfc_positive(f, a)
     inside = 1.0 - copysign(f, _erf_inside(f, a), x)

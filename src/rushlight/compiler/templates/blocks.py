@@ -49,6 +49,13 @@ def none(f):
     f.ret(value)
 
 
+def answer(f, truth):
+    """Return True or False from an entry of a module that declares them."""
+    value = Value(f, "@_Py_TrueStruct" if truth else "@_Py_FalseStruct", "ptr")
+    f.call("void", "Py_IncRef", value)
+    f.ret(value)
+
+
 def share(f, name, context, tiles, work, least=PARALLEL_FROM):
     """Run task `name` over the tiles: at once where there is less work than `least`, else on the thread pool."""
     task = Value(f, f"@{name}", "ptr")

@@ -243,11 +243,13 @@ def past(rows, n, itemsize):
 
 
 def forward_words(rows, n, itemsize, eps):
+    """Words of the kernel of the normalization of (rows, n)."""
     bin, bins = layout(rows, n)
     return pack("9qd", bins, -(-n // COLUMNS), bins, rows * n, rows, n, bin, bins, past(rows, n, itemsize), eps)
 
 
 def backward_words(rows, n, itemsize, training):
+    """Words of the kernel of its gradients."""
     bin, bins = layout(rows, n)
     return pack("10q", bins, -(-n // COLUMNS), bins, 2 * rows * n, rows, n, bin, bins, past(rows, n, itemsize),
                 training)

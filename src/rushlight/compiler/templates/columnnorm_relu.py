@@ -90,6 +90,7 @@ def forward(dtype, residual, act="relu"):
 
 
 def forward_words(n, c, l, itemsize, eps, low=0.0, high=0.0):
+    """(bins, channels, words) of the normalization of n images of l pixels and c channels."""
     rows = n * l
     bin, bins = layout(rows, c)
     return bins, c, pack("9q3d", bins, -(-c // COLUMNS), bins, 2 * rows * c, rows, c, bin, bins,
@@ -183,6 +184,7 @@ def backward(dtype, mask_of, two, keeps, total, act="relu"):
 
 
 def backward_words(n, c, l, itemsize, total=False, low=0.0, high=0.0):
+    """(bins, channels, words) of its gradients; `total` where a gradient is added up as well."""
     rows = n * l
     bin, bins = layout(rows, c)
     columns = -(-c // COLUMNS)

@@ -24,7 +24,7 @@ import struct
 import numpy as np
 
 from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, split, vector
+from rushlight.compiler.codegen.builder import Module, vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Lowering, Types, from_memory, to_memory
 from rushlight.compiler.expr import to_text
 from rushlight.compiler.templates.gemm_micro import prefetch
@@ -98,17 +98,9 @@ def module_text(output, in_dtypes, out_dtype) -> str:
             left = f.splat(columns - whole, lanes)
             mask = f.emit(f"<{lanes} x i1>", f"icmp slt <{lanes} x i64> <{iota}>, {left.name}")
             finish(whole, lambda type_, at: f.masked_load(type_, at, mask),
-                   lambda value, at: _masked_store(f, value, at, mask))
+                   lambda value, at: f.masked_store(value, at, mask))
     f.ret()
     return module.text()
-
-
-def _masked_store(f, value, at, mask):
-    element, lanes = split(value.type)
-    short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
-    name = f"llvm.masked.store.v{lanes}{short}.p0"
-    f.module.declared[name] = f"declare void @{name}({value.type}, ptr, <{lanes} x i1>)"
-    f.line(f"call void @{name}({value.type} {value.name}, ptr align 1 {at.name}, <{lanes} x i1> {mask.name})")
 
 
 def context(out, *inputs):

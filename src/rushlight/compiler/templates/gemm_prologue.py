@@ -42,7 +42,6 @@ from rushlight.compiler.templates.gemm_driver import (
     copy_words,
     one,
 )
-from rushlight.compiler.templates.gemm_finish import _masked_store
 from rushlight.runtime import cpu
 
 MOST_INPUTS = 6
@@ -168,7 +167,7 @@ def module_text(output, in_dtypes, out_dtype) -> str:
             left = f.splat(columns - whole, lanes)
             mask = f.emit(f"<{lanes} x i1>", f"icmp slt <{lanes} x i64> <{iota}>, {left.name}")
             stage(whole, lambda type_, at: f.masked_load(type_, at, mask),
-                  lambda value, at: _masked_store(f, value, at, mask))
+                  lambda value, at: f.masked_store(value, at, mask))
     f.ret()
     return module.text()
 

@@ -57,17 +57,17 @@ def module_text():
     plan, given = blocks.data_of(f, f.args[1], 0), f.load("ptr", f.args[1] + 8)
     count, phases, total = (f.load("i64", plan + 8 * k) for k in (ARRAYS, PHASES, TOTAL))
     with f.if_(f.load("i64", given + LIST_SIZE).ne(count)):
-        _answer(f, False)
+        blocks.answer(f, False)
     items, first = f.load("ptr", given + LIST_ITEMS), plan + 8 * HEAD
     with f.range(count) as k:
         array = f.load("ptr", items + k * 8)
         with f.if_(f.load("ptr", array + TYPE).ne(Value(f, "@PyArray_Type", "ptr"))):
-            _answer(f, False)
+            blocks.answer(f, False)
         n, dims = f.var("i64", 1), f.load("ptr", array + DIMS)
         with f.range(f.load("i32", array + ND).cast("sext", "i64")) as d:
             n.set(n.get() * f.load("i64", dims + d * 8))
         with f.if_((f.load("i32", array + FLAGS) & 1).eq(0) | n.get().ne(f.load("i64", first + (k * 16 + 8)))):
-            _answer(f, False)
+            blocks.answer(f, False)
     with f.range(count) as k:
         f.store(f.load("ptr", f.load("ptr", items + k * 8) + blocks.DATA), f.load("ptr", first + k * 16))
     state = f.var("ptr", 0)
@@ -84,11 +84,5 @@ def module_text():
                 f.call("void", "rl_parallel_for", task, context, tiles)
     with f.if_(total >= RELEASE_FROM):
         f.call("void", "PyEval_RestoreThread", state.get())
-    _answer(f, True)
+    blocks.answer(f, True)
     return m.text()
-
-
-def _answer(f, truth):
-    value = Value(f, "@_Py_TrueStruct" if truth else "@_Py_FalseStruct", "ptr")
-    f.call("void", "Py_IncRef", value)
-    f.ret(value)

@@ -91,20 +91,20 @@ def module_text():
     with f.range(sets) as k:
         array = f.load("ptr", arrays + k * 8)
         with f.if_(f.load("ptr", array + TYPE).ne(Value(f, "@PyArray_Type", "ptr"))):
-            _answer(f, False)
+            blocks.answer(f, False)
         n, dims = f.var("i64", 1), f.load("ptr", array + DIMS)
         with f.range(f.load("i32", array + ND).cast("sext", "i64")) as d:
             n.set(n.get() * f.load("i64", dims + d * 8))
         members = first + k * pitch
         fits = n.get().eq(f.load("i64", members + operands * 8))
         with f.if_((f.load("i32", array + FLAGS) & 1).eq(0) | ~fits):
-            _answer(f, False)
+            blocks.answer(f, False)
         f.store(f.load("ptr", array + blocks.DATA), members + varying * 8)
     after = first + sets * pitch
     tick = f.call("double", "PyFloat_AsDouble", f.load("ptr", args + 16)).cast("fptrunc", "float")
     with f.range(counters) as k:
         with f.if_(f.load("float", f.load("ptr", after + k * 8)).ne(tick - 1.0)):
-            _answer(f, False)
+            blocks.answer(f, False)
     values = f.buffer(8 * MOST_NUMBERS, 8)
     given = f.load("ptr", args + 8) + TUPLE_ITEMS
     with f.range(numbers) as k:
@@ -127,11 +127,5 @@ def module_text():
             f.call("void", "rl_parallel_for", task, context, tiles)
             with f.if_(total >= RELEASE_FROM):
                 f.call("void", "PyEval_RestoreThread", state.get())
-    _answer(f, True)
+    blocks.answer(f, True)
     return m.text()
-
-
-def _answer(f, truth):
-    value = Value(f, "@_Py_TrueStruct" if truth else "@_Py_FalseStruct", "ptr")
-    f.call("void", "Py_IncRef", value)
-    f.ret(value)
