@@ -12,7 +12,7 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen import entry
-from rushlight.compiler.codegen.builder import Module, Value, split, vector
+from rushlight.compiler.codegen.builder import Module, split, vector
 from rushlight.compiler.codegen.lower import (
     ITEMSIZE,
     MEMORY,
@@ -393,7 +393,7 @@ def element_copier(m, direction, size):
                 with g.range(n, step=width) as i:
                     outside, inside = memory + i * size, buffer + i * size
                     kind = vector(type_, width)
-                    there = iota(g, width) < g.splat(g.minimum(n - i, width).cast("trunc", "i32"), width)
+                    there = g.below(g.minimum(n - i, width), width)
                     if direction == "gather":
                         g.store(g.masked_load(kind, outside, there), inside, 1)
                     else:
@@ -430,11 +430,6 @@ def load_part(f, m, dtype, here, step, buffer, left, valid):
             f.call("void", element_copier(m, "gather", size), here, step, buffer, left)
             result.set(f.load(type_, buffer, 1))
     return result.get()
-
-
-def iota(f, lanes):
-    """The vector 0, 1, 2, ... of i32."""
-    return Value(f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", vector("i32", lanes))
 
 
 def scalar_value(f, v, e, types, lanes):

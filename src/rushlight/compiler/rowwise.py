@@ -179,9 +179,6 @@ class Program:
             f.load("double" if x else "i64", args["scalars"] + 8 * i)
             for i, x in enumerate(self.scalar_is_float)
         ]
-        numbers = ", ".join(f"i32 {i}" for i in range(self.lanes))
-        self.iota = f.value(0, vector("i32", self.lanes))
-        self.iota.name = f"<{numbers}>"
         self.operands = []
         for j, dtype in enumerate((*self.out_dtypes, *self.in_dtypes)):
             o = Operand()
@@ -218,7 +215,7 @@ class Program:
         with f.range(0, self.n, step=lanes if self.along else 1) as i:
             left = f.minimum(self.n - i, f.value(lanes)) if self.along else self.width
             whole = left.eq(lanes)
-            valid = self.iota < f.splat(left.cast("trunc", "i32"), lanes)
+            valid = f.below(left, lanes)
             loaded = {}
             for j in inputs:
                 o = self.results[0] if j == KEPT else self.inputs[j]

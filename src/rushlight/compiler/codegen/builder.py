@@ -40,6 +40,13 @@ def retype(type_, element):
     return f"<{lanes} x {element}>" if lanes else element
 
 
+def _suffix(type_):
+    """What intrinsics' names call a type."""
+    element, lanes = split(type_)
+    short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
+    return f"v{lanes}{short}" if lanes else short
+
+
 def literal(type_, value):
     """The text of a constant."""
     element, lanes = split(type_)
@@ -288,18 +295,19 @@ class Function:
         align = f", align {align}" if align else ""
         return self.emit(type_, f"load {type_}, ptr {pointer.name}{align}{extra}")
 
-    def masked_load(self, type_, pointer, mask):
-        """The elements whose mask bit is set, zeros elsewhere; memory of the others is not touched."""
-        element, lanes = split(type_)
-        short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
-        name = f"llvm.masked.load.v{lanes}{short}.p0"
-        return self.call(type_, name, pointer, mask, self.value(0, type_))
+    def masked_load(self, type_, pointer, mask, other=None):
+        """The elements whose mask bit is set; the others, which are not read, are those of ``other`` or zeros."""
+        other = self.value(0, type_) if other is None else other
+        return self.call(type_, f"llvm.masked.load.{_suffix(type_)}.p0", pointer, mask, other)
 
     def masked_store(self, value, pointer, mask):
         """Store the elements whose mask bit is set; memory of the others is not touched."""
-        element, lanes = split(value.type)
-        short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
-        self.call("void", f"llvm.masked.store.v{lanes}{short}.p0", value, pointer, mask)
+        self.call("void", f"llvm.masked.store.{_suffix(value.type)}.p0", value, pointer, mask)
+
+    def prefetch(self, pointer, write=0, near=3):
+        """Fetch the line at ``pointer`` (any address) ahead: into the nearest cache or, for 2, the second."""
+        flags = (Value(self, str(x), "i32") for x in (write, near, 1))
+        self.call("void", "llvm.prefetch.p0", pointer, *flags)
 
     def store(self, value, pointer, align=0, extra=""):
         align = f", align {align}" if align else ""
@@ -318,6 +326,15 @@ class Function:
         return self.emit(
             to, f"shufflevector {to} {one.name}, {to} poison, <{lanes} x i32> zeroinitializer"
         )
+
+    def iota(self, lanes, element="i32"):
+        """The vector 0, 1, 2, ..."""
+        return Value(self, "<" + ", ".join(f"{element} {i}" for i in range(lanes)) + ">", vector(element, lanes))
+
+    def below(self, n, lanes, first=0):
+        """The mask of the lanes l with first + l < n, an i64 of at most 31 bits and a sign."""
+        places = ", ".join(f"i32 {first + i}" for i in range(lanes))
+        return Value(self, f"<{places}>", vector("i32", lanes)) < self.splat(self.value(n).cast("trunc", "i32"), lanes)
 
     def extract(self, value, index):
         element, _ = split(value.type)
@@ -358,10 +375,7 @@ class Function:
 
     def intrinsic(self, name, *args, result=None):
         """``llvm.name`` overloaded on the type of the first argument."""
-        element, lanes = split(args[0].type)
-        short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
-        suffix = f"v{lanes}{short}" if lanes else short
-        return self.call(result or args[0].type, f"llvm.{name}.{suffix}", *args)
+        return self.call(result or args[0].type, f"llvm.{name}.{_suffix(args[0].type)}", *args)
 
     def fma(self, a, b, c):
         """a * b + c rounded once; the operands may be numbers next to a value."""

@@ -31,7 +31,7 @@ def _turn(m, size):
     to, to_row, source, from_row, rows, columns = f.args
     panel = Panel(size)
     with f.range(rows) as r, f.range(0, columns * size, step=blocks.RUN) as at:
-        blocks.prefetch(f, source + (r * from_row + at + SIDE * size), near=2)
+        f.prefetch(source + (r * from_row + at + SIDE * size), near=2)
     with f.if_((rows >= panel.n) & (columns >= panel.n)):
         squares(f, panel, to, to_row, source, from_row, rows, columns)
         f.ret()
@@ -97,7 +97,7 @@ def _run(m):
                 pointers[j], steps[j], down[j] = place, size, size * SIDE
             with f.if_(along.eq(size)), f.range(rows) as r, f.range(0, count * size, step=blocks.RUN) as at:
                 # The next tile's rows, where the hardware does not look.
-                blocks.prefetch(f, here.get() + ((r + SIDE) * across + at), near=2)
+                f.prefetch(here.get() + ((r + SIDE) * across + at), near=2)
         with f.range(rows):
             f.call("void", inner, pointers.pointer, steps.pointer, context.at(entry.SCALARS), count,
                    context[entry.WORK_FLAGS])

@@ -15,7 +15,6 @@ from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.expr import topological
 from rushlight.compiler.pointwise import load_part
-from rushlight.compiler.templates.blocks import prefetch
 
 # Longest row that is reduced with its neighbours: a lane adds at most twelve numbers before lanes are joined.
 SHORT_VECTORS = 12
@@ -28,11 +27,6 @@ _ROWS_AHEAD = 8
 def size_of(element):
     """Bytes of an LLVM element type."""
     return {"float": 4, "double": 8}.get(element) or int(element[1:]) // 8
-
-
-def iota(f, lanes, element="i32"):
-    """The vector 0, 1, 2, ..."""
-    return Value(f, "<" + ", ".join(f"{element} {i}" for i in range(lanes)) + ">", vector(element, lanes))
 
 
 def tree(f, join, types, places):
@@ -210,7 +204,7 @@ class Walk:
         with f.loop() as loop:
             left = i.get()
             loop.break_if(left >= n)
-            add(run, left, iota(f, lanes) < f.splat(f.minimum(n - left, lanes).cast("trunc", "i32"), lanes))
+            add(run, left, f.below(f.minimum(n - left, lanes), lanes))
             i.set(left + step)
         if run is not self.state:
             self.absorb(self.state, run)
@@ -275,9 +269,9 @@ class Walk:
             for b, v in zip(bytes_, empty(f, self.lanes, f.value(0.0, vector("double", self.lanes)))):
                 ends.append(f.buffer(b * self.lanes))
                 f.store(v, ends[-1], 8)
-            position = self.positions(iota(f, r, "i64"), self.index_step)
+            position = self.positions(f.iota(r, "i64"), self.index_step)
             whole = n & -r
-            valid = iota(f, r) < f.splat((n - whole).cast("trunc", "i32"), r)
+            valid = f.below(n - whole, r)
             last = width - 1
             with f.range(0, width, step=r) as group:
                 def begin(k):
@@ -325,7 +319,7 @@ class Walk:
             for j, (base, dtype, size) in enumerate(zip(self.bases, self.spec.in_dtypes, self.sizes)):
                 here = base + (i + k) * self.down[j]
                 for line in range(0, lanes * size, 64):
-                    prefetch(f, here + ahead[j] + line, near=2)
+                    f.prefetch(here + ahead[j] + line, near=2)
                 loaded.append(f.load(vector(MEMORY[dtype], lanes), here, size))
             self.add(run, self.value(loaded, lanes), None)
 
@@ -339,13 +333,13 @@ class Walk:
         by_rows = self.name == "rows"
         step = lanes if by_rows else 1
         buffers = [self.scratch(size) for size in self.sizes]
-        lane = iota(f, lanes, "i64") if by_rows else Value(f, "zeroinitializer", vector("i64", lanes))
+        lane = f.iota(lanes, "i64") if by_rows else Value(f, "zeroinitializer", vector("i64", lanes))
         position = self.positions(lane, self.index_step)
         self.jump = self.index_step * step
 
         def body(run, i):
             left = f.minimum(n - i, f.value(lanes)) if by_rows else self.width
-            valid = iota(f, lanes) < f.splat(left.cast("trunc", "i32"), lanes)
+            valid = f.below(left, lanes)
             loaded = []
             for j, dtype in enumerate(self.spec.in_dtypes):
                 here = self.bases[j] + i * (self.along if by_rows else self.down)[j]

@@ -14,7 +14,7 @@ Arrays must be C-contiguous and of the dtype the template was written for; nothi
 from functools import cache
 
 from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.builder import Module, vector
 from rushlight.compiler.codegen.entry import BYTES_VALUE, DATA, VAR_SIZE, _fail, _none, _Words
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, float_to_float, narrow, widen
 from rushlight.compiler.codegen.targets import host
@@ -135,8 +135,7 @@ class Task:
         self.lanes = host().lanes(self.compute_size)
         self.align = self.lanes * self.compute_size
         self.vector, self.wide = vector(self.compute, self.lanes), vector("double", self.lanes)
-        self.iota = Value(self.f, "<" + ", ".join(f"i64 {i}" for i in range(self.lanes)) + ">",
-                          vector("i64", self.lanes))
+        self.iota = self.f.iota(self.lanes, "i64")
         return self
 
     def tiles(self):
@@ -166,11 +165,7 @@ class Task:
             else:
                 f.store(v, place, 1)
             return
-        element, lanes = v.type[1:-1].split(" x ")[::-1]
-        short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
-        name = f"llvm.masked.store.v{lanes}{short}.p0"
-        f.module.declared[name] = f"declare void @{name}({v.type}, ptr, {mask.type})"
-        f.line(f"call void @{name}({v.type} {v.name}, ptr align {size} {place.name}, {mask.type} {mask.name})")
+        f.masked_store(v, place, mask)
 
     def scalar(self, place, dtype=None):
         """One element in the compute type."""

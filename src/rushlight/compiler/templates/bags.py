@@ -74,7 +74,7 @@ def _task(m, type_, size):
                 with f.if_(k + AHEAD < positions):
                     ahead = w + f.load("i64", index + (k + AHEAD) * 8) * row_bytes + j
                     for line in range(0, step * together, 64):
-                        blocks.prefetch(f, ahead + line)
+                        f.prefetch(ahead + line)
                 i = f.load("i64", index + k * 8)
                 with f.if_else(i.ult(n) & i.ne(padding)) as (taken, left):
                     with taken:

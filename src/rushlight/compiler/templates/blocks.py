@@ -81,12 +81,6 @@ def address(f, pointer):
     return f.emit("i64", f"ptrtoint ptr {pointer.name} to i64")
 
 
-def prefetch(f, pointer, write=0, near=3):
-    """Ask for the cache line at `pointer` (which need not be valid), into the nearest cache or, for 2, the second."""
-    f.module.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-    f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 {write}, i32 {near}, i32 1)")
-
-
 def copy_run(f, to, source, nbytes, stream=None, ahead=None):
     """Copy `nbytes` (a value); with `stream`, an i1, whole lines go past the cache where it is true, and those that lie
     `ahead` bytes further are asked for.
@@ -103,7 +97,7 @@ def copy_run(f, to, source, nbytes, stream=None, ahead=None):
         with f.if_(stream):
             def line(at):
                 if ahead is not None:
-                    prefetch(f, source + (at + ahead), near=2)
+                    f.prefetch(source + (at + ahead), near=2)
                 return f.load(kind, source + at, 1)
 
             rest = _lines(f, to, nbytes, line, lambda at, n: short_run(f, to + at, source + at, n))

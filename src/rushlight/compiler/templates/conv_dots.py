@@ -17,9 +17,8 @@ the bits depend on the shape only.
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.blocks import prefetch
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, end_run, read_arguments, scratch
-from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_load, multiply_add
+from rushlight.compiler.templates.conv_tile import ITEM, builtin, lanes_of, multiply_add
 
 POINTERS = ("dw", "few", "many", "partial", "failed")
 FIELDS = (
@@ -99,13 +98,13 @@ def _tile(m, type_, rows, columns):
         # Rows lie far apart: only hints fetch the next ones in time.
         next_ = start.get() + ahead
         for r in range(rows):
-            prefetch(f, next_ + row * r if r else next_)
+            f.prefetch(next_ + row * r if r else next_)
         add(lambda here: f.load(kind, here, align=item))
         start.set(start.get() + size)
         place.set(place.get() + columns * size)
     with f.if_(tail.ne(0)):
-        mask = below(f, tail, lanes)
-        add(lambda here: masked_load(f, kind, here, mask))
+        mask = f.below(tail, lanes)
+        add(lambda here: f.masked_load(kind, here, mask))
     for r, line in enumerate(totals):
         for q, total in enumerate(line):
             f.store(total.get(), to + across * r + q * size, align=item)

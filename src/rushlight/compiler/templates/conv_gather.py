@@ -25,8 +25,7 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.blocks import prefetch
-from rushlight.compiler.templates.conv_tile import ITEM, lanes_of, masked_load
+from rushlight.compiler.templates.conv_tile import ITEM, lanes_of
 from rushlight.runtime import cpu
 
 PARAMS = (("ptr", "tables"), ("ptr", "x"), ("i64", "vector"), ("i64", "first"), ("i64", "last"), ("ptr", "dst"),
@@ -79,11 +78,11 @@ def _gather(m, type_, kind):
         """The parts of a vector with a run's lanes added; with steps of two the lanes are every other element."""
         if reads:
             old = old or [None] * reads
-            return [masked_load(f, vec, place + i * lanes * item, _bits(f, mask, lanes, i), old[i], item)
+            return [f.masked_load(vec, place + i * lanes * item, _bits(f, mask, lanes, i), old[i])
                     for i in range(reads)]
         name = f"llvm.masked.gather.v{lanes}{'f32' if item == 4 else 'f64'}.v{lanes}p0"
         f.module.declared[name] = f"declare {vec} @{name}(<{lanes} x ptr>, i32, <{lanes} x i1>, {vec})"
-        iota = Value(f, "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">", f"<{lanes} x i64>")
+        iota = f.iota(lanes, "i64")
         steps = iota * f.splat(step, lanes)
         places = f.emit(f"<{lanes} x ptr>", f"getelementptr i8, ptr {place.name}, <{lanes} x i64> {steps.name}")
         return [f.emit(vec, f"call {vec} @{name}(<{lanes} x ptr> {places.name}, i32 {item}, <{lanes} x i1> "
@@ -110,7 +109,7 @@ def _gather(m, type_, kind):
             move, bit = f.load("i64", entry), f.load("i64", entry + 8)
             if ahead is not None and len(found) == 1:
                 for i in range(reads):
-                    prefetch(f, ahead + move + i * lanes * item)
+                    f.prefetch(ahead + move + i * lanes * item)
             parts = None
             for place, mask in found:
                 parts = read(place + move, mask + bit, parts)

@@ -26,7 +26,6 @@ the code: ``phases`` are, for each start of the steps along lines, pairs (tap, e
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Value
-from rushlight.compiler.templates.blocks import prefetch
 from rushlight.compiler.templates.conv_product import FINISH, optional
 from rushlight.compiler.templates.jobs import DATA, TASK, Job, load, new_module
 
@@ -68,7 +67,7 @@ class _Job(Job):
     def ahead(self, place, nbytes):
         """Fetch memory that will be needed into the cache."""
         for at in range(0, nbytes, 64):
-            prefetch(self.f, place + at)
+            self.f.prefetch(place + at)
 
     def table(self, name, i):
         """Word i of a table whose address is a word of the plan."""

@@ -17,10 +17,7 @@ from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.templates.conv_tile import (
     ITEM,
     add_product,
-    below,
     lanes_of,
-    masked_load,
-    masked_store,
     sums_of,
 )
 from rushlight.runtime import cpu
@@ -121,14 +118,14 @@ def _kernel(m, type_, height, vectors):
     f.lines.append("store:")
     f.open = True
     totals = {cell: f.emit(kind, f"phi {kind} [ zeroinitializer, %entry ], [ {names[cell]}, %loop ]") for cell in cells}
-    masks = [below(f, n, lanes, j * lanes) for j in range(vectors)]
-    offsets = [masked_load(f, kind, bias + j * size, mask) for j, mask in enumerate(masks)]
+    masks = [f.below(n, lanes, j * lanes) for j in range(vectors)]
+    offsets = [f.masked_load(kind, bias + j * size, mask) for j, mask in enumerate(masks)]
     for i in range(height):
         f.branch(rows > i, f"row{i}", "end")
         f.lines.append(f"row{i}:")
         f.open = True
         place = c + c_row * i
         for j in range(vectors):
-            masked_store(f, totals[(i, j)] + offsets[j], place + j * size, masks[j])
+            f.masked_store(totals[(i, j)] + offsets[j], place + j * size, masks[j])
     f.label("end")
     f.ret()

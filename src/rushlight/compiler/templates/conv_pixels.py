@@ -30,7 +30,7 @@ from rushlight.compiler.templates.conv_product import (
     run_packed,
     scratch,
 )
-from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_load, masked_store, sums_of
+from rushlight.compiler.templates.conv_tile import ITEM, lanes_of, sums_of
 from rushlight.compiler.templates.gemm_pack import turn
 from rushlight.runtime import cpu
 
@@ -114,10 +114,10 @@ def _pack_task(m, type_):
             there = job.rows - (first + r)
             starts = [job.w + (group * job.w_group + f.minimum(first + r + i, job.rows - 1) * job.w_row)
                       for i in range(lanes)]
-            kept = below(f, there, lanes)
+            kept = f.below(there, lanes)
             with f.range(0, job.row_words, step=lanes) as e:
-                mask = below(f, job.row_words - e, lanes)
-                found = turn(f, [masked_load(f, kind, start + e * word, mask) for start in starts])
+                mask = f.below(job.row_words - e, lanes)
+                found = turn(f, [f.masked_load(kind, start + e * word, mask) for start in starts])
                 for j, value in enumerate(found):
                     place = f.load("i64", job.places + (e + j) * 8)
                     with f.if_(place >= 0):
@@ -172,7 +172,7 @@ def copy_lines(m, type_):
 
     def piece(f, to, source, count, stored):
         with f.range(0, stored, step=lanes) as i:
-            value = f.masked_load(kind, source + i * item, below(f, count - i, lanes))
+            value = f.masked_load(kind, source + i * item, f.below(count - i, lanes))
             f.store(value, to + i * item, align=1)
 
     def copy(f, job, rows):
@@ -203,12 +203,12 @@ def _turn_lines(m, type_):
         words = job.cell // word
         # A few channels at a time, whose rows follow each other.
         with f.range(0, words, step=lanes) as c:
-            stored = below(f, words - c, lanes)
+            stored = f.below(words - c, lanes)
             starts = [f.minimum(c * each + i, job.channels - 1) * job.x_channel for i in range(lanes * each)]
 
             def line(to, source):
                 with f.range(0, job.columns, step=lanes) as x:
-                    mask, at = below(f, job.columns - x, lanes), source + x * item
+                    mask, at = f.below(job.columns - x, lanes), source + x * item
                     if type_ == "pairs":
                         found = []
                         for i in range(lanes):
@@ -218,10 +218,10 @@ def _turn_lines(m, type_):
                             high = f.select(there, high << f.value(16, high.type), f.value(0, high.type))
                             found.append((low | high).bits())
                     else:
-                        found = [masked_load(f, kind, at + start, mask) for start in starts]
+                        found = [f.masked_load(kind, at + start, mask) for start in starts]
                     here = to + (x * job.cell + c * word)
                     for j, cells in enumerate(turn(f, found)):
-                        masked_store(f, cells, here + job.cell * j, stored)
+                        f.masked_store(cells, here + job.cell * j, stored)
             rows(line)
     _fill(m, copy)
 
@@ -236,10 +236,10 @@ def _turn_out(m, element):
     with f.range(0, columns, step=lanes) as j, f.range(0, rows, step=lanes) as i:
         here = src + (i * pitch + j * item)
         found = turn(f, [f.load(kind, here + pitch * k, align=item) for k in range(lanes)])
-        mask, to = below(f, rows - i, lanes), dst + (j * dst_pitch + i * item)
+        mask, to = f.below(rows - i, lanes), dst + (j * dst_pitch + i * item)
         for k, value in enumerate(found):
             with f.if_(j + k < columns):
-                masked_store(f, value, to + dst_pitch * k, mask)
+                f.masked_store(value, to + dst_pitch * k, mask)
     f.ret()
 
 

@@ -23,7 +23,7 @@ all; where y is there, it has been, and w isn't read.
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_load, masked_store
+from rushlight.compiler.templates.conv_tile import ITEM, builtin, lanes_of
 
 # What the entry fills in, then the plan's words: strides and offsets in bytes.
 POINTERS = ("y", "x", "w", "bias", "packed", "failed", "finish", "context", "first_image")
@@ -138,24 +138,24 @@ def copy_rows(m, type_):
     src, src_pitch, dst, dst_pitch, rows, count, step = f.args
     with f.if_(step.eq(item)):
         with f.range(0, count, step=lanes) as i:
-            mask = below(f, count - i, lanes)
+            mask = f.below(count - i, lanes)
             with f.range(rows) as r:
-                value = masked_load(f, kind, src + (r * src_pitch + i * item), mask)
-                masked_store(f, value, dst + (r * dst_pitch + i * item), mask)
+                value = f.masked_load(kind, src + (r * src_pitch + i * item), mask)
+                f.masked_store(value, dst + (r * dst_pitch + i * item), mask)
         f.ret()
     # Every other element: each twice, of which one is stored.
     even = Value(f, "<" + ", ".join(f"i1 {1 - i % 2}" for i in range(lanes)) + ">", f"<{lanes} x i1>")
     with f.if_(step.eq(2 * item)):
         with f.range(0, count, step=lanes) as i:
             left = count - i
-            mask = below(f, left, lanes)
-            halves = [even & below(f, left * 2 - half * lanes, lanes) for half in range(2)]
+            mask = f.below(left, lanes)
+            halves = [even & f.below(left * 2 - half * lanes, lanes) for half in range(2)]
             with f.range(rows) as r:
-                value = masked_load(f, kind, src + (r * src_pitch + i * item), mask)
+                value = f.masked_load(kind, src + (r * src_pitch + i * item), mask)
                 here = dst + (r * dst_pitch + i * 2 * item)
                 for half, stored in enumerate(halves):
                     twice = f.shuffle(value, value, [half * lanes // 2 + k // 2 for k in range(lanes)])
-                    masked_store(f, twice, here + half * lanes * item, stored)
+                    f.masked_store(twice, here + half * lanes * item, stored)
         f.ret()
     with f.range(rows) as r:
         at = f.var("ptr", dst + r * dst_pitch)

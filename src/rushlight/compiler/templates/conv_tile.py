@@ -17,7 +17,6 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.blocks import prefetch
 from rushlight.runtime import cpu
 
 ITEM = {"float": 4, "double": 8}
@@ -73,30 +72,6 @@ def module_text(type_, height, vectors, packed):
     return m.text()
 
 
-def below(f, n, lanes, first=0):
-    """The mask of the lanes l with first + l < n."""
-    iota = Value(f, "<" + ", ".join(f"i32 {first + i}" for i in range(lanes)) + ">", f"<{lanes} x i32>")
-    return iota < f.splat(n.cast("trunc", "i32"), lanes)
-
-
-def masked_load(f, kind, pointer, mask, other=None, align=1):
-    """The elements where ``mask`` holds, those of ``other`` (or zeros) elsewhere."""
-    element, lanes = kind[1:-1].split(" x ")[::-1]
-    name = f"llvm.masked.load.v{lanes}{ {'float': 'f32', 'double': 'f64'}.get(element, element)}.p0"
-    f.module.declared[name] = f"declare {kind} @{name}(ptr, <{lanes} x i1>, {kind})"
-    return f.emit(kind, f"call {kind} @{name}(ptr align {align} {pointer.name}, <{lanes} x i1> {mask.name}, "
-                        f"{kind} {other.name if other else 'zeroinitializer'})")
-
-
-def masked_store(f, value, pointer, mask, align=1):
-    """Store the elements where ``mask`` holds."""
-    element, lanes = value.type[1:-1].split(" x ")[::-1]
-    name = f"llvm.masked.store.v{lanes}{'f32' if element == 'float' else 'f64'}.p0"
-    f.module.declared[name] = f"declare void @{name}({value.type}, ptr, <{lanes} x i1>)"
-    f.line(f"call void @{name}({value.type} {value.name}, ptr align {align} {pointer.name}, "
-           f"<{lanes} x i1> {mask.name})")
-
-
 def multiply_add(f, a, b, c):
     """a * b + c, in one rounding where the CPU has it (elsewhere it would be a library call an element)."""
     return f.fma(a, b, c) if cpu.has("fma") or cpu.machine() == "aarch64" else a * b + c
@@ -127,7 +102,7 @@ def _kernel(m, kind_, height, vectors, packed):
         # Rows of the result lie far apart, and sums over few channels are soon made.
         for i in range(height):
             for j in range(vectors):
-                prefetch(f, c + c_row * i + j * size, 1)
+                f.prefetch(c + c_row * i + j * size, 1)
     f.branch(k > 0, "loop", "store")
     f.lines.append("loop:")
     f.open = True
@@ -190,7 +165,7 @@ def _kernel(m, kind_, height, vectors, packed):
         with f.if_(beta.eq(0)):
             finish(None, put)
         finish(plain, put)
-    masks = [below(f, n, lanes, j * lanes) for j in range(vectors)]
+    masks = [f.below(n, lanes, j * lanes) for j in range(vectors)]
     again = f.splat(beta.ne(0), lanes)
     old = [mask & again for mask in masks]
     for i, row in enumerate(totals):
@@ -201,6 +176,6 @@ def _kernel(m, kind_, height, vectors, packed):
         place = c + c_row * i
         for j, total in enumerate(row):
             here = place + j * size
-            masked_store(f, total + masked_load(f, kind, here, old[j]) + offset, here, masks[j])
+            f.masked_store(total + f.masked_load(kind, here, old[j]) + offset, here, masks[j])
     f.label("end")
     f.ret()

@@ -15,9 +15,8 @@ turned rows of pairs and in the columns as they are; dw is float32.
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.blocks import prefetch
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, end_run, read_arguments, scratch
-from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, lanes_of, masked_store, sums_of
+from rushlight.compiler.templates.conv_tile import ITEM, builtin, lanes_of, sums_of
 from rushlight.compiler.templates.gemm_pack import turn
 
 POINTERS = ("dw", "x", "g", "partial", "failed")
@@ -67,7 +66,7 @@ def _turn(m, type_):
     kind = vector(type_, lanes)
     # Rows lie far apart: only hints fetch the next square in time.
     for i in range(lanes):
-        prefetch(f, src + row * i + lanes * item)
+        f.prefetch(src + row * i + lanes * item)
     rows = [f.load(kind, src + row * i, align=item) for i in range(lanes)]
     for j, column in enumerate(turn(f, rows)):
         f.store(column, dst + pitch * j, align=item)
@@ -146,7 +145,7 @@ def _total_task(m, type_):
     bin_size = job.depth * across
     with f.range(begin, end) as t:
         group, k = t // each, (t % each) * lanes
-        mask = below(f, job.depth - k, lanes)
+        mask = f.below(job.depth - k, lanes)
         places = [job.partial + (group * job.bins * bin_size + f.minimum(k + i, job.depth - 1) * across)
                   for i in range(lanes)]
         with f.range(0, job.rows, step=lanes) as o:
@@ -159,7 +158,7 @@ def _total_task(m, type_):
                     total.set(total.get() + f.load(kind, place + (b * bin_size + o * item), align=item))
             for j, row in enumerate(turn(f, [total.get() for total in sums])):
                 with f.if_(o + j < job.rows):
-                    masked_store(f, row, job.dw + ((group * job.rows + o + j) * job.depth + k) * item, mask)
+                    f.masked_store(row, job.dw + ((group * job.rows + o + j) * job.depth + k) * item, mask)
     f.ret()
 
 

@@ -17,7 +17,6 @@ from functools import cache
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, read_arguments, scratch
-from rushlight.compiler.templates.gemm_amx import below, masked_store
 from rushlight.compiler.templates.gemm_tiles import NAMES
 from rushlight.runtime import cpu
 
@@ -141,12 +140,12 @@ def _total_task(m):
     with f.range(begin, end) as t:
         group, first = t // each, (t % each) * _TOTAL
         with f.range(first, f.minimum(first + _TOTAL, size), step=LANES) as i:
-            mask = below(f, size - i)
+            mask = f.below(f.minimum(size - i, LANES), LANES)
             place = job.partial + (group * job.bins * size + i) * ITEM
             total = f.var(kind, f.masked_load(kind, place, mask))
             with f.range(1, job.bins) as b:
                 total.set(total.get() + f.masked_load(kind, place + b * size * ITEM, mask))
-            masked_store(f, total.get(), job.dw + (group * size + i) * ITEM, mask)
+            f.masked_store(total.get(), job.dw + (group * size + i) * ITEM, mask)
     f.ret()
 
 

@@ -196,7 +196,7 @@ def _reversed(f, to, source, count, size, lanes, stream, ahead):
                 here = source + (i + (lanes - 1)) * -size
                 if extra:
                     # Of a single row, or the last one, this is the line itself.
-                    blocks.prefetch(f, here + ahead, near=2)
+                    f.prefetch(here + ahead, near=2)
                 v = f.load(kind, here, 1)
                 f.store(f.shuffle(v, v, list(range(lanes - 1, -1, -1))), to + i * size, align, extra)
 

@@ -22,7 +22,7 @@ from functools import cache
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, end_run, read_arguments, scratch
-from rushlight.compiler.templates.conv_tile import ITEM, below, lanes_of, masked_load, masked_store, multiply_add
+from rushlight.compiler.templates.conv_tile import ITEM, lanes_of, multiply_add
 from rushlight.runtime import cpu
 
 POINTERS = ("y", "x", "w", "bias", "failed")        # the gradient: dw, x, g
@@ -87,7 +87,7 @@ def _fill(m, type_):
 
     def within(start):
         """Lanes whose column start + lane is one of the source's."""
-        return ~below(f, f.value(0) - start, lanes) & below(f, job.width - start, lanes)
+        return ~f.below(f.value(0) - start, lanes) & f.below(job.width - start, lanes)
 
     with f.range(first, last) as y:
         at = y - job.pad_h
@@ -102,12 +102,12 @@ def _fill(m, type_):
                     with quick, f.if_else(job.step_w.eq(1)) as (one, two):
                         with one, f.range(0, each, step=lanes) as x:
                             start = x - job.pad_w
-                            f.store(masked_load(f, kind, source + start * item, within(start)), row + x * item,
+                            f.store(f.masked_load(kind, source + start * item, within(start)), row + x * item,
                                     align=item)
                         with two, f.range(2) as half, f.range(0, each, step=lanes) as x:
                             start = x * 2 + half - job.pad_w
-                            low = masked_load(f, kind, source + start * item, within(start))
-                            high = masked_load(f, kind, source + (start + lanes) * item, within(start + lanes))
+                            low = f.masked_load(kind, source + start * item, within(start))
+                            high = f.masked_load(kind, source + (start + lanes) * item, within(start + lanes))
                             f.store(f.shuffle(low, high, range(0, 2 * lanes, 2)), row + half * job.phase + x * item,
                                     align=item)
                     with any_:
@@ -136,11 +136,11 @@ def _forward(m, type_):
 
     def block_of(vectors, p, p0, p1, q, target, weights, start, again):
         base = padded + ((p - p0) * step + q * item)
-        masks = [below(f, job.out_w - q, lanes, v * lanes) for v in range(vectors)]
+        masks = [f.below(job.out_w - q, lanes, v * lanes) for v in range(vectors)]
         old = f.splat(again, lanes)
         places = [[target + ((p + r) * job.out_w + (q + v * lanes)) * item for v in range(vectors)]
                   for r in range(ROWS)]
-        sums = [[f.var(kind, start + masked_load(f, kind, places[r][v], masks[v] & old & f.splat(p + r < p1, lanes)))
+        sums = [[f.var(kind, start + f.masked_load(kind, places[r][v], masks[v] & old & f.splat(p + r < p1, lanes)))
                  for v in range(vectors)] for r in range(ROWS)]
         with f.range(job.count) as t:
             at = base + f.load("i64", job.taps + t * 8)
@@ -152,7 +152,7 @@ def _forward(m, type_):
         for r in range(ROWS):
             with f.if_(p + r < p1):
                 for v in range(vectors):
-                    masked_store(f, sums[r][v].get(), places[r][v], masks[v])
+                    f.masked_store(sums[r][v].get(), places[r][v], masks[v])
 
     with f.range(begin, end) as t:
         first, last = t * job.chunk, f.minimum((t + 1) * job.chunk, job.images * job.channels)
@@ -208,9 +208,9 @@ def _gradient(m, type_, taps):
                     moves = [f.load("i64", job.taps + f.minimum(t0 + i, job.count - 1) * 8) for i in range(taps)]
                     sums = [f.var(kind, f.value(0.0, kind)) for _ in range(taps)]
                     with f.range(0, job.out_w, step=lanes) as q:
-                        mask = below(f, job.out_w - q, lanes)
+                        mask = f.below(job.out_w - q, lanes)
                         with f.range(p0, p1) as p:
-                            value = masked_load(f, kind, g + (p * job.out_w + q) * item, mask)
+                            value = f.masked_load(kind, g + (p * job.out_w + q) * item, mask)
                             at = padded + ((p - p0) * step + q * item)
                             for move, total in zip(moves, sums, strict=True):
                                 total.set(multiply_add(f, value, f.load(kind, at + move, align=item), total.get()))

@@ -17,7 +17,7 @@ from rushlight.compiler.codegen.builder import Module, Value, vector
 from rushlight.compiler.codegen.lower import Types, from_memory, to_memory
 from rushlight.compiler.templates.conv_pixels import FIELDS, POINTERS, SIZE, copy_lines, fill_planes, job_of, unit
 from rushlight.compiler.templates.conv_product import TASK, copy_words, end_run, read_arguments, scratch
-from rushlight.compiler.templates.conv_tile import below, lanes_of, multiply_add
+from rushlight.compiler.templates.conv_tile import lanes_of, multiply_add
 from rushlight.runtime import cpu
 
 PIXELS = 8              # at a time, at most
@@ -68,10 +68,7 @@ def _task(m, type_, work):
         return from_memory(f, value, dtype, "f", types)
 
     def store(value, at, mask):
-        value = to_memory(f, value, "f", dtype, types)
-        name = f"llvm.masked.store.v{lanes}{'f32' if element == 'float' else element}.p0"
-        m.declared[name] = f"declare void @{name}({value.type}, ptr, <{lanes} x i1>)"
-        f.line(f"call void @{name}({value.type} {value.name}, ptr align {item} {at.name}, <{lanes} x i1> {mask.name})")
+        f.masked_store(to_memory(f, value, "f", dtype, types), at, mask)
 
     with f.range(f.args[1], f.args[2]) as u:
         image, plane, first, count = unit(f, job, u)
@@ -94,7 +91,7 @@ def _results(taps, step, pixels, f, job, u, cells, place, count, item, load, sto
         row = cells + (line * job.step_h * job.line + q * job.a_row)
         out = y + (line * job.y_line + q * job.y_pixel)
         with f.range(0, job.channels, step=lanes) as c:
-            mask, start = below(f, job.channels - c, lanes), f.var(kind, zero)
+            mask, start = f.below(job.channels - c, lanes), f.var(kind, zero)
             with f.if_(job.bias.ne(null)):
                 start.set(f.load(kind, job.bias + c * 4, align=4))
             sums = [f.var(kind, start.get()) for _ in range(pixels)]
@@ -127,7 +124,7 @@ def _parts(f, job, u, cells, place, count, item, load, store):
     words = job.row_words * 4
     g = job.w + place
     with f.range(0, job.run_count, step=taps) as t, f.range(0, job.channels, step=lanes) as c:
-        mask = below(f, job.channels - c, lanes)
+        mask = f.below(job.channels - c, lanes)
         moves = [f.load("i64", job.runs + f.minimum(t + i, job.run_count - 1) * 8) for i in range(taps)]
         sums = [f.var(kind, f.value(0.0, kind)) for _ in range(taps)]
         with f.range(count) as line, f.range(job.out_w) as q:

@@ -6,7 +6,6 @@ the part of B that is to be packed next, some before each kernel: *pieces* (addr
 next, bytes of each).
 """
 
-from rushlight.compiler.templates.gemm_micro import prefetch
 
 LINE = 64
 
@@ -36,4 +35,4 @@ def fetch(f, pieces, part, parts):
     with f.range(part * share, f.minimum(part * share + share, number)) as i:
         piece = at + i * step
         with f.range(0, size, step=LINE) as offset:
-            prefetch(f, piece + offset, locality=2)
+            f.prefetch(piece + offset, near=2)

@@ -264,7 +264,7 @@ class TileDriver:
         def rows(count, stride, length, pitch):
             with f.range(count) as r:
                 with f.range(0, length, step=16) as i:
-                    value = f.masked_load(vector, src + (r * stride + i * item), below(f, length - i))
+                    value = f.masked_load(vector, src + (r * stride + i * item), f.below(length - i, ROWS))
                     f.store(value, stage + (r * pitch + i) * item, align=1)
 
         with f.if_else(along) as (straight, other):
@@ -307,7 +307,7 @@ class TileDriver:
             return bits.cast("trunc", "i32") if exact else bits.cast("bitcast", "double").cast("fptrunc", "float")
 
         scale = number(job.alpha)
-        masks = [below(f, columns - j * ROWS) for j in range(2)]
+        masks = [f.below(columns, ROWS, j * ROWS) for j in range(2)]
         vector = _INTS if exact else _FLOATS
 
         def widened(at, mask):
@@ -318,7 +318,7 @@ class TileDriver:
         def put(value, at, mask):
             if kind.result == "i16":
                 value = rounded(f, value)
-            masked_store(f, value, at, mask)
+            f.masked_store(value, at, mask)
 
         def places():
             with f.range(rows) as i:
@@ -336,7 +336,7 @@ class TileDriver:
             with general:
                 where = [[mask & f.splat(flag, ROWS) for mask in masks] for flag in (has_bias, adds)]
                 scales, share = f.splat(scale, ROWS), f.splat(number(job.factor), ROWS)
-                first = below(f, f.select(has_rows, f.value(1), f.value(0)))
+                first = f.below(f.select(has_rows, f.value(1), f.value(0)), ROWS)
                 # Loads without any element still take long at addresses that aren't mapped.
                 biases = f.select(has_bias, bias + column * item, c)
                 rows_at = f.select(has_rows, row_bias + row * item, c)
@@ -637,21 +637,6 @@ class TileDriver:
             with f.if_(failed.ne(0)):
                 f.ret(failed)
         f.ret(zero)
-
-
-def below(f, count):
-    """Mask of the first ``count`` of 16 elements."""
-    iota = ", ".join(f"i64 {i}" for i in range(ROWS))
-    limit = f.splat(count, ROWS)
-    return f.emit("<16 x i1>", f"icmp slt <16 x i64> <{iota}>, {limit.name}")
-
-
-def masked_store(f, value, at, mask):
-    """Store the elements whose mask bit is set."""
-    short = {"<16 x float>": "f32", "<16 x i32>": "i32", "<16 x i16>": "i16"}[value.type]
-    name = f"llvm.masked.store.v16{short}.p0"
-    f.module.declared[name] = f"declare void @{name}({value.type}, ptr, <16 x i1>)"
-    f.line(f"call void @{name}({value.type} {value.name}, ptr align 1 {at.name}, <16 x i1> {mask.name})")
 
 
 def rounded(f, value):

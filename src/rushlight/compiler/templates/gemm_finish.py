@@ -27,7 +27,6 @@ from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Lowering, Types, from_memory, to_memory
 from rushlight.compiler.expr import to_text
-from rushlight.compiler.templates.gemm_micro import prefetch
 from rushlight.runtime import cpu
 
 AHEAD = 2                       # rows that are fetched ahead
@@ -91,8 +90,8 @@ def module_text(output, in_dtypes, out_dtype) -> str:
         with f.range(0, whole, step=lanes) as j:
             # Rows are short, so that no hardware prefetcher follows them.
             for dtype, at, by_row, _, _ in more:
-                prefetch(f, at + ((i + AHEAD) * by_row + j * ITEMSIZE[dtype]))
-            prefetch(f, out + ((i + AHEAD) * out_row + j * out_size), 1)
+                f.prefetch(at + ((i + AHEAD) * by_row + j * ITEMSIZE[dtype]))
+            f.prefetch(out + ((i + AHEAD) * out_row + j * out_size), 1)
             finish(j, lambda type_, at: f.load(type_, at, 1), lambda value, at: f.store(value, at, 1))
         with f.if_(whole < columns):
             left = f.splat(columns - whole, lanes)

@@ -10,7 +10,7 @@ t is block t % blocks of part t / blocks.
 """
 
 from rushlight.compiler.codegen.builder import Value
-from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store, multiply, multiply_add
+from rushlight.compiler.templates.gemm_micro import multiply, multiply_add
 
 MOST_ROWS = 16
 # B of fewer bytes a row of A is left to the tile kernels; so are products of fewer k's.
@@ -60,9 +60,9 @@ def _kernel(driver, rows, step, name):
     with f.range(0, whole, step=shape.lanes) as j:
         columns(j, lambda at: f.load(shape.vector, at, align=1), lambda value, at: f.store(value, at, align=1))
     with f.if_(whole < n):
-        (mask,) = _masks(f, shape, n - whole, 1)
-        columns(whole, lambda at: masked_load(f, shape, at, mask),
-                lambda value, at: masked_store(f, shape, value, at, mask))
+        mask = f.below(n - whole, shape.lanes)
+        columns(whole, lambda at: f.masked_load(shape.vector, at, mask),
+                lambda value, at: f.masked_store(value, at, mask))
     f.ret()
 
 
@@ -83,8 +83,8 @@ def _task(driver, job_class, task):
         partial = job.partial + here * m * n * item
         with f.range(m) as i:
             with f.range(left, right, step=shape.lanes) as j:
-                (mask,) = _masks(f, shape, right - j, 1)
-                masked_store(f, shape, zeros, partial + (i * n + j) * item, mask)
+                mask = f.below(right - j, shape.lanes)
+                f.masked_store(zeros, partial + (i * n + j) * item, mask)
         whole = first + (last - first) // step * step
         with f.range(left, right, step=piece) as j:
             count = f.minimum(piece, right - j)

@@ -61,43 +61,6 @@ class Shape:
         self.dots = 8
 
 
-def _masks(f, shape, n, count):
-    """For each of ``count`` vectors the mask of elements below ``n``."""
-    lanes = shape.lanes
-    wide = f"<{lanes} x i64>"
-    limit = f.splat(n, lanes)
-    masks = []
-    for j in range(count):
-        iota = ", ".join(f"i64 {j * lanes + i}" for i in range(lanes))
-        masks.append(f.emit(f"<{lanes} x i1>", f"icmp slt {wide} <{iota}>, {limit.name}"))
-    return masks
-
-
-def _suffix(shape):
-    element = {"float": "f32", "double": "f64"}.get(shape.element, shape.element)
-    return f"v{shape.lanes}{element}"
-
-
-def masked_load(f, shape, pointer, mask):
-    """Elements of a vector where ``mask`` holds, zero elsewhere; no access outside of it."""
-    name, mask_type = f"llvm.masked.load.{_suffix(shape)}.p0", f"<{shape.lanes} x i1>"
-    f.module.declared[name] = f"declare {shape.vector} @{name}(ptr, {mask_type}, {shape.vector})"
-    return f.emit(
-        shape.vector,
-        f"call {shape.vector} @{name}(ptr align 1 {pointer.name}, {mask_type} {mask.name}, "
-        f"{shape.vector} zeroinitializer)",
-    )
-
-
-def masked_store(f, shape, value, pointer, mask):
-    name, mask_type = f"llvm.masked.store.{_suffix(shape)}.p0", f"<{shape.lanes} x i1>"
-    f.module.declared[name] = f"declare void @{name}({shape.vector}, ptr, {mask_type})"
-    f.line(
-        f"call void @{name}({shape.vector} {value.name}, ptr align 1 {pointer.name}, "
-        f"{mask_type} {mask.name})"
-    )
-
-
 def multiply_add(f, shape, a, b, c):
     """a * b + c: one rounding where the CPU has it, else two (a library call would be slow)."""
     if shape.pairs:
@@ -113,11 +76,6 @@ def multiply(f, shape, a, b):
     """a * b, where elements stand for several numbers the sum of their products."""
     several = shape.pairs or shape.quads
     return multiply_add(f, shape, a, b, Value(f, "zeroinitializer", shape.vector)) if several else a * b
-
-
-def prefetch(f, pointer, write=0, locality=3):
-    f.module.declared["llvm.prefetch.p0"] = "declare void @llvm.prefetch.p0(ptr, i32, i32, i32)"
-    f.line(f"call void @llvm.prefetch.p0(ptr {pointer.name}, i32 {write}, i32 {locality}, i32 1)")
 
 
 def _phi(f, type_, incoming):
@@ -138,7 +96,7 @@ def tile_kernel(module, shape, rows, nv, masked, name, linkage="internal"):
     f = module.function(name, "void", tile_params(shape), linkage, "nounwind")
     k, a, ars, acs, b, brs, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta, ahead = f.args
     vt = shape.vector
-    masks = _masks(f, shape, n, nv) if masked else None
+    masks = [f.below(n, shape.lanes, j * shape.lanes) for j in range(nv)] if masked else None
     # Three rows to a pointer: [p], [p + s], [p + 2s] need five pointers for 14 rows.
     starts = [a + ars * (3 * g) for g in range((rows + 2) // 3)]
     # C is needed after the loop; by then it has come. Tall tiles ask for a row of it with each k: all at once would be
@@ -150,7 +108,7 @@ def tile_kernel(module, shape, rows, nv, masked, name, linkage="internal"):
         with f.if_(k >= PREFETCH_DEPTH):
             for i in range(rows):
                 for j in range(0, nv * shape.bytes, 64):
-                    prefetch(f, c + crs * i + j, 1)
+                    f.prefetch(c + crs * i + j, 1)
     links = f.var("i64", k)
     with f.if_(k > CHAIN):
         chains = (k + (CHAIN - 1)).udiv(CHAIN)
@@ -185,22 +143,22 @@ def tile_kernel(module, shape, rows, nv, masked, name, linkage="internal"):
         cp = _phi(f, "ptr", [(c.name, "begin"), (later("c"), "again"), (names["c"], "loop")])
         then = _phi(f, "ptr", [(ahead.name, "begin"), (later("ahead"), "again"), (names["ahead"], "loop")])
         for j in range(0, nv * shape.bytes, 64):
-            prefetch(f, cp + j, 1)
+            f.prefetch(cp + j, 1)
         step = f.select(cp.eq(last_row), f.value(0), crs)
         f.line(f"{names['c']} = getelementptr i8, ptr {cp.name}, i64 {step.name}")
-        prefetch(f, then, locality=2)
-        prefetch(f, then + beside, locality=2)
+        f.prefetch(then, near=2)
+        f.prefetch(then + beside, near=2)
         f.line(f"{names['ahead']} = getelementptr i8, ptr {then.name}, i64 {acs.name}")
     columns = []
     for j in range(nv):
         at = bp + j * shape.bytes if j else bp
-        columns.append(masked_load(f, shape, at, masks[j]) if masked else f.load(vt, at, align=1))
+        columns.append(f.masked_load(shape.vector, at, masks[j]) if masked else f.load(vt, at, align=1))
     if nv > shape.nv:
         # B comes from memory here, in short pieces of long rows that no hardware prefetcher
         # follows.
         ahead = bp + brs * PREFETCH_ROWS
         for j in range(0, nv * shape.bytes, 64):
-            prefetch(f, ahead + j)
+            f.prefetch(ahead + j)
     for i in range(rows):
         at = pointers[i // 3]
         if i % 3:
@@ -287,7 +245,7 @@ def _store_rows(f, shape, sums, masks, to, alpha, biases, more):
                 for j, total in enumerate(row):
                     at = start + j * shape.bytes if j else start
                     if masks:
-                        masked_store(f, shape, total, at, masks[j])
+                        f.masked_store(total, at, masks[j])
                     else:
                         f.store(total, at, align=1)
 
@@ -299,14 +257,14 @@ def _add(f, shape, slots, masks, c, bias, d, drs):
     masks = masks or [f.splat(f.value(True, "i1"), shape.lanes)] * len(slots[0])
     bias = f.select(bias.ne(null), bias, c)
     # (Adding 0 makes a bias of -0 what it is in ``_general``.)
-    offsets = [masked_load(f, shape, bias + j * shape.bytes, biased & mask) + 0 for j, mask in enumerate(masks)]
+    offsets = [f.masked_load(shape.vector, bias + j * shape.bytes, biased & mask) + 0 for j, mask in enumerate(masks)]
     for row in slots:
         for slot, offset in zip(row, offsets):
             slot.set(slot.get() + offset)
     with f.if_(d.ne(null)):
         for i, row in enumerate(slots):
             for j, (slot, mask) in enumerate(zip(row, masks)):
-                slot.set(slot.get() + masked_load(f, shape, d + (drs * i + j * shape.bytes), mask))
+                slot.set(slot.get() + f.masked_load(shape.vector, d + (drs * i + j * shape.bytes), mask))
 
 
 def _general(module, shape, count):
@@ -325,15 +283,15 @@ def _general(module, shape, count):
         "internal", "nounwind noinline")
     sums, rows, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta = f.args
     lanes, null = shape.lanes, Value(f, "null", "ptr")
-    masks = [_masks(f, shape, n - j * group, 1)[0] for j in range(count)]
+    masks = [f.below(n, shape.lanes, j * group) for j in range(count)]
     if group < lanes:
-        (fit,) = _masks(f, shape, f.value(group), 1)
+        fit = f.below(group, shape.lanes)
         masks = [m & fit for m in masks]
     has_bias, adds = bias.ne(null), d.ne(null)
     scale, share = f.splat(alpha, lanes), f.splat(beta, lanes)
     # Loads without any lane still take long at addresses that aren't mapped.
     bias, d, drs = f.select(has_bias, bias, c), f.select(adds, d, c), f.select(adds, drs, crs)
-    offsets = [masked_load(f, shape, bias + j * shape.bytes, f.splat(has_bias, lanes) & mask)
+    offsets = [f.masked_load(shape.vector, bias + j * shape.bytes, f.splat(has_bias, lanes) & mask)
                for j, mask in enumerate(masks)]
     olds = [f.splat(adds, lanes) & mask for mask in masks]
     with f.range(rows) as i:
@@ -341,8 +299,8 @@ def _general(module, shape, count):
         here, there, source = sums + i * (count * lanes * shape.item), c + crs * i, d + drs * i
         for j, mask in enumerate(masks):
             total = f.load(shape.vector, here + j * lanes * shape.item)
-            old = masked_load(f, shape, source + j * shape.bytes, olds[j])
-            masked_store(f, shape, total * scale + (offsets[j] + of_row) + old * share, there + j * shape.bytes, mask)
+            old = f.masked_load(shape.vector, source + j * shape.bytes, olds[j])
+            f.masked_store(total * scale + (offsets[j] + of_row) + old * share, there + j * shape.bytes, mask)
     f.ret()
     return name
 
@@ -410,12 +368,12 @@ def dot_kernel(module, shape, rows, name):
     with f.range(0, whole, step=lanes) as p:
         step(lambda base: f.load(vt, base + p * shape.item, align=1))
     with f.if_(whole < k):
-        (mask,) = _masks(f, shape, k - whole, 1)
-        step(lambda base: masked_load(f, shape, base + whole * shape.item, mask))
+        mask = f.below(k - whole, shape.lanes)
+        step(lambda base: f.masked_load(shape.vector, base + whole * shape.item, mask))
     chunks = columns // group
-    masks = [_masks(f, shape, n - chunk * group, 1)[0] for chunk in range(chunks)]
+    masks = [f.below(n, shape.lanes, chunk * group) for chunk in range(chunks)]
     if group < lanes:
-        (fit,) = _masks(f, shape, f.value(group), 1)
+        fit = f.below(group, shape.lanes)
         masks = [m & fit for m in masks]
     narrow = _Chunks(shape, group)
     sums = [
@@ -449,15 +407,15 @@ def long_dot_kernel(module, shape, name):
     with f.range(most, whole, step=lanes) as p:
         add(slots[0], p, lambda at: f.load(vt, at, align=1))
     with f.if_(whole < k):
-        (mask,) = _masks(f, shape, k - whole, 1)
-        add(slots[1], whole, lambda at: masked_load(f, shape, at, mask))
+        mask = f.below(k - whole, shape.lanes)
+        add(slots[1], whole, lambda at: f.masked_load(shape.vector, at, mask))
     group = min(count, lanes)
     totals = [slot.get() for slot in slots]
     while len(totals) > 1:
         totals = [x + y for x, y in zip(totals[::2], totals[1::2])]
     zero = Value(f, "zeroinitializer", vt)
     total = _fold(f, shape, totals + [zero] * (group - 1))
-    _store_rows(f, _Chunks(shape, group), [[total]], _masks(f, shape, f.value(1), 1), (c, crs), alpha,
+    _store_rows(f, _Chunks(shape, group), [[total]], [f.below(1, shape.lanes)], (c, crs), alpha,
                 (bias, rbias, rstep), (d, drs, beta))
     f.ret()
 

@@ -10,7 +10,6 @@ strips follow each other, ``k * width`` elements each. Where elements are adjace
 along the rows of several strips, as memory likes it.
 """
 
-from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store
 
 # Strips that are packed together: pieces of a row long enough for memory, not too many streams.
 GROUP = 4
@@ -38,8 +37,8 @@ def pack(module, shape, name="pack"):
         left = valid - first
         here = src + first * minor
         to = dst + first * item
-        (stored,) = _masks(f, shape, width - first, 1)
-        (loaded,) = _masks(f, shape, left, 1)
+        stored = f.below(width - first, shape.lanes)
+        loaded = f.below(left, shape.lanes)
         step = width * item
         with f.if_else(minor.eq(item)) as (along, across):
             with along:
@@ -60,7 +59,7 @@ def pack_strips(module, shape):
     size = k * width * item
     # Most strips are one or two vectors wide. Their last one may reach into the next row, which is stored after it, but
     # for the last row: storing less than a vector takes long.
-    (inside,) = _masks(f, shape, (width - 1) % lanes + 1, 1)
+    inside = f.below((width - 1) % lanes + 1, shape.lanes)
     with f.if_else(minor.eq(item) & (valid > width) & (width <= 2 * lanes)) as (along, single):
         with along:
             with f.range(0, valid, step=width * GROUP) as begin:
@@ -68,15 +67,15 @@ def pack_strips(module, shape):
                 with f.range(0, k, step=ROWS) as first:
                     last = f.minimum(first + ROWS, k)
                     with f.range(begin, end, step=width) as at:
-                        loaded = _masks(f, shape, f.minimum(width, valid - at), 2)
+                        loaded = [f.below(f.minimum(width, valid - at), shape.lanes, j * shape.lanes) for j in range(2)]
                         to = dst + (at * k) * item
 
                         def row(p, vectors, mask=None):
                             here, there = src + (p * major + at * item), to + p * width * item
                             for j in range(vectors):
-                                x = masked_load(f, shape, here + j * lanes * item, loaded[j])
+                                x = f.masked_load(shape.vector, here + j * lanes * item, loaded[j])
                                 if mask is not None and j == vectors - 1:
-                                    masked_store(f, shape, x, there + j * shape.bytes, mask)
+                                    f.masked_store(x, there + j * shape.bytes, mask)
                                 else:
                                     f.store(x, there + j * shape.bytes, align=1)
                         with f.if_else(width > lanes) as arms:
@@ -94,8 +93,8 @@ def pack_strips(module, shape):
 
 def _copy(f, shape, src, major, k, loaded, stored, dst, step):
     with f.range(k) as p:
-        value = masked_load(f, shape, src + p * major, loaded)
-        masked_store(f, shape, value, dst + p * step, stored)
+        value = f.masked_load(shape.vector, src + p * major, loaded)
+        f.masked_store(value, dst + p * step, stored)
 
 
 def _transpose(f, shape, src, minor, k, left, stored, dst, step):
@@ -109,14 +108,14 @@ def _transpose(f, shape, src, minor, k, left, stored, dst, step):
     with f.range(0, whole, step=lanes) as p:
         vectors = [f.load(shape.vector, row + p * shape.item, align=1) for row in rows]
         for q, column in enumerate(turn(f, vectors)):
-            masked_store(f, shape, column, dst + (p + q) * step, stored)
+            f.masked_store(column, dst + (p + q) * step, stored)
     with f.if_(whole < k):
         rest = k - whole
-        (mask,) = _masks(f, shape, rest, 1)
-        vectors = [masked_load(f, shape, row + whole * shape.item, mask) for row in rows]
+        mask = f.below(rest, shape.lanes)
+        vectors = [f.masked_load(shape.vector, row + whole * shape.item, mask) for row in rows]
         for q, column in enumerate(turn(f, vectors)):
             with f.if_(rest > q):
-                masked_store(f, shape, column, dst + (whole + q) * step, stored)
+                f.masked_store(column, dst + (whole + q) * step, stored)
 
 
 def turn(f, vectors):

@@ -10,7 +10,6 @@ import struct
 
 from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates.gemm_lines import BLOCK_BYTES, PART, write_lines
-from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store
 
 # The least k to split, and the most bytes of C.
 LEAST_K, MOST_BYTES = 4096, 512 << 10
@@ -132,17 +131,17 @@ def _total_task(driver, job_class, task):
             rbias, _ = driver._rows_of_bias(f, job, row)
             offset = f.splat(f.load(shape.element, rbias, align=1), shape.lanes)
             with f.range(0, n, step=shape.lanes) as column:
-                (mask,) = _masks(f, shape, n - column, 1)
+                mask = f.below(f.minimum(n - column, shape.lanes), shape.lanes)
                 at = partial + (row * n + column) * shape.item
-                total = f.var(shape.vector, masked_load(f, shape, at, mask))
+                total = f.var(shape.vector, f.masked_load(shape.vector, at, mask))
                 with f.range(1, parts) as i:
-                    total.set(total.get() + masked_load(f, shape, at + i * step, mask))
+                    total.set(total.get() + f.masked_load(shape.vector, at + i * step, mask))
                 here = f.select(bias.ne(null), bias + column * shape.item, at)
-                extra = masked_load(f, shape, here, mask & f.splat(bias.ne(null), shape.lanes))
+                extra = f.masked_load(shape.vector, here, mask & f.splat(bias.ne(null), shape.lanes))
                 c = job.c + (row * job.c_row + column * shape.item)
                 d, _, beta = driver._added(f, job, row, column)
-                old = masked_load(f, shape, f.select(d.ne(null), d, at), mask & f.splat(d.ne(null), shape.lanes))
+                old = f.masked_load(shape.vector, f.select(d.ne(null), d, at), mask & f.splat(d.ne(null), shape.lanes))
                 value = total.get() * scale + (extra + offset) + old * f.splat(beta, shape.lanes)
-                masked_store(f, shape, value, c, mask)
+                f.masked_store(value, c, mask)
         driver._finish(f, job, low, f.value(0), high - low, n)
     f.ret()

@@ -157,7 +157,7 @@ def _task(m, op, type_, unsigned):
                 with f.if_(g["ranges"] > 1):
                     _listed(f, g, i0, v0, im, vm, begin, end, wrapped, n, low, span, bad,
                             lambda i, value: element(a0 + i * step, value),
-                            lambda i: blocks.prefetch(f, a0 + i * step, 1))
+                            lambda i: f.prefetch(a0 + i * step, 1))
                     f.terminate(f"br label %{next_row}")
             with f.if_else(b.eq(1)) as (single, inner):
                 with single:
@@ -332,10 +332,10 @@ def _ask(f, op, base, place, im, step, count, size, k, end):
     """Ask for the row that comes AHEAD rows later."""
     with f.if_(k + AHEAD < end):
         row = base + f.load("i64", place + im * AHEAD) * step
-        blocks.prefetch(f, row, 0 if op == "get" else 1)
+        f.prefetch(row, 0 if op == "get" else 1)
         for line in (64, 128, 192):
             with f.if_(count > line // size):
-                blocks.prefetch(f, row + line, 0 if op == "get" else 1)
+                f.prefetch(row + line, 0 if op == "get" else 1)
 
 
 def _run(f, g, op, type_, target, value, count, unsigned):

@@ -70,13 +70,9 @@ class Job:
         value = value if self.element == "double" else value.cast("fptrunc", "float")
         return self.f.splat(value, self.lanes)
 
-    def iota(self):
-        lanes = self.lanes
-        return Value(self.f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", f"<{lanes} x i32>")
-
     def below(self, n):
         """The lanes before the n-th."""
-        return self.iota() < self.f.splat(n.cast("trunc", "i32"), self.lanes)
+        return self.f.below(n, self.lanes)
 
     def load(self, place):
         return self.f.load(self.vector, place, align=self.item)

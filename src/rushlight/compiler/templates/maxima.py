@@ -69,7 +69,7 @@ def _maxima_task(m, type_, size, lanes, step):
     g = _Job(f, f.args[0])
     y, index, x = g.arrays
     kind, ints = vector(type_, lanes), f"<{lanes} x i32>"
-    iota = Value(f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", ints)
+    iota = f.iota(lanes)
     best, where = f.var(kind), f.var(ints)
     low = f.value(float("-inf"), kind)
     wide = f.splat(g.w.cast("trunc", "i32"), lanes)
@@ -89,7 +89,7 @@ def _maxima_task(m, type_, size, lanes, step):
             with f.if_(q * step < g.pw):
                 inside = f.select(left < 0, left + (gap - 1 - left) // gap * gap, left)
                 where.set(corner + inside)
-            valid = iota < f.splat((g.ow - q).cast("trunc", "i32"), lanes)
+            valid = f.below(g.ow - q, lanes)
             with f.range(g.kh) as i:
                 row = top + i * g.dh
                 with f.if_((row >= 0) & (row < g.h)), f.range(g.kw) as j:
@@ -102,8 +102,8 @@ def _maxima_task(m, type_, size, lanes, step):
                     take = mask & ((value > old) | value.isnan())
                     best.set(f.select(take, value, old))
                     where.set(f.select(take, position, where.get()))
-            _store(f, best.get(), y + (target + q) * size, valid, size)
-            _store(f, where.get().cast("sext", "i64"), index + (target + q) * 8, valid, 8)
+            f.masked_store(best.get(), y + (target + q) * size, valid)
+            f.masked_store(where.get().cast("sext", "i64"), index + (target + q) * 8, valid)
     f.ret()
 
 
@@ -112,15 +112,14 @@ def _squares_task(m, type_, size, lanes, rows):
     f = m.function(f"rl_squares{lanes}_{rows}", "void", _TASK, "internal", "nounwind")
     g = _Job(f, f.args[0])
     y, index, x = g.arrays
-    ints = f"<{lanes} x i32>"
-    iota = Value(f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", ints)
+    iota = f.iota(lanes)
     none = Value(f, "zeroinitializer", f"<{lanes} x i1>")
     with f.range(f.args[1], f.args[2]) as plane, f.range(g.oh) as p:
         target = (plane * g.oh + p) * g.ow
         corner = p * g.sh * g.w
         source = x + (plane * g.h * g.w + corner) * size
         with f.range(0, g.ow, step=lanes) as q:
-            valid = iota < f.splat((g.ow - q).cast("trunc", "i32"), lanes)
+            valid = f.below(g.ow - q, lanes)
             pairs = f.shuffle(valid, none, [i // 2 for i in range(2 * lanes)])
             best = where = None
             for i in range(rows):
@@ -133,8 +132,8 @@ def _squares_task(m, type_, size, lanes, rows):
                         continue
                     take = (value > best) | value.isnan()
                     best, where = f.select(take, value, best), f.select(take, position, where)
-            _store(f, best, y + (target + q) * size, valid, size)
-            _store(f, where.cast("sext", "i64"), index + (target + q) * 8, valid, 8)
+            f.masked_store(best, y + (target + q) * size, valid)
+            f.masked_store(where.cast("sext", "i64"), index + (target + q) * 8, valid)
     f.ret()
 
 
@@ -148,14 +147,6 @@ def _load(f, kind, lanes, step, place, mask):
     type_ = kind.split(" x ")[1][:-1]
     value = f.masked_load(vector(type_, n), place, spread)
     return f.shuffle(value, value, list(range(0, n, step)))
-
-
-def _store(f, value, place, mask, size):
-    element = {"float": "f32", "double": "f64", "i64": "i64"}[value.type.split(" x ")[1][:-1]]
-    lanes = value.type[1:].split(" x ")[0]
-    name = f"llvm.masked.store.v{lanes}{element}.p0"
-    f.module.declared[name] = f"declare void @{name}({value.type}, ptr, {mask.type})"
-    f.line(f"call void @{name}({value.type} {value.name}, ptr align {size} {place.name}, {mask.type} {mask.name})")
 
 
 def _scatter_task(m, type_, size):

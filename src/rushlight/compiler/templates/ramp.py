@@ -9,7 +9,6 @@
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Value, vector
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks
 from rushlight.runtime import cpu
@@ -73,8 +72,7 @@ def _values(f, name, compute, numbers, i, n, width):
     """The elements from i on."""
     position = i
     if width > 1:
-        iota = Value(f, "<" + ", ".join(f"i64 {k}" for k in range(width)) + ">", vector("i64", width))
-        position = f.splat(i, width) + iota
+        position = f.splat(i, width) + f.iota(width, "i64")
         numbers = [f.splat(x, width) for x in numbers]
     if compute == "i64":
         return numbers[0] + position * numbers[1]

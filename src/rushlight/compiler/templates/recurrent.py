@@ -100,10 +100,8 @@ class Sequences(Job):
 
     def ahead(self, place, nbytes, write=0):
         """Fetch memory that will be needed into the cache."""
-        from rushlight.compiler.templates.gemm_micro import prefetch
-
         for at in range(0, nbytes, 64):
-            prefetch(self.f, place + at, write)
+            self.f.prefetch(place + at, write)
 
     def copy_rows(self, src, src_pitch, dst, dst_pitch, rows, n):
         """Rows of n elements."""

@@ -126,7 +126,7 @@ class Scan:
             return [v]
         at = (first + i).cast("trunc", "i32")
         if lanes > 1:
-            at = f.splat(at, lanes) + _iota(f, lanes)
+            at = f.splat(at, lanes) + f.iota(lanes)
         return [v, at]
 
     def get(self, f, place):
@@ -349,7 +349,7 @@ class Scan:
                         if step > 1:
                             # The rows further down begin where the hardware doesn't look.
                             for line in range(0, step * self.in_size, LINE):
-                                blocks.prefetch(f, here + ahead + line, near=2)
+                                f.prefetch(here + ahead + line, near=2)
                         if self.extremum:
                             number = (i + r).cast("trunc", "i32")
                             own.append(f.splat(number, step) if step > 1 else number)
@@ -420,10 +420,6 @@ class Scan:
                     job.set("row", row)
                     f.call("void", "rl_long_row", context)
                 f.call("void", "rl_free", block)
-
-
-def _iota(f, lanes):
-    return Value(f, "<" + ", ".join(f"i32 {i}" for i in range(lanes)) + ">", vector("i32", lanes))
 
 
 def _log_add(f, a, b):

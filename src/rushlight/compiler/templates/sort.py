@@ -57,7 +57,7 @@ def _rank(m, k):
     terms = k.terms(Job(f, context, _FIELDS))
     lanes = max(2, host().lanes(8))
     whole = f"<{lanes} x i64>"
-    iota = Value(f, "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">", whole)
+    iota = f.iota(lanes, "i64")
     padded = (n + (lanes - 1)) & -lanes
     # Keys of 64 bits lie apart from their positions here.
     with f.range(n) as i:

@@ -10,7 +10,6 @@ fifth of the bandwidth).
 
 from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
 
 LINE = 64                       # bytes of a cache line
 RUN = 4 * LINE                  # bytes of a block's rows on either side, at least
@@ -70,7 +69,7 @@ def _ask(f, asked, a_row, lines, per_row):
     here = asked.get()
     for _ in range(lines // per_row):
         for k in range(per_row):
-            blocks.prefetch(f, here + LINE * k, near=2)
+            f.prefetch(here + LINE * k, near=2)
         here = here + a_row
     asked.set(here)
 

@@ -86,11 +86,11 @@ _KERNEL = (("i64", "k"), ("ptr", "a"), ("i64", "ars"), ("i64", "acs"), ("ptr", "
 
 def _kernel(m, s, rows, nv, masked, name):
     """void name(k, a, ars, acs, b, brs, c, crs, n, beta): ``rows`` rows of one strip, held in registers."""
-    from rushlight.compiler.templates.gemm_micro import _masks, masked_load, masked_store, multiply_add
+    from rushlight.compiler.templates.gemm_micro import multiply_add
 
     f = m.function(name, "void", _KERNEL, "internal", "nounwind")
     k, a, ars, acs, b, brs, c, crs, n, beta = f.args
-    masks = _masks(f, s, n, nv) if masked else None
+    masks = [f.below(n, s.lanes, j * s.lanes) for j in range(nv)] if masked else None
     zero = f.value(0.0, s.vector)
     sums = [[f.var(s.vector, zero) for _ in range(nv)] for _ in range(rows)]
     # Three rows to a pointer: [p], [p + s], [p + 2s] need five pointers for 14 rows.
@@ -99,7 +99,7 @@ def _kernel(m, s, rows, nv, masked, name):
 
     def load(at, j):
         at = at + j * s.bytes if j else at
-        return masked_load(f, s, at, masks[j]) if masked else f.load(s.vector, at, align=1)
+        return f.masked_load(s.vector, at, masks[j]) if masked else f.load(s.vector, at, align=1)
 
     with f.range(k):
         here, starts = b_place.get(), [p.get() for p in places]
@@ -123,7 +123,7 @@ def _kernel(m, s, rows, nv, masked, name):
             at = c + crs * i
             at = at + j * s.bytes if j else at
             if masked:
-                masked_store(f, s, total.get(), at, masks[j])
+                f.masked_store(total.get(), at, masks[j])
             else:
                 f.store(total.get(), at, align=1)
     f.ret()

@@ -31,7 +31,7 @@ from rushlight.compiler.templates.conv_product import (
     run_packed,
     scratch,
 )
-from rushlight.compiler.templates.conv_tile import ITEM, below, builtin, form, lanes_of, masked_store
+from rushlight.compiler.templates.conv_tile import ITEM, builtin, form, lanes_of
 from rushlight.compiler.templates.winograd_transforms import Cell
 
 POINTERS = ("y", "x", "w", "bias", "packed", "failed", "finish", "context", "first_image", "unbounded")
@@ -111,13 +111,13 @@ def _weights(m, type_, cell):
     job.load("w", "weights", "panels", "depth", "height", "rows", "w_group", "w_row")
     name = f"llvm.masked.gather.v{lanes}{'f32' if item == 4 else 'f64'}.v{lanes}p0"
     m.declared[name] = f"declare {kind} @{name}({places}, i32, <{lanes} x i1>, {kind})"
-    iota = Value(f, "<" + ", ".join(f"i64 {i}" for i in range(lanes)) + ">", f"<{lanes} x i64>")
+    iota = f.iota(lanes, "i64")
     steps = iota * f.splat(job.w_row, lanes)
     panel_size = weights_pitch(job, item)
     group, first = t // job.panels, (t % job.panels) * job.height
     there = job.rows - first
     with f.range(0, job.height, step=lanes) as r:
-        mask, stored = below(f, there - r, lanes), below(f, job.height - r, lanes)
+        mask, stored = f.below(there - r, lanes), f.below(job.height - r, lanes)
         source = job.w + (group * job.w_group + (first + r) * job.w_row)
         with f.range(job.depth) as c:
             taps = []
@@ -129,7 +129,7 @@ def _weights(m, type_, cell):
             found = cell.transform("of_weights", [taps[3 * i:3 * i + 3] for i in range(3)])
             here = target + (c * job.height + r) * item
             for i, value in enumerate(found):
-                masked_store(f, value, here + panel_size * i, stored)
+                f.masked_store(value, here + panel_size * i, stored)
     f.ret()
 
 
