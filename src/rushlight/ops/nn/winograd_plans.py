@@ -11,7 +11,8 @@ from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _
 
 _FEWEST_CHANNELS = 32
 _FEWEST_CELLS = 64              # of 2 x 2
-_PARTIAL = 16 << 20             # bytes of the sums of a weight's gradient, with both transformed sides
+_PARTIAL = 16 << 20             # bytes of the sums of a weight's gradient with both transformed sides
+_BINS = 4 << 20                 # bytes of a weight's gradient's sums in several bins
 _SUMS = 20 << 20                # bytes beyond which they are those of 2 x 2 cells
 _LARGE = 2 << 20                # bytes of sums that no cache keeps between blocks of cells
 _TILES = 8                      # of work, at least
@@ -156,7 +157,7 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding):
     bin_bytes = groups * positions * depth * width * item
     sides = groups * _sides(positions, depth, width, total, lanes)
     whole = bin_bytes > _LARGE and sides * item <= _PARTIAL - bin_bytes
-    bins = max(1, min(8, total // 4, _PARTIAL // bin_bytes))
+    bins = max(1, min(8, total // 4, _BINS // bin_bytes))
     parts = max(1, min(panels, -(-_TILES // (bins * groups))))
     l2 = cpu.caches().l2
     vector_bytes = positions * lanes * item * (width + -(-panels // parts) * height)
