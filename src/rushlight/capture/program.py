@@ -30,11 +30,14 @@ from .passes.joined import joined
 from .passes.layout import layouts
 from .passes.norms import norms
 from .passes.planned import convolutions, pack
+from .passes.pools import pools
 from .passes.prologues import prologues
 from .passes.recompute import recompute
 from .passes.rename import rename
 from .passes.schedule import schedule
 from .passes.simplify import simplify
+from .statements import TOGETHER, line
+from .statements import text as python_of
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, windows
 from .words import translated
 
@@ -83,17 +86,23 @@ class Arena:
 class Program:
     """``call(*arguments)`` runs it: a builtin function, or Python's where there is none.
 
-    text, scope: the same in Python; marks: each step with the number of the line after it; map: (name, offset, bytes,
-    first and last step) of what lies in the arena, which has `arena_bytes`.
+    arguments, statements (see `statements`), scope: what it does, `text` in Python; marks: each step with the number of
+    the line after it; map: (name, offset, bytes, first and last step) of what lies in the arena, which has
+    `arena_bytes`.
     """
 
-    __slots__ = ("call", "text", "scope", "marks", "map", "arena_bytes", "kept", "tells")
+    __slots__ = ("call", "arguments", "statements", "scope", "marks", "map", "arena_bytes", "kept", "tells")
 
-    def __init__(self, text, scope, marks, places, arena_bytes):
-        self.text, self.scope, self.marks, self.map, self.arena_bytes = text, scope, marks, places, arena_bytes
-        found = translated(text, scope) if available() else None
-        self.call, self.kept = (python(text, scope), None) if found is None else found
+    def __init__(self, arguments, statements, scope, marks, places, arena_bytes):
+        self.arguments, self.statements, self.scope = arguments, statements, scope
+        self.marks, self.map, self.arena_bytes = marks, places, arena_bytes
+        found = translated(arguments, statements, scope) if available() else None
+        self.call, self.kept = (python(self.text, scope), None) if found is None else found
         self.tells = False              # whether a profiler listens
+
+    @property
+    def text(self):
+        return "\n    ".join([f"def run({', '.join(self.arguments)}):", *map(line, self.statements)])
 
 
 def python(text, scope):
@@ -109,7 +118,7 @@ def stepwise(program, first, after, scope):
 
     def some(begin, end):
         # (What runs together elsewhere runs one after another here.)
-        return [x.strip() for x in lines[begin:end] if x.strip() != "with together:"]
+        return [x.strip() for x in lines[begin:end] if x.strip() != TOGETHER]
     for i, (_, end) in enumerate(program.marks):
         text += [*some(at, end), after(i)]
         at = end
@@ -134,6 +143,7 @@ class Writer:
         self.steps = simplify(rename(self.steps, self.visible, self._number), self.visible, tape.constants)
         self.steps = layouts(self.steps, self.visible, self._number)
         self.steps = norms(self.steps, self.visible)
+        self.steps = pools(self.steps, self.visible, self._number)
         self.steps = sums(convolutions(direct(joined(self.steps, self.visible))), self.visible)
         self._scan()
         began = {}
@@ -199,7 +209,7 @@ class Writer:
             self.fixed[b] = memory[start + offset:start + arena.size]
         for b in tape.constants:
             if b.written or id(b) in self.visible:
-                self.lines.append(f"{self._base(b)} = {self.name(b.initial)}.copy()")
+                self.lines.append(("set", self._base(b), f"{self.name(b.initial)}.copy()"))
             else:
                 b.initial.flags.writeable = False
         lasting = self.visible | self.fixed.keys()
@@ -211,26 +221,25 @@ class Writer:
             for k in range(self.first_of[i], i + 1) if self.last_of[i] == i else ():
                 for b in {id(w.buffer): w.buffer for w in self.steps[k].windows()}.values():
                     if b.origin is MADE and self.last[id(b)] == k and id(b) not in lasting:
-                        self.lines.append(f"{self._base(b)} = None")
+                        self.lines.append(("free", self._base(b)))
             self.marks.append((step, len(self.lines)))
         for b in tape.buffers.values():
             if b.written and b.origin in (ARGUMENT, OLDER):
-                s = f"a{b.key}._storage" if b.origin is ARGUMENT else self.name(b.tensor._storage, "s")
-                self.lines.append(f"{s}.version += {b.written}")
+                self.lines.append(("given", f"a{b.key}", b.written) if b.origin is ARGUMENT else
+                                  ("changed", self.name(b.tensor._storage, "s"), b.written))
         results = [self._tensor(t) for t in self.leaving]
-        self.lines.append(f"return [{', '.join(results)}]")
-        arguments = ", ".join([*[f"a{i}" for i in range(len(tape.arguments))], *[f"p{i}" for i in sorted(tape.live)]])
-        text = f"def run({arguments}):\n    " + "\n    ".join(self.lines)
-        return Program(text, self.scope, self.marks, self.map, arena.size)
+        self.lines.append(("return", results))
+        arguments = [*[f"a{i}" for i in range(len(tape.arguments))], *[f"p{i}" for i in sorted(tape.live)]]
+        return Program(arguments, self.lines, self.scope, self.marks, self.map, arena.size)
 
     def _together(self, i, begin):
         """Put what step i needs before the block of the steps that run with it, and its call at the block's end."""
         *before, call = self.lines[begin:]
         if i == self.first_of[i]:
             self.block = begin + len(before)
-            self.lines[begin:] = [*before, "with together:", f"    {call}"]
+            self.lines[begin:] = [*before, TOGETHER, ("beside", call[1])]
         else:
-            self.lines[begin:] = [f"    {call}"]
+            self.lines[begin:] = [("beside", call[1])]
             self.lines[self.block:self.block] = before
             self.block += len(before)
             for k in range(self.first_of[i], i):
@@ -243,10 +252,10 @@ class Writer:
             b = out.buffer
             if b.origin is MADE and id(b) not in self.fixed and id(b) not in self.shape_of:
                 taken = self._taken(step, out)
-                self.lines.append(f"{self._base(b)} = {self._fresh(out) if taken is None else self._base(taken)}")
+                self.lines.append(("set", self._base(b), self._fresh(out) if taken is None else self._base(taken)))
                 self.shape_of[id(b)] = out
         args = [self._array(x) for x in (*step.outs, *step.args)]
-        self.lines.append(f"{self.name(step.call)}({', '.join(args)})")
+        self.lines.append(("do", ("call", self.name(step.call), args)))
 
     def _taken(self, step, out):
         """A buffer that is of no use after a step that goes by elements: its result may take that operand's place."""
@@ -278,58 +287,59 @@ class Writer:
             dense &= t == n or s == 1
             n *= s
         make = self.name(empty if dense else strided_array, "new")
-        middle = "" if dense else f"{w.strides!r}, "
-        return f"{make}({w.shape!r}, {middle}{self.name(w.dtype)})"
+        middle = () if dense else (("literal", w.strides),)
+        return "call", make, [("literal", w.shape), *middle, self.name(w.dtype)]
 
     _into = _pointwise
 
     def _kernel(self, step):
-        args = ", ".join(self._array(a) for a in step.args)
+        args = [self._array(a) for a in step.args]
         outs = step.outs
         names = [self._base(w.buffer) if w is not None else "_" for w in outs]
         for w in outs:
             if w is not None:
                 self.shape_of[id(w.buffer)] = w
-        comma = "," if step.detail[0] else ""
-        self.lines.append(f"{', '.join(names)}{comma} = {self.name(step.call)}({args})")
+        call, many = ("call", self.name(step.call), args), bool(step.detail[0])
+        self.lines.append(("parts", names, call, many) if many or len(names) != 1 else ("set", names[0], call))
         for n, w in zip(names, outs):
             if w is not None and w.shape == ():
-                self.lines.append(f"{n} = asarray({n})")        # kernels may give NumPy's scalars
+                self.lines.append(("set", n, ("call", "asarray", [n])))     # kernels may give NumPy's scalars
 
     def _draw(self, step):
         w = step.outs[0]
         self.shape_of[id(w.buffer)] = w
-        self.lines.append(f"{self._base(w.buffer)} = {self.name(step.call)}()")
+        self.lines.append(("set", self._base(w.buffer), ("call", self.name(step.call), [])))
 
     def _write(self, step):
         args = [self._array(w) for w in (*step.outs, *step.args)]
-        self.lines.append(f"{self.name(step.call)}({', '.join(args)})")
+        self.lines.append(("do", ("call", self.name(step.call), args)))
 
     def _thunk(self, step):
         given = step.args if step.detail is not None else ()
-        self.lines.append(f"{self.name(step.call)}({', '.join(map(self._array, given))})")
+        self.lines.append(("do", ("call", self.name(step.call), [self._array(x) for x in given])))
 
     def _grad(self, step):
         leaf = self._object(step.call)
         w = step.args[0]
-        self.lines.append(f"{leaf}._grad = " + ("None" if w is None else self._tensor(step.detail)))
+        self.lines.append(("gradient", leaf, ("literal", None) if w is None else self._tensor(step.detail)))
 
     def _keep(self, step):
         kept, lists = step.detail, [[], [], [], [], []]
-        of = [[(self._plain(w), ".copy()") for w in step.args], [(self._object(x), "._grad") for x in kept.leaves],
+        of = [[(python_of(self._plain(w)), ".copy()") for w in step.args],
+              [(self._object(x), "._grad") for x in kept.leaves],
               [(self.name(g, "g"), ".state_bytes()") for g in kept.generators],
               [(self.name(s, "s"), ".version") for s in kept.storages],
               [(self.name(p, "q"), ".value") for p in kept.places]]
         for pairs, found in zip(of, lists):
             for x, how in pairs:
                 n = f"was{sum(map(len, lists))}"
-                self.lines.append(f"{n} = {x}{how}")
+                self.lines.append(("set", n, f"{x}{how}"))
                 found.append(f"({x}, {n}), ")
         self.undo = f"restore({', '.join('(' + ''.join(found) + ')' for found in lists)}); "
 
     def _check(self, step):
         check, n = step.detail, len(step.args) - step.detail.sized
-        numbers = [*[f"number({self._array(w)})" for w in step.args[:n]], *[f"p{i}" for i in check.places]]
+        numbers = [*[f"number({python_of(self._array(w))})" for w in step.args[:n]], *[f"p{i}" for i in check.places]]
         tests = [f"{self._base(w.buffer)}.shape != {w.shape!r}" for w in step.args[n:]]
         if numbers:
             tests.append(f"not {self.name(check.holds)}({', '.join(numbers)})")
@@ -351,15 +361,15 @@ class Writer:
     def _array(self, x):
         """An expression for an argument of a kernel."""
         if type(x) is list:
-            return f"[{', '.join(map(self._array, x))}]"
+            return "list", [self._array(y) for y in x]
         if type(x) is Live:
             name = lambda n: repr(n) if type(n) is int else self.name(n, "v")
             number = wording(x.expression, "p{}".format, lambda i: f"{self.name(self.tape.fetched)}[{i}]", name)
             return f"{self.name(x.convert)}({number})"
         if not isinstance(x, Window):
-            return repr(x) if type(x) in (int, bool, type(None)) else self.name(x, "v")
-        text = self._plain(x)
-        return f"resolved({text}, {x.bits})" if x.bits else text
+            return ("literal", x) if type(x) in (int, bool, type(None)) else self.name(x, "v")
+        plain = self._plain(x)
+        return ("call", "resolved", [plain, ("literal", x.bits)]) if x.bits else plain
 
     def _plain(self, w):
         b, key = w.buffer, w.key()
@@ -372,33 +382,33 @@ class Writer:
         if b.origin is ARGUMENT:
             a = self.tape.arguments[b.key]
             if _is_window(a, w):
-                return f"a{b.key}._a"
-            return f"view(a{b.key}._storage.bytes(), {self._geometry(w)})"
+                return "array", f"a{b.key}"
+            if a._a.itemsize == w.dtype.itemsize:
+                return "within", f"a{b.key}", self.name(w.dtype), w.shape, w.strides, w.offset - a._offset
+            return "call", "view", [f"a{b.key}._storage.bytes()", self.name(w.dtype), ("literal", w.shape),
+                                    ("literal", w.strides), self._offset(w)]
         made = self.shape_of.get(id(b))
         if made is not None and made.key()[1:5] == w.key()[1:5]:
             return self._base(b)
         if made is not None and made.dtype == w.dtype and made.offset == w.offset:
             # The array's own methods take a tenth of the time of a new window.
             if w.shape == made.shape[::-1] and w.strides == made.strides[::-1]:
-                return f"{self._base(b)}.T"
+                return "turned", self._base(b)
             if 0 not in w.shape and w.shape != made.shape and is_dense(made) and w.strides == dense(w.shape) and \
                     not w.bits and extent(w) == extent(made):
                 # (The strides of sizes 1 are results', too.)
-                return f"{self._base(b)}.reshape({w.shape!r})"
-        return f"view(storage({self._base(b)}).bytes(), {self._geometry(w)})"
-
-    def _geometry(self, w):
-        return f"{self.name(w.dtype)}, {w.shape!r}, {w.strides!r}, {self._offset(w)}"
+                return "reshaped", self._base(b), w.shape
+        return "window", self._base(b), self.name(w.dtype), w.shape, w.strides, w.offset
 
     def _offset(self, w):
         """Where a window begins: arguments may begin elsewhere in their memory in each call."""
         b = w.buffer
         if b.origin is not ARGUMENT:
-            return w.offset
+            return "literal", w.offset
         t = self.tape.arguments[b.key]
         if t._a.itemsize != w.dtype.itemsize:
             self.tape.pinned.add(b.key)
-            return w.offset
+            return "literal", w.offset
         return f"a{b.key}._offset + {w.offset - t._offset}"
 
     def _lasting(self, w):
@@ -420,21 +430,23 @@ class Writer:
             base = b.tensor
             if t is base or any(t is a for a in self.tape.arguments):
                 return self._object(t)
-            text = f"part({self._object(base)}, {w.shape!r}, {w.strides!r}, {self._offset(w)}, " \
-                   f"{self.name(t.dtype)}, {w.bits})"
-            if t._requires_grad and t.grad_fn is None:
-                return f"leaf({text})"
-            return f"spent({text})" if self.spent and t.grad_fn is not None else text
+            made = "call", "part", [self._object(base), ("literal", w.shape), ("literal", w.strides), self._offset(w),
+                                    self.name(t.dtype), ("literal", w.bits)]
+            return self._history(t, made)
         s = f"s_{self._base(b)}"
         if s not in self.names:
             self.names[s] = s
-            self.lines.append(f"{s} = storage({self._base(b)})")
-        text = f"assemble({self._plain(w)}, {self.name(t.dtype)}, {s}, {t._offset})"
+            self.lines.append(("set", s, ("call", "storage", [self._base(b)])))
+        made = "call", "assemble", [self._plain(w), self.name(t.dtype), s, ("literal", t._offset)]
         if w.bits:
-            text = f"pending({text}, {w.bits})"
+            made = "call", "pending", [made, ("literal", w.bits)]
+        return self._history(t, made)
+
+    def _history(self, t, made):
+        """The expression of a tensor with the history that `t` has."""
         if t._requires_grad and t.grad_fn is None:
-            return f"leaf({text})"
-        return f"spent({text})" if self.spent and t.grad_fn is not None else text
+            return "call", "leaf", [made]
+        return ("call", "spent", [made]) if self.spent and t.grad_fn is not None else made
 
 
 def _view(memory, dtype, shape, strides, offset):

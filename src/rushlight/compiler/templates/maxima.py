@@ -4,6 +4,9 @@
     scatter(x, g, index, geometry)          x = 0; x[plane, index[plane, l]] += g[plane, l], in the order of l
                                             (positions beyond the plane are left out)
 
+    codes(y, code, x, geometry)             the same by numbers of the window's elements, i kw + j, one byte each
+    scatter codes(x, g, code, geometry)
+
 All in C order, index of int64: the position in its plane of the window's last NaN, else of its first largest value.
 ``scatter last`` takes images whose channels are behind, x (n, h w, c), g and index (n, l, c): kw is c, kh the number of
 blocks of ``BLOCK`` channels, planes n times that, w the positions of a plane.
@@ -20,18 +23,20 @@ FIELDS = ("planes", "h", "w", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw", "o
 DATA = 16                       # PyArrayObject.data
 LANES = (4, 8)
 BLOCK = 64
+CODES = 256                     # elements of a window, at most, where they are numbered
 _PARALLEL_FROM = 1 << 14        # elements read
 
 
 @cache
 def kernel(name, type_):
-    """``maxima``, for rows of any length or of up to ``LANES[0]`` (``maxima narrow``), ``scatter`` or ``scatter last``.
+    """``maxima`` and ``codes``, for rows of any length or of up to ``LANES[0]`` (``maxima narrow``), ``scatter``,
+    ``scatter last`` or ``scatter codes``.
 
     ``type_`` is LLVM's of the elements: ``float`` or ``double``.
     """
     from rushlight.runtime import native
 
-    entry = f"rl_{name.split()[0]}"
+    entry = "rl_scatter" if name.startswith("scatter") else "rl_maxima"
     found = native.load(f"{name} {type_}", lambda: module_text(name, type_), (entry,),
                         {"rl_parallel_for": native.symbols()["rl_parallel_for"]}, level=1)
     return native.callable_from(found[entry], entry)
@@ -43,13 +48,14 @@ def module_text(name, type_):
     m.globals.append("@_Py_NoneStruct = external global i8")
     size = {"float": 4, "double": 8}[type_]
     if name.startswith("scatter"):
-        (_scatter_task if name == "scatter" else _scatter_last_task)(m, type_, size)
+        {"scatter": _scatter_task, "scatter last": _scatter_last_task, "scatter codes": _scatter_codes_task}[name](
+            m, type_, size)
         _entry(m, "rl_scatter", 3)
         return m.text()
-    lanes = LANES[name != "maxima narrow"]
+    lanes = LANES[not name.endswith("narrow")]
     for step in (1, 2):
-        _maxima_task(m, type_, size, lanes, step)
-        _squares_task(m, type_, size, lanes, step)
+        _maxima_task(m, type_, size, lanes, step, name.startswith("codes"))
+        _squares_task(m, type_, size, lanes, step, name.startswith("codes"))
     _entry(m, "rl_maxima", 3, lanes)
     return m.text()
 
@@ -64,7 +70,7 @@ class _Job:
 _TASK = [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
 
 
-def _maxima_task(m, type_, size, lanes, step):
+def _maxima_task(m, type_, size, lanes, step, codes):
     f = m.function(f"rl_maxima{lanes}_{step}", "void", _TASK, "internal", "nounwind")
     g = _Job(f, f.args[0])
     y, index, x = g.arrays
@@ -85,10 +91,11 @@ def _maxima_task(m, type_, size, lanes, step):
             gap = f.splat(g.dw.cast("trunc", "i32"), lanes)
             corner = f.splat((first_row * g.w).cast("trunc", "i32"), lanes)
             best.set(low)
-            where.set(corner + left)
+            skipped = f.splat(((first_row - top) // g.dh * g.kw).cast("trunc", "i32"), lanes) if codes else None
+            where.set(skipped if codes else corner + left)
             with f.if_(q * step < g.pw):
                 inside = f.select(left < 0, left + (gap - 1 - left) // gap * gap, left)
-                where.set(corner + inside)
+                where.set(skipped + (inside - left) // gap if codes else corner + inside)
             valid = f.below(g.ow - q, lanes)
             with f.range(g.kh) as i:
                 row = top + i * g.dh
@@ -97,17 +104,27 @@ def _maxima_task(m, type_, size, lanes, step):
                     mask = valid & (column >= 0) & (column < wide)
                     place = source + (row * g.w + q * step - g.pw + j * g.dw) * size
                     value = _load(f, kind, lanes, step, place, mask)
-                    position = f.splat((row * g.w).cast("trunc", "i32"), lanes) + column
+                    position = f.splat((i * g.kw + j).cast("trunc", "i32"), lanes) if codes else \
+                        f.splat((row * g.w).cast("trunc", "i32"), lanes) + column
                     old = best.get()
                     take = mask & ((value > old) | value.isnan())
                     best.set(f.select(take, value, old))
                     where.set(f.select(take, position, where.get()))
             f.masked_store(best.get(), y + (target + q) * size, valid)
-            f.masked_store(where.get().cast("sext", "i64"), index + (target + q) * 8, valid)
+            _put(f, where.get(), (index, target + q), valid, codes)
     f.ret()
 
 
-def _squares_task(m, type_, size, lanes, rows):
+def _put(f, where, index, valid, codes):
+    """Store positions, or numbers of elements, of the windows from the place ``index`` (array, number)."""
+    array, at = index
+    if codes:
+        f.masked_store(where.cast("trunc", "i8"), array + at, valid)
+    else:
+        f.masked_store(where.cast("sext", "i64"), array + at * 8, valid)
+
+
+def _squares_task(m, type_, size, lanes, rows, codes):
     """Windows of 2 by 2 (or 1 by 2) in steps of 2 along rows that all lie inside, the most frequent ones."""
     f = m.function(f"rl_squares{lanes}_{rows}", "void", _TASK, "internal", "nounwind")
     g = _Job(f, f.args[0])
@@ -126,14 +143,15 @@ def _squares_task(m, type_, size, lanes, rows):
                 row = f.masked_load(vector(type_, 2 * lanes), source + (g.w * i + q * 2) * size, pairs)
                 first = f.splat((corner + g.w * i + q * 2).cast("trunc", "i32"), lanes) + iota * 2
                 for j in range(2):
-                    value, position = f.shuffle(row, row, list(range(j, 2 * lanes, 2))), first + j
+                    value = f.shuffle(row, row, list(range(j, 2 * lanes, 2)))
+                    position = f.splat(f.value(2 * i + j, "i32"), lanes) if codes else first + j
                     if best is None:
                         best, where = value, position
                         continue
                     take = (value > best) | value.isnan()
                     best, where = f.select(take, value, best), f.select(take, position, where)
             f.masked_store(best, y + (target + q) * size, valid)
-            f.masked_store(where.cast("sext", "i64"), index + (target + q) * 8, valid)
+            _put(f, where, (index, target + q), valid, codes)
     f.ret()
 
 
@@ -190,6 +208,45 @@ def _scatter_last_task(m, type_, size):
                 with f.if_(position.ult(plane)):
                     place = target + (position * channels + c) * size
                     f.store(f.load(type_, place) + f.load(type_, gradient + (first + c) * size), place)
+    f.ret()
+
+
+def _scatter_codes_task(m, type_, size):
+    f = m.function("rl_scatter_task", "void", _TASK, "internal", "nounwind")
+    g = _Job(f, f.args[0])
+    x, gradient, code = g.arrays
+    lanes = LANES[1]
+    zero = f.value(0.0, type_)
+    apart = (g.kh <= g.sh) & g.kw.eq(2) & g.sw.eq(2) & g.dh.eq(1) & g.dw.eq(1) & g.ph.eq(0) & g.pw.eq(0) & \
+        (g.ow * 2 <= g.w) & ((g.oh - 1) * g.sh + g.kh <= g.h)
+    covered = apart & g.kh.eq(g.sh) & (g.oh * g.sh).eq(g.h) & (g.ow * 2).eq(g.w)
+    moves = f.buffer(8 * CODES)
+    with f.range(g.kh) as i, f.range(g.kw) as j:
+        f.store(i * g.dh * g.w + j * g.dw, moves + (i * g.kw + j) * 8)
+    with f.range(f.args[1], f.args[2]) as plane:
+        target = x + plane * g.h * g.w * size
+        with f.if_(~covered), f.range(g.h * g.w) as i:
+            f.store(zero, target + i * size)
+        with f.range(g.oh) as p:
+            first = (plane * g.oh + p) * g.ow
+            corner = (p * g.sh - g.ph) * g.w - g.pw
+            with f.if_else(apart) as (pairs, any_):
+                with pairs, f.range(g.kh) as i, f.range(0, g.ow, step=lanes) as q:
+                    # What is written here is written once.
+                    valid = f.below(g.ow - q, lanes)
+                    value = f.masked_load(vector(type_, lanes), gradient + (first + q) * size, valid) + \
+                        f.splat(zero, lanes)
+                    number = f.masked_load(vector("i8", lanes), code + first + q, valid).cast("zext", "i32")
+                    at = f.splat((i * 2).cast("trunc", "i32"), lanes)
+                    none = f.splat(zero, lanes)
+                    left, right = (f.select(number.eq(at + j), value, none) for j in range(2))
+                    both = [k // 2 + k % 2 * lanes for k in range(2 * lanes)]
+                    wide = f.shuffle(valid, valid, both)
+                    f.masked_store(f.shuffle(left, right, both), target + (corner + i * g.w + q * 2) * size, wide)
+                with any_, f.range(g.ow) as q:
+                    move = f.load("i64", moves + f.load("i8", code + first + q).cast("zext", "i64") * 8)
+                    place = target + (corner + q * g.sw + move) * size
+                    f.store(f.load(type_, place) + f.load(type_, gradient + (first + q) * size), place)
     f.ret()
 
 
