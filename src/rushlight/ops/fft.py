@@ -12,6 +12,7 @@ from .. import dtypes
 from ..dtypes import scalar_name
 from ..tensor.geometry import wrap_dim
 from .dispatch import primitive
+from .fourier import complex_transform, half_spectrum, real_signal
 from .padding import _constant
 from .registry import public
 from .slicing import _slice
@@ -26,34 +27,29 @@ def _points(shape, dim):
     return n
 
 
-def _scaled(a, n, scale):
-    if scale and n:
-        a *= a.real.dtype.type(1 / (math.sqrt(n) if scale == 1 else n))
-    return a
+def _factor(n, scale):
+    return 1.0 if not scale or not n else 1 / (math.sqrt(n) if scale == 1 else n)
 
 
 # ---------------------------------------------------------------- primitives
 
 @primitive("_fft_c2c(Tensor self, int[] dim, int normalization, bool forward) -> Tensor",
+           node="FftC2CBackward0",
            vjp={"self": lambda g, dim, normalization, forward:
                 _c2c(g, dim, normalization, not forward)})
 def _c2c(a, dim, normalization, forward):
-    n = _points(a.shape, dim)
-    # NumPy's inverse divides by n when asked for "backward"; "forward" leaves it out.
-    r = np.fft.fftn(a, axes=dim, norm="backward") if forward else np.fft.ifftn(a, axes=dim, norm="forward")
-    return _scaled(np.ascontiguousarray(r).astype(a.dtype, copy=False), n, normalization)
+    return complex_transform(a, dim, forward, _factor(_points(a.shape, dim), normalization))
 
 
-@primitive("_fft_r2c(Tensor self, int[] dim, int normalization) -> Tensor",
-           vjp={"self": lambda g, self_shape, dim, normalization:
-                _r2c_gradient(g, self_shape, dim, normalization)})
-def _r2c(a, dim, normalization):
-    r = np.fft.rfftn(a, axes=dim, norm="backward")
-    return _scaled(np.ascontiguousarray(r).astype(np.result_type(a.dtype, np.complex64), copy=False),
-                   _points(a.shape, dim), normalization)
+@primitive("_fft_r2c(Tensor self, int[] dim, int normalization, bool onesided) -> Tensor",
+           node="FftR2CBackward0",
+           vjp={"self": lambda g, self_shape, dim, normalization, onesided:
+                _r2c_gradient(g, self_shape, dim, normalization, onesided)})
+def _r2c(a, dim, normalization, onesided):
+    return half_spectrum(a, dim, _factor(_points(a.shape, dim), normalization), not onesided)
 
 
-def _r2c_gradient(g, shape, dim, normalization):
+def _r2c_gradient(g, shape, dim, normalization, onesided):
     """The half spectrum's gradient, filled with zeros, transformed back."""
     last = dim[-1]
     missing = shape[last] - g._a.shape[last]
@@ -63,19 +59,16 @@ def _r2c_gradient(g, shape, dim, normalization):
 
 
 @primitive("_fft_c2r(Tensor self, int[] dim, int normalization, int last_dim_size) -> Tensor",
+           node="FftC2RBackward0",
            vjp={"self": lambda g, dim, normalization: _c2r_gradient(g, dim, normalization)})
 def _c2r(a, dim, normalization, last_dim_size):
-    sizes = [*[a.shape[d] for d in dim[:-1]], last_dim_size]
-    r = np.fft.irfftn(a, sizes, dim, norm="forward")
-    n = 1
-    for s in sizes:
-        n *= s
-    return _scaled(np.ascontiguousarray(r).astype(a.real.dtype, copy=False), n, normalization)
+    n = _points(a.shape, dim[:-1]) * last_dim_size
+    return real_signal(a, dim, last_dim_size, _factor(n, normalization))
 
 
 def _c2r_gradient(g, dim, normalization):
     """Every coefficient but those that are their own mirror image counts twice."""
-    r = _r2c(g, dim, normalization)
+    r = _r2c(g, dim, normalization, True)
     last = dim[-1]
     double = g._a.shape[last] - r._a.shape[last]
     if double <= 0:
@@ -168,9 +161,13 @@ def _dims(name, t, s, dim):
 def _one(name, forward, doc):
     def fn(input, n=None, dim=-1, norm=None):
         scale = _scale(name, norm, forward)
-        t = _promoted(input, True)
+        t = _promoted(input)
         d = wrap_dim(dim, t._a.ndim, scalar_ok=False)
-        return _c2c(_fitted(t, (_size(n, t._a.shape[d]),), (d,)), (d,), scale, forward)
+        t = _fitted(t, (_size(n, t._a.shape[d]),), (d,))
+        if t.dtype.is_complex:
+            return _c2c(t, (d,), scale, forward)
+        r = _r2c(t, (d,), scale, False)
+        return r if forward else r.conj()
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = doc
     public(name, namespaces=_NS, method=False, out=True)(fn)
@@ -186,7 +183,7 @@ def _half(name, forward, conjugate, doc):
         scale = _scale(name, norm, forward)
         t = _promoted(input)
         d = wrap_dim(dim, t._a.ndim, scalar_ok=False)
-        r = _r2c(_fitted(t, (_size(n, t._a.shape[d]),), (d,)), (d,), scale)
+        r = _r2c(_fitted(t, (_size(n, t._a.shape[d]),), (d,)), (d,), scale, True)
         return r.conj() if conjugate else r
     fn.__name__ = fn.__qualname__ = name
     fn.__doc__ = doc
@@ -247,9 +244,9 @@ def _half_core(name, forward, conjugate):
             raise RuntimeError(f"{name} must transform at least one axis")
         t = _fitted(t, sizes, dims)
         if not conjugate:
-            return _r2c(t, dims, scale)
+            return _r2c(t, dims, scale, True)
         # The other dimensions are transformed backwards.
-        r = _r2c(t, dims[-1:], scale).conj()
+        r = _r2c(t, dims[-1:], scale, True).conj()
         return _c2c(r, dims[:-1], scale, forward) if len(dims) > 1 else r
     return core
 
