@@ -63,6 +63,26 @@ def test_max(shape, k, stride, padding, dilation, dtype):
                             return_indices=True)
         assert last[0].is_contiguous(memory_format=torch.channels_last)
         check_maxima(last, want)
+    if n == 1:
+        # Where nothing is recorded positions are not made.
+        np.testing.assert_array_equal(np.asarray(F.max_pool1d(x, k, stride, padding, dilation).double().tolist()),
+                                      want[0])
+
+
+@pytest.mark.parametrize("stride", [1, 3, 7])
+def test_max_of_long_rows(stride):
+    x, values = sample((2, 2, 150), "float32")
+    windows = [spans(150, 7, stride, 3, 1, 150 if stride == 1 else (150 + 6 - 7) // stride + 1)]
+    want = maxima(values, windows)
+    check_maxima(F.max_pool1d(x, 7, stride, 3, return_indices=True), want)
+    y = F.max_pool1d(x, 7, stride, 3)
+    np.testing.assert_array_equal(np.asarray(y.tolist()), want[0])
+    leaf = x.clone().requires_grad_()
+    F.max_pool1d(leaf, 7, stride, 3).sum().backward()
+    grad = np.zeros(values.shape)
+    for place in np.ndindex(*want[1].shape):
+        grad[place[0], place[1], want[1][place]] += 1
+    np.testing.assert_array_equal(np.asarray(leaf.grad.tolist()), grad)
 
 
 @pytest.mark.parametrize("shape", [(2, 70, 9, 11), (1, 5, 4, 6, 6)])

@@ -5,11 +5,12 @@ from functools import cache, lru_cache
 
 import numpy as np
 
+from ...autograd.modes import state
 from ...dtypes import int64
 from ...runtime.allocator import empty
 from ...tensor import watch
 from ..copy import converted
-from ..dispatch import primitive
+from ..dispatch import needs_grad, primitive
 from ..registry import public
 from .kernels import name_of
 from .separable import Plan, Taps, supported
@@ -120,16 +121,21 @@ def window_maxima(x, n, out, first, count, steps):
     from ...compiler.templates.windowmax import window_words
     lead, fill = x.shape[:x.ndim - n], (1,) * (3 - n)
     planes = math.prod(lead)
-    if n < 3:
-        extra = np.zeros((first.shape[0], 3 - n), np.int64)
-        first, count = np.concatenate([extra, first], 1), np.concatenate([extra + 1, count], 1)
+    if first.shape[1] < 3 - n + sum(out):
+        first, count = _of_volumes(first, count, n)
     y, index = empty(lead + tuple(out), x.dtype), empty(lead + tuple(out), _INT64)
     if index.size:
         words = window_words(planes, (*fill, *x.shape[x.ndim - n:]), (*fill, *out), (*fill, *steps),
                              first.shape[1] if first.shape[0] > 1 else 0)
-        _template("windows", x.dtype)(y, index, np.ascontiguousarray(x), np.ascontiguousarray(first),
-                                      np.ascontiguousarray(count), words)
+        watch.launch(_template("windows", x.dtype), y, index, x if x.flags.c_contiguous else np.ascontiguousarray(x),
+                     np.ascontiguousarray(first), np.ascontiguousarray(count), words)
     return y, index
+
+
+def _of_volumes(first, count, n):
+    """Tables of three dimensions from those of the last n."""
+    extra = np.zeros((first.shape[0], 3 - n), np.int64)
+    return np.concatenate([extra, first], 1), np.concatenate([extra + 1, count], 1)
 
 
 @lru_cache(64)
@@ -143,7 +149,39 @@ def _strided_windows(shape, kernel, stride, padding, dilation, out):
         last = np.minimum(k - 1, (n - 1 - start) // d)
         first.append(start + skip * d)
         count.append(last - skip + 1)
-    return np.concatenate(first)[None], np.concatenate(count)[None]
+    tables = _of_volumes(np.concatenate(first)[None], np.concatenate(count)[None], len(shape))
+    return tuple([watch.fixed(np.array(t, np.int64)) for t in tables])
+
+
+@lru_cache(256)
+def _row_plan(np_dtype, lead, spatial, kernel, stride, padding, dilation, out, indexed):
+    """(kernel of `compiler.templates.windowrows`, its words), or None where there is none."""
+    from ...compiler.templates import windowrows as template
+    if not supported(np_dtype) or math.prod(spatial) >= 1 << 31:
+        return None
+    first, last = template.inside(spatial[-1], kernel[-1], stride[-1], padding[-1], dilation[-1], out[-1])
+    if len(spatial) > 1 and (out[-1] - last + first) * 8 > out[-1]:
+        return None                 # windows at the ends are done one by one
+    along = kernel[-1], stride[-1], dilation[-1]
+    dtype = name_of(np_dtype)
+    lanes = template.lanes_for(dtype, last - first)
+    if not template.fits(lanes, *along):
+        return None
+    return (template.window_rows(dtype, *along, lanes, indexed, len(spatial) > 1),
+            template.row_words(math.prod(lead), spatial, kernel, stride, padding, dilation, out))
+
+
+def _row_maxima(x, geometry, indexed):
+    """(largest values of windows, their positions or None), or None where there is no kernel for them."""
+    n = len(geometry[0])
+    lead, out = x.shape[:-n], geometry[-1]
+    plan = x.size and _row_plan(x.dtype, lead, x.shape[-n:], *geometry, indexed)
+    if not plan:
+        return None
+    kernel, words = plan
+    y, index = empty(lead + out, x.dtype), empty(lead + out, _INT64) if indexed else None
+    watch.launch(kernel, y, index, x if x.flags.c_contiguous else np.ascontiguousarray(x), words)
+    return y, index
 
 
 @lru_cache(64)
@@ -172,6 +210,9 @@ def _max_pool(x, kernel, stride, padding, dilation, out):
         watch.launch(native, y, index, x if x.flags.c_contiguous else np.ascontiguousarray(x),
                      _planes(x.shape[:-n], spatial, *geometry))
         return y, index
+    found = _row_maxima(x, geometry, True)
+    if found:
+        return found
     found = x.size and window_maxima(x, n, out, *_strided_windows(spatial, *geometry), dilation)
     if found:
         return found
@@ -217,6 +258,21 @@ def _define_max_records(n):
 
 # One dimension goes by the record of two, as in PyTorch.
 _MAX_POOLS = {n: _define_max_records(n) for n in (2, 3)}
+
+
+@primitive("max_pool1d(Tensor self, int[] kernel_size, int[] stride, int[] padding, int[] dilation, int[] size) "
+           "-> Tensor", node="MaxPool2DWithIndicesBackward0",
+           vjp={"self": lambda g, self, kernel_size, stride, padding, dilation, size: _unpool(
+               g, _MAX_POOLS[2](self, kernel_size, stride, padding, dilation, size)[1], self._a.shape)},
+           meta=lambda x, *geometry: ((*x._a.shape[:-1], *geometry[-1]), x.dtype))
+def _max_values(x, *geometry):
+    """Largest values of windows of one dimension, where nobody asks for positions."""
+    return (_row_maxima(x, geometry, False) or _max_pool(x, *geometry))[0]
+
+
+def _plain(input):
+    """Whether nothing records what becomes of the tensor."""
+    return not (state.grad and needs_grad(input) or state.levels) and state.special == (watch.observer is not None)
 
 
 def _unpool(g, index, shape):
@@ -283,6 +339,8 @@ def _gather(x, index):
 def _max(op, n, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices):
     kernel, stride, padding, dilation, out = _geometry(op, input, kernel_size, stride, padding, dilation,
                                                        ceil_mode, n)
+    if n == 1 and not return_indices and _plain(input):
+        return _max_values(input, kernel, stride, padding, dilation, out)
     x = input if input.dim() == n + 2 else input.unsqueeze(0)
     y, i = _MAX_POOLS[max(n, 2)](x, kernel, stride, padding, dilation, out)
     if input.dim() == n + 1:
