@@ -182,8 +182,8 @@ def vectors(name):
 def bf16_by_vectors():
     inner = "pairs" if gemm._pairs("bfloat16") else "float32"
     gemm.complete(inner)
-    imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_inner": gemm._driver(inner)["rl_gemm"],
-               "rl_prepare": gemm._driver(inner)["rl_prepare"]}
+    imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_inner": gemm.driver(inner)["rl_gemm"],
+               "rl_prepare": gemm.driver(inner)["rl_prepare"]}
     return gemm._code("bfloat16", np.dtype(BF16).num, ["rl_gemm", "rl_gemm_added", "rl_call"], imports)
 
 

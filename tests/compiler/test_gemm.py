@@ -318,7 +318,7 @@ def fresh(monkeypatch, dtype):
     monkeypatch.setattr(g, "_drivers", {})
     monkeypatch.setattr(g.engine, "load", again)
     call = g.kernel(dtype)
-    return call, g._driver(np.dtype(dtype).name), placed
+    return call, g.driver(np.dtype(dtype).name), placed
 
 
 @pytest.mark.parametrize("on_disk", [True, False])

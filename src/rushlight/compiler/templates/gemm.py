@@ -103,7 +103,7 @@ def _load(dtype):
         raise TypeError(f"gemm: no kernel for {dtype.name} (there are {', '.join(_names())})")
     if dtype.name in _INNER:
         inner = _inner(dtype.name)
-        found = _driver(inner)
+        found = driver(inner)
         imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_prepare": found["rl_prepare"]}
         if dtype.kind == "c" or inner == "quads":
             imports["rl_inner"] = found["rl_gemm_added"]
@@ -128,9 +128,9 @@ def bytes_kernel(dtype):
     name = np.dtype(dtype).name
     if not engine.available() or not _quads(name):
         return None
-    driver = _driver("quads")
-    imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_prepare": driver["rl_prepare"],
-               "rl_inner": driver["rl_gemm_added"]}
+    quads = driver("quads")
+    imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_prepare": quads["rl_prepare"],
+               "rl_inner": quads["rl_gemm_added"]}
     found = _code(f"{name} to int32", np.dtype("int32").num, ["rl_call"], imports)
     return native.callable_from(found["rl_call"], f"gemm_{name}_int32", bytes_kernel.__doc__)
 
@@ -144,7 +144,7 @@ def _inner(name):
 
 def _real(name):
     """Addresses of the functions of a dtype with kernels of its own."""
-    found = _driver(name)
+    found = driver(name)
     if name == "float32" and cpu.amx():
         complete(name)
         return _route().real(found)
@@ -156,10 +156,10 @@ def vectors(name) -> dict:
     if name not in _ELEMENTS:
         raise TypeError(f"gemm: no kernel of its own for {name}")
     complete(name)
-    return _driver(name)
+    return driver(name)
 
 
-def _driver(name):
+def driver(name):
     """Addresses of the functions of the driver for a dtype's name, "pairs" of bfloat16 or "quads" of bytes."""
     width = cpu.vector_bytes()
     key = name, width, _registers(width)
@@ -224,7 +224,7 @@ def complete(name) -> None:
     width = cpu.vector_bytes()
     key = name, width, _registers(width)
     for rows in range(2, _rows(key[2]) + 1):
-        _add_height(key, _driver(name), rows)
+        _add_height(key, driver(name), rows)
 
 
 def _shape(name, width, registers):

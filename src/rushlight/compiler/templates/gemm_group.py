@@ -102,7 +102,7 @@ def group(dtype):
     name = np.dtype(dtype).name
     if name not in ("float32", "float64") or not gemm.supported(dtype) or cpu.amx():
         return None
-    return native.callable_from(gemm._driver(name)["rl_group_call"], f"gemm_group_{name}", group.__doc__)
+    return native.callable_from(gemm.driver(name)["rl_group_call"], f"gemm_group_{name}", group.__doc__)
 
 
 # ---------------------------------------------------------------- the generated side

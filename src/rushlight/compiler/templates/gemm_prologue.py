@@ -65,7 +65,7 @@ def prologue(dtype):
     name = np.dtype(dtype).name
     if name not in ("float32", "float64") or not gemm.supported(dtype) or cpu.amx():
         return None
-    return native.callable_from(gemm._driver(name)["rl_prologue_call"], f"gemm_prologue_{name}", prologue.__doc__)
+    return native.callable_from(gemm.driver(name)["rl_prologue_call"], f"gemm_prologue_{name}", prologue.__doc__)
 
 
 class Words(np.ndarray):

@@ -15,6 +15,7 @@ import numpy as np
 from ...runtime import cpu
 
 _MOST_ENTRIES = 48 << 20        # of masks of pixels by taps
+_BINS = 4 << 20                 # bytes of the sums of a weight's gradient in several bins
 _TYPES = {"float32": "float", "float64": "double"}
 
 
@@ -221,10 +222,11 @@ def _tile_plans():
     return tile_plans
 
 
-def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offsets):
+def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offsets, pitch=None):
     """A Plan for dw[o, (c, taps)] = sum g[n, o, m] columns[(c, taps), (n, m)], or None.
 
-    With x and g of bfloat16 dw is float32.
+    With x and g of bfloat16 dw is float32. ``pitch``: channels from one image of g to the next, where there are more
+    than these.
     """
     from ...compiler.templates import conv_gather, conv_tile, conv_weight
 
@@ -250,7 +252,8 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     vectors = 1 if rows <= lanes else 2
     width = -(-rows // (vectors * lanes)) * vectors * lanes
     pixels = Pixels(unit, grid, steps, offsets, source, groups * channels * plane, lanes, item, 1)
-    gs = Pixels(unit, (length,), (1,), ((0,),), (length,), groups * rows * length, lanes, item, 1)
+    pitch = pitch or groups * rows
+    gs = Pixels(unit, (length,), (1,), ((0,),), (length,), pitch * length, lanes, item, 1)
     moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, length, item)
     l2 = cpu.caches().l2
     total = n // unit * pixels.vectors
@@ -258,7 +261,7 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     block = max(2, min(24, total, l2 // 3 // (width * lanes * item)))
     gathered = max(1, min(panels, (112 if width > 4 * lanes else 56) // height)) * height
     size = groups * depth * width * word
-    bins = max(1, min(8, -(-total // block), (16 << 20) // max(size, 1)))
+    bins = max(1, min(8, -(-total // block), _BINS // max(size, 1)))
     block = _split(-(-total // bins), block)
     parts = max(1, min(panels, -(-8 // (bins * groups))))
     words = np.array([
@@ -267,20 +270,20 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
         groups, rows, width, depth, height, panels, parts, vectors, bins, gathered,
         n // unit, pixels.vectors, block,
         unit * groups * channels * plane * item, channels * plane * item,
-        unit * groups * rows * length * item, rows * length * item,
+        unit * pitch * length * item, rows * length * item,
         length * item if unit == 1 and item == word else 0,
     ], np.int64)
     return Plan(words, (pixels, gs, moves, g_moves), conv_weight.kernel(type_), groups * bins * depth * width)
 
 
 class Ways:
-    """The plans of a map: quick ones (of minimal filtering, pixels, tiles; None where they don't pay), direct ones."""
+    """The plans of a map: quick ones (None where none pay), direct ones."""
 
     __slots__ = ("quick", "gaps", "finishes", "_shapes", "_direct")
 
     def __init__(self, shapes, gaps):
         """shapes: arguments of `product`; gaps: whether together they leave some of the result untouched."""
-        from . import overlap_plans, pixel_plans, winograd_plans
+        from . import image_plans, overlap_plans, pixel_plans, winograd_plans
 
         self._shapes, self.gaps, self._direct, self.quick = shapes, gaps, None, None
         # Whether the kernels can call finishing functions, which take adjacent pixels.
@@ -290,6 +293,8 @@ class Ways:
             self.quick = _tile_plans().quick(shapes, gaps, filtered and len(shapes[0][6]) == 2)
         if filtered and self.quick is None:
             self.quick = winograd_plans.product(*shapes[0])
+        if self.quick is None and len(shapes) == 1 and image_plans.serves(*shapes[0]):
+            self.quick = [(0, shapes[0][1], image_plans.product(*shapes[0]))]
         if self.quick is None and overlap_plans.serves(shapes):
             self.quick = [(0, shapes[0][1], overlap_plans.product(shapes))]
             self.gaps, self.finishes = False, True
@@ -376,3 +381,22 @@ def direct_weight(dtype, n, groups, rows, channels, kernel, size, out, stride, p
     dots = dot_plans.plan(dtype, n, groups, rows, channels, kernel, size, out, stride, padding, dilation)
     return dots or weight_gradient(dtype, n, groups, rows, channels, size, out, stride,
                                    _offsets(kernel, padding, dilation))
+
+
+@lru_cache(512)
+def weight_of_some(rows, room, dtype, n, groups, all_rows, channels, kernel, size, out, stride, padding, dilation):
+    """A Plan of the adjoint in the weights of ``rows`` of all channels of the output, which share images, by the way
+    that is taken for all of them; None where there is none. ``room``: bytes for the workspace, if so little will do."""
+    from ...compiler.templates import conv_tile, conv_weight, winograd_weight
+    from . import winograd_plans
+
+    shape = dtype, n, groups, all_rows, channels, kernel, size, out, stride, padding, dilation
+    whole = weight(*shape) or direct_weight(*shape)
+    if groups != 1 or whole is None or dtype not in _TYPES:
+        return None
+    if dtype == "float32" and whole.call in [winograd_weight.kernel("float", h) for h in (2, 4)]:
+        return winograd_plans.weight(n, 1, rows, channels, kernel, size, out, padding, all_rows, room)
+    if whole.call is conv_weight.kernel(conv_tile.sums_of(_TYPES[dtype])):
+        return weight_gradient(dtype, n, 1, rows, channels, size, out, stride, _offsets(kernel, padding, dilation),
+                               all_rows)
+    return None

@@ -5,7 +5,7 @@ from functools import lru_cache
 import numpy as np
 
 from ...runtime import cpu
-from . import winograd_plans
+from . import image_plans, winograd_plans
 from .conv_plans import Plan, _address
 
 _TYPES = {"float32": "float", "float64": "double", "bfloat16": "pairs"}
@@ -58,10 +58,10 @@ def _serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     if dtype == "bfloat16":
         return True
     work = n * int(np.prod(grid)) * groups * rows * channels * len(weights)
-    if not last and work < _LEAST_WORK:
+    shape = (dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place)
+    if not last and (work < _LEAST_WORK or image_plans.serves(*shape)):
         return False
-    return not cpu.amx() and not winograd_plans.serves(dtype, n, groups, rows, channels, source, grid, steps, offsets,
-                                                       weights, strides, out, place)
+    return not cpu.amx() and not winograd_plans.serves(*shape)
 
 
 def _flat(*pairs):
