@@ -148,7 +148,7 @@ def test_numbers_in_texts():
     def make(m):
         def step(x, y):
             loss = F.cross_entropy(m(x), y)
-            return loss.detach(), f"{loss.item():.3f}"
+            return loss.detach(), f"{loss.item():.3f}".rjust(9)
         return step
     eager, step = pairs(make)
     for i in range(8):

@@ -114,6 +114,41 @@ def dropped(x):
     text = f"{x}"       # noqa: F841
 
 
+def put_into_a_list(x):
+    tell([f"{x}"])
+
+
+def put_together(x):
+    tell("loss " + f"{x}")
+
+
+def grown(x):
+    text = f"{x}"
+    text += "!"
+    tell(text)
+
+
+def joined(x):
+    parts = []
+    parts.append(f"{x}")
+    tell("".join(parts))
+
+
+def in_containers(x):
+    row = {"a": f"{x}", "b": [f"{x}", 1]}
+    row["c"] = f"{x}"
+    tell(row)
+
+
+def by_names(x):
+    handed_on(other=f"{x}", message=1)
+
+
+def to_a_local_function(x):
+    say = tell
+    say(f"{x}")
+
+
 # Functions of which no text is known to go there only.
 def returned(x):
     text = f"{x}"
@@ -129,8 +164,27 @@ def looked_up(x):
     tell({"text": 1}[f"{x}"])
 
 
-def put_into_a_list(x):
-    tell([f"{x}"])
+def letter_by_letter(x):
+    tell("-".join(f"{x}"))
+
+
+def extended(x):
+    row = []
+    row += f"{x}"
+    tell(row)
+
+
+def looked_into(x):
+    row = {"a": f"{x}"}
+    tell(row["a"] == "a")
+
+
+def as_a_key(x):
+    tell({f"{x}": 1})
+
+
+def added_to_what_looks(x):
+    tell(f"{x}" + other)
 
 
 def measured(x):
@@ -149,16 +203,6 @@ def chosen_before(x):
 def formatted_again(x):
     text = f"{x}"
     tell(f"{text:>10}")
-
-
-def put_together(x):
-    tell("loss " + f"{x}")
-
-
-def grown(x):
-    text = f"{x}"
-    text += "!"
-    tell(text)
 
 
 def in_a_cell(x):
@@ -185,11 +229,6 @@ def to_an_unknown_function(x):
     SPEAKER.unknown(f"{x}")
 
 
-def to_a_local_function(x):
-    say = tell
-    say(f"{x}")
-
-
 def spread(x):
     tell(*[f"{x}"])
 
@@ -210,9 +249,11 @@ def raised(x):
         pass
 
 
-GOOD = [directly, by_variables, in_a_loop, by_functions, within_blocks, dropped, built_up]
-BAD = [returned, compared, looked_up, put_into_a_list, measured, formatted_again, put_together, grown, in_a_cell,
-       revealed, kept_by_a_function, kept_by_an_object, to_an_unknown_function, to_a_local_function, spread,
+GOOD = [directly, by_variables, in_a_loop, by_functions, within_blocks, dropped, built_up, put_into_a_list,
+        put_together, grown, joined, in_containers, by_names, to_a_local_function]
+BAD = [returned, compared, looked_up, letter_by_letter, extended, looked_into, as_a_key, added_to_what_looks, measured,
+       formatted_again, in_a_cell,
+       revealed, kept_by_a_function, kept_by_an_object, to_an_unknown_function, spread,
        as_an_attribute, kept_by_the_way, raised, chosen_before]
 
 

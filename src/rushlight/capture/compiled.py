@@ -213,7 +213,12 @@ class Compiled:
             return self.function(*args, **kwargs)
         self.tries[key] = self.tries.get(key, 0) + 1
         begin = perf_counter()
-        before = State(self._roots(leaves, key[0]), list(self.known.items()), tensors)
+        before = State(self._roots(leaves, key[0]), list(self.known.items()), tensors, self.changing)
+        if before.obstacle is not None:
+            # (what stands in the places of numbers need not meet who knows what)
+            if not self.entries.get(key):
+                self._refuse(key, before.obstacle)
+            return self._broken(args, kwargs)
         grads = [(t, t._grad) for t in before.tensors]
         versions = [(t, t._storage.version) for t in before.tensors]
         flags = [(t, t._requires_grad) for t in before.tensors]
@@ -242,8 +247,9 @@ class Compiled:
                     result = self.function(*given_args, **given_kwargs)
             finally:
                 tape.groups.settle()
-                changes, new, why = stand.take_back()
+                changes, new, why = stand.take_back(tape.outside)
                 changes += outside.changes
+            result, _ = outside.settled(result)
             read, structure = tree.flatten(result)
             result = tree.converted(result, plain)
             # Another branch was taken than when the functions were listed: what it calls may read more.
@@ -454,8 +460,9 @@ class Compiled:
 
 def _others(before, places, live, grown):
     """The entries of a `State` but for places that a call changes and what is in containers (ids) that grow."""
-    free = {mark(p) for p in places} | {mark(p[1:]) for p in live}
-    return [e for e in before.entries if mark(e) not in free and id(e[0]) not in grown]
+    free = {mark(p) for p in places} | {mark(p[1:]) for p in live} | before.unread
+    return [e for e in before.entries if mark(e) not in free and (
+        id(e[0]) not in grown or mark(e) in before.looked)]
 
 
 def _recompiled(function, roots, fullgraph, disable, dynamic):

@@ -1,8 +1,8 @@
-"""``float(x)`` and ``int(x)`` of numbers that may be seen.
+"""``float(x)``, ``int(x)`` and ``"..." % x`` of numbers that may be seen.
 
 Types can't be replaced as functions can: others ask whether they are the types they know. So the code of the functions
 that a call uses is changed while its tape is written, where it calls ``float`` or ``int`` with one argument: it calls a
-function of ours there.
+function of ours there. A text in the code that ``%`` fills in becomes one of our class, which does that.
 """
 
 import builtins
@@ -12,7 +12,7 @@ from numpy import ndarray
 
 from ..tensor import watch
 from ..tensor.tensor import Tensor
-from .destinations import _flow
+from .destinations import _MODULOS, Format, _flow
 from .effects import _HOME
 from .numbers import Seen, applied
 
@@ -44,8 +44,13 @@ def _made(code):
     names, text = list(code.co_names), bytearray(code.co_code)
     consts = [(_changed(c) or c) if isinstance(c, types.CodeType) else c for c in code.co_consts]
     inner = any(a is not b for a, b in zip(consts, code.co_consts))
-    flow = _flow(code) if {"float", "int"} & set(names) else None
+    forms = any(type(c) is str and "%" in c for c in code.co_consts)
+    flow = _flow(code) if forms or {"float", "int"} & set(names) else None
     for k, i in enumerate(flow.all if flow is not None else ()):
+        if i.opname == "LOAD_CONST" and type(i.argval) is str and "%" in i.argval and _is_form(flow, k):
+            if i.arg < 256 and len(consts) < 256:
+                text[i.offset + 1] = len(consts)
+                consts.append(Format(i.argval))
         if i.opname != "LOAD_GLOBAL" or i.argval not in _OTHERS or not _is_called(flow, k):
             continue
         other = _OTHERS[i.argval]
@@ -57,6 +62,14 @@ def _made(code):
     if not inner and bytes(text) == code.co_code:
         return None
     return code.replace(co_names=tuple(names), co_code=bytes(text), co_consts=tuple(consts))
+
+
+def _is_form(flow, k):
+    """Whether what instruction `k` loads is what ``%`` fills in, and nothing else."""
+    entry = (k, 0)
+    uses = [j for j in flow.stacks if entry in flow.taken(j)]
+    return entry not in flow.lost and bool(uses) and all(
+        flow.all[j].opname == "BINARY_OP" and flow.all[j].arg in _MODULOS and flow.taken(j)[1] != entry for j in uses)
 
 
 def _is_called(flow, k):

@@ -51,6 +51,9 @@ class Calls:
         if listing is not None:
             listing.originals = self.originals
         self.codes, self.impure = [], None
+        self.outside = getattr(tape, "outside", None)
+        if self.outside is not None:
+            self.outside.calls = self
         self._seen = set()
 
     def __enter__(self):
@@ -76,14 +79,20 @@ class Calls:
             if code not in self._seen:
                 self._seen.add(code)
                 self.codes.append((code, frame.f_globals))
+                if self.outside is not None:
+                    self.outside.entered(code)
             return
         if self.tape is not None:
             self.tape.asking = arg if event == "c_call" else None
-        if event == "c_call" and self.impure is None and not _is_pure(arg) and arg != self._exit_call:
+        if event == "c_call" and not _is_pure(arg) and arg != self._exit_call:
+            if self.impure is not None:
+                return self.outside and self.outside.reveal()
             name = getattr(arg, "__qualname__", arg)
             while _in_library(frame.f_code.co_filename) and frame.f_back is not None:
                 frame = frame.f_back
             self.impure = f"{name} is called at {frame.f_code.co_filename}:{frame.f_lineno}"
+            if self.outside is not None:
+                self.outside.reveal()           # (it may look into anything)
 
     _exit_call = sys.setprofile
 
@@ -176,15 +185,21 @@ _METHODS = (types.FunctionType, classmethod, staticmethod, property)
 class State:
     """The Python state that can be reached from `roots`: places with the plain values and identities they hold.
 
+    changing: marks of places that calls are known to change. What is in such a place isn't looked into where no code
+    reads it: attributes and global names that are only stored, items whose keys are.
+
     entries: (container, how, key, value); `how` is ``item`` (a dict's key), ``index`` (of a list), ``length`` (of a
     container), ``cell`` (a closure's contents), ``slot`` (of an object). tensors, optimizers, deques: what was met of
     these. inner: ids of containers that are (also) reached by ways other than these places; live: ids of those that
     optimizers and schedulers change by themselves while a program runs. known: those of the tensors `given` (the call's
-    arguments) that are reached from elsewhere, too.
+    arguments) that are reached from elsewhere, too. unread: marks of places that nobody reads; stored: those among them
+    that are items, which is certain once the call has been watched; looked: those in containers with stand-ins that
+    the call did look at.
     """
 
-    def __init__(self, roots, codes=(), given=()):
+    def __init__(self, roots, codes=(), given=(), changing=()):
         self.entries, self.tensors, self.optimizers, self.obstacle = [], [], [], None
+        self.changing, self.unread, self.stored, self.looked, self.owners = changing, set(), set(), set(), {}
         self.deques, self.inner, self.live, self.group_numbers = [], set(), set(), []
         self._seen, self._keep = set(), []
         self._stack = list(roots)
@@ -195,6 +210,7 @@ class State:
         self._schedules_read = bool(named & _OF_SCHEDULERS)
         self._loggers_read = bool(named & _OF_LOGGERS)
         for code, scope in codes:
+            self.owners[id(scope)] = scope
             self._names(code, scope)
         self._settings()
         self._walk()
@@ -232,6 +248,9 @@ class State:
         for name in _global_names(code):
             if name in scope:
                 self._place(scope, "item", name, scope[name])
+        for name in _imports(code):
+            if name in sys.modules and not _in_library(code.co_filename):
+                self._stack.append(sys.modules[name])
         for c in code.co_consts:
             if isinstance(c, types.CodeType):
                 self._names(c, scope)
@@ -242,8 +261,22 @@ class State:
             return
         self._seen.add(mark)
         self.entries.append((container, how, key, value))
-        if not isinstance(value, _PLAIN):
+        if mark in self.changing and self._is_unread(container, how, key, value):
+            self.unread.add(mark)
+        elif not isinstance(value, _PLAIN):
             self._stack.append(value)
+
+    def _is_unread(self, container, how, key, value):
+        """Whether code stores things in a place, but nobody reads them."""
+        if how != "item" or type(key) is not str or type(value) in (int, float) or isinstance(value, Tensor):
+            return False
+        if id(container) not in self.owners:
+            if type(value) not in (list, dict, tuple) or (id(container), "looked", None) in self.changing or any(
+                    key in _keys_read(code) for code in self.codes):
+                return False
+            self.stored.add((id(container), how, key))
+            return True
+        return stores_only(self.owners[id(container)], key, self.codes)
 
     def _visit(self, x):
         if isinstance(x, _PLAIN) or id(x) in self._seen:
@@ -297,6 +330,7 @@ class State:
                 self.live |= {id(vars(x)), *[id(y) for y in vars(x).values()]}
             self._class(type(x))
             if hasattr(x, "__dict__"):
+                self.owners.setdefault(id(vars(x)), x)
                 self._dict(vars(x))
             for name in _slots(type(x)):
                 value = getattr(x, name, MISSING)
@@ -414,6 +448,70 @@ def _global_names(code):
     from dis import get_instructions
     return tuple(dict.fromkeys(i.argval for i in get_instructions(code)
                                if i.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")))
+
+
+@functools.lru_cache(4096)
+def _imports(code):
+    """The modules that code imports."""
+    from dis import get_instructions
+    return tuple(dict.fromkeys(i.argval for i in get_instructions(code) if i.opname == "IMPORT_NAME"))
+
+
+_REVEALING = {"vars", "getattr", "dir", "globals", "locals", "eval", "exec", "attrgetter", "__dict__", "__getstate__",
+              "__reduce_ex__", "__reduce__", "__getattribute__"}
+
+
+@functools.lru_cache(4096)
+def names_read(code):
+    """The attributes and global names that code, and what is defined in it, reads; None where that can't be told."""
+    from dis import get_instructions
+    found = set()
+    for i in get_instructions(code):
+        if i.opname.startswith(("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER", "LOAD_GLOBAL", "LOAD_NAME", "IMPORT_FROM",
+                                "LOAD_FROM_DICT", "DELETE_")):
+            found.add(i.argval)
+        elif i.opname.startswith("MATCH_CLASS"):
+            return None
+    inner = [names_read(c) for c in code.co_consts if isinstance(c, types.CodeType)]
+    return None if None in inner or found & _REVEALING else found.union(*inner)
+
+
+@functools.lru_cache(4096)
+def _keys_read(code):
+    """The texts in code, and in what is defined in it, that aren't only keys under which it stores things."""
+    from dis import get_instructions
+    found, before = set(), None
+    for i in get_instructions(code):
+        if before is not None and i.opname != "STORE_SUBSCR":
+            found.add(before)
+        before = i.argval if i.opname.startswith("LOAD_CONST") and type(i.argval) is str else None
+        if i.opname == "KW_NAMES" or type(i.argval) is tuple and i.opname.startswith("LOAD_CONST"):
+            found.update(x for x in i.argval if type(x) is str)
+    return found.union(*[_keys_read(c) for c in code.co_consts if isinstance(c, types.CodeType)])
+
+
+@functools.lru_cache(1)
+def _names_of_modules():
+    from ..nn import Module
+    code = [f.__code__ for f in vars(Module).values() if isinstance(f, types.FunctionType)]
+    return set(vars(Module())).union(vars(Module), *[_all_names(c) for c in code])
+
+
+def stores_only(owner, name, codes):
+    """Whether code that is known stores an attribute of `owner` (or a global name, if that is a scope), plainly, and
+    neither it nor anybody else reads it."""
+    if not isinstance(owner, dict):
+        cls, known = type(owner), object.__setattr__
+        if any(_from_us(c) for c in cls.__mro__):
+            from ..nn import Module
+            if {c for c in cls.__mro__ if _from_us(c)} != {Module} or name in _names_of_modules():
+                return False
+            known = Module.__setattr__
+        if cls.__setattr__ is not known or cls.__getattribute__ is not object.__getattribute__ or any(
+                hasattr(type(vars(c)[name]), "__set__") for c in cls.__mro__ if name in vars(c)):
+            return False
+    found = [names_read(code) for code in codes]
+    return None not in found and not any(name in names for names in found)
 
 
 _NAMING = ("STORE_ATTR", "LOAD_CONST", "LOAD_GLOBAL", "STORE_GLOBAL", "STORE_DEREF")

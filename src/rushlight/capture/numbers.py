@@ -55,11 +55,15 @@ class Seen:
             mark = outside.mark(how, Seen(text, made, self.tape, self.read))
             if mark is not None:
                 return mark
+        self.unmarked()
+        return text
+
+    def unmarked(self):
+        """The number becomes a text that somebody may look at."""
         if self.read and self.tape is not None:
             self.tape.fail("Python turns a number that was read from a tensor into text")
         else:
             self.pin()
-        return text
 
     def _told(self, truth, form, *operands):
         """The outcome of a comparison, which becomes a condition."""
@@ -149,7 +153,7 @@ class Seen:
         return _itself, (self.pin(),)
 
     def __getattr__(self, name):
-        if name in _ALIKE[type(self.value)]:
+        if name in _ALIKE.get(type(self.value), ()):
             return getattr(self.pin(), name)
         raise AttributeError(f"{type(self.value).__name__!r} object has no attribute {name!r}")
 

@@ -7,7 +7,6 @@ to go nowhere else (`destinations`).
 """
 
 import builtins
-import re
 import sys
 from threading import get_ident
 from types import MethodDescriptorType
@@ -18,26 +17,28 @@ from ..autograd.modes import state
 from ..autograd.node import Node
 from ..tensor import watch
 from ..tensor.tensor import Tensor, shallow
-from .destinations import Asked, fields
+from .destinations import _MODULOS, Asked, fields
 from .effects import _HOME, _PLAIN, put
-from .numbers import Seen, is_seen, plain
+from .numbers import is_seen
 from .sources import functions
 from .standins import Change, length, reducing
+from .texts import Texts, formatted
 
-_OPEN, _CLOSE = "\ufdd0", "\ufdd1"              # (characters for use inside of programs)
 _LEVELS = ("debug", "info", "warning", "error", "critical")
-_TEXTS = {"__str__": str, "__repr__": repr, "__format__": format}
+_TEXTS = {"__str__": str, "__repr__": repr, "__format__": format, "__mod__": None}
+_FORMATTED = formatted.__code__
 
 
 class Unknown(Exception):
     """A value that can't be told later; says why."""
 
 
-class Outside:
+class Outside(Texts):
     """What one call tells: `changes`, in order. Without a tape it only hides from `effects.Calls` how that is done."""
 
     def __init__(self, tape, stand=None):
-        self.tape, self.changes, self.pieces, self.stand = tape, [], [], stand
+        Texts.__init__(self, tape, stand)
+        self.changes = []
         self.shown, self.telling = [], False
         self.thread, self.real, self.put = get_ident(), builtins.print, []
         self.ends = set()
@@ -51,6 +52,9 @@ class Outside:
                     self._replace(vars(builtins), name, reducing(name, getattr(builtins, name)))
             for module, name, ours in functions(self.tape, self.stand.places, self._listens):
                 self._source(module, name, ours)
+        encoder = sys.modules.get("json.encoder")
+        if encoder is not None and self.tape is not None:
+            self._replace(encoder.JSONEncoder, "default", self._encoding(encoder.JSONEncoder.default))
         logging = sys.modules.get("logging")
         if logging is not None:
             for name in _LEVELS:
@@ -126,6 +130,14 @@ class Outside:
         if kept is not None:
             self.changes.append(Change("call", repeat, None, None, kept))
 
+    def _encoding(self, real):
+        def default(encoder, x):
+            if not is_seen(x):
+                return real(encoder, x)
+            self.tape.fail("a number is written as JSON")
+            return self.true(x)
+        return default
+
     # ------------------------------------------------------------ print, loggers
 
     def _printing(self):
@@ -137,13 +149,13 @@ class Outside:
             if file is not None and file is not out or not _writes_only(out):
                 if self.tape is not None:
                     self.tape.fail("print is called")
-                return self.real(*map(self._true, values), sep=self._true(sep), end=self._true(end), file=file,
+                return self.real(*map(self.true, values), sep=self.true(sep), end=self.true(end), file=file,
                                  flush=flush)
             if self.tape is not None:
                 self.tape.condition(("of", f"type({{}}.{name})", [("number", sys)]), type(out), True)
             histories = [(i, type(x.grad_fn).__name__ if x.grad_fn is not None else None) for i, x in enumerate(values)
                          if isinstance(x, Tensor) and x.requires_grad]
-            return self._tell(_Printed(self.real, name, self._true(sep), self._true(end), bool(flush), histories),
+            return self._tell(_Printed(self.real, name, self.true(sep), self.true(end), bool(flush), histories),
                               values)
         return print
 
@@ -172,32 +184,43 @@ class Outside:
         """A mark for `text`, a `Seen` that Python makes of a number by calling `how`; None where it may go anywhere."""
         frame = sys._getframe(2)
         while frame is not None and frame.f_code.co_filename.startswith(_HOME):
-            if frame.f_code.co_name not in _TEXTS:
+            if frame.f_code.co_name not in _TEXTS and frame.f_code is not _FORMATTED:
                 return None
             frame = frame.f_back
-        if frame is None or get_ident() != self.thread or not self._goes_to_ends(frame, how):
+        if frame is None or get_ident() != self.thread or self.tape.failure is not None or \
+                not self._goes_to_ends(frame, how):
             return None
-        self.pieces.append(text)
-        return f"{_OPEN}{len(self.pieces) - 1}{_CLOSE}"
+        return self.marked(text)
 
     def _goes_to_ends(self, frame, how, code=None):
         """Whether a text goes to ends only that `frame` is about to get, from C code that called the method `how`, or
         from the Python function that `code` is of."""
         if frame is None or frame.f_code.co_filename.startswith(_HOME):
-            return frame is not None and frame.f_code is Outside._kept.__code__
+            # (what the call itself returns, is made anew of it)
+            return frame is not None and (frame.f_code is Outside._kept.__code__ or frame.f_code.co_name == "_learn")
         asked = Asked(frame.f_code, frame.f_globals, self._is_end, frame.f_locals, returned=lambda: self._goes_to_ends(
-            frame.f_back, frame.f_code.co_name, frame.f_code))
+            frame.f_back, frame.f_code.co_name, frame.f_code), keeps=self.keeps)
         k = asked.instruction(frame.f_lasti)
         if k is None:
             return False
         i = asked.flow.all[k]
         if i.opname in ("CALL", "CALL_KW") and code is not None:
-            f = asked.called(asked.flow.taken(k))
+            taken = asked.flow.taken(k)
+            if how == "<listcomp>" and asked.comprehends((k, 0)):
+                return asked.value((k, 0))
+            if how == "<genexpr>":
+                # (another generator than the argument would show in the frame of that one's consumer)
+                f = asked.called(taken)
+                return type(getattr(f, "__self__", None)) is str and f.__name__ == "join" and len(taken) == 3 and \
+                    taken[2] is not None and asked.comprehends(taken[2]) and asked.value((k, 0))
+            f = asked.called(taken)
             if getattr(getattr(f, "__func__", f), "__code__", None) is code:
                 return asked.value((k, 0))
         if how not in _TEXTS:
             return False
-        if i.opname == "FORMAT_VALUE":
+        if i.opname == "BINARY_OP":
+            fits = how == "__mod__" and i.arg in _MODULOS
+        elif i.opname == "FORMAT_VALUE":
             conversion, spec = i.arg & 3, i.arg & 4
             fits = how == "__format__" if conversion == 0 and spec else not spec
         elif i.opname == "CALL":
@@ -212,27 +235,10 @@ class Outside:
     def _is_end(self, f):
         return getattr(f, "__func__", f) in self.ends
 
-    def _parts(self, text):
-        """The pieces of a text: strings, and `Seen` ones for marks."""
-        parts = re.split(f"{_OPEN}(\\d+){_CLOSE}", text)
-        return [self.pieces[int(x)] if i % 2 else x for i, x in enumerate(parts)]
-
-    def _text(self, text):
-        if _OPEN not in text or text.__class__ is not str or type(text) is Seen:
-            return text
-        parts = [x for x in self._parts(text) if is_seen(x) or x]
-        made = [x.expression if is_seen(x) else ("number", x) for x in parts]
-        form = "".join(["''.join((", *["{}, "] * len(parts), "))"])
-        return Seen("".join([plain(x) for x in parts]), ("of", form, made), self.tape,
-                    any(is_seen(x) and x.read for x in parts))
-
-    def _true(self, x):
-        return plain(self._text(x)) if type(x) is str else plain(x)
-
     def _kept(self, x, inner=False):
         """A value as it is now, to be told later."""
         if type(x) is str:
-            return self._text(x)
+            return self.text(x)
         if is_seen(x) or isinstance(x, _PLAIN):
             return x
         if type(x) in (list, tuple):
@@ -245,7 +251,7 @@ class Outside:
             return self._tensor(x)
         if inner:
             raise Unknown(f"a {type(x).__name__} is printed")
-        return self._text(str(x))
+        return self.text(str(x))
 
     def _tensor(self, x):
         """A tensor that stands for `x` in results: on the same memory, without a history."""
@@ -258,7 +264,7 @@ class Outside:
             return type(x)([self._now(y) for y in x])
         if type(x) is dict:
             return {self._now(k): self._now(y) for k, y in x.items()}
-        return self._true(x)
+        return self.true(x)
 
 
 class _Printed:

@@ -29,10 +29,28 @@ class _Growing:
 
     def _set_up(self, real, tape, places):
         self.real, self.tape, self.log, self.size, self.places = real, tape, [], len(real), places
+        self.texts = self.told = False  # whether there are some that are made later; whether anybody looked
 
     def _tell(self):
         if self.tape is not None:
             self.tape.fail(f"Python looks into a {type(self.real).__name__} that grows from call to call")
+            self.told = True
+            self.uncover()
+
+    def _settled(self, x):
+        """What is put in: texts that are made later are `Seen` ones from then on."""
+        outside = getattr(self.tape, "outside", None)
+        if outside is None or not outside.pieces:
+            return x
+        settled, found = outside.settled(x)
+        self.texts = self.texts or found
+        return settled
+
+    def uncover(self):
+        """Put plain numbers and texts where `Seen` ones are: somebody may look at them who doesn't ask."""
+        _uncover(self.real)
+        self.texts = False
+        self._again()
 
     def __reduce_ex__(self, protocol):
         self._tell()
@@ -70,6 +88,13 @@ class _Sequence(_Growing):
     def __bool__(self):
         return bool(self.length() > 0)
 
+    def append(self, x):
+        x = self._settled(x)
+        self.real.append(x)
+        self._base.append(self, x)
+        self.added.append(x)
+        self.log.append(("append", x))
+
     def reduced(self, name, f):
         """``f(self)``, where `f` is the builtin function of that name: a number if there are numbers only."""
         if self.tape is None or not all(type(plain(x)) in (int, float) for x in self.real):
@@ -88,6 +113,8 @@ class _Sequence(_Growing):
         return Seen(value, made, self.tape, any(is_seen(x) and x.read for x in self.added))
 
     def __getitem__(self, i):
+        if self.texts:
+            self._tell()
         if type(i) is slice and i.stop is None and i.step is None and type(i.start) is int and i.start < 0 and \
                 self.tape is not None and isinstance(self.real, list):
             if self.length() >= -i.start:
@@ -113,11 +140,7 @@ class SeenList(_Sequence, list):
         list.__init__(self, real)
         self._set_up(real, tape, places)
 
-    def append(self, x):
-        self.real.append(x)
-        list.append(self, x)
-        self.added.append(x)
-        self.log.append(("append", x))
+    _base = list
 
     def extend(self, values):
         for x in list(values):
@@ -144,13 +167,8 @@ class SeenDeque(_Sequence, deque):
         deque.__init__(self, real, real.maxlen)
         self._set_up(real, tape, places)
 
+    _base = deque
     extend, __iadd__ = SeenList.extend, SeenList.__iadd__
-
-    def append(self, x):
-        self.real.append(x)
-        deque.append(self, x)
-        self.added.append(x)
-        self.log.append(("append", x))
 
     def clear(self):
         self.real.clear()
@@ -163,16 +181,54 @@ class SeenDeque(_Sequence, deque):
 
 
 class SeenDict(_Growing, dict):
-    """Stands for a dict."""
+    """Stands for a dict, whose items may be read by their keys as long as no text that is made later is among them."""
 
     def __init__(self, real, tape, places):
         dict.__init__(self, real)
         self._set_up(real, tape, places)
+        self.first, self.added = dict(real), set()      # what there was, keys of what was put in
 
     def __setitem__(self, key, value):
+        key, value = self._settled(key), self._settled(value)
         self.real[plain(key)] = value
         dict.__setitem__(self, plain(key), value)
+        self.added.add(plain(key))
         self.log.append(("set", key, value))
+
+    def __getitem__(self, key):
+        if is_seen(key) and type(key.value) is int:
+            key = key.pin()
+        value = self.real.get(key) if type(key) in (str, int) else None
+        if self.texts and type(plain(value)) not in (int, float, bool) or self.tape is None or not self._holds(key):
+            self._tell()
+            return self.real[plain(key)]
+        return value
+
+    def _holds(self, key):
+        """Whether a program may find the item of a key: what the call put in, or what was there and is guarded."""
+        if type(key) not in (str, int):
+            return False
+        if key in self.added:
+            return True
+        before = getattr(self.tape, "before", None)
+        mark = id(self.real), "item", key
+        if before is None or key not in self.first or mark in before.stored:
+            return False
+        before.looked.add(mark)
+        return True
+
+    def get(self, key, default=None):
+        return self[key] if dict.__contains__(self, plain(key)) and not is_seen(key) else self._asked(key, default)
+
+    def _asked(self, key, default):
+        self._tell()
+        return self.real.get(plain(key), default)
+
+    def __contains__(self, key):
+        if type(key) in (str, int) and dict.__contains__(self, key) and self.tape is not None and self._holds(key):
+            return True
+        self._tell()
+        return plain(key) in self.real
 
     def update(self, *args, **more):
         for key, value in dict(*args, **more).items():
@@ -181,6 +237,22 @@ class SeenDict(_Growing, dict):
     def _again(self):
         dict.clear(self)
         dict.update(self, self.real)
+
+
+def _uncover(x):
+    """Put plain values in the places of `Seen` ones in lists, dicts and deques within each other."""
+    if type(x) is dict:
+        for k, y in list(x.items()):
+            if is_seen(y):
+                x[k] = plain(y)
+            else:
+                _uncover(y)
+    elif type(x) in (list, deque):
+        for i, y in enumerate(x):
+            if is_seen(y):
+                x[i] = plain(y)
+            else:
+                _uncover(y)
 
 
 def _looking(cls, base, name):
@@ -218,12 +290,13 @@ class StandIns:
     """Puts stand-ins in the places of `before` (a `State`) that are `changing` (mark -> how often they did).
 
     live: tensors in such places, also in tuples there, which are arguments of the program then; places: (container,
-    how, key, type) of the numbers.
+    how, key, type) of the numbers. Dicts that get texts have stand-ins as well, unless a call before looked into them.
     """
 
     def __init__(self, before, changing):
         self.before, self.changing = before, changing
         self.live, self.places, self.stands, self.grown = [], [], {}, {}
+        self.tape, self.texts, self.again = None, {}, []
         for entry in before.entries:
             container, how, key, value = entry
             if mark(entry) not in changing:
@@ -237,15 +310,21 @@ class StandIns:
 
     def put(self, tape):
         """Put them there; `tape` is told what they tell."""
-        before, growing = self.before, {}
+        before, growing, texts = self.before, {}, {}
+        self.tape, tape.before = tape, before
         for entry in before.entries:
             container, how, key, value = entry
             times = self.changing.get(mark(entry), 0)
             if how == "length" and times > 1 and type(container) in _STANDING and id(container) not in before.inner:
                 growing[id(container)] = container
+            elif times and how == "item" and type(container) is dict and self._gets_texts(entry):
+                texts[id(container)] = container
             elif times and how != "length" and type(value) in (int, float):
                 self.stands[mark(entry)] = Seen(value, ("place", len(self.places)), tape, False)
                 self.places.append((container, how, key, type(value)))
+        held = {id(e[3]) for e in before.entries if e[1] != "length"}
+        self.texts = {k: d for k, d in texts.items() if k in held and k not in growing}
+        growing.update(self.texts)
         growing.update({id(d): d for d in before.deques})
         for entry in before.entries:
             if entry[1] != "length" and id(entry[3]) in growing:
@@ -258,9 +337,31 @@ class StandIns:
             if stand is not None:
                 put(*entry[:3], stand)
 
-    def take_back(self):
+        for at in before.stored:
+            if at[0] not in self.grown:
+                tape.fail("what is in a dict that changes was not looked into")
+                self._leave_alone(at[0])
+
+    def _gets_texts(self, entry):
+        """Whether the item of a dict is one that calls replace by texts, or by what nobody looks at."""
+        container, at = entry[0], mark(entry)
+        return (type(entry[3]) in (str, bool, type(None)) or at in self.before.stored) and \
+            id(container) not in self.before.inner and id(container) not in self.before.owners and \
+            not self.changing.get((id(container), "looked", None))
+
+    def uncover(self):
+        """Put plain numbers and texts where `Seen` ones are: somebody may look at them who doesn't ask."""
+        for entry in self.before.entries:
+            now = look(*entry[:3])
+            if is_seen(now):
+                put(*entry[:3], plain(now))
+        for stand in self.grown.values():
+            stand.uncover()
+
+    def take_back(self, outside=None):
         """([Change ...], marks of places that nobody knew to change, why the changes can't be repeated)."""
         changes, new, why = [], [], None
+        told = outside is not None and outside.pieces
         for entry in self.before.entries:
             container, how, key, value = entry
             at = mark(entry)
@@ -273,6 +374,9 @@ class StandIns:
                 now = now.real
             if how == "length" and id(container) in self.grown or same(now, value):
                 continue
+            if told and how != "length":
+                now, _ = outside.settled(now)
+                put(container, how, key, now)
             if type(now) is Seen:
                 put(container, how, key, now.value)
             name = {"length": "the length of a container", "cell": "a variable of a closure"}.get(how, repr(key))
@@ -286,14 +390,35 @@ class StandIns:
                 new.append(at)
             elif now is MISSING:
                 why = why or said
-            else:
+            elif type(container) is not dict or id(container) not in self.grown:
                 changes.append(Change("store", container, how, key, [now]))
         for stand in self.grown.values():
             if type(stand.real).__len__(stand) != len(stand.real):
                 why = why or f"a {type(stand.real).__name__} that grows is reached in two ways"
-            changes += [Change(kind, stand.real, None, None, values) for kind, *values in stand.log]
+            for kind, *values in stand.log:
+                values = [outside.settled(x)[0] for x in values] if told else values
+                changes.append(Change(kind, stand.real, None, None, values))
             stand.tape = None
+        self._settle_reading(new)
         return changes, new, why
+
+    def _settle_reading(self, new):
+        """Which items nobody has read: no program need ask for them. What was looked into is left alone next time."""
+        for entry in self.before.entries:
+            stand = self.grown.get(id(entry[0]))
+            if type(stand) is SeenDict and entry[1] != "length" and mark(entry) not in self.before.looked:
+                self.before.unread.add(mark(entry))
+        for k, stand in self.grown.items():
+            if stand.told and k in self.texts and not self.changing.get((k, "looked", None)):
+                self._leave_alone(k)
+        new += self.again
+        if self.tape is not None:
+            self.tape.before = None
+
+    def _leave_alone(self, k):
+        """The next call finds no stand-in for the dict of that id."""
+        self.changing[k, "looked", None] = 1
+        self.again.append((k, "looked", None))
 
 
 _len = len                      # (`len` is `length` while a tape is written)
