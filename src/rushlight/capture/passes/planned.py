@@ -7,7 +7,6 @@ import math
 
 import numpy as np
 
-from ...ops.copy import copy_array
 from ...runtime.allocator import empty
 from ...tensor.storage import Storage
 from ..tape import OLDER, Step, Window
@@ -17,7 +16,8 @@ from .layout import turned
 _SUMS = {"convolution": "forward", "conv_input": "adjoint_input", "convolution_transposed": "adjoint_input"}
 _HEADER = 3                     # words of ``conv_product.FINISH``
 _LINE = 64
-_WORKSPACE = 12 << 20           # bytes
+_WORKSPACE = 8 << 20            # bytes
+_FEWEST_ROWS = 64               # of a weight's gradient that are made by themselves
 _MOST_POSITIONS = 1 << 12       # of a result: with more, packing is a small part of the work
 _FEWEST_WEIGHTS = 1 << 12
 
@@ -221,76 +221,60 @@ def workspace(step):
     return 0 if plan is None else (plan.partial or 0) * step.outs[0].dtype.itemsize
 
 
-def _weight_plan(step, images=None, channels=None):
-    """The plan of a gradient of weights (of so many images, and of the output's channels); None where there is none."""
-    from ...ops.nn import conv_maps, conv_plans
+def _weight_shape(step):
+    """Arguments of ``conv_plans.weight`` for a gradient of weights; None where other ways are taken."""
+    from ...ops.nn import conv_maps, conv_points
     if step.label != "conv_weight" or step.kind != "kernel":
         return None
     x, g, kernel, stride, padding, dilation, groups = step.args
-    name = conv_maps._name(x.dtype)
+    name, kernel = conv_maps._name(x.dtype), tuple(kernel)
     if not name or not is_dense(x) or not is_dense(g) or x.shape[1] == groups or \
-            conv_maps._whole(tuple(kernel), x.shape[2:], g.shape[2:], padding, groups):
+            conv_points.serves(kernel, stride, padding, groups) or \
+            conv_maps._whole(kernel, x.shape[2:], g.shape[2:], padding, groups):
         return None
-    shape = (name, images or x.shape[0], groups, channels or g.shape[1] // groups, x.shape[1] // groups, tuple(kernel),
-             x.shape[2:], g.shape[2:], tuple(stride), tuple(padding), tuple(dilation))
-    return conv_plans.weight(*shape) or conv_plans.direct_weight(*shape)
+    return (name, x.shape[0], groups, g.shape[1] // groups, x.shape[1] // groups, kernel, x.shape[2:], g.shape[2:],
+            tuple(stride), tuple(padding), tuple(dilation))
+
+
+def _weight_plan(step):
+    """The plan of a gradient of weights; None where there is none."""
+    from ...ops.nn import conv_plans
+    shape = _weight_shape(step)
+    return shape and (conv_plans.weight(*shape) or conv_plans.direct_weight(*shape))
 
 
 class WeightGradient:
-    """``(dw, x, g)``: the gradient of weights, some images or some of the output's channels at a time, which takes less
-    workspace."""
+    """``(dw, x, g)``: the gradient of weights, some of the output's channels at a time, which takes less workspace."""
 
-    __slots__ = ("plan", "count", "of_images", "geometry")
+    __slots__ = ("plan", "rows", "geometry")
 
-    def __init__(self, plan, count, of_images, geometry):
-        self.plan, self.count, self.of_images, self.geometry = plan, count, of_images, geometry
+    def __init__(self, plan, rows, geometry):
+        self.plan, self.rows, self.geometry = plan, rows, geometry
 
     def __call__(self, dw, x, g):
-        from ...ops.nn import conv_maps
-        run = self._images if self.of_images else self._channels
-        workspace = empty((self.plan.partial,), g.dtype)
-        if run(dw, x, g, workspace):
-            # The quick way has met an infinity.
-            dw[...] = conv_maps.adjoint_weight(x, g, *self.geometry)
-
-    def _channels(self, dw, x, g, workspace):
-        each = g.shape[1] // self.count
-        part = empty((g.shape[0], each, *g.shape[2:]), g.dtype)
-        for first in range(0, g.shape[1], each):
-            copy_array(part, g[:, first:first + each])
-            if self.plan.call(dw[first:first + each], x, part, workspace, self.plan.words):
-                return True
-        return False
-
-    def _images(self, dw, x, g, workspace):
-        each = g.shape[0] // self.count
-        more = empty(dw.shape, dw.dtype)
-        for first in range(0, g.shape[0], each):
-            there = slice(first, first + each)
-            if self.plan.call(more if first else dw, x[there], g[there], workspace, self.plan.words):
-                return True
-            if first:
-                np.add(dw, more, out=dw)
-        return False
+        workspace, plan, rows = empty((self.plan.partial,), g.dtype), self.plan, self.rows
+        for first in range(0, g.shape[1], rows):
+            if plan.call(dw[first:first + rows], x, g[:, first:first + rows], workspace, plan.words):
+                # The quick way has met an infinity.
+                from ...ops.nn import conv_maps
+                dw[...] = conv_maps.adjoint_weight(x, g, *self.geometry)
+                return
 
 
 def _in_parts(step):
-    """A gradient of weights with a large workspace in two parts, where that makes it much smaller."""
-    whole = _weight_plan(step)
-    if whole is None or not whole.partial or step.args[6] != 1:
+    """A gradient of weights with a large workspace in parts, as few as it takes to make that small."""
+    from ...ops.nn import conv_plans
+    whole, item = _weight_plan(step), step.outs[0].dtype.itemsize if step.label == "conv_weight" else 0
+    if whole is None or not whole.partial or whole.partial * item <= _WORKSPACE:
         return None
     x, g = step.args[:2]
-    item = x.dtype.itemsize
-    if whole.partial * item <= _WORKSPACE:
+    best = whole, g.shape[1]
+    for parts in (1, 2, 4):
+        rows, rest = divmod(g.shape[1], parts)
+        if not rest and rows >= _FEWEST_ROWS and best[0].partial * item > _WORKSPACE:
+            plan = conv_plans.weight_of_some(rows, _WORKSPACE, *_weight_shape(step))
+            if plan is not None and plan.partial < best[0].partial:
+                best = plan, rows
+    if best[0] is whole:
         return None
-    best = None
-    for of_images, size in ((True, g.shape[0]), (False, g.shape[1])):
-        if size % 2 == 0 and size >= (8 if of_images else 128):
-            half = _weight_plan(step, **{"images" if of_images else "channels": size // 2})
-            if half is not None and half.call is whole.call and half.partial * 8 <= whole.partial * 5 and (
-                    best is None or half.partial < best[0].partial):
-                best = half, of_images
-    if best is None:
-        return None
-    call = WeightGradient(best[0], 2, best[1], tuple(step.args[2:]))
-    return Step("into", step.label, call, [x, g], step.outs)
+    return Step("into", step.label, WeightGradient(*best, tuple(step.args[2:])), [x, g], step.outs)

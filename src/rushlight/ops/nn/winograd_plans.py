@@ -129,8 +129,12 @@ def serves_weight(dtype, n, rows, channels, grid, kernel, stride, dilation):
         _entries(grid, int(np.prod(kernel))) <= _MOST_ENTRIES
 
 
-def weight(n, groups, rows, channels, kernel, source, grid, padding):
-    """The Plan of dw from x (n, groups channels, *source) and g (n, groups rows, *grid)."""
+def weight(n, groups, rows, channels, kernel, source, grid, padding, pitch=None, room=_PARTIAL):
+    """The Plan of dw from x (n, groups channels, *source) and g (n, groups rows, *grid).
+
+    ``pitch``: channels from one image of g to the next, where there are more than these; ``room``: bytes for the
+    workspace, if it can do with so little.
+    """
     from ...compiler.templates import conv_gather, conv_tile, winograd_weight
 
     item, lanes = 4, conv_tile.lanes_of("float")
@@ -150,14 +154,14 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding):
     windows = tuple(tuple(range(-p, k - p)) for k, p in zip((*kernel[:-2], high + 2, 4), padding))
     steps, ones = (*more, high, 2), ((0,),) * len(more)
     pixels = Pixels(unit, cells, steps, windows, source, groups * channels * plane, lanes, item, 1, True)
-    gs = Pixels(unit, cells, steps, (*ones, tuple(range(high)), (0, 1)), grid, groups * rows * area, lanes, item, 1,
-                True)
+    pitch = pitch or groups * rows
+    gs = Pixels(unit, cells, steps, (*ones, tuple(range(high)), (0, 1)), grid, pitch * area, lanes, item, 1, True)
     moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, area, item)
     total = n // unit * pixels.vectors
     bin_bytes = groups * positions * depth * width * item
     sides = groups * _sides(positions, depth, width, total, lanes)
-    whole = bin_bytes > _LARGE and sides * item <= _PARTIAL - bin_bytes
-    bins = max(1, min(8, total // 4, _BINS // bin_bytes))
+    whole = bin_bytes > _LARGE and sides * item <= room - bin_bytes
+    bins = max(1, min(8, total // 4, min(room, _BINS) // bin_bytes))
     parts = max(1, min(panels, -(-_TILES // (bins * groups))))
     l2 = cpu.caches().l2
     vector_bytes = positions * lanes * item * (width + -(-panels // parts) * height)
@@ -170,7 +174,7 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding):
         *pixels.words(moves), *gs.words(g_moves),
         groups, rows, width, depth, height, panels, parts, vectors, bins, n // unit, pixels.vectors, block,
         unit * groups * channels * plane * item, channels * plane * item,
-        unit * groups * rows * area * item, rows * area * item, int(whole),
+        unit * pitch * area * item, rows * area * item, int(whole),
     ], np.int64)
     return Plan(words, (pixels, gs, moves, g_moves), winograd_weight.kernel("float", high),
                 groups * bins * positions * depth * width + whole * sides)
