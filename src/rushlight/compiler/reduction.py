@@ -24,7 +24,7 @@ from rushlight.compiler.codegen.lower import (
     int_to_int,
     to_memory,
 )
-from rushlight.compiler.codegen.reduce_walks import SHORT_VECTORS, Walk, size_of
+from rushlight.compiler.codegen.reduce_walks import Walk, size_of
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.expr import input_, to_text
 from rushlight.compiler.pointwise import (
@@ -107,7 +107,7 @@ def _make(kind, in_dtypes, out_dtypes, scalar_dtypes, pre, post, compute):
     found = engine.load(text, spec.ir, SYMBOLS)
     dtypes = (*out_dtypes, *in_dtypes)
     words = [len(out_dtypes), len(in_dtypes), len(floats), len(dtypes), spec.lanes,
-             spec.state_bytes | spec.short_lanes * SHORT_VECTORS << 32, *[found.get(s, 0) for s in _ADDRESSES],
+             spec.state_bytes | spec.short_lanes * spec.reducer.short << 32, *[found.get(s, 0) for s in _ADDRESSES],
              *[ITEMSIZE[d] for d in dtypes], *[0 if x else 1 for x in floats]]
     descriptor = b"".join(w.to_bytes(8, "little", signed=True) for w in words)
     _unfinished[id(descriptor)] = text, spec

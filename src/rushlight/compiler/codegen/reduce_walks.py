@@ -16,8 +16,6 @@ from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.expr import topological
 from rushlight.compiler.pointwise import load_part
 
-# Longest row that is reduced with its neighbours: a lane adds at most twelve numbers before lanes are joined.
-SHORT_VECTORS = 12
 # Operations of a formula that is worth repeating in the code, and how often; divides the length of a block.
 _CHEAP, _UNROLLED = 4, 4
 # How many rows further the lines lie that columns ask for.
@@ -251,7 +249,7 @@ class Walk:
         size, = self.sizes
         dtype, = self.spec.in_dtypes
         type_ = vector(MEMORY[dtype], r)
-        fits = self.down[0].eq(size) & (width > 1) & (n <= SHORT_VECTORS * r)
+        fits = self.down[0].eq(size) & (width > 1) & (n <= self.reducer.short * r)
         reducer = self.reducer
         # Lanes are joined with each other, which takes indices instead of numbers of steps.
         empty, join = (reducer.initial, reducer.merge) if self.has_index else (reducer.run, reducer.join)
@@ -261,12 +259,15 @@ class Walk:
             self.put(run, extend(f, tuple(x.get() for x in run), v, index, valid))
 
         with f.if_(fits):
-            parts = [split(x.type)[0] for x in empty(f, r, f.value(0.0, vector("double", r)))]
+            def finished(run):
+                return run if self.has_index else reducer.settle(f, run)
+
+            parts = [split(x.type)[0] for x in finished(empty(f, r, f.value(0.0, vector("double", r))))]
             bytes_ = [size_of(p) for p in parts]
             rows = [f.buffer(b * r * r) for b in bytes_]
             ends = []
             # Lanes without an output end as empty runs.
-            for b, v in zip(bytes_, empty(f, self.lanes, f.value(0.0, vector("double", self.lanes)))):
+            for b, v in zip(bytes_, finished(empty(f, self.lanes, f.value(0.0, vector("double", self.lanes))))):
                 ends.append(f.buffer(b * self.lanes))
                 f.store(v, ends[-1], 8)
             position = self.positions(f.iota(r, "i64"), self.index_step)
@@ -284,8 +285,8 @@ class Walk:
                 def end(run, place, k):
                     x = self.part(type_, place + whole * size, size, valid, n - whole)
                     add(run, self.value([x], r), position(whole), valid)
-                    for slot, b, x in zip(rows, bytes_, run):
-                        f.store(x.get(), slot + k * (b * r), 8)
+                    for slot, b, x in zip(rows, bytes_, finished(tuple(x.get() for x in run))):
+                        f.store(x, slot + k * (b * r), 8)
 
                 with f.if_else(whole.eq(0)) as (one, more):
                     with one, f.range(0, r, step=self.unrolled) as four:

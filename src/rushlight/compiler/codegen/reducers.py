@@ -20,6 +20,7 @@ class Reducer:
     uses_first = False
     block = 0
     counted = False
+    short = 12          # vectors of the longest row that is reduced with its neighbours
 
     def __init__(self, element, signed, types):
         self.element, self.signed, self.types = element, signed, types
@@ -43,12 +44,16 @@ class Reducer:
     def extend(self, f, run, v, index, valid):
         return self.update(f, run, v, index, valid)
 
+    def settle(self, f, run):
+        """The form of a finished run that is joined with others and absorbed."""
+        return run
+
     def join(self, f, a, b):
         return self.merge(f, a, b)
 
     def absorb(self, f, state, run):
         """The state with a run."""
-        return self.merge(f, state, run)
+        return self.merge(f, state, self.settle(f, run))
 
     def initial(self, f, lanes, first):
         return tuple(f.value(self.neutral, f"<{lanes} x {p}>") for p in self.parts)
@@ -157,8 +162,38 @@ class Product(Reducer):
         return (a[0] * b[0],)
 
 
+class BlockedProduct(Product):
+    """Product of float32: blocks of a few factors in float32, the blocks in float64."""
+
+    block = 16
+
+    def __init__(self, element, signed, types):
+        super().__init__("float", signed, types)
+        self.parts = ("double",)
+
+    def update(self, f, state, v, index, valid):
+        return self.absorb(f, state, (self.only(f, valid, v, 1.0),))
+
+    def run(self, f, lanes, first):
+        return (f.value(1.0, f"<{lanes} x float>"),)
+
+    def extend(self, f, run, v, index, valid):
+        return (run[0] * self.only(f, valid, v, 1.0),)
+
+    def join(self, f, a, b):
+        return (a[0] * b[0],)
+
+    def absorb(self, f, state, run):
+        return (state[0] * run[0].cast("fpext", "double"),)
+
+
 class Extremum(Reducer):
-    """Largest (or smallest) value; NaN wins."""
+    """Largest (or smallest) value; NaN wins.
+
+    A run of floats has the last NaN, if any, beside the best of the numbers: each step waits for one maximum only.
+    """
+
+    block, short = 16, 64
 
     def __init__(self, element, signed, types, largest):
         super().__init__(element, signed, types)
@@ -177,6 +212,18 @@ class Extremum(Reducer):
             take = take | b[0].isnan()
         return (f.select(take, b[0], a[0]),)
 
+    def run(self, f, lanes, first):
+        start = self.initial(f, lanes, first)
+        return start * 2 if self.element in ("float", "double") else start
+
+    def extend(self, f, run, v, index, valid):
+        v = self.only(f, valid, v, self.neutral)
+        best = f.select(self.beats(v, run[0]), v, run[0])
+        return (best, f.select(v.isnan(), v, run[1])) if len(run) > 1 else (best,)
+
+    def settle(self, f, run):
+        return (f.select(run[1].isnan(), run[1], run[0]),) if len(run) > 1 else run
+
 
 class ArgExtremum(Extremum):
     """The extremum and the smallest index that has it.
@@ -186,7 +233,7 @@ class ArgExtremum(Extremum):
     hold no elements do so, too, but their index is larger than that of a lane beside them that does.
     """
 
-    block, counted = 1 << 16, True
+    block, counted, short = 1 << 16, True, 12
 
     def __init__(self, element, signed, types, largest):
         super().__init__(element, signed, types, largest)
@@ -212,6 +259,9 @@ class ArgExtremum(Extremum):
         if valid is not None:
             take = take & valid
         return f.select(take, v, best), f.select(take, index, run[1])
+
+    def settle(self, f, run):
+        return run
 
     def absorb(self, f, state, run, base, jump):
         return self.merge(f, state, (run[0], base + run[1].cast("zext", "i64") * jump))
@@ -362,6 +412,8 @@ def make(kind, element, signed, types):
     if kind == "mean":
         return (CompensatedMean if exact else Mean)("double", True, types)
     if kind == "prod":
+        if floating and not exact:
+            return BlockedProduct(element, signed, types)
         return Product(wide, signed, types)
     if kind in ("max", "min"):
         return Extremum(element, signed, types, kind == "max")
