@@ -11,7 +11,7 @@ from rushlight.runtime import threadpool
 pytestmark = pytest.mark.skipif(not available(), reason="needs llvmlite")
 
 # Stages of one, two and three short transforms; two passes with and without rests of vectors; chirps; one point.
-LENGTHS = [1, 2, 5, 13, 30, 64, 77, 97, 100, 256, 270, 1000, 1009, 2048]
+LENGTHS = [1, 2, 5, 13, 17, 30, 64, 77, 97, 100, 256, 270, 1000, 1009, 1022, 2048]
 
 
 def drawn(shape, dtype, seed=0):
@@ -31,6 +31,17 @@ def check(got, want, single, points):
     assert error < (2e-7 if single else 4e-16) * (1 + np.log2(points) / 4)
 
 
+def check_adjoints(x, y, axis):
+    """<F x, y> = <x, F* y> for both transforms between real and complex numbers."""
+    def product(a, b):
+        return np.vdot(a.astype(np.complex128), b.astype(np.complex128)).real
+    n, tolerance = x.shape[axis], 100 * np.finfo(x.dtype).eps * np.sqrt(x.shape[axis]) * x.size
+    forward, back = fourier.half_spectrum(x, (axis,), 3.0), fourier.real_signal(y, (axis,), n, 3.0, "adjoint")
+    assert abs(product(forward, y) - product(x, back)) < tolerance
+    forward, back = fourier.real_signal(y, (axis,), n, 3.0), fourier.half_spectrum(x, (axis,), 3.0, "doubled")
+    assert abs(product(forward, x) - product(y, back)) < tolerance
+
+
 @pytest.mark.parametrize("single", [True, False])
 @pytest.mark.parametrize("n", LENGTHS)
 @pytest.mark.parametrize("shape, axis", [((3, -1), 1), ((19, -1), 1), ((2, -1, 19), 1), ((-1, 3), 0)])
@@ -41,9 +52,10 @@ def test_lengths_and_layouts(n, shape, axis, single):
     check(fourier.complex_transform(z, (axis,), True), np.fft.fft(wide(z), axis=axis), single, n)
     check(fourier.complex_transform(z, (axis,), False, 1 / n), np.fft.ifft(wide(z), axis=axis), single, n)
     check(fourier.half_spectrum(x, (axis,)), np.fft.rfft(wide(x), axis=axis), single, n)
-    check(fourier.half_spectrum(x, (axis,), 0.5, True), np.fft.fft(wide(x), axis=axis) / 2, single, n)
+    check(fourier.half_spectrum(x, (axis,), 0.5, "full"), np.fft.fft(wide(x), axis=axis) / 2, single, n)
     y = drawn(tuple(n // 2 + 1 if k == axis else m for k, m in enumerate(shape)), pair, 1)
     check(fourier.real_signal(y, (axis,), n, 1 / n), np.fft.irfft(wide(y), n, axis), single, n)
+    check_adjoints(x, y, axis)
 
 
 @pytest.mark.parametrize("n", [6615, 16384, 44100, 3 << 15])

@@ -263,6 +263,7 @@ ALONG = {                           # dimension arguments by position
     "mode": (1,), "_softmax_backward_data": (2,), "_log_softmax_backward_data": (2,), "_softmax": (1,),
     "_log_softmax": (1,), "var.correction": (1,), "std.correction": (1,), "var_mean.correction": (1,),
     "std_mean.correction": (1,), "linalg_vector_norm": (2,), "_fft_c2c": (1,), "_fft_r2c": (1,), "_fft_c2r": (1,),
+    "_fft_r2c_backward": (1,), "_fft_c2r_backward": (1,),
     "rot90": (2,), "linalg_cross": (2,), "scatter.src": (1,), "scatter.value": (1,), "scatter_add": (1,),
     "_scatter_multiply": (1,), "scatter_reduce.two": (1,), "select_scatter": (2,), "slice_scatter": (2,),
     "diagonal_scatter": (3, 4), "clone": (), "_to_copy": (), "tril": (), "triu": (), "constant_pad_nd": (),

@@ -57,7 +57,7 @@ def _bilinear(a, b, bias=None):
 LINEAR = {
     "sum": (0,), "sum.dim_IntList": (0,), "mean": (0,), "mean.dim": (0,), "trace": (0,),
     "clone": (0,), "_to_copy": (0,), "_conj_physical": (0,), "complex": (0, 1),
-    "_fft_c2c": (0,), "_fft_r2c": (0,), "_fft_c2r": (0,),
+    "_fft_c2c": (0,), "_fft_r2c": (0,), "_fft_c2r": (0,), "_fft_r2c_backward": (0,), "_fft_c2r_backward": (0,),
     "gather": (0,), "index_select": (0,), "_index_select_backward": (0,), "take": (0,), "_take_backward": (0,),
     "masked_select": (0,), "index.Tensor": (0,), "_index_backward": (0,), "index_put": (0, 2),
     "cat": (0,), "stack": (0,), "block_diag": (0,), "repeat": (0,), "roll": (0,), "flip": (0,), "rot90": (0,),

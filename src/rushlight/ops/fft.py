@@ -6,8 +6,6 @@ complex (half a spectrum) to real; scale: 0 none, 1 by the root of the number of
 
 import math
 
-import numpy as np
-
 from .. import dtypes
 from ..dtypes import scalar_name
 from ..tensor.geometry import wrap_dim
@@ -44,42 +42,38 @@ def _c2c(a, dim, normalization, forward):
 @primitive("_fft_r2c(Tensor self, int[] dim, int normalization, bool onesided) -> Tensor",
            node="FftR2CBackward0",
            vjp={"self": lambda g, self_shape, dim, normalization, onesided:
-                _r2c_gradient(g, self_shape, dim, normalization, onesided)})
+                _r2c_gradient(g, self_shape[dim[-1]], dim, normalization, onesided)})
 def _r2c(a, dim, normalization, onesided):
-    return half_spectrum(a, dim, _factor(_points(a.shape, dim), normalization), not onesided)
+    return half_spectrum(a, dim, _factor(_points(a.shape, dim), normalization), "half" if onesided else "full")
 
 
-def _r2c_gradient(g, shape, dim, normalization, onesided):
-    """The half spectrum's gradient, filled with zeros, transformed back."""
-    last = dim[-1]
-    missing = shape[last] - g._a.shape[last]
-    if missing > 0:
-        g = _constant(g, (0, 0) * (g._a.ndim - 1 - last) + (0, missing), 0)
+def _r2c_gradient(g, last_dim_size, dim, normalization, onesided):
+    if onesided:
+        return _r2c_backward(g, dim, normalization, last_dim_size)
     return _c2c(g, dim, normalization, False).real
+
+
+@primitive("_fft_r2c_backward(Tensor self, int[] dim, int normalization, int last_dim_size) -> Tensor",
+           vjp={"self": lambda g, dim, normalization: _r2c(g, dim, normalization, True)})
+def _r2c_backward(a, dim, normalization, last_dim_size):
+    """The real part of the half spectrum, filled with zeros, transformed back."""
+    n = _points(a.shape, dim[:-1]) * last_dim_size
+    return real_signal(a, dim, last_dim_size, _factor(n, normalization), "adjoint")
 
 
 @primitive("_fft_c2r(Tensor self, int[] dim, int normalization, int last_dim_size) -> Tensor",
            node="FftC2RBackward0",
-           vjp={"self": lambda g, dim, normalization: _c2r_gradient(g, dim, normalization)})
+           vjp={"self": lambda g, dim, normalization: _c2r_backward(g, dim, normalization)})
 def _c2r(a, dim, normalization, last_dim_size):
     n = _points(a.shape, dim[:-1]) * last_dim_size
     return real_signal(a, dim, last_dim_size, _factor(n, normalization))
 
 
-def _c2r_gradient(g, dim, normalization):
+@primitive("_fft_c2r_backward(Tensor self, int[] dim, int normalization) -> Tensor",
+           vjp={"self": lambda g, self_shape, dim, normalization: _c2r(g, dim, normalization, self_shape[dim[-1]])})
+def _c2r_backward(a, dim, normalization):
     """Every coefficient but those that are their own mirror image counts twice."""
-    r = _r2c(g, dim, normalization, True)
-    last = dim[-1]
-    double = g._a.shape[last] - r._a.shape[last]
-    if double <= 0:
-        return r
-    n = r._a.shape[last]
-    factor = np.ones(n)
-    factor[1:1 + double] = 2
-    from ..tensor.tensor import wrap
-    shape = [1] * r._a.ndim
-    shape[last] = n
-    return r * wrap(factor.astype(g._a.dtype).reshape(shape))
+    return half_spectrum(a, dim, _factor(_points(a.shape, dim), normalization), "doubled")
 
 
 # ---------------------------------------------------------------- arguments
@@ -228,8 +222,13 @@ def _several(name, default, core, doc):
 def _complex_core(name, forward):
     def core(input, s, dim, norm):
         scale = _scale(name, norm, forward)
-        t = _promoted(input, True)
+        t = _promoted(input)
         sizes, dims = _dims(name, t, s, dim)
+        if not t.dtype.is_complex:
+            if forward and len(dims) > 1:
+                t = _r2c(_fitted(t, sizes, dims), dims[-1:], scale, False)
+                return _c2c(t, dims[:-1], scale, True)
+            t = t.to(t.dtype.to_complex())
         return _c2c(_fitted(t, sizes, dims), dims, scale, forward) if dims else t.clone()
     return core
 

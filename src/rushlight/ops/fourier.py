@@ -1,13 +1,16 @@
 """Fourier transforms of arrays by generated kernels: which serves which length and dimension.
 
     complex_transform(a, axes, forward, scale)      complex to complex
-    half_spectrum(a, axes, scale, both=False)       real to the half (both: all) of the last axis's coefficients
+    half_spectrum(a, axes, scale, kind="half")      real to the half ("full": all) of the last axis's coefficients
     real_signal(a, axes, points, scale)             halves of spectra to `points` real numbers
 
-Results are fresh and in C order. Lengths with factors up to 13 (odd real ones as complex ones) and up to 2^20 complex
-numbers have kernels: ``fft_lanes`` for short rows and for other dimensions than the last, ``fft_rows`` for longer ones.
-Other lengths are convolutions with a chirp (Bluestein, "A linear filtering approach to the computation of the discrete
-Fourier transform", 1970) up to 2^19, NumPy's above; without a compiler all are.
+and their adjoints: ``half_spectrum`` of kind "doubled" counts twice what has a mirror image, ``real_signal`` of kind
+"adjoint" once.
+
+Results are fresh and in C order. Lengths with prime factors up to 127 (odd real ones as complex ones) and up to 2^20
+complex numbers have kernels: ``fft_lanes`` for short rows and for other dimensions than the last, ``fft_rows`` for
+longer ones. Other lengths are convolutions with a chirp (Bluestein, "A linear filtering approach to the computation of
+the discrete Fourier transform", 1970) up to 2^19, NumPy's above; without a compiler all are NumPy's.
 """
 
 from functools import cache, lru_cache
@@ -83,10 +86,9 @@ def way(n, real, rows):
     return "lanes" if alone else None
 
 
-def _points(kind, n):
-    """(operand's points, result's points, whether the operand is real, whether the result is)."""
-    return {"forward": (n, n, False, False), "inverse": (n, n, False, False), "half": (2 * n, n + 1, True, False),
-            "full": (2 * n, 2 * n, True, False), "real": (n + 1, 2 * n, False, True)}[kind]
+@cache
+def _zero(real):
+    return watch.fixed(np.zeros((1,), real))
 
 
 def _dense(a):
@@ -106,7 +108,8 @@ def transform(a, axis, kind, n, scale, out=None):
     from ..compiler.templates.fft_stages import stages
     real = np.dtype(a.dtype.char.lower())
     shape = a.shape
-    _, points, _, gives_real = _points(kind, n)
+    gives_real = kind in ("real", "adjoint")
+    points = n if kind in ("forward", "inverse") else n + 1 if kind in ("half", "doubled") else 2 * n
     inner = 1
     for k in shape[axis + 1:]:
         inner *= k
@@ -178,8 +181,15 @@ def _chirp(n, real):
     return chirp.astype(pair), (spectrum / m).astype(pair), m
 
 
+def _unseen():
+    """Tell who writes the call down that NumPy works in it, too."""
+    if watch.observer is not None:
+        watch.observer.fail()
+
+
 def _convolved(a, axis, forward, scale):
     """A complex transform of any length up to _CHIRP_END along an axis."""
+    _unseen()
     n = a.shape[axis]
     rows = a.swapaxes(axis, -1)
     chirp, spectrum, m = _chirp(n, np.dtype(a.dtype.char.lower()))
@@ -197,6 +207,7 @@ def _convolved(a, axis, forward, scale):
 
 
 def _by_numpy(a, axis, forward, scale):
+    _unseen()
     r = np.fft.fft(a, axis=axis) if forward else np.fft.ifft(a, axis=axis, norm="forward")
     r = np.ascontiguousarray(r).astype(a.dtype, copy=False)
     return r if scale == 1 else np.multiply(r, r.real.dtype.type(scale), out=r)
@@ -230,8 +241,19 @@ def complex_transform(a, axes, forward, scale=1.0, fresh=False):
     return a
 
 
-def half_spectrum(a, axes, scale=1.0, both=False):
-    """``rfftn`` over `axes`, the last of which has half of its coefficients, or all."""
+def _along(axis, *bounds):
+    return (slice(None),) * axis + (slice(*bounds),)
+
+
+def _alone(a, axis, points, factor):
+    """The half spectrum of `points` real numbers, coefficients without a mirror image times `factor`; in place."""
+    for at in (0, points // 2) if points % 2 == 0 else (0,):
+        a[_along(axis, at, at + 1)] *= factor
+    return a
+
+
+def half_spectrum(a, axes, scale=1.0, kind="half"):
+    """``rfftn`` over `axes`, the last of which has half of its coefficients, or all (`kind`, see above)."""
     last, n = axes[-1], a.shape[axes[-1]]
     more = axes[:-1]
     factor = 1.0 if more else scale
@@ -239,42 +261,50 @@ def half_spectrum(a, axes, scale=1.0, both=False):
     out = None
     if compiled() and a.size:
         if n % 2 == 0:
-            out = transform(_dense(a), last, "full" if both else "half", n // 2, factor)
+            out = transform(_dense(a), last, kind, n // 2, factor)
         if out is None:
             whole = empty(a.shape, pair)
-            copy_array(whole, a)
-            out = _complex_one(whole, last, True, factor, True)
-            if not both:
-                out = _dense(out[(slice(None),) * last + (slice(0, n // 2 + 1),)])
+            copy_array(whole.real, a)
+            copy_array(whole.imag, _zero(a.dtype))
+            out = _complex_one(whole, last, True, 2 * factor if kind == "doubled" else factor, True)
+            if kind != "full":
+                out = _dense(out[_along(last, 0, n // 2 + 1)])
+            if kind == "doubled":
+                _unseen()
+                _alone(out, last, n, 0.5)
     else:
-        out = np.fft.fft(a, axis=last) if both else np.fft.rfft(a, axis=last)
+        out = np.fft.fft(a, axis=last) if kind == "full" else np.fft.rfft(a, axis=last)
         out = np.ascontiguousarray(out).astype(pair, copy=False)
+        if kind == "doubled":
+            factor = 2 * factor
+            _alone(out, last, n, 0.5)
         out = out if factor == 1 else np.multiply(out, a.dtype.type(factor), out=out)
     return complex_transform(out, more, True, scale, True) if more else out
 
 
-def real_signal(a, axes, points, scale=1.0):
+def real_signal(a, axes, points, scale=1.0, kind="real"):
     """``irfftn`` without a factor over `axes`, the last of which gets `points` points, times `scale`."""
     last = axes[-1]
     if len(axes) > 1:
         a = complex_transform(a, axes[:-1], False)
     real = a.real.dtype
+    if compiled() and a.size and points % 2 == 0:
+        out = transform(_dense(a), last, kind, points // 2, scale)
+        if out is not None:
+            return out
+    _unseen()
+    if kind == "adjoint":
+        a, scale = _alone(a.copy(), last, points, 2), scale / 2
     if compiled() and a.size:
-        if points % 2 == 0:
-            out = transform(_dense(a), last, "real", points // 2, scale)
-            if out is not None:
-                return out
         # The other half mirrors the first; what is imaginary in the mean doesn't count.
-        def at(*bounds):
-            return (slice(None),) * last + (slice(*bounds),)
         whole = empty((*a.shape[:last], points, *a.shape[last + 1:]), a.dtype)
         have = points // 2 + 1
-        whole[at(have)] = a
-        whole[at(0, 1)].imag = 0
+        whole[_along(last, have)] = a
+        whole[_along(last, 0, 1)].imag = 0
         if points % 2 == 0:
-            whole[at(have - 1, have)].imag = 0
-        mirrored = whole[at(1, points - have + 1)]
-        np.conjugate(np.flip(mirrored, last), out=whole[at(have, None)])
+            whole[_along(last, have - 1, have)].imag = 0
+        mirrored = whole[_along(last, 1, points - have + 1)]
+        np.conjugate(np.flip(mirrored, last), out=whole[_along(last, have, None)])
         return np.ascontiguousarray(_complex_one(whole, last, False, scale, True).real)
     r = np.fft.irfft(a, points, last, norm="forward")
     r = np.ascontiguousarray(r).astype(real, copy=False)

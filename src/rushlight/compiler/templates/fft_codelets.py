@@ -9,6 +9,7 @@ transform", 1969). Longer transforms put them together in stages: ``fft_stages``
 
 from math import cos, gcd, pi, sin, sqrt
 
+# Lengths that have straight-line code.
 RADICES = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 20)
 
 

@@ -16,7 +16,7 @@ from functools import cache
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks
 from rushlight.compiler.templates.fft_rows import entry, scratch, task
-from rushlight.compiler.templates.fft_stages import write
+from rushlight.compiler.templates.fft_stages import room, write
 from rushlight.runtime import native
 
 _POINTERS = ("out", "x", "turns")
@@ -46,7 +46,9 @@ class _Lanes:
     """The task of one kernel being written; ``get(k)`` and ``put(k, x)`` reach a tile's operands and results."""
 
     def __init__(self, m, element, n, kind):
-        self.n, self.kind = n, kind
+        self.n = n
+        self.kind, self.alone = {"doubled": ("half", 0.5), "adjoint": ("real", 2.0)}.get(kind, (kind, 1))
+        kind = self.kind
         self.f, self.v, known = task(m, "rl_fft_lanes", element, _POINTERS, _WORDS)
         self.__dict__.update(known)
         # Complex rows of operands and results: those of real numbers hold two.
@@ -57,7 +59,7 @@ class _Lanes:
         f, v = self.f, self.v
         pad = v.n
         row = v.row
-        sizes = [self.n * row, self.n * row, (self.rows_in + pad) * row, (self.rows_out + pad) * row]
+        sizes = [room(self.n) * row, self.n * row, (self.rows_in + pad) * row, (self.rows_out + pad) * row]
         block, memory = scratch(f, self.failed, sum(sizes))
         self.buffer, self.spectrum, self.taken, self.given = (memory + sum(sizes[:i]) for i in range(4))
         with f.range(f.args[1], f.args[2]) as tile:
@@ -67,7 +69,7 @@ class _Lanes:
 
     def transform(self, get, put):
         """One tile's transforms."""
-        v, n, scale = self.v, self.n, self.scale
+        v, n, scale = self.v, self.n, self.scale / self.alone
 
         def scaled(k, x):
             put(k, (x[0] * scale, x[1] * scale))
@@ -95,7 +97,7 @@ class _Lanes:
     def unfold(self, kept, put):
         """As ``fft_rows`` does."""
         f, v, n = self.f, self.v, self.n
-        re, im = kept(f.value(0))
+        re, im = (x * self.alone for x in kept(f.value(0)))
         put(f.value(0), (re + im, f.value(0.0, v.vector)))
         put(f.value(n), (re - im, f.value(0.0, v.vector)))
         with f.range(1, n) as k:
@@ -109,7 +111,7 @@ class _Lanes:
     def fold(self, get, keep):
         """As ``fft_rows`` does."""
         f, v, n = self.f, self.v, self.n
-        first, last = get(f.value(0))[0], get(f.value(n))[0]
+        first, last = (get(f.value(k))[0] * self.alone for k in (0, n))
         keep(f.value(0), (first - last, first + last))
         with f.range(1, n) as k:
             (re, im), (mre, mim) = get(k), get(n - k)

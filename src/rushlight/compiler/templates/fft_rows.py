@@ -11,6 +11,8 @@ Kinds:
     half, full          2n real numbers, taken as n complex ones, to n + 1 coefficients of their spectrum or to all 2n
     real                n + 1 coefficients to 2n real numbers; imaginary parts of the first and last don't count
                         (Cooley, Lewis and Welch, "The fast Fourier transform algorithm", 1970)
+    doubled, adjoint    half and real with coefficients, but for the first and the last, times two and times a half:
+                        the adjoints of the other
 
 Row r begins ``(r / frames) outer_step + (r % frames) frame_step`` bytes after x; with `window` (half, full) it is
 multiplied by as many numbers. Results are in C order, times ``scale``. A row is one thread's work.
@@ -20,7 +22,7 @@ from functools import cache
 
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks
-from rushlight.compiler.templates.fft_stages import ITEM, Lanes, cost, stages, write
+from rushlight.compiler.templates.fft_stages import ITEM, Lanes, cost, room, stages, write
 from rushlight.runtime import native
 
 LONGEST = 1024                  # rows of a pass
@@ -111,7 +113,9 @@ class _Rows:
     """The task of one kernel being written."""
 
     def __init__(self, m, element, n, kind, window):
-        self.n, self.kind = n, kind
+        self.n = n
+        self.kind, self.alone = {"doubled": ("half", 0.5), "adjoint": ("real", 2.0)}.get(kind, (kind, 1))
+        kind = self.kind
         self.f, self.v, known = task(m, "rl_fft_rows", element, _POINTERS, _WORDS)
         self.__dict__.update(known)
         self.windowed = window
@@ -122,7 +126,7 @@ class _Rows:
         self.step = 2 * self.plane + 64
         # Planes of a whole row, with a vector before and after.
         self.flat = _up(n + 1, lanes) * item + 2 * self.v.bytes
-        self.sizes = [_up(self.n2, lanes) * self.step, max(self.n1, self.n2) * self.v.row,
+        self.sizes = [_up(self.n2, lanes) * self.step, max(room(self.n1), room(self.n2)) * self.v.row,
                       _up(self.n1, lanes) * self.v.row, 2 * self.flat if kind in ("half", "full", "real") else 0]
 
     def task(self):
@@ -135,8 +139,10 @@ class _Rows:
         self.matrix, self.buffer, self.tile, flat = places
         self.spectrum = flat + v.bytes
         coefficient = 2 * v.item
-        sizes = {"half": (self.n + 1) * coefficient, "full": 2 * self.n * coefficient}
-        size = sizes.get(self.kind, self.n * coefficient)
+        size = {"half": self.n + 1, "full": 2 * self.n}.get(self.kind, self.n) * coefficient
+        # Half of the first and last coefficient goes in, or is left of it, where others count as they are.
+        if self.alone != 1:
+            self.scale = self.scale / self.alone
         with f.range(f.args[1], f.args[2]) as r:
             source = self.x + (r.udiv(self.frames) * self.outer_step + r.urem(self.frames) * self.frame_step)
             to = self.out + r * size
@@ -256,6 +262,9 @@ class _Rows:
             if both:
                 self.put(to, k + n, v.math.sub(even, odd))
             self.scale = keep
+        if self.alone != 1:
+            for at in (to, to + n * (2 * v.item)):
+                f.store(f.load(v.element, at, align=v.item) * self.alone, at, align=v.item)
 
     def fold(self, source):
         """What n complex numbers' transform gives 2n real ones, real and imaginary parts exchanged.
@@ -278,6 +287,6 @@ class _Rows:
             place = self.spectrum + k * v.item
             v.store(a[1] - mim + turned[0], place)
             v.store(a[0] + mre - turned[1], place + self.flat)
-        first, last = f.load(v.element, source, align=v.item), f.load(v.element, source + n * 2 * v.item, align=v.item)
+        first, last = (f.load(v.element, source + k * (2 * v.item), align=v.item) * self.alone for k in (0, n))
         f.store(first - last, self.spectrum, align=v.item)
         f.store(first + last, self.spectrum + self.flat, align=v.item)

@@ -2,7 +2,8 @@
 
 ``stages(m)`` are the short lengths whose product is m. All stages but the last leave their results where their
 operands were, turned by twiddle factors (decimation in frequency: Gentleman and Sande, "Fast Fourier transforms: for
-fun and profit", 1966); the last one puts rows in their order as it stores them.
+fun and profit", 1966); the last one puts rows in their order as it stores them. Primes from 17 to 127 are loops over
+sums and differences, as ``fft_codelets`` writes them out for smaller ones.
 """
 
 from functools import cache
@@ -13,9 +14,11 @@ from rushlight.compiler.templates.fft_codelets import RADICES, Complex, root
 from rushlight.runtime import cpu
 
 ITEM = {"float": 4, "double": 8}
-# Instructions of the transforms by hand, about; longer ones spill registers.
+PRIMES = (17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67, 71, 73, 79, 83, 89, 97, 101, 103, 107, 109, 113, 127)
+TOGETHER = 4                    # coefficients of such a prime that are summed at a time
+# Instructions of the short transforms, about; longer ones spill registers.
 _COST = {2: 4, 3: 14, 4: 16, 5: 36, 6: 40, 7: 80, 8: 60, 9: 90, 10: 95, 11: 190, 12: 100, 13: 270, 14: 190, 15: 160,
-         16: 170, 20: 240}
+         16: 170, 20: 240, **{p: p * p * 3 // 2 for p in PRIMES}}
 
 
 @cache
@@ -25,7 +28,7 @@ def stages(m):
     for _ in range(3):
         more = dict(best)
         for done, (cost, radices) in best.items():
-            for r in RADICES:
+            for r in (*RADICES, *PRIMES):
                 n = done * r
                 # A row of each operand is loaded, turned and stored.
                 total = cost * r + done * (_COST[r] + 10 * r)
@@ -41,6 +44,11 @@ def cost(m):
     if radices is None:
         return None
     return sum(m // r * (_COST.get(r, 0) + 10 * r) for r in radices)
+
+
+def room(m):
+    """Rows of memory that a transform of m rows needs."""
+    return m + max((r for r in stages(m) if r in PRIMES), default=0)
 
 
 class Lanes:
@@ -121,9 +129,9 @@ def _table(m, name, element, values):
 def write(v, size, load, store, buffer):
     """A transform of `size` rows in the lanes of `v`: ``load(row)`` gives (re, im), ``store(row, x)`` takes it.
 
-    ``buffer``: memory for `size` rows of ``v.row`` bytes. Rows are numbers or values.
+    ``buffer``: memory for ``room(size)`` rows of ``v.row`` bytes. Rows are numbers or values.
     """
-    f, radices = v.f, stages(size)
+    f, radices, aside = v.f, stages(size), buffer + size * v.row
     length = size
 
     def place(row):
@@ -133,7 +141,7 @@ def write(v, size, load, store, buffer):
         last, first = t == len(radices) - 1, t == 0
         get = load if first else (lambda row: v.load_planes(place(row)))
         if last:
-            _last(v, radices, get, store)
+            _last(v, radices, get, store, aside)
             break
         step = length // r
         turns = [x for j in range(step) for k in range(1, r) for x in root(j * k, length)]
@@ -141,12 +149,14 @@ def write(v, size, load, store, buffer):
         table.f = f
 
         def body(base, j, r=r, step=step, table=table, get=get):
-            ys = v.math.dft([get(base + j + i * step) for i in range(r)])
             at = table + j * (2 * (r - 1) * v.item)
-            v.store_planes(ys[0], place(base + j))
-            for k in range(1, r):
-                c, s = (v.broadcast(at + (2 * (k - 1) + part) * v.item) for part in (0, 1))
-                v.store_planes(v.math.mul(ys[k], c, s), place(base + j + k * step))
+
+            def put(k, y):
+                if type(k) is not int or k:
+                    here = at + (k - 1) * (2 * v.item)
+                    y = v.math.mul(y, v.broadcast(here), v.broadcast(here + v.item))
+                v.store_planes(y, place(base + j + k * step))
+            _short(v, r, lambda i: get(base + j + i * step), put, aside)
 
         if first:
             with f.range(step) as j:
@@ -158,14 +168,55 @@ def write(v, size, load, store, buffer):
         length = step
 
 
-def _last(v, radices, get, store):
+def _short(v, r, get, put, aside):
+    """The transform of r rows ``get(i)``: ``put(k, x)`` for its results."""
+    if r in RADICES or r == 1:
+        for k, y in enumerate(v.math.dft([get(i) for i in range(r)])):
+            put(k, y)
+        return
+    f, half = v.f, r // 2
+    zero = f.value(0.0, v.vector)
+    first = get(0)
+    total = [f.var(v.vector, x) for x in first]
+    # Rows of sums, then rows of differences.
+    with f.range(half) as i:
+        a, b = get(i + 1), get((r - 1) - i)
+        added = v.math.add(a, b)
+        for t, x in zip(total, added):
+            t.set(t.get() + x)
+        v.store_planes(added, aside + i * v.row)
+        v.store_planes(v.math.sub(a, b), aside + (i + half) * v.row)
+    put(0, tuple(t.get() for t in total))
+    circle = [x for k in range(r) for x in root(k, r)]
+    table = Value(f, f.module.table(f"circle.{r}.{v.element}", v.element, circle), "ptr")
+    with f.range(1, half + 1, step=TOGETHER) as begin:
+        # The last ones are computed again where their number isn't a multiple.
+        ks = [f.minimum(begin + i, half) for i in range(TOGETHER)]
+        at = [f.var("i64", k) for k in ks]
+        even = [[f.var(v.vector, x) for x in first] for _ in ks]
+        odd = [[f.var(v.vector, zero) for _ in first] for _ in ks]
+        with f.range(half) as i:
+            sums, differences = v.load_planes(aside + i * v.row), v.load_planes(aside + (i + half) * v.row)
+            for k, now, es, os in zip(ks, at, even, odd):
+                place = now.get()
+                c, s = (v.broadcast(table + place * (2 * v.item) + part * v.item) for part in (0, 1))
+                for e, o, p, q in zip(es, os, sums, differences):
+                    e.set(v.math.fma(p, c, e.get()))
+                    o.set(v.math.fma(q, s, o.get()))
+                place = place + k
+                now.set(f.select(place >= r, place - r, place))
+        for k, es, os in zip(ks, even, odd):
+            (re, im), (a, b) = (x.get() for x in es), (x.get() for x in os)
+            put(k, (re - b, im + a))
+            put(r - k, (re + b, im - a))
+
+
+def _last(v, radices, get, store, aside):
     f, r = v.f, radices[-1]
     outer = radices[:-1]
 
     def body(block, row, step):
-        ys = v.math.dft([get(block + i) for i in range(r)])
-        for k, y in enumerate(ys):
-            store(row + k * step, y)
+        _short(v, r, lambda i: get(block + i), lambda k, y: store(row + k * step, y), aside)
 
     if not outer:
         body(f.value(0), f.value(0), 1)

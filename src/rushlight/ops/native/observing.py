@@ -448,6 +448,7 @@ FUNCTIONS = {
                             "interpolate pad grid_sample glu normalize "
                             "cosine_similarity pairwise_distance mse_loss l1_loss smooth_l1_loss huber_loss "
                             "binary_cross_entropy_with_logits kl_div margin_ranking_loss").split(),
+    "torch.fft": "fft ifft rfft irfft fft2 ifft2 rfft2 irfft2 fftn ifftn rfftn irfftn".split(),
     "method": ("tril triu cumsum cumprod logcumsumexp cummax cummin topk sort gather index_select chunk split unbind "
                "narrow masked_fill flip roll bool half bfloat16 float double long int to type __getitem__ argsort "
                "kthvalue median take scatter scatter_add index_copy softmax log_softmax var std var_mean "
