@@ -169,9 +169,11 @@ def _run_watched(node, incoming, capture, needed):
         for nr, g in enumerate(incoming):
             if (node, nr) in capture and g is not None:
                 capture[node, nr] = g
-    if needed is not None and node not in needed:
+    if needed is None:
+        return list(_run(node, incoming))
+    if node not in needed:
         return [None] * len(node.edges)
-    return list(_run(node, incoming))
+    return list(_run(node, incoming, [e is not None and (e[0] in needed or e in capture) for e in node.edges]))
 
 
 def _dependencies(roots):
@@ -258,19 +260,21 @@ def _checked(new, old):
     return new
 
 
-def _run(node, grads):
+def _run(node, grads, wanted=None):
     if state.recorder is not None:
         with state.recorder.evaluation(node.name(), grads, node.seq):
-            return _applied(node, grads)
-    return _applied(node, grads)
+            return _applied(node, grads, wanted)
+    return _applied(node, grads, wanted)
 
 
-def _applied(node, grads):
+def _applied(node, grads, wanted):
     if state.anomaly:
         from .anomaly import run_checked
         out = run_checked(node, grads)
-    else:
+    elif wanted is None:
         out = node.apply(grads)
+    else:
+        out = node.apply_wanted(grads, wanted)
     if node.ext is not None and node.ext.post_hooks:
         inputs = tuple(out)
         for hook in list(node.ext.post_hooks.values()):

@@ -23,6 +23,10 @@ class Node:
         """Gradients for the edges, given one gradient (or None) an output."""
         raise NotImplementedError(f"{type(self).__name__} computes no gradient")
 
+    def apply_wanted(self, grads, wanted):
+        """The same where only some edges' gradients are wanted (a bool an edge); others may be None."""
+        return self.apply(grads)
+
     def release(self):
         """Drop saved values once a backward pass is done with them."""
         self.saved = None

@@ -240,6 +240,9 @@ class RecordNode(Node):
     def apply(self, grads):
         return self.plan.backward(self, grads)
 
+    def apply_wanted(self, grads, wanted):
+        return self.apply(grads) if all(map(_same, wanted, self.edges)) else self.plan.general(self, grads, wanted)
+
     def release(self):
         if self.plan.has_tensors:
             self.saved = None
@@ -299,19 +302,24 @@ class Plan:
             values.append(x)
         return values
 
-    def general(self, node, grads):
-        """Gradients for the edges, whatever the form of the rules."""
+    def general(self, node, grads, wanted=None):
+        """Gradients for the edges, whatever the form of the rules; for the ``wanted`` ones, if given (bools)."""
         if node.saved is None:
             raise RuntimeError(FREED)
         if all(g is None for g in grads):
             return [None] * len(node.edges)
         values = self.gather(node, grads)
+        spread = len(node.edges) - len(self.rec.tensor_args) + 1
+        if wanted is not None:
+            wanted = self._by_argument(wanted, spread)
         if self.joint is not None:
             fn, idx = self.joint
+            if wanted is not None and "needs" in self.names:
+                at = 1 + self.names.index("needs")
+                values[at] = tuple(n and w for n, w in zip(values[at], wanted))
             found = fn(*[values[i] if i >= 0 else values[0][-1 - i] for i in idx])
             if not self.list_args:
                 return list(found)
-            spread = len(node.edges) - len(found) + 1
             out = []
             for pos, g in zip(self.rec.tensor_args, found):
                 if pos in self.list_args:
@@ -320,17 +328,33 @@ class Plan:
                     out.append(g)
             return out
         out = []
-        for r in self.rules:
+        for k, r in enumerate(self.rules):
             if r is None:
                 out.append(None)
             else:
                 fn, idx, is_list = r
-                if fn is _no_gradients:
-                    out.extend([None] * (len(node.edges) - len(self.rules) + 1))
+                if fn is _no_gradients or wanted is not None and not wanted[k]:
+                    out.extend([None] * (spread if is_list else 1))
                     continue
                 g = fn(*[values[i] if i >= 0 else values[0][-1 - i] for i in idx])
                 out.extend(g) if is_list else out.append(g)
         return out
+
+    def _by_argument(self, wanted, spread):
+        """Whether each tensor argument's gradient is wanted: that of a list, if one of its tensors' is."""
+        if not self.list_args:
+            return wanted
+        out, at = [], 0
+        for pos in self.rec.tensor_args:
+            count = spread if pos in self.list_args else 1
+            out.append(any(wanted[at:at + count]))
+            at += count
+        return out
+
+
+def _same(wanted, edge):
+    """Whether an edge's gradient is wanted if there is an edge."""
+    return wanted is (edge is not None)
 
 
 def _no_gradients():
@@ -476,7 +500,7 @@ def make_plan(rec, mask):
         def fail(g):
             raise NotImplementedError(f"the derivative for '{rec.name}' is not implemented: "
                                       f"{vjp.reason}")
-        p.rules = [(fail, (0,), False)]
+        p.rules = [(fail, (0,), False) if n else None for n in needs]
     elif isinstance(vjp, Joint):
         p.joint = (vjp.rule, resolve(vjp.rule))
         p.rules = None
