@@ -54,3 +54,47 @@ def test_gradients():
 def test_what_does_not_fit_is_refused(call, words):
     with pytest.raises(RuntimeError, match=words):
         call(torch.randn(20))
+
+
+@pytest.mark.parametrize("n, hop, onesided", [(16, 4, True), (9, 4, True), (16, 5, False), (6, 8, True),
+                                              (200, 64, True)])
+def test_gradients_of_signal_and_window(n, hop, onesided):
+    x = torch.randn(2, 20 if n < 100 else 300, dtype=torch.float64, requires_grad=True)
+    w = torch.rand(n, dtype=torch.float64, requires_grad=True)
+
+    def spectra(x, w):
+        return torch.stft(x, n, hop, window=w, center=False, onesided=onesided, return_complex=True)
+    if n < 100:
+        assert torch.autograd.gradcheck(spectra, (x, w))
+        assert torch.autograd.gradgradcheck(spectra, (x, w))
+    weights = torch.randn_like(spectra(x, w))
+    got = torch.autograd.grad((spectra(x, w) * weights).real.sum(), (x, w))
+    # The same of the frames written out.
+    frames = x.unfold(-1, n, hop) * w
+    y = (torch.fft.rfft if onesided else torch.fft.fft)(frames).transpose(1, 2)
+    for a, b in zip(got, torch.autograd.grad((y * weights).real.sum(), (x, w))):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-10)
+
+
+@pytest.mark.parametrize("n, hop, extra", [(8, 2, 0), (8, 3, 0), (9, 9, 0), (64, 16, 5), (70, 33, -20)])
+def test_overlapping_frames_are_added_in_their_window(n, hop, extra):
+    from rushlight.ops.stft import _overlapped
+    frames = torch.randn(2, 5, n, dtype=torch.float64, requires_grad=True)
+    w = torch.rand(n, dtype=torch.float64, requires_grad=True)
+    total = 4 * hop + n + extra
+    want = np.zeros((2, total + n))
+    for t in range(5):
+        part = want[:, t * hop:t * hop + n]
+        part += (frames * w).detach().numpy()[:, t, :part.shape[1]]
+    want[:, total:] = 0
+    np.testing.assert_allclose(_overlapped(frames, w, total, hop).detach().numpy(), want[:, :total], atol=1e-14)
+    if n < 20:
+        assert torch.autograd.gradcheck(lambda f, w: _overlapped(f, w, total, hop), (frames, w))
+
+
+def test_single_precision_frames_are_read_where_they_lie():
+    x = np.random.default_rng(0).standard_normal((2, 3000)).astype(np.float32)
+    w = np.hanning(512).astype(np.float32)
+    y = torch.stft(torch.from_numpy(x), 512, 100, window=torch.from_numpy(w), center=False, return_complex=True)
+    want = np.stack([np.fft.rfft(frames_of(row.astype(float), 512, 100) * w).T for row in x])
+    np.testing.assert_allclose(y.numpy(), want, atol=2e-5)

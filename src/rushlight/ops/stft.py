@@ -5,8 +5,81 @@ short-time Fourier analysis and synthesis", 1977; the inverse adds overlapping f
 energy: Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984).
 """
 
-from ..dtypes import scalar_name
+import numpy as np
+
+from ..autograd.modes import state
+from ..dtypes import float32, float64, scalar_name
+from ..runtime.allocator import empty
+from ..tensor import watch
+from .dispatch import primitive
+from .fft import _factor, _r2c_gradient
+from .fourier import _dense, by_rows, half_spectrum, way
+from .reduce_common import compiled
 from .registry import function, public
+
+# ---------------------------------------------------------------- frames
+
+
+@primitive("_windowed_spectra(Tensor self, Tensor window, int hop, int normalization, bool onesided) -> Tensor",
+           vjp={"self": lambda g, window, self_shape, hop, normalization, onesided:
+                _overlapped(_frames_gradient(g, window, normalization, onesided), window, self_shape[-1], hop),
+                "window": lambda g, self, window, hop, normalization, onesided:
+                (self.unfold(-1, window._a.size, hop)
+                 * _frames_gradient(g, window, normalization, onesided)).flatten(0, -2).sum(0)})
+def _windowed_spectra(a, window, hop, normalization, onesided):
+    """The spectra (..., T, N) of the frames of real signals (..., L), each times the window."""
+    n, a = window.size, _dense(a)
+    frames = (a.shape[-1] - n) // hop + 1
+    shape = (*a.shape[:-1], frames, n)
+    kind, scale = "half" if onesided else "full", _factor(n, normalization)
+    if compiled() and n % 2 == 0 and a.size and way(n // 2, a.dtype, False) == "rows":
+        out = empty((*shape[:-1], n // 2 + 1 if onesided else n), np.result_type(a.dtype, np.complex64))
+        signals = a.size // a.shape[-1]
+        by_rows(out, a, kind, n // 2, scale, _dense(window), signals * frames, frames, hop * a.itemsize,
+                a.shape[-1] * a.itemsize)
+        return out
+    parts = np.lib.stride_tricks.as_strided(a, shape, (*a.strides[:-1], hop * a.itemsize, a.itemsize))
+    return half_spectrum(parts * window, (len(shape) - 1,), scale, kind)
+
+
+def _frames_gradient(g, window, normalization, onesided):
+    return _r2c_gradient(g, window._a.size, (g._a.ndim - 1,), normalization, onesided)
+
+
+@primitive("_overlapped(Tensor frames, Tensor window, int total, int hop) -> Tensor",
+           vjp={"frames": lambda g, frames_shape, window, total, hop: _seen(g, frames_shape, hop) * window,
+                "window": lambda g, frames, total, hop:
+                (_seen(g, frames._a.shape, hop) * frames).flatten(0, -2).sum(0)})
+def _overlapped(frames, window, total, hop):
+    """Frames (..., T, n) times a window, added `hop` apart: (..., total)."""
+    *lead, count, n = frames.shape
+    out = empty((*lead, total), frames.dtype)
+    frames = frames.reshape(-1, count, n)
+    if compiled() and frames.dtype.kind == "f":
+        from ..compiler.templates.fft_frames import overlap_kernel
+        if frames.strides[2] != frames.itemsize:
+            frames = _dense(frames)
+        element, size = {4: "float", 8: "double"}[frames.itemsize], frames.itemsize
+        watch.launch(overlap_kernel(element), out, frames, _dense(window), frames.shape[0], total, count, n, hop,
+                     frames.strides[0] // size, frames.strides[1] // size)
+        return out
+    whole = np.zeros((frames.shape[0], max(total, (count - 1) * hop + n)), frames.dtype)
+    for t in range(count):
+        whole[:, t * hop:t * hop + n] += frames[:, t] * window
+    out[...] = whole[:, :total].reshape(out.shape)
+    return out
+
+
+def _seen(x, shape, hop):
+    """The frames (of a shape) of x, zero where there is none."""
+    *_, count, n = shape
+    missing = (count - 1) * hop + n - x._a.shape[-1]
+    if missing > 0:
+        x = function("pad", "torch.nn.functional")(x, (0, missing))
+    return x.unfold(-1, n, hop).narrow(-2, 0, count)
+
+
+# ---------------------------------------------------------------- transforms
 
 
 def _described(name, x, n_fft, hop, win, window, **more):
@@ -80,8 +153,13 @@ def stft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tru
         onesided = not complex_in
     elif onesided and complex_in:
         raise RuntimeError("Cannot have onesided output if window or input is complex")
-    frames = x.unfold(-1, n_fft, hop)
     shape = _full_window(window, n_fft, win, x)
+    if x.dtype in (float32, float64) and (shape is None or shape.dtype is x.dtype) and not state.levels:
+        if shape is None:
+            shape = x.new_ones(n_fft)
+        y = _windowed_spectra(x, shape, hop, int(bool(normalized)), bool(onesided)).transpose(-2, -1)
+        return y if return_complex else function("view_as_real")(y)
+    frames = x.unfold(-1, n_fft, hop)
     if shape is not None:
         frames = frames * shape
     transform = function("fft" if frames.is_complex() or not onesided else "rfft", "torch.fft")
@@ -135,8 +213,12 @@ def istft(input, n_fft, hop_length=None, win_length=None, window=None, center=Tr
     if shape is None:
         shape = function("ones")(n_fft, dtype=frames.real.dtype if frames.is_complex() else frames.dtype)
     count, total = x.shape[-1], n_fft + hop * (x.shape[-1] - 1)
-    y = _overlap_add(frames * shape, total, hop)
-    energy = _overlap_add((shape * shape).expand(1, count, n_fft), total, hop)
+    if frames.dtype in (float32, float64) and shape.dtype is frames.dtype and not state.levels:
+        y = _overlapped(frames, shape, total, hop)
+        energy = _overlapped(shape.expand(1, count, n_fft), shape, total, hop)
+    else:
+        y = _overlap_add(frames * shape, total, hop)
+        energy = _overlap_add((shape * shape).expand(1, count, n_fft), total, hop)
     start = n_fft // 2 if center else 0
     stop = start + length if length is not None else total - (n_fft // 2 if center else 0)
     y, energy = y[:, start:stop], energy[:, start:stop]
