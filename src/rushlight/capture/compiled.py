@@ -243,7 +243,8 @@ class Compiled:
             try:
                 tape.outside = outside = Outside(tape, stand)
                 converted = Converted(before)
-                with Calls(tape, self.listing, converted.originals) as calls, tape, outside, converted:
+                listing = None if form(key) in self.sizes.spent else self.listing
+                with Calls(tape, listing, converted.originals) as calls, tape, outside, converted:
                     result = self.function(*given_args, **given_kwargs)
             finally:
                 tape.groups.settle()

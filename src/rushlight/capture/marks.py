@@ -8,6 +8,7 @@ from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import effects, tree
 from .compiled import Compiled, is_compiling
+from .listening import end
 from .module import OptimizedModule
 
 
@@ -85,7 +86,7 @@ def _constant(*args, **kwargs):
     try:
         return fn(*args, **kwargs)                                          # noqa: F821
     finally:
-        sys.setprofile(outer)
+        end(outer)
 
 
 def assume_constant_result(fn):

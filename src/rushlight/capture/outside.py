@@ -9,7 +9,7 @@ to go nowhere else (`destinations`).
 import builtins
 import sys
 from threading import get_ident
-from types import MethodDescriptorType
+from types import BuiltinFunctionType, MethodDescriptorType, MethodType
 
 from numpy import ndarray
 
@@ -19,6 +19,7 @@ from ..tensor import watch
 from ..tensor.tensor import Tensor, shallow
 from .destinations import _MODULOS, Asked, fields
 from .effects import _HOME, _PLAIN, put
+from .listening import end
 from .numbers import is_seen
 from .sources import functions
 from .standins import Change, length, reducing
@@ -50,8 +51,12 @@ class Outside(Texts):
                 self._replace(vars(builtins), "len", length)
                 for name in ("sum", "min", "max"):
                     self._replace(vars(builtins), name, reducing(name, getattr(builtins, name)))
+            held = {}
+            for container, how, key, value in self.stand.before.entries:
+                if type(value) in (BuiltinFunctionType, MethodType):
+                    held.setdefault(id(value), []).append((container, how, key))
             for module, name, ours in functions(self.tape, self.stand.places, self._listens):
-                self._source(module, name, ours)
+                self._source(module, name, ours, held)
         encoder = sys.modules.get("json.encoder")
         if encoder is not None and self.tape is not None:
             self._replace(encoder.JSONEncoder, "default", self._encoding(encoder.JSONEncoder.default))
@@ -74,14 +79,15 @@ class Outside(Texts):
         if any(self.tape.written_since(t, when) for t, when in self.shown):
             self.tape.fail("a tensor is overwritten after it was printed")
 
-    def _source(self, module, name, ours):
-        """Put a function in the place of a module's, and wherever the call may find it."""
+    def _source(self, module, name, ours, held):
+        """Put a function in the place of a module's, and wherever the call may find it: `held`, id of a function in C
+        -> places."""
         real = vars(module)[name]
         self._replace(vars(module), name, ours)
-        for container, how, key, value in self.stand.before.entries:
-            if value is real and container is not vars(module):
-                self.put.append(((container, how, key), None, real))
-                put(container, how, key, ours)
+        for place in held.get(id(real), ()):
+            if place[0] is not vars(module):
+                self.put.append((place, None, real))
+                put(*place, ours)
 
     def _listens(self):
         """Whether the call itself, being captured, is what asks for something."""
@@ -126,7 +132,7 @@ class Outside(Texts):
             self.telling = False
             state.special += listened
             watch.set_listener(outer)
-            sys.setprofile(profile)
+            end(profile)
         if kept is not None:
             self.changes.append(Change("call", repeat, None, None, kept))
 

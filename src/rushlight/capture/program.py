@@ -148,8 +148,9 @@ class Writer:
         self._scan()
         began = {}
         for step in self.steps:
-            for w in step.windows():
-                began.setdefault(id(w.buffer), step)
+            for touched in step.touches:
+                for b in touched:
+                    began.setdefault(b, step)
         self.steps = fuse(self.steps, self.visible, lambda step: began[id(step.outs[0].buffer)] is step)
         self.steps = prologues(recompute(self.steps, self.visible, self._number), self.visible)
         self.steps = horizontal(epilogues(self.steps, self.visible, self._number), self.visible)
@@ -171,10 +172,10 @@ class Writer:
         """When each buffer is first and last used, and which leave the call."""
         self.first, self.last = {}, {}
         for i, step in enumerate(self.steps):
-            for w in step.windows():
-                b = id(w.buffer)
-                self.first.setdefault(b, i)
-                self.last[b] = i
+            for touched in step.touches:
+                for b in touched:
+                    self.first.setdefault(b, i)
+                    self.last[b] = i
             if step.kind == "grad" and step.args[0] is not None:
                 self.visible.add(id(step.args[0].buffer))
         for t in self.leaving:

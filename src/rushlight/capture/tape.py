@@ -24,6 +24,7 @@ from ..autograd.node import next_seq
 from ..tensor import watch
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, wrap
+from .listening import Told
 from .numbers import Live, Seen, places_of, plain, reads_of
 
 _ndarray = np.ndarray
@@ -79,16 +80,20 @@ class Step:
     ``call(*args)`` if there is a detail), ``keep`` and ``check`` (see `decisions`).
     args: windows, lists of windows, and plain values. detail: of ``kernel``, (whether it returns a tuple, `direct`); of
     ``pointwise``, its launch; of ``into``, positions of operands that results may overwrite, as it goes by elements.
+    reads, writes: the windows among the arguments and the results; touches: ids of the buffers that it writes, and of
+    those that it reads. A step stays as it is.
     """
 
-    __slots__ = ("kind", "label", "call", "args", "outs", "detail")
+    __slots__ = ("kind", "label", "call", "args", "outs", "detail", "reads", "writes", "touches")
 
     def windows(self):
         """All windows among the arguments and results."""
-        return [*windows(self.args), *windows(self.outs)]
+        return [*self.reads, *self.writes]
 
     def __init__(self, kind, label, call, args, outs, detail=None):
         self.kind, self.label, self.call, self.args, self.outs, self.detail = kind, label, call, args, outs, detail
+        self.reads, self.writes = reads, writes = windows(args), windows(outs)
+        self.touches = {id(w.buffer): None for w in writes}, {id(w.buffer): None for w in reads}
 
     def __repr__(self):
         if self.kind == "grad":
@@ -108,14 +113,18 @@ def place_of_user():
 
 
 def windows(values):
-    """The windows in a list of values, also those in lists."""
-    found, stack = [], list(values)
-    while stack:
-        x = stack.pop()
-        if type(x) is list:
-            stack.extend(x)
-        elif isinstance(x, Window):
+    """The windows in a list of values, also those in lists; the last first."""
+    found, lists = [], False
+    for x in values:
+        kind = type(x)
+        if kind is Window:
             found.append(x)
+        elif kind is list:
+            lists = True
+            found.append(x)
+    if lists:
+        found = [w for x in found for w in ((x,) if type(x) is Window else reversed(windows(x)))]
+    found.reverse()
     return found
 
 
@@ -132,7 +141,7 @@ def _meet(t, other):
 
 
 def _unheard(listen):
-    """A method of a listener in which nobody else listens to what Python calls, as that takes longer than the rest.
+    """A method of a listener in which nobody else listens to what Python calls, where that takes longer than the rest.
 
     It does nothing once the tape is of no use.
     """
@@ -140,7 +149,7 @@ def _unheard(listen):
         if self.failure is not None:
             return None
         profile = sys.getprofile()
-        if profile is None:
+        if profile is None or type(profile) is Told:
             return listen(self, *args)
         sys.setprofile(None)
         try:

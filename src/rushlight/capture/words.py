@@ -1,18 +1,16 @@
-"""A program's text as words that one native function runs (``ops.native.programs``).
+"""A program's statements as words that one native function runs (``ops.native.programs``).
 
-    translated(text, scope) -> (builtin function, what it refers to), or None where there is no native code
+    translated(arguments, statements, scope) -> (builtin function, what it refers to), or None where there is no native
+                                                code
 
-Every statement of the text becomes one instruction or a few; an expression that has none of its own becomes a call of a
-small function of the variables in it. Python remains where its own functions are called, for ops that have no kernel
-in one piece.
+Every statement becomes one instruction or a few; what is Python's text becomes a call of a small function of the
+variables in it. Python remains where its own functions are called, for ops that have no kernel in one piece.
 """
 
-import ast
 import ctypes
+import re
 import sys
 from types import BuiltinFunctionType
-
-import numpy as np
 
 from ..compiler.pointwise import METH_FASTCALL, builtin, method
 from ..ops.native import install, modules, programs
@@ -21,21 +19,29 @@ from ..runtime import native
 from ..runtime.allocator import empty
 from ..tensor.storage import make_storage
 from ..tensor.tensor import assemble
+from .statements import TOGETHER, text
 
-_ndarray = np.ndarray
+_CODE = {name: k for k, name in enumerate(CODES)}
+_NAMES = re.compile(r"[A-Za-z_]\w*")
 _POINTER, _FUNCTION, _FLAGS, _SELF = 16, 8, 16, 24      # of PyCFunctionObject.m_ml, PyMethodDef, m_self
 
 
-def translated(text, scope):
-    """The function that does what the text's ``run`` does, with the objects of its scope, and what it refers to."""
+def translated(arguments, statements, scope):
+    """The function that does what the statements say, with the objects of their scope, and what it refers to."""
     address = _runner()
     if not address:
         return None
-    words = _Words(scope)
-    function = ast.parse(text).body[0]
-    words.arguments = [a.arg for a in function.args.args]
-    for statement in function.body:
-        words.statement(statement)
+    words = _Words(scope, arguments)
+    beside = []                         # calls at the same time
+    for s in statements:
+        if type(s) is tuple and s[0] == "beside":
+            beside.append(s[1])
+            continue
+        if beside:
+            words.together(beside)
+            beside = []
+        if s != TOGETHER:
+            words.statement(s)
     return words.finish(address)
 
 
@@ -66,8 +72,8 @@ def fast(f):
 class _Words:
     """The instructions of one program; registers are named ``(kind, number)`` until all are known."""
 
-    def __init__(self, scope):
-        self.scope, self.arguments = scope, []
+    def __init__(self, scope, arguments):
+        self.scope, self.arguments = scope, {name: ("argument", i) for i, name in enumerate(arguments)}
         self.constants, self.numbers, self.literals = [], {}, {}
         self.variables, self.spare, self.temporary = {}, [], []
         self.count = 0                  # variables and temporary places
@@ -103,74 +109,77 @@ class _Words:
         return place
 
     def emit(self, code, *words):
-        self.instructions.append((CODES.index(code), words))
+        self.instructions.append((_CODE[code], words))
 
     # ------------------------------------------------------------ statements
 
     def statement(self, s):
-        match s:
-            case ast.Assign(targets=[ast.Name(id=name)], value=ast.Constant(value=None)) if name in self.variables:
-                self.emit("FREE", 1, self.variables[name])
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                self.value(value, lambda: self.variable(name))
-            case ast.Assign(targets=[ast.Tuple(elts=targets)], value=value):
-                source = self.value(value)
-                self.emit("PARTS", len(targets), source,
-                          *[NOWHERE if t.id == "_" else self.variable(t.id) for t in targets])
-            case ast.Assign(targets=[ast.Attribute(value=leaf, attr="_grad")], value=value):
-                self.emit("GRAD", self.value(leaf), self.value(value))
-            case ast.AugAssign(target=ast.Attribute(value=ast.Attribute(value=t, attr="_storage"), attr="version"),
-                               op=ast.Add(), value=ast.Constant(value=n)):
-                self.emit("OWN", self.value(t), self.literal(n))
-            case ast.AugAssign(target=ast.Attribute(value=storage, attr="version"), op=ast.Add(),
-                               value=ast.Constant(value=n)):
-                self.emit("VERSION", self.value(storage), self.literal(n))
-            case ast.Expr(value=value):
-                self.value(value, lambda: NOWHERE)
-            case ast.With(body=calls):
-                self._together([c.value for c in calls])
-            case ast.If():
-                self.emit("STOP", self._function(s, ast.unparse(s) + "\nreturn True"))
-            case ast.Return(value=ast.List(elts=items)):
-                found = [self.value(x) for x in items]
-                self.emit("RETURN", len(found), *found)
-            case _:
-                raise NotImplementedError(f"a program can't do `{ast.unparse(s)}` natively")
+        if type(s) is str:
+            self.emit("STOP", self._function(s + "\nreturn True"))
+        else:
+            getattr(self, f"_{s[0]}")(*s[1:])
+        self._end()
+
+    def _end(self):
         if self.temporary:
             self.emit("FREE", len(self.temporary), *self.temporary)
             self.spare += self.temporary
             self.temporary = []
 
+    def _set(self, name, value):
+        self.value(value, lambda: self.variable(name))
+
+    def _parts(self, names, value, comma):
+        source = self.value(value)
+        self.emit("PARTS", len(names), source, *[NOWHERE if n == "_" else self.variable(n) for n in names])
+
+    def _do(self, call):
+        self.value(call, lambda: NOWHERE)
+
+    def _free(self, name):
+        if name in self.variables:
+            self.emit("FREE", 1, self.variables[name])
+
+    def _gradient(self, leaf, value):
+        self.emit("GRAD", self.value(leaf), self.value(value))
+
+    def _changed(self, storage, times):
+        self.emit("VERSION", self.value(storage), self.literal(times))
+
+    def _given(self, argument, times):
+        self.emit("OWN", self.value(argument), self.literal(times))
+
+    def _return(self, values):
+        found = [self.value(x) for x in values]
+        self.emit("RETURN", len(found), *found)
+
     # ------------------------------------------------------------ expressions
 
     def value(self, x, to=None):
         """The place of an expression's value. `to`: a function that gives the place it has to have."""
-        match x:
-            case ast.Name(id=name) if to is None:
-                return self._named(name)
-            case ast.Name(id=name):
-                return self._into(to, "MOVE", self._named(name))
-            case ast.Attribute(value=ast.Name(id=name), attr="_a") if name in self.arguments:
-                return self._into(to, "ARRAY", self._named(name))
-            case ast.Attribute(value=ast.Name(id=name), attr="T") if name in self.variables:
-                return self._into(to, "TURN", self._named(name))
-            case ast.Call(func=ast.Attribute(value=ast.Name(id=name), attr="reshape"), args=[shape]) \
-                    if name in self.variables:
-                shape = ast.literal_eval(shape)
-                return self._into(to, "WINDOW", self._named(name), 0, 0, len(shape), self._sizes(shape), 0)
-            case ast.Call(func=ast.Name(id=name), args=args, keywords=[]):
-                return self._call(x, self.scope[name], args, to)
-        known, value = _literal(x)
-        if known and to is None:
-            return self.literal(value)
-        return self._function(x, "return " + ast.unparse(x), to)
+        if type(x) is str:
+            if not x.isidentifier():
+                return self._function("return " + x, to)
+            return self._named(x) if to is None else self._into(to, "MOVE", self._named(x))
+        kind = x[0]
+        if kind == "call":
+            return self._call(x[1], x[2], to)
+        if kind == "literal":
+            return self.literal(x[1]) if to is None else self._into(to, "MOVE", self.literal(x[1]))
+        if kind == "window":
+            return self._window(self._named(x[1]), x, to)
+        if kind == "within":                    # (an argument's array begins at its offset)
+            return self._window(self._into(None, "ARRAY", self._named(x[1])), x, to)
+        if kind == "array":
+            return self._into(to, "ARRAY", self._named(x[1]))
+        if kind == "turned":
+            return self._into(to, "TURN", self._named(x[1]))
+        if kind == "reshaped":
+            return self._into(to, "WINDOW", self._named(x[1]), 0, 0, len(x[2]), self._sizes(x[2]), 0)
+        return self._function("return " + text(x), to)
 
     def _named(self, name):
-        if name in self.variables:
-            return self.variables[name]
-        if name in self.arguments:
-            return "argument", self.arguments.index(name)
-        return self.constant(self.scope[name])
+        return self.variables.get(name) or self.arguments.get(name) or self.constant(self.scope[name])
 
     def _into(self, to, code, *words):
         place = self._between() if to is None else to()
@@ -182,20 +191,17 @@ class _Words:
         self.kept.append(block)
         return ctypes.addressof(block)
 
-    def _call(self, x, callee, args, to):
+    def _call(self, name, args, to):
+        callee = self.scope[name]
         if callee is empty:
-            shape, descr = ast.literal_eval(args[0]), self.scope[args[1].id]
+            shape, descr = args[0][1], self.scope[args[1]]
             self.constant(descr)
             return self._into(to, "NEW", id(descr), len(shape), self._sizes(shape))
         if callee is make_storage:
             return self._into(to, "STORAGE", self.value(args[0]))
-        if callee is assemble:
-            return self._into(to, "TENSOR", *[self.value(a) for a in args])
-        if callee is self.scope["view"]:
-            window = self._window(args)
-            if window is not None:
-                return self._into(to, "WINDOW", *window)
         places = [self.value(a) for a in args]
+        if callee is assemble:
+            return self._into(to, "TENSOR", *places)
         self.most = max(self.most, len(places))
         addresses = fast(callee)
         if addresses is None:
@@ -203,47 +209,33 @@ class _Words:
         self.constant(callee)
         return self._into(to, "METHOD", *addresses, len(places), *places)
 
-    def _together(self, calls):
+    def together(self, calls):
         """Calls that run at the same time."""
         found = []
-        for c in calls:
-            callee = self.scope[c.func.id]
+        for _, name, args in calls:
+            callee = self.scope[name]
             self.constant(callee)
-            places = [self.value(a) for a in c.args]
+            places = [self.value(a) for a in args]
             self.most = max(self.most, len(places))
             found.append((*fast(callee), len(places), *places))
         width = max(map(len, found))
-        code, rest = CODES.index("METHOD"), [(NOWHERE,) * (width - len(words)) for words in found]
+        code, rest = _CODE["METHOD"], [(NOWHERE,) * (width - len(words)) for words in found]
         words = [w for f, r in zip(found, rest, strict=True) for w in (code, 0, NOWHERE, *f, *r)]
         self.emit("TOGETHER", len(found), 8 * (width + 3), *words)
+        self._end()
 
-    def _window(self, args):
-        """The words of ``view(memory, dtype, shape, strides, offset)`` on memory whose array is known."""
-        memory, descr, shape, steps, offset = args
-        descr, shape, steps = self.scope[descr.id], ast.literal_eval(shape), ast.literal_eval(steps)
-        match memory:
-            case ast.Call(func=ast.Attribute(value=ast.Call(func=ast.Name(id="storage"), args=[ast.Name(id=name)]),
-                                             attr="bytes")) if isinstance(offset, ast.Constant):
-                base, shift = self._named(name), offset.value
-            case ast.Call(func=ast.Attribute(value=ast.Attribute(value=ast.Name(id=name), attr="_storage"),
-                                             attr="bytes")):
-                # An argument's array begins at its offset.
-                match offset:
-                    case ast.BinOp(left=ast.Attribute(value=ast.Name(id=same), attr="_offset"), op=ast.Add(),
-                                   right=right) if same == name and name in self.arguments:
-                        base, shift = self._into(None, "ARRAY", self._named(name)), ast.literal_eval(right)
-                    case _:
-                        return None
-            case _:
-                return None
+    def _window(self, base, x, to):
+        """A window on the memory of an array."""
+        _, _, descr, shape, steps, shift = x
+        descr = self.scope[descr]
         self.constant(descr)
         item = descr.itemsize
-        shift = 0 if 0 in shape else shift * item
-        return base, shift, id(descr), len(shape), self._sizes(shape), self._sizes([s * item for s in steps])
+        return self._into(to, "WINDOW", base, 0 if 0 in shape else shift * item, id(descr), len(shape),
+                          self._sizes(shape), self._sizes([s * item for s in steps]))
 
-    def _function(self, x, body, to=None):
-        """A call of a Python function that has the body, of the names in the node that are variables or arguments."""
-        names = sorted({n.id for n in ast.walk(x) if isinstance(n, ast.Name)} & {*self.variables, *self.arguments})
+    def _function(self, body, to=None):
+        """A call of a Python function that has the body, of the names in it that are variables or arguments."""
+        names = sorted(set(_NAMES.findall(body)) & {*self.variables, *self.arguments})
         scope = dict(self.scope)
         lines = "\n    ".join(body.split("\n"))
         exec(compile(f"def part({', '.join(names)}):\n    {lines}", f"{__file__}: part", "exec"), scope)
@@ -270,10 +262,3 @@ class _Words:
             at = end
         run = builtin(method(address, "rl_program"), begin.to_bytes(8, sys.byteorder))
         return run, (block, objects, self.constants, self.kept)
-
-
-def _literal(x):
-    try:
-        return True, ast.literal_eval(x)
-    except ValueError:
-        return False, None

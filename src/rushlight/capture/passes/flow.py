@@ -10,16 +10,12 @@ class Flow:
         self.steps, self.visible = steps, visible
         self.writers, self.readers = {}, {}
         for i, step in enumerate(steps):
-            for w in windows(step.outs):
-                self._note(self.writers, w, i)
-            for w in windows(step.args):
-                self._note(self.readers, w, i)
-
-    @staticmethod
-    def _note(table, w, i):
-        found = table.setdefault(id(w.buffer), [])
-        if not found or found[-1] != i:
-            found.append(i)
+            for table, touched in zip((self.writers, self.readers), step.touches):
+                for b in touched:
+                    if b in table:
+                        table[b].append(i)
+                    else:
+                        table[b] = [i]
 
     def maker(self, w):
         """The index of the one step that writes the memory of a window that the call made; None if there are more."""
@@ -87,16 +83,19 @@ def replaced(steps, at, drop):
 
 def with_windows(step, change):
     """The step with ``change(window)`` in the place of each window; itself if nothing changes."""
-    touched = False
-
     def new(x):
-        nonlocal touched
-        if type(x) is list:
-            return [new(y) for y in x]
-        if not isinstance(x, Window):
-            return x
-        y = change(x)
-        touched |= y is not x
-        return y
-    args, outs = [new(x) for x in step.args], [x if x is None else new(x) for x in step.outs]
-    return Step(step.kind, step.label, step.call, args, outs, step.detail) if touched else step
+        return change(x) if type(x) is Window else [new(y) for y in x] if type(x) is list else x
+    if all(change(w) is w for w in step.windows()):
+        return step
+    return Step(step.kind, step.label, step.call, [*map(new, step.args)], [*map(new, step.outs)], step.detail)
+
+
+def renamed(step, names):
+    """The step with other buffers in the place of those whose ids are in `names`."""
+    if not names or all(names.keys().isdisjoint(touched) for touched in step.touches):
+        return step
+
+    def now(w):
+        b = names.get(id(w.buffer))
+        return w if b is None else Window(b, w.dtype, w.shape, w.strides, w.offset, w.bits)
+    return with_windows(step, now)

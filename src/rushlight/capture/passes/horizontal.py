@@ -191,25 +191,21 @@ class _Group:
 
     def __init__(self, step, found):
         self.steps, self.terms = [step], list(found)
-        self.reads, self.writes = _buffers(step.args), _buffers(step.outs)
+        self.writes, self.reads = map(set, step.touches)
 
     def add(self, step, found):
         self.steps.append(step)
         self.terms += found
-        self.reads |= _buffers(step.args)
-        self.writes |= _buffers(step.outs)
-
-
-def _buffers(values):
-    return {id(w.buffer) for w in windows(values)}
+        self.reads |= step.touches[1].keys()
+        self.writes |= step.touches[0].keys()
 
 
 def _reads(x):
-    return x.reads if type(x) is _Group else _buffers(x.args)
+    return x.reads if type(x) is _Group else x.touches[1].keys()
 
 
 def _writes(x):
-    return x.writes if type(x) is _Group else _buffers(x.outs)
+    return x.writes if type(x) is _Group else x.touches[0].keys()
 
 
 def horizontal(steps, visible):
@@ -221,7 +217,7 @@ def horizontal(steps, visible):
         if found is None or any(flow.maker(t.c) != i for t in found):
             items.append(step)
             continue
-        reads, writes = _buffers(step.args), _buffers(step.outs)
+        writes, reads = step.touches[0].keys(), step.touches[1].keys()
 
         def fits(x):
             return type(x) is _Group and len(x.terms) + len(found) <= MOST and not x.writes & reads and \
@@ -249,7 +245,7 @@ def horizontal(steps, visible):
         else:
             items.append(_Group(step, found))
     # Windows that begin alike have one address: the array that its kernel made is there already.
-    whole = {(id(w.buffer), w.dtype, w.offset): w for step in steps for w in windows(step.outs)
+    whole = {(id(w.buffer), w.dtype, w.offset): w for step in steps for w in step.writes
              if flow.maker(w) is not None and not w.bits}
     found = []
     for x in items:

@@ -7,28 +7,24 @@ concerned has one writer, as other passes want it. (Where results may overwrite 
 
 from ...ops.copy import copy_array
 from ..tape import MADE, Step, Window
-from .flow import Flow, is_dense, like, with_windows
+from .flow import Flow, is_dense, like, renamed
 
 
 def rename(steps, visible, number):
     """The steps with new names; ``number()`` gives new buffers' numbers."""
     flow = Flow(steps, visible)
     names, found = {}, []
-
-    def now(w):
-        b = names.get(id(w.buffer))
-        return w if b is None else Window(b, w.dtype, w.shape, w.strides, w.offset, w.bits)
     for i, step in enumerate(steps):
         if step.kind == "write" and step.call is copy_array and _whole(steps, flow, i):
             # What the operand was before lives on under its old name.
-            names[id(step.outs[0].buffer)] = with_windows(step, now).args[0].buffer
+            names[id(step.outs[0].buffer)] = renamed(step, names).args[0].buffer
         elif _over(steps, flow, i):
             new = like(step.outs[0], number())
-            args = with_windows(Step("", "", None, step.args, []), now).args
+            args = renamed(Step("", "", None, step.args, []), names).args
             found.append(Step(step.kind, step.label, step.call, args, [new], step.detail))
             names[id(step.outs[0].buffer)] = new.buffer
         else:
-            found.append(with_windows(step, now))
+            found.append(renamed(step, names))
     return found
 
 

@@ -12,7 +12,7 @@ import math
 
 from ...compiler.codegen.entry import RELEASE_GIL_FROM
 from ...compiler.templates.gemm_entry import RELEASE_WORK
-from ..tape import Window, windows
+from ..tape import Window
 from ..words import fast
 
 CALL, SHARE = 0.3e-6, 0.8e-6            # seconds: of a call, of handing work to threads that are awake
@@ -63,8 +63,7 @@ class _Touched:
     """What steps read and write, by buffers."""
 
     def __init__(self, step):
-        self.reads = {id(w.buffer) for w in windows(step.args)}
-        self.writes = {id(w.buffer) for w in windows(step.outs)}
+        self.writes, self.reads = map(set, step.touches)
 
     def apart(self, other):
         """Whether these steps and others don't need each other."""
@@ -94,6 +93,9 @@ def schedule(steps, threads):
     if threads < 2:
         return steps, []
     times = [seconds(s) for s in steps]
+    if sum(t is not None and t >= LEAST for t in times) < 2:
+        return steps, []
+    touched = [None] * len(steps)               # (asked for again and again)
     order, groups, left = [], [], list(range(len(steps)))
     while left:
         i = left.pop(0)
@@ -103,7 +105,7 @@ def schedule(steps, threads):
             for j in left[:AHEAD]:
                 if steps[j].kind in _BARRIERS or len(group) == MOST:
                     break
-                now = _Touched(steps[j])
+                now = touched[j] = touched[j] or _Touched(steps[j])
                 if times[j] is not None and times[j] >= LEAST and now.apart(before) and \
                         max(map(_bytes, steps[j].outs)) < LARGE:
                     group.append(j)

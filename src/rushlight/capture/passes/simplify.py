@@ -10,8 +10,8 @@ nobody reads its result, and results that leave the call keep memory of their ow
 
 import numpy as np
 
-from ..tape import CONSTANT, Buffer, Window, windows
-from .flow import Flow, is_dense, replaced, with_windows
+from ..tape import CONSTANT, Buffer, Window
+from .flow import Flow, is_dense, renamed, replaced
 
 _LARGEST = 1 << 20          # bytes of a folded constant
 _PLAIN = (int, float, bool, complex, str, type(None), np.dtype)
@@ -45,12 +45,10 @@ def _single(flow, step, i):
 # ---------------------------------------------------------------- on constants alone
 
 def _folded(steps, visible, constants):
+    if not constants:
+        return steps
     flow, names, drop = Flow(steps, visible), {}, set()
     equal = {}
-
-    def now(w):
-        b = names.get(id(w.buffer))
-        return w if b is None else Window(b, w.dtype, w.shape, w.strides, w.offset, w.bits)
 
     def lasting(b):
         return not b.written and id(b) not in visible and id(b) not in flow.writers and b.initial.nbytes <= _LARGEST
@@ -58,13 +56,16 @@ def _folded(steps, visible, constants):
         first = equal.setdefault(b.initial.tobytes(), b)
         if first is not b:
             names[id(b)] = first
-    found = []
+    found, known = [], {id(b) for b in constants}
     for i, step in enumerate(steps):
-        step = with_windows(step, now)
+        if known.isdisjoint(step.touches[1]):
+            found.append(step)
+            continue
+        step = renamed(step, names)
         found.append(step)
         if not _pure(step) or len(step.outs) != 1 or not _single(flow, step, i):
             continue
-        used = windows(step.args)
+        used = step.reads
         if not used or not all(w.buffer.origin is CONSTANT and lasting(w.buffer) and not w.bits for w in used):
             continue
         out = step.outs[0]
@@ -76,6 +77,7 @@ def _folded(steps, visible, constants):
             names[id(out.buffer)] = equal.setdefault(b.initial.tobytes(), b)
             if names[id(out.buffer)] is b:
                 constants.append(b)
+            known |= {id(out.buffer), id(b)}
             drop.add(i)
     return replaced(found, {}, drop)
 
@@ -123,24 +125,24 @@ def _buffer(value, key):
 
 def _shared(steps, visible):
     flow, names, drop, done, writes = Flow(steps, visible), {}, set(), {}, {}
-
-    def now(w):
-        b = names.get(id(w.buffer))
-        return w if b is None else Window(b, w.dtype, w.shape, w.strides, w.offset, w.bits)
     found = []
     for i, step in enumerate(steps):
-        step = with_windows(step, now)
+        step = renamed(step, names)
         found.append(step)
         if _pure(step) and _single(flow, step, i):
-            key = _key(step, writes)
-            first = done.setdefault(key, step)
-            if first is not step and not any(w is not None and id(w.buffer) in visible for w in step.outs):
+            # (whole keys take longer, and most steps are the only ones of their operands)
+            alike = done.setdefault((step.label, id(step.call), *[(b, writes.get(b, 0)) for b in step.touches[1]]), [])
+            key = _key(step, writes) if alike else None
+            first = next((s for s in alike if _key(s, writes) == key), None)
+            if first is None:
+                alike.append(step)
+            elif not any(w is not None and id(w.buffer) in visible for w in step.outs):
                 for old, new in zip(first.outs, step.outs, strict=True):
                     if new is not None:
                         names[id(new.buffer)] = old.buffer
                 drop.add(i)
                 continue
-        for w in windows(step.outs):
+        for w in step.writes:
             writes[id(w.buffer)] = writes.get(id(w.buffer), 0) + 1
     return replaced(found, {}, drop)
 
@@ -170,7 +172,7 @@ def _read(steps, visible):
             continue
         if all(w is None or not readers.get(id(w.buffer)) and id(w.buffer) not in visible for w in step.outs):
             drop.add(i)
-            for b in {id(w.buffer) for w in windows(step.args)}:
+            for b in {id(w.buffer) for w in step.reads}:
                 readers[b] -= 1
     return replaced(steps, {}, drop)
 
