@@ -366,3 +366,48 @@ def test_variance_beyond_all_numbers():
     import rushlight as torch
     x = torch.tensor([[1e200, -1e200, 3.0], [1e200, 1e200, 1e200], [1.0, float("inf"), 2.0]], dtype=torch.float64)
     assert str(x.var(1).tolist()) == "[inf, 0.0, nan]"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int64"])
+def test_short_rows(dtype):
+    """Rows of all lengths that are reduced together, dense and with gaps, the same bits with one and two threads."""
+    import rushlight as torch
+
+    rng = np.random.default_rng(0)
+    kernels = [reduce_kernel(kind, dtype, out) for kind, out in (
+        ("max", dtype), ("argmin", "int64"), ("any", "bool"), ("sum", dtype), ("prod", dtype))]
+    numpy_of = [np.max, np.argmin, np.any, np.sum, np.prod]
+    threads = torch.get_num_threads()
+    try:
+        for n in (2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 33, 192, 600):
+            for rows in (8, 33, 515):
+                wide = rng.integers(0, 3 if n < 12 else 2, (rows, n + 3)).astype(dtype)
+                for x in (np.ascontiguousarray(wide[:, :n]), wide[:, :n]):
+                    for k, reference in zip(kernels, numpy_of):
+                        results = []
+                        for count in (1, 2):
+                            torch.set_num_threads(count)
+                            out = np.zeros(2 * rows, np.dtype({np.argmin: "i8", np.any: "?"}.get(reference, dtype)))
+                            k(out[::2] if n % 2 else out[:rows], x, 0b10)
+                            results.append(out[::2] if n % 2 else out[:rows])
+                        want = reference(x, 1) if reference in (np.argmin, np.any) else reference(x, 1, dtype=dtype) \
+                            if reference is not np.max else reference(x, 1)
+                        np.testing.assert_array_equal(results[0], want)
+                        np.testing.assert_array_equal(results[1], results[0])
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_short_rows_with_nan():
+    """A NaN wins wherever it is in a row; the number beside it never does."""
+    for n in (3, 8, 40):
+        x = np.zeros((40, n), "f4")
+        x[np.arange(40), np.arange(40) % n] = np.nan
+        x[::2, 0] = np.inf
+        for kind, reference in (("max", np.max), ("min", np.min)):
+            out = np.empty(40, "f4")
+            reduce_kernel(kind, "float32", "float32")(out, x, 0b10)
+            np.testing.assert_array_equal(out, reference(x, 1))
+        out = np.empty(40, "i8")
+        reduce_kernel("argmax", "float32", "int64")(out, x, 0b10)
+        np.testing.assert_array_equal(out, np.argmax(x, 1))

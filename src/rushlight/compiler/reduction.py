@@ -38,7 +38,7 @@ _kernels = {}
 _unfinished = {}    # number of a descriptor -> (key, specification) of a kernel without columns
 _lock = threading.Lock()
 SYMBOLS = ("initial", "rows", "fold", "merge", "finish")
-_ADDRESSES = ("initial", "rows", "columns", "fold", "merge", "finish")
+_ADDRESSES = ("initial", "rows", "columns", "fold", "merge", "finish", "short")
 
 
 class ReduceKernel:
@@ -120,20 +120,29 @@ def _entry():
     found = engine.load(
         "reduction entry", lambda: reduce_entry.module(host().triple), names, level=1, codegen_level=1
     )
-    fill_environment(found["rl_environment"], reduce_entry.ENVIRONMENT, {"complete": id(complete)})
+    fill_environment(found["rl_environment"], reduce_entry.ENVIRONMENT,
+                     {"complete": id(complete), "complete_short": id(complete_short)})
     return method(found["rl_reduce"], "rl_reduce")
 
 
 def complete(descriptor):
     """Add the walk by columns, half of a kernel, to that of a descriptor: many kernels never need it."""
     text, spec = _unfinished[id(descriptor)]
-    found = engine.load(f"{text} by columns", spec.columns_ir, ("columns",))
-    place = id(descriptor) + BYTES_VALUE + 8 * reduce_entry.COLUMNS
-    ctypes.c_uint64.from_address(place).value = found["columns"]
+    _put(descriptor, reduce_entry.COLUMNS, engine.load(f"{text} by columns", spec.columns_ir, ("columns",))["columns"])
+
+
+def complete_short(descriptor):
+    """Add the walk along short rows to a descriptor."""
+    text, spec = _unfinished[id(descriptor)]
+    _put(descriptor, reduce_entry.SHORT_WALK, engine.load(f"{text} short", spec.short_ir, ("short",))["short"])
+
+
+def _put(descriptor, word, address):
+    ctypes.c_uint64.from_address(id(descriptor) + BYTES_VALUE + 8 * word).value = address
 
 
 class Specification:
-    """Writes the six functions of one reduction, in two modules."""
+    """Writes the seven functions of one reduction, in three modules."""
 
     def __init__(self, kind, in_dtypes, out_dtypes, scalar_is_float, pre, post, compute):
         self.in_dtypes, self.out_dtypes = in_dtypes, out_dtypes
@@ -147,7 +156,7 @@ class Specification:
         self.reducer = reducers.make(kind, "i8" if pre.kind == "b" else element, signed, self.types)
         self.value_type = self.reducer.element
         # Rows that are reduced together, one a lane in the end.
-        self.short_lanes = target.lanes(4) if self.types.itemsize > 1 else 0
+        self.short_lanes = target.lanes(4)
         self.part_bytes = [size_of(p) * self.lanes for p in self.reducer.parts]
         self.state_bytes = sum(self.part_bytes)
         self.result_types = Types("float64") if element in ("float", "double") else self.types
@@ -167,6 +176,11 @@ class Specification:
         if len(self.in_dtypes) == 1:
             Walk(self, "flat").write()
         Walk(self, "columns").write()
+        return self.m.text()
+
+    def short_ir(self):
+        self.m = Module(host().triple)
+        Walk(self, "short").write()
         return self.m.text()
 
     def load_state(self, f, state, lanes=None):
@@ -266,20 +280,10 @@ class Specification:
                                                ("ptr", "scalars")])
         state, outputs_, steps, width, count, scalar_words = f.args
         scalars = self.scalars(f, scalar_words)
-        types = self.result_types
         sizes = [size_of(p) for p in self.reducer.parts]
 
         def outputs(state_values, lanes):
-            divisor = count.cast("sitofp", "double")
-            numbers = [x if x.type != "double" or lanes == 1 else f.splat(x, lanes) for x in scalars]
-            divisor = f.splat(divisor, lanes) if lanes > 1 else divisor
-            for j, (v, dtype) in enumerate(zip(self.reducer.result(f, state_values, divisor, numbers), self.out_dtypes,
-                                               strict=True)):
-                element = split(v.type)[0]
-                kind = "b" if element == "i1" else "f" if v.is_float else "i"
-                if j == 0 and self.post is not None:
-                    v, kind = self.finished(f, v, scalars, lanes), self.post.kind
-                yield to_memory(f, v, kind, dtype, _IntTypes(split(v.type)[0], types) if kind == "i" else types)
+            return self.results(f, state_values, lanes, count, scalars)
 
         places = [(f.load("ptr", outputs_ + 8 * j), f.load("i64", steps + 8 * j), ITEMSIZE[d])
                   for j, d in enumerate(self.out_dtypes)]
@@ -298,6 +302,20 @@ class Specification:
             for v, (place, step, size) in zip(outputs(tuple(values), 1), places):
                 f.store(v, place + lane * step, size)
         f.ret()
+
+    def results(self, f, state_values, lanes, count, scalars):
+        """What is stored for a state of so many lanes, output by output."""
+        types = self.result_types
+        divisor = count.cast("sitofp", "double")
+        numbers = [x if x.type != "double" or lanes == 1 else f.splat(x, lanes) for x in scalars]
+        divisor = f.splat(divisor, lanes) if lanes > 1 else divisor
+        for j, (v, dtype) in enumerate(zip(self.reducer.result(f, state_values, divisor, numbers), self.out_dtypes,
+                                           strict=True)):
+            element = split(v.type)[0]
+            kind = "b" if element == "i1" else "f" if v.is_float else "i"
+            if j == 0 and self.post is not None:
+                v, kind = self.finished(f, v, scalars, lanes), self.post.kind
+            yield to_memory(f, v, kind, dtype, _IntTypes(split(v.type)[0], types) if kind == "i" else types)
 
     def finished(self, f, v, scalars, lanes):
         types = self.result_types

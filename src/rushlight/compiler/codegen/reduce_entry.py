@@ -15,7 +15,8 @@ A kernel's descriptor (64-bit words in the ``bytes`` object that is ``self``):
     5 bytes of a state; in the upper half the longest row that is reduced together with its neighbours
     6 initial | 7 rows | 8 columns | 9 fold | 10 merge | 11 finish      (addresses, see ``reduction.py``; columns may
       be 0: ``complete``, a Python function in the environment, is called with the descriptor when they are needed)
-    12 ... item size of each operand, then kind of each scalar (0 double, 1 integer)
+    12 short (or 0, see ``complete_short``)
+    13 ... item size of each operand, then kind of each scalar (0 double, 1 integer)
 """
 
 from rushlight.compiler.codegen import entry
@@ -36,11 +37,11 @@ from rushlight.compiler.codegen.entry import (
     _Words,
 )
 
-HEADER = 12
+HEADER = 13
 MAX_OPERANDS = 12
 MAX_SCALARS = 8
 MAX_DIMS = 64
-(LANES, STATE, INITIAL, ROWS, COLUMNS, FOLD, MERGE, FINISH) = range(4, 12)
+(LANES, STATE, INITIAL, ROWS, COLUMNS, FOLD, MERGE, FINISH, SHORT_WALK) = range(4, 13)
 # Elements from which threads help; elements of one part when a reduction is cut.
 PARALLEL_FROM = 32768
 PART_ELEMENTS = 32768
@@ -56,7 +57,7 @@ SHORT = 32
 FEW = 64
 
 ENVIRONMENT = (*entry.ENVIRONMENT, "PyMem_RawMalloc", "PyMem_RawFree", "PyErr_NoMemory", "PyObject_CallOneArg",
-               "Py_DecRef", "complete")
+               "Py_DecRef", "complete", "complete_short")
 
 # Words of the context.  A dimension's row holds the step of each operand, then that of the index.
 (DESC, RANK, KEPT, REDUCED_RANK, LENGTH, OUTER, COUNT, TILE_COUNT, PARTS, PART_ROWS, GROUP, BY_COLUMNS,
@@ -294,7 +295,8 @@ def _plan(m):
     together = (desc[1].eq(1) & step_in.eq(desc[first + HEADER]) & (length <= (desc[STATE] >> 32)) & (kept >= 8)
                 & ~inner_kept)
     columns = (inner_kept & ((kept >= 2) | (kept >= length))) | few | together
-    context[SHORT_ROWS] = together.cast("zext", "i64")
+    # 2: rows of one dimension, which are not cut in parts.
+    context[SHORT_ROWS] = together.cast("zext", "i64") << context[REDUCED_RANK].eq(1).cast("zext", "i64")
     context[BY_COLUMNS] = columns.cast("zext", "i64")
     outer = f.var("i64", 1)
     with f.range(1, context[REDUCED_RANK]) as d:
@@ -323,7 +325,7 @@ def _plan(m):
     wanted = (unit_count + fewest - 1).udiv(fewest)
     wanted = f.select(wanted > MOST_PARTS, f.value(MOST_PARTS), wanted)
     enough = tiles >= f.select(columns, f.value(8 * TILES_TOGETHER), f.value(64))
-    wanted = f.select(enough | (wanted < 1), f.value(1), wanted)
+    wanted = f.select(enough | (wanted < 1) | context[SHORT_ROWS].eq(2), f.value(1), wanted)
     part_rows = (unit_count + wanted - 1).udiv(wanted)
     part_rows = f.select(part_rows < 1, f.value(1), part_rows)
     context[PART_ROWS] = part_rows
@@ -369,6 +371,17 @@ def _run_groups(m):
         row_begin = part * context[PART_ROWS]
         row_end = f.minimum(row_begin + context[PART_ROWS], context[OUTER])
         tile = f.var("i64", group * context[GROUP])
+        with f.if_(context[SHORT_ROWS].eq(2)), f.loop() as tiles:
+            tiles.break_if(tile.get() >= tile_end)
+            first = tile.get()
+            in_row = f.select(context[ACROSS].eq(0), per_row - first.urem(per_row), f.value(1))
+            together = f.minimum(tile_end - first, in_row)
+            left = _tile_pointers(f, context, operands, lanes, columns, first, f.value(0), tile_pointers, widths)
+            f.call("void", desc.pointer_at(SHORT_WALK), tile_pointers.pointer, kept_steps,
+                   tile_pointers.at(outputs), kept_steps + (outputs << 3), row_length,
+                   f.minimum(left, together * lanes), context[COUNT], scalars,
+                   context[_step(context, REDUCED_TABLE, 0, operands)])
+            tile.set(first + together)
         with f.loop() as tiles:
             tiles.break_if(tile.get() >= tile_end)
             # Neighbours in a row of outputs; the fewer, the more rows of inputs at a time.
@@ -429,7 +442,7 @@ def _run_groups(m):
 
 
 def _tile_pointers(f, context, operands, lanes, columns, tile, slot, pointers, widths):
-    """Operand pointers at the first output of a tile, and its number of outputs."""
+    """Operand pointers at the first output of a tile, and its number of outputs; returns how many are left there."""
     per_row, across = context[TILES_PER_ROW], context[ACROSS]
     by = f.select(across.eq(0), per_row, across)
     low, high = tile.urem(by), tile.udiv(by)
@@ -448,6 +461,7 @@ def _tile_pointers(f, context, operands, lanes, columns, tile, slot, pointers, w
         with f.range(operands) as j:
             step = context[_step(context, KEPT_TABLE, d, j)]
             f.store(pointers.pointer_at(base + j) + at * step, pointers.at(base + j))
+    return left_over
 
 
 def _row_pointers(f, context, operands, outer, inner, tile_pointers, slot, pointers):
@@ -520,11 +534,14 @@ def _call(m):
             with f.range(context[KEPT]) as d:
                 context[_step(context, KEPT_TABLE, d, j)] = 0
     f.call("void", "rl_plan", pointer, buffer)
-    with f.if_(context[BY_COLUMNS].ne(0) & desc[COLUMNS].eq(0)):
-        done = f.call("ptr", env(f, "PyObject_CallOneArg"), env(f, "complete"), f.args[0])
-        with f.if_(done.eq(0)):
-            f.ret(f.value(0, "ptr"))
-        f.call("void", env(f, "Py_DecRef"), done)
+    short = context[SHORT_ROWS].eq(2)
+    for missing, name in ((context[BY_COLUMNS].ne(0) & ~short & desc[COLUMNS].eq(0), "complete"),
+                          (short & desc[SHORT_WALK].eq(0), "complete_short")):
+        with f.if_(missing):
+            done = f.call("ptr", env(f, "PyObject_CallOneArg"), env(f, name), f.args[0])
+            with f.if_(done.eq(0)):
+                f.ret(f.value(0, "ptr"))
+            f.call("void", env(f, "Py_DecRef"), done)
     parts, groups = context[PARTS], context[GROUPS]
     workspace = f.var("ptr", 0)
     with f.if_(parts > 1):

@@ -3,15 +3,17 @@
     flat(state, inputs, width, step, n, scalars, index, index_step)
     rows(state, inputs, steps, n, scalars, index, index_step)
     columns(state, inputs, kept_steps, steps, width, n, scalars, index, index_step)
+    short(outputs, kept_steps, inputs, row_steps, n, rows, count, scalars, index_step)
 
 Each has a form for what is dense in memory, written out with whole vectors, and one for any strides.  Columns have
 two more forms for a single dense input: *narrow* ones (at most half as many outputs as lanes) run over the
-block as over one row and fold the lanes; *short rows* (n elements side by side for each output) load a row a vector
-and transpose while they add up.  Which form runs depends on shapes and strides only.
+block as over one row and fold the lanes; *short rows* (n elements side by side for each output) are those of
+``reduce_short``.  Which form runs depends on shapes and strides only.
 """
 
 from rushlight.compiler.codegen.builder import Value, split, vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY
+from rushlight.compiler.codegen.reduce_short import Group, size_of
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.expr import topological
 from rushlight.compiler.pointwise import load_part
@@ -20,28 +22,6 @@ from rushlight.compiler.pointwise import load_part
 _CHEAP, _UNROLLED = 4, 4
 # How many rows further the lines lie that columns ask for.
 _ROWS_AHEAD = 8
-
-
-def size_of(element):
-    """Bytes of an LLVM element type."""
-    return {"float": 4, "double": 8}.get(element) or int(element[1:]) // 8
-
-
-def tree(f, join, types, places):
-    """Join vectors in memory, as many as each has lanes, until lane i of the first is all lanes of number i."""
-    lanes = split(types[0])[1]
-    steps = [size_of(split(t)[0]) * lanes for t in types]
-    even, odd = list(range(0, 2 * lanes, 2)), list(range(1, 2 * lanes, 2))
-    left = f.var("i64", lanes // 2)
-    with f.loop() as level:
-        level.break_if(left.get() < 1)
-        with f.range(left.get()) as i:
-            pairs = [[f.load(t, p + (i * 2 + k) * n, 8) for t, p, n in zip(types, places, steps)] for k in (0, 1)]
-            low, high = (tuple(f.shuffle(x, y, half) for x, y in zip(*pairs)) for half in (even, odd))
-            for v, p, n in zip(join(f, low, high), places, steps):
-                f.store(v, p + i * n, 8)
-        left.set(left.get() >> 1)
-    return [f.load(t, p, 8) for t, p in zip(types, places)]
 
 
 class Run(list):
@@ -55,26 +35,41 @@ class Walk:
 
     def __init__(self, spec, name):
         self.spec, self.reducer, self.lanes, self.name = spec, spec.reducer, spec.lanes, name
+        if name == "short":
+            f = self.f = spec.m.function(
+                name, "void", [("ptr", "outputs"), ("ptr", "kept"), ("ptr", "inputs"), ("ptr", "along"), ("i64", "n"),
+                               ("i64", "rows"), ("i64", "count"), ("ptr", "scalars"), ("i64", "index_step")])
+            self.given(f)
+            return
         params = {"flat": [("i64", "width"), ("i64", "step")], "rows": [("ptr", "along")],
                   "columns": [("ptr", "along"), ("ptr", "down"), ("i64", "width")]}[name]
         f = self.f = spec.m.function(
             name, "void", [("ptr", "state"), ("ptr", "inputs"), *params, ("i64", "n"), ("ptr", "scalars"),
                            ("i64", "index"), ("i64", "index_step")], "internal" if name == "flat" else "")
+        self.given(f)
+        self.pointer = self.args["state"]
+        self.state = [f.var(v.type, v) for v in spec.load_state(f, self.pointer)]
+
+    def given(self, f):
+        """Read the arguments."""
+        spec = self.spec
         args = self.args = {a.name[1:]: a for a in f.args}
-        self.n, self.width, self.pointer = args["n"], args.get("width"), args["state"]
+        self.n, self.width = args["n"], args.get("width")
         self.scalars = spec.scalars(f, args["scalars"])
-        self.index, self.index_step = args["index"], args["index_step"]
+        self.index, self.index_step = args.get("index", f.value(0)), args["index_step"]
         self.has_index = self.reducer.counted
         self.sizes = [ITEMSIZE[d] for d in spec.in_dtypes]
         self.bases = [f.load("ptr", args["inputs"] + 8 * j) for j in range(len(self.sizes))]
         self.along, self.down = ([f.load("i64", args[steps] + 8 * j) for j in range(len(self.sizes))]
                                  if steps in args else None for steps in ("along", "down"))
-        self.state = [f.var(v.type, v) for v in spec.load_state(f, self.pointer)]
         cheap = len(topological([spec.pre])) <= _CHEAP and not self.has_index
         self.unrolled = _UNROLLED if cheap else 1
 
     def write(self):
         f = self.f
+        if self.name == "short":
+            self.short_rows()
+            return
         if self.name == "flat":
             self.flat()
             self.end()
@@ -245,64 +240,65 @@ class Walk:
 
     def short(self):
         """Short rows side by side in memory, one for each output."""
-        f, width, n, r = self.f, self.width, self.n, self.spec.short_lanes
-        size, = self.sizes
-        dtype, = self.spec.in_dtypes
-        type_ = vector(MEMORY[dtype], r)
-        fits = self.down[0].eq(size) & (width > 1) & (n <= self.reducer.short * r)
-        reducer = self.reducer
-        # Lanes are joined with each other, which takes indices instead of numbers of steps.
-        empty, join = (reducer.initial, reducer.merge) if self.has_index else (reducer.run, reducer.join)
-        extend, absorb = (reducer.update, reducer.merge) if self.has_index else (reducer.extend, reducer.absorb)
-
-        def add(run, v, index, valid):
-            self.put(run, extend(f, tuple(x.get() for x in run), v, index, valid))
-
+        f, width, n, r, reducer = self.f, self.width, self.n, self.spec.short_lanes, self.reducer
+        fits = self.down[0].eq(self.sizes[0]) & (width > 1) & (n <= reducer.short * r)
         with f.if_(fits):
-            def finished(run):
-                return run if self.has_index else reducer.settle(f, run)
-
-            parts = [split(x.type)[0] for x in finished(empty(f, r, f.value(0.0, vector("double", r))))]
-            bytes_ = [size_of(p) for p in parts]
-            rows = [f.buffer(b * r * r) for b in bytes_]
+            at = f.var("i64", 0)
+            rows = Group(self, self.along[0], n, lambda k: f.load("double", self.pointer + (at.get() + k) * 8))
             ends = []
             # Lanes without an output end as empty runs.
-            for b, v in zip(bytes_, finished(empty(f, self.lanes, f.value(0.0, vector("double", self.lanes))))):
-                ends.append(f.buffer(b * self.lanes))
+            empty = rows.finished(rows.empty(f, self.lanes, f.value(0.0, vector("double", self.lanes))))
+            for p, v in zip(rows.parts, empty):
+                ends.append(f.buffer(size_of(p) * self.lanes))
                 f.store(v, ends[-1], 8)
-            position = self.positions(f.iota(r, "i64"), self.index_step)
-            whole = n & -r
-            valid = f.below(n - whole, r)
-            last = width - 1
             with f.range(0, width, step=r) as group:
-                def begin(k):
-                    row = f.minimum(group + k, last)
-                    first = None
-                    if self.reducer.uses_first:
-                        first = f.splat(f.load("double", self.pointer + row * 8), r)
-                    return [f.var(v.type, v) for v in empty(f, r, first)], self.bases[0] + row * self.along[0]
-
-                def end(run, place, k):
-                    x = self.part(type_, place + whole * size, size, valid, n - whole)
-                    add(run, self.value([x], r), position(whole), valid)
-                    for slot, b, x in zip(rows, bytes_, finished(tuple(x.get() for x in run))):
-                        f.store(x, slot + k * (b * r), 8)
-
-                with f.if_else(whole.eq(0)) as (one, more):
-                    with one, f.range(0, r, step=self.unrolled) as four:
-                        for k in range(self.unrolled):
-                            end(*begin(four + k), four + k)
-                    with more, f.range(r) as k:
-                        # A row at a time, in the order of memory.
-                        run, place = begin(k)
-                        with f.range(0, whole, step=r) as i:
-                            add(run, self.value([f.load(type_, place + i * size, size)], r), position(i), None)
-                        end(run, place, k)
-                for slot, b, x in zip(ends, bytes_, tree(f, join, [vector(p, r) for p in parts], rows)):
-                    f.store(x, slot + group * b, 8)
-            run = tuple(f.load(vector(p, self.lanes), slot, 8) for p, slot in zip(parts, ends))
-            self.put(self.state, absorb(f, tuple(x.get() for x in self.state), run))
+                at.set(group)
+                run = rows.reduce(self.bases[0] + group * self.along[0], width - group)
+                for slot, p, x in zip(ends, rows.parts, run):
+                    f.store(x, slot + group * size_of(p), 8)
+            run = tuple(f.load(vector(p, self.lanes), slot, 8) for p, slot in zip(rows.parts, ends))
+            self.put(self.state, self.joined(tuple(x.get() for x in self.state), run))
             self.end()
+
+    def joined(self, state, run):
+        """The state with the finished runs of short rows."""
+        return (self.reducer.merge if self.has_index else self.reducer.absorb)(self.f, state, run)
+
+    def short_rows(self):
+        """``short``: outputs of short rows, from the first to the last step."""
+        f, n, r, args, spec = self.f, self.n, self.spec.short_lanes, self.args, self.spec
+        step, = self.along
+        count = args["count"]
+        here = f.var("ptr", self.bases[0])
+
+        def first(k):
+            type_ = MEMORY[spec.in_dtypes[0]]
+            return f.extract(self.value([f.splat(f.load(type_, here.get() + k * step, 1), r)], r), 0)
+
+        rows = Group(self, step, n, first)
+        outputs = [(f.load("ptr", args["outputs"] + 8 * j), f.load("i64", args["kept"] + 8 * j), ITEMSIZE[d])
+                   for j, d in enumerate(spec.out_dtypes)]
+        buffers = [f.buffer(size * r) for _, _, size in outputs]
+        with f.range(0, args["rows"], step=r) as group:
+            here.set(self.bases[0] + group * step)
+            left = args["rows"] - group
+            run = rows.reduce(here.get(), left)
+            firsts = None
+            if self.reducer.uses_first:
+                firsts = f.var(vector("double", r), 0.0)
+                with f.range(f.minimum(left, r)) as k:
+                    firsts.set(f.insert(firsts.get(), first(k), k))
+                firsts = firsts.get()
+            state = self.joined(self.reducer.initial(f, r, firsts), run)
+            for v, (place, to, size), buffer in zip(spec.results(f, state, r, count, self.scalars), outputs, buffers):
+                with f.if_else((left >= r) & to.eq(size)) as (all_, single):
+                    with all_:
+                        f.store(v, place + group * size, size)
+                    with single:
+                        f.store(v, buffer, 8)
+                        with f.range(f.minimum(left, r)) as k:
+                            f.store(f.load(f"i{8 * size}", buffer + k * size), place + (group + k) * to, 1)
+        f.ret()
 
     def dense_columns(self):
         """As many outputs as lanes, side by side.
