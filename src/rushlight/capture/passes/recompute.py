@@ -28,26 +28,27 @@ def recompute(steps, visible, number):
                 sizes[id(w.buffer)] = max(sizes.get(id(w.buffer), 0), end * w.dtype.itemsize)
     if sum(sizes.values()) < 4 * LEAST:
         return steps
-    live = _Curve(len(steps))
+    # Step i is at time 2 i + 1; what is made again before it, at 2 i.
+    live, end = _Curve(2 * len(steps) + 1), 2 * len(steps) - 1
     for b, size in sizes.items():
         first, last = _life(flow, b)
-        live.add(first, len(steps) - 1 if b in visible else last, size)
+        live.add(2 * first + 1, end if b in visible else 2 * last + 1, size)
     for i, step in enumerate(steps):
-        live.add(i, i, workspace(step))
+        live.add(2 * i + 1, 2 * i + 1, workspace(step) - _overwritten(flow, i, sizes))
     goal = ENOUGH * live.peak()[1]
+    reads = {b: [2 * i + 1 for i in found] for b, found in flow.readers.items()}
     candidates = _candidates(flow, sizes)
-    again = {}                      # id of the buffer -> (index of its step, steps before which it is made again)
+    again = {}                      # id of the buffer -> (index of its step, times at which it is made again)
     while live.peak()[1] > goal:
         at = live.peak()[0]
         best = None
         for i, b in candidates:
-            uses = flow.readers[b]
-            early, late = [u for u in uses if u < at], [u for u in uses if u > at]
+            early, late = [u for u in reads[b] if u < at], [u for u in reads[b] if u & -2 > at]
             # A use at the peak itself frees nothing there.
-            if i < at not in uses and early and late and not (b in again and late[0] in again[b][1]):
-                earlier = _there(flow, steps[i], i, late[0], again)
+            if 2 * i + 1 < at not in reads[b] and early and late and not (b in again and late[0] & -2 in again[b][1]):
+                earlier = _there(flow, i, late[0] & -2, reads, again)
                 if earlier is not None:
-                    best = i, b, early[-1], late[0]
+                    best = i, b, early[-1], late[0] & -2
                     break
         if best is None:
             break
@@ -61,14 +62,14 @@ def recompute(steps, visible, number):
         # What they are made of is read then: that may be made again, too, but not later.
         for x in (b, *[other for other, _ in earlier]):
             for w in windows(steps[again[x][0]].args):
-                uses = flow.readers[id(w.buffer)]
+                uses = reads[id(w.buffer)]
                 if late not in uses:
                     insort(uses, late)
     return _rewritten(steps, again, number) if again else steps
 
 
 class _Curve:
-    """Bytes in use at each step."""
+    """Bytes in use at each time."""
 
     def __init__(self, n):
         self.bytes = [0] * n
@@ -78,7 +79,7 @@ class _Curve:
             self.bytes[i] += size
 
     def peak(self):
-        """(index, bytes)"""
+        """(time, bytes)"""
         most = max(self.bytes)
         return self.bytes.index(most), most
 
@@ -86,6 +87,27 @@ class _Curve:
 def _life(flow, b):
     uses = [*flow.writers.get(b, ()), *flow.readers.get(b, ())]
     return min(uses), max(uses)
+
+
+def overwritable(step):
+    """The operands that a step has read, element by element, when it writes its results there."""
+    if step.kind == "pointwise":
+        return windows(step.args)
+    return windows(step.args[k] for k in step.detail) if step.kind == "into" and step.detail else []
+
+
+def _overwritten(flow, i, sizes):
+    """Bytes of step `i`'s operands that are of no use after it and whose places its results take."""
+    step, found, taken = flow.steps[i], 0, set()
+    for out in windows(step.outs):
+        for w in overwritable(step):
+            b = id(w.buffer)
+            if b not in taken and w.buffer.origin is MADE and b not in flow.visible and w.key()[1:5] == out.key()[1:5] \
+                    and _life(flow, b)[1] == i and _life(flow, id(out.buffer))[0] == i:
+                taken.add(b)
+                found += sizes[b]
+                break
+    return found
 
 
 def _candidates(flow, sizes):
@@ -112,20 +134,20 @@ def _cheap(step):
     return step.label in _AGAIN
 
 
-def _there(flow, step, i, late, again):
-    """Whether what the step reads is still there, unchanged, at step `late`: None, or [(id of a buffer, when it is made
+def _there(flow, i, late, reads, again):
+    """Whether what step `i` reads is still there, unchanged, at time `late`: None, or [(id of a buffer, when it is made
     again)] of those that have to be made by then."""
     earlier = []
-    for w in windows(step.args):
+    for w in windows(flow.steps[i].args):
         b = id(w.buffer)
-        if any(i < k < late for k in flow.writers.get(b, ())):
+        if any(i < k and 2 * k + 1 < late for k in flow.writers.get(b, ())):
             return None
         if w.buffer.origin is MADE:
-            if b not in flow.visible and max(flow.readers[b]) < late:
+            if b not in flow.visible and max(reads[b]) < late:
                 return None
-            before = _gone(flow, b, late, again)
+            before = _gone(b, late, reads, again)
             if before is not None:
-                found = _there(flow, flow.steps[again[b][0]], again[b][0], late, again)
+                found = _there(flow, again[b][0], late, reads, again)
                 if found is None:
                     return None
                 earlier += [(b, before), *found]
@@ -134,10 +156,10 @@ def _there(flow, step, i, late, again):
     return earlier
 
 
-def _gone(flow, b, late, again):
-    """The step before which a buffer is made again, if it isn't there at step `late`."""
+def _gone(b, late, reads, again):
+    """The time at which a buffer is made again, if it isn't there at time `late`."""
     for before in again[b][1] if b in again else ():
-        if max(u for u in flow.readers[b] if u < before) < late < before:
+        if max(u for u in reads[b] if u < before) < late < before:
             return before
     return None
 
@@ -146,7 +168,7 @@ def _rewritten(steps, again, number):
     at, names, found = {}, {}, []
     for b, (i, times) in again.items():
         for late in times:
-            at.setdefault(late, []).append((i, b))
+            at.setdefault(late // 2, []).append((i, b))
     for k, step in enumerate(steps):
         for i, b in sorted(at.get(k, ())):
             old = steps[i]
