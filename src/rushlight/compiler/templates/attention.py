@@ -169,6 +169,10 @@ def _task(m, dtype):
         q, k = j.q + (b * j.q_b + h * j.q_h), j.k + (b * j.k_b + hk * j.k_h)
         v, out = j.v + (b * j.v_b + hk * j.v_h), j.out + (b * j.out_b + h * j.out_h)
         mask, lse = j.mask + (b * j.mask_b + h * j.mask_h), j.lse + bh * j.tq * item
+        count = j.batch * j.heads * j.chunks
+        near = j.chunks.eq(1) & (j.tk * (j.d + j.e) * item <= AHEAD_BYTES) & ~few
+        next_q = q + to_next(j, tile, count, j.heads, "q")
+        next_k, next_v = (x + to_next(j, tile, count, j.heads, name, 1, j.group) for x, name in ((k, "k"), (v, "v")))
         q0 = tile.urem(j.chunks) * j.chunk
         q1 = f.minimum(q0 + j.chunk, j.tq)
         end = f.select(causal, f.minimum(j.tk, q1), j.tk)
@@ -193,6 +197,11 @@ def _task(m, dtype):
                 limit = f.minimum(keys, most - key)
                 with f.if_(limit > 0):
                     j.fetch(q + i * j.q_t, j.q_t, rows, j.d, qs, q_pitch)
+                    with f.if_(near & key.eq(0)):
+                        for place, step, length, n in ((next_q, j.q_t, j.tq, j.d), (next_k, j.k_t, j.tk, j.d),
+                                                       (next_v, j.v_t, j.tk, j.e)):
+                            fetch_lines(j, place + i * step, step, f.minimum(rows, length - i), n)
+                        fetch_lines(j, out + i * j.out_t, j.out_t, rows, j.e, 1)
                     with f.if_else(few) as (one_by_one, together):
                         with one_by_one, f.range(rows) as r:
                             f.call("void", "rl_dots", qs + r * q_pitch, k_rows, k_step, limit, j.d, s + r * s_pitch,
@@ -291,6 +300,27 @@ def _softmax(j, s, pitch, rows, limit, own, first, panel, maxima, sums):
             j.store(p, place + c * item)
         visible(j, own(r), weights, lambda c: j.store(zero, place + c * item), limit)
         f.store(j.across(total.get(), lambda a, b: a + b), sums + r * item)
+
+
+AHEAD_BYTES = 1 << 17           # of the keys and values of a head up to which the next one's are fetched ahead
+
+
+def to_next(j, tile, count, heads, array, many=1, shared=1):
+    """Bytes from the heads of an array that a tile reads to those that the next one of ``count`` tiles reads.
+
+    A tile is one of ``heads`` heads, ``many`` of the array's, or shares one of the array's with others.
+    """
+    then = j.f.minimum(tile + 1, count - 1)
+    batches = then.udiv(heads) - tile.udiv(heads)
+    across = then.urem(heads).udiv(shared) - tile.urem(heads).udiv(shared)
+    return batches * getattr(j, f"{array}_b") + across * many * getattr(j, f"{array}_h")
+
+
+def fetch_lines(j, place, stride, rows, n, write=0):
+    """Ask for ``rows`` rows of n elements, to be read in a while, or written soon."""
+    f = j.f
+    with f.range(rows) as r, f.range(0, n * j.size, step=64) as at:
+        f.prefetch(place + (r * stride + at), write, 3 if write else 2)
 
 
 def _mask_item(j):

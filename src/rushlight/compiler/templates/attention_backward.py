@@ -17,7 +17,17 @@ from functools import cache
 
 from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates import attention as forward
-from rushlight.compiler.templates.attention import LOG2_E, keeping, plain, powers, score_rows, visible
+from rushlight.compiler.templates.attention import (
+    AHEAD_BYTES,
+    LOG2_E,
+    fetch_lines,
+    keeping,
+    plain,
+    powers,
+    score_rows,
+    to_next,
+    visible,
+)
 from rushlight.compiler.templates.jobs import TASK, Job, load, new_module, write_entry, write_rows
 
 _STRIDES = tuple(f"{array}_{level}" for array in ("q", "k", "v", "out", "mask", "g", "dq", "dk", "dv")
@@ -84,6 +94,7 @@ def _task(m, dtype):
         key0, key1 = share(j.tk, j.block, j.split.eq(1))
         q0, q1 = share(j.tq, j.q_block, j.split.eq(2))
         k, v = j.k + (b * j.k_b + hk * j.k_h), j.v + (b * j.v_b + hk * j.v_h)
+        ahead = _Ahead(j, tile, key_heads, k, v)
         with f.range(key0, key1, step=j.block) as key:
             keys = f.minimum(j.block, key1 - key)
             j.fetch(k + key * j.k_t, j.k_t, keys, j.d, at["ks"], d_pitch)
@@ -100,9 +111,9 @@ def _task(m, dtype):
                 seen = f.select(causal, f.minimum(keys, i + queries - key), keys)
                 with f.if_(seen > 0):
                     pair = _Pair(j, at, b, h, hk, key, i, queries, seen, (d_pitch, v_pitch, s_pitch))
-                    pair.scores(for_queries, causal)
+                    pair.scores(for_queries, causal, ahead)
                     with f.if_(for_keys):
-                        pair.key_sums(causal)
+                        pair.key_sums(causal, ahead, i + j.q_block >= q1)
             with f.if_(for_keys):
                 for name, pitch, n in (("dk", d_pitch, j.d), ("dv", v_pitch, j.e)):
                     strides = [getattr(j, f"{name}_{level}") for level in "bht"]
@@ -123,6 +134,36 @@ def _clear(j, place, nbytes):
         j.store(nothing, place + c)
 
 
+class _Ahead:
+    """Fetches what the next tile will read, and lines that this one will write, some with each panel of a pair, where
+    heads are small enough for the caches."""
+
+    def __init__(self, j, tile, key_heads, k, v):
+        self.j, self.k, self.v = j, k, v
+        self.wanted = j.parts.eq(1) & (j.tk * (j.d + j.e) * j.item <= AHEAD_BYTES)
+        self.steps = {name: to_next(j, tile, j.batch * key_heads, key_heads, name, many)
+                      for name, many in (("q", j.group), ("g", j.group), ("out", j.group), ("k", 1), ("v", 1))}
+
+    def queries(self, pair, r0, rows):
+        """What belongs to the positions of a panel of queries."""
+        j, first = self.j, pair.i + r0
+        with j.f.if_(self.wanted & pair.key.eq(0)):
+            for name, n in (("q", j.d), ("g", j.e), ("out", j.e)):
+                stride = getattr(j, f"{name}_t")
+                fetch_lines(j, getattr(pair, name) + (self.steps[name] + r0 * stride), stride, rows, n)
+            for name, place, n in (("k", self.k, j.d), ("v", self.v, j.e)):
+                stride = getattr(j, f"{name}_t")
+                fetch_lines(j, place + (self.steps[name] + first * stride), stride, j.f.minimum(rows, j.tk - first), n)
+            fetch_lines(j, pair.dq + r0 * pair.dq_pitch, pair.dq_pitch, rows, j.d, 1)
+
+    def sums(self, pair, c, rows, last):
+        """The gradients of a panel of keys, before the last queries add to them."""
+        j = self.j
+        with j.f.if_(self.wanted & last):
+            for place, stride, n in ((pair.dk, j.dk_t, j.d), (pair.dv, j.dv_t, j.e)):
+                fetch_lines(j, place + c * stride, stride, rows, n, 1)
+
+
 class _Pair:
     """A block of queries with a block of keys."""
 
@@ -139,9 +180,11 @@ class _Pair:
             self.dq, self.dq_pitch = at["dq"] + ((h - hk * j.group) * j.tq + i) * self.d_pitch, self.d_pitch
         else:
             self.dq, self.dq_pitch = j.dq + (b * j.dq_b + h * j.dq_h + i * j.dq_t), j.dq_t
+        self.dk, self.dv = (getattr(j, name) + (b * getattr(j, f"{name}_b") + hk * getattr(j, f"{name}_h")
+                                                + key * getattr(j, f"{name}_t")) for name in ("dk", "dv"))
         self.beta = f.emit("i64", f"zext i1 {(key > 0).name} to i64")
 
-    def scores(self, for_queries, causal):
+    def scores(self, for_queries, causal, ahead):
         """The weights and ds of the pair, a panel of rows at a time, and what they add to dq."""
         j, at = self.j, self.at
         f, item, nr = j.f, j.item, j.nr
@@ -152,6 +195,7 @@ class _Pair:
             limit = f.select(causal, f.minimum(self.seen, self.i + r0 + rows - self.key), self.seen)
             with f.if_(limit > 0):
                 p, ds = at["p"] + r0 * self.s_pitch, at["ds"] + r0 * self.s_pitch
+                ahead.queries(self, r0, rows)
                 j.product(rows, limit, j.d, at["q"] + r0 * self.d_pitch, self.d_pitch, item, at["kt"], nr * item,
                           j.d * (nr * item), p, self.s_pitch, 0)
                 j.product(rows, limit, j.e, at["g"] + r0 * self.v_pitch, self.v_pitch, item, at["vt"], nr * item,
@@ -223,7 +267,7 @@ class _Pair:
             with any_:
                 score_rows(j, p, self.s_pitch, rows, reach, own, self.mask + r0 * j.mask_t, row)
 
-    def key_sums(self, causal):
+    def key_sums(self, causal, ahead, last):
         """What the pair adds to dv and dk; queries before a panel of keys don't see it."""
         j, at = self.j, self.at
         f, item = j.f, j.item
@@ -231,6 +275,7 @@ class _Pair:
             rows = f.minimum(f.value(j.mr), self.seen - c)
             start = f.select(causal, _largest(f, self.key + c - self.i, 0), f.value(0))
             depth = self.queries - start
+            ahead.sums(self, c, rows, last)
             for weights, other, pitch, n, to in (("p", "g", self.v_pitch, j.e, "dv"),
                                                  ("ds", "q", self.d_pitch, j.d, "dk")):
                 j.product(rows, n, depth, at[weights] + (start * self.s_pitch + c * item), item, self.s_pitch,
