@@ -12,7 +12,7 @@ FAMILIES = [
     "random", "sampler_gradients",
     "nn.convolution", "nn.pooling", "nn.irregular_pooling", "nn.normalization", "nn.dropout", "nn.embedding",
     "nn.losses", "nn.likelihood", "nn.linear_cross_entropy",
-    "nn.recurrent", "nn.attention", "nn.rearrange", "nn.resampling", "nn.distance", "nn.ctc",
+    "nn.recurrent", "nn.attention", "nn.rearrange", "nn.resampling", "nn.distance", "nn.pairs", "nn.ctc",
     "nn.scaled_products",
 ]
 

@@ -1,11 +1,10 @@
-"""Norms of vectors, distances between points, finite differences of sampled functions."""
+"""Norms of vectors, finite differences of sampled functions."""
 
 import math
 
 import numpy as np
 
-from ..dtypes import FLOAT, promote_types, scalar_name
-from ..record import Joint
+from ..dtypes import FLOAT, scalar_name
 from ..tensor import watch
 from ..tensor.geometry import can_expand, wrap_dim
 from .dispatch import primitive
@@ -249,87 +248,6 @@ def sum_to_size(input, *size):
 
 
 del FUNCTIONS["torch"]["sum_to_size"]
-
-# ---------------------------------------------------------------- distances
-
-
-def _cdist_grad(g, x1, x2, p, out, needs):
-    """Gradients for both point sets; a distance of 0 has slope 0."""
-    if p == 2:
-        w = (g / out).masked_fill(out == 0, 0)
-        first = x1 * w.sum(-1, True) - w @ x2 if needs[0] else None
-        wt = w.transpose(-1, -2)
-        return first, x2 * wt.sum(-1, True) - wt @ x1 if needs[1] else None
-    difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
-    h = _norm_grad(g, difference, out, p, (difference._a.ndim - 1,), False)
-    return h.sum(-2) if needs[0] else None, -h.sum(-3) if needs[1] else None
-
-
-@primitive("_cdist_forward(Tensor x1, Tensor x2, float p, bool products) -> Tensor",
-           node="CdistBackward0", vjp=Joint(_cdist_grad))
-def _cdist(a, b, p, products):
-    d = a.dtype
-    if products:
-        x, y = a.astype(F64, copy=False), b.astype(F64, copy=False)
-        squares = (x * x).sum(-1)[..., :, None] + (y * y).sum(-1)[..., None, :]
-        return narrow(np.sqrt(np.maximum(squares - 2 * (x @ np.swapaxes(y, -1, -2)), 0)), d)
-    diff = np.abs(a[..., :, None, :] - b[..., None, :, :])
-    with np.errstate(all="ignore"):
-        if p == 0:
-            r = (diff != 0).sum(-1)
-        elif p == 1:
-            r = diff.sum(-1)
-        elif p == 2:
-            r = np.sqrt((diff * diff).sum(-1))
-        elif math.isinf(p):
-            r = diff.max(-1, initial=0)
-        else:
-            r = (diff ** p).sum(-1) ** (1 / p)
-    return narrow(r, d)
-
-
-@public(method=False)
-def cdist(x1, x2, p=2.0, compute_mode="use_mm_for_euclid_dist_if_necessary"):
-    """p-norm distances between the rows of ``x1 (..., P, M)`` and ``x2 (..., R, M)``: (..., P, R)."""
-    for name, x in (("X1", x1), ("X2", x2)):
-        if x.dtype.category != FLOAT:
-            raise RuntimeError(f"cdist only supports floating-point dtypes, {name} got: "
-                               f"{scalar_name(x.dtype)}")
-        if x._a.ndim < 2:
-            raise RuntimeError(f"cdist only supports at least 2D tensors, {name} got: {x._a.ndim}D")
-    if x1._a.shape[-1] != x2._a.shape[-1]:
-        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1._a.shape[-1]} X2: "
-                           f"{x2._a.shape[-1]}")
-    if p < 0:
-        raise RuntimeError("cdist only supports non-negative p values")
-    modes = {"use_mm_for_euclid_dist_if_necessary": 0, "use_mm_for_euclid_dist": 1,
-             "donot_use_mm_for_euclid_dist": 2}
-    if compute_mode not in modes:
-        raise ValueError(f"{compute_mode} is not a valid value for compute_mode")
-    mode = modes[compute_mode]
-    large = x1._a.shape[-2] > 25 or x2._a.shape[-2] > 25
-    if x1.dtype is not x2.dtype:
-        common = promote_types(x1.dtype, x2.dtype)
-        x1, x2 = x1.to(common), x2.to(common)
-    return _cdist(x1, x2, float(p), p == 2 and (mode == 1 or mode == 0 and large))
-
-
-def pdist(input, p=2.0):
-    """p-norm distances between all pairs of rows, in the order of the upper triangle."""
-    if input._a.ndim != 2:
-        raise RuntimeError(f"pdist only supports 2D tensors, got: {input._a.ndim}D")
-    if input.dtype.category != FLOAT:
-        raise RuntimeError("pdist only supports floating-point dtypes")
-    if p < 0:
-        raise RuntimeError("pdist only supports non-negative p values")
-    from ..tensor.tensor import wrap
-    n = input._a.shape[0]
-    i, j = np.triu_indices(n, 1)
-    return vector_norm(input.index_select(0, wrap(i)) - input.index_select(0, wrap(j)), p, -1)
-
-
-for _ns in ("torch", "torch.nn.functional"):
-    FUNCTIONS.setdefault(_ns, {})["pdist"] = pdist
 
 # ---------------------------------------------------------------- sampled functions
 
