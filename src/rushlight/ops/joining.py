@@ -14,6 +14,7 @@ from ..tensor.geometry import wrap_dim, wrap_dims
 from ..tensor.tensor import Tensor, wrap
 from .copy import copy_array, fresh
 from .dispatch import primitive
+from .out import plain
 from .registry import METHODS, alias, public
 from .slicing import _slice, zeros_array
 from .views import sizes
@@ -121,7 +122,38 @@ def _list_of(tensors, name):
     return tensors
 
 
-@public(method=False, out=True)
+def _cat_into(out, tensors, dim=0):
+    """``out=`` of tensors of its type whose sizes fit."""
+    if type(tensors) not in (list, tuple) or not tensors or type(dim) is not int or not plain(out, tensors):
+        return False
+    arrays = [t._a for t in tensors]
+    shape = list(arrays[0].shape)
+    n = len(shape)
+    if not -n <= dim < n:
+        return False
+    dim %= n
+    total = 0
+    for a in arrays:
+        if a.ndim != n or a.shape[:dim] + a.shape[dim + 1:] != (*shape[:dim], *shape[dim + 1:]):
+            return False
+        total += a.shape[dim]
+    shape[dim] = total
+    return out._a.shape == tuple(shape) and _joined(out._a, arrays, dim)
+
+
+def _stack_into(out, tensors, dim=0):
+    """The same of `stack`."""
+    if type(tensors) not in (list, tuple) or not tensors or type(dim) is not int or not plain(out, tensors):
+        return False
+    arrays = [t._a for t in tensors]
+    shape = arrays[0].shape
+    if not -len(shape) <= dim + 1 <= len(shape) + 1 or any(a.shape != shape for a in arrays):
+        return False
+    dim %= len(shape) + 1
+    return out._a.shape == (*shape[:dim], len(arrays), *shape[dim:]) and _joined(out._a, arrays, dim)
+
+
+@public(method=False, out=_cat_into)
 def cat(tensors, dim=0, *, axis=None):
     """The tensors joined along an existing dimension; other sizes must agree."""
     if (type(tensors) is list or type(tensors) is tuple) and tensors and axis is None and type(tensors[0]) is Tensor:
@@ -178,7 +210,7 @@ def _stack(arrays, dim):
     return out
 
 
-@public(method=False, out=True)
+@public(method=False, out=_stack_into)
 def stack(tensors, dim=0):
     """Tensors of one shape joined along a new dimension."""
     if (type(tensors) is list or type(tensors) is tuple) and tensors and type(tensors[0]) is Tensor:

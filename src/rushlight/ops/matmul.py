@@ -16,7 +16,7 @@ from ..tensor.tensor import Tensor
 from .copy import copy_array
 from .dispatch import primitive
 from .inplace import apply
-from .out import with_out
+from .out import plain, with_out
 from .products import _kernels, added, batched, bytes_product, kernel_for, mm2, multiply, scaled, vectors
 from .registry import METHODS, public
 from .views import expanded
@@ -251,7 +251,25 @@ def _matrix(t, text):
         raise RuntimeError(text)
 
 
-@public(out=True)
+def _product_into(out, a, b):
+    """``out=`` of matrices and batches of them."""
+    if not plain(out, (a, b)):
+        return False
+    x, y, z = a._a, b._a, out._a
+    if not z.ndim == x.ndim == y.ndim > 1 or x.shape[-1] != y.shape[-2] or x.shape[:-2] != y.shape[:-2] or \
+            z.shape != (*x.shape[:-1], y.shape[-1]) or out.dtype.category == dtypes.BOOL:
+        return False
+    call = kernel_for(z.dtype)
+    if call is None:
+        return False
+    if z.ndim == 2:
+        call(z, x, y)
+    else:
+        batched(x, y, z)
+    return True
+
+
+@public(out=_product_into)
 def mm(input, mat2):
     """The product of two matrices."""
     _matrix(input, "self must be a matrix")
@@ -297,7 +315,7 @@ def _check_batches(a, b):
                            f"[{x[0]}, {x[2]}] but got: [{y[0]}, {y[1]}].")
 
 
-@public(out=True)
+@public(out=_product_into)
 def bmm(input, mat2):
     """The products of two batches of matrices, (b, n, m) and (b, m, p)."""
     _check_batches(input, mat2)
@@ -378,7 +396,7 @@ def vdot(input, other):
     return _vdot(input, other) if input.dtype.is_complex else _dot(input, other)
 
 
-@public(namespaces=("torch", "torch.linalg"), out=True)
+@public(namespaces=("torch", "torch.linalg"), out=_product_into)
 def matmul(input, other):
     """The matrix product by rank: dot, matrix with vector, matrices, or batches that broadcast."""
     if not isinstance(other, Tensor):

@@ -3,8 +3,13 @@
 import functools
 import warnings
 
-from ..autograd.modes import state
+import numpy as np
+
+from ..autograd.modes import state, switch_grad
 from ..dtypes import can_cast, scalar_name, uint8
+from ..tensor import watch
+from ..tensor.tensor import Tensor
+from .copy import copy_array
 
 # Ops whose result may not be an argument's own memory either.
 _READS_APART = frozenset(("gather", "index_select", "take", "cat", "concat", "concatenate", "stack", "hstack",
@@ -19,7 +24,7 @@ _EXACT = frozenset("""
     masked_select matmul matrix_norm mm msort multi_dot multinomial mv nan_to_num nanquantile narrow_copy neg
     nonzero norm ormqr permute_copy quantile renorm round scatter scatter_add scatter_reduce searchsorted sgn sign
     signbit slice_scatter softmax softplus softshrink solve solve_triangular squeeze_copy svdvals t_copy take
-    take_along_dim tensordot transpose_copy tril triu trunc unfold_copy unsqueeze_copy vdot vecdot view_copy
+    take_along_dim tensordot transpose_copy tril triu trunc unfold_copy unsqueeze_copy vdot vecdot view_copy where clamp
     """.split())
 
 _JOINING = frozenset(("cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "row_stack",
@@ -29,20 +34,32 @@ _JOINING = frozenset(("cat", "concat", "concatenate", "stack", "hstack", "vstack
 _CONVERTING = frozenset(("cumsum", "cumprod", "bernoulli"))
 
 
-def with_out(name, fn):
-    """`fn` with an ``out=`` keyword: a tensor, or a tuple of them for several results."""
+def with_out(name, fn, into=None):
+    """`fn` with an ``out=`` keyword: a tensor, or a tuple of them for several results.
+
+    ``into(out, *args, **kwargs)``, if given, may write a result straight into a dense tensor that nothing watches, and
+    tells whether it did; what it doesn't know, errors too, it leaves to `fn`.
+    """
+    apart = name in _READS_APART
+
     @functools.wraps(fn)
     def wrapper(*args, out=None, **kwargs):
         if out is None:
             return fn(*args, **kwargs)
         outs = out if isinstance(out, (tuple, list)) else (out,)
-        if state.grad and (any(o.requires_grad for o in outs) or any(
-                getattr(a, "requires_grad", False) for a in args)):
+        grad = state.grad
+        if grad and (any(o.requires_grad for o in outs) or any(getattr(a, "requires_grad", False) for a in args)):
             raise RuntimeError(f"{name}(): functions with out=... arguments don't support automatic "
                                "differentiation, but one of the arguments requires grad.")
+        if into is not None and type(out) is Tensor and not state.special and not state.levels and \
+                type(out._a) is np.ndarray and out._a.flags.c_contiguous and not out._bits & 3 and \
+                into(out, *args, **kwargs):
+            out._storage.version += 1
+            return out
         from .overlap import check_out
-        check_out(outs, (*args, *kwargs.values()), name in _READS_APART)
-        prev, state.grad = state.grad, False
+        check_out(outs, (*args, *kwargs.values()) if kwargs else args, apart)
+        if grad:
+            switch_grad(False)
         try:
             result = fn(*args, **kwargs)
             results = tuple(result) if isinstance(result, (tuple, list)) else (result,)
@@ -51,7 +68,8 @@ def with_out(name, fn):
             for r, o in zip(results, outs):
                 write(name, r, o)
         finally:
-            state.grad = prev
+            if grad:
+                switch_grad(True)
         if isinstance(out, (tuple, list)):
             return type(result)(out) if type(result) is tuple else type(result)(*out) if hasattr(
                 result, "_fields") else type(result)(tuple(out))
@@ -59,8 +77,28 @@ def with_out(name, fn):
     return wrapper
 
 
+def plain(out, tensors):
+    """Whether these are dense arrays of one type, without elements of `out`: what kernels may read while they write it.
+
+    (Elements of none, and of none of nothing, are for the usual way.)
+    """
+    block, dtype = out._storage.block(), out.dtype
+    for t in tensors:
+        if type(t) is not Tensor or t.dtype is not dtype or type(t._a) is not np.ndarray or t._bits & 3 or \
+                not t._a.size or t._storage.block() is block:
+            return False
+    return True
+
+
 def write(name, result, out):
     """Copy `result` into `out`: shapes are made to agree, types must be castable."""
+    if type(out) is Tensor and type(result) is Tensor and result.dtype is out.dtype and watch.listener is None:
+        a, b = out._a, result._a
+        if type(a) is np.ndarray and type(b) is np.ndarray and a.shape == b.shape and a.flags.c_contiguous and not (
+                out._bits | result._bits) & 3 and out._storage is not result._storage and result._view is None:
+            copy_array(a, b)
+            out._storage.version += 1
+            return
     if not hasattr(out, "_a"):
         raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
     if name in _EXACT and result.dtype is not out.dtype and not (

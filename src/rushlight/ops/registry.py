@@ -22,7 +22,7 @@ def public(name=None, *, namespaces=("torch",), method=True, out=False, inplace=
     """Decorator: publish a function.
 
     namespaces: where it appears, e.g. ``("torch", "torch.nn.functional")``; method: also a Tensor
-    method; out: accepts ``out=``; inplace: derive ``name_`` (method, and function in ``torch``).
+    method; out: accepts ``out=`` (or is ``into`` of ``out.with_out``); inplace: derive ``name_`` (method, and function in ``torch``).
     """
     def deco(fn):
         n = name or fn.__name__
@@ -34,7 +34,7 @@ def public(name=None, *, namespaces=("torch",), method=True, out=False, inplace=
         f = fn
         if out:
             from .out import with_out
-            f = with_out(n, fn)
+            f = with_out(n, fn, None if out is True else out)
         for ns in namespaces:
             FUNCTIONS.setdefault(ns, {})[n] = f
         if method:

@@ -401,8 +401,48 @@ def publish(call, name=None, *, namespaces=("torch",), method=True, inplace=True
 
 def run_out(rec, operands, params, out):
     """``out=``: straight into the tensor when it fits, through a copy otherwise."""
+    if _straight(rec, operands, out):
+        run(rec, operands, params, out)
+        return out
     from ..out import with_out
     return with_out(rec.name, lambda *xs: run(rec, xs[:len(operands)], params))(*operands, out=out)
+
+
+def _straight(rec, operands, out):
+    """Whether the result is what `out` is in shape and type, and nothing watches: then the kernel may write there."""
+    if type(out) is not Tensor or watch.listener is not None or state.special or state.levels:
+        return False
+    a = out._a
+    if type(a) is not _ndarray or out._bits & 3 or state.grad and needs_grad(out):
+        return False
+    common = shape = None
+    numbers = False
+    for k, x in enumerate(operands):
+        if isinstance(x, Tensor):
+            y = x._a
+            if type(y) is not _ndarray or x._bits & 3 or state.grad and needs_grad(x):
+                return False
+            if shape is None:
+                shape = y.shape
+            elif y.shape != shape:
+                shape = broadcast_shapes(shape, y.shape)
+            if k or rec.name != "where":
+                if common is None:
+                    common = x.dtype
+                elif x.dtype is not common:
+                    return False
+        elif type(x) is complex or type(x) not in _NUMBERS:
+            return False
+        else:
+            numbers = True
+    if common is None or shape != a.shape or numbers and common.category < FLOAT:
+        return False
+    promote = rec.promote
+    if promote == "compare" or promote == "test":
+        common = dtypes.bool_
+    elif promote == "float" and common.category < FLOAT or promote == "real" and common.is_complex:
+        return False
+    return out.dtype is common and direct(out, operands)
 
 
 def change(rec, t, others, params, name):
