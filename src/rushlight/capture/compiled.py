@@ -17,6 +17,8 @@ from time import perf_counter
 from types import FunctionType
 from weakref import WeakSet
 
+from numpy import ndarray
+
 from .. import dtypes
 from ..autograd.modes import state
 from ..runtime.native import available
@@ -33,6 +35,7 @@ from .effects import _HOME, _PLAIN, Calls, State
 from .forms import OBJECT, difference, form
 from .given import Given, in_place, numbers, pinned, positions
 from .groups import Groups, prune
+from .moves import Memory, moving, named
 from .native_guard import Places
 from .numbers import is_seen, plain
 from .outside import Outside
@@ -222,9 +225,10 @@ class Compiled:
         grads = [(t, t._grad) for t in before.tensors]
         versions = [(t, t._storage.version) for t in before.tensors]
         flags = [(t, t._requires_grad) for t in before.tensors]
-        places = [(t, t._storage.owner, _geometry(t)) for t in before.tensors]
+        memory = Memory(before, tensors)
         given = tree.containers((*args, *kwargs.values()))
         stand = StandIns(before, self.changing)
+        stand.live += moving(before, self.changing, tensors)
         if any(leaf._grad is not g is not None is not leaf._grad for e in self.entries.get(key, ())
                for leaf, g in e.gradients):
             stand.live += [(t._grad, t, "grad", None) for t in before.tensors if type(t._grad) is Tensor]
@@ -234,6 +238,7 @@ class Compiled:
         if tape.meets(before.tensors):
             tape.fail("an argument shares memory with a tensor that the call may read otherwise")
         stand.put(tape)
+        tape.moving = {id(t) for t, x, *_ in stand.live if t is x}
         tape.groups = Groups(tape, before.group_numbers, stand.places)
         own = [(None, "argument", j, key[i][0]) for j, i in enumerate(positions(key))]
         given_args, given_kwargs = in_place(key, leaves, args, kwargs, tape, len(stand.places))
@@ -266,9 +271,12 @@ class Compiled:
             for t, flag in flags:
                 if t._requires_grad is not flag and t._grad_fn is None:
                     why = why or f"requires_grad of a tensor of shape {tuple(t.shape)} was changed"
-            for t, owner, place in places:
-                if t._storage.owner is not owner or _geometry(t) != place:
-                    why = why or f"a tensor of shape {tuple(t.shape)} got other memory or another shape"
+            moved, more, odd = memory.changes(tape, self.changing)
+            changes, why = changes + moved, why or odd
+            for t in more:
+                self.changing[id(t), "data", None] = 1
+                self._keep.append(t)
+            new = [*new, *more]
             now, form_now = tree.flatten((args, kwargs))
             if key[0] != form_now or any(x is not y for x, y in zip(now, leaves)):
                 why = why or "a list or dict among the arguments was changed"
@@ -348,15 +356,12 @@ class Compiled:
             return "a tensor is overwritten after its number was read"
         leaving = writer.leaving
         prune(tape, writer.reads)
-        known = {id(t) for t in before.tensors} | {id(t._grad) for t in before.tensors if t._grad is not None}
-        known |= {id(g) for _, g in grads if g is not None}
-        known |= _optimizer_tensors(before.optimizers)
-        blocks = {id(t._storage.block()) for t in before.tensors}
+        known = [*before.tensors, *[t._grad for t in before.tensors], *[g for _, g in grads],
+                 *_optimizer_tensors(before.optimizers)]
         for t in leaving:
             tape.buffer(t)
-        for b in tape.older:
-            if id(b.tensor) not in known and id(b.storage) not in blocks:
-                return "a tensor of unknown origin is used"
+        if not named(tape.older, [t for t in known if type(getattr(t, "_a", None)) is ndarray]):
+            return "a tensor of unknown origin is used"
         if tape.failure:
             return tape.failure
         entry.recorded = [i for i, x in enumerate(leaving) if x.grad_fn is not None and i not in writer.only_read]
@@ -392,7 +397,7 @@ class Compiled:
         entry.holds = entry.unchanged = lazily(before.guard, entry.entries)
         if available() and not any(how == "slot" for _, how, _, _ in entry.entries):
             entry.unchanged = Places(entry.entries)
-        live = {id(t) for t, *_ in entry.live}
+        live = {id(t) for t, x, *_ in entry.live if t is not x}
         tape.entry = {k: (leaf, g) for k, (leaf, g) in tape.entry.items() if id(g) not in live}
         entry.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner, b.tensor._requires_grad)
                         for b in tape.older]
@@ -481,17 +486,9 @@ def lazily(make, *args):
     return call
 
 
-def _geometry(t):
-    """Which part of its memory a tensor is."""
-    return t._a.shape, t._a.strides, t._offset, t._bits
-
-
 def _optimizer_tensors(optimizers):
-    found = set()
-    for optimizer in optimizers:
-        for values in optimizer.state.values():
-            found |= {id(x) for x in values.values() if isinstance(x, Tensor)}
-    return found
+    return [x for optimizer in optimizers for values in optimizer.state.values() for x in values.values()
+            if isinstance(x, Tensor)]
 
 
 def compile(model=None, *, fullgraph=False, dynamic=None, backend=None, mode=None, options=None, name=None,

@@ -225,9 +225,11 @@ class Writer:
                         self.lines.append(("free", self._base(b)))
             self.marks.append((step, len(self.lines)))
         for b in tape.buffers.values():
-            if b.written and b.origin in (ARGUMENT, OLDER):
-                self.lines.append(("given", f"a{b.key}", b.written) if b.origin is ARGUMENT else
-                                  ("changed", self.name(b.tensor._storage, "s"), b.written))
+            for storage, n in b.raised.values() if b.origin in (ARGUMENT, OLDER) else ():
+                if storage is b.first and b.origin is ARGUMENT:
+                    self.lines.append(("given", f"a{b.key}", n))
+                elif b.origin is OLDER:
+                    self.lines.append(("changed", self.name(storage, "s"), n))
         results = [self._tensor(t) for t in self.leaving]
         self.lines.append(("return", results))
         arguments = [*[f"a{i}" for i in range(len(tape.arguments))], *[f"p{i}" for i in sorted(tape.live)]]

@@ -51,7 +51,7 @@ class Scope:
             return f"part({self.place(container, *key[:2])}, {key[2]}, {key[3]})"
         c = self.name(container, "c")
         return {"item": f"{c}.get({self.number(key)}, missing)", "index": f"{c}[{key}]",
-                "length": f"len({c})", "copy": f"[*{c}]", "cell": f"{c}.cell_contents", "grad": f"{c}._grad",
+                "length": f"len({c})", "copy": f"[*{c}]", "cell": f"{c}.cell_contents", "grad": f"{c}._grad", "data": c,
                 "slot": f"getattr({c}, {key!r}, missing)"}[how]
 
     def tests(self, places, conditions):
@@ -142,6 +142,8 @@ class quick:
     def _effect(self, c):
         place = self.scope.name(c.container, "c")
         values = [self.value(x) for x in c.values]
+        if c.kind == "data":
+            return [f"{place}.data = {values[0]}", f"{place}._storage.version += {values[1]}"]
         if c.kind == "store" and c.how == "cell":
             return [f"{place}.cell_contents = {values[0]}"]
         if c.kind == "store" and c.how == "slot":
@@ -234,7 +236,8 @@ class quick:
             n = f"a{self.n + k}"
             names.append(n)
             own = self._tensor_tests(n, t, self.n + k)
-            tests += [f"type({n} := {self.scope.place(container, how, key)}) is not Tensor", *own[1:]]
+            cls = "Tensor" if t is not container else f"{n}_type"
+            tests += [f"type({n} := {self.scope.place(container, how, key)}) is not {cls}", *own[1:]]
         tests += self._apart(names)
         draws = drawn(entry.places)
         late = [c for c in entry.conditions if depends(c, draws)]

@@ -41,7 +41,7 @@ class Buffer:
     The storage is kept, so that its memory isn't used for another tensor while the tape is written.
     """
 
-    __slots__ = ("origin", "tensor", "storage", "key", "initial", "written")
+    __slots__ = ("origin", "tensor", "storage", "key", "initial", "written", "first", "raised")
 
     def __init__(self, origin, tensor, key):
         self.origin, self.key = origin, key
@@ -49,6 +49,7 @@ class Buffer:
         self.storage = tensor._storage.block()
         self.initial = None
         self.written = 0
+        self.first, self.raised = tensor._storage, {}   # id -> (storage, how often its version went up)
 
     def __repr__(self):
         return f"{self.origin}{self.key}"
@@ -475,6 +476,8 @@ class Tape:
         self.versions[id(t._storage)][1] += seen
         if w is not None:
             w.buffer.written += 1
+            _, n = w.buffer.raised.get(id(t._storage), (None, 0))
+            w.buffer.raised[id(t._storage)] = t._storage, n + 1
         return w
 
     # ------------------------------------------------------------ the call
@@ -495,7 +498,7 @@ class Tape:
     def let_go(self):
         """Forget tensors and memory once programs are made; the steps stay to be read."""
         for b in self.buffers.values():
-            b.tensor = b.storage = b.initial = None
+            b.tensor = b.storage = b.initial = b.first = b.raised = None
         for s in self.steps:
             s.detail = None
         for x in (self.buffers, self.shared, self.older, self.constants, self.pending, self.versions, self.entry,

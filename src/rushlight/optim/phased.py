@@ -86,8 +86,12 @@ def plan_for(optimizer, group, tag, arrays, make):
 def tell(optimizer, group, members, rest, changes, again):
     """Let a capture know of the step of (parameter, gradient) members just done: it is ``again()``, with whatever
     numbers there are then; ``rest`` are those that took tensor operations."""
+    from rushlight.optim.planned import moves, unplanned
+
     if rest:
         watch.listener.fail("an optimizer steps parameters that aren't plain tensors")
+    if moves([p for p, _ in members]):
+        again = unplanned(lambda: optimizer._step_group(group), changes)
     watch.listener.thunk(f"{type(optimizer).__name__}.step", again, [g for _, g in members], changes)
 
 

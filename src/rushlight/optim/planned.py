@@ -7,6 +7,7 @@ all that a step has to find anew are the gradients, the step count and the numbe
 from numpy import float32, ndarray
 
 from rushlight.optim import fused
+from rushlight.tensor import watch
 
 
 def _gradients(group, members):
@@ -21,17 +22,35 @@ def _gradients(group, members):
     return eval(f"lambda: None if {' or '.join(tests)} else [{', '.join(arrays)}]", scope)
 
 
+def moves(members):
+    """Whether a capture says that some of the parameters have other memory in each call."""
+    moving = getattr(watch.listener, "moving", ())
+    return any(id(p) in moving for p in members)
+
+
+def unplanned(step, changes):
+    """``step()``, but for raising versions of the tensors `changes`."""
+    def again():
+        versions = [t._storage.version for t in changes]
+        step()
+        for t, version in zip(changes, versions, strict=True):
+            t._storage.version = version
+    return again
+
+
 def planned(optimizer, group, slots, how):
     """``step()`` that does what ``optimizer._step_group(group)`` does, but for raising versions, which programs do.
 
-    None where the parameters aren't float arrays in C order that are all at the same count.
+    None where the parameters aren't float arrays in C order that are all at the same count, or get other memory from
+    call to call.
     """
     from rushlight import compiler
     from rushlight.compiler.templates import updates
 
     members = [p for p in group["params"] if p._grad is not None]
     counted = how == fused.COUNTED
-    if not members or not counted and how != fused.ALIKE and not optimizer._settles or not compiler.available():
+    if not members or moves(members) or not counted and how != fused.ALIKE and not optimizer._settles or \
+            not compiler.available():
         return None
     dtype = members[0].dtype
     states = [optimizer.state[p] for p in members] if how != fused.ALIKE else [{}] * len(members)

@@ -129,9 +129,9 @@ class PointwiseOptimizer(Optimizer):
         if how != fused.ALIKE:
             names = slots if how != fused.COUNTED else (*slots, "step")
             changes += [self.state[p][name] for p in changes for name in names]
-        from rushlight.optim.planned import planned
+        from rushlight.optim.planned import planned, unplanned
 
-        step = planned(self, group, slots, how) or (lambda: self._step_group(group))
+        step = planned(self, group, slots, how) or unplanned(lambda: self._step_group(group), changes)
         watch.listener.thunk(f"{type(self).__name__}.step", step, reads, changes)
 
     def _step_one_by_one(self, group, members, how, asked):

@@ -1,0 +1,69 @@
+"""Tensors that get other memory from call to call: ``p.data = p.data - rate * p.grad``.
+
+A program knows the memory of what is older than the call by address. A tensor that gets other memory is an argument
+instead, whose memory is looked up anew, and the program's call does the assignment again, with memory that it has made.
+"""
+
+from ..tensor.tensor import assemble
+from .standins import Change
+from .tape import MADE
+
+HOW = "data"                    # of places: the tensor's own memory
+
+
+def moving(before, changing, given):
+    """The tensors of a `State` whose memory calls are known to exchange, as `StandIns.live` has them."""
+    others = {id(t) for t in given}
+    return [(t, t, HOW, None) for t in before.tensors if (id(t), HOW, None) in changing and id(t) not in others]
+
+
+class Memory:
+    """Where the tensors of a `State` had their memory before the call, and how old it was; `given`: arguments."""
+
+    def __init__(self, before, given):
+        self.known = [(t, t._storage.owner, _geometry(t), t._offset, t._storage.version) for t in before.tensors]
+        self.given = {id(t) for t in given}
+
+    def changes(self, tape, changing):
+        """([Change ...] for tensors that got other memory, those of which that wasn't known, why there is no program
+        for that)."""
+        found, new, why = [], [], None
+        for t, owner, place, offset, version in self.known:
+            if t._storage.owner is owner and t._offset == offset and _geometry(t) == place:
+                continue
+            if _geometry(t) != place or t._offset != offset or id(t) in self.given:
+                why = why or f"a tensor of shape {place[0]} got other memory or another shape"
+            elif (id(t), HOW, None) not in changing:
+                new.append(t)
+            elif tape.failure is None:
+                now = assemble(t._a, t.dtype, t._storage, t._offset)
+                now._bits = t._bits
+                if tape.buffer(now).origin is not MADE:
+                    why = why or f"a tensor of shape {place[0]} got the memory of another one"
+                else:
+                    raised = sum(n for b in tape.buffers.values() if b.tensor is t for storage, n in b.raised.values()
+                                 if storage is b.first)
+                    found.append(Change(HOW, t, None, None, [now, t._storage.version - version - raised]))
+        return found, new, why
+
+
+def named(older, known):
+    """Let the buffers that are older than a call be those of tensors that are known, and still on them: others are
+    gone, or elsewhere, when the call is over. Returns whether all of them are."""
+    tensors = {}
+    for t in known:
+        tensors.setdefault(id(t._storage.block()), {})[id(t)] = t
+    for b in older:
+        there = tensors.get(id(b.storage))
+        if not there:
+            return False
+        if id(b.tensor) not in there:
+            b.tensor = next(iter(there.values()))
+        own = {id(t._storage) for t in there.values()}
+        b.raised = {k: x for k, x in b.raised.items() if k in own}
+    return True
+
+
+def _geometry(t):
+    """Which part of its memory a tensor is."""
+    return t._a.shape, t._a.strides, t._bits
