@@ -41,12 +41,14 @@ def from_positions(g, dim, indices, shape, keepdim):
 # ---------------------------------------------------------------- values only
 
 def _extreme_grad(g, self, out, dim, keepdim):
-    """Shared evenly by all elements equal to the extremum (all NaN ones, if it is NaN)."""
+    """Shared evenly by all elements equal to the extremum; where that is NaN, nothing is, and gradients are NaN."""
     shape = self._a.shape
     if not shape:
         return g
-    mask = _matches(self, kept(out, shape, dim, keepdim))
-    g = kept(g, shape, dim, keepdim)
+    return _shared(kept(g, shape, dim, keepdim), self == kept(out, shape, dim, keepdim), dim)
+
+
+def _shared(g, mask, dim):
     n = mask.sum(None if dim is None else list(dim), True)
     return mask * (g / n)
 
@@ -64,7 +66,8 @@ def _has_nan(t):
 
 
 def _all_grad(g, self, out):
-    return _extreme_grad(g, self, out, None, False)
+    """Shared evenly by all elements equal to the extremum (all NaN ones, if it is NaN)."""
+    return _shared(g, _matches(self, out), None) if self._a.shape else g
 
 
 def _extreme(ufunc, a, axes, keepdim):

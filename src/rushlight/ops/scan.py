@@ -240,8 +240,11 @@ def _difference(weights, logs, scale, dim, reverse):
                 "total": lambda g, grad, self, total, dim: -grad * _weighted_to(g, self, total, dim)})
 def _weighted_from(g, a, total, dim):
     """``exp(a_i) * sum over j >= i of g_j exp(-total_j)``."""
-    d = a.dtype
-    return narrow(_difference(wide(g), -wide(total), wide(a), dim, True), d)
+    r = _difference(wide(g), -wide(total), wide(a), dim, True)
+    if np.isnan(total).any():
+        # A sum that is NaN hands NaN to all that went into it.
+        r[np.flip(np.logical_or.accumulate(np.flip(np.isnan(wide(total)), dim), dim), dim)] = np.nan
+    return narrow(r, a.dtype)
 
 
 @primitive("logcumsumexp_sums(Tensor v, Tensor self, Tensor total, int dim) -> Tensor",

@@ -275,7 +275,7 @@ def _scatter_reduce_grad(g, out, self, dim, index, src, reduce, include_self):
         hit_self = self == out
         hit_src = src == picked
         ones = g.new_zeros(g.shape) if not include_self else hit_self.to(g.dtype)
-        share = g / ones.scatter_add(dim, index, hit_src.to(g.dtype)).clamp(min=1)
+        share = g / ones.scatter_add(dim, index, hit_src.to(g.dtype))
         gs = hit_self.to(g.dtype) * share
         gx = hit_src.to(g.dtype) * share.gather(dim, index)
         if not include_self:

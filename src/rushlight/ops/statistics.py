@@ -61,10 +61,26 @@ def _moments(a, axes, correction, keepdim, rounded=True):
 
 
 def _deviations(a, axes, correction, keepdim):
-    """(deviation, mean): the root of a variance beyond what halves hold may be one of theirs."""
+    """(deviation, mean): the root of a variance beyond what numbers of the dtype hold may be one of theirs."""
+    k = _deviation_kernel(a.dtype)
+    if k is not None:
+        shape = reduced_shape(a.shape, axes, keepdim)
+        deviation, average = empty(shape, a.dtype), empty(shape, a.dtype)
+        watch.launch(k, deviation, average, a, mask_of(axes, a.ndim), float(correction))
+        return deviation, average
     v, m = _moments(a, axes, correction, keepdim, False)
     root = _root(v)
     return (narrow(root, a.dtype), narrow(m, a.dtype)) if is_low(a.dtype) else (root, m)
+
+
+@cache
+def _deviation_kernel(d):
+    """The compiled reduction that takes the root before it rounds, or None."""
+    kind = from_np(d)
+    if kind.category != FLOAT or kind.itemsize < 2 or not compiled():
+        return None
+    from ..compiler import reduce_kernel, trace
+    return reduce_kernel("var_mean", kind.name, (kind.name,) * 2, ("float64",), post=trace(_square_root, "f")[0]).call
 
 
 def _degrees(shape, dim, correction):

@@ -1,9 +1,15 @@
 """Distances and similarities between vectors."""
 
+from ...compiler import scalar as s
+from ..pointwise.core import pointwise, run
 from ..registry import function, public
 
 _F = ("torch.nn.functional",)
 _TF = ("torch", "torch.nn.functional")
+
+# PyTorch's gradient is that of the norm also where `eps` takes its place.
+_at_least = pointwise("cosine_similarity.norm(Tensor self, Scalar eps) -> Tensor", lambda n, eps: s.maximum(n, eps),
+                      vjp={"self": lambda g: g})
 
 
 @public(namespaces=_TF, method=False)
@@ -19,13 +25,11 @@ def pairwise_distance(x1, x2, p=2.0, eps=1e-6, keepdim=False):
 @public(namespaces=_TF, method=False)
 def cosine_similarity(x1, x2, dim=1, eps=1e-8):
     """x1 · x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`."""
-    if not (x1.is_floating_point() or x1.is_complex()) or not (x2.is_floating_point() or x2.is_complex()):
-        if x1.dtype.category < 2 and x2.dtype.category < 2:
-            raise RuntimeError("expected common dtype to be floating point, yet common dtype is "
-                               f"{function('result_type')(x1, x2)}")
-    x1, x2 = function("broadcast_tensors")(x1, x2)
     common = function("result_type")(x1, x2)
+    if not common.is_floating_point:
+        raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {common}")
+    x1, x2 = function("broadcast_tensors")(x1, x2)
     x1, x2 = x1.to(common), x2.to(common)
-    n1 = (x1 * x1).sum(dim, True).sqrt().clamp_min(eps)
-    n2 = (x2 * x2).sum(dim, True).sqrt().clamp_min(eps)
+    norm = function("vector_norm", "torch.linalg")
+    n1, n2 = (run(_at_least.record, (norm(x, 2, dim, True),), (eps,)) for x in (x1, x2))
     return ((x1 / n1) * (x2 / n2)).sum(dim)

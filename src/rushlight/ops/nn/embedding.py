@@ -278,14 +278,26 @@ def _bags_inside(flat, weight, first, mode, per_sample_weights, pad, scale):
     left_out = flat == pad
     count = rows.new_zeros((n,)).index_add(0, bag, left_out.logical_not().to(rows.dtype))
     if mode == "max":
-        rows = rows.masked_fill(left_out.unsqueeze(-1), float("-inf"))
-        y = rows.new_full((n, weight.shape[1]), float("-inf")).scatter_reduce(
-            0, bag.unsqueeze(-1).expand(rows.shape), rows, "amax", include_self=True)
-        return y.masked_fill((count == 0).unsqueeze(-1), 0)
+        return _largest(rows, bag, n, left_out.unsqueeze(-1)).masked_fill((count == 0).unsqueeze(-1), 0)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(-1)
     y = rows.new_zeros((n, weight.shape[1])).index_add(0, bag, rows.masked_fill(left_out.unsqueeze(-1), 0))
     return y / count.clamp_min(1).unsqueeze(-1) if mode == "mean" else y
+
+
+def _largest(rows, bag, n, left_out):
+    """The largest of each bag's rows, element by element; the first of equal ones has the gradient."""
+    if not rows.numel():
+        return rows.sum(0, True).expand(n, -1)
+    bag = bag.unsqueeze(-1).expand(rows.shape)
+    known = rows.detach().masked_fill(left_out, float("-inf"))
+    best = known.new_full((n, rows.shape[1]), float("-inf")).scatter_reduce(0, bag, known, "amax", include_self=True)
+    best = best.gather(0, bag)
+    hit = ((known == best) | (known.isnan() & best.isnan())) & left_out.logical_not()
+    last = rows.shape[0] - 1
+    places = function("arange")(last + 1).unsqueeze(-1).expand(rows.shape).masked_fill(hit.logical_not(), last)
+    first = places.new_full((n, rows.shape[1]), last).scatter_reduce(0, bag, places, "amin", include_self=True)
+    return rows.gather(0, first)
 
 
 def _bags(flat, weight, bag, n, mode, per_sample_weights, pad, scale):
@@ -295,12 +307,8 @@ def _bags(flat, weight, bag, n, mode, per_sample_weights, pad, scale):
         watch.listener.read(flat, "embedding_bag")
     index = wrap(bag)
     if mode == "max":
-        if not keep.all():
-            rows = rows.masked_fill(wrap(~keep).unsqueeze(-1), float("-inf"))
-        expanded = index.unsqueeze(-1).expand(rows.shape)
-        y = rows.new_full((n, weight.shape[1]), float("-inf")).scatter_reduce(
-            0, expanded, rows, "amax", include_self=True)
         count = np.bincount(bag[keep], minlength=n)
+        y = _largest(rows, index, n, wrap(~keep).unsqueeze(-1))
         return y.masked_fill(wrap(count == 0).unsqueeze(-1), 0)
     if per_sample_weights is not None:
         rows = rows * per_sample_weights.unsqueeze(-1)

@@ -123,14 +123,15 @@ _mse = _elementwise("mse_loss", lambda x, t: (x - t) * (x - t))
 _l1 = _elementwise("l1_loss", lambda x, t: s.abs(x - t), node="L1LossBackward0",
                    vjp={"self": lambda g, self, target: g * (self - target).sgn(),
                         "target": lambda g, self, target: g * (target - self).sgn()})
+# NaN takes the branch whose derivative it reaches.
 _smooth_l1 = _elementwise(
-    "smooth_l1_loss", lambda x, t, beta: s.where(s.abs(x - t) < beta,
-                                                 0.5 * (x - t) * (x - t) / beta,
-                                                 s.abs(x - t) - 0.5 * beta), ("beta",),
+    "smooth_l1_loss", lambda x, t, beta: s.where(s.abs(x - t) >= beta,
+                                                 s.abs(x - t) - 0.5 * beta,
+                                                 0.5 * (x - t) * (x - t) / beta), ("beta",),
     node="SmoothL1LossBackward0")
 _huber = _elementwise(
-    "huber_loss", lambda x, t, delta: s.where(s.abs(x - t) <= delta, 0.5 * (x - t) * (x - t),
-                                              delta * (s.abs(x - t) - 0.5 * delta)), ("delta",))
+    "huber_loss", lambda x, t, delta: s.where(s.abs(x - t) > delta, delta * (s.abs(x - t) - 0.5 * delta),
+                                              0.5 * (x - t) * (x - t)), ("delta",))
 _soft_margin = _elementwise("soft_margin_loss", lambda x, t: s.log1p_exp(-t * x))
 
 

@@ -182,7 +182,7 @@ FUNCTIONS.setdefault("torch", {})["prelu"] = FUNCTIONS[F]["prelu"] = METHODS["pr
 _ELU = lambda x, a, c, k: s.where(x > 0, x * c, s.expm1(x * k) * (a * c))
 _elu_grad = pointwise("elu.grad(Tensor g, Tensor self, Scalar alpha, Scalar scale, Scalar input_scale) "
                       "-> Tensor",
-                      lambda g, x, a, c, k: s.where(x <= 0, g * (k * a * c * s.exp(x * k)), g * c))
+                      lambda g, x, a, c, k: s.where(x > 0, g * c, g * (k * a * c * s.exp(x * k))))
 _elu = pointwise("elu(Tensor self, Scalar alpha, Scalar scale, Scalar input_scale) -> Tensor", _ELU,
                  vjp={"self": lambda g, self, alpha, scale, input_scale:
                       _elu_grad(g, self, alpha, scale, input_scale)})
@@ -333,7 +333,7 @@ _hardsigmoid = pointwise("hardsigmoid(Tensor self) -> Tensor",
                          lambda x: s.minimum(s.maximum(x + 3.0, 0.0), 6.0) / 6.0,
                          vjp={"self": lambda g, self: _hardsigmoid_grad(g, self)})
 _hardswish_grad = pointwise("hardswish.grad(Tensor g, Tensor self) -> Tensor",
-                            lambda g, x: s.where(x <= -3.0, 0.0, s.where(x < 3.0, g * (x / 3.0 + 0.5), g)))
+                            lambda g, x: s.where(x <= -3.0, 0.0, s.where(x >= 3.0, g, g * (x / 3.0 + 0.5))))
 _hardswish = pointwise("hardswish(Tensor self) -> Tensor",
                        lambda x: x * s.minimum(s.maximum(x + 3.0, 0.0), 6.0) / 6.0,
                        vjp={"self": lambda g, self: _hardswish_grad(g, self)})

@@ -6,7 +6,7 @@ from ...compiler import scalar as s
 from ...dtypes import BOOL, COMPLEX, FLOAT, INT
 from ...tensor.tensor import Tensor
 from .core import change, pointwise, publish, run, run_out
-from .forms import register
+from .forms import nothing, register
 
 
 def _function(name, formula, reference, doc, *, samples="unary", saves="self", aliases=(), **facts):
@@ -83,14 +83,14 @@ sinc = _function("sinc", lambda x: s.where(x == 0, 1.0, s.sin(x * pi) / (x * pi)
                  vjp={"self": lambda g, self: _sinc_grad(g, self)})
 _sinc_grad = pointwise("sinc.grad(Tensor g, Tensor self) -> Tensor",
                        lambda g, x: g * s.where(x == 0, 0.0, (x * pi * s.cos(x * pi) - s.sin(x * pi))
-                                                / (x * x * pi)))
+                                                / (x * pi) / x))
 
 # ---------------------------------------------------------------- rounding
 
 
 def _rounding(name, formula, reference, doc, aliases=()):
     f = pointwise(f"{name}(Tensor self) -> Tensor", formula, reference=reference, samples="unary_kinks",
-                  vjp={"self": lambda g: g * 0}, doc=doc)
+                  vjp={"self": nothing}, doc=doc)
     rec = f.record
 
     def function(input, *, out=None):
@@ -118,14 +118,14 @@ floor = _rounding("floor", lambda x: s.floor(x), "floor", "Largest integer not a
 ceil = _rounding("ceil", lambda x: s.ceil(x), "ceil", "Smallest integer not below the input.")
 trunc = _rounding("trunc", lambda x: s.trunc(x), "trunc", "The input without its fraction.", ("fix",))
 
-_round = pointwise("round(Tensor self) -> Tensor", lambda x: s.round(x), vjp={"self": lambda g: g * 0},
+_round = pointwise("round(Tensor self) -> Tensor", lambda x: s.round(x), vjp={"self": nothing},
                    reference="round", samples="unary")
 _round_up = pointwise("round.decimals(Tensor self, Scalar scale) -> Tensor",
                       lambda x, k: s.round(x * k) / k, node="RoundBackward1",
-                      vjp={"self": lambda g: g * 0})
+                      vjp={"self": nothing})
 _round_down = pointwise("round.tens(Tensor self, Scalar scale) -> Tensor",
                         lambda x, k: s.round(x / k) * k, node="RoundBackward1",
-                        vjp={"self": lambda g: g * 0})
+                        vjp={"self": nothing})
 
 
 def _round_call(input, decimals):
@@ -183,7 +183,7 @@ register("frac", _frac, inplace=_frac_inplace)
 
 # ---------------------------------------------------------------- sign
 
-sign = pointwise("sign(Tensor self) -> Tensor", lambda x: s.sign(x), vjp={"self": lambda g: g * 0},
+sign = pointwise("sign(Tensor self) -> Tensor", lambda x: s.sign(x), vjp={"self": nothing},
                  samples="unary", reference="sign", doc="-1, 0 or 1.")
 _sgn = pointwise("sgn(Tensor self) -> Tensor",
                  lambda x: s.where(x == 0, 0.0, x / s.abs(x)),
@@ -192,7 +192,7 @@ _sgn = pointwise("sgn(Tensor self) -> Tensor",
 
 def _sgn_grad(g, self, out):
     if not self.dtype.is_complex:
-        return g * 0
+        return nothing(g)
     modulus = self.abs()
     d = (g / modulus - (g / self).real * out)
     return d.masked_fill(modulus == 0, 0)
@@ -215,7 +215,7 @@ def _sgn_record(input):
 
 
 _sgn_real = pointwise("sgn.real(Tensor self) -> Tensor", lambda x: s.sign(x),
-                      vjp={"self": lambda g: g * 0})
+                      vjp={"self": nothing})
 
 
 def sgn(input, *, out=None):

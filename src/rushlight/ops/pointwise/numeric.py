@@ -12,7 +12,7 @@ from ...tensor.tensor import Tensor
 from ..dispatch import primitive
 from ..registry import public
 from .core import change, pointwise, result_array, run, run_out
-from .forms import category, conj, need_tensor, register
+from .forms import category, conj, need_tensor, nothing, register
 from .selection import _where as _where_call
 from .selection import _zeros_where as keep_where
 
@@ -83,9 +83,9 @@ atan2 = pointwise("atan2(Tensor self, Tensor other) -> Tensor", lambda y, x: s.a
                   vjp={"self": lambda g, self, other: _atan2_y(g, self, other),
                        "other": lambda g, self, other: _atan2_x(g, self, other)})
 _atan2_y = pointwise("atan2.y(Tensor g, Tensor self, Tensor other) -> Tensor",
-                     lambda g, y, x: s.where(s.logical_and(x == 0, y == 0), 0.0, g * (x / (x * x + y * y))))
+                     lambda g, y, x: s.where(x * x + y * y == 0, 0.0, g * (x / (x * x + y * y))))
 _atan2_x = pointwise("atan2.x(Tensor g, Tensor self, Tensor other) -> Tensor",
-                     lambda g, y, x: s.where(s.logical_and(x == 0, y == 0), 0.0, g * (-y / (x * x + y * y))))
+                     lambda g, y, x: s.where(x * x + y * y == 0, 0.0, g * (-y / (x * x + y * y))))
 function(atan2, check=_reals, aliases=("arctan2",))
 
 hypot = pointwise("hypot(Tensor self, Tensor other) -> Tensor", lambda x, y: s.hypot(x, y),
@@ -98,7 +98,7 @@ copysign = pointwise("copysign.Tensor(Tensor self, Tensor other) -> Tensor",
                      lambda x, y: s.copysign(x, y), promote="float", reference="copysign",
                      samples="binary", doc="|input| with the sign of `other`.",
                      vjp={"self": lambda g, self, out: _copysign_grad(g, self, out),
-                          "other": lambda g: g * 0})
+                          "other": nothing})
 _copysign_grad = pointwise("copysign.grad(Tensor g, Tensor self, Tensor result) -> Tensor",
                            lambda g, x, y: s.where(x == 0, 0.0, g * (y / x)))
 function(copysign, check=_reals, scalars=True)
@@ -470,7 +470,7 @@ register("nan_to_num", nan_to_num, inplace=_nan_to_num_inplace)
 
 _angle_real = pointwise("angle.real(Tensor self) -> Tensor",
                         lambda x: s.where(s.isnan(x), x, s.where(x < 0, np.pi, 0.0)), promote="float",
-                        node="AngleBackward0", vjp={"self": lambda g: g * 0})
+                        node="AngleBackward0", vjp={"self": nothing})
 
 
 def _angle_grad(g, self):

@@ -193,9 +193,9 @@ register("clamp_max", clamp_max, inplace=_clamp_max_inplace)
 
 # ---------------------------------------------------------------- maximum, minimum
 
-# Ties share the gradient evenly.
+# Ties share the gradient evenly. Where one is NaN, both get all of it.
 _share_self = pointwise("maximum.share(Tensor g, Tensor winner, Tensor loser) -> Tensor",
-                        lambda g, a, b: s.where(a == b, g * 0.5, s.where(a > b, g, 0)),
+                        lambda g, a, b: s.where(a == b, g * 0.5, s.where(a < b, 0, g)),
                         vjp={"g": lambda g, winner, loser: _share_self(g, winner, loser),
                              "winner": lambda g: None, "loser": lambda g: None})
 
