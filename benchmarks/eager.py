@@ -7,18 +7,16 @@ that both see the same state of the machine. A figure is the median over rounds 
 1 Rushlight is faster.
 """
 
-import argparse
 import importlib
 import json
 import math
 import statistics
-import subprocess
 import sys
 import time
 
+from workers import Workers, arguments, geometric_mean, write_json
+
 THREADS = 2
-
-
 SMALL = "small: "
 
 
@@ -152,28 +150,17 @@ def worker(name):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", help="write the figures here, too")
-    parser.add_argument("--only", default="", help="run the cases whose name contains this")
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = arguments(__doc__, "cases").parse_args()
     if args.worker:
-        return worker(args.worker)
-    pair = [subprocess.Popen([sys.executable, __file__, "--worker", name], stdin=subprocess.PIPE,
-                             stdout=subprocess.PIPE, text=True) for name in ("torch", "rushlight")]
-    names = [json.loads(p.stdout.readline()) for p in pair][1]
-    names = [n for n in names if args.only in n]
-    times = {n: ([], []) for n in names}
-    for r in range(args.rounds):
-        for n in names:
-            for k in (0, 1) if r % 2 == 0 else (1, 0):
-                pair[k].stdin.write(n + "\n")
-                pair[k].stdin.flush()
-                times[n][k].append(float(pair[k].stdout.readline()))
-    for p in pair:
-        p.stdin.close()
-        p.wait()
+        return worker(*args.worker)
+    with Workers(__file__, (("torch",), ("rushlight",))) as workers:
+        names = [workers.read(k) for k in (0, 1)][1]
+        names = [n for n in names if args.only in n]
+        times = {n: ([], []) for n in names}
+        for r in range(args.rounds):
+            for n in names:
+                for mine, more in zip(times[n], workers.times(n, 1, r), strict=True):
+                    mine += more
     rows, calls, small = [], [], []
     print(f"{'':36}{'PyTorch':>12}{'Rushlight':>12}{'ratio':>8}")
     for n in names:
@@ -186,15 +173,11 @@ def main():
             small.append(ratio)
         print(f"{n:36}{theirs * 1e6:10.2f}us{ours * 1e6:10.2f}us{ratio:8.2f}")
     if calls:
-        mean = math.exp(statistics.fmean(map(math.log, calls)))
-        print(f"geometric mean of the {len(calls)} single calls: {mean:.3f}")
+        print(f"geometric mean of the {len(calls)} single calls: {geometric_mean(calls):.3f}")
     if small:
-        mean = math.exp(statistics.fmean(map(math.log, small)))
-        print(f"geometric mean of the {len(small)} small calls: {mean:.3f}; "
+        print(f"geometric mean of the {len(small)} small calls: {geometric_mean(small):.3f}; "
               f"{sum(r > 1 for r in small)} are slower than PyTorch's")
-    if args.json:
-        with open(args.json, "w") as f:
-            json.dump(rows, f, indent=1)
+    write_json(args.json, rows)
 
 
 if __name__ == "__main__":

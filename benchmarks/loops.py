@@ -9,18 +9,15 @@ fourth of four in a row, since some do other things by turns. A ratio is PyTorch
 faster. "programs" counts those of the compiled step; a step with none runs eagerly, and ones with a star tell a reason.
 """
 
-import argparse
 import importlib
 import json
 import math
-import statistics
-import subprocess
 import sys
 import time
 import warnings
 from pathlib import Path
 
-from steps import WAYS
+from workers import WAYS, Workers, arguments, geometric_mean, write_json
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "oracle"))
 
@@ -65,50 +62,32 @@ def worker(framework, way, threads):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__, "loops")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", help="write the figures here, too")
-    parser.add_argument("--only", default="", help="run the loops whose name contains this")
-    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.worker:
         return worker(*args.worker)
     names = [n for n in LOOPS if args.only in n]
     if not names:
         parser.error(f"no loop's name contains {args.only!r}; there are {', '.join(LOOPS)}")
-    processes = [subprocess.Popen([sys.executable, __file__, "--worker", *way, str(args.threads)],
-                                  stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for way in WAYS]
-
-    def ask(k, name, what):
-        processes[k].stdin.write(f"{name} {what}\n")
-        processes[k].stdin.flush()
-        return json.loads(processes[k].stdout.readline())
     rows = []
     print(f"{'':24}{'PyTorch':>11}{'eager':>11}{'compiled':>11}{'eager x':>9}{'comp. x':>9}{'programs':>10}"
           "  losses apart")
-    for name in names:
-        first = [ask(k, name, "first") for k in range(len(WAYS))]
-        apart = max(abs(a - b) / max(abs(a), 1e-12) for other, _ in first[1:]
-                    for a, b in zip(first[0][0], other, strict=True))
-        times = [math.inf for _ in WAYS]
-        for r in range(args.rounds):
-            for k in sorted(range(len(WAYS)), reverse=r % 2 == 1):
-                times[k] = min(times[k], ask(k, name, "time"))
-        ratios = [times[0] / t for t in times[1:]]
-        programs = first[-1][1]
-        rows.append({"loop": name, "seconds": times, "ratios": ratios, "programs": programs, "losses_apart": apart})
-        print(f"{name:24}" + "".join(f"{t * 1e3:9.3f}ms" for t in times) + "".join(f"{x:9.2f}" for x in ratios)
-              + f"{programs:9}{'*' if LOOPS[name].eager else ' '}  {apart:.0e}", flush=True)
-    for p in processes:
-        p.stdin.close()
-        p.wait()
+    with Workers(__file__, [(*way, str(args.threads)) for way in WAYS]) as workers:
+        for name in names:
+            first = [workers.ask(k, f"{name} first") for k in range(len(WAYS))]
+            apart = max(abs(a - b) / max(abs(a), 1e-12) for other, _ in first[1:]
+                        for a, b in zip(first[0][0], other, strict=True))
+            times = [min(t) for t in workers.times(f"{name} time", args.rounds)]
+            ratios = [times[0] / t for t in times[1:]]
+            programs = first[-1][1]
+            rows.append({"loop": name, "seconds": times, "ratios": ratios, "programs": programs, "losses_apart": apart})
+            print(f"{name:24}" + "".join(f"{t * 1e3:9.3f}ms" for t in times) + "".join(f"{x:9.2f}" for x in ratios)
+                  + f"{programs:9}{'*' if LOOPS[name].eager else ' '}  {apart:.0e}", flush=True)
     if len(rows) > 1:
-        means = [math.exp(statistics.fmean(math.log(r["ratios"][k]) for r in rows)) for k in (0, 1)]
-        print(f"geometric mean of {len(rows)}: eager {means[0]:.2f}, compiled {means[1]:.2f}")
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(rows, file, indent=1)
+        eager, compiled = (geometric_mean(r["ratios"][k] for r in rows) for k in (0, 1))
+        print(f"geometric mean of {len(rows)}: eager {eager:.2f}, compiled {compiled:.2f}")
+    write_json(args.json, rows)
 
 
 if __name__ == "__main__":

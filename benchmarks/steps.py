@@ -12,7 +12,6 @@ its CPU allocator, which leaves out the workspaces of its products and convoluti
 of its allocator (arrays of 64 KiB and more, with the workspaces of convolutions).
 """
 
-import argparse
 import importlib
 import json
 import math
@@ -23,8 +22,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from workers import WAYS, Workers, arguments, geometric_mean, write_json
+
 THREADS = 2
-WAYS = (("torch", "eager"), ("rushlight", "eager"), ("rushlight", "compiled"))
 
 
 def perceptron(T, nn):
@@ -154,49 +154,30 @@ def peak_of(way, name):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", help="write the figures here, too")
-    parser.add_argument("--only", default="", help="run the models whose name contains this")
-    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = arguments(__doc__, "models").parse_args()
     if args.worker:
         return worker(*args.worker)
-    processes = [subprocess.Popen([sys.executable, __file__, "--worker", *way], stdin=subprocess.PIPE,
-                                  stdout=subprocess.PIPE, text=True) for way in WAYS]
-
-    def ask(k, name, what):
-        processes[k].stdin.write(f"{name} {what}\n")
-        processes[k].stdin.flush()
-        return json.loads(processes[k].stdout.readline())
     names = [n for n in MODELS if args.only in n]
     rows = []
     print(f"{'':18}{'PyTorch':>11}{'eager':>11}{'compiled':>11}{'eager x':>9}{'comp. x':>9}  losses       MB PyTorch"
           f"{'eager':>8}{'compiled':>10}{'ratio':>7}")
-    for name in names:
-        losses = [ask(k, name, "first") for k in range(len(WAYS))]
-        apart = max(abs(a - b) for other in losses[1:] for a, b in zip(losses[0], other, strict=True))
-        times = [[] for _ in WAYS]
-        for r in range(args.rounds):
-            for k in sorted(range(len(WAYS)), reverse=r % 2 == 1):
-                times[k].append(ask(k, name, "time"))
-        medians = [statistics.median(t) for t in times]
-        ratios = [statistics.median(a / b for a, b in zip(times[0], t, strict=True)) for t in times[1:]]
-        memory = [peak_of(way, name) for way in WAYS]
-        rows.append({"model": name, "seconds": medians, "ratios": ratios, "losses_apart": apart, "bytes": memory})
-        print(f"{name:18}" + "".join(f"{t * 1e3:9.3f}ms" for t in medians) + "".join(f"{x:9.2f}" for x in ratios)
-              + f"  equal to {apart:.0e}{memory[0] / 1e6:9.1f}{memory[1] / 1e6:8.1f}{memory[2] / 1e6:10.1f}"
-              + f"{memory[2] / memory[0]:7.2f}")
-    for p in processes:
-        p.stdin.close()
-        p.wait()
+    with Workers(__file__, WAYS) as workers:
+        for name in names:
+            losses = [workers.ask(k, f"{name} first") for k in range(len(WAYS))]
+            apart = max(abs(a - b) for other in losses[1:] for a, b in zip(losses[0], other, strict=True))
+            times = workers.times(f"{name} time", args.rounds)
+            medians = [statistics.median(t) for t in times]
+            ratios = [statistics.median(a / b for a, b in zip(times[0], t, strict=True)) for t in times[1:]]
+            memory = [peak_of(way, name) for way in WAYS]
+            rows.append({"model": name, "seconds": medians, "ratios": ratios, "losses_apart": apart, "bytes": memory})
+            print(f"{name:18}" + "".join(f"{t * 1e3:9.3f}ms" for t in medians) + "".join(f"{x:9.2f}" for x in ratios)
+                  + f"  equal to {apart:.0e}{memory[0] / 1e6:9.1f}{memory[1] / 1e6:8.1f}{memory[2] / 1e6:10.1f}"
+                  + f"{memory[2] / memory[0]:7.2f}")
     if len(rows) > 1:
-        means = [math.exp(statistics.fmean(math.log(r["ratios"][k]) for r in rows)) for k in (0, 1)]
-        less = math.exp(statistics.fmean(math.log(r["bytes"][2] / r["bytes"][0]) for r in rows))
-        print(f"geometric mean: eager {means[0]:.2f}, compiled {means[1]:.2f}; memory of compiled steps {less:.2f}")
-    if args.json:
-        with open(args.json, "w") as file:
-            json.dump(rows, file, indent=1)
+        eager, compiled = (geometric_mean(r["ratios"][k] for r in rows) for k in (0, 1))
+        less = geometric_mean(r["bytes"][2] / r["bytes"][0] for r in rows)
+        print(f"geometric mean: eager {eager:.2f}, compiled {compiled:.2f}; memory of compiled steps {less:.2f}")
+    write_json(args.json, rows)
 
 
 if __name__ == "__main__":

@@ -365,15 +365,13 @@ class Loop:
                 stored = to_memory(f, v, e.kind, o.dtype, types)
                 if stream:
                     width = min(o.size * lanes, 64)
-                    f.store(stored, p, width, ", !nontemporal !0")
+                    f.store(stored, p, width, past=True)
                 else:
                     f.store(stored, p, 1)
             for p, h, step in zip(pointers, here, steps, strict=True):
                 p.set(h + step)
             done.set(done.get() + lanes)
             loop.break_if(done.get() >= count)
-        if stream:
-            self.m.metadata.add("!0 = !{i32 1}")
 
 
 def element_copier(m, direction, size):

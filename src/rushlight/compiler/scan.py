@@ -61,8 +61,7 @@ def scan_kernel(kind, in_dtype, out_dtype):
     """
     if kind not in KINDS:
         raise ValueError(f"scan_kernel: kind must be one of {KINDS}, got {kind!r}")
-    from rushlight.compiler.templates import keys
-    from rushlight.runtime import native
+    from rushlight.compiler.templates import entries
 
     def build():
         from rushlight.compiler.templates.scan import Scan
@@ -70,5 +69,4 @@ def scan_kernel(kind, in_dtype, out_dtype):
         return Scan(kind, in_dtype, out_dtype).text()
 
     text = f"scan {kind} {out_dtype} <- {in_dtype}"
-    found = native.load(text, build, ("rl_scan",), keys.imports(), level=1)
-    return ScanKernel(native.callable_from(found["rl_scan"], "rl_scan"), text)
+    return ScanKernel(entries.load(text, build, ("rl_scan",))[0], text)

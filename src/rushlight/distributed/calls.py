@@ -188,6 +188,18 @@ def all_gather_into_tensor(output_tensor, input_tensor, group=None, async_op=Fal
 _all_gather_base = all_gather_into_tensor
 
 
+def _of_root(group, root, tensor, tensors, name, end):
+    """The list that the root has to give and no other rank may."""
+    tensors = tensors or []
+    _tensors(tensors, name)
+    _one_dtype(tensor, tensors)
+    if group.rank() == root and not tensors:
+        raise ValueError(f"Argument ``{name}`` must be specified on {end} rank.")
+    if group.rank() != root and tensors:
+        raise ValueError(f"Argument ``{name}`` must NOT be specified on non-{end} ranks.")
+    return tensors
+
+
 def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group_dst=None):
     """Copy the tensor of rank i into ``gather_list[i]`` of rank `dst` (0 by default), where alone it is given."""
     _tensor(tensor, "tensor")
@@ -195,13 +207,7 @@ def gather(tensor, gather_list=None, dst=None, group=None, async_op=False, group
     if found is None:
         return None
     root = rank_in(found, dst, group_dst, 0)
-    gather_list = gather_list or []
-    _tensors(gather_list, "gather_list")
-    _one_dtype(tensor, gather_list)
-    if found.rank() == root and not gather_list:
-        raise ValueError("Argument ``gather_list`` must be specified on destination rank.")
-    if found.rank() != root and gather_list:
-        raise ValueError("Argument ``gather_list`` must NOT be specified on non-destination ranks.")
+    gather_list = _of_root(found, root, tensor, gather_list, "gather_list", "destination")
     if _meta(tensor):
         return None
     outputs = [gather_list] if gather_list else []
@@ -215,13 +221,7 @@ def scatter(tensor, scatter_list=None, src=None, group=None, async_op=False, gro
     if found is None:
         return None
     root = rank_in(found, src, group_src, 0)
-    scatter_list = scatter_list or []
-    _tensors(scatter_list, "scatter_list")
-    _one_dtype(tensor, scatter_list)
-    if found.rank() == root and not scatter_list:
-        raise ValueError("Argument ``scatter_list`` must be specified on source rank.")
-    if found.rank() != root and scatter_list:
-        raise ValueError("Argument ``scatter_list`` must NOT be specified on non-source ranks.")
+    scatter_list = _of_root(found, root, tensor, scatter_list, "scatter_list", "source")
     if _meta(tensor):
         return None
     inputs = [scatter_list] if scatter_list else []

@@ -270,6 +270,21 @@ class Function:
             return x.get()
         return Value(self, literal(type_, x), type_)
 
+    @property
+    def null(self):
+        return Value(self, "null", "ptr")
+
+    def symbol(self, name):
+        """The address of a function or of data of this module."""
+        return Value(self, f"@{name}", "ptr")
+
+    def external(self, name):
+        """The address of data outside, of the process or among a module's imports."""
+        line = f"@{name} = external global i8"
+        if line not in self.module.globals:
+            self.module.globals.append(line)
+        return self.symbol(name)
+
     def binary(self, op, a, b):
         return self.emit(a.type, f"{op} {a.type} {a.name}, {b.name}")
 
@@ -291,9 +306,9 @@ class Function:
         nbytes = self.value(nbytes)
         return self.emit("ptr", f"getelementptr i8, ptr {pointer.name}, i64 {nbytes.name}")
 
-    def load(self, type_, pointer, align=0, extra=""):
+    def load(self, type_, pointer, align=0):
         align = f", align {align}" if align else ""
-        return self.emit(type_, f"load {type_}, ptr {pointer.name}{align}{extra}")
+        return self.emit(type_, f"load {type_}, ptr {pointer.name}{align}")
 
     def masked_load(self, type_, pointer, mask, other=None):
         """The elements whose mask bit is set; the others, which are not read, are those of ``other`` or zeros."""
@@ -309,9 +324,16 @@ class Function:
         flags = (Value(self, str(x), "i32") for x in (write, near, 1))
         self.call("void", "llvm.prefetch.p0", pointer, *flags)
 
-    def store(self, value, pointer, align=0, extra=""):
+    def store(self, value, pointer, align=0, past=False):
+        """Store a value; ``past`` the cache for whole, aligned vectors that are not read soon."""
         align = f", align {align}" if align else ""
-        self.line(f"store {value.type} {value.name}, ptr {pointer.name}{align}{extra}")
+        if past:
+            self.module.metadata.add("!0 = !{i32 1}")
+        self.line(f"store {value.type} {value.name}, ptr {pointer.name}{align}{', !nontemporal !0' if past else ''}")
+
+    def copy(self, to, source, nbytes):
+        """Copy bytes between places that don't overlap."""
+        self.call("void", "llvm.memcpy.p0.p0.i64", to, source, self.value(nbytes), self.value(False, "i1"))
 
     def select(self, condition, a, b):
         return self.emit(

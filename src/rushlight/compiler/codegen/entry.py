@@ -605,8 +605,7 @@ def _run_sets(m):
     pointer = job.pointer_at(0)
     desc, items, scalars = _Words(f, pointer), _Words(f, job.pointer_at(1)), job.pointer_at(2)
     context = f.buffer(8 * CONTEXT_WORDS)
-    f.call("void", "llvm.memcpy.p0.p0.i64", context + 8 * SCALARS, scalars, f.value(8 * MAX_SCALARS),
-           f.value(False, "i1"))
+    f.copy(context + 8 * SCALARS, scalars, 8 * MAX_SCALARS)
     with f.range(f.args[1], f.args[2]) as i:
         state = f.call(
             "i64", "rl_read_operands", pointer, items.pointer_at(i) + TUPLE_ITEMS, context

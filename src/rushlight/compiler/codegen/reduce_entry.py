@@ -434,9 +434,7 @@ def _run_groups(m):
                                context[COUNT], scalars)
                     with several:
                         place = (tile.get() + t) * parts + part
-                        f.call("void", "llvm.memcpy.p0.p0.i64",
-                               context.pointer_at(WORKSPACE) + place * state_size, state,
-                               state_size, f.value(False, "i1"))
+                        f.copy(context.pointer_at(WORKSPACE) + place * state_size, state, state_size)
             tile.set(tile.get() + together)
     f.ret()
 

@@ -161,7 +161,7 @@ class Task:
         f = self.f
         if mask is None:
             if self.streaming:
-                f.store(v, place, self.lanes * size, ", !nontemporal !0")
+                f.store(v, place, self.lanes * size, past=True)
             else:
                 f.store(v, place, 1)
             return
@@ -221,7 +221,6 @@ class Task:
                     self.streaming = False
                 with no:
                     loop()
-            self.m.metadata.add("!0 = !{i32 1}")
             self.streams = True
         with f.range(whole, n, step=self.lanes) as i:
             body(i, self.mask(n - i))

@@ -18,8 +18,8 @@ tq) is of the compute type: float32 for 16-bit floats. The bits depend on the bl
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Value, vector
+from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.jobs import (
-    TASK,
     Job,
     load,
     new_module,
@@ -140,7 +140,7 @@ def module_text(dtype):
 
 def _task(m, dtype):
     """Tile: a chunk of queries of one head."""
-    f = m.function("rl_attention_task", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_attention_task")
     j = Job(f, dtype, ARRAYS, FIELDS)
     item, mr, nr, lanes = j.item, j.mr, j.nr, j.lanes
     q_pitch, v_pitch, s_pitch = j.row_bytes(j.d), j.row_bytes(j.e), j.row_bytes(j.block)
@@ -350,7 +350,7 @@ def _finish(j, panel, scales, lse, rows, each):
         top, total = j.load(panel + at), j.load(panel + (each + at))
         empty = total.eq(0.0)
         j.store(f.select(empty, f.value(0.0, j.vector), 1.0 / total), scales + at)
-        j.masked_store(top + math.log(f, total), lse + at, j.below(rows - at // j.item))
+        j.store(top + math.log(f, total), lse + at, j.below(rows - at // j.item))
 
 
 def _scale_rows(j, place, pitch, rows, scales):
@@ -366,4 +366,4 @@ def _scale_rows(j, place, pitch, rows, scales):
                 j.store(j.load(row + c * j.item) * by, row + c * j.item)
             with f.if_(whole < j.e):
                 at = row + whole * j.item
-                j.masked_store(f.masked_load(j.vector, at, tail) * by, at, tail)
+                j.store(f.masked_load(j.vector, at, tail) * by, at, tail)

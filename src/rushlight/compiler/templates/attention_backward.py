@@ -17,6 +17,7 @@ from functools import cache
 
 from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates import attention as forward
+from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.attention import (
     AHEAD_BYTES,
     LOG2_E,
@@ -28,7 +29,7 @@ from rushlight.compiler.templates.attention import (
     to_next,
     visible,
 )
-from rushlight.compiler.templates.jobs import TASK, Job, load, new_module, write_entry, write_rows
+from rushlight.compiler.templates.jobs import Job, load, new_module, write_entry, write_rows
 
 _STRIDES = tuple(f"{array}_{level}" for array in ("q", "k", "v", "out", "mask", "g", "dq", "dk", "dv")
                  for level in ("b", "h", "t"))
@@ -62,7 +63,7 @@ def _largest(f, a, b):
 
 def _task(m, dtype):
     """Tile: a head of keys, or a part of one (see ``split``)."""
-    f = m.function("rl_attention_backward_task", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_attention_backward_task")
     j = Job(f, dtype, ARRAYS, FIELDS)
     item, mr, nr = j.item, j.mr, j.nr
     zero = f.value(0)

@@ -13,7 +13,7 @@ from functools import cache
 
 from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import blocks, entries
 
 ARRAYS = ("out", "w", "index", "bounds", "scale")
 WORDS = ("n", "width", "bags", "padding", "mean", "scaled")
@@ -27,30 +27,30 @@ SIZES = {"float": 4, "double": 8}
 @cache
 def kernel(type_):
     """The function for LLVM element type ``float`` or ``double``."""
-    return blocks.load(f"bags {type_}", lambda: module_text(type_), ("rl_bags",))[0]
+    return entries.load(f"bags {type_}", lambda: module_text(type_), ("rl_bags",))[0]
 
 
 def module_text(type_):
     """The IR of the entry and its task."""
-    m = blocks.new_module()
+    m = entries.new_module()
     _task(m, type_, SIZES[type_])
-    f = m.function("rl_bags", "ptr", blocks.ENTRY)
+    f = m.function("rl_bags", "ptr", entries.ENTRY)
     args = f.args[1]
     context = f.buffer(8 * (BAD + 1), 8)
     for k in range(len(ARRAYS)):
-        f.store(blocks.data_of(f, args, k), context + 8 * k)
+        f.store(entries.data_of(f, args, k), context + 8 * k)
     for k in range(len(WORDS)):
-        f.store(blocks.int_of(f, args, len(ARRAYS) + k), context + 8 * (len(ARRAYS) + k))
+        f.store(entries.int_of(f, args, len(ARRAYS) + k), context + 8 * (len(ARRAYS) + k))
     f.store(f.value(0), context + 8 * BAD)
     width, bags = (f.load("i64", context + 8 * (len(ARRAYS) + k)) for k in (1, 2))
     with f.if_(bags > 0):
-        blocks.share(f, "rl_bags_task", context, blocks.ceil_div(bags, BAGS), bags * width * 16)
+        entries.share(f, "rl_bags_task", context, blocks.ceil_div(bags, BAGS), bags * width * 16)
     f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", context + 8 * BAD)))
     return m.text()
 
 
 def _task(m, type_, size):
-    f = m.function("rl_bags_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_bags_task")
     context = f.args[0]
     out, w, index, bounds, scale = (f.load("ptr", context + 8 * k) for k in range(len(ARRAYS)))
     n, width, bags, padding, mean, scaled = (

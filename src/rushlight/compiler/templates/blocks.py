@@ -1,71 +1,19 @@
-"""What the kernels that move memory share: arguments of entries, tasks, copies and fills of runs of bytes.
+"""Blocks of memory: copies and fills of runs of bytes, into the cache or past it."""
 
-Entries are called with arrays first and Python ints after them; a *context* holds the arrays' data pointers and
-the ints, word by word, for the tasks of the thread pool.
-"""
+from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.templates.entries import (  # noqa: F401
+    ENTRY,
+    TASK,
+    data_of,
+    int_of,
+    load,
+    new_module,
+    none,
+    share,
+)
 
-from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.codegen.targets import host
-
-DATA = 16                       # PyArrayObject.data
-TASK = [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
-ENTRY = [("ptr", "self"), ("ptr", "args"), ("i64", "n")]
 STREAM_FROM = 24 << 20          # bytes of results from which stores go past the cache
-PARALLEL_FROM = 1 << 15         # bytes (or so many steps) from which a job is shared out
 RUN = 64                        # bytes a step of a copy
-
-
-def load(key, build, names):
-    """The functions `names` of the module whose text ``build()`` makes, as callables."""
-    from rushlight.runtime import native
-
-    found = engine.load(key, build, names, {"rl_parallel_for": native.symbols()["rl_parallel_for"]})
-    return tuple(native.callable_from(found[n], n) for n in names)
-
-
-def new_module():
-    """An empty module that knows ``None`` and how to mark stores that go past the cache."""
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
-    m.metadata.add("!0 = !{i32 1}")
-    return m
-
-
-def data_of(f, args, k):
-    """The data pointer of the array that is argument `k`."""
-    return f.load("ptr", f.load("ptr", args + 8 * k) + DATA)
-
-
-def int_of(f, args, k):
-    """The Python int that is argument `k` (a number or a value)."""
-    return f.call("i64", "PyLong_AsLongLong", f.load("ptr", args + (k * 8)))
-
-
-def none(f):
-    """Return None from an entry."""
-    value = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", value)
-    f.ret(value)
-
-
-def answer(f, truth):
-    """Return True or False from an entry of a module that declares them."""
-    value = Value(f, "@_Py_TrueStruct" if truth else "@_Py_FalseStruct", "ptr")
-    f.call("void", "Py_IncRef", value)
-    f.ret(value)
-
-
-def share(f, name, context, tiles, work, least=PARALLEL_FROM):
-    """Run task `name` over the tiles: at once where there is less work than `least`, else on the thread pool."""
-    task = Value(f, f"@{name}", "ptr")
-    with f.if_else(work < least) as (small, large):
-        with small:
-            f.call("void", task, context, f.value(0), tiles)
-        with large:
-            state = f.call("ptr", "PyEval_SaveThread")
-            f.call("void", "rl_parallel_for", task, context, tiles)
-            f.call("void", "PyEval_RestoreThread", state)
 
 
 def ceil_div(value, by):
@@ -128,7 +76,7 @@ def _lines(f, to, nbytes, value, few):
     with f.loop() as loop:
         now = at.get()
         loop.break_if(now > end)
-        f.store(value(now), to + now, RUN, ", !nontemporal !0")
+        f.store(value(now), to + now, RUN, past=True)
         at.set(now + RUN)
     return at.get()
 

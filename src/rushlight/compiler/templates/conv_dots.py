@@ -16,20 +16,18 @@ the bits depend on the shape only.
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, end_run, read_arguments, scratch
+from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import Layout, scratch
 from rushlight.compiler.templates.conv_tile import ITEM, builtin, lanes_of, multiply_add
 
-POINTERS = ("dw", "few", "many", "partial", "failed")
 FIELDS = (
     "gather", "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",
     "groups", "rows", "depth", "panels", "across", "bins", "images", "vectors", "tail", "block_vectors",
     "few_image", "few_group", "many_image", "many_group", "many_row",
     "taps",             # of a channel where the few are the gradients, else 0
 )
-INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
-SIZE = 8 * len(INDEX)
-_POINTER_FIELDS = {"dw", "few", "many", "partial", "gather"}
+LAYOUT = Layout(("dw", "few", "many", "partial"), FIELDS, ("failed",), pointers=("gather",))
 
 
 @cache
@@ -43,26 +41,18 @@ def form():
 @cache
 def kernel(type_, columns, rest):
     """The builtin function for tiles of so many columns and so many rows left over, of ``float`` or ``double``."""
-    return builtin(f"conv dots {columns} {rest}", type_, lambda: module_text(type_, columns, rest), "rl_weight_dots",
-                   kernel.__doc__)
+    return builtin(f"conv dots {columns} {rest}", type_, lambda: module_text(type_, columns, rest), "rl_weight_dots")
 
 
 def module_text(type_, columns, rest):
     """The IR of the entry, its tasks and tiles."""
-    from rushlight.compiler.codegen.targets import host
-
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     for rows in {form()[0], rest} - {0}:
         _tile(m, type_, rows, columns)
     _bin_task(m, type_, columns, rest)
     _total_task(m, type_)
     _entry(m, type_)
     return m.text()
-
-
-def _job(f, pointer):
-    return Job(f, pointer, INDEX, _POINTER_FIELDS)
 
 
 def _tile(m, type_, rows, columns):
@@ -115,9 +105,9 @@ def _bin_task(m, type_, columns, rest):
     """Tile: a bin of a group's blocks of pixels."""
     item, lanes = ITEM[type_], lanes_of(type_)
     size, most = lanes * item, form()[0]
-    f = m.function("bin_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
-    job.load(*POINTERS[1:4], *FIELDS)
+    f = entries.task(m, "bin_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
+    job.load("few", "many", "partial", *FIELDS)
     panel_size = job.block_vectors * (columns * size)       # with what fills the last
     block, gathered = scratch(f, job, job.panels * panel_size)
     across = job.across                         # bytes of a row's sums
@@ -160,8 +150,8 @@ def _total_task(m, type_):
     """Tile: a row of a group: the bins and the lanes added up."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, size = vector(type_, lanes), lanes * item
-    f = m.function("total_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "total_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("dw", "partial", "rows", "depth", "bins", "taps", "across")
     with f.range(begin, end) as t:
         group, row = t // job.rows, t % job.rows
@@ -185,16 +175,12 @@ def _total_task(m, type_):
 
 def _entry(m, type_):
     """PyObject *rl_weight_dots(self, args, n): dw, x, g, partial, plan."""
-    f = m.function("rl_weight_dots", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = _job(f, context)
-    f.store(f.value(0), job.at("failed"))
+    f, job = LAYOUT.begin(m, "rl_weight_dots")
     job.load("few", "many", "taps", "groups", "bins", "rows")
     with f.if_(job.taps.ne(0)):
         f.store(job.few, job.at("many"))
         f.store(job.many, job.at("few"))
-    state = f.call("ptr", "PyEval_SaveThread")
-    for name, count in (("bin_task", job.groups * job.bins), ("total_task", job.groups * job.rows)):
-        f.call("void", "rl_parallel_for", Value(f, f"@{name}", "ptr"), context, count)
-    end_run(f, job, state)
+    with entries.released(f):
+        entries.pool(f, "bin_task", job.pointer, job.groups * job.bins)
+        entries.pool(f, "total_task", job.pointer, job.groups * job.rows)
+    entries.done(f, f.load("i64", job.at("failed")))

@@ -8,26 +8,21 @@ columns, rows to a tile). Tiles run on the pool.
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value
-from rushlight.compiler.templates.conv_product import DATA, FINISH, TASK
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import FINISH
 from rushlight.compiler.templates.conv_tile import ITEM, builtin
-
-_WORDS = ("c", "finish", "matrices", "rows", "columns", "step")
 
 
 @cache
 def kernel(type_):
     """The builtin function finish_all(c, finish, sizes) for sums of ``float`` or ``double``."""
-    return builtin("conv finish", type_, lambda: module_text(type_), "rl_finish_all", kernel.__doc__)
+    return builtin("conv finish", type_, lambda: module_text(type_), "rl_finish_all")
 
 
 def module_text(type_):
     """The IR of the entry and its task."""
-    from rushlight.compiler.codegen.targets import host
-
-    m, item = Module(host().triple), ITEM[type_]
-    m.globals.append("@_Py_NoneStruct = external global i8")
-    f = m.function("finish_task", "void", TASK, "internal", "nounwind")
+    m, item = entries.new_module(), ITEM[type_]
+    f = entries.task(m, "finish_task")
     c, finish = (f.load("ptr", f.args[0] + 8 * i) for i in range(2))
     _, rows, columns, step = (f.load("i64", f.args[0] + 8 * (2 + i)) for i in range(4))
     function, first = f.load("ptr", finish), f.load("i64", finish + 16)
@@ -37,18 +32,9 @@ def module_text(type_):
         f.call("void", function, finish + 8 * len(FINISH), c + (matrix * rows + row) * pitch, pitch, first + matrix,
                row, f.value(0), f.minimum(step, rows - row), columns)
     f.ret()
-    f = m.function("rl_finish_all", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    job = f.buffer(8 * len(_WORDS))
-    data = [f.load("ptr", f.load("ptr", f.args[1] + 8 * i) + DATA) for i in range(3)]
-    for i in range(2):
-        f.store(data[i], job + 8 * i)
-    matrices, rows, columns, step = (f.load("i64", data[2] + 8 * i) for i in range(4))
-    for i, word in enumerate((matrices, rows, columns, step)):
-        f.store(word, job + 8 * (2 + i))
-    state = f.call("ptr", "PyEval_SaveThread")
-    f.call("void", "rl_parallel_for", Value(f, "@finish_task", "ptr"), job, matrices * ((rows + step - 1) // step))
-    f.call("void", "PyEval_RestoreThread", state)
-    none = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    f, job = entries.begin(m, "rl_finish_all", 2, 4, 0)
+    matrices, rows, step = (f.load("i64", job + 8 * i) for i in (2, 3, 5))
+    with entries.released(f):
+        entries.pool(f, "finish_task", job, matrices * ((rows + step - 1) // step))
+    entries.none(f)
     return m.text()

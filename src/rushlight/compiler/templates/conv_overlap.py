@@ -25,9 +25,9 @@ the code: ``phases`` are, for each start of the steps along lines, pairs (tap, e
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Value
-from rushlight.compiler.templates.conv_product import FINISH, optional
-from rushlight.compiler.templates.jobs import DATA, TASK, Job, load, new_module
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import FINISH, optional
+from rushlight.compiler.templates.jobs import Job, load, new_module
 
 ARRAYS = ("y", "x", "w", "bias")
 FIELDS = ("lines", "entries", "where", "bands", "groups", "rows", "channels", "taps", "adjacent", "block", "blocks",
@@ -76,7 +76,7 @@ class _Job(Job):
 
 def _pack_task(m, dtype):
     """Tile: a strip of (row, tap) of a block of a group's rows."""
-    f = m.function(f"{_NAME}_pack", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, f"{_NAME}_pack")
     j = _Job(f, dtype)
     nr, item = j.nr, j.item
     with f.range(f.args[1], f.args[2]) as t:
@@ -122,21 +122,21 @@ def _add(m, dtype, phases):
                 here = z + (j.table("entries", e * 2) + first) * item + j.table("entries", e * 2 + 1) * pitch
                 for total, phase in zip(sums, phases):
                     for tap, move in phase:
-                        total.set(total.get() + f.masked_load(j.vector, here + (taps[tap] + move * item), seen[move]))
+                        total.set(total.get() + j.load(here + (taps[tap] + move * item), seen[move]))
             if step == 1:
-                j.masked_store(sums[0].get(), to + first * item, j.below(j.out_line - first))
+                j.store(sums[0].get(), to + first * item, j.below(j.out_line - first))
             else:
                 low, high = (s.get() for s in sums)
                 for half in range(2):
                     order = [k for i in range(half * lanes // 2, (half + 1) * lanes // 2) for k in (i, lanes + i)]
                     begin = first * 2 + half * lanes
-                    j.masked_store(f.shuffle(low, high, order), to + begin * item, j.below(j.out_line - begin))
+                    j.store(f.shuffle(low, high, order), to + begin * item, j.below(j.out_line - begin))
     f.ret()
 
 
 def _task(m, dtype):
     """Tile: a unit of images of a group by a part of the blocks of rows."""
-    f = m.function(f"{_NAME}_task", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, f"{_NAME}_task")
     j = _Job(f, dtype)
     nr, item, lanes = j.nr, j.item, j.lanes
     zero = f.buffer(item)
@@ -145,7 +145,7 @@ def _task(m, dtype):
     pitch = strips * (nr * item) + 64
     packs = j.packs.ne(0)
     packed_bytes = f.select(packs, strips * j.strip, f.value(0))
-    finished = j.finish.ne(Value(f, "null", "ptr"))
+    finished = j.finish.ne(f.null)
     z_bytes = j.block * j.taps * pitch
     block, columns = j.scratch(packed_bytes + z_bytes + f.select(finished, j.out_most * item, f.value(0)))
     z = columns + packed_bytes
@@ -177,8 +177,8 @@ def _task(m, dtype):
                     # Channels lie far apart: only hints fetch the next strip in time.
                     j.ahead(source + (c * plane + nr * item), nr * item)
                     for v, mask in enumerate(masks):
-                        value = f.masked_load(j.vector, source + (c * plane + v * lanes * item), mask)
-                        j.masked_store(value, target + (c * (nr * item) + v * lanes * item), mask)
+                        value = j.load(source + (c * plane + v * lanes * item), mask)
+                        j.store(value, target + (c * (nr * item) + v * lanes * item), mask)
                 lane.set(at + length)
         with f.range((part * j.blocks).udiv(j.parts), ((part + 1) * j.blocks).udiv(j.parts)) as b:
             row = b * j.block
@@ -197,7 +197,7 @@ def _task(m, dtype):
                                   z + (i * pitch + u * pixels * item), pitch, again)
             with f.range(rows) as r, f.range(images) as u:
                 channel = group * j.rows + row + r
-                bias = f.select(j.bias.ne(Value(f, "null", "ptr")), j.bias + channel * item, zero)
+                bias = f.select(j.bias.ne(f.null), j.bias + channel * item, zero)
                 y = j.y + ((first + u) * (j.groups * j.rows) + channel) * area
                 begin = line0 * j.out_line
                 y = f.select(finished, sums + begin * -item, y)
@@ -212,51 +212,23 @@ def _task(m, dtype):
 
 def _entry(m, dtype):
     """PyObject *rl_overlap(self, args, n): y, x, w, bias or None, words, finish or None."""
-    f = m.function(_NAME, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    args, none, null = f.args[1], Value(f, "@_Py_NoneStruct", "ptr"), Value(f, "null", "ptr")
+    f, context = entries.begin(m, _NAME, len(ARRAYS), len(FIELDS), 5)
     count = len(ARRAYS) + len(FIELDS)
-    context = f.buffer(8 * (count + 5), 8)
-    for k in range(len(ARRAYS)):
-        array, data = f.load("ptr", args + 8 * k), f.var("ptr", null)
-        with f.if_(array.ne(none)):
-            data.set(f.load("ptr", array + DATA))
-        f.store(data.get(), context + 8 * k)
-    words = f.load("ptr", f.load("ptr", args + 8 * len(ARRAYS)) + DATA)
-    for k in range(len(FIELDS)):
-        f.store(f.load("i64", words + 8 * k), context + 8 * (len(ARRAYS) + k))
-    for k in range(5):
-        f.store(f.value(0), context + 8 * (count + k))
     finish = optional(f, 5)
-    with f.if_(finish.ne(null)):
+    with f.if_(finish.ne(f.null)):
         f.store(f.load("i64", finish), context + 8 * (count + 2))
         f.store(finish + 8 * len(FINISH), context + 8 * (count + 3))
         f.store(f.load("i64", finish + 16), context + 8 * (count + 4))
     j = _Job(f, dtype, context)
     panels = j.groups * j.blocks * j.panels
-    block = f.call("ptr", "rl_scratch", panels * j.strip)
-    with f.if_(block.eq(null)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.store(f.load("ptr", block), context + 8 * count)
-    state = f.call("ptr", "PyEval_SaveThread")
-    with f.if_else(panels * j.strip < _PARALLEL_PACK) as (here, pool):
-        with here:
-            f.call("void", f"{_NAME}_pack", context, f.value(0), panels, declare=False)
-        with pool:
-            f.call("void", "rl_parallel_for", Value(f, f"@{_NAME}_pack", "ptr"), context, panels)
     units = (j.images + (j.unit - 1)).udiv(j.unit)
-    tasks = j.groups * units * j.band_count * j.parts
     work = j.groups * j.rows * j.taps * j.channels * j.images * j.pixels
-    with f.if_else(work < _PARALLEL_FROM) as (here, pool):
-        with here:
-            f.call("void", f"{_NAME}_task", context, f.value(0), tasks, declare=False)
-        with pool:
-            f.call("void", "rl_parallel_for", Value(f, f"@{_NAME}_task", "ptr"), context, tasks)
-    f.call("void", "rl_free", block)
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", context + 8 * (count + 1)).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    with entries.released(f), entries.with_scratch(f, panels * j.strip, context + j.failed) as packed:
+        f.store(packed, context + 8 * count)
+        entries.here_or_pool(f, panels * j.strip < _PARALLEL_PACK, f"{_NAME}_pack", context, panels)
+        entries.here_or_pool(f, work < _PARALLEL_FROM, f"{_NAME}_task", context,
+                             j.groups * units * j.band_count * j.parts)
+    entries.done(f, f.load("i64", context + j.failed))
 
 
 _PARALLEL_PACK = 1 << 18        # bytes

@@ -17,24 +17,14 @@ which they are turned, finished or converted; with channels-last results of the 
 
 from functools import cache
 
-from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_product import (
-    TASK,
-    Job,
-    copy_rows,
-    copy_words,
-    end_run,
-    read_arguments,
-    read_finish,
-    run_packed,
-    scratch,
-)
+from rushlight.compiler.codegen.builder import Value, vector
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import Layout, read_finish, run_packed, scratch
+from rushlight.compiler.templates.conv_product import copy_rows
 from rushlight.compiler.templates.conv_tile import ITEM, lanes_of, sums_of
 from rushlight.compiler.templates.gemm_pack import turn
 from rushlight.runtime import cpu
 
-POINTERS = ("y", "x", "w", "bias", "packed", "failed", "finish", "context", "first_image")
 FIELDS = (
     "tile", "runs", "run_count",                # function; table of ``conv_pixel_tile``
     "places", "row_words",                      # int64[row_words, filled up]: which k a word of a row is, or -1
@@ -47,9 +37,8 @@ FIELDS = (
     "x_image", "x_group", "x_line", "x_pixel", "x_channel", "w_group", "w_row",
     "y_start", "y_image", "y_group", "y_channel", "y_line", "y_pixel", "direct", "last",
 )
-INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
-SIZE = 8 * len(INDEX)
-_POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "finish", "tile", "runs", "places"}
+LAYOUT = Layout(("y", "x", "w", "bias"), FIELDS, ("packed", "failed", "finish", "context", "first_image"),
+                pointers=("packed", "finish", "tile", "runs", "places"))
 
 
 def packed_bytes(words, item):
@@ -61,21 +50,13 @@ def packed_bytes(words, item):
 @cache
 def kernel(type_, last=False):
     """The builtin function convolve(y, x, w, bias, plan[, finish]); ``last``: channels of x are adjacent."""
-    from rushlight.runtime import native
-
-    symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    found = engine.load(f"conv pixels|{type_}|{last}|{cpu.vector_bytes()}", lambda: module_text(type_, last),
-                        ["rl_convolve_pixels"], imports, codegen_level=2)
-    return native.callable_from(found["rl_convolve_pixels"], "rl_convolve_pixels", kernel.__doc__)
+    return entries.load(f"conv pixels|{type_}|{last}|{cpu.vector_bytes()}", lambda: module_text(type_, last),
+                        ["rl_convolve_pixels"], codegen_level=2)[0]
 
 
 def module_text(type_, last):
     """The IR of the entry and its tasks."""
-    from rushlight.compiler.codegen.targets import host
-
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     m.globals.append("@zeros = internal constant [1024 x i8] zeroinitializer, align 64")
     copy_rows(m, sums_of(type_))
     _pack_task(m, type_)
@@ -84,11 +65,6 @@ def module_text(type_, last):
     _tile_task(m, type_)
     _entry(m, type_)
     return m.text()
-
-
-def job_of(f, pointer):
-    """The words of a job."""
-    return Job(f, pointer, INDEX, _POINTER_FIELDS)
 
 
 def _word(type_):
@@ -103,8 +79,8 @@ def _pack_task(m, type_):
     word, element = _word(type_), sums_of(type_)
     lanes = lanes_of(element)
     kind = vector(element, lanes)
-    f = m.function("pack_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = job_of(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "pack_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("w", "packed", "places", "row_words", "panels", "depth", "vectors", "rows", "w_group", "w_row")
     width = job.vectors * lanes
     with f.range(begin, end) as t:
@@ -135,7 +111,7 @@ def _fill(m, copy):
     ``copy(f, job, lines, line)`` copies what the image has: ``lines(work)`` calls work(to, source) for each row.
     """
     f = m.function("fill", "void", _FILL, "internal", "nounwind")
-    job, to, image, first, count = job_of(f, f.args[0]), *f.args[1:]
+    job, to, image, first, count = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("channels", "cell", "line", "left", "first_column", "columns", "size", "x_line", "x_pixel", "x_channel")
     kind = f"<{cpu.vector_bytes()} x i8>"
     zero, step = Value(f, "zeroinitializer", kind), cpu.vector_bytes()
@@ -265,10 +241,10 @@ def _tile_task(m, type_):
     """Tile: some units of a group by a part of its panels."""
     element, word = sums_of(type_), _word(type_)
     item, lanes = ITEM[element], lanes_of(element)
-    f = m.function("tile_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = job_of(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "tile_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("y", "x", "bias", "packed", "finish", *FIELDS)
-    null, zeros = Value(f, "null", "ptr"), Value(f, "@zeros", "ptr")
+    null, zeros = f.null, f.symbol("zeros")
     finished, direct, last = job.finish.ne(null), job.direct.ne(0), job.last.ne(0)
     width = job.vectors * lanes
     across = width * item                               # bytes of a row of sums
@@ -339,20 +315,15 @@ def _collected(f, job, y, sums, turned, turned_pitch, across, there, image, firs
 def _entry(m, type_):
     """PyObject *rl_convolve_pixels(self, args, n): y, x, w, bias or None, plan, finish or None, packed weights."""
     lanes, word = lanes_of(sums_of(type_)), _word(type_)
-    f = m.function("rl_convolve_pixels", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = job_of(f, context)
-    f.store(f.value(0), job.at("failed"))
+    f, job = LAYOUT.begin(m, "rl_convolve_pixels")
     read_finish(f, job, 5)
     with f.if_(f.load("i64", job.at("finish")).ne(0)):
         f.store(f.value(0), job.at("direct"))
     job.load("groups", "panels", "depth", "vectors", "tasks", "parts")
     count = job.groups * job.panels
-    state = f.call("ptr", "PyEval_SaveThread")
-    run_packed(
-        f, job, count * job.depth * job.vectors * (lanes * word),
-        lambda: f.call("void", "rl_parallel_for", Value(f, "@pack_task", "ptr"), context, count),
-        lambda: f.call("void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context,
-                       job.groups * job.tasks * job.parts))
-    end_run(f, job, state)
+    with entries.released(f):
+        run_packed(
+            f, job, count * job.depth * job.vectors * (lanes * word),
+            lambda: entries.pool(f, "pack_task", job.pointer, count),
+            lambda: entries.pool(f, "tile_task", job.pointer, job.groups * job.tasks * job.parts))
+    entries.done(f, f.load("i64", job.at("failed")))

@@ -12,9 +12,9 @@ once a call. The sums run in one order that depends on the shape only.
 Where a strip's pixels aren't adjacent in y (several images in a unit, steps between the pixels of an adjoint), tiles
 collect in scratch memory and are copied out by the table of ``pieces``.
 
-``finish``, if given, is an int64 array: ``FINISH``, then the context of a finishing function (see ``gemm_finish``),
-which is called for every piece of y when its sums are complete and stores it: matrices are images, rows channels,
-columns pixels. ``apart`` says that y isn't of the type of the sums, which then stay in scratch memory.
+``finish``, if given, is an int64 array: ``conv_job.FINISH``, then the context of a finishing function (see
+``gemm_finish``), which is called for every piece of y when its sums are complete and stores it: matrices are images,
+rows channels, columns pixels. ``apart`` says that y isn't of the type of the sums, which then stay in scratch memory.
 
 ``packed``, if given, is an array of at least ``packed_bytes(plan)``: where y is None, w is packed into it and that is
 all; where y is there, it has been, and w isn't read.
@@ -22,12 +22,12 @@ all; where y is there, it has been, and w isn't read.
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.builder import Value, vector
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import Layout, finish_piece, read_finish, run_packed, scratch
 from rushlight.compiler.templates.conv_tile import ITEM, builtin, lanes_of
 
-# What the entry fills in, then the plan's words: strides and offsets in bytes.
-POINTERS = ("y", "x", "w", "bias", "packed", "failed", "finish", "context", "first_image")
-FINISH = ("function", "apart", "first image")
+# The plan's words: strides and offsets in bytes.
 FIELDS = (
     "tile", "gather",                                       # functions
     "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the columns
@@ -37,12 +37,9 @@ FIELDS = (
     "units", "strips", "unit_pixels", "tile_strips", "blocks", "k_block",
     "x_unit", "x_group", "y_unit", "y_image", "y_group", "y_row", "w_group", "w_row", "direct",
 )
-INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
-SIZE = 8 * len(INDEX)
-DATA = 16                       # PyArrayObject.data
-TASK = (("ptr", "job"), ("i64", "begin"), ("i64", "end"))
-_POINTER_FIELDS = {*POINTERS, "tile", "gather", "runs", "offsets", "masks", "moves", "weights", "pieces",
-                   "piece_list"} - {"failed", "first_image"}
+LAYOUT = Layout(("y", "x", "w", "bias"), FIELDS, ("packed", "failed", "finish", "context", "first_image"),
+                pointers=("packed", "finish", "context", "tile", "gather", "runs", "offsets", "masks", "moves",
+                          "weights", "pieces", "piece_list"))
 _PARALLEL_PACK = 1 << 15        # elements of weights
 
 
@@ -55,15 +52,12 @@ def packed_bytes(words, item):
 @cache
 def kernel(type_):
     """The builtin function convolve(y, x, w, bias, plan) for ``float`` or ``double``."""
-    return builtin("conv product", type_, lambda: module_text(type_), "rl_convolve", kernel.__doc__)
+    return builtin("conv product", type_, lambda: module_text(type_), "rl_convolve")
 
 
 def module_text(type_):
     """The IR of the entry and its tasks."""
-    from rushlight.compiler.codegen.targets import host
-
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
     _pack_task(m, type_)
     copy_rows(m, type_)
@@ -72,42 +66,11 @@ def module_text(type_):
     return m.text()
 
 
-class Job:
-    """A job's words by name; each is loaded once a function, where it is first asked for."""
-
-    def __init__(self, f, pointer, index=INDEX, pointers=_POINTER_FIELDS):
-        self.f, self.pointer, self._index, self._pointers = f, pointer, index, pointers
-        self._found = {}
-
-    def load(self, *names):
-        """Load words here, for use in blocks that this one dominates."""
-        for name in names:
-            self._found[name] = self.f.load("ptr" if name in self._pointers else "i64",
-                                            self.pointer + 8 * self._index[name])
-
-    def __getattr__(self, name):
-        if name not in self._found:
-            raise AttributeError(name)
-        return self._found[name]
-
-    def at(self, name):
-        return self.pointer + 8 * self._index[name]
-
-
-def scratch(f, job, nbytes):
-    """(block, its aligned memory) of this thread's; leaves the task where there is none."""
-    block = f.call("ptr", "rl_scratch", nbytes + 64)
-    with f.if_(block.eq(Value(f, "null", "ptr"))):
-        f.store(f.value(1), job.at("failed"))
-        f.ret()
-    return block, f.load("ptr", block)
-
-
 def _pack_task(m, type_):
     """Tile: a panel of a group's weights, packed[(panel depth + k) height + r]; rows past the last are zeros."""
     item = ITEM[type_]
-    f = m.function("pack_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = Job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "pack_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("w", "packed", "weights", "panels", "depth", "height", "rows", "w_group", "w_row")
     with f.range(begin, end) as t:
         group, first = t // job.panels, (t % job.panels) * job.height
@@ -179,13 +142,13 @@ def copy_out(m, type_):
 def _tile_task(m, type_):
     """Tile: a block of strips by a part of a group's panels."""
     item, lanes = ITEM[type_], lanes_of(type_)
-    f = m.function("tile_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = Job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "tile_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("y", "x", "w", "bias", "packed", "finish", *FIELDS)
     width = job.vectors * lanes
     pitch = width * item
     tables = job.at("runs")
-    zeros, null = Value(f, "@zeros", "ptr"), Value(f, "null", "ptr")
+    zeros, null = f.symbol("zeros"), f.null
     biased, finished = job.bias.ne(null), job.finish.ne(null)
     indirect = job.direct.eq(0)
     columns_size = job.tile_strips * job.k_block * pitch
@@ -254,123 +217,20 @@ def _tile_task(m, type_):
     f.ret()
 
 
-def finish_piece(f, job, c, c_row, offset, row, rows, columns, item):
-    """Call the finishing function for a piece of y; ``offset``: bytes from y to its first pixel in channel 0."""
-    image, place = offset // job.y_image, offset % job.y_image
-    f.call("void", job.finish, f.load("ptr", job.at("context")), c, c_row,
-           f.load("i64", job.at("first_image")) + image, row, place // item, rows, columns)
-
-
-def read_finish(f, job, count):
-    """Store what argument ``count`` of a builtin function, if given, says of finishing into a job."""
-    for name in ("finish", "context", "first_image"):
-        f.store(f.value(0), job.at(name))
-    words = optional(f, count)
-    with f.if_(words.ne(Value(f, "null", "ptr"))):
-        for at, name in ((0, "finish"), (16, "first_image")):
-            f.store(f.load("i64", words + at), job.at(name))
-        f.store(words + 8 * len(FINISH), job.at("context"))
-        if "direct" in job._index:
-            with f.if_(f.load("i64", words + 8).ne(0)):
-                f.store(f.value(0), job.at("direct"))
-
-
-def optional(f, count):
-    """The data of the array that is argument ``count`` of a builtin function; null where that is missing or None."""
-    data = f.var("ptr", Value(f, "null", "ptr"))
-    with f.if_(f.args[2] > count):
-        array = f.load("ptr", f.args[1] + 8 * count)
-        with f.if_(array.ne(Value(f, "@_Py_NoneStruct", "ptr"))):
-            data.set(f.load("ptr", array + DATA))
-    return data.get()
-
-
-def run_packed(f, job, nbytes, pack, multiply, apart=None):
-    """Pack into scratch memory of ``nbytes`` and multiply, or one of the two with memory that argument 6 names.
-
-    Without y only weights are packed; with y and that argument, they are packed already. Where ``apart`` is not 0 the
-    tasks of ``multiply`` pack what they need if there is no packed memory.
-    """
-    null = Value(f, "null", "ptr")
-    given, y = optional(f, 6), f.load("ptr", job.at("y"))
-    with f.if_else(given.eq(null)) as (own, kept):
-        with own:
-            size = nbytes + 64
-            if apart is not None:
-                f.store(null, job.at("packed"))
-                with f.if_(apart.ne(0)):
-                    multiply()
-                size = f.select(apart.ne(0), f.value(0), size)
-            with f.if_(size.ne(0)):
-                _pack_and_multiply(f, job, size, pack, multiply)
-        with kept:
-            f.store(given, job.at("packed"))
-            with f.if_else(y.eq(null)) as (packing, multiplying):
-                with packing:
-                    pack()
-                with multiplying:
-                    multiply()
-
-
-def _pack_and_multiply(f, job, size, pack, multiply):
-    block = f.call("ptr", "rl_scratch", size)
-    with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, there):
-        with refused:
-            f.store(f.value(1), job.at("failed"))
-        with there:
-            f.store(f.load("ptr", block), job.at("packed"))
-            pack()
-            multiply()
-            f.call("void", "rl_free", block)
-
-
-def read_arguments(f, target, count):
-    """Store the data of ``count`` arrays (null for None) among a builtin function's arguments into a job."""
-    args, none = f.args[1], Value(f, "@_Py_NoneStruct", "ptr")
-    for i in range(count):
-        array, data = f.load("ptr", args + 8 * i), f.var("ptr", Value(f, "null", "ptr"))
-        with f.if_(array.ne(none)):
-            data.set(f.load("ptr", array + DATA))
-        f.store(data.get(), target + 8 * i)
-    return f.load("ptr", f.load("ptr", args + 8 * count) + DATA)
-
-
-def copy_words(f, words, target, count):
-    """Copy int64 words."""
-    with f.range(count) as i:
-        f.store(f.load("i64", words + i * 8), target + i * 8)
-
-
-def end_run(f, job, state):
-    """Take the interpreter's lock again; the entry gives None, or MemoryError where a task found no memory."""
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    none = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
-
-
 def _entry(m, type_):
     """PyObject *rl_convolve(self, args, n): y, x, w, bias or None, plan, finish or None, memory of packed weights."""
-    f = m.function("rl_convolve", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = Job(f, context)
-    f.store(f.value(0), job.at("failed"))
+    f, job = LAYOUT.begin(m, "rl_convolve")
     read_finish(f, job, 5)
     job.load("groups", "panels", "depth", "height", "blocks", "parts")
     count = job.groups * job.panels
     elements = count * job.depth * job.height
-    state = f.call("ptr", "PyEval_SaveThread")
 
     def pack():
-        with f.if_else(elements < _PARALLEL_PACK) as (here, pool):
-            with here:
-                f.call("void", "pack_task", context, f.value(0), count, declare=False)
-            with pool:
-                f.call("void", "rl_parallel_for", Value(f, "@pack_task", "ptr"), context, count)
+        entries.here_or_pool(f, elements < _PARALLEL_PACK, "pack_task", job.pointer, count)
 
-    run_packed(f, job, elements * ITEM[type_], pack, lambda: f.call(
-        "void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context, job.groups * job.blocks * job.parts))
-    end_run(f, job, state)
+    def multiply():
+        entries.pool(f, "tile_task", job.pointer, job.groups * job.blocks * job.parts)
+
+    with entries.released(f):
+        run_packed(f, job, elements * ITEM[type_], pack, multiply)
+    entries.done(f, f.load("i64", job.at("failed")))

@@ -35,14 +35,11 @@ def _registers():
     return 32 if cpu.vector_bytes() == 64 or cpu.machine() == "aarch64" else 16
 
 
-def builtin(key, type_, build, entry, doc, codegen_level=1):
+def builtin(key, type_, build, entry, codegen_level=1):
     """The builtin function at ``entry`` of the module that ``build()`` writes for a type of elements."""
-    from rushlight.runtime import native
+    from rushlight.compiler.templates import entries
 
-    symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    found = engine.load(f"{key}|{type_}|{cpu.vector_bytes()}", build, [entry], imports, codegen_level=codegen_level)
-    return native.callable_from(found[entry], entry, doc)
+    return entries.load(f"{key}|{type_}|{cpu.vector_bytes()}", build, [entry], codegen_level=codegen_level)[0]
 
 
 def form(rows):

@@ -12,25 +12,14 @@ convolve by vectors.
 
 from functools import cache
 
-from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, Value
-from rushlight.compiler.templates.conv_product import (
-    FIELDS,
-    TASK,
-    Job,
-    copy_out,
-    copy_words,
-    read_arguments,
-    scratch,
-)
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import Layout, scratch
+from rushlight.compiler.templates.conv_product import FIELDS, copy_out
 from rushlight.compiler.templates.gemm_tiles import NAMES, bytes_of
 
 # Packing widens the magnitudes in "least" and "greatest", which follow each other.
-POINTERS = ("y", "x", "w", "bias", "packed", "failed", "unfit", "least", "greatest")
-INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
-SIZE = 8 * len(INDEX)
-_POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "gather", "runs", "offsets", "masks", "moves", "weights", "pieces",
-                   "piece_list"}
+LAYOUT = Layout(("y", "x", "w", "bias"), FIELDS, ("packed", "failed", "unfit", "least", "greatest"),
+                pointers=("packed", "gather", "runs", "offsets", "masks", "moves", "weights", "pieces", "piece_list"))
 VECTORS, ITEM = 2, 4
 WIDTH = 32
 _PITCH = WIDTH * ITEM
@@ -39,21 +28,13 @@ _PITCH = WIDTH * ITEM
 @cache
 def kernel(tiles):
     """The builtin function convolve(y, x, w, bias, plan) -> bool, for the functions of ``gemm_route.tiles``."""
-    from rushlight.runtime import native
-
-    symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    imports |= dict(zip(NAMES, tiles[-3:], strict=True))
-    found = engine.load("conv tiles", lambda: module_text(tiles), ["rl_convolve_tiles"], imports)
-    return native.callable_from(found["rl_convolve_tiles"], "rl_convolve_tiles", kernel.__doc__)
+    imports = dict(zip(NAMES, tiles[-3:], strict=True))
+    return entries.load("conv tiles", lambda: module_text(tiles), ["rl_convolve_tiles"], imports)[0]
 
 
 def module_text(tiles):
     """The IR of the entry and its tasks."""
-    from rushlight.compiler.codegen.targets import host
-
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     copy_out(m, "float")
     _pack_task(m, tiles)
     _tile_task(m, tiles)
@@ -61,14 +42,10 @@ def module_text(tiles):
     return m.text()
 
 
-def _job(f, pointer):
-    return Job(f, pointer, INDEX, _POINTER_FIELDS)
-
-
 def _pack_task(m, tiles):
     """Tile: a panel of a group's weights, in the order of the columns."""
-    f = m.function("pack_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "pack_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("w", "packed", "weights", "panels", "depth", "height", "rows", "w_group", "w_row")
     row_bytes = job.depth * ITEM
     block, rows = scratch(f, job, job.height * row_bytes)
@@ -87,10 +64,10 @@ def _pack_task(m, tiles):
 
 def _tile_task(m, tiles):
     """Tile: a block of strips by a part of a group's panels."""
-    f = m.function("tile_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
-    job.load(*POINTERS[:5], *FIELDS)
-    tables, null = job.at("runs"), Value(f, "null", "ptr")
+    f = entries.task(m, "tile_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
+    job.load("y", "x", "w", "bias", "packed", *FIELDS)
+    tables, null = job.at("runs"), f.null
     biased, indirect = job.bias.ne(null), job.direct.eq(0)
     strip_bytes, packed_bytes = job.k_block * _PITCH, bytes_of(tiles, job.k_block)
     most_panels = (job.panels + job.parts - 1) // job.parts
@@ -149,26 +126,13 @@ def _tile_task(m, tiles):
 
 def _entry(m, tiles):
     """PyObject *rl_convolve_tiles(self, args, n): y, x, w, bias or None, plan."""
-    f = m.function("rl_convolve_tiles", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = _job(f, context)
-    for name, value in (("failed", 0), ("unfit", 0), ("least", -1), ("greatest", 0)):
-        f.store(f.value(value), job.at(name))
+    f, job = LAYOUT.begin(m, "rl_convolve_tiles")
+    f.store(f.value(-1), job.at("least"))
     job.load("groups", "panels", "depth", "height", "blocks", "parts")
     count = job.groups * job.panels
-    state = f.call("ptr", "PyEval_SaveThread")
-    block = f.call("ptr", "rl_scratch", count * bytes_of(tiles, job.depth) + 64)
-    with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, given):
-        with refused:
-            f.store(f.value(1), job.at("failed"))
-        with given:
-            f.store(f.load("ptr", block), job.at("packed"))
-            f.call("void", "rl_parallel_for", Value(f, "@pack_task", "ptr"), context, count)
-            f.call("void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context,
-                   job.groups * job.blocks * job.parts)
-            f.call("void", "rl_free", block)
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", job.at("unfit"))))
+    nbytes = count * bytes_of(tiles, job.depth) + 64
+    with entries.released(f), entries.with_scratch(f, nbytes, job.at("failed")) as packed:
+        f.store(packed, job.at("packed"))
+        entries.pool(f, "pack_task", job.pointer, count)
+        entries.pool(f, "tile_task", job.pointer, job.groups * job.blocks * job.parts)
+    entries.done(f, f.load("i64", job.at("failed")), f.load("i64", job.at("unfit")))

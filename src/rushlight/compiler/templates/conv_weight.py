@@ -14,12 +14,12 @@ turned rows of pairs and in the columns as they are; dw is float32.
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, end_run, read_arguments, scratch
+from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import Layout, scratch
 from rushlight.compiler.templates.conv_tile import ITEM, builtin, lanes_of, sums_of
 from rushlight.compiler.templates.gemm_pack import turn
 
-POINTERS = ("dw", "x", "g", "partial", "failed")
 FIELDS = (
     "tile", "gather", "gather_g",                                       # functions
     "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the columns
@@ -28,33 +28,24 @@ FIELDS = (
     "units", "unit_vectors", "block_vectors", "x_unit", "x_group", "g_unit", "g_group",
     "g_row",            # bytes of a row of g whose vectors may be read as they stand, else 0
 )
-INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
-SIZE = 8 * len(INDEX)
-_POINTER_FIELDS = {"dw", "x", "g", "partial", "tile", "gather", "gather_g"}
+LAYOUT = Layout(("dw", "x", "g", "partial"), FIELDS, ("failed",), pointers=("tile", "gather", "gather_g"))
 
 
 @cache
 def kernel(type_):
     """The builtin function weight_gradient(dw, x, g, partial, plan) for ``float``, ``double`` or ``pairs``."""
-    return builtin("conv weight", type_, lambda: module_text(type_), "rl_weight_gradient", kernel.__doc__)
+    return builtin("conv weight", type_, lambda: module_text(type_), "rl_weight_gradient")
 
 
 def module_text(type_):
     """The IR of the entry and its tasks."""
-    from rushlight.compiler.codegen.targets import host
-
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
     _turn(m, sums_of(type_))
     _bin_task(m, sums_of(type_), 2 if type_ == "pairs" else 1)
     _total_task(m, sums_of(type_))
     _entry(m, sums_of(type_))
     return m.text()
-
-
-def _job(f, pointer):
-    return Job(f, pointer, INDEX, _POINTER_FIELDS)
 
 
 def _turn(m, type_):
@@ -76,11 +67,11 @@ def _turn(m, type_):
 def _bin_task(m, type_, in_word):
     """Tile: a bin of a group's pixels by a part of the panels of k's; ``in_word``: pixels to a word."""
     item, lanes = ITEM[type_], lanes_of(type_)
-    f = m.function("bin_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
-    job.load(*POINTERS[:4], *FIELDS)
+    f = entries.task(m, "bin_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
+    job.load("dw", "x", "g", "partial", *FIELDS)
     square = f.buffer(lanes * lanes * item)
-    zeros = Value(f, "@zeros", "ptr")
+    zeros = f.symbol("zeros")
     size = lanes * item
     across = job.width * item                   # bytes of a row of channels
     strip = job.vectors * size
@@ -136,8 +127,8 @@ def _bin_task(m, type_, in_word):
 def _total_task(m, type_):
     """Tile: a vector of k's of a group, over all rows: the bins added up and turned into dw."""
     item, lanes = ITEM[type_], lanes_of(type_)
-    f = m.function("total_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "total_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("dw", "partial", "rows", "width", "depth", "bins")
     kind = vector(type_, lanes)
     across = job.width * item
@@ -164,15 +155,10 @@ def _total_task(m, type_):
 
 def _entry(m, type_):
     """PyObject *rl_weight_gradient(self, args, n): dw, x, g, partial, plan."""
-    f = m.function("rl_weight_gradient", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = _job(f, context)
-    f.store(f.value(0), job.at("failed"))
+    f, job = LAYOUT.begin(m, "rl_weight_gradient")
     job.load("groups", "bins", "parts", "depth")
     lanes = lanes_of(type_)
-    state = f.call("ptr", "PyEval_SaveThread")
-    f.call("void", "rl_parallel_for", Value(f, "@bin_task", "ptr"), context, job.groups * job.bins * job.parts)
-    f.call("void", "rl_parallel_for", Value(f, "@total_task", "ptr"), context,
-           job.groups * ((job.depth + (lanes - 1)) // lanes))
-    end_run(f, job, state)
+    with entries.released(f):
+        entries.pool(f, "bin_task", job.pointer, job.groups * job.bins * job.parts)
+        entries.pool(f, "total_task", job.pointer, job.groups * ((job.depth + (lanes - 1)) // lanes))
+    entries.done(f, f.load("i64", job.at("failed")))

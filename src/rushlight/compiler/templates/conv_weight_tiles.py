@@ -14,13 +14,11 @@ Returns True when the values don't suit tiles (see ``gemm_pieces``), for the cal
 
 from functools import cache
 
-from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, Value
-from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, read_arguments, scratch
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import Layout, scratch
 from rushlight.compiler.templates.gemm_tiles import NAMES
 from rushlight.runtime import cpu
 
-POINTERS = ("dw", "x", "g", "partial", "failed", "unfit")
 FIELDS = (
     "gather", "gather_g",                                               # functions
     "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the columns
@@ -28,9 +26,7 @@ FIELDS = (
     "groups", "rows", "depth", "parts", "bins", "units", "unit_vectors", "block_vectors",
     "x_unit", "x_group", "g_unit", "g_group",
 )
-INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
-SIZE = 8 * len(INDEX)
-_POINTER_FIELDS = {"dw", "x", "g", "partial", "gather", "gather_g"}
+LAYOUT = Layout(("dw", "x", "g", "partial"), FIELDS, ("failed", "unfit"), pointers=("gather", "gather_g"))
 BLOCK, LANES, ITEM = 32, 16, 4
 _TOTAL = 4096                   # elements of dw to a task
 
@@ -38,37 +34,25 @@ _TOTAL = 4096                   # elements of dw to a task
 @cache
 def kernel(tiles):
     """The builtin function weight_gradient(dw, x, g, partial, plan) -> bool, for ``gemm_route.tiles``."""
-    from rushlight.runtime import native
-
-    symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    imports |= dict(zip(NAMES, tiles[-3:], strict=True))
+    imports = dict(zip(NAMES, tiles[-3:], strict=True))
     key = f"conv weight tiles|{cpu.vector_bytes()}"
-    found = engine.load(key, lambda: module_text(tiles), ["rl_weight_tiles"], imports)
-    return native.callable_from(found["rl_weight_tiles"], "rl_weight_tiles", kernel.__doc__)
+    return entries.load(key, lambda: module_text(tiles), ["rl_weight_tiles"], imports)[0]
 
 
 def module_text(tiles):
     """The IR of the entry and its tasks."""
-    from rushlight.compiler.codegen.targets import host
-
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     _bin_task(m, tiles)
     _total_task(m)
     _entry(m)
     return m.text()
 
 
-def _job(f, pointer):
-    return Job(f, pointer, INDEX, _POINTER_FIELDS)
-
-
 def _bin_task(m, tiles):
     """Tile: a bin of a group's pixels by a part of the k's."""
-    f = m.function("bin_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
-    job.load(*POINTERS[:4], *FIELDS)
+    f = entries.task(m, "bin_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
+    job.load("dw", "x", "g", "partial", *FIELDS)
     size = LANES * ITEM
     pitch = job.block_vectors * size + 64       # of a gathered row; never a multiple of a page
     most_steps = (job.block_vectors * LANES + (tiles.step_k - 1)) // tiles.step_k
@@ -81,7 +65,7 @@ def _bin_task(m, tiles):
     each = job.bins * job.parts
     all_vectors = job.units * job.unit_vectors
     single = job.bins.eq(1)
-    null = Value(f, "null", "ptr")
+    null = f.null
     unfit = f.var("i32", 0)
 
     def clear(at):
@@ -131,8 +115,8 @@ def _bin_task(m, tiles):
 
 def _total_task(m):
     """Tile: some elements of a group's dw, the sums of its bins."""
-    f = m.function("total_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "total_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("dw", "partial", "rows", "depth", "bins")
     kind = f"<{LANES} x float>"
     size = job.rows * job.depth
@@ -151,19 +135,10 @@ def _total_task(m):
 
 def _entry(m):
     """PyObject *rl_weight_tiles(self, args, n): dw, x, g, partial, plan."""
-    f = m.function("rl_weight_tiles", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = _job(f, context)
-    for name in ("failed", "unfit"):
-        f.store(f.value(0), job.at(name))
+    f, job = LAYOUT.begin(m, "rl_weight_tiles")
     job.load("groups", "bins", "parts", "rows", "depth")
-    state = f.call("ptr", "PyEval_SaveThread")
-    f.call("void", "rl_parallel_for", Value(f, "@bin_task", "ptr"), context, job.groups * job.bins * job.parts)
-    with f.if_((job.bins > 1) & f.load("i64", job.at("unfit")).eq(0)):
-        f.call("void", "rl_parallel_for", Value(f, "@total_task", "ptr"), context,
-               job.groups * ((job.rows * job.depth + (_TOTAL - 1)) // _TOTAL))
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", job.at("unfit"))))
+    with entries.released(f):
+        entries.pool(f, "bin_task", job.pointer, job.groups * job.bins * job.parts)
+        with f.if_((job.bins > 1) & f.load("i64", job.at("unfit")).eq(0)):
+            entries.pool(f, "total_task", job.pointer, job.groups * ((job.rows * job.depth + (_TOTAL - 1)) // _TOTAL))
+    entries.done(f, f.load("i64", job.at("failed")), f.load("i64", job.at("unfit")))

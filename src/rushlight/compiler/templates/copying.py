@@ -16,7 +16,7 @@ from functools import cache
 
 from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import blocks, entries
 from rushlight.compiler.templates.squares import SPAN, Panel, block, squares
 
 ND, DIMS, STRIDES = 24, 32, 40
@@ -32,12 +32,12 @@ CHUNK_ELEMENTS = 1 << 11
 @cache
 def kernel(size):
     """The copy for elements of `size` bytes: 1, 2, 4, 8 or 16."""
-    return blocks.load(f"copy {size}", lambda: module_text(size), ("rl_copy",))[0]
+    return entries.load(f"copy {size}", lambda: module_text(size), ("rl_copy",))[0]
 
 
 def module_text(size):
     """The IR of the entry and its tasks."""
-    m = blocks.new_module()
+    m = entries.new_module()
     _seek(m)
     _runs(m, size)
     _squares(m, size)
@@ -97,7 +97,7 @@ def _dim(f, context, d):
 
 def _runs(m, size):
     """Rows that are dense in both arrays, or one element of `a` again and again; long ones in several chunks."""
-    f = m.function("rl_copy_runs", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_copy_runs")
     context = f.args[0]
     rows, each, stream = (_word(f, context, k) for k in (ROWS, PER_TILE, STREAM))
     chunk, chunks = _word(f, context, CHUNK), _word(f, context, CHUNKS)
@@ -149,7 +149,7 @@ def _repeat(f, to, source, count, size, stream):
 
 def _elements(m, size):
     """Rows of elements at any steps, long ones in several chunks."""
-    f = m.function("rl_copy_elements", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_copy_elements")
     context = f.args[0]
     rows, each = _word(f, context, ROWS), _word(f, context, PER_TILE)
     chunk, chunks = _word(f, context, CHUNK), _word(f, context, CHUNKS)
@@ -191,14 +191,14 @@ def _reversed(f, to, source, count, size, lanes, stream, ahead):
     kind = vector(f"i{8 * size}", lanes)
     aligned = (blocks.address(f, to) & (lanes * size - 1)).eq(0)
     with f.if_else(stream & aligned) as (past, normal):
-        for arm, extra, align in ((past, ", !nontemporal !0", lanes * size), (normal, "", 1)):
+        for arm, around, align in ((past, True, lanes * size), (normal, False, 1)):
             with arm, f.range(0, count & -lanes, step=lanes) as i:
                 here = source + (i + (lanes - 1)) * -size
-                if extra:
+                if around:
                     # Of a single row, or the last one, this is the line itself.
                     f.prefetch(here + ahead, near=2)
                 v = f.load(kind, here, 1)
-                f.store(f.shuffle(v, v, list(range(lanes - 1, -1, -1))), to + i * size, align, extra)
+                f.store(f.shuffle(v, v, list(range(lanes - 1, -1, -1))), to + i * size, align, around)
 
 
 def _alternate(f, to, source, count, size, lanes, stream):
@@ -206,15 +206,15 @@ def _alternate(f, to, source, count, size, lanes, stream):
     kind = vector(f"i{8 * size}", lanes)
     aligned = (blocks.address(f, to) & (lanes * size - 1)).eq(0)
     with f.if_else(stream & aligned) as (past, normal):
-        for arm, extra, align in ((past, ", !nontemporal !0", lanes * size), (normal, "", 1)):
+        for arm, around, align in ((past, True, lanes * size), (normal, False, 1)):
             with arm, f.range(0, count, step=lanes) as i:
                 low, high = (f.load(kind, source + (i * 2 + k) * size, 1) for k in (0, lanes))
-                f.store(f.shuffle(low, high, list(range(0, 2 * lanes, 2))), to + i * size, align, extra)
+                f.store(f.shuffle(low, high, list(range(0, 2 * lanes, 2))), to + i * size, align, around)
 
 
 def _squares(m, size):
     """Dimension 0 is dense in `out`, dimension ACROSS in `a`. A tile is a range of bands of rows of `a`."""
-    f = m.function("rl_copy_squares", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_copy_squares")
     context = f.args[0]
     panel = Panel(size)
     across = _word(f, context, ACROSS)
@@ -258,12 +258,12 @@ def _squares(m, size):
 
 
 def _entry(m, size):
-    f = m.function("rl_copy", "ptr", blocks.ENTRY)
+    f = m.function("rl_copy", "ptr", entries.ENTRY)
     args = f.args[1]
     out, a = f.load("ptr", args), f.load("ptr", args + 8)
     context = f.buffer(8 * WORDS, 8)
-    f.store(f.load("ptr", out + blocks.DATA), context + 8 * OUT)
-    f.store(f.load("ptr", a + blocks.DATA), context + 8 * A)
+    f.store(f.load("ptr", out + entries.DATA), context + 8 * OUT)
+    f.store(f.load("ptr", a + entries.DATA), context + 8 * A)
     nd, a_nd = (f.load("i32", x + ND).cast("sext", "i64") for x in (out, a))
     shape, steps = f.load("ptr", out + DIMS), f.load("ptr", out + STRIDES)
     a_shape, a_steps = f.load("ptr", a + DIMS), f.load("ptr", a + STRIDES)
@@ -297,7 +297,7 @@ def _entry(m, size):
             rank.set(rank.get() + 1)
     total = total.get()
     with f.if_(total.eq(0)):
-        blocks.none(f)
+        entries.none(f)
     with f.if_(rank.get().eq(0)):
         for w, value in enumerate((1, size, size)):
             f.store(f.value(value), dim(f.value(0)) + 8 * w)
@@ -318,7 +318,7 @@ def _entry(m, size):
                     f.store(value, place + 8 * w)
     rank.set(kept.get() + 1)
     _choose(f, context, rank.get(), total, size, dim)
-    blocks.none(f)
+    entries.none(f)
 
 
 def _magnitude(f, value):
@@ -346,7 +346,7 @@ def _choose(f, context, rank, total, size, dim):
         # A stream of short rows would write parts of lines.
         with f.if_((rows > 1) & (length < 512 // size)):
             put(STREAM, 0)
-        blocks.share(f, "rl_copy_runs", context, blocks.ceil_div(rows, each) * chunks, nbytes)
+        entries.share(f, "rl_copy_runs", context, blocks.ceil_div(rows, each) * chunks, nbytes)
         f.terminate(f"br label %{done}")
     panel = Panel(size)
     with f.if_(step.eq(size) & (length >= panel.n)):
@@ -358,7 +358,7 @@ def _choose(f, context, rank, total, size, dim):
                 chunk, each = _word(f, context, CHUNK), _word(f, context, PER_TILE)
                 outer = total.udiv(length * q)
                 tiles = blocks.ceil_div(q, chunk) * blocks.ceil_div(bands, each) * outer
-                blocks.share(f, "rl_copy_squares", context, tiles, nbytes)
+                entries.share(f, "rl_copy_squares", context, tiles, nbytes)
                 f.terminate(f"br label %{done}")
     # The longer of the two innermost dimensions goes innermost, in chunks that stay in the nearest cache.
     with f.if_((rank > 1) & (length < SHORT)), f.if_(_dim(f, context, 1)[0] > length):
@@ -375,7 +375,7 @@ def _choose(f, context, rank, total, size, dim):
     each = blocks.at_least(f, f.value(TILE // size).udiv(chunk), 1)
     for k, value in ((ROWS, rows), (CHUNK, chunk), (CHUNKS, chunks), (PER_TILE, each)):
         put(k, value)
-    blocks.share(f, "rl_copy_elements", context, blocks.ceil_div(rows, each) * chunks, nbytes)
+    entries.share(f, "rl_copy_elements", context, blocks.ceil_div(rows, each) * chunks, nbytes)
     f.label(done)
 
 

@@ -19,13 +19,12 @@ float64. ``plan`` holds the int64 words ``FIELDS``.
 
 from functools import cache
 
-from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, end_run, read_arguments, scratch
+from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import Layout, scratch
 from rushlight.compiler.templates.conv_tile import ITEM, lanes_of, multiply_add
 from rushlight.runtime import cpu
 
-POINTERS = ("y", "x", "w", "bias", "failed")        # the gradient: dw, x, g
 FIELDS = (
     "taps", "count",                        # int64[count] bytes to move by
     "images", "channels", "terms", "share", "h", "width", "out_h", "out_w",
@@ -33,10 +32,8 @@ FIELDS = (
     "pitch", "phase", "reach",              # bytes of a padded row, of a phase of it; rows that a window spans
     "block_rows", "blocks", "chunk",        # rows of outputs at a time; planes to a tile
 )
-INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
-SIZE = 8 * len(INDEX)
+LAYOUT = Layout(("y", "x", "w", "bias"), FIELDS, ("failed",), pointers=("taps",))        # the gradient's are dw, x, g
 ROWS = 4
-_POINTER_FIELDS = {"y", "x", "w", "bias", "taps"}
 
 
 @cache
@@ -52,26 +49,14 @@ def gradient(type_, taps):
 
 
 def _load(type_, name, write, taps=0):
-    from rushlight.compiler.codegen.targets import host
-    from rushlight.runtime import native
-
     def build():
-        m = Module(host().triple)
-        m.globals.append("@_Py_NoneStruct = external global i8")
+        m = entries.new_module()
         _fill(m, type_)
         write(m)
         _entry(m, name)
         return m.text()
 
-    symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    found = engine.load(f"depthwise|{name}|{type_}|{taps}|{cpu.vector_bytes()}", build, [name], imports, level=1,
-                        codegen_level=2)
-    return native.callable_from(found[name], name)
-
-
-def _job(f, pointer):
-    return Job(f, pointer, INDEX, _POINTER_FIELDS)
+    return entries.load(f"depthwise|{name}|{type_}|{taps}|{cpu.vector_bytes()}", build, [name], codegen_level=2)[0]
 
 
 def _fill(m, type_):
@@ -79,7 +64,7 @@ def _fill(m, type_):
     item, lanes = ITEM[type_], lanes_of(type_)
     f = m.function("fill", "void", (("ptr", "job"), ("ptr", "dst"), ("ptr", "plane"), ("i64", "first"),
                                     ("i64", "last")), "internal", "nounwind")
-    job, dst, plane, first, last = _job(f, f.args[0]), *f.args[1:]
+    job, dst, plane, first, last = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("h", "width", "up_h", "up_w", "pad_h", "pad_w", "step_w", "pitch", "phase")
     kind = vector(type_, lanes)
     zero = f.value(0.0, kind)
@@ -125,14 +110,14 @@ def _forward(m, type_):
     """Tile: a chunk of output planes."""
     item, lanes = ITEM[type_], lanes_of(type_)
     size, kind = item * lanes, vector(type_, lanes)
-    f = m.function("task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("y", "x", "w", "bias", *FIELDS)
     # Rows that only the last group of four looks at are read, but their sums aren't stored.
     block, padded = scratch(f, job, ((job.block_rows + (ROWS - 1)) * job.step_h + job.reach) * job.pitch + 2 * size)
     step = job.step_h * job.pitch
     area, source_area = job.out_h * job.out_w, job.h * job.width
-    null = Value(f, "null", "ptr")
+    null = f.null
 
     def block_of(vectors, p, p0, p1, q, target, weights, start, again):
         base = padded + ((p - p0) * step + q * item)
@@ -184,8 +169,8 @@ def _gradient(m, type_, taps):
     """Tile: a chunk of channels, over all images."""
     item, lanes = ITEM[type_], lanes_of(type_)
     size, kind = item * lanes, vector(type_, lanes)
-    f = m.function("task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("y", "x", "w", *FIELDS)
     block, totals = scratch(f, job, (job.count + taps) * 8 + 64 + (job.block_rows * job.step_h + job.reach) * job.pitch
                             + 2 * size)
@@ -237,13 +222,9 @@ def _across(f, value, lanes):
 
 def _entry(m, name):
     """PyObject *name(self, args, n): y, x, w, bias or None, plan."""
-    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = _job(f, context)
-    f.store(f.value(0), job.at("failed"))
+    f, job = LAYOUT.begin(m, name)
     job.load("images", "channels", "chunk")
     planes = job.channels if name.endswith("gradient") else job.images * job.channels
-    state = f.call("ptr", "PyEval_SaveThread")
-    f.call("void", "rl_parallel_for", Value(f, "@task", "ptr"), context, (planes + job.chunk - 1) // job.chunk)
-    end_run(f, job, state)
+    with entries.released(f):
+        entries.pool(f, "task", job.pointer, (planes + job.chunk - 1) // job.chunk)
+    entries.done(f, f.load("i64", job.at("failed")))

@@ -12,11 +12,11 @@ channels, a multiple of a vector's elements; behind the taps w has the limits, l
 
 from functools import cache, partial
 
-from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.lower import Types, from_memory, to_memory
-from rushlight.compiler.templates.conv_pixels import FIELDS, POINTERS, SIZE, copy_lines, fill_planes, job_of, unit
-from rushlight.compiler.templates.conv_product import TASK, copy_words, end_run, read_arguments, scratch
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import scratch
+from rushlight.compiler.templates.conv_pixels import FIELDS, LAYOUT, copy_lines, fill_planes, unit
 from rushlight.compiler.templates.conv_tile import lanes_of, multiply_add
 from rushlight.runtime import cpu
 
@@ -30,22 +30,14 @@ def kernel(type_, gradient, taps=1, step=1, pixels=PIXELS):
 
     taps: in a row; step: cells from pixel to pixel (if there is one tap to a row, any); pixels: at a time.
     """
-    from rushlight.runtime import native
-
-    symbols, name = native.symbols(), "rl_depthwise_pixels_gradient" if gradient else "rl_depthwise_pixels"
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    found = engine.load(f"depthwise pixels|{type_}|{gradient}|{taps} {step} {pixels}|{cpu.vector_bytes()}",
-                        lambda: module_text(type_, gradient, name, taps, step, pixels), [name], imports,
-                        codegen_level=2)
-    return native.callable_from(found[name], name, kernel.__doc__)
+    name = "rl_depthwise_pixels_gradient" if gradient else "rl_depthwise_pixels"
+    return entries.load(f"depthwise pixels|{type_}|{gradient}|{taps} {step} {pixels}|{cpu.vector_bytes()}",
+                        lambda: module_text(type_, gradient, name, taps, step, pixels), [name], codegen_level=2)[0]
 
 
 def module_text(type_, gradient, name, taps, step, pixels):
     """The IR of the entry and its task."""
-    from rushlight.compiler.codegen.targets import host
-
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     copy_lines(m, type_)
     _task(m, type_, _parts if gradient else partial(_results, taps, step, pixels))
     _entry(m, name)
@@ -56,8 +48,8 @@ def _task(m, type_, work):
     """Tile: a unit."""
     dtype, element, item = _DTYPES[type_]
     lanes, types = lanes_of("float"), Types("float32")
-    f = m.function("task", "void", TASK, "internal", "nounwind")
-    job = job_of(f, f.args[0])
+    f = entries.task(m, "task")
+    job = LAYOUT.job(f, f.args[0])
     job.load("y", "x", "w", "bias", *FIELDS)
     # Loads may go beyond the last cell, and beyond the last pixel.
     block, cells = scratch(f, job, job.planes * job.plane + PIXELS * job.a_row + 512)
@@ -85,7 +77,7 @@ def _results(taps, step, pixels, f, job, u, cells, place, count, item, load, sto
     kind = vector("float", lanes)
     words, zero = job.row_words * 4, f.value(0.0, vector("float", lanes))
     y = job.y + (job.y_start + place)
-    null = Value(f, "null", "ptr")
+    null = f.null
     limits = job.w + job.run_count * taps * words
     with f.range(count) as line, f.range(0, job.out_w, step=pixels) as q:
         row = cells + (line * job.step_h * job.line + q * job.a_row)
@@ -139,12 +131,8 @@ def _parts(f, job, u, cells, place, count, item, load, store):
 
 def _entry(m, name):
     """PyObject *name(self, args, n): y, x, w, bias or None, plan; or parts, x, g, None, plan."""
-    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = job_of(f, context)
-    f.store(f.value(0), job.at("failed"))
+    f, job = LAYOUT.begin(m, name)
     job.load("units")
-    state = f.call("ptr", "PyEval_SaveThread")
-    f.call("void", "rl_parallel_for", Value(f, "@task", "ptr"), context, job.units)
-    end_run(f, job, state)
+    with entries.released(f):
+        entries.pool(f, "task", job.pointer, job.units)
+    entries.done(f, f.load("i64", job.at("failed")))

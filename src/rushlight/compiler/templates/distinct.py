@@ -12,11 +12,9 @@ NaN equals nothing. All arrays are one-dimensional, in C order; positions are in
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY
-from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import keys
-from rushlight.compiler.templates.keys import TASK, Job, parallel, scratch
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.keys import Job
 
 _RUNS = ("values", "starts", "inverse", "x", "order")
 _COUNTS = ("counts", "x", "n", "bins", "work", "failed")
@@ -27,24 +25,17 @@ _PARALLEL_FROM = 1 << 15
 @cache
 def runs_kernel(dtype):
     """The function that finds the runs of a dtype; bfloat16 has none here."""
-    from rushlight.runtime import native
-
-    found = native.load(f"runs {dtype}", lambda: _runs_text(dtype), ("rl_runs",), level=1)
-    return native.callable_from(found["rl_runs"], "rl_runs")
+    return entries.load(f"runs {dtype}", lambda: _runs_text(dtype), ("rl_runs",))[0]
 
 
 @cache
 def counts_kernel():
     """The function that counts int64 numbers."""
-    from rushlight.runtime import native
-
-    found = native.load("counts", _counts_text, ("rl_counts",), keys.imports(), level=1)
-    return native.callable_from(found["rl_counts"], "rl_counts")
+    return entries.load("counts", _counts_text, ("rl_counts",))[0]
 
 
 def _runs_text(dtype):
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     type_, size = MEMORY[dtype], ITEMSIZE[dtype]
     params = [("ptr", name) for name in _RUNS] + [("i64", "n")]
     for name, some in (("rl_values", ()), ("rl_starts", ("starts",)), ("rl_inverse", ("starts", "inverse")),
@@ -79,31 +70,22 @@ def _runs_text(dtype):
                 run.set(now)
                 i.set(first + together)
         f.ret(run.get() + 1)
-    f = m.function("rl_runs", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
-    none, null = Value(f, "@_Py_NoneStruct", "ptr"), Value(f, "null", "ptr")
-    data = []
-    for k in range(len(_RUNS)):
-        array, place = f.load("ptr", f.args[1] + 8 * k), f.var("ptr", null)
-        with f.if_(array.ne(none)):
-            place.set(f.load("ptr", array + keys.DATA))
-        data.append(place.get())
-    n = f.call("i64", "PyLong_AsLongLong", f.load("ptr", f.args[1] + 8 * len(_RUNS)))
+    f = m.function("rl_runs", "ptr", entries.ENTRY)
+    data = [entries.data_or_null(f, f.load("ptr", f.args[1] + 8 * k)) for k in range(len(_RUNS))]
+    n = entries.int_of(f, f.args[1], len(_RUNS))
     result = f.var("i64", 0)
-    with f.if_(n > 0):
-        state = f.call("ptr", "PyEval_SaveThread")
-        function = f.select(data[1].eq(null), Value(f, "@rl_values", "ptr"), f.select(
-            data[2].eq(null), Value(f, "@rl_starts", "ptr"), f.select(
-                data[4].eq(null), Value(f, "@rl_inverse", "ptr"), Value(f, "@rl_ordered", "ptr"))))
+    with f.if_(n > 0), entries.released(f):
+        function = f.select(data[1].eq(f.null), f.symbol("rl_values"), f.select(
+            data[2].eq(f.null), f.symbol("rl_starts"), f.select(
+                data[4].eq(f.null), f.symbol("rl_inverse"), f.symbol("rl_ordered"))))
         result.set(f.call("i64", function, *data, n))
-        f.call("void", "PyEval_RestoreThread", state)
     f.ret(f.call("ptr", "PyLong_FromSsize_t", result.get()))
     return m.text()
 
 
 def _counts_text():
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
-    f = m.function("rl_counts_task", "void", TASK, "internal", "nounwind")
+    m = entries.new_module()
+    f = entries.task(m, "rl_counts_task")
     job = Job(f, f.args[0], _COUNTS)
     n, bins, x = job.word("n"), job.word("bins"), job.pointer("x")
     size = (n + (_PARTS - 1)).udiv(_PARTS)
@@ -116,11 +98,11 @@ def _counts_text():
             slot = own + f.load("i64", x + i * 8, 8) * 8
             f.store(f.load("i64", slot, 8) + 1, slot, 8)
     f.ret()
-    f = m.function("rl_counts", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
+    f = m.function("rl_counts", "ptr", entries.ENTRY)
     context = f.buffer(8 * len(_COUNTS), 8)
     job = Job(f, context, _COUNTS)
-    keys.read_arrays(f, f.args[1], job, _COUNTS[:2])
-    keys.read_words(f, f.args[1], 2, job, _COUNTS[2:4])
+    entries.read_arrays(f, context, 2)
+    entries.read_ints(f, job.at("n"), 2, 2)
     job.set("failed", 0)
     n, bins, counts, x = job.word("n"), job.word("bins"), job.pointer("counts"), job.pointer("x")
     with f.if_else((n < _PARALLEL_FROM) | (bins * 8 > n)) as (alone, together):
@@ -128,21 +110,13 @@ def _counts_text():
             with f.range(n) as i:
                 slot = counts + f.load("i64", x + i * 8, 8) * 8
                 f.store(f.load("i64", slot, 8) + 1, slot, 8)
-        with together:
-            state = f.call("ptr", "PyEval_SaveThread")
-            block, work = scratch(f, bins * (8 * _PARTS))
-            with f.if_else(block.eq(Value(f, "null", "ptr"))) as (nothing, some):
-                with nothing:
-                    job.set("failed", 1)
-                with some:
-                    job.set("work", work)
-                    parallel(f, "rl_counts_task", context, _PARTS)
-                    with f.range(bins) as i:
-                        total = f.load("i64", counts + i * 8, 8)
-                        for part in range(_PARTS):
-                            total = total + f.load("i64", work + (bins * part + i) * 8, 8)
-                        f.store(total, counts + i * 8, 8)
-                    f.call("void", "rl_free", block)
-            f.call("void", "PyEval_RestoreThread", state)
-    keys.finish(f, job)
+        with together, entries.released(f), entries.with_scratch(f, bins * (8 * _PARTS), job.at("failed")) as work:
+            job.set("work", work)
+            entries.pool(f, "rl_counts_task", context, _PARTS)
+            with f.range(bins) as i:
+                total = f.load("i64", counts + i * 8, 8)
+                for part in range(_PARTS):
+                    total = total + f.load("i64", work + (bins * part + i) * 8, 8)
+                f.store(total, counts + i * 8, 8)
+    entries.done(f, job.word("failed"))
     return m.text()

@@ -18,7 +18,8 @@ update); ``scale`` (the step of each parameter) and ``update``.
 from rushlight.compiler.codegen.builder import Module
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import phases, turns
-from rushlight.compiler.templates.jobs import TASK, Job
+from rushlight.compiler.templates.entries import TASK
+from rushlight.compiler.templates.jobs import Job
 
 PLAIN, SMALL, LARGE = range(3)
 # Numbers of a step, doubles.
@@ -126,24 +127,6 @@ class _Writer:
             parts = [a + b for a, b in zip(parts[::2], parts[1::2])]
         return parts[0]
 
-    def vectors(self, n, visit):
-        """``visit(at, mask or None)`` for each vector of n elements."""
-        f = self.f
-        whole = n & -self.lanes
-        with f.range(0, whole, step=self.lanes) as at:
-            visit(at, None)
-        with f.if_(whole < n):
-            visit(whole, self.j.below(n - whole))
-
-    def load(self, place, mask):
-        return self.j.load(place) if mask is None else self.f.masked_load(self.j.vector, place, mask)
-
-    def store(self, x, place, mask):
-        if mask is None:
-            self.j.store(x, place)
-        else:
-            self.j.masked_store(x, place, mask)
-
     def squared(self, place, n, tile, word):
         """Put the sum of squares of n elements into a tile's word."""
         f, sums = self.f, [self.accumulator() for _ in range(4)]
@@ -154,13 +137,13 @@ class _Writer:
                 s.set(f.fma(x, x, s.get()))
 
         def visit(at, mask):
-            x = self.load(place + (whole + at) * self.item, mask)
+            x = self.j.load(place + (whole + at) * self.item, mask)
             sums[0].set(f.fma(x, x, sums[0].get()))
-        self.vectors(n - whole, visit)
+        self.j.vectors(n - whole, visit)
         tile.put(word, self.total(*sums))
 
     def moved(self, place, u, decay, step, mask):
-        self.store(self.f.fma(step, u, self.load(place, mask) * decay), place, mask)
+        self.j.store(self.f.fma(step, u, self.j.load(place, mask) * decay), place, mask)
 
     # What SMALL tiles share: groups of matrices with their gradients and means turned.
 
@@ -225,12 +208,12 @@ def _stats_plain(w, tile, param):
     w.squared(param.pointer(P) + at, n, tile, SQUARES)
 
     def visit(i, mask):
-        x, place = w.load(g + i * w.item, mask), moment + i * w.item
-        v = w.lerp(w.load(place, mask), x * x)
-        w.store(v, place, mask)
+        x, place = w.j.load(g + i * w.item, mask), moment + i * w.item
+        v = w.lerp(w.j.load(place, mask), x * x)
+        w.j.store(v, place, mask)
         u = x * x / w.larger(v, w.least)
         total.set(total.get() + (u if mask is None else f.select(mask, u, w.zero)))
-    w.vectors(n, visit)
+    w.j.vectors(n, visit)
     tile.put(UPDATES, w.total(total))
 
 
@@ -265,8 +248,8 @@ def _stats_small(w, tile, param):
         row, before = param.pointer(ROW) + first * r * w.item, param.pointer(COL) + (first * c - r) * w.item
 
         def put(k, x):
-            j.masked_store(x, row + r * (k * w.item), in_row)
-            j.masked_store(x, before + c * (k * w.item), both & ~in_row)
+            j.store(x, row + r * (k * w.item), in_row)
+            j.store(x, before + c * (k * w.item), both & ~in_row)
         turns.turned_back(f, j, w.means, rows, put)
     w.groups(tile, param, group)
     tile.put(UPDATES, w.total(total))
@@ -285,8 +268,8 @@ def _stats_large(w, tile, param):
     squares = [w.accumulator(), w.accumulator()]
 
     def zero(i, mask):
-        w.store(w.zero, col_parts + i * w.item, mask)
-    w.vectors(columns, zero)
+        w.j.store(w.zero, col_parts + i * w.item, mask)
+    w.j.vectors(columns, zero)
 
     def some(first, many):
         sums = [w.accumulator() for _ in range(many)]
@@ -294,14 +277,14 @@ def _stats_large(w, tile, param):
 
         def visit(i, mask):
             place = col_parts + i * w.item
-            column = w.load(place, mask)
+            column = w.j.load(place, mask)
             for k, (offset, total) in enumerate(zip(here, sums)):
-                x, y = w.load(g + offset + i * w.item, mask), w.load(p + offset + i * w.item, mask)
+                x, y = w.j.load(g + offset + i * w.item, mask), w.j.load(p + offset + i * w.item, mask)
                 total.set(f.fma(x, x, total.get()))
                 column = f.fma(x, x, column)
                 squares[k & 1].set(f.fma(y, y, squares[k & 1].get()))
-            w.store(column, place, mask)
-        w.vectors(columns, visit)
+            w.j.store(column, place, mask)
+        w.j.vectors(columns, visit)
         for k, total in enumerate(sums):
             x = w.total(total)
             f.store(x.cast("fptrunc", "float") if w.item == 4 else x, row_parts + (first + k) * w.item)
@@ -331,12 +314,12 @@ def _join(w, t):
     def visit(i, mask):
         total = f.var(wide, f.value(0.0, wide))
         with f.range(many) as k:
-            x = w.load(parts + k * pitch + i * w.item, mask)
+            x = w.j.load(parts + k * pitch + i * w.item, mask)
             total.set(total.get() + (x.cast("fpext", "double") if w.item == 4 else x))
         x, place = total.get(), to + i * w.item
         x = x.cast("fptrunc", "float") if w.item == 4 else x
-        w.store(w.lerp(w.load(place, mask), x / number), place, mask)
-    w.vectors(count, visit)
+        w.j.store(w.lerp(w.j.load(place, mask), x / number), place, mask)
+    w.j.vectors(count, visit)
 
 
 def _level(w, t):
@@ -345,7 +328,7 @@ def _level(w, t):
     item = _Record(f, w.table + t * (8 * ITEM_WORDS))
     param = _Record(f, item.pointer(ITEM_PARAM))
     total, row, r = w.accumulator(), item.pointer(ITEM_ROW), param.int(R)
-    w.vectors(r, lambda i, mask: total.set(total.get() + w.load(row + i * w.item, mask)))
+    w.j.vectors(r, lambda i, mask: total.set(total.get() + w.j.load(row + i * w.item, mask)))
     mean = w.total(total) / r.cast("sitofp", "double")
     least = w.numbers.number(EPS1)
     item.put(INVERSE, f.value(1.0, "double") / f.select(mean < least, least, mean))
@@ -364,9 +347,9 @@ def _rectangle(w, tile, param, visit):
         here = at + r * pitch
 
         def vector(i, mask):
-            v = mean * w.load(col + i * w.item, mask) * inverse
+            v = mean * w.j.load(col + i * w.item, mask) * inverse
             visit(here + i * w.item, w.larger(v, w.least), mask)
-        w.vectors(columns, vector)
+        w.j.vectors(columns, vector)
 
 
 def _squares(w, t):
@@ -376,7 +359,7 @@ def _squares(w, t):
     g = param.pointer(G)
 
     def visit(at, v, mask):
-        x = w.load(g + at, mask)
+        x = w.j.load(g + at, mask)
         u = x * x / v
         total.set(total.get() + (u if mask is None else f.select(mask, u, w.zero)))
     _rectangle(w, tile, param, visit)
@@ -413,9 +396,9 @@ def _update(w, t):
 
         def plain(i, mask):
             here = at + i * w.item
-            v = w.larger(w.load(moment + here, mask), w.least)
-            w.moved(p + here, w.load(g + here, mask) / f.intrinsic("sqrt", v), decay, step, mask)
-        w.vectors(tile.int(COUNT), plain)
+            v = w.larger(w.j.load(moment + here, mask), w.least)
+            w.moved(p + here, w.j.load(g + here, mask) / f.intrinsic("sqrt", v), decay, step, mask)
+        w.j.vectors(tile.int(COUNT), plain)
     with f.if_(kind.eq(SMALL)):
         def group(first, rows, r, c):
             def element(place, v):
@@ -423,10 +406,10 @@ def _update(w, t):
             w.elements(r, c, w.level(r), element)
             start = p + first * r * c * w.item
             turns.laid_out(f, j, w.turned, r * c, w.laid)
-            w.vectors(rows * r * c, lambda i, mask: w.moved(
-                start + i * w.item, w.load(w.laid + i * w.item, mask), decay, step, mask))
+            w.j.vectors(rows * r * c, lambda i, mask: w.moved(
+                start + i * w.item, w.j.load(w.laid + i * w.item, mask), decay, step, mask))
         w.groups(tile, param, group)
     with f.if_(kind.eq(LARGE)):
         def visit(at, v, mask):
-            w.moved(p + at, w.load(g + at, mask) / f.intrinsic("sqrt", v), decay, step, mask)
+            w.moved(p + at, w.j.load(g + at, mask) / f.intrinsic("sqrt", v), decay, step, mask)
         _rectangle(w, tile, param, visit)

@@ -36,7 +36,7 @@ The ways, by shape only (so an element's bits never depend on the number of thre
 import struct
 
 from rushlight.compiler.codegen.builder import Module, Value
-from rushlight.compiler.templates import gemm_ahead, gemm_heights, gemm_lines, gemm_strips
+from rushlight.compiler.templates import entries, gemm_ahead, gemm_heights, gemm_lines, gemm_strips
 from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, long_dot_kernel, tile_kernel
 from rushlight.compiler.templates.gemm_pack import GROUP, pack, pack_strips
 from rushlight.compiler.templates.gemm_split import wanted, write_split
@@ -165,9 +165,19 @@ def write_batches(module, prefix):
 
 def copy_words(f, job, own):
     """Make ``own`` a copy of ``job``."""
-    f.module.declared["llvm.memcpy.p0.p0.i64"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-    f.line(f"call void @llvm.memcpy.p0.p0.i64(ptr {own.pointer.name}, ptr {job.pointer.name}, "
-           f"i64 {8 * SIZE}, i1 false)")
+    f.copy(own.pointer, job.pointer, 8 * SIZE)
+
+
+def fill_words(f, args, words, target, nbytes, places):
+    """Copy ``nbytes`` of words to ``target``, then put addresses of arrays into them.
+
+    Behind the words are ``places`` pairs of an argument's number and the word that takes its data pointer.
+    """
+    f.copy(target, words, nbytes)
+    pairs = words + nbytes
+    with f.range(places) as i:
+        which, place = (f.load("i64", pairs + (i * 16 + 8 * q)) for q in (0, 1))
+        f.store(entries.data_of(f, args, which), target + place * 8)
 
 
 def copy_job(f, job, own, t):

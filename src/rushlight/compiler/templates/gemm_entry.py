@@ -7,7 +7,7 @@ Everything unusual raises; nothing is converted. ``d`` may be None; ``finish`` a
 ``gemm_finish``).
 """
 
-from rushlight.compiler.codegen.builder import Value
+from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.gemm_driver import INDEX, SIZE
 
 # Offsets of CPython's and NumPy's object fields on 64-bit machines.
@@ -57,22 +57,15 @@ class _Entry:
             line = f"@{error} = external global ptr"
             if line not in module.globals:
                 module.globals.append(line)
-        module.globals += [
-            "@_Py_NoneStruct = external global i8",
-            "@PyArray_Type = external global i8",
-        ]
-
-    def symbol(self, name):
-        return Value(self.f, f"@{name}", "ptr")
 
     def field(self, object_, offset, type_="ptr"):
         return self.f.load(type_, object_ + offset)
 
     def fail(self, kind):
         f = self.f
-        error = f.load("ptr", self.symbol(_MESSAGES[kind][0]))
-        f.call("void", "PyErr_SetString", error, self.symbol(f"text_{kind}"))
-        f.ret(Value(f, "null", "ptr"))
+        error = f.load("ptr", self.f.symbol(_MESSAGES[kind][0]))
+        f.call("void", "PyErr_SetString", error, self.f.symbol(f"text_{kind}"))
+        f.ret(f.null)
 
     def require(self, condition, kind):
         with self.f.if_(~condition):
@@ -80,7 +73,7 @@ class _Entry:
 
     def check_array(self, array, name=""):
         """An ndarray (no subclass) of the dtype in native byte order."""
-        self.require(self.field(array, OB_TYPE).eq(self.symbol("PyArray_Type")), "type")
+        self.require(self.field(array, OB_TYPE).eq(self.f.external("PyArray_Type")), "type")
         descr = self.field(array, DESCR)
         ours = self.field(descr, TYPE_NUM, "i32").eq(self.bytes_of.get(name, self.type_num))
         native = self.field(descr, BYTE_ORDER, "i8").ne(ord(">"))
@@ -88,7 +81,7 @@ class _Entry:
 
     def number(self, at):
         """The factor at an address of arguments."""
-        f, null = self.f, Value(self.f, "null", "ptr")
+        f, null = self.f, self.f.null
         convert = "PyLong_AsLongLong" if self.integer else "PyFloat_AsDouble"
         factor = f.call("i64" if self.integer else "double", convert, f.load("ptr", at))
         with f.if_(factor.eq(-1)):
@@ -121,7 +114,7 @@ class _Entry:
             f"{self.prefix}_call", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")]
         )
         _, args, count = f.args
-        null, none, item = Value(f, "null", "ptr"), self.symbol("_Py_NoneStruct"), self.item
+        null, none, item = f.null, f.external("_Py_NoneStruct"), self.item
         most = count.eq(8) | count.eq(10 if self.finished else 8) if self.added else count.eq(6)
         self.require((count >= 3) & ((count <= 6) | most), "count")
         out, a, b = (f.load("ptr", args + 8 * i) for i in range(3))
@@ -241,14 +234,9 @@ class _Entry:
             count = leading["batch"] * leading["outer"]
             f.call("void", "rl_prepare", f.select(whole, m * count, m), f.load("i64", buffer + 8 * INDEX["a_row"]), n,
                    f.select(whole, k, k * count), declare=self.prepared == "import")
-        failed, state = f.var("i32", 0), f.var("ptr", null)
-        release = m * n * k * leading["batch"] * leading["outer"] >= RELEASE_WORK
-        with f.if_(release):
-            state.set(f.call("ptr", "PyEval_SaveThread"))
-        failed.set(f.call("i32", f"{self.prefix}_gemm_added" if self.added else f"{self.prefix}_gemm", buffer))
-        with f.if_(release):
-            f.call("void", "PyEval_RestoreThread", state.get())
-        with f.if_(failed.get().ne(0)):
+        with entries.released(f, m * n * k * leading["batch"] * leading["outer"] >= RELEASE_WORK):
+            product = f"{self.prefix}_gemm_added" if self.added else f"{self.prefix}_gemm"
+            failed = f.call("i32", product, buffer)
+        with f.if_(failed.ne(0)):
             self.fail("memory")
-        f.call("void", "Py_IncRef", none)
-        f.ret(none)
+        entries.none(f)

@@ -24,9 +24,10 @@ import struct
 import numpy as np
 
 from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, vector
-from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Lowering, Types, from_memory, to_memory
+from rushlight.compiler.codegen.lower import ITEMSIZE
 from rushlight.compiler.expr import to_text
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.gemm_formula import Formula, Operand
 from rushlight.runtime import cpu
 
 AHEAD = 2                       # rows that are fetched ahead
@@ -43,17 +44,13 @@ def finishing(output, in_dtypes, out_dtype) -> int:
 
 def module_text(output, in_dtypes, out_dtype) -> str:
     """LLVM IR of ``rl_finish``."""
-    from rushlight.compiler.codegen.targets import host
-
-    module = Module(host().triple)
-    types = Types("float64" if in_dtypes[0] == "float64" else "float32")
-    lanes = cpu.vector_bytes() // types.itemsize
+    module = entries.new_module()
     f = module.function("rl_finish", "void", _FINISH, "", "nounwind")
     context, c, c_row, matrix, row, column, rows, columns = f.args
 
     def word(i, type_="i64"):
         return f.load(type_, context + 8 * i)
-    size, out_size = ITEMSIZE[in_dtypes[0]], ITEMSIZE[out_dtype]
+    out_size = ITEMSIZE[out_dtype]
     out, out_row = word(0, "ptr"), word(2)
     own = out.eq(0)
     out = f.select(own, c, out + (matrix * word(1) + row * out_row + column * out_size))
@@ -61,43 +58,17 @@ def module_text(output, in_dtypes, out_dtype) -> str:
     more = []
     for i, dtype in enumerate(in_dtypes[1:]):
         address, by_matrix, by_row, by_column = (word(3 + 4 * i + j, "i64" if j else "ptr") for j in range(4))
-        more.append((dtype, address + (matrix * by_matrix + row * by_row + column * by_column), by_row, by_column.eq(0),
-                     f.buffer(lanes * ITEMSIZE[dtype])))
-    iota = ", ".join(f"i64 {lane}" for lane in range(lanes))
-    whole = columns & -lanes
-    with f.range(rows) as i:
-        operands = [(in_dtypes[0], c + i * c_row, f.value(size))]
-        for dtype, at, by_row, repeats, buffer in more:
-            # A number for each row is read as a vector of it, again and again.
-            here = at + i * by_row
-            with f.if_(repeats):
-                f.store(f.splat(f.load(MEMORY[dtype], here, 1), lanes), buffer, 1)
-            operands.append((dtype, f.select(repeats, buffer, here),
-                             f.select(repeats, f.value(0), f.value(ITEMSIZE[dtype]))))
+        at = address + (matrix * by_matrix + row * by_row + column * by_column)
+        more.append(Operand(dtype, at, by_row, by_column.eq(0)))
 
-        def finish(j, load, store):
-            loaded = {}
+    def ahead(i, j):
+        # Rows are short, so that no hardware prefetcher follows them.
+        for o in more:
+            f.prefetch(o.at + ((i + AHEAD) * o.by_row + j * ITEMSIZE[o.dtype]))
+        f.prefetch(out + ((i + AHEAD) * out_row + j * out_size), 1)
 
-            def leaf(e):
-                if e.attr not in loaded:
-                    dtype, base, step = operands[e.attr]
-                    value = load(vector(MEMORY[dtype], lanes), base + j * step)
-                    loaded[e.attr] = from_memory(f, value, dtype, e.kind, types)
-                return loaded[e.attr]
-
-            value, = Lowering(f, lanes, types, leaf).emit([output])
-            store(to_memory(f, value, output.kind, out_dtype, types), out + (i * out_row + j * out_size))
-        with f.range(0, whole, step=lanes) as j:
-            # Rows are short, so that no hardware prefetcher follows them.
-            for dtype, at, by_row, _, _ in more:
-                f.prefetch(at + ((i + AHEAD) * by_row + j * ITEMSIZE[dtype]))
-            f.prefetch(out + ((i + AHEAD) * out_row + j * out_size), 1)
-            finish(j, lambda type_, at: f.load(type_, at, 1), lambda value, at: f.store(value, at, 1))
-        with f.if_(whole < columns):
-            left = f.splat(columns - whole, lanes)
-            mask = f.emit(f"<{lanes} x i1>", f"icmp slt <{lanes} x i64> <{iota}>, {left.name}")
-            finish(whole, lambda type_, at: f.masked_load(type_, at, mask),
-                   lambda value, at: f.masked_store(value, at, mask))
+    formula = Formula(output, out_dtype, "float64" if in_dtypes[0] == "float64" else "float32")
+    formula.write(f, [Operand(in_dtypes[0], c, c_row), *more], rows, columns, out, out_row, ahead)
     f.ret()
     return module.text()
 

@@ -25,6 +25,7 @@ from functools import cache
 import numpy as np
 
 from rushlight.compiler.codegen.builder import Value
+from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.gemm_driver import (
     ALONE,
     HERE,
@@ -34,12 +35,12 @@ from rushlight.compiler.templates.gemm_driver import (
     NOTED,
     PARALLEL_WORK,
     SIZE,
+    fill_words,
     one,
 )
 
 MOST = 24                       # products of a group
 HEAD, WORK, MODE = 4, 2, 3      # words before the jobs, of which two say how much there is to do
-DATA = 16                       # PyArrayObject.data
 RELEASE_WORK = 500_000          # multiply-adds from which other Python threads may run meanwhile
 # The group as tasks see it: the jobs, their number; from FIRST on the number of each one's first tile.
 JOBS, COUNT, FIRST = 0, 8, 16
@@ -239,30 +240,15 @@ def _group(m, job_class):
 
 def _entry(m):
     """``PyObject *rl_group_call(self, args, n)``: arrays, then the words. The words are only read."""
-    f = m.function("rl_group_call", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    f = m.function("rl_group_call", "ptr", entries.ENTRY)
     _, args, n = f.args
-    words = f.load("ptr", f.load("ptr", args + (n - 1) * 8) + DATA)
+    words = entries.data_of(f, args, n - 1)
     count, places, work = (f.load("i64", words + 8 * i) for i in (0, 1, WORK))
     jobs = f.buffer(8 * SIZE * MOST)
-    f.module.declared["llvm.memcpy.p0.p0.i64"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-    nbytes = count * (8 * SIZE)
-    f.line(f"call void @llvm.memcpy.p0.p0.i64(ptr {jobs.name}, ptr {(words + 8 * HEAD).name}, i64 {nbytes.name}, "
-           "i1 false)")
-    pairs = words + (nbytes + 8 * HEAD)
-    with f.range(places) as i:
-        which, place = (f.load("i64", pairs + (i * 16 + 8 * q)) for q in (0, 1))
-        f.store(f.load("ptr", f.load("ptr", args + which * 8) + DATA), jobs + place * 8)
+    fill_words(f, args, words + 8 * HEAD, jobs, count * (8 * SIZE), places)
     with f.range(count) as i:
         m_, row, n_, k = (f.load("i64", jobs + (i * (8 * SIZE) + 8 * INDEX[x])) for x in ("m", "a_row", "n", "k"))
         f.call("void", "rl_prepare", m_, row, n_, k, declare=False)
-    state, release = f.var("ptr", Value(f, "null", "ptr")), work >= RELEASE_WORK
-    with f.if_(release):
-        state.set(f.call("ptr", "PyEval_SaveThread"))
-    failed = f.call("i32", "rl_group", jobs, count, f.load("i64", words + 8 * MODE), declare=False)
-    with f.if_(release):
-        f.call("void", "PyEval_RestoreThread", state.get())
-    with f.if_(failed.ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    none = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    with entries.released(f, work >= RELEASE_WORK):
+        failed = f.call("i32", "rl_group", jobs, count, f.load("i64", words + 8 * MODE), declare=False)
+    entries.done(f, failed)

@@ -29,9 +29,8 @@ from functools import cache
 import numpy as np
 
 from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Lowering, Types, from_memory, to_memory
 from rushlight.compiler.expr import to_text
+from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.gemm_driver import (
     HERE,
     INDEX,
@@ -40,15 +39,16 @@ from rushlight.compiler.templates.gemm_driver import (
     PARALLEL_WORK,
     SIZE,
     copy_words,
+    fill_words,
     one,
 )
+from rushlight.compiler.templates.gemm_formula import Formula, Operand
 from rushlight.runtime import cpu
 
 MOST_INPUTS = 6
 FEW, FEW_BYTES, MANY_BYTES = 48, 128 << 10, 256 << 10     # rows of dot products, bytes of a block with and without them
 BLOCK_ROWS, LEAST_ROWS = 112, 112                          # of A: of a block, of all for blocks
 RELEASE_WORK = 500_000
-DATA = 16                                                  # PyArrayObject.data
 PLACES, WORK, MODE, SIDE, BLOCK, COUNT, TOTAL, ROW_BYTES, FUNCTION, HEAD = range(10)
 # The job as tasks see it: the words, job and context with addresses, whether memory was refused.
 _WORDS, _JOB, _CONTEXT, _FAILED = 0, 8, 16, 24
@@ -125,49 +125,14 @@ def staging(output, in_dtypes, out_dtype) -> int:
 
 def module_text(output, in_dtypes, out_dtype) -> str:
     """LLVM IR of ``rl_stage``."""
-    from rushlight.compiler.codegen.targets import host
-
-    module = Module(host().triple)
-    types = Types(out_dtype)
-    lanes, out_size = cpu.vector_bytes() // types.itemsize, ITEMSIZE[out_dtype]
+    module = entries.new_module()
     f = module.function("rl_stage", "void", _STAGE, "", "nounwind")
     context, row, column, rows, columns, out, out_row = f.args
-    inputs = []
+    operands = []
     for i, dtype in enumerate(in_dtypes):
         at, by_row, by_column = (f.load("i64" if j else "ptr", context + 8 * (3 * i + j)) for j in range(3))
-        inputs.append((dtype, at + (row * by_row + column * by_column), by_row, by_column.eq(0),
-                       f.buffer(lanes * ITEMSIZE[dtype])))
-    iota = ", ".join(f"i64 {lane}" for lane in range(lanes))
-    whole = columns & -lanes
-    with f.range(rows) as i:
-        operands = []
-        for dtype, at, by_row, repeats, buffer in inputs:
-            # A number for each row is read as a vector of it, again and again.
-            here = at + i * by_row
-            with f.if_(repeats):
-                f.store(f.splat(f.load(MEMORY[dtype], here, 1), lanes), buffer, 1)
-            operands.append((dtype, f.select(repeats, buffer, here),
-                             f.select(repeats, f.value(0), f.value(ITEMSIZE[dtype]))))
-
-        def stage(j, load, store):
-            loaded = {}
-
-            def leaf(e):
-                if e not in loaded:
-                    dtype, base, step = operands[e.attr]
-                    value = load(vector(MEMORY[dtype], lanes), base + j * step)
-                    loaded[e] = from_memory(f, value, dtype, e.kind, types)
-                return loaded[e]
-
-            value, = Lowering(f, lanes, types, leaf).emit([output])
-            store(to_memory(f, value, output.kind, out_dtype, types), out + (i * out_row + j * out_size))
-        with f.range(0, whole, step=lanes) as j:
-            stage(j, lambda type_, at: f.load(type_, at, 1), lambda value, at: f.store(value, at, 1))
-        with f.if_(whole < columns):
-            left = f.splat(columns - whole, lanes)
-            mask = f.emit(f"<{lanes} x i1>", f"icmp slt <{lanes} x i64> <{iota}>, {left.name}")
-            stage(whole, lambda type_, at: f.masked_load(type_, at, mask),
-                  lambda value, at: f.masked_store(value, at, mask))
+        operands.append(Operand(dtype, at + (row * by_row + column * by_column), by_row, by_column.eq(0)))
+    Formula(output, out_dtype, out_dtype).write(f, operands, rows, columns, out, out_row)
     f.ret()
     return module.text()
 
@@ -224,21 +189,13 @@ def _task(m, job_class, task, item):
 
 def _entry(m):
     """``PyObject *rl_prologue_call(self, args, n)``: arrays, then the words, which are only read."""
-    f = m.function("rl_prologue_call", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    f = m.function("rl_prologue_call", "ptr", entries.ENTRY)
     _, args, n = f.args
-    words = f.load("ptr", f.load("ptr", args + (n - 1) * 8) + DATA)
+    words = entries.data_of(f, args, n - 1)
     places, work, mode, side, block, count, row = (f.load("i64", words + 8 * i) for i in (
         PLACES, WORK, MODE, SIDE, BLOCK, COUNT, ROW_BYTES))
-    fixed = 8 * (SIZE + 3 * MOST_INPUTS)
-    job = f.buffer(fixed)
-    f.module.declared["llvm.memcpy.p0.p0.i64"] = "declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)"
-    length = (n - 4) * 24 + 8 * SIZE
-    template = words + 8 * HEAD
-    f.line(f"call void @llvm.memcpy.p0.p0.i64(ptr {job.name}, ptr {template.name}, i64 {length.name}, i1 false)")
-    pairs = words + (length + 8 * HEAD)
-    with f.range(places) as i:
-        which, place = (f.load("i64", pairs + (i * 16 + 8 * q)) for q in (0, 1))
-        f.store(f.load("ptr", f.load("ptr", args + which * 8) + DATA), job + place * 8)
+    job = f.buffer(8 * (SIZE + 3 * MOST_INPUTS))
+    fill_words(f, args, words + 8 * HEAD, job, (n - 4) * 24 + 8 * SIZE, places)
     rows, columns, k, a_row = (f.load("i64", job + 8 * INDEX[x]) for x in ("m", "n", "k", "a_row"))
     by_rows = side.eq(0)
     for last in (False, True):
@@ -248,19 +205,9 @@ def _entry(m):
     all_ = f.buffer(32)
     for at, value in ((_WORDS, words), (_JOB, job), (_CONTEXT, job + 8 * SIZE), (_FAILED, f.value(0))):
         f.store(value, all_ + at)
-    state, release = f.var("ptr", Value(f, "null", "ptr")), work >= RELEASE_WORK
-    with f.if_(release):
-        state.set(f.call("ptr", "PyEval_SaveThread"))
-    with f.if_else(mode.eq(HERE)) as (here, pool):
+    with entries.released(f, work >= RELEASE_WORK), f.if_else(mode.eq(HERE)) as (here, pool):
         with here:
             f.call("void", "prologue_task", all_, f.value(0), count)
         with pool:
-            tiles = f.select(mode.eq(LIGHT), f.value(0) - count, count)
-            f.call("void", "rl_parallel_for", Value(f, "@prologue_task", "ptr"), all_, tiles)
-    with f.if_(release):
-        f.call("void", "PyEval_RestoreThread", state.get())
-    with f.if_(f.load("i64", all_ + _FAILED).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    none = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+            entries.pool(f, "prologue_task", all_, f.select(mode.eq(LIGHT), f.value(0) - count, count))
+    entries.done(f, f.load("i64", all_ + _FAILED))

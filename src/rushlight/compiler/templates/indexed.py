@@ -19,7 +19,7 @@ from functools import cache
 
 from rushlight.compiler.codegen.builder import Value, vector
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import blocks, entries
 from rushlight.runtime import cpu
 
 WORDS = ("a", "index", "v", "bad", "rows", "block", "chunk", "group", "blocks", "chunks", "ranges", "stream", "work")
@@ -42,12 +42,12 @@ SIZES = {"i8": 1, "i16": 2, "i32": 4, "i64": 8, "i128": 16, "float": 4, "double"
 def kernel(op, type_, unsigned=False):
     """The walk for operation `op` on LLVM element type `type_` (any of its size for get and put)."""
     name = f"rl_{op}"
-    return blocks.load(f"indexed {op} {type_} {unsigned}", lambda: module_text(op, type_, unsigned), (name,))[0]
+    return entries.load(f"indexed {op} {type_} {unsigned}", lambda: module_text(op, type_, unsigned), (name,))[0]
 
 
 def module_text(op, type_, unsigned=False):
     """The IR of the entry and its task."""
-    m = blocks.new_module()
+    m = entries.new_module()
     _task(m, op, type_, unsigned)
     apart = op in ("add", "max", "min")
     if apart:
@@ -96,7 +96,7 @@ def _apply(f, op, type_, target, value, unsigned):
 
 
 def _task(m, op, type_, unsigned):
-    f = m.function(f"rl_{op}_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, f"rl_{op}_task")
     g = _Context(f, f.args[0])
     size = SIZES[type_]
     n, step, wrap = g["n"], g["step"], g["wrap"]
@@ -219,7 +219,7 @@ def _neutral(f, op, type_, unsigned):
 
 def _part(m, op, type_, unsigned):
     """Tile: a range of indices, into targets of its own that lie side by side in ``work``."""
-    f = m.function(f"rl_{op}_part", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, f"rl_{op}_part")
     g, size = _Context(f, f.args[0]), SIZES[type_]
     n, wrap, im, vm = (g[k] for k in ("n", "wrap", "im", "vm"))
     wrapped = f.select(wrap.ne(0), n, f.value(0))
@@ -270,7 +270,7 @@ def _by_parts(f, g, context, op, type_, unsigned):
     with f.if_(work.ne(0)):
         g.put("chunk", chunk)
         f.store(work, context + 8 * WORDS.index("work"))
-        blocks.share(f, f"rl_{op}_part", context, parts, m * 2)
+        entries.share(f, f"rl_{op}_part", context, parts, m * 2)
         with f.range(parts) as part:
             own = work + part * (n * (size * COPIES))
             with f.range(n) as i:
@@ -369,14 +369,14 @@ def _same(f, type_, target, value, count):
 
 def _entry(m, op, type_, unsigned, apart):
     size = SIZES[type_]
-    f = m.function(f"rl_{op}", "ptr", blocks.ENTRY)
+    f = m.function(f"rl_{op}", "ptr", entries.ENTRY)
     args, n = f.args[1], f.args[2]
     context = f.buffer(8 * (OUTER + 4 * MAX_OUTER), 8)
     for k in range(3):
-        f.store(blocks.data_of(f, args, k), context + 8 * k)
+        f.store(entries.data_of(f, args, k), context + 8 * k)
     words = n - 3
     with f.range(words) as k:
-        f.store(blocks.int_of(f, args, k + 3), context + (k * 8 + 8 * len(WORDS)))
+        f.store(entries.int_of(f, args, k + 3), context + (k * 8 + 8 * len(WORDS)))
     g = _Context(f, context)
     rows = f.var("i64", 1)
     with f.range(OUTER - len(WORDS), words, step=4) as k:
@@ -414,6 +414,6 @@ def _entry(m, op, type_, unsigned, apart):
             stream.set(lines.cast("zext", "i64"))
         g.put("stream", stream.get())
         tiles = g["blocks"] * g["chunks"] * ranges * blocks.ceil_div(rows, group)
-        blocks.share(f, f"rl_{op}_task", context, tiles, total * 2)
+        entries.share(f, f"rl_{op}_task", context, tiles, total * 2)
     bad = f.load("i64", context + 8 * WORDS.index("bad"))
     f.ret(f.call("ptr", "PyBool_FromLong", bad))

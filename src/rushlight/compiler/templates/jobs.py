@@ -9,32 +9,25 @@ compute type (float32 for 16-bit floats), whole vectors, zero past their end.
     rl_mix(p, v, step, n, e, to, beta)                      a sum of weighted rows                  ``write_mix``
 """
 
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks, tiles
+from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.templates import entries, tiles
 
-DATA = 16                       # PyArrayObject.data
-TASK = [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
 PARALLEL_FROM = 1 << 16         # multiply-adds
 
 
 def new_module():
-    """An empty module that knows ``None`` and the products of ``tiles``."""
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    """An empty module that knows the products of ``tiles``."""
+    m = entries.new_module()
     tiles.declare(m)
     return m
 
 
 def load(key, dtype, build, entry):
     """The entry of a module that multiplies by ``tiles`` and shares out tasks."""
-    from rushlight.runtime import cpu, native
+    from rushlight.runtime import cpu
 
-    known = native.symbols()
-    imports = {s: known[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    imports |= tiles.symbols(compute_type(dtype))
-    found = native.load(f"{key} {dtype} {cpu.vector_bytes()}", lambda: build(dtype), [entry], imports, 1)
-    return native.callable_from(found[entry], entry)
+    imports = tiles.symbols(compute_type(dtype))
+    return entries.load(f"{key} {dtype} {cpu.vector_bytes()}", lambda: build(dtype), [entry], imports)[0]
 
 
 def compute_type(dtype):
@@ -74,20 +67,25 @@ class Job:
         """The lanes before the n-th."""
         return self.f.below(n, self.lanes)
 
-    def load(self, place):
-        return self.f.load(self.vector, place, align=self.item)
+    def load(self, place, mask=None):
+        """A vector; zeros where a mask is off."""
+        return self.f.load(self.vector, place, align=self.item) if mask is None else self.f.masked_load(
+            self.vector, place, mask)
 
-    def store(self, value, place):
-        self.f.store(value, place, align=self.item)
+    def store(self, value, place, mask=None):
+        """Store a vector, or where a mask is on."""
+        if mask is None:
+            self.f.store(value, place, align=self.item)
+        else:
+            self.f.masked_store(value, place, mask)
 
-    def masked_store(self, value, place, mask):
-        f = self.f
-        kind = value.type
-        element = kind[1:-1].split(" x ")[1]
-        short = {"float": "f32", "double": "f64", "half": "f16"}.get(element, element)
-        name = f"llvm.masked.store.v{self.lanes}{short}.p0"
-        f.module.declared[name] = f"declare void @{name}({kind}, ptr, {mask.type})"
-        f.line(f"call void @{name}({kind} {value.name}, ptr align 1 {place.name}, {mask.type} {mask.name})")
+    def vectors(self, n, visit):
+        """``visit(at, mask or None)`` for each vector of n elements."""
+        f, whole = self.f, n & -self.lanes
+        with f.range(0, whole, step=self.lanes) as at:
+            visit(at, None)
+        with f.if_(whole < n):
+            visit(whole, self.below(n - whole))
 
     def larger(self, a, b):
         """The greater; the second where either is NaN."""
@@ -117,13 +115,8 @@ class Job:
         return math.scale(f, f.fma(r * r, p, r) + 1.0, i, n)
 
     def scratch(self, nbytes):
-        """Memory of this thread's, aligned; returns from the function if there is none."""
-        f = self.f
-        block = f.call("ptr", "rl_scratch", nbytes)
-        with f.if_(block.eq(Value(f, "null", "ptr"))):
-            f.store(f.value(1), self.context + self.failed)
-            f.ret()
-        return block, f.load("ptr", block)
+        """``entries.scratch_or_leave``."""
+        return entries.scratch_or_leave(self.f, nbytes, self.context + self.failed)
 
     def turned(self, src, stride, n, depth, dst):
         """Strips of a matrix's transpose: n rows of ``depth`` elements become columns."""
@@ -170,7 +163,7 @@ def write_rows(m, dtype):
                     if mask is None:
                         f.store(x, place, align=j.size)
                     else:
-                        j.masked_store(x, place, mask)
+                        j.store(x, place, mask)
 
             with f.range(0, whole, step=j.lanes) as at:
                 move(at)
@@ -201,7 +194,7 @@ def write_dots(m, dtype):
                 total.set(f.fma(j.load(q + at * j.item), j.load(row + at * j.item), total.get()))
             with f.if_(whole < d):
                 at = whole * j.item
-                total.set(f.fma(j.load(q + at), f.masked_load(j.vector, row + at, tail), total.get()))
+                total.set(f.fma(j.load(q + at), j.load(row + at, tail), total.get()))
             j.store(total.get(), sums + i * size)
         found = [j.load(sums + i * size) for i in range(lanes)]
         while len(found) > 1:
@@ -225,7 +218,7 @@ def write_mix(m, dtype):
         def add(i, row):
             weight = f.splat(f.load(j.element, p + i * j.item), j.lanes)
             for part, (mask, total) in enumerate(zip(masks, row)):
-                x = f.masked_load(j.vector, here + (i * step + part * size), mask)
+                x = j.load(here + (i * step + part * size), mask)
                 total.set(f.fma(weight, x, total.get()))
         pairs = n & -rows
         with f.range(0, pairs, step=rows) as i:
@@ -238,29 +231,16 @@ def write_mix(m, dtype):
             total = sums[0][part].get() + sums[1][part].get()
             with f.if_else(beta.ne(0)) as (more, alone):
                 with more:
-                    j.masked_store(total + f.masked_load(j.vector, place, mask), place, mask)
+                    j.store(total + j.load(place, mask), place, mask)
                 with alone:
-                    j.masked_store(total, place, mask)
+                    j.store(total, place, mask)
     f.ret()
 
 
 def write_entry(m, name, arrays, fields, plan, dtype):
     """PyObject *name(self, args, n): the arrays (or None), then the words; ``plan(job)``: (tiles, multiply-adds)."""
-    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    args, none = f.args[1], Value(f, "@_Py_NoneStruct", "ptr")
-    count = len(arrays) + len(fields)
-    context = f.buffer(8 * (count + 1), 8)
-    for k in range(len(arrays)):
-        array, data = f.load("ptr", args + 8 * k), f.var("ptr", Value(f, "null", "ptr"))
-        with f.if_(array.ne(none)):
-            data.set(f.load("ptr", array + DATA))
-        f.store(data.get(), context + 8 * k)
-    words = f.load("ptr", f.load("ptr", args + 8 * len(arrays)) + DATA)
-    for k in range(len(fields)):
-        f.store(f.load("i64", words + 8 * k), context + 8 * (len(arrays) + k))
-    f.store(f.value(0), context + 8 * count)
-    tiles_, work = plan(Job(f, dtype, arrays, fields, context))
-    blocks.share(f, f"{name}_task", context, tiles_, work, PARALLEL_FROM)
-    with f.if_(f.load("i64", context + 8 * count).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    blocks.none(f)
+    f, context = entries.begin(m, name, len(arrays), len(fields), 1)
+    j = Job(f, dtype, arrays, fields, context)
+    tiles_, work = plan(j)
+    entries.share(f, f"{name}_task", context, tiles_, work, PARALLEL_FROM)
+    entries.done(f, f.load("i64", context + j.failed))

@@ -9,8 +9,6 @@ from rushlight.compiler.codegen.builder import Value, split
 from rushlight.compiler.codegen.lower import FLOATING, ITEMSIZE
 
 _EXPONENT = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F800000, "float64": 0x7FF0000000000000}
-DATA = 16                       # PyArrayObject.data
-TASK = [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
 
 
 class Keys:
@@ -131,47 +129,3 @@ class Job:
 
     def set(self, name, value):
         self.f.store(value if isinstance(value, Value) else self.f.value(value), self.at(name))
-
-
-def read_arrays(f, args, job, names):
-    """Data pointers of the first arrays of a call into a job."""
-    for i, name in enumerate(names):
-        job.set(name, f.load("ptr", f.load("ptr", args + 8 * i) + DATA))
-
-
-def read_words(f, args, position, job, names):
-    """The numbers of a call, from the argument at ``position`` on, into a job."""
-    for i, name in enumerate(names):
-        job.set(name, f.call("i64", "PyLong_AsLongLong", f.load("ptr", args + 8 * (position + i))))
-
-
-def parallel(f, task, context, count):
-    f.call("void", "rl_parallel_for", Value(f, f"@{task}", "ptr"), context, f.value(count))
-
-
-def scratch(f, nbytes):
-    """Working memory: (block or null, its first byte)."""
-    block = f.call("ptr", "rl_scratch", f.value(nbytes))
-    data = f.var("ptr", Value(f, "null", "ptr"))
-    with f.if_(block.ne(Value(f, "null", "ptr"))):
-        data.set(f.load("ptr", block))
-    return block, data.get()
-
-
-def finish(f, job):
-    """Return None, or raise MemoryError where a task had no memory."""
-    with f.if_(job.word("failed").ne(0)):
-        f.call("ptr", "PyErr_NoMemory")
-        f.ret(Value(f, "null", "ptr"))
-    none = Value(f, "@_Py_NoneStruct", "ptr")
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
-
-
-def imports():
-    """What the modules call besides Python's own functions."""
-    from rushlight.runtime import native
-
-    symbols = native.symbols()
-    return {name: symbols[name] for name in ("rl_parallel_for", "rl_scratch", "rl_free")}
-

@@ -9,12 +9,12 @@ in order. NaN makes a norm NaN.
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.codegen.entry import DATA, DESCR
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import keys
-from rushlight.compiler.templates.keys import DATA, TASK, parallel, scratch
+from rushlight.compiler.templates import entries
 
-_TYPE, _ND, _DIMS, _DESCR, _FLAGS, _LIST_ITEMS, _LIST_SIZE = 8, 24, 32, 56, 64, 24, 16
+_LIST_ITEMS, _LIST_SIZE = 24, 16
 _PIECE = 1 << 15
 _ENTRY = 24                     # bytes of a piece: where, how many, its sum
 _PARALLEL_FROM = 1 << 15
@@ -24,18 +24,12 @@ _CHAINS = 4
 @cache
 def norms_kernel(type_, kind):
     """The function for an element type and an order."""
-    from rushlight.runtime import native
-
-    imports = {**keys.imports(), "PyArray_Type": native.symbols()["PyArray_Type"]}
-    found = native.load(f"norms {type_} {kind}", lambda: module_text(type_, kind), ("rl_norms",), imports, level=1)
-    return native.callable_from(found["rl_norms"], "rl_norms")
+    return entries.load(f"norms {type_} {kind}", lambda: module_text(type_, kind), ("rl_norms",))[0]
 
 
 def module_text(type_, kind):
     """The IR of the entry and its task."""
-    m = Module(host().triple)
-    m.globals += ["@_Py_TrueStruct = external global i8", "@_Py_FalseStruct = external global i8",
-                  "@PyArray_Type = external global i8"]
+    m = entries.new_module()
     _task(m, type_, kind)
     _entry(m, type_, kind)
     return m.text()
@@ -58,7 +52,7 @@ def _join(f, kind, a, b):
 
 
 def _task(m, type_, kind):
-    f = m.function("rl_norms_task", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_norms_task")
     lanes, size = host().lanes(8), {"float": 4, "double": 8}[type_]
     step = lanes * _CHAINS
 
@@ -89,54 +83,35 @@ def _task(m, type_, kind):
 
 def _entry(m, type_, kind):
     """PyObject *rl_norms(self, args, n): out, list of arrays."""
-    f = m.function("rl_norms", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
+    f = m.function("rl_norms", "ptr", entries.ENTRY)
     size = {"float": 4, "double": 8}[type_]
     out, arrays = f.load("ptr", f.args[1]), f.load("ptr", f.args[1] + 8)
     count, items = f.load("i64", arrays + _LIST_SIZE), f.load("ptr", arrays + _LIST_ITEMS)
-    descr, target = f.load("ptr", out + _DESCR), f.load("ptr", out + DATA)
-    true, false = (Value(f, f"@_Py_{b}Struct", "ptr") for b in ("True", "False"))
-
-    def elements(array):
-        n = f.var("i64", 1)
-        dims = f.load("ptr", array + _DIMS)
-        with f.range(f.load("i32", array + _ND).cast("sext", "i64")) as d:
-            n.set(n.get() * f.load("i64", dims + d * 8))
-        return n.get()
-
+    descr, target = f.load("ptr", out + DESCR), f.load("ptr", out + DATA)
     pieces, total = f.var("i64", 0), f.var("i64", 0)
     with f.range(count) as k:
         array = f.load("ptr", items + k * 8)
-        with f.if_(f.load("ptr", array + _TYPE).ne(Value(f, "@PyArray_Type", "ptr"))):
-            f.call("void", "Py_IncRef", false)
-            f.ret(false)
-        with f.if_(f.load("ptr", array + _DESCR).ne(descr) | (f.load("i32", array + _FLAGS) & 1).eq(0)):
-            f.call("void", "Py_IncRef", false)
-            f.ret(false)
-        n = elements(array)
+        entries.require_plain(f, array)
+        with f.if_(f.load("ptr", array + DESCR).ne(descr)):
+            entries.answer(f, False)
+        n = entries.elements_of(f, array)
         total.set(total.get() + n)
         pieces.set(pieces.get() + (n + (_PIECE - 1)).udiv(_PIECE))
-    block, work = scratch(f, pieces.get() * _ENTRY + 64)
-    with f.if_(block.eq(Value(f, "null", "ptr"))):
-        f.call("ptr", "PyErr_NoMemory")
-        f.ret(Value(f, "null", "ptr"))
+    block, work = entries.scratch(f, pieces.get() * _ENTRY + 64)
+    with f.if_(block.eq(f.null)):
+        f.ret(f.call("ptr", "PyErr_NoMemory"))
     at = f.var("ptr", work)
     with f.range(count) as k:
         array = f.load("ptr", items + k * 8)
-        n, data = elements(array), f.load("ptr", array + DATA)
+        n, data = entries.elements_of(f, array), f.load("ptr", array + DATA)
         with f.range(0, n, step=_PIECE) as begin:
             f.store(data + begin * size, at.get())
             f.store(f.minimum(n - begin, _PIECE), at.get() + 8)
             at.set(at.get() + _ENTRY)
-    with f.if_else(total.get() < _PARALLEL_FROM) as (small, large):
-        with small:
-            f.call("void", "rl_norms_task", work, f.value(0), pieces.get())
-        with large:
-            state = f.call("ptr", "PyEval_SaveThread")
-            parallel(f, "rl_norms_task", work, pieces.get())
-            f.call("void", "PyEval_RestoreThread", state)
+    entries.share(f, "rl_norms_task", work, pieces.get(), total.get(), _PARALLEL_FROM)
     at.set(work)
     with f.range(count) as k:
-        n = elements(f.load("ptr", items + k * 8))
+        n = entries.elements_of(f, f.load("ptr", items + k * 8))
         norm = f.var("double", 0.0)
         with f.range(0, n, step=_PIECE):
             norm.set(_join(f, kind, norm.get(), f.load("double", at.get() + 16)))
@@ -144,5 +119,4 @@ def _entry(m, type_, kind):
         y = f.intrinsic("sqrt", norm.get()) if kind == "2" else norm.get()
         f.store(y.cast("fptrunc", "float") if type_ == "float" else y, target + k * size)
     f.call("void", "rl_free", block)
-    f.call("void", "Py_IncRef", true)
-    f.ret(true)
+    entries.answer(f, True)

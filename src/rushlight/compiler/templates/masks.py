@@ -13,7 +13,7 @@ Masks are n bytes, 0 or 1; all arrays are in C order. 64 mask bytes make a word,
 from functools import cache
 
 from rushlight.compiler.codegen.builder import vector
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import blocks, entries
 
 TILE = 1 << 13                  # mask bytes a tile
 WORD = 64
@@ -22,19 +22,19 @@ WORD = 64
 @cache
 def counter():
     """``count``."""
-    return blocks.load("masks count", _count_text, ("rl_count",))[0]
+    return entries.load("masks count", _count_text, ("rl_count",))[0]
 
 
 @cache
 def mover(name, size):
     """``pack`` or ``spread`` for elements of `size` bytes: 1, 2, 4, 8 or 16."""
-    return blocks.load(f"masks {name} {size}", lambda: _move_text(name, size), (f"rl_{name}",))[0]
+    return entries.load(f"masks {name} {size}", lambda: _move_text(name, size), (f"rl_{name}",))[0]
 
 
 @cache
 def finder():
     """``where``."""
-    return blocks.load("masks where", _where_text, ("rl_where",))[0]
+    return entries.load("masks where", _where_text, ("rl_where",))[0]
 
 
 def tiles(n):
@@ -70,9 +70,9 @@ def _each(f, word, act):
 
 
 def _count_text():
-    m = blocks.new_module()
+    m = entries.new_module()
     # Context: mask, counts, n, bytes a tile.
-    f = m.function("rl_count_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_count_task")
     context = f.args[0]
     mask, counts = (f.load("ptr", context + 8 * k) for k in range(2))
     n, size = (f.load("i64", context + 8 * k) for k in (2, 3))
@@ -84,18 +84,18 @@ def _count_text():
         f.store(total.get(), counts + tile * 8)
     f.ret()
 
-    f = m.function("rl_count", "ptr", blocks.ENTRY)
+    f = m.function("rl_count", "ptr", entries.ENTRY)
     args = f.args[1]
     context = f.buffer(32, 8)
-    n = blocks.int_of(f, args, 2)
-    size = f.value(TILE) << blocks.int_of(f, args, 3)
-    counts = blocks.data_of(f, args, 1)
-    for k, word in enumerate((blocks.data_of(f, args, 0), counts, n, size)):
+    n = entries.int_of(f, args, 2)
+    size = f.value(TILE) << entries.int_of(f, args, 3)
+    counts = entries.data_of(f, args, 1)
+    for k, word in enumerate((entries.data_of(f, args, 0), counts, n, size)):
         f.store(word, context + 8 * k)
     tiles_ = blocks.ceil_div(n, size)
     total = f.var("i64", 0)
     with f.if_(n > 0):
-        blocks.share(f, "rl_count_task", context, tiles_, n)
+        entries.share(f, "rl_count_task", context, tiles_, n)
         with f.range(tiles_) as tile:
             here = f.load("i64", counts + tile * 8)
             f.store(total.get(), counts + tile * 8)
@@ -105,9 +105,9 @@ def _count_text():
 
 
 def _move_text(name, size):
-    m = blocks.new_module()
+    m = entries.new_module()
     # Context: packed, full, mask, counts, n, bytes a tile.
-    f = m.function(f"rl_{name}_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, f"rl_{name}_task")
     context = f.args[0]
     packed, full, mask, counts = (f.load("ptr", context + 8 * k) for k in range(4))
     n, each = (f.load("i64", context + 8 * k) for k in (4, 5))
@@ -136,26 +136,26 @@ def _move_text(name, size):
                     _each(f, word, one)
     f.ret()
 
-    f = m.function(f"rl_{name}", "ptr", blocks.ENTRY)
+    f = m.function(f"rl_{name}", "ptr", entries.ENTRY)
     args = f.args[1]
     context = f.buffer(48, 8)
-    arrays = [blocks.data_of(f, args, k) for k in range(4)]
+    arrays = [entries.data_of(f, args, k) for k in range(4)]
     if name == "spread":
         arrays[:2] = arrays[1], arrays[0]
-    n = blocks.int_of(f, args, 4)
-    each = f.value(TILE) << blocks.int_of(f, args, 5)
+    n = entries.int_of(f, args, 4)
+    each = f.value(TILE) << entries.int_of(f, args, 5)
     for k, word in enumerate((*arrays, n, each)):
         f.store(word, context + 8 * k)
     with f.if_(n > 0):
-        blocks.share(f, f"rl_{name}_task", context, blocks.ceil_div(n, each), n * 2)
-    blocks.none(f)
+        entries.share(f, f"rl_{name}_task", context, blocks.ceil_div(n, each), n * 2)
+    entries.none(f)
     return m.text()
 
 
 def _where_text():
-    m = blocks.new_module()
+    m = entries.new_module()
     # Context: out, mask, counts, n, bytes a tile, step, dim_step, dims, sizes ...
-    f = m.function("rl_where_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_where_task")
     context = f.args[0]
     out, mask, counts = (f.load("ptr", context + 8 * k) for k in range(3))
     n, each, step, dim_step, dims = (f.load("i64", context + 8 * k) for k in range(3, 8))
@@ -190,18 +190,18 @@ def _where_text():
             _each(f, _bits(f, mask, at, end), one)
     f.ret()
 
-    f = m.function("rl_where", "ptr", blocks.ENTRY)
+    f = m.function("rl_where", "ptr", entries.ENTRY)
     args, count = f.args[1], f.args[2]
     context = f.buffer(8 * (8 + 64), 8)
-    n = blocks.int_of(f, args, 3)
-    each = f.value(TILE) << blocks.int_of(f, args, 4)
-    words = [*(blocks.data_of(f, args, k) for k in range(3)), n, each,
-             *(blocks.int_of(f, args, k) for k in (5, 6)), count - 7]
+    n = entries.int_of(f, args, 3)
+    each = f.value(TILE) << entries.int_of(f, args, 4)
+    words = [*(entries.data_of(f, args, k) for k in range(3)), n, each,
+             *(entries.int_of(f, args, k) for k in (5, 6)), count - 7]
     for k, word in enumerate(words):
         f.store(word, context + 8 * k)
     with f.range(7, count) as k:
-        f.store(blocks.int_of(f, args, k), context + (k * 8 + 8))
+        f.store(entries.int_of(f, args, k), context + (k * 8 + 8))
     with f.if_(n > 0):
-        blocks.share(f, "rl_where_task", context, blocks.ceil_div(n, each), n * 2)
-    blocks.none(f)
+        entries.share(f, "rl_where_task", context, blocks.ceil_div(n, each), n * 2)
+    entries.none(f)
     return m.text()

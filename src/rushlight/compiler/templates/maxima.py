@@ -16,11 +16,10 @@ windows; what lies outside the plane is masked out. A tile is a plane.
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.codegen.targets import host
+from rushlight.compiler.codegen.builder import Value, vector
+from rushlight.compiler.templates import entries
 
 FIELDS = ("planes", "h", "w", "kh", "kw", "sh", "sw", "ph", "pw", "dh", "dw", "oh", "ow")
-DATA = 16                       # PyArrayObject.data
 LANES = (4, 8)
 BLOCK = 64
 CODES = 256                     # elements of a window, at most, where they are numbered
@@ -34,18 +33,13 @@ def kernel(name, type_):
 
     ``type_`` is LLVM's of the elements: ``float`` or ``double``.
     """
-    from rushlight.runtime import native
-
     entry = "rl_scatter" if name.startswith("scatter") else "rl_maxima"
-    found = native.load(f"{name} {type_}", lambda: module_text(name, type_), (entry,),
-                        {"rl_parallel_for": native.symbols()["rl_parallel_for"]}, level=1)
-    return native.callable_from(found[entry], entry)
+    return entries.load(f"{name} {type_}", lambda: module_text(name, type_), (entry,))[0]
 
 
 def module_text(name, type_):
     """The IR of an entry and its tasks."""
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     size = {"float": 4, "double": 8}[type_]
     if name.startswith("scatter"):
         {"scatter": _scatter_task, "scatter last": _scatter_last_task, "scatter codes": _scatter_codes_task}[name](
@@ -67,11 +61,8 @@ class _Job:
             setattr(self, name, f.load("i64", context + 8 * (3 + k)))
 
 
-_TASK = [("ptr", "context"), ("i64", "begin"), ("i64", "end")]
-
-
 def _maxima_task(m, type_, size, lanes, step, codes):
-    f = m.function(f"rl_maxima{lanes}_{step}", "void", _TASK, "internal", "nounwind")
+    f = entries.task(m, f"rl_maxima{lanes}_{step}")
     g = _Job(f, f.args[0])
     y, index, x = g.arrays
     kind, ints = vector(type_, lanes), f"<{lanes} x i32>"
@@ -126,7 +117,7 @@ def _put(f, where, index, valid, codes):
 
 def _squares_task(m, type_, size, lanes, rows, codes):
     """Windows of 2 by 2 (or 1 by 2) in steps of 2 along rows that all lie inside, the most frequent ones."""
-    f = m.function(f"rl_squares{lanes}_{rows}", "void", _TASK, "internal", "nounwind")
+    f = entries.task(m, f"rl_squares{lanes}_{rows}")
     g = _Job(f, f.args[0])
     y, index, x = g.arrays
     iota = f.iota(lanes)
@@ -168,7 +159,7 @@ def _load(f, kind, lanes, step, place, mask):
 
 
 def _scatter_task(m, type_, size):
-    f = m.function("rl_scatter_task", "void", _TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_scatter_task")
     g = _Job(f, f.args[0])
     x, gradient, index = g.arrays
     plane, count = g.h * g.w, g.oh * g.ow
@@ -186,7 +177,7 @@ def _scatter_task(m, type_, size):
 
 
 def _scatter_last_task(m, type_, size):
-    f = m.function("rl_scatter_task", "void", _TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_scatter_task")
     g = _Job(f, f.args[0])
     x, gradient, index = g.arrays
     plane, count, channels, lanes = g.w, g.ow, g.kw, LANES[1]
@@ -212,7 +203,7 @@ def _scatter_last_task(m, type_, size):
 
 
 def _scatter_codes_task(m, type_, size):
-    f = m.function("rl_scatter_task", "void", _TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_scatter_task")
     g = _Job(f, f.args[0])
     x, gradient, code = g.arrays
     lanes = LANES[1]
@@ -251,29 +242,15 @@ def _scatter_codes_task(m, type_, size):
 
 
 def _entry(m, name, arrays, lanes=0):
-    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    args, none = f.args[1], Value(f, "@_Py_NoneStruct", "ptr")
-    context = f.buffer(8 * (arrays + len(FIELDS)), 8)
-    for k in range(arrays):
-        f.store(f.load("ptr", f.load("ptr", args + 8 * k) + DATA), context + 8 * k)
-    words = f.load("ptr", f.load("ptr", args + 8 * arrays) + DATA)
-    for k in range(len(FIELDS)):
-        f.store(f.load("i64", words + 8 * k), context + 8 * (arrays + k))
+    f, context = entries.begin(m, name, arrays, len(FIELDS), 0)
     g = _Job(f, context)
     if name == "rl_scatter":
-        task, work = Value(f, "@rl_scatter_task", "ptr"), g.planes * g.h * g.w
+        task, work = f.symbol("rl_scatter_task"), g.planes * g.h * g.w
     else:
-        steps = [Value(f, f"@rl_maxima{lanes}_{step}", "ptr") for step in (1, 2)]
+        steps = [f.symbol(f"rl_maxima{lanes}_{step}") for step in (1, 2)]
         squares = (g.kh <= 2) & g.kw.eq(2) & g.sw.eq(2) & g.dh.eq(1) & g.dw.eq(1) & g.ph.eq(0) & g.pw.eq(0) & \
             (g.ow * 2 <= g.w) & ((g.oh - 1) * g.sh + g.kh <= g.h)
-        square = f.select(g.kh.eq(1), *(Value(f, f"@rl_squares{lanes}_{rows}", "ptr") for rows in (1, 2)))
+        square = f.select(g.kh.eq(1), *(f.symbol(f"rl_squares{lanes}_{rows}") for rows in (1, 2)))
         task, work = f.select(squares, square, f.select(g.sw.eq(1), *steps)), g.planes * g.oh * g.ow * g.kh * g.kw
-    with f.if_else(work < _PARALLEL_FROM) as (small, large):
-        with small:
-            f.call("void", task, context, f.value(0), g.planes)
-        with large:
-            state = f.call("ptr", "PyEval_SaveThread")
-            f.call("void", "rl_parallel_for", task, context, g.planes)
-            f.call("void", "PyEval_RestoreThread", state)
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    entries.share(f, task, context, g.planes, work, _PARALLEL_FROM)
+    entries.none(f)

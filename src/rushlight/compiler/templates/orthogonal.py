@@ -18,8 +18,9 @@ from rushlight.compiler.codegen.builder import Module
 from rushlight.compiler.codegen.lower import narrow, widen
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import phases
+from rushlight.compiler.templates.entries import TASK
 from rushlight.compiler.templates.gemm_driver import FIELDS, INDEX, SIZE, _Job, copy_words
-from rushlight.compiler.templates.jobs import TASK, Job
+from rushlight.compiler.templates.jobs import Job
 from rushlight.compiler.templates.squares import transposed
 
 # Numbers of a step, doubles: weights of lerp(buffer, gradient) and lerp(gradient, buffer), from which end, whether the
@@ -105,25 +106,6 @@ def _pointer(f, record, k):
     return f.load("ptr", record + 8 * k)
 
 
-def _vectors(f, j, n, visit):
-    whole = n & -j.lanes
-    with f.range(0, whole, step=j.lanes) as at:
-        visit(at, None)
-    with f.if_(whole < n):
-        visit(whole, j.below(n - whole))
-
-
-def _load(f, j, place, mask):
-    return j.load(place) if mask is None else f.masked_load(j.vector, place, mask)
-
-
-def _store(j, x, place, mask):
-    if mask is None:
-        j.store(x, place)
-    else:
-        j.masked_store(x, place, mask)
-
-
 def _halves(j, kind="i16"):
     return f"<{j.lanes} x {kind}>"
 
@@ -138,7 +120,7 @@ def _store_half(f, j, x, place, mask):
     if mask is None:
         f.store(x, place, align=2)
     else:
-        j.masked_store(x, place, mask)
+        f.masked_store(x, place, mask)
 
 
 def _rounded(f, x):
@@ -178,9 +160,9 @@ def _momentum(f, j):
         sums = f.var(j.vector, f.value(0.0, j.vector))
 
         def direction(at, mask):
-            new = _load(f, j, g + at, mask)
-            b = _lerp(f, _load(f, j, buffer + at, mask), new, weight, rest, nearer_end)
-            _store(j, b, buffer + at, mask)
+            new = j.load(g + at, mask)
+            b = _lerp(f, j.load(buffer + at, mask), new, weight, rest, nearer_end)
+            j.store(b, buffer + at, mask)
             u = f.select(nesterov, _lerp(f, new, b, ahead, behind, ahead_end), b)
             u = _rounded(f, u)
             sums.set(f.fma(u, u, sums.get()))
@@ -190,7 +172,7 @@ def _momentum(f, j):
             with wide:
                 def flat(i, mask):
                     _store_half(f, j, direction((start + i) * 4, mask), x + (start + i) * 2, mask)
-                _vectors(f, j, count, flat)
+                j.vectors(count, flat)
             with tall:
                 rows = _int(f, param, ROWS)
 
@@ -229,7 +211,7 @@ def _divide(f, j):
         def some(i, mask):
             place = x + (start + i) * 2
             _store_half(f, j, _load_half(f, j, place, mask) / norm, place, mask)
-        _vectors(f, j, count, some)
+        j.vectors(count, some)
 
 
 def _products(f, j):
@@ -264,10 +246,10 @@ def _update(f, j):
         factor = _spread(f, j, step * f.load("double", param + 8 * FACTOR))
 
         def moved(at, u, mask):
-            _store(j, f.fma(factor, u, _load(f, j, p + at, mask) * decay), p + at, mask)
+            j.store(f.fma(factor, u, j.load(p + at, mask) * decay), p + at, mask)
         with f.if_else(_int(f, param, TALL).ne(0)) as (tall, wide):
             with wide:
-                _vectors(f, j, count, lambda i, mask: moved(
+                j.vectors(count, lambda i, mask: moved(
                     (start + i) * 4, _load_half(f, j, x + (start + i) * 2, mask), mask))
             with tall:
                 rows = _int(f, param, ROWS)

@@ -14,9 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from rushlight.compiler.codegen.builder import Value
-from rushlight.compiler.codegen.entry import DIMS, FLAGS, ND, TYPE
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import entries
 from rushlight.runtime import native
 
 ARRAYS, PHASES, TOTAL = range(3)
@@ -29,17 +27,12 @@ LIST_SIZE, LIST_ITEMS = 16, 24
 @cache
 def runner():
     """The function ``run``."""
-    known = native.symbols()
-    imports = {name: known[name] for name in ("rl_parallel_for", "PyArray_Type")}
-    found = native.load("phases", module_text, ["rl_phases"], imports)
-    return native.callable_from(found["rl_phases"], "phases", module_text.__doc__)
+    return entries.load("phases", module_text, ["rl_phases"])[0]
 
 
 def tasks(key, build, names, imports=()):
     """Addresses of the tasks ``names`` of the module whose text ``build()`` makes; they may use the thread pool."""
-    known = native.symbols()
-    needed = {name: known[name] for name in ("rl_parallel_for", "rl_scratch", "rl_free")} | dict(imports)
-    return native.load(key, build, names, needed)
+    return native.load(key, build, names, native.symbols() | dict(imports))
 
 
 def plan_of(arrays, phases):
@@ -51,38 +44,21 @@ def plan_of(arrays, phases):
 
 def module_text():
     """The IR of the entry."""
-    m = blocks.new_module()
-    m.globals += [f"@{name} = external global i8" for name in ("PyArray_Type", "_Py_TrueStruct", "_Py_FalseStruct")]
-    f = m.function("rl_phases", "ptr", blocks.ENTRY)
-    plan, given = blocks.data_of(f, f.args[1], 0), f.load("ptr", f.args[1] + 8)
+    m = entries.new_module()
+    f = m.function("rl_phases", "ptr", entries.ENTRY)
+    plan, given = entries.data_of(f, f.args[1], 0), f.load("ptr", f.args[1] + 8)
     count, phases, total = (f.load("i64", plan + 8 * k) for k in (ARRAYS, PHASES, TOTAL))
     with f.if_(f.load("i64", given + LIST_SIZE).ne(count)):
-        blocks.answer(f, False)
+        entries.answer(f, False)
     items, first = f.load("ptr", given + LIST_ITEMS), plan + 8 * HEAD
     with f.range(count) as k:
-        array = f.load("ptr", items + k * 8)
-        with f.if_(f.load("ptr", array + TYPE).ne(Value(f, "@PyArray_Type", "ptr"))):
-            blocks.answer(f, False)
-        n, dims = f.var("i64", 1), f.load("ptr", array + DIMS)
-        with f.range(f.load("i32", array + ND).cast("sext", "i64")) as d:
-            n.set(n.get() * f.load("i64", dims + d * 8))
-        with f.if_((f.load("i32", array + FLAGS) & 1).eq(0) | n.get().ne(f.load("i64", first + (k * 16 + 8)))):
-            blocks.answer(f, False)
+        entries.require_plain(f, f.load("ptr", items + k * 8), f.load("i64", first + (k * 16 + 8)))
     with f.range(count) as k:
-        f.store(f.load("ptr", f.load("ptr", items + k * 8) + blocks.DATA), f.load("ptr", first + k * 16))
-    state = f.var("ptr", 0)
-    with f.if_(total >= RELEASE_FROM):
-        state.set(f.call("ptr", "PyEval_SaveThread"))
-    with f.range(phases) as k:
+        f.store(f.load("ptr", f.load("ptr", items + k * 8) + entries.DATA), f.load("ptr", first + k * 16))
+    with entries.released(f, total >= RELEASE_FROM), f.range(phases) as k:
         phase = first + (count * 16 + k * 32)
         task, context = f.load("ptr", phase), f.load("ptr", phase + 8)
         tiles, work = f.load("i64", phase + 16), f.load("i64", phase + 24)
-        with f.if_else((work < LEAST) | tiles.eq(1)) as (small, large):
-            with small:
-                f.call("void", task, context, f.value(0), tiles)
-            with large:
-                f.call("void", "rl_parallel_for", task, context, tiles)
-    with f.if_(total >= RELEASE_FROM):
-        f.call("void", "PyEval_RestoreThread", state.get())
-    blocks.answer(f, True)
+        entries.here_or_pool(f, (work < LEAST) | tiles.eq(1), task, context, tiles)
+    entries.answer(f, True)
     return m.text()

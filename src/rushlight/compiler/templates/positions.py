@@ -11,7 +11,7 @@ from functools import cache
 
 from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import blocks, entries
 
 MOST = 32                       # index arrays
 TILE = 1 << 12
@@ -21,33 +21,33 @@ HEAD = 4                        # words of the context before the arrays': out, 
 @cache
 def kernel():
     """The function."""
-    return blocks.load("positions", module_text, ("rl_positions",))[0]
+    return entries.load("positions", module_text, ("rl_positions",))[0]
 
 
 def module_text():
     """The IR of the entry and its task."""
-    m = blocks.new_module()
+    m = entries.new_module()
     _task(m)
-    f = m.function("rl_positions", "ptr", blocks.ENTRY)
+    f = m.function("rl_positions", "ptr", entries.ENTRY)
     args = f.args[1]
     context = f.buffer(8 * (HEAD + 3 * MOST), 8)
     arrays = (f.args[2] - 2).udiv(3)
-    count = blocks.int_of(f, args, 1)
-    for k, word in enumerate((blocks.data_of(f, args, 0), count, arrays, f.value(0))):
+    count = entries.int_of(f, args, 1)
+    for k, word in enumerate((entries.data_of(f, args, 0), count, arrays, f.value(0))):
         f.store(word, context + 8 * k)
     with f.range(arrays) as k:
         place = context + (k * 24 + 8 * HEAD)
-        f.store(f.load("ptr", f.load("ptr", args + (k * 24 + 16)) + blocks.DATA), place)
-        f.store(blocks.int_of(f, args, k * 3 + 3), place + 8)
-        f.store(blocks.int_of(f, args, k * 3 + 4), place + 16)
+        f.store(f.load("ptr", f.load("ptr", args + (k * 24 + 16)) + entries.DATA), place)
+        f.store(entries.int_of(f, args, k * 3 + 3), place + 8)
+        f.store(entries.int_of(f, args, k * 3 + 4), place + 16)
     with f.if_(count > 0):
-        blocks.share(f, "rl_positions_task", context, blocks.ceil_div(count, TILE), count * 4)
+        entries.share(f, "rl_positions_task", context, blocks.ceil_div(count, TILE), count * 4)
     f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", context + 24)))
     return m.text()
 
 
 def _task(m):
-    f = m.function("rl_positions_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_positions_task")
     context = f.args[0]
     out = f.load("ptr", context)
     count, arrays = f.load("i64", context + 8), f.load("i64", context + 16)

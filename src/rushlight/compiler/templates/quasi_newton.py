@@ -16,7 +16,8 @@ Source: Nocedal and Wright, Numerical optimization, 2006, algorithm 7.4.
 from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import phases
-from rushlight.compiler.templates.jobs import TASK, Job
+from rushlight.compiler.templates.entries import TASK
+from rushlight.compiler.templates.jobs import Job
 
 WORDS = ("n chunks tiles tile_table partials source gradient before old y s d start other flat count limit first ys ss "
          "ro al t scale least go largest total slope reach curvature squares accepted u v w c1 c2 factor").split()
@@ -82,15 +83,6 @@ class _Context:
     def zero(self):
         return self.f.var(self.j.vector, self.f.value(0.0, self.j.vector))
 
-    def load(self, place, mask):
-        return self.j.load(place) if mask is None else self.f.masked_load(self.j.vector, place, mask)
-
-    def store(self, x, place, mask):
-        if mask is None:
-            self.j.store(x, place)
-        else:
-            self.j.masked_store(x, place, mask)
-
     def vectors(self, n, visit, chains=1):
         """``visit(at, mask or None, chain)``: `chains` whole vectors a step, then the others."""
         f, lanes = self.f, self.j.lanes
@@ -142,8 +134,8 @@ def _gather(c):
         largest, total, dot = ([c.zero() for _ in range(2)] for _ in range(3))
 
         def visit(i, mask, k):
-            x, w = c.load(x_at + i * c.item, mask), c.load(w_at + i * c.item, mask)
-            c.store(x, to + i * c.item, mask)
+            x, w = c.j.load(x_at + i * c.item, mask), c.j.load(w_at + i * c.item, mask)
+            c.j.store(x, to + i * c.item, mask)
             magnitude = c.magnitude(x)
             largest[k].set(c.larger(largest[k].get(), magnitude))
             total[k].set(total[k].get() + magnitude)
@@ -176,7 +168,7 @@ def _move(c):
 
         def visit(i, mask, k):
             place = i * c.item
-            c.store(f.fma(t, c.load(along + place, mask), c.load(source + place, mask)), p + place, mask)
+            c.j.store(f.fma(t, c.j.load(along + place, mask), c.j.load(source + place, mask)), p + place, mask)
         c.vectors(count, visit)
 
 
@@ -196,10 +188,10 @@ def _change(c):
 
         def visit(i, mask, k):
             at = start + i * c.item
-            now = c.load(g + at, mask)
-            y, s = now - c.load(before + at, mask), c.load(old + at, mask) * t
-            c.store(y, y_at + at, mask)
-            c.store(s, s_at + at, mask)
+            now = c.j.load(g + at, mask)
+            y, s = now - c.j.load(before + at, mask), c.j.load(old + at, mask) * t
+            c.j.store(y, y_at + at, mask)
+            c.j.store(s, s_at + at, mask)
             found[0][k].set(f.fma(y, s, found[0][k].get()))
             found[1][k].set(f.fma(y, y, found[1][k].get()))
             found[2][k].set(f.fma(now, s, found[2][k].get()))
@@ -218,12 +210,12 @@ def _pass(c):
 
         def visit(i, mask, k, of_two):
             at = start + i * c.item
-            x = c.load(u + at, mask) * c1
+            x = c.j.load(u + at, mask) * c1
             if of_two:
-                x = f.fma(c2, c.load(v + at, mask), x)
+                x = f.fma(c2, c.j.load(v + at, mask), x)
             x = x * factor
-            c.store(x, d + at, mask)
-            dot[k].set(f.fma(x, c.load(w + at, mask), dot[k].get()))
+            c.j.store(x, d + at, mask)
+            dot[k].set(f.fma(x, c.j.load(w + at, mask), dot[k].get()))
             largest[k].set(c.larger(largest[k].get(), c.magnitude(x)))
         with f.if_else(alone) as (one, two):
             for arm, of_two in ((one, False), (two, True)):

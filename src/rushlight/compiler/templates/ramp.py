@@ -10,7 +10,7 @@
 from functools import cache
 
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import blocks, entries
 from rushlight.runtime import cpu
 
 TILE = 1 << 14
@@ -20,17 +20,17 @@ SIZES = {"i64": 8, "float": 4, "double": 8}
 @cache
 def kernel(name, type_):
     """``ramp`` or ``spaced`` for outputs of LLVM type `type_`."""
-    return blocks.load(f"ramp {name} {type_}", lambda: module_text(name, type_), (f"rl_{name}",))[0]
+    return entries.load(f"ramp {name} {type_}", lambda: module_text(name, type_), (f"rl_{name}",))[0]
 
 
 def module_text(name, type_):
     """The IR of the entry and its task."""
-    m = blocks.new_module()
+    m = entries.new_module()
     size = SIZES[type_]
     compute = "double" if name == "ramp" and type_ == "float" else type_
     words = 2 if name == "ramp" else 3
     # Context: out, n, then the numbers in the type of the computation.
-    f = m.function("rl_ramp_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_ramp_task")
     context = f.args[0]
     out, n = f.load("ptr", context), f.load("i64", context + 8)
     numbers = [f.load(compute, context + 8 * (2 + k)) for k in range(words)]
@@ -47,11 +47,11 @@ def module_text(name, type_):
                 f.store(value, out + i * size, size)
     f.ret()
 
-    f = m.function(f"rl_{name}", "ptr", blocks.ENTRY)
+    f = m.function(f"rl_{name}", "ptr", entries.ENTRY)
     args = f.args[1]
-    n = blocks.int_of(f, args, 1)
+    n = entries.int_of(f, args, 1)
     context = f.buffer(8 * (2 + words), 8)
-    f.store(blocks.data_of(f, args, 0), context)
+    f.store(entries.data_of(f, args, 0), context)
     f.store(n, context + 8)
     for k in range(words):
         number = f.load("ptr", args + 8 * (2 + k))
@@ -63,8 +63,8 @@ def module_text(name, type_):
                 value = value.cast("fptrunc", "float")
         f.store(value, context + 8 * (2 + k))
     with f.if_(n > 0):
-        blocks.share(f, "rl_ramp_task", context, blocks.ceil_div(n, TILE), n * size)
-    blocks.none(f)
+        entries.share(f, "rl_ramp_task", context, blocks.ceil_div(n, TILE), n * size)
+    entries.none(f)
     return m.text()
 
 

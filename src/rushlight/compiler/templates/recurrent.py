@@ -24,8 +24,8 @@ threads share each step instead, a group of units each. The bits depend on neith
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Value
-from rushlight.compiler.templates.jobs import DATA, TASK, Job, load, new_module
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.jobs import Job, load, new_module
 
 GATES = {"lstm": 4, "gru": 3, "tanh": 1, "relu": 1}
 ARRAYS = ("y", "hn", "cn", "gates", "extra", "h0", "c0", "x", "w_ih", "w", "w_hr", "b", "br", "sizes", "offsets")
@@ -95,9 +95,6 @@ class Sequences(Job):
         zero = self.f.value(0.0, x.type)
         return self.f.select(x <= zero, zero, x)
 
-    def load_part(self, place, mask):
-        return self.f.masked_load(self.vector, place, mask)
-
     def ahead(self, place, nbytes, write=0):
         """Fetch memory that will be needed into the cache."""
         for at in range(0, nbytes, 64):
@@ -108,7 +105,7 @@ class Sequences(Job):
         f = self.f
         with f.range(rows) as r, f.range(0, n, step=self.lanes) as c:
             mask, at = self.below(n - c), c * self.item
-            self.masked_store(self.load_part(src + (r * src_pitch + at), mask), dst + (r * dst_pitch + at), mask)
+            self.store(self.load(src + (r * src_pitch + at), mask), dst + (r * dst_pitch + at), mask)
 
     def units(self, first):
         """(unit, offset in the strip, lanes that are units) of the vectors of the strip that begins with ``first``."""
@@ -181,7 +178,7 @@ def _packed_bytes(j):
 
 def _pack_task(m, form, dtype):
     """Tile: a strip of units, for each gate: columns of the weights' transposes; or one of the projection's."""
-    f = m.function("rl_recurrent_pack", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_recurrent_pack")
     j = Sequences(f, dtype, form, ARRAYS, FIELDS)
     gates, nr, item, depth = form.gates, j.nr, j.item, _depth(j)
     into = j.into if form.joined else f.value(0)
@@ -302,14 +299,14 @@ class _Tile:
     def biases(self, unit, mask):
         """(of the gates, where the kernel adds them; of the GRU's n) for a vector of units."""
         j, at = self.j, unit * self.j.item
-        own = [j.load_part(j.b + self.row * q + at, mask) for q in range(self.gates)] if self.form.joined else None
-        return own, j.load_part(j.br + at, mask) if self.cell == "gru" else None
+        own = [j.load(j.b + self.row * q + at, mask) for q in range(self.gates)] if self.form.joined else None
+        return own, j.load(j.br + at, mask) if self.cell == "gru" else None
 
     def unit(self, r, at, mask, total, bias, of_n):
         """A vector of units of sequence r, from the products for their gates."""
         j, f, row, kept = self.j, self.j.f, self.row, self.form.kept
         places = [self.own + (r * (row * self.gates) + row * q + at) for q in range(self.gates)]
-        x = bias or [j.load_part(place, mask) for place in places]
+        x = bias or [j.load(place, mask) for place in places]
         u = [a + b for a, b in zip(x, total)]
         cells, here = r * j.pitch + at, r * row + at
         if self.cell == "lstm":
@@ -329,14 +326,14 @@ class _Tile:
             h, values, more = j.tanh(u[0]) if self.cell == "tanh" else j.rectified(u[0]), (), None
         if kept:
             for place, value in zip(places, values):
-                j.masked_store(value, place, mask)
+                j.store(value, place, mask)
             if more is not None:
-                j.masked_store(more, self.extra + here, mask)
+                j.store(more, self.extra + here, mask)
         if self.form.projected:
             j.store(h, self.hidden + cells)
         else:
             j.store(h, self.new + self.into + (r * self.pitch + at))
-            j.masked_store(h, self.y + here, mask)
+            j.store(h, self.y + here, mask)
 
     def project(self, begin, end):
         """The states from what is hidden, for strips of their elements."""
@@ -365,7 +362,7 @@ def _sums_bytes(j):
 
 def _task(m, form, dtype):
     """Tile: some sequences, from their first step to their last."""
-    f = m.function("rl_recurrent_task", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_recurrent_task")
     j = Sequences(f, dtype, form, ARRAYS, FIELDS)
     states = _Tile.nbytes(j)
     block, base = j.scratch(states + j.tile * _sums_bytes(j) + 64)
@@ -386,7 +383,7 @@ def _task(m, form, dtype):
 def _shared_tasks(m, form, dtype):
     """The same for all sequences in steps that threads share."""
     for name in ("begin", "share", *(["project"] if form.projected else []), "tail"):
-        f = m.function(f"rl_recurrent_{name}", "void", TASK, "internal", "nounwind")
+        f = entries.task(m, f"rl_recurrent_{name}")
         j = Sequences(f, dtype, form, ARRAYS, FIELDS)
         sums = f.buffer(FEW * _sums_bytes(j)) if name == "share" else None
         every = _Tile(j, f.value(0), j.shared, sums)
@@ -410,67 +407,37 @@ def write_entry(m, name, arrays, fields, form, dtype, nbytes, packed_bytes, phas
     steps, those of each step, as (name, shared), and those after the last. A shared one runs on the pool, a group of
     strips a task.
     """
-    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    args, none, null = f.args[1], Value(f, "@_Py_NoneStruct", "ptr"), Value(f, "null", "ptr")
+    f, context = entries.begin(m, name, len(arrays), len(fields), 4)
     count = len(arrays) + len(fields)
-    context = f.buffer(8 * (count + 4), 8)
-    for k in range(len(arrays)):
-        array, data = f.load("ptr", args + 8 * k), f.var("ptr", null)
-        with f.if_(array.ne(none)):
-            data.set(f.load("ptr", array + DATA))
-        f.store(data.get(), context + 8 * k)
-    words = f.load("ptr", f.load("ptr", args + 8 * len(arrays)) + DATA)
-    for k in range(len(fields)):
-        f.store(f.load("i64", words + 8 * k), context + 8 * (len(arrays) + k))
-    for k in range(4):
-        f.store(f.value(0), context + 8 * (count + k))
     j = Sequences(f, dtype, form, arrays, fields, context)
     together = j.groups.ne(0)
     packed = packed_bytes(j)[1]
-    block = f.call("ptr", "rl_scratch", packed + f.select(together, nbytes(j), f.value(0)))
-    with f.if_(block.eq(null)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    place = f.load("ptr", block)
-    f.store(place, context + 8 * count)
-    f.store(place + packed, context + 8 * (count + 2))
-    state = f.call("ptr", "PyEval_SaveThread")
     parts = (j.batch + (j.tile - 1)).udiv(j.tile)
     work = _depth(j) * j.h * form.gates
-
-    def run(task, tasks, size=None):
-        address = Value(f, f"@{name}_{task}", "ptr")
-        if size is None:
-            f.call("void", "rl_parallel_for", address, context, tasks)
-            return
-        with f.if_else(size < PARALLEL_FROM) as (small, large):
-            with small:
-                f.call("void", address, context, f.value(0), tasks)
-            with large:
-                f.call("void", "rl_parallel_for", address, context, tasks)
 
     def here(task):
         f.call("void", f"{name}_{task}", context, f.value(0), f.value(0), declare=False)
 
     before, each, after = phases
-    run("pack", j.strips + j.out_strips if form.projected else j.strips, work)
-    with f.if_else(together) as (by_steps, by_tiles):
-        with by_steps:
-            for task in before:
-                here(task)
-            with f.range(j.steps) as n:
-                f.store(n, context + 8 * (count + 3))
-                for task, shared in each:
-                    if shared:
-                        run(task, j.groups)
-                    else:
-                        here(task)
-            for task in after:
-                here(task)
-        with by_tiles:
-            run("task", parts, work * j.batch * j.steps)
-    f.call("void", "rl_free", block)
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", context + 8 * (count + 1)).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.call("void", "Py_IncRef", none)
-    f.ret(none)
+    nbytes = packed + f.select(together, nbytes(j), f.value(0))
+    with entries.released(f), entries.with_scratch(f, nbytes, context + j.failed) as memory:
+        f.store(memory, context + 8 * count)
+        f.store(memory + packed, context + 8 * (count + 2))
+        strips = j.strips + j.out_strips if form.projected else j.strips
+        entries.here_or_pool(f, work < PARALLEL_FROM, f"{name}_pack", context, strips)
+        with f.if_else(together) as (by_steps, by_tiles):
+            with by_steps:
+                for task in before:
+                    here(task)
+                with f.range(j.steps) as n:
+                    f.store(n, context + 8 * (count + 3))
+                    for task, shared in each:
+                        if shared:
+                            entries.pool(f, f"{name}_{task}", context, j.groups)
+                        else:
+                            here(task)
+                for task in after:
+                    here(task)
+            with by_tiles:
+                entries.here_or_pool(f, work * j.batch * j.steps < PARALLEL_FROM, f"{name}_task", context, parts)
+    entries.done(f, f.load("i64", context + j.failed))

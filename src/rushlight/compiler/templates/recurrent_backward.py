@@ -19,7 +19,8 @@ step to their first. Rows of dgates and drec are ``wide`` bytes apart.
 
 from functools import cache
 
-from rushlight.compiler.templates.jobs import TASK, load, new_module
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.jobs import load, new_module
 from rushlight.compiler.templates.recurrent import FIELDS as _FIELDS
 from rushlight.compiler.templates.recurrent import Form, Sequences, write_entry
 
@@ -55,7 +56,7 @@ def _packed_bytes(j):
 
 def _pack_task(m, form, dtype):
     """Tile: a strip of columns of w, for each gate; or one of the projection's."""
-    f = m.function(f"{_NAME}_pack", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, f"{_NAME}_pack")
     j = Sequences(f, dtype, form, ARRAYS, FIELDS)
     gates, nr, item = form.gates, j.nr, j.item
     row, strip = j.out * item, j.h * (nr * item)
@@ -113,8 +114,8 @@ class _Tile:
             f, gy, dout = j.f, *(j.place(a, self.t, self.first, self.out_row) for a in (j.gy, j.dout))
             with f.range(self.count) as r, f.range(0, j.out, step=j.lanes) as c:
                 mask, at = j.below(j.out - c), r * self.out_row + c * j.item
-                d = j.load_part(gy + at, mask) + j.load(self.dh + (r * self.pitch + c * j.item))
-                j.masked_store(d, dout + at, mask)
+                d = j.load(gy + at, mask) + j.load(self.dh + (r * self.pitch + c * j.item))
+                j.store(d, dout + at, mask)
 
     def before_projection(self, begin, end):
         """The gradients of what is projected, for strips of units."""
@@ -157,7 +158,7 @@ class _Tile:
 
 def _task(m, form, dtype):
     """Tile: some sequences, from their last step to their first."""
-    f = m.function(f"{_NAME}_task", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, f"{_NAME}_task")
     j = Sequences(f, dtype, form, ARRAYS, FIELDS)
     block, base = j.scratch(_Tile.nbytes(j))
     zero = f.value(0)
@@ -178,7 +179,7 @@ def _task(m, form, dtype):
 def _shared_tasks(m, form, dtype):
     """The same for all sequences in steps that threads share."""
     for name in ("head", *(["hidden"] if form.projected else []), "share", "done"):
-        f = m.function(f"{_NAME}_{name}", "void", TASK, "internal", "nounwind")
+        f = entries.task(m, f"{_NAME}_{name}")
         j = Sequences(f, dtype, form, ARRAYS, FIELDS)
         every = _Tile(j, f.value(0), j.shared)
         if name == "done":
@@ -237,11 +238,11 @@ class _Step:
         if tile.form.projected:
             d = j.load(tile.hidden + cells)
         else:
-            d = j.load_part(self.gy + here, mask) + j.load(tile.dh + (r * tile.pitch + at))
+            d = j.load(self.gy + here, mask) + j.load(tile.dh + (r * tile.pitch + at))
         if self.cell in ("lstm", "gru"):
-            value = [j.load_part(self.own + (r * (row * self.gates) + row * q + at), mask) for q in range(self.gates)]
-            known = j.load_part(self.extra + here, mask)
-            old = j.load_part(f.select(r < self.running, self.old, self.zeroth) + here, mask)
+            value = [j.load(self.own + (r * (row * self.gates) + row * q + at), mask) for q in range(self.gates)]
+            known = j.load(self.extra + here, mask)
+            old = j.load(f.select(r < self.running, self.old, self.zeroth) + here, mask)
         places = [r * j.wide + row * q + at for q in range(self.gates)]
         if self.cell == "lstm":
             i, forget, g, o = value
@@ -251,17 +252,17 @@ class _Step:
                    d * top * (o * (1.0 - o))]
             j.store(dc * forget, tile.dc + cells)
             if tile.form.projected:
-                j.masked_store(o * top, self.known + here, mask)
+                j.store(o * top, self.known + here, mask)
         elif self.cell == "gru":
             reset, z, new = value
             dn = d * (1.0 - z) * (1.0 - new * new)
             own = [dn * known * (reset * (1.0 - reset)), d * (old - new) * (z * (1.0 - z)), dn]
             j.store(d * z, tile.dh + (r * tile.pitch + at))
             for place, x in zip(places, [*own[:2], dn * reset]):
-                j.masked_store(x, self.drec + place, mask)
+                j.store(x, self.drec + place, mask)
         else:
-            h = j.load_part(self.y + here, mask)
+            h = j.load(self.y + here, mask)
             zero = f.value(0.0, j.vector)
             own = [d * (1.0 - h * h) if self.cell == "tanh" else f.select(h <= zero, zero, d)]
         for place, x in zip(places, own):
-            j.masked_store(x, self.dgates + place, mask)
+            j.store(x, self.dgates + place, mask)

@@ -11,7 +11,8 @@ not be cleared. Then each row's values are added up, and its moments and numbers
 from rushlight.compiler.codegen.builder import Module
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import phases
-from rushlight.compiler.templates.jobs import TASK, Job
+from rushlight.compiler.templates.entries import TASK
+from rushlight.compiler.templates.jobs import Job
 
 PART_BITS = 3
 PARTS = 1 << PART_BITS
@@ -103,13 +104,13 @@ def _touched(m, dtype):
             def some(i, mask):
                 def load(base, where):
                     return j.load(base + where * j.item) if mask is None else \
-                        f.masked_load(j.vector, base + where * j.item, mask)
+                        j.load(base + where * j.item, mask)
 
                 def store(x, base, where):
                     if mask is None:
                         j.store(x, base + where * j.item)
                     else:
-                        j.masked_store(x, base + where * j.item, mask)
+                        j.store(x, base + where * j.item, mask)
                 total, e = f.var(j.vector, load(values, first * d + i)), f.var("i64", at(next_, first))
                 with f.loop() as more:
                     now = e.get()

@@ -10,11 +10,11 @@ All arrays are in C order. Tiles are fixed ranges of bytes, or of rows.
 from functools import cache
 
 from rushlight.compiler.codegen.builder import Value
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import blocks, entries
 
 TILE = 1 << 17                  # bytes a tile
 NARROW = 64                     # bytes of a part, on the average, below which rows go part by part
-ND, DIMS, DESCR, LIST_ITEMS, SIZE = 24, 32, 56, 24, 16
+LIST_ITEMS, SIZE = 24, 16
 _NEAR = 1 << 14                 # bytes of results that stay in the nearest cache
 ON_STACK = 64                   # parts whose table needs no memory of its own
 
@@ -22,23 +22,14 @@ ON_STACK = 64                   # parts whose table needs no memory of its own
 @cache
 def kernel(name):
     """One of the three, by name."""
-    return blocks.load(f"runs {name}", lambda: module_text(name), (f"rl_{name}",))[0]
+    return entries.load(f"runs {name}", lambda: module_text(name), (f"rl_{name}",))[0]
 
 
 def module_text(name):
     """The IR of an entry and its task."""
-    m = blocks.new_module()
+    m = entries.new_module()
     {"join": _join, "fill": _fill, "triangle": _triangle}[name](m)
     return m.text()
-
-
-def _array_bytes(f, a, size):
-    """Bytes of the elements of array `a`."""
-    total = f.var("i64", size)
-    dims = f.load("ptr", a + DIMS)
-    with f.range(f.load("i32", a + ND).cast("sext", "i64")) as d:
-        total.set(total.get() * f.load("i64", dims + d * 8))
-    return total.get()
 
 
 def _span(f, begin, end, total):
@@ -48,7 +39,7 @@ def _span(f, begin, end, total):
 
 def _join(m):
     # Context: out, table of (data, bytes a row), parts, bytes a row, bytes in all, stream.
-    f = m.function("rl_join_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_join_task")
     context = f.args[0]
     out, table = (f.load("ptr", context + 8 * k) for k in range(2))
     parts, row_bytes, total, stream = (f.load("i64", context + 8 * k) for k in range(2, 6))
@@ -78,11 +69,11 @@ def _join(m):
         row.set(r + 1)
     f.ret()
 
-    f = m.function("rl_join", "ptr", blocks.ENTRY)
+    f = m.function("rl_join", "ptr", entries.ENTRY)
     args = f.args[1]
     parts = f.load("ptr", args + 8)
     items, count = f.load("ptr", parts + LIST_ITEMS), f.load("i64", parts + SIZE)
-    outer, size = blocks.int_of(f, args, 2), blocks.int_of(f, args, 3)
+    outer, size = entries.int_of(f, args, 2), entries.int_of(f, args, 3)
     table = f.var("ptr", f.buffer(16 * ON_STACK, 8))
     own = count > ON_STACK
     with f.if_(own):
@@ -92,22 +83,22 @@ def _join(m):
     row_bytes = f.var("i64", 0)
     with f.range(count) as k:
         a = f.load("ptr", items + k * 8)
-        width = _array_bytes(f, a, size).udiv(outer)
+        width = (entries.elements_of(f, a) * size).udiv(outer)
         entry = table.get() + (k << 4)
-        f.store(f.load("ptr", a + blocks.DATA), entry)
+        f.store(f.load("ptr", a + entries.DATA), entry)
         f.store(width, entry + 8)
         row_bytes.set(row_bytes.get() + width)
     total = row_bytes.get() * outer
     context = f.buffer(48, 8)
     stream = (total >= blocks.STREAM_FROM).cast("zext", "i64")
-    words = (blocks.data_of(f, args, 0), table.get(), count, row_bytes.get(), total, stream)
+    words = (entries.data_of(f, args, 0), table.get(), count, row_bytes.get(), total, stream)
     for k, word in enumerate(words):
         f.store(word, context + 8 * k)
     with f.if_(total > 0):
-        blocks.share(f, "rl_join_task", context, blocks.ceil_div(total, TILE), total)
+        entries.share(f, "rl_join_task", context, blocks.ceil_div(total, TILE), total)
     with f.if_(own):
         f.call("void", "PyMem_RawFree", table.get())
-    blocks.none(f)
+    entries.none(f)
 
 
 def _narrow(f, out, table, parts, row_bytes, first, last):
@@ -150,7 +141,7 @@ def _interleave(f, out, table, parts, row_bytes, first, last):
 
 def _fill(m):
     # Context: out, word, bytes in all, stream.
-    f = m.function("rl_fill_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_fill_task")
     context = f.args[0]
     word, total, stream = (f.load("i64", context + 8 * k) for k in range(1, 4))
     first, last = _span(f, f.args[1], f.args[2], total)
@@ -158,23 +149,23 @@ def _fill(m):
     blocks.fill_run(f, f.load("ptr", context) + first, pattern, last - first, stream.ne(0))
     f.ret()
 
-    f = m.function("rl_fill", "ptr", blocks.ENTRY)
+    f = m.function("rl_fill", "ptr", entries.ENTRY)
     args = f.args[1]
-    total = blocks.int_of(f, args, 2)
+    total = entries.int_of(f, args, 2)
     context = f.buffer(32, 8)
-    f.store(blocks.data_of(f, args, 0), context)
-    f.store(blocks.int_of(f, args, 1), context + 8)
+    f.store(entries.data_of(f, args, 0), context)
+    f.store(entries.int_of(f, args, 1), context + 8)
     f.store(total, context + 16)
     f.store((total >= blocks.STREAM_FROM).cast("zext", "i64"), context + 24)
     with f.if_(total > 0):
-        blocks.share(f, "rl_fill_task", context, blocks.ceil_div(total, TILE), total)
-    blocks.none(f)
+        entries.share(f, "rl_fill_task", context, blocks.ceil_div(total, TILE), total)
+    entries.none(f)
 
 
 def _triangle(m):
     # Context: out, a, then the ints as given, rows a tile, stream.
     names = ("rows", "size", "h", "w", "diagonal", "upper")
-    f = m.function("rl_triangle_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_triangle_task")
     context = f.args[0]
     out, a = (f.load("ptr", context + 8 * k) for k in range(2))
     rows, size, h, w, diagonal, upper = (f.load("i64", context + 8 * k) for k in range(2, 8))
@@ -195,18 +186,18 @@ def _triangle(m):
                 blocks.fill_run(f, to + cut, zeros, width - cut, stream)
     f.ret()
 
-    f = m.function("rl_triangle", "ptr", blocks.ENTRY)
+    f = m.function("rl_triangle", "ptr", entries.ENTRY)
     args = f.args[1]
     context = f.buffer(80, 8)
     for k in range(2):
-        f.store(blocks.data_of(f, args, k), context + 8 * k)
+        f.store(entries.data_of(f, args, k), context + 8 * k)
     for k in range(len(names)):
-        f.store(blocks.int_of(f, args, 2 + k), context + 8 * (2 + k))
+        f.store(entries.int_of(f, args, 2 + k), context + 8 * (2 + k))
     rows, size, _, w = (f.load("i64", context + 8 * k) for k in range(2, 6))
     total = rows * w * size
     with f.if_(total > 0):
         each = blocks.at_least(f, f.value(TILE).udiv(w * size), 1)
         f.store(each, context + 64)
         f.store((total >= blocks.STREAM_FROM).cast("zext", "i64"), context + 72)
-        blocks.share(f, "rl_triangle_task", context, blocks.ceil_div(rows, each), total)
-    blocks.none(f)
+        entries.share(f, "rl_triangle_task", context, blocks.ceil_div(rows, each), total)
+    entries.none(f)

@@ -9,12 +9,12 @@ shape only. Large results go past the cache.
 """
 
 from rushlight.compiler.codegen import math
-from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Types, from_memory, to_memory
 from rushlight.compiler.codegen.reducers import worst
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks, keys, scan_block
-from rushlight.compiler.templates.keys import TASK, Job, parallel, scratch
+from rushlight.compiler.templates import blocks, entries, scan_block
+from rushlight.compiler.templates.keys import Job
 
 _ARRAYS, _WORDS = ("values", "indices", "x"), ("outer", "n", "inner")
 _FIELDS = (*_ARRAYS, *_WORDS, "tiles", "columns", "chunks", "begin", "row", "totals", "stream", "failed")
@@ -55,9 +55,7 @@ class Scan:
         self.parts = [self.element, "i32"] if self.extremum else [self.element]
 
     def text(self):
-        m = self.m = Module(host().triple)
-        m.metadata.add("!0 = !{i32 1}")
-        m.globals.append("@_Py_NoneStruct = external global i8")
+        m = self.m = entries.new_module()
         m.globals.append("@rl_zeros = internal global [64 x i8] zeroinitializer, align 64")
         self.row("rl_row", True)
         self.rows_task()
@@ -106,10 +104,9 @@ class Scan:
     def store(self, f, state, values, indices, i, lanes, past=False):
         """Elements from number i on; `past`: whole vectors, aligned, go past the cache."""
         v = to_memory(f, state[0], self.of, self.out_dtype, self.types)
-        extra = ", !nontemporal !0" if past else ""
-        f.store(v, values + i * self.out_size, min(self.out_size * lanes, LINE) if past else self.out_size, extra)
+        f.store(v, values + i * self.out_size, min(self.out_size * lanes, LINE) if past else self.out_size, past)
         if self.extremum:
-            f.store(state[1].cast("zext", "i64"), indices + i * 8, min(8 * lanes, LINE) if past else 8, extra)
+            f.store(state[1].cast("zext", "i64"), indices + i * 8, min(8 * lanes, LINE) if past else 8, past)
 
     def past(self, f, job, values, indices):
         """Whether vectors from these places on may go past the cache."""
@@ -220,7 +217,7 @@ class Scan:
             if state[0].is_float:
                 empty = [f.value(-0.0, state[0].type)]
             else:
-                empty = [f.load(state[0].type, Value(f, "@rl_zeros", "ptr"), 64)]
+                empty = [f.load(state[0].type, f.symbol("rl_zeros"), 64)]
         while shift < lanes:
             moved = [f.shuffle(e, v, [i if i < shift else lanes + i - shift for i in range(lanes)])
                      for e, v in zip(empty, state)]
@@ -265,7 +262,7 @@ class Scan:
         return [result.get()]
 
     def rows_task(self):
-        f = self.m.function("rl_rows_task", "void", TASK, "internal", "nounwind")
+        f = entries.task(self.m, "rl_rows_task")
         job = Job(f, f.args[0], _FIELDS)
         n, state = job.word("n"), f.buffer(_STATE)
         values, indices, x = (job.pointer(a) for a in _ARRAYS)
@@ -280,7 +277,7 @@ class Scan:
     # ------------------------------------------------------------ long rows
 
     def chunks_task(self, name, what):
-        f = self.m.function(name, "void", TASK, "internal", "nounwind")
+        f = entries.task(self.m, name)
         job = Job(f, f.args[0], _FIELDS)
         n, row = job.word("n"), job.word("row")
         values, indices, x = (job.pointer(a) for a in _ARRAYS)
@@ -305,21 +302,21 @@ class Scan:
         with f.range(0, chunks, step=_GROUP) as begin:
             end = f.minimum(begin + _GROUP, chunks)
             job.set("begin", begin)
-            parallel(f, "rl_totals_task", f.args[0], end - begin)
+            entries.pool(f, "rl_totals_task", f.args[0], end - begin)
             with f.range(begin, end) as c:
                 now = [s.get() for s in state]
                 total = self.get(f, totals + c * _STATE)
                 self.put(f, now, totals + c * _STATE)
                 for s, v in zip(state, self.join(f, now, total)):
                     s.set(v)
-            parallel(f, "rl_chunks_task", f.args[0], end - begin)
+            entries.pool(f, "rl_chunks_task", f.args[0], end - begin)
         f.ret()
 
     # ------------------------------------------------------------ columns
 
     def columns_task(self):
         """Tiles of columns: lanes are columns, states lie in the cache."""
-        f = self.m.function("rl_columns_task", "void", TASK, "internal", "nounwind")
+        f = entries.task(self.m, "rl_columns_task")
         job = Job(f, f.args[0], _FIELDS)
         n, inner, tiles, columns = (job.word(w) for w in ("n", "inner", "tiles", "columns"))
         arrays, widths = [job.pointer(a) for a in _ARRAYS], (self.out_size, 8, self.in_size)
@@ -375,11 +372,11 @@ class Scan:
 
     def entry(self):
         """PyObject *rl_scan(self, args, n): values, indices, x, then the numbers."""
-        f = self.m.function("rl_scan", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
+        f = self.m.function("rl_scan", "ptr", entries.ENTRY)
         context = f.buffer(8 * len(_FIELDS), 8)
         job = Job(f, context, _FIELDS)
-        keys.read_arrays(f, f.args[1], job, _ARRAYS)
-        keys.read_words(f, f.args[1], len(_ARRAYS), job, _WORDS)
+        entries.read_arrays(f, context, len(_ARRAYS))
+        entries.read_ints(f, job.at(_WORDS[0]), len(_ARRAYS), len(_WORDS))
         job.set("failed", 0)
         outer, n, inner = (job.word(w) for w in _WORDS)
         columns = blocks.ceil_div(outer * inner, _TILES * _FEWEST_COLUMNS) * _FEWEST_COLUMNS
@@ -390,36 +387,29 @@ class Scan:
         nbytes = outer * n * inner * (self.out_size + 8 * self.extremum)
         job.set("stream", (nbytes >= blocks.STREAM_FROM).cast("zext", "i64"))
         rows = inner.eq(1)
-        task = f.select(rows, Value(f, "@rl_rows_task", "ptr"), Value(f, "@rl_columns_task", "ptr"))
+        task = f.select(rows, f.symbol("rl_rows_task"), f.symbol("rl_columns_task"))
         count = outer * tiles
         with f.if_else(outer * n * inner < _PARALLEL_FROM) as (small, large):
             with small:
                 f.call("void", task, context, f.value(0), count)
-            with large:
-                state = f.call("ptr", "PyEval_SaveThread")
+            with large, entries.released(f):
                 long = rows & (n >= _LONG) & (outer <= _FEW_ROWS) if self.chunked else f.value(False, "i1")
                 with f.if_else(long) as (few, many):
                     with few:
                         if self.chunked:
                             self.long_rows(f, context, job, outer, n)
                     with many:
-                        f.call("void", "rl_parallel_for", task, context, count)
-                f.call("void", "PyEval_RestoreThread", state)
-        keys.finish(f, job)
+                        entries.pool(f, task, context, count)
+        entries.done(f, job.word("failed"))
 
     def long_rows(self, f, context, job, outer, n):
         chunks = (n + (_CHUNK - 1)).udiv(_CHUNK)
-        block, work = scratch(f, chunks * _STATE)
-        with f.if_else(block.eq(Value(f, "null", "ptr"))) as (nothing, some):
-            with nothing:
-                job.set("failed", 1)
-            with some:
-                job.set("chunks", chunks)
-                job.set("totals", work)
-                with f.range(outer) as row:
-                    job.set("row", row)
-                    f.call("void", "rl_long_row", context)
-                f.call("void", "rl_free", block)
+        with entries.with_scratch(f, chunks * _STATE, job.at("failed")) as work:
+            job.set("chunks", chunks)
+            job.set("totals", work)
+            with f.range(outer) as row:
+                job.set("row", row)
+                f.call("void", "rl_long_row", context)
 
 
 def _log_add(f, a, b):

@@ -8,7 +8,7 @@ transposed back.  The chain of additions of a block runs while the one before is
 
 from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.lower import MEMORY, from_memory, to_memory
-from rushlight.compiler.templates.squares import PAST, transposed
+from rushlight.compiler.templates.squares import transposed
 
 SIDE = 8
 ELEMENTS = SIDE * SIDE
@@ -53,4 +53,4 @@ def _finish(scan, f, values, i, columns, before, past):
     columns = [to_memory(f, before + v, scan.of, scan.out_dtype, scan.types) for v in columns]
     for r, v in enumerate(transposed(f, columns)):
         place = values + (i + SIDE * r) * scan.out_size
-        f.store(v, place, SIDE * scan.out_size if past else scan.out_size, PAST if past else "")
+        f.store(v, place, SIDE * scan.out_size if past else scan.out_size, past)

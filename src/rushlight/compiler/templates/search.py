@@ -9,11 +9,10 @@ Searches run side by side in the lanes of vectors, as each waits for memory. Row
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, vector
+from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, is_signed
-from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import keys
-from rushlight.compiler.templates.keys import TASK, Job, parallel
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.keys import Job
 
 _ARRAYS, _WORDS = ("out", "sequence", "values"), ("rows", "n", "m", "shared", "right")
 _FIELDS = (*_ARRAYS, *_WORDS, "tiles", "failed")
@@ -24,23 +23,19 @@ _PARALLEL_FROM = 1 << 11
 @cache
 def search_kernel(dtype):
     """The function that searches rows of a dtype (any but bfloat16)."""
-    from rushlight.runtime import native
-
-    found = native.load(f"search {dtype}", lambda: module_text(dtype), ("rl_search",), keys.imports(), level=1)
-    return native.callable_from(found["rl_search"], "rl_search")
+    return entries.load(f"search {dtype}", lambda: module_text(dtype), ("rl_search",))[0]
 
 
 def module_text(dtype):
     """The IR of the entry and its task."""
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     _task(m, dtype)
     _entry(m)
     return m.text()
 
 
 def _task(m, dtype):
-    f = m.function("rl_search_task", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_search_task")
     job = Job(f, f.args[0], _FIELDS)
     type_, size = MEMORY[dtype], ITEMSIZE[dtype]
     n, count, tiles = job.word("n"), job.word("m"), job.word("tiles")
@@ -107,20 +102,14 @@ def _gather(f, type_, size, base, index, lanes):
 
 
 def _entry(m):
-    f = m.function("rl_search", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
+    f = m.function("rl_search", "ptr", entries.ENTRY)
     context = f.buffer(8 * len(_FIELDS), 8)
     job = Job(f, context, _FIELDS)
-    keys.read_arrays(f, f.args[1], job, _ARRAYS)
-    keys.read_words(f, f.args[1], len(_ARRAYS), job, _WORDS)
+    entries.read_arrays(f, context, len(_ARRAYS))
+    entries.read_ints(f, job.at(_WORDS[0]), len(_ARRAYS), len(_WORDS))
     job.set("failed", 0)
     tiles = (job.word("m") + (_TILE - 1)).udiv(_TILE)
     job.set("tiles", tiles)
     total = job.word("rows") * tiles
-    with f.if_else(job.word("rows") * job.word("m") < _PARALLEL_FROM) as (small, large):
-        with small:
-            f.call("void", "rl_search_task", context, f.value(0), total)
-        with large:
-            state = f.call("ptr", "PyEval_SaveThread")
-            parallel(f, "rl_search_task", context, total)
-            f.call("void", "PyEval_RestoreThread", state)
-    keys.finish(f, job)
+    entries.share(f, "rl_search_task", context, total, job.word("rows") * job.word("m"), _PARALLEL_FROM)
+    entries.done(f, job.word("failed"))

@@ -15,10 +15,10 @@ digit wanted are looked at further (C. A. R. Hoare's FIND, by digits).
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value, vector
+from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import keys
-from rushlight.compiler.templates.keys import TASK, Job, Keys, narrow, parallel, scratch, widen
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.keys import Job, Keys, narrow, widen
 from rushlight.compiler.templates.sort import DIGIT, clear, count_digits, move_digits
 
 _ARRAYS = ("values", "indices", "x")
@@ -44,17 +44,12 @@ def ranked_kernel(dtype, narrow_=False):
 
 
 def _load(name, dtype, narrow_):
-    from rushlight.runtime import native
-
-    found = native.load(f"{name} {dtype} {narrow_}", lambda: module_text(name, Keys(dtype, narrow_)), (name,),
-                        keys.imports(), level=1)
-    return native.callable_from(found[name], name)
+    return entries.load(f"{name} {dtype} {narrow_}", lambda: module_text(name, Keys(dtype, narrow_)), (name,))[0]
 
 
 def module_text(name, k):
     """The IR of one entry and its tasks."""
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     _insertion(m, k)
     _narrow_down(m, k, name == "rl_first")
     if name == "rl_first":
@@ -263,17 +258,15 @@ _RANKED_AT = (*_ARRAYS, *_WORDS, *_RANKED, "failed")
 
 
 def _first_task(m, k):
-    f = m.function("rl_first_task", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_first_task")
     job = Job(f, f.args[0], _WORDS_AT)
     n, wanted, room = job.word("n"), job.word("k"), job.word("room")
     few = room.ne(0)
     # Buffer (or all packs), the packs below, room to sort them, counts.
     most = f.select(few, room, n)
     second = f.select(few, room, wanted)
-    block, work = scratch(f, (most + second * 2 + 4) * k.step + _counts_bytes(k) * 2 + 256)
-    with f.if_(block.eq(Value(f, "null", "ptr"))):
-        job.set("failed", 1)
-        f.ret()
+    nbytes = (most + second * 2 + 4) * k.step + _counts_bytes(k) * 2 + 256
+    block, work = entries.scratch_or_leave(f, nbytes, job.at("failed"))
     below = work + (most + 1) * k.step
     rest = below + (second + 1) * k.step
     terms = k.terms(job)
@@ -300,13 +293,10 @@ def _first_task(m, k):
 
 
 def _ranked_task(m, k):
-    f = m.function("rl_ranked_task", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_ranked_task")
     job = Job(f, f.args[0], _RANKED_AT)
     n, terms = job.word("n"), k.terms(job)
-    block, work = scratch(f, (n + 4) * k.step + _counts_bytes(k) + 256)
-    with f.if_(block.eq(Value(f, "null", "ptr"))):
-        job.set("failed", 1)
-        f.ret()
+    block, work = entries.scratch_or_leave(f, (n + 4) * k.step + _counts_bytes(k) + 256, job.at("failed"))
     counts = work + (n + 1) * k.step
     with f.range(f.args[1], f.args[2]) as row:
         x = job.pointer("x") + row * n * k.size
@@ -317,8 +307,7 @@ def _ranked_task(m, k):
                 none, whole = valid.eq(0), valid.eq(n)
                 rank.set(f.select(whole, (n - 1) >> 1, f.select(none, f.value(0), f.select(
                     job.word("skip").eq(1), valid, (valid - 1) >> 1))))
-        null = Value(f, "null", "ptr")
-        at = f.call("i64", "rl_narrow", x, n, rank.get(), f.args[0], work, null, counts)
+        at = f.call("i64", "rl_narrow", x, n, rank.get(), f.args[0], work, f.null, counts)
         k.emit(f, k.load_pack(f, work, at), row, job.pointer("values"), job.pointer("indices"), x, terms)
     f.call("void", "rl_free", block)
     f.ret()
@@ -343,20 +332,13 @@ def _count_nan(f, k, x, n):
 
 def _entry(m, k, name, words):
     """PyObject *name(self, args, n): values, indices, x, then the numbers."""
-    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
+    f = m.function(name, "ptr", entries.ENTRY)
     fields = (*_ARRAYS, *_WORDS, *words, "failed")
     context = f.buffer(8 * len(fields), 8)
     job = Job(f, context, fields)
-    keys.read_arrays(f, f.args[1], job, _ARRAYS)
-    keys.read_words(f, f.args[1], len(_ARRAYS), job, (*_WORDS, *words))
+    entries.read_arrays(f, context, len(_ARRAYS))
+    entries.read_ints(f, job.at(_WORDS[0]), len(_ARRAYS), len(_WORDS) + len(words))
     job.set("failed", 0)
     rows = job.word("rows")
-    task = f"{name}_task"
-    with f.if_else(rows * job.word("n") < _PARALLEL_FROM) as (small, large):
-        with small:
-            f.call("void", task, context, f.value(0), rows)
-        with large:
-            state = f.call("ptr", "PyEval_SaveThread")
-            parallel(f, task, context, rows)
-            f.call("void", "PyEval_RestoreThread", state)
-    keys.finish(f, job)
+    entries.share(f, f"{name}_task", context, rows, rows * job.word("n"), _PARALLEL_FROM)
+    entries.done(f, job.word("failed"))

@@ -11,10 +11,9 @@ chunks that are counted and moved in parallel. The order is unique (equal elemen
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import keys
-from rushlight.compiler.templates.keys import TASK, Job, Keys, parallel, scratch, widen
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.keys import Job, Keys, narrow, widen
 
 _ARRAYS = ("values", "indices", "x")
 _WORDS = ("rows", "n", "flip", "base")
@@ -30,17 +29,12 @@ _PARALLEL_FROM = 1 << 12
 @cache
 def sort_kernel(dtype, narrow=False):
     """The function that sorts rows of a dtype (named as in ``pointwise_kernel``)."""
-    from rushlight.runtime import native
-
-    found = native.load(f"sort {dtype} {narrow}", lambda: module_text(dtype, narrow), ("rl_sort",), keys.imports(),
-                        level=1)
-    return native.callable_from(found["rl_sort"], "rl_sort")
+    return entries.load(f"sort {dtype} {narrow}", lambda: module_text(dtype, narrow), ("rl_sort",))[0]
 
 
 def module_text(dtype, narrow):
     """The IR of the entry and its tasks."""
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     k = Keys(dtype, narrow)
     for write in (_rank, _radix, _rows_task, _map_task, _count_task, _move_task, _out_task, _long_row, _entry):
         write(m, k)
@@ -108,7 +102,7 @@ def clear(f, counts, n):
 def count_digits(f, k, key, counts):
     """Count all digits of one key."""
     for p in range(k.key_bits // DIGIT):
-        digit = widen(keys.narrow(key.lshr(p * DIGIT), "i8"), "i64")
+        digit = widen(narrow(key.lshr(p * DIGIT), "i8"), "i64")
         slot = counts + (digit + (p << DIGIT)) * 4
         f.store(f.load("i32", slot) + 1, slot)
 
@@ -138,13 +132,11 @@ def move_digits(f, k, packs, other, counts, n):
 
 
 def _rows_task(m, k):
-    f = m.function("rl_sort_rows", "void", TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_sort_rows")
     job = Job(f, f.args[0], _FIELDS)
     n = job.word("n")
-    block, work = scratch(f, n * (2 * k.step) + (k.key_bits // DIGIT << DIGIT) * 4 + 256)
-    with f.if_(block.eq(Value(f, "null", "ptr"))):
-        job.set("failed", 1)
-        f.ret()
+    nbytes = n * (2 * k.step) + (k.key_bits // DIGIT << DIGIT) * 4 + 256
+    block, work = entries.scratch_or_leave(f, nbytes, job.at("failed"))
     short = n <= _RANKED
     with f.range(f.args[1], f.args[2]) as row:
         at = row * n
@@ -161,7 +153,7 @@ def _rows_task(m, k):
 
 def _chunks(m, name):
     """A task over chunks of a long row: (function, job) and a loop over (chunk, first, end)."""
-    f = m.function(name, "void", TASK, "internal", "nounwind")
+    f = entries.task(m, name)
     job = Job(f, f.args[0], _FIELDS)
 
     def each():
@@ -231,11 +223,11 @@ def _long_row(m, k):
     for name, size in (("values", k.size), ("indices", 8), ("x", k.size)):
         job.set(name, shared.pointer(name) + at * size)
     n, chunks = job.word("n"), job.word("chunks")
-    parallel(f, "rl_sort_map", context, chunks)
+    entries.pool(f, "rl_sort_map", context, chunks)
     counts = job.pointer("counts")
     with f.range(0, k.key_bits, step=DIGIT) as low:
         job.set("shift", low)
-        parallel(f, "rl_sort_count", context, chunks)
+        entries.pool(f, "rl_sort_count", context, chunks)
         total, largest = f.var("i32", 0), f.var("i32", 0)
         with f.range(1 << DIGIT) as d:
             before = total.get()
@@ -247,44 +239,38 @@ def _long_row(m, k):
             size = total.get() - before
             largest.set(f.select(size.ugt(largest.get()), size, largest.get()))
         with f.if_(widen(largest.get(), "i64").ne(n)):
-            parallel(f, "rl_sort_move", context, chunks)
+            entries.pool(f, "rl_sort_move", context, chunks)
             a = job.pointer("from")
             job.set("from", job.pointer("to"))
             job.set("to", a)
-    parallel(f, "rl_sort_out", context, chunks)
+    entries.pool(f, "rl_sort_out", context, chunks)
     f.ret()
 
 
 def _entry(m, k):
     """PyObject *rl_sort(self, args, n): values, indices, x, then the numbers."""
-    f = m.function("rl_sort", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")])
+    f = m.function("rl_sort", "ptr", entries.ENTRY)
     context = f.buffer(8 * len(_FIELDS), 8)
     job = Job(f, context, _FIELDS)
-    keys.read_arrays(f, f.args[1], job, _ARRAYS)
-    keys.read_words(f, f.args[1], len(_ARRAYS), job, _WORDS)
+    entries.read_arrays(f, context, len(_ARRAYS))
+    entries.read_ints(f, job.at(_WORDS[0]), len(_ARRAYS), len(_WORDS))
     job.set("failed", 0)
     rows, n = job.word("rows"), job.word("n")
     with f.if_else(rows * n < _PARALLEL_FROM) as (small, large):
         with small:
             f.call("void", "rl_sort_rows", context, f.value(0), rows)
         with large:
-            state = f.call("ptr", "PyEval_SaveThread")
-            with f.if_else(n < _LONG) as (many, long):
+            with entries.released(f), f.if_else(n < _LONG) as (many, long):
                 with many:
-                    parallel(f, "rl_sort_rows", context, rows)
+                    entries.pool(f, "rl_sort_rows", context, rows)
                 with long:
-                    block, work = scratch(f, n * (2 * k.step) + (_CHUNKS << DIGIT) * 4)
-                    with f.if_else(block.eq(Value(f, "null", "ptr"))) as (none, some):
-                        with none:
-                            job.set("failed", 1)
-                        with some:
-                            job.set("from", work)
-                            job.set("to", work + n * k.step)
-                            job.set("counts", work + n * (2 * k.step))
-                            job.set("chunk", (n + (_CHUNKS - 1)).udiv(_CHUNKS))
-                            job.set("chunks", _CHUNKS)
-                            with f.range(rows) as row:
-                                f.call("void", "rl_long_row", context, row)
-                            f.call("void", "rl_free", block)
-            f.call("void", "PyEval_RestoreThread", state)
-    keys.finish(f, job)
+                    nbytes = n * (2 * k.step) + (_CHUNKS << DIGIT) * 4
+                    with entries.with_scratch(f, nbytes, job.at("failed")) as work:
+                        job.set("from", work)
+                        job.set("to", work + n * k.step)
+                        job.set("counts", work + n * (2 * k.step))
+                        job.set("chunk", (n + (_CHUNKS - 1)).udiv(_CHUNKS))
+                        job.set("chunks", _CHUNKS)
+                        with f.range(rows) as row:
+                            f.call("void", "rl_long_row", context, row)
+    entries.done(f, job.word("failed"))

@@ -16,7 +16,6 @@ RUN = 4 * LINE                  # bytes of a block's rows on either side, at lea
 SPAN = 1024                     # columns that a tile goes along before the next rows
 MOST_LANES = 16                 # rows of a square: as many registers
 LINES_A_STEP = 8                # lines that a step of a loop stores
-PAST = ", !nontemporal !0"
 
 
 class Panel:
@@ -78,10 +77,10 @@ def _direct(f, panel, to, out_row, source, a_row, stream):
     kind = vector(f"i{8 * panel.size}", panel.n)
     columns = transposed(f, [f.load(kind, source + a_row * k, 1) for k in range(panel.n)])
     with f.if_else(stream) as (past, normal):
-        for arm, extra, align in ((past, PAST, LINE), (normal, "", 1)):
+        for arm, around, align in ((past, True, LINE), (normal, False, 1)):
             with arm:
                 for k, column in enumerate(columns):
-                    f.store(column, to + out_row * k, align, extra)
+                    f.store(column, to + out_row * k, align, around)
 
 
 def _gathered(f, panel, to, out_row, source, a_row, stream, ask):
@@ -98,12 +97,12 @@ def _gathered(f, panel, to, out_row, source, a_row, stream, ask):
                 f.store(part, lines + (row * size + LINE * (b * n + k)), piece)
     line = vector("i8", LINE)
     with f.if_else(stream) as (past, normal):
-        for arm, extra, align in ((past, PAST, LINE), (normal, "", 1)):
+        for arm, around, align in ((past, True, LINE), (normal, False, 1)):
             step = min(lanes, LINES_A_STEP)
             with arm, f.range(0, lanes, step=step) as first:
                 for k in range(step):
                     value = f.load(line, lines + (first + k) * LINE, LINE)
-                    f.store(value, to + out_row * (first + k), align, extra)
+                    f.store(value, to + out_row * (first + k), align, around)
 
 
 def squares(f, panel, to, out_row, source, a_row, rows, columns):

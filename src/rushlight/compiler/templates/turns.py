@@ -16,10 +16,10 @@ def turn(f, j, src, rows, n, dst):
     """dst[e] = element e of each of the matrices; ``dst`` has room for whole squares."""
     with f.if_else(n.eq(1)) as (dense, other):
         with dense:
-            j.store(f.masked_load(j.vector, src, j.below(rows)), dst)
+            j.store(j.load(src, j.below(rows)), dst)
         with other, f.range(0, n, step=j.lanes) as at:
             mask, last = j.below(n - at), rows - 1
-            found = [f.masked_load(j.vector, src + (f.minimum(f.value(k), last) * n + at) * j.item, mask)
+            found = [j.load(src + (f.minimum(f.value(k), last) * n + at) * j.item, mask)
                      for k in range(j.lanes)]
             for k, x in enumerate(transposed(f, found)):
                 j.store(x, dst + (at + k) * (j.lanes * j.item))
@@ -33,8 +33,8 @@ def turn_pair(f, j, one, r, two, c, rows, dst):
     found = []
     for k in range(j.lanes):
         at = f.minimum(f.value(k), last)
-        x = f.masked_load(j.vector, one + at * r * j.item, first)
-        found.append(f.select(first, x, f.masked_load(j.vector, before + at * c * j.item, second)))
+        x = j.load(one + at * r * j.item, first)
+        found.append(f.select(first, x, j.load(before + at * c * j.item, second)))
     for k, x in enumerate(transposed(f, found)):
         j.store(x, dst + k * (j.lanes * j.item))
 
@@ -61,4 +61,4 @@ def laid_out(f, j, src, n, dst):
         with long, f.range(0, n, step=j.lanes) as at:
             found = [j.load(src + (at + k) * (j.lanes * j.item)) for k in range(j.lanes)]
             for k, x in enumerate(transposed(f, found)):
-                j.masked_store(x, dst + (n * k + at) * j.item, j.below(n - at))
+                j.store(x, dst + (n * k + at) * j.item, j.below(n - at))

@@ -14,10 +14,8 @@ from functools import cache
 
 import numpy as np
 
-from rushlight.compiler.codegen.builder import Value
-from rushlight.compiler.codegen.entry import DIMS, FLAGS, ND, TUPLE_ITEMS, TYPE
-from rushlight.compiler.templates import blocks
-from rushlight.runtime import native
+from rushlight.compiler.codegen.entry import TUPLE_ITEMS
+from rushlight.compiler.templates import entries
 
 # Words of a plan: the head, bytes of an element of each operand, sets (operands' addresses, elements), addresses of
 # counters, tiles (address of the set, first element, elements).
@@ -31,10 +29,7 @@ RELEASE_FROM = 100_000      # elements from which other Python threads run meanw
 @cache
 def runner():
     """The function ``run``."""
-    known = native.symbols()
-    imports = {name: known[name] for name in ("rl_parallel_for", "PyArray_Type")}
-    found = native.load("updates", module_text, ["rl_update"], imports)
-    return native.callable_from(found["rl_update"], "update", module_text.__doc__)
+    return entries.load("updates", module_text, ["rl_update"])[0]
 
 
 def plan_of(kernel, sets, varying, counters):
@@ -58,16 +53,14 @@ def plan_of(kernel, sets, varying, counters):
     words += [c.ctypes.data for c in counters]
     total = sum(arrays[0].size for arrays in sets)
     head = [inner, operands, len(sets), varying, len(counters), len(tiles), total, numbers]
-    plan = np.array([*head, *words, *[x for tile in tiles for x in tile]], np.int64)
-    return plan
+    return np.array([*head, *words, *[x for tile in tiles for x in tile]], np.int64)
 
 
 def module_text():
     """The IR of the entry and its task."""
-    m = blocks.new_module()
-    m.globals += [f"@{name} = external global i8" for name in ("PyArray_Type", "_Py_TrueStruct", "_Py_FalseStruct")]
+    m = entries.new_module()
     # Context: the plan, the numbers' address, the first tile's.
-    f = m.function("rl_update_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, "rl_update_task")
     context = f.args[0]
     plan, numbers, tiles = (f.load("ptr", context + 8 * k) for k in range(3))
     inner, operands = f.load("ptr", plan + 8 * INNER), f.load("i64", plan + 8 * OPERANDS)
@@ -82,50 +75,33 @@ def module_text():
         f.call("void", inner, places, steps, numbers, f.load("i64", tile + 16), f.value(0))
     f.ret()
 
-    f = m.function("rl_update", "ptr", blocks.ENTRY)
+    f = m.function("rl_update", "ptr", entries.ENTRY)
     args = f.args[1]
-    plan, arrays = blocks.data_of(f, args, 0), f.load("ptr", f.load("ptr", args + 24) + TUPLE_ITEMS)
+    plan, arrays = entries.data_of(f, args, 0), f.load("ptr", f.load("ptr", args + 24) + TUPLE_ITEMS)
     operands, sets, varying, counters, tiles, total, numbers = (f.load("i64", plan + 8 * k) for k in range(1, HEAD))
     first = plan + (operands + HEAD) * 8
     pitch = (operands + 1) * 8
     with f.range(sets) as k:
-        array = f.load("ptr", arrays + k * 8)
-        with f.if_(f.load("ptr", array + TYPE).ne(Value(f, "@PyArray_Type", "ptr"))):
-            blocks.answer(f, False)
-        n, dims = f.var("i64", 1), f.load("ptr", array + DIMS)
-        with f.range(f.load("i32", array + ND).cast("sext", "i64")) as d:
-            n.set(n.get() * f.load("i64", dims + d * 8))
-        members = first + k * pitch
-        fits = n.get().eq(f.load("i64", members + operands * 8))
-        with f.if_((f.load("i32", array + FLAGS) & 1).eq(0) | ~fits):
-            blocks.answer(f, False)
-        f.store(f.load("ptr", array + blocks.DATA), members + varying * 8)
+        array, members = f.load("ptr", arrays + k * 8), first + k * pitch
+        entries.require_plain(f, array, f.load("i64", members + operands * 8))
+        f.store(f.load("ptr", array + entries.DATA), members + varying * 8)
     after = first + sets * pitch
     tick = f.call("double", "PyFloat_AsDouble", f.load("ptr", args + 16)).cast("fptrunc", "float")
     with f.range(counters) as k:
         with f.if_(f.load("float", f.load("ptr", after + k * 8)).ne(tick - 1.0)):
-            blocks.answer(f, False)
+            entries.answer(f, False)
     values = f.buffer(8 * MOST_NUMBERS, 8)
     given = f.load("ptr", args + 8) + TUPLE_ITEMS
     with f.range(numbers) as k:
         f.store(f.call("double", "PyFloat_AsDouble", f.load("ptr", given + k * 8)), values + k * 8)
-    with f.if_(f.call("ptr", "PyErr_Occurred").ne(Value(f, "null", "ptr"))):
-        f.ret(Value(f, "null", "ptr"))
+    with f.if_(f.call("ptr", "PyErr_Occurred").ne(f.null)):
+        f.ret(f.null)
     with f.range(counters) as k:
         f.store(tick, f.load("ptr", after + k * 8))
     context = f.buffer(24, 8)
     for k, word in enumerate((plan, values, after + counters * 8)):
         f.store(word, context + 8 * k)
-    task = Value(f, "@rl_update_task", "ptr")
-    with f.if_else(total < LEAST) as (small, large):
-        with small:
-            f.call("void", task, context, f.value(0), tiles)
-        with large:
-            state = f.var("ptr", 0)
-            with f.if_(total >= RELEASE_FROM):
-                state.set(f.call("ptr", "PyEval_SaveThread"))
-            f.call("void", "rl_parallel_for", task, context, tiles)
-            with f.if_(total >= RELEASE_FROM):
-                f.call("void", "PyEval_RestoreThread", state.get())
-    blocks.answer(f, True)
+    with entries.released(f, total >= RELEASE_FROM):
+        entries.here_or_pool(f, total < LEAST, "rl_update_task", context, tiles)
+    entries.answer(f, True)
     return m.text()

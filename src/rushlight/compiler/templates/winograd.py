@@ -19,22 +19,13 @@ A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", CVPR 
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_product import (
-    TASK,
-    Job,
-    copy_rows,
-    copy_words,
-    finish_piece,
-    read_arguments,
-    read_finish,
-    run_packed,
-    scratch,
-)
+from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import Layout, finish_piece, read_finish, run_packed, scratch
+from rushlight.compiler.templates.conv_product import copy_rows
 from rushlight.compiler.templates.conv_tile import ITEM, builtin, form, lanes_of
 from rushlight.compiler.templates.winograd_transforms import Cell
 
-POINTERS = ("y", "x", "w", "bias", "packed", "failed", "finish", "context", "first_image", "unbounded")
 FIELDS = (
     "tile", "gather",                                       # functions
     "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the windows of cells
@@ -44,11 +35,12 @@ FIELDS = (
     "units", "strips", "tile_strips", "blocks", "positions", "k_block", "apart",
     "x_unit", "x_group", "y_unit", "y_image", "y_group", "y_row", "y_line", "w_group", "w_row",
 )
-INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
-SIZE = 8 * len(INDEX)
+ARRAYS = ("y", "x", "w", "bias")
+OWN = ("packed", "failed", "finish", "context", "first_image", "unbounded")
+POINTERS = ("packed", "finish", "tile", "gather", "weights", "pieces", "piece_list")
+LAYOUT = Layout(ARRAYS, FIELDS, OWN, pointers=POINTERS)
 VECTORS = 2                     # of cells to a strip
 _AT_ONCE = 8                    # channels gathered before they are transformed
-POINTER_FIELDS = {"y", "x", "w", "bias", "packed", "finish", "tile", "gather", "weights", "pieces", "piece_list"}
 
 
 def packed_bytes(words, item):
@@ -62,15 +54,12 @@ def packed_bytes(words, item):
 def kernel(type_, cell_height):
     """The builtin function convolve(y, x, w, bias, plan) -> bool."""
     return builtin(f"winograd {cell_height}", type_, lambda: module_text(type_, Cell(cell_height)), "rl_winograd",
-                   kernel.__doc__, codegen_level=2)
+                   codegen_level=2)
 
 
 def module_text(type_, cell):
     """The IR of the entry and its tasks."""
-    from rushlight.compiler.codegen.targets import host
-
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
     copy_rows(m, type_)
     weights_task(m, type_, cell)
@@ -81,10 +70,6 @@ def module_text(type_, cell):
     return m.text()
 
 
-def _job(f, pointer):
-    return Job(f, pointer, INDEX, POINTER_FIELDS)
-
-
 def weights_pitch(job, item):
     """Bytes from a position of a panel's weights to the next; their stores must not share a set of the cache."""
     return (job.depth * job.height * item + 127) // 128 * 128 + 64
@@ -93,8 +78,8 @@ def weights_pitch(job, item):
 def weights_task(m, type_, cell):
     """Tile: a panel of a group, at packed + panel positions weights_pitch."""
     _weights(m, type_, cell)
-    f = m.function("weights_task", "void", TASK, "internal", "nounwind")
-    job = _job(f, f.args[0])
+    f = entries.task(m, "weights_task")
+    job = LAYOUT.job(f, f.args[0])
     job.load("packed", "depth", "height")
     with f.range(f.args[1], f.args[2]) as t:
         f.call("void", "weights", job.pointer, t, job.packed + t * weights_pitch(job, ITEM[type_]) * cell.positions,
@@ -107,7 +92,7 @@ def _weights(m, type_, cell):
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, places = vector(type_, lanes), f"<{lanes} x ptr>"
     f = m.function("weights", "void", (("ptr", "job"), ("i64", "panel"), ("ptr", "target")), "internal", "nounwind")
-    job, t, target = _job(f, f.args[0]), *f.args[1:]
+    job, t, target = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("w", "weights", "panels", "depth", "height", "rows", "w_group", "w_row")
     name = f"llvm.masked.gather.v{lanes}{'f32' if item == 4 else 'f64'}.v{lanes}p0"
     m.declared[name] = f"declare {kind} @{name}({places}, i32, <{lanes} x i1>, {kind})"
@@ -170,14 +155,14 @@ def _tile_task(m, type_, cell):
     positions, height = cell.positions, cell.height
     item, lanes = ITEM[type_], lanes_of(type_)
     size, kind = lanes * item, vector(type_, lanes)
-    f = m.function("tile_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "tile_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("y", "x", "bias", "packed", "finish", *FIELDS)
     windows = f.buffer(_AT_ONCE * positions * size)
     width = VECTORS * size
     line = 2 * width                                # a row of pixels of a strip
     pixels = f.buffer(height * line * form(1 << 20)[0])
-    zeros, null = Value(f, "@zeros", "ptr"), Value(f, "null", "ptr")
+    zeros, null = f.symbol("zeros"), f.null
     tables = job.at("runs")
     # Positions lie an odd number of lines apart: their stores would share a set of the cache.
     data_pitch = job.depth * width + 64
@@ -260,21 +245,13 @@ def _tile_task(m, type_, cell):
 
 def _entry(m, type_, cell):
     """PyObject *rl_winograd(self, args, n): y, x, w, bias or None, plan, finish or None, memory of packed weights."""
-    f = m.function("rl_winograd", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = _job(f, context)
-    f.store(f.value(0), job.at("failed"))
-    f.store(f.value(0), job.at("unbounded"))
+    f, job = LAYOUT.begin(m, "rl_winograd")
     read_finish(f, job, 5)
     job.load("groups", "panels", "depth", "height", "blocks", "parts", "apart")
     count = job.groups * job.panels
-    state = f.call("ptr", "PyEval_SaveThread")
-    run_packed(f, job, count * weights_pitch(job, ITEM[type_]) * cell.positions, lambda: f.call(
-        "void", "rl_parallel_for", Value(f, "@weights_task", "ptr"), context, count), lambda: f.call(
-        "void", "rl_parallel_for", Value(f, "@tile_task", "ptr"), context, job.groups * job.blocks * job.parts),
-        job.apart)
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", job.at("unbounded"))))
+    with entries.released(f):
+        run_packed(
+            f, job, count * weights_pitch(job, ITEM[type_]) * cell.positions,
+            lambda: entries.pool(f, "weights_task", job.pointer, count),
+            lambda: entries.pool(f, "tile_task", job.pointer, job.groups * job.blocks * job.parts), job.apart)
+    entries.done(f, f.load("i64", job.at("failed")), f.load("i64", job.at("unbounded")))

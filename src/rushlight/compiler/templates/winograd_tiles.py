@@ -9,19 +9,16 @@ Returns True when values don't suit tiles (see ``gemm_pieces``), for the caller 
 
 from functools import cache
 
-from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, Value
-from rushlight.compiler.templates import winograd
-from rushlight.compiler.templates.conv_product import TASK, Job, copy_out, copy_words, read_arguments, scratch
+from rushlight.compiler.templates import entries, winograd
+from rushlight.compiler.templates.conv_job import Layout, scratch
+from rushlight.compiler.templates.conv_product import copy_out
 from rushlight.compiler.templates.gemm_tiles import NAMES, bytes_of
 from rushlight.compiler.templates.winograd import FIELDS, VECTORS
 from rushlight.compiler.templates.winograd_transforms import Cell
 
 # The words of ``winograd``, so that its functions can read them, then our own.
-OWN = ("tiles", "unfit", "least", "greatest")
-INDEX = winograd.INDEX | {name: len(winograd.INDEX) + i for i, name in enumerate(OWN)}
-SIZE = 8 * len(INDEX)
-_POINTER_FIELDS = winograd.POINTER_FIELDS | {"tiles"}
+LAYOUT = Layout(winograd.ARRAYS, FIELDS, (*winograd.OWN, "tiles", "unfit", "least", "greatest"),
+                pointers=(*winograd.POINTERS, "tiles"))
 LANES, ITEM = 16, 4
 _CELL = Cell(2)
 POSITIONS = _CELL.positions
@@ -33,21 +30,14 @@ _WIDTH = VECTORS * _SIZE        # bytes of a strip's row of squares
 @cache
 def kernel(tiles):
     """The builtin function convolve(y, x, w, bias, plan) -> bool, for the functions of ``gemm_route.tiles``."""
-    from rushlight.runtime import native
-
-    symbols = native.symbols()
-    imports = {s: symbols[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    imports |= dict(zip(NAMES, tiles[-3:], strict=True))
-    found = engine.load("winograd tiles", lambda: module_text(tiles), ["rl_winograd_tiles"], imports, codegen_level=2)
-    return native.callable_from(found["rl_winograd_tiles"], "rl_winograd_tiles", kernel.__doc__)
+    imports = dict(zip(NAMES, tiles[-3:], strict=True))
+    return entries.load("winograd tiles", lambda: module_text(tiles), ["rl_winograd_tiles"], imports,
+                        codegen_level=2)[0]
 
 
 def module_text(tiles):
     """The IR of the entry and its tasks."""
-    from rushlight.compiler.codegen.targets import host
-
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     copy_out(m, "float")
     winograd.weights_task(m, "float", _CELL)
     winograd.spread_data(m, "float", _CELL)
@@ -58,14 +48,10 @@ def module_text(tiles):
     return m.text()
 
 
-def _job(f, pointer):
-    return Job(f, pointer, INDEX, _POINTER_FIELDS)
-
-
 def _pack_task(m, tiles):
     """Tile: a panel of a group's transformed weights at one position."""
-    f = m.function("pack_task", "void", TASK, "internal", "nounwind")
-    job = _job(f, f.args[0])
+    f = entries.task(m, "pack_task")
+    job = LAYOUT.job(f, f.args[0])
     job.load("packed", "tiles", "panels", "depth", "height", "rows")
     pitch = winograd.weights_pitch(job, ITEM)
     with f.range(f.args[1], f.args[2]) as t:
@@ -77,13 +63,13 @@ def _pack_task(m, tiles):
 
 def _tile_task(m, tiles):
     """Tile: a block of strips by a part of a group's panels."""
-    f = m.function("tile_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "tile_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("y", "x", "bias", "tiles", *FIELDS)
     windows = f.buffer(_AT_ONCE * POSITIONS * _SIZE)
     line = 2 * _WIDTH                               # a row of pixels of a strip
     pixels, facts = f.buffer(2 * line), f.buffer(16)
-    null, tables = Value(f, "null", "ptr"), job.at("runs")
+    null, tables = f.null, job.at("runs")
     row_bytes = job.tile_strips * _WIDTH            # all strips side by side
     # Positions lie an odd number of lines apart: their stores would share a set of the cache.
     data_pitch, sums_pitch = job.depth * row_bytes + 64, job.height * row_bytes + 64
@@ -156,30 +142,16 @@ def _tile_task(m, tiles):
 
 def _entry(m, tiles):
     """PyObject *rl_winograd_tiles(self, args, n): y, x, w, bias or None, plan."""
-    f = m.function("rl_winograd_tiles", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(winograd.POINTERS), len(FIELDS))
-    job = _job(f, context)
-    for name, value in (("failed", 0), ("unbounded", 0), ("unfit", 0), ("least", -1), ("greatest", 0)):
-        f.store(f.value(value), job.at(name))
+    f, job = LAYOUT.begin(m, "rl_winograd_tiles")
+    f.store(f.value(-1), job.at("least"))
     job.load("groups", "panels", "depth", "height", "blocks", "parts")
     count = job.groups * job.panels
-    plain = count * winograd.weights_pitch(job, ITEM) * POSITIONS
-    plain = (plain + 63) & -64
-    state = f.call("ptr", "PyEval_SaveThread")
-    block = f.call("ptr", "rl_scratch", plain + count * POSITIONS * bytes_of(tiles, job.depth) + 64)
-    with f.if_else(block.eq(Value(f, "null", "ptr"))) as (refused, given):
-        with refused:
-            f.store(f.value(1), job.at("failed"))
-        with given:
-            base = f.load("ptr", block)
-            f.store(base, job.at("packed"))
-            f.store(base + plain, job.at("tiles"))
-            for task, tasks in (("weights_task", count), ("pack_task", count * POSITIONS),
-                                ("tile_task", job.groups * job.blocks * job.parts)):
-                f.call("void", "rl_parallel_for", Value(f, f"@{task}", "ptr"), context, tasks)
-            f.call("void", "rl_free", block)
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", job.at("unfit"))))
+    plain = (count * winograd.weights_pitch(job, ITEM) * POSITIONS + 63) & -64
+    nbytes = plain + count * POSITIONS * bytes_of(tiles, job.depth) + 64
+    with entries.released(f), entries.with_scratch(f, nbytes, job.at("failed")) as packed:
+        f.store(packed, job.at("packed"))
+        f.store(packed + plain, job.at("tiles"))
+        entries.pool(f, "weights_task", job.pointer, count)
+        entries.pool(f, "pack_task", job.pointer, count * POSITIONS)
+        entries.pool(f, "tile_task", job.pointer, job.groups * job.blocks * job.parts)
+    entries.done(f, f.load("i64", job.at("failed")), f.load("i64", job.at("unfit")))

@@ -17,14 +17,14 @@ first, to stand after the sums in ``partial``, and each product runs over all ce
 
 from functools import cache
 
-from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.conv_product import TASK, Job, copy_words, read_arguments, scratch
+from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.templates import entries
+from rushlight.compiler.templates.conv_job import Layout, scratch
 from rushlight.compiler.templates.conv_tile import ITEM, builtin, lanes_of
 from rushlight.compiler.templates.gemm_pack import turn
 from rushlight.compiler.templates.winograd import spread_data
 from rushlight.compiler.templates.winograd_transforms import Cell
 
-POINTERS = ("dw", "x", "g", "partial", "failed", "unbounded")
 FIELDS = (
     "tile", "gather",                                                   # functions
     "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the windows of x
@@ -33,25 +33,20 @@ FIELDS = (
     "units", "unit_vectors", "block_vectors", "x_unit", "x_group", "g_unit", "g_group",
     "whole",
 )
-INDEX = {name: i for i, name in enumerate(POINTERS + FIELDS)}
-SIZE = 8 * len(INDEX)
+LAYOUT = Layout(("dw", "x", "g", "partial"), FIELDS, ("failed", "unbounded"), pointers=("tile", "gather"))
 _AT_ONCE = 8                    # channels gathered before they are transformed
-_POINTER_FIELDS = {"dw", "x", "g", "partial", "tile", "gather"}
 
 
 @cache
 def kernel(type_, cell_height):
     """The builtin function weight_gradient(dw, x, g, partial, plan) -> bool."""
     return builtin(f"winograd weight {cell_height}", type_, lambda: module_text(type_, Cell(cell_height)),
-                   "rl_winograd_weight", kernel.__doc__, codegen_level=2)
+                   "rl_winograd_weight", codegen_level=2)
 
 
 def module_text(type_, cell):
     """The IR of the entry and its tasks."""
-    from rushlight.compiler.codegen.targets import host
-
-    m = Module(host().triple)
-    m.globals.append("@_Py_NoneStruct = external global i8")
+    m = entries.new_module()
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
     spread_data(m, type_, cell)
     _spread(m, type_, cell)
@@ -63,10 +58,6 @@ def module_text(type_, cell):
     _total_task(m, type_, cell)
     _entry(m, cell)
     return m.text()
-
-
-def _job(f, pointer):
-    return Job(f, pointer, INDEX, _POINTER_FIELDS)
 
 
 def _spread(m, type_, cell):
@@ -124,7 +115,7 @@ def _transform(m, type_, cell):
         ("ptr", "data"), ("i64", "line"), ("i64", "data_pitch"), ("ptr", "spread"), ("i64", "spread_pitch")),
         "internal", "nounwind")
     pointer, x, g, v, at, q0, q1, data, line, data_pitch, spread, spread_pitch = f.args
-    job = _job(f, pointer)
+    job = LAYOUT.job(f, pointer)
     job.load("gather", "rows", "width", "unit_vectors", "x_unit", "g_unit")
     windows = f.buffer(max(_AT_ONCE * cell.positions, 2 * cell.height * lanes) * size)
     across = job.width * item
@@ -151,10 +142,10 @@ def _products(m, type_):
         ("ptr", "job"), ("i64", "q0"), ("i64", "q1"), ("ptr", "data"), ("i64", "line"), ("ptr", "spread"),
         ("ptr", "target"), ("i64", "cells"), ("i64", "again")), "internal", "nounwind")
     pointer, q0, q1, data, line, spread, target, cells, again = f.args
-    job = _job(f, pointer)
+    job = LAYOUT.job(f, pointer)
     job.load("tile", "width", "height", "vectors")
     across, strip = job.width * item, job.vectors * (lanes * item)
-    zeros = Value(f, "@zeros", "ptr")
+    zeros = f.symbol("zeros")
     with f.range(q0, q1, step=job.height) as c:
         rows = f.minimum(job.height, q1 - c)
         with f.range(0, across, step=strip) as o:
@@ -166,9 +157,9 @@ def _products(m, type_):
 def _bin_task(m, type_, cell):
     """Tile: a bin of a group's cells by a part of the panels of channels."""
     lanes = lanes_of(type_)
-    f = m.function("bin_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
-    job.load(*POINTERS[1:4], *FIELDS)
+    f = entries.task(m, "bin_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
+    job.load("x", "g", "partial", *FIELDS)
     sizes = _Sizes(job, type_, cell, (job.panels + job.parts - 1) // job.parts * job.height, job.block_vectors)
     block, data = scratch(f, job, sizes.all)
     spread = data + sizes.data
@@ -207,9 +198,9 @@ def _wholes(job, type_, cell, group):
 
 def _whole_task(m, type_, cell):
     """Tile: both sides of a vector of a group's cells."""
-    f = m.function("whole_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
-    job.load(*POINTERS[1:4], *FIELDS)
+    f = entries.task(m, "whole_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
+    job.load("x", "g", "partial", *FIELDS)
     all_vectors = job.units * job.unit_vectors
     with f.range(begin, end) as t:
         group, v = t // all_vectors, t % all_vectors
@@ -221,9 +212,9 @@ def _whole_task(m, type_, cell):
 
 def _product_task(m, type_, cell):
     """Tile: the product of a position of a group over a part of the panels of channels."""
-    f = m.function("product_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
-    job.load(*POINTERS[1:4], *FIELDS)
+    f = entries.task(m, "product_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
+    job.load("x", "g", "partial", *FIELDS)
     each = job.parts * cell.positions
     with f.range(begin, end) as t:
         group, rest = t // each, t % each
@@ -240,8 +231,8 @@ def _product_task(m, type_, cell):
 def _total_task(m, type_, cell):
     """Tile: a channel of a group, over all rows: the bins added up and transformed into dw."""
     item, lanes = ITEM[type_], lanes_of(type_)
-    f = m.function("total_task", "void", TASK, "internal", "nounwind")
-    job, begin, end = _job(f, f.args[0]), *f.args[1:]
+    f = entries.task(m, "total_task")
+    job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("dw", "partial", "rows", "width", "depth", "bins")
     kind, size = vector(type_, lanes), lanes * item
     found = f.buffer(9 * size)
@@ -275,25 +266,14 @@ def _total_task(m, type_, cell):
 
 def _entry(m, cell):
     """PyObject *rl_winograd_weight(self, args, n): dw, x, g, partial, plan."""
-    f = m.function("rl_winograd_weight", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    context = f.buffer(SIZE, 8)
-    copy_words(f, read_arguments(f, context, 4), context + 8 * len(POINTERS), len(FIELDS))
-    job = _job(f, context)
-    f.store(f.value(0), job.at("failed"))
-    f.store(f.value(0), job.at("unbounded"))
+    f, job = LAYOUT.begin(m, "rl_winograd_weight")
     job.load("groups", "bins", "parts", "depth", "units", "unit_vectors", "whole")
-    state = f.call("ptr", "PyEval_SaveThread")
-    with f.if_else(job.whole.ne(0)) as (whole, binned):
-        with whole:
-            f.call("void", "rl_parallel_for", Value(f, "@whole_task", "ptr"), context,
-                   job.groups * job.units * job.unit_vectors)
-            f.call("void", "rl_parallel_for", Value(f, "@product_task", "ptr"), context,
-                   job.groups * job.parts * cell.positions)
-        with binned:
-            f.call("void", "rl_parallel_for", Value(f, "@bin_task", "ptr"), context,
-                   job.groups * job.bins * job.parts)
-    f.call("void", "rl_parallel_for", Value(f, "@total_task", "ptr"), context, job.groups * job.depth)
-    f.call("void", "PyEval_RestoreThread", state)
-    with f.if_(f.load("i64", job.at("failed")).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", job.at("unbounded"))))
+    with entries.released(f):
+        with f.if_else(job.whole.ne(0)) as (whole, binned):
+            with whole:
+                entries.pool(f, "whole_task", job.pointer, job.groups * job.units * job.unit_vectors)
+                entries.pool(f, "product_task", job.pointer, job.groups * job.parts * cell.positions)
+            with binned:
+                entries.pool(f, "bin_task", job.pointer, job.groups * job.bins * job.parts)
+        entries.pool(f, "total_task", job.pointer, job.groups * job.depth)
+    entries.done(f, f.load("i64", job.at("failed")), f.load("i64", job.at("unbounded")))
