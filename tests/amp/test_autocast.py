@@ -190,3 +190,22 @@ def test_a_tensor_subclass_is_cast_too():
     with torch.autocast("cpu"):
         y = x @ x
     assert type(y) is Sub and y.dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize(("outside", "within"), [(False, True), (True, False)])
+def test_checkpoints_cast_in_backward_as_in_forward(reentrant, outside, within):
+    """The recomputation casts as the first one did, whatever is on around the backward pass."""
+    from rushlight.utils.checkpoint import checkpoint
+    layer, x = torch.nn.Linear(16, 16), randn(8, 16, requires_grad=True)
+    grads = []
+    for run in (lambda: checkpoint(layer, x, use_reentrant=reentrant), lambda: layer(x)):
+        with torch.autocast("cpu", enabled=within):
+            y = run()
+        assert y.dtype is (torch.bfloat16 if within else torch.float32)
+        with torch.autocast("cpu", enabled=outside):
+            grads.append(torch.autograd.grad(y.float().square().mean(), layer.weight)[0] if not reentrant else None)
+            if reentrant:
+                y.float().square().mean().backward()
+                grads[-1], layer.weight.grad = layer.weight.grad, None
+    assert torch.equal(*grads)

@@ -60,6 +60,7 @@ class CheckpointFunction(Function):
     def forward(ctx, run_function, preserve_rng_state, *args):
         ctx.run_function, ctx.preserve = run_function, preserve_rng_state
         ctx.rng = torch.get_rng_state() if preserve_rng_state else None
+        ctx.casting = _casting()
         ctx.slots = [i for i, a in enumerate(args) if isinstance(a, torch.Tensor)]
         ctx.others = [None if i in ctx.slots else a for i, a in enumerate(args)]
         ctx.save_for_backward(*(args[i] for i in ctx.slots))
@@ -78,7 +79,7 @@ class CheckpointFunction(Function):
             args[i] = t
         with _replayed(ctx.rng):
             leaves = detach_variable(tuple(args))
-            with enable_grad():
+            with enable_grad(), _cast_as(ctx.casting):
                 outputs = ctx.run_function(*leaves)
         if isinstance(outputs, torch.Tensor):
             outputs = (outputs,)
@@ -103,6 +104,21 @@ def _replayed(rng):
         yield
     finally:
         torch.set_rng_state(now)
+
+
+def _casting():
+    """What autocast does at this moment: (whether it is on, dtype, whether it keeps cast weights); None: nothing."""
+    if state.__dict__.get("autocast") is None:
+        return None
+    return True, torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()
+
+
+def _cast_as(casting):
+    """The context in which autocast does so again."""
+    if casting == _casting():
+        return contextlib.nullcontext()
+    enabled, dtype, caches = casting or (False, None, None)
+    return torch.autocast("cpu", dtype, enabled, caches)
 
 
 _early_stop = True
@@ -286,9 +302,10 @@ def checkpoint(function, *args, use_reentrant=None, context_fn=noop_context_fn,
         log = None
     first, again = context_fn()
     rng = torch.get_rng_state() if preserve else None
+    casting = _casting()
 
     def rerun():
-        with _replayed(rng), again:
+        with _replayed(rng), _cast_as(casting), again:
             function(*args, **kwargs)
     frame = _Frame(rerun, early_stop and _early_stop, log)
     with saved_tensors_hooks(frame.pack, frame.unpack), first:
