@@ -207,6 +207,52 @@ def two_groups(compiled):
     return loop(t, step, compiled)
 
 
+def schedule(make, optimizer=torch.optim.SGD, reads="lr", **settings):
+    def run(compiled):
+        t = Trained(optimizer, **settings)
+        plan = make(t.optimizer)
+
+        def step(x):
+            loss = t.step(x)
+            plan.step()
+            return loss.item(), t.optimizer.param_groups[0][reads], plan.get_last_lr()[0]
+        return loop(t, step, compiled), list(t.optimizer.param_groups[0].items())[1:]
+    return run
+
+
+_plans = torch.optim.lr_scheduler
+CASES |= {
+    "warm_restarts": (schedule(lambda o: _plans.CosineAnnealingWarmRestarts(o, 3, 2)), 1),
+    "one_cycle": (schedule(lambda o: _plans.OneCycleLR(o, 0.2, total_steps=20), momentum=0.9), 1),
+    "one_cycle_of_adam": (schedule(lambda o: _plans.OneCycleLR(o, 0.2, total_steps=20), torch.optim.AdamW), 1),
+    "cycles": (schedule(lambda o: _plans.CyclicLR(o, 0.01, 0.1, 3), momentum=0.9), 1),
+    "momentum_is_read": (schedule(lambda o: _plans.CyclicLR(o, 0.01, 0.1, 3), reads="momentum", momentum=0.9), 1),
+    "one_after_the_other": (schedule(lambda o: _plans.SequentialLR(
+        o, [_plans.LinearLR(o, total_iters=3), _plans.ExponentialLR(o, 0.9)], [4])), 1),
+    "chained": (schedule(lambda o: _plans.ChainedScheduler(
+        [_plans.LinearLR(o, total_iters=3), _plans.ExponentialLR(o, 0.9)])), 1),
+}
+
+
+@case(1)
+def parts_of_epochs(compiled):
+    t = Trained()
+    plan = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(t.optimizer, 2, 2)
+
+    def step(x):
+        loss = t.step(x)
+        t.n += 1
+        plan.step(t.n / 3)
+        return loss, plan.get_last_lr()[0]
+    return loop(t, step, compiled)
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+def test_pairs_of_numbers_that_are_read():
+    """The betas of a schedule are no input: a step that looks at them stays eager."""
+    compare(schedule(lambda o: _plans.OneCycleLR(o, 0.2, total_steps=20), torch.optim.AdamW, "betas"))
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_rates(name):
     run, most = CASES[name]

@@ -208,6 +208,7 @@ class State:
         named = set().union(*[_all_names(code) for code, _ in codes]) if codes else set()
         self._groups_read = "param_groups" in named
         self._texts = set().union(*[_texts(code) for code, _ in codes]) if codes else set()
+        self._items_read = bool(named & {"items", "values", "copy", "deepcopy", "pop", "popitem"})
         self._schedules_read = bool(named & _OF_SCHEDULERS)
         self._loggers_read = bool(named & _OF_LOGGERS)
         for code, scope in codes:
@@ -224,8 +225,10 @@ class State:
         """Numbers of optimizers' groups that the code names are inputs; the other values are as any."""
         for group in [g for x in self.optimizers for g in x.param_groups if id(g) in self._seen]:
             self.live |= {id(group), *[id(y) for y in group.values()]}
-            self.group_numbers += [(group, key) for key, value in group.items() if key in self._texts
-                                   and type(value) in (int, float)]
+            self.group_numbers += [(group, key) for key, value in group.items() if type(value) in (int, float) and (
+                key in self._texts or (id(group), "item", key) in self.changing)]
+            self.unread |= {(id(group), "item", key) for key, value in group.items() if type(value) is tuple and (
+                id(group), "item", key) in self.changing and key not in self._texts and not self._items_read}
         known = {(id(group), key) for group, key in self.group_numbers}
         if known:
             self.entries = [e for e in self.entries if e[1] != "item" or (id(e[0]), e[2]) not in known]

@@ -382,7 +382,11 @@ class StandIns:
             name = {"length": "the length of a container", "cell": "a variable of a closure"}.get(how, repr(key))
             said = f"{name} was changed from {short(value)} to {short(plain(now))}{where(key, self.before.codes)}"
             if id(container) in self.before.live:
-                why = why or said
+                if how == "item" and type(now) in (float, tuple) and at not in self.changing and any(
+                        container is g for x in self.before.optimizers for g in x.param_groups):
+                    new.append(at)              # (a schedule moves the momentum, too)
+                elif at not in self.before.unread:
+                    why = why or said
             elif at not in self.changing or how == "length":
                 if how == "length" and (type(container) not in _STANDING or id(container) in self.before.inner
                                         or self.changing.get(at, 0) > 1):

@@ -15,6 +15,12 @@ EPOCH_WARNING = (
 )
 
 
+def aside(scheduler, epoch=None):
+    """Let what watches calls know of ``scheduler.step(epoch)``: programs do that step as it is."""
+    given = () if epoch is None else (epoch,)
+    watch.listener.aside(f"{type(scheduler).__name__}.step", scheduler.step, *given)
+
+
 def copy_of(x):
     """The value itself, or a copy of a tensor (which will change in place)."""
     return x if type(x) is float or not isinstance(x, torch.Tensor) else x.clone()
@@ -140,8 +146,7 @@ class LRScheduler:
     def step(self, epoch=None):
         """Go to the next step (or to ``epoch``, deprecated) and set the learning rates."""
         if watch.listener is not None:
-            watch.listener.aside(f"{type(self).__name__}.step", lambda: self.step(epoch))
-            return
+            return aside(self, epoch)
         if self._step_count == 1:
             self._check_order()
         self._step_count += 1

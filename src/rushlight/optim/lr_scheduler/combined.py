@@ -2,8 +2,9 @@
 
 from bisect import bisect_right
 
-from rushlight.optim.lr_scheduler.base import LRScheduler, set_option
+from rushlight.optim.lr_scheduler.base import LRScheduler, aside, set_option
 from rushlight.optim.lr_scheduler.plateau import ReduceLROnPlateau
+from rushlight.tensor import watch
 
 
 def _check_schedulers(combination, schedulers, optimizer):
@@ -93,6 +94,8 @@ class SequentialLR(_Combination):
 
     def step(self):
         """Go to the next step of the schedule whose turn it is."""
+        if watch.listener is not None:
+            return aside(self)
         self.last_epoch += 1
         i = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[i]
@@ -101,6 +104,8 @@ class SequentialLR(_Combination):
         else:
             scheduler.step()
         self._last_lr = scheduler.get_last_lr()
+
+    step.runs_aside = True
 
 
 class ChainedScheduler(_Combination):
@@ -128,6 +133,10 @@ class ChainedScheduler(_Combination):
 
     def step(self):
         """Go to the next step of every schedule."""
+        if watch.listener is not None:
+            return aside(self)
         for scheduler in self._schedulers:
             scheduler.step()
         self._last_lr = self._current_lrs()
+
+    step.runs_aside = True

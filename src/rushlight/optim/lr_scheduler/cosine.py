@@ -2,7 +2,8 @@
 
 import math
 
-from rushlight.optim.lr_scheduler.base import LRScheduler
+from rushlight.optim.lr_scheduler.base import LRScheduler, aside
+from rushlight.tensor import watch
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -96,6 +97,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         Raises:
             ValueError: a negative epoch.
         """
+        if watch.listener is not None:
+            return aside(self, epoch)
         if epoch is None and self.last_epoch < 0:
             epoch = 0
         if epoch is None:
@@ -119,3 +122,5 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             self.T_i = self.T_0 * self.T_mult**n
         self.last_epoch = math.floor(epoch)
         self._set_lr(self.get_lr)
+
+    step.runs_aside = True
