@@ -21,8 +21,8 @@ _taken = []
 def public(name=None, *, namespaces=("torch",), method=True, out=False, inplace=False):
     """Decorator: publish a function.
 
-    namespaces: where it appears, e.g. ``("torch", "torch.nn.functional")``; method: also a Tensor
-    method; out: accepts ``out=`` (or is ``into`` of ``out.with_out``); inplace: derive ``name_`` (method, and function in ``torch``).
+    namespaces: where it appears, e.g. ``("torch", "torch.nn.functional")``; method: also a Tensor method; out: accepts
+    ``out=`` (or is ``into`` of ``out.with_out``); inplace: derive ``name_`` (method, and function in ``torch``).
     """
     def deco(fn):
         n = name or fn.__name__

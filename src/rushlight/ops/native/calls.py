@@ -6,6 +6,7 @@
     rl_primitive(...)                       the call of one primitive that has a kernel over arrays
     rl_run(rec, operands, params)           ``pointwise.core.run``: any dtypes, dense operands of broadcast shapes
     rl_change(rec, t, others, params, name) ``pointwise.core.change`` where nothing is recorded
+    rl_out(rec, operands, params, out)      ``pointwise.core.run_out`` where the result is as `out` is
 
 They stand in the modules' globals instead of the Python functions once native code is loaded, and leave to these
 whatever is unusual (see ``entry``).
@@ -15,7 +16,7 @@ from . import entry
 from .entry import DATA, DESCR, DIMS, FLAGS, LIST_ITEMS, ND, SIZE, TUPLE_ITEMS, TYPE
 from .geometry import Writer
 
-NAMES = ("rl_make", "rl_make_view", "rl_primitive", "rl_run", "rl_change", "rl_general", "rl_attach_call")
+NAMES = ("rl_make", "rl_make_view", "rl_primitive", "rl_run", "rl_change", "rl_out", "rl_general", "rl_attach_call")
 COUNT, KERNEL, SINGLE, LISTS, RECORD, PLAIN = range(1, 7)       # words of a primitive's descriptor after FALLBACK
 UNUSUAL = 1                     # what rl_general gives where Python has to take over
 MOST_DIMS, MOST_OPERANDS = 12, 8
@@ -25,7 +26,7 @@ def module(triple, offsets):
     """IR text of all entries, for the given slot offsets."""
     w = Writer(triple, offsets)
     for part in (entry._fallback, entry._check, entry._wrap, entry._view_of, entry._shape, _wrap_any, _edge,
-                 _recorded, _general, _attach, _make, _make_view, _primitive, _run, _change):
+                 _recorded, _general, _attach, _make, _make_view, _primitive, _run, _change, _out):
         part(w)
     return w.m.text()
 
@@ -392,7 +393,8 @@ class _Unusual:
 def _general(w):
     """ptr rl_general(rec, operands, n, params, count, into): what ``run`` gives, or UNUSUAL (and nothing was done).
 
-    `into` (or null) is the first operand, over whose memory the result goes; then `into` is what is given.
+    The result goes over the memory of `into`, if that is given: the first operand, or a tensor of the result's shape.
+    Then `into` is what is given back.
     """
     f = w.m.function("rl_general", "ptr", [("ptr", "rec"), ("ptr", "args"), ("i64", "n"), ("ptr", "params"),
                                            ("i64", "np"), ("ptr", "into")])
@@ -430,6 +432,7 @@ def _general(w):
                 f.store(x, scalars + numbers.get() * 8)
                 numbers.set(numbers.get() + 1)
     e.unless(tensors.get() > 0)
+    apart = into.ne(0) & f.load("ptr", args).ne(into)
     with f.range(np) as i:
         x = f.load("ptr", params + i * 8)
         kind = f.load("ptr", x + TYPE)
@@ -465,7 +468,7 @@ def _general(w):
             with f.if_(size.ne(f.load("i64", dims + (top - nd + k) * 8))):
                 other.set(1)
         with f.if_(other.get().ne(0)):
-            with f.if_(into.ne(0)):
+            with f.if_(into.ne(0) & ~apart):
                 e.unless(i > 0)
             with f.if_(total.get() > 1):
                 differ.set(1)
@@ -475,12 +478,21 @@ def _general(w):
         # Another operand may share the memory that is written.
         storage = w.get(f, into, "_storage")
         e.unless(f.load("ptr", storage + w.offsets["Storage.root"]).eq(w.env(f, "None_")))
-        with f.range(f.value(1), n) as i:
+        with f.range(n) as i:
             x = f.load("ptr", args + i * 8)
             kind = f.load("ptr", x + TYPE)
             with f.if_(x.ne(into) & (kind.eq(w.env(f, "Tensor")) | kind.eq(w.env(f, "Parameter")))):
                 own = w.get(f, x, "_storage")
                 e.unless(own.ne(storage) & f.load("ptr", own + w.offsets["Storage.root"]).eq(w.env(f, "None_")))
+        with f.if_(apart):
+            state = f.call("i64", "rl_check", into, f.value(0, "ptr"), declare=False)
+            e.unless(state.ne(0))
+            needs.set(needs.get() | (state >> 1))
+            a = w.get(f, into, "_a")
+            e.unless((f.load("i32", a + FLAGS) & 1).ne(0) & f.load("i32", a + ND).cast("sext", "i64").eq(top))
+            own = f.load("ptr", a + DIMS)
+            with f.range(top) as k:
+                e.unless(f.load("i64", own + k * 8).eq(f.load("i64", dims + k * 8)))
         f.store(f.load("ptr", w.get(f, into, "_a") + DESCR), keys + n * 8)
         length.set(n + 1)
         # Nothing may be recorded, and no view of what is recorded may change.
@@ -591,6 +603,17 @@ def _change(w):
     _usual(e, f.call("ptr", "rl_general", f.load("ptr", e.args), operands, n + 1, params, count, t, declare=False))
 
 
+def _out(w):
+    e = entry.Entry(w, "rl_out")
+    f = e.f
+    e.unless(e.n.eq(4))
+    operands, n = _tuple_items(e, f.load("ptr", e.args + 8))
+    params, count = _tuple_items(e, f.load("ptr", e.args + 16))
+    t = f.load("ptr", e.args + 24)
+    e.unless(e.is_tensor(t) & (n > 0))
+    _usual(e, f.call("ptr", "rl_general", f.load("ptr", e.args), operands, n, params, count, t, declare=False))
+
+
 def install(state, builtin, offsets):
     """Put the twins in place. The arguments are what ``install`` keeps: its state and helpers."""
     import ctypes
@@ -613,7 +636,7 @@ def install(state, builtin, offsets):
 
     new = {}
     for fn, name in ((tensor.wrap, "rl_make"), (tensor.make_view, "rl_make_view"), (core.run, "rl_run"),
-                     (core.change, "rl_change"), (dispatch.attach, "rl_attach_call")):
+                     (core.change, "rl_change"), (core.run_out, "rl_out"), (dispatch.attach, "rl_attach_call")):
         new[fn] = twin(fn, name)
     for rec in RECORDS.values():
         if rec.kind == "kernel" and rec.call is not None and 0 < len(rec.args) < 32:
