@@ -42,7 +42,7 @@ from .outside import Outside
 from .program import program
 from .quick import BUSY, NO, Refused, path, quick
 from .settings import config
-from .sizes import Sizes
+from .sizes import MOST, Sizes
 from .sources import depends, drawn
 from .standins import StandIns, mark, release
 from .tape import ANYTHING, OLDER, Tape
@@ -58,7 +58,7 @@ class _Here(local):
 
 _here = _Here()
 LIMIT = 8                   # programs of one function that are tried before the key is looked up
-FORMS = 64                  # forms of arguments that get programs
+FORMS = 64                  # forms of arguments, sizes apart, that get programs
 MISSES = 64                 # programs of one form that found late that they must not run
 HOPELESS = 4                # forms with other objects that were refused
 TRIES = 16                  # calls of one form that may be captured in vain
@@ -73,12 +73,13 @@ class Entry:
     calls replace; leaving: how many tensors the program returns; plan, recorded: the backward program, and which of
     them have a history; plain: the arguments are tensors, given by position; keep: objects among the arguments, whose
     ids are part of the key; known: tensors that must be the very arguments, as they are reached from elsewhere, too;
-    decides: whether the program may find that it must not run; hits, misses: how often it did not, and did (`missed`).
+    decides: whether the program may find that it must not run; hits, misses: how often it did not, and did (`missed`);
+    size: see `sizes`.
     """
 
     __slots__ = ("run", "call", "holds", "unchanged", "entries", "memory", "gradients", "places", "conditions", "live",
                  "changes", "results", "reads", "structure", "tape", "seconds", "lock", "plan", "recorded", "leaving",
-                 "keep", "plain", "known", "first", "inputs", "decides", "hits", "misses", "missed")
+                 "keep", "plain", "known", "first", "inputs", "decides", "hits", "misses", "missed", "size")
 
 
 class Compiled:
@@ -111,7 +112,7 @@ class Compiled:
         if dynamic is None and not (config.automatic_dynamic_shapes and config.assume_static_by_default):
             dynamic = not config.assume_static_by_default
         self.given = None if dynamic is False else Given(bool(dynamic), FORMS)
-        self.listing, self.regions, self.sizes = None, None, Sizes()
+        self.listing, self.regions, self.sizes = None, None, Sizes(dynamic is False or self.fullgraph)
 
     def __call__(self, *args, **kwargs):
         if not kwargs:
@@ -126,9 +127,11 @@ class Compiled:
             return self.function(*args, **kwargs)
         key, leaves, tensors = self.key(args, kwargs)
         inputs = [*tensors, *numbers(key, leaves)]
+        begin = perf_counter()
         for entry in self.entries.get(key, ()):
             result = entry.call(inputs)
             if result is not NO:
+                entry.size.ran(perf_counter() - begin)
                 if entry.plain and entry.call not in self.quick:
                     self.quick = [entry.call, *self.quick[:LIMIT - 1]]
                 return self.function(*args, **kwargs) if result is BUSY else result
@@ -140,7 +143,7 @@ class Compiled:
         if key in self.refusals or any(
                 taken(*inputs[len(tensors):]) for taken, _ in self.paths.get(key, ())):
             return self._broken(args, kwargs)
-        if key not in self.entries and self.sizes.waits(key):
+        if key not in self.entries and form(key) in self.observed and self.sizes.waits(key, self.entries):
             return self.sizes.run(key, self.function, args, kwargs)
         if not _learning.acquire(blocking=False):
             return self.function(*args, **kwargs)
@@ -201,7 +204,7 @@ class Compiled:
             why = f"{limit} programs were made for arguments of one form; {', '.join(self.recompiles[-1:])}"
         elif sum(map(len, self.entries.values())) >= config.accumulated_recompile_limit:
             why = f"{config.accumulated_recompile_limit} programs were made; {self.recompiles[-1]}"
-        elif key not in self.entries and (len(self.entries) >= FORMS or form(key) not in self.observed):
+        elif form(key) not in self.observed:
             why = f"programs were made for {FORMS} forms of arguments; {difference(key, self.entries)}"
         elif self.tries.get(key, 0) >= TRIES:
             why = f"{TRIES} calls had other effects each"
@@ -248,7 +251,7 @@ class Compiled:
             try:
                 tape.outside = outside = Outside(tape, stand)
                 converted = Converted(before)
-                listing = None if form(key) in self.sizes.spent else self.listing
+                listing = None if self.sizes.known_form(key) else self.listing
                 with Calls(tape, listing, converted.originals) as calls, tape, outside, converted:
                     result = self.function(*given_args, **given_kwargs)
             finally:
@@ -416,10 +419,13 @@ class Compiled:
         entry.call = writer.function()
         entry.results = entry.changes = entry.reads = None
         entry.seconds = perf_counter() - begin
-        if key not in self.entries and self.dynamic is not False and not self.fullgraph:
+        entry.size = self.sizes.of(key)
+        if key not in self.entries:
             self.sizes.captured(key, entry.seconds)
+            while len(self.entries) >= MOST:
+                self._drop(self.sizes.rarest(self.entries))
         if any(self.entries.values()):
-            self.recompiles.append(difference(key, self.entries))
+            self.recompiles = [*self.recompiles[-255:], difference(key, self.entries)]
         if entry.plan is not None:
             for x in entry.plan.tapes():
                 x.let_go()
@@ -427,13 +433,18 @@ class Compiled:
         ordered = [*tape.arguments[:len(tape.arguments) - len(entry.live)], *entry.inputs]
         entry.plain = not kwargs and len(ordered) == len(args) and all(x is y for x, y in zip(args, ordered))
         entry.inputs = None
-        if entry.plain:
+        if entry.plain and entry.size.form.captured == 1:       # (other sizes' first calls are timed)
             self.quick = [entry.call, *self.quick[:LIMIT - 1]]
         what = os.environ.get("RUSHLIGHT_SHOW")
         if what:
             from .explain import show
             print(show(self, entry, what), file=sys.stderr)
         return None
+
+    def _drop(self, key):
+        """Forget the programs of one form of arguments."""
+        calls = [e.call for e in self.entries.pop(key)]
+        self.quick = [call for call in self.quick if call not in calls]
 
     def _refuse(self, key, why):
         self.refusals[key] = why

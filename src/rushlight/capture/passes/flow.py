@@ -1,6 +1,6 @@
 """Who writes and who reads each buffer of a list of steps."""
 
-from ..tape import MADE, Buffer, Step, Window, windows
+from ..tape import MADE, Buffer, Step, Window
 
 
 class Flow:
