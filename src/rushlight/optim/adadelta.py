@@ -9,7 +9,6 @@ from rushlight.optim.pointwise import (
     PointwiseOptimizer,
     new_step,
     number_unless,
-    step_to_tensor,
     zeros_like,
 )
 
@@ -52,6 +51,7 @@ class Adadelta(PointwiseOptimizer):
     """
 
     _sparse_message = "Adadelta does not support sparse gradients"
+    _later = {"foreach": None, "maximize": False, "differentiable": False, "capturable": False}
     _capturable_devices = ("cuda", "xpu", "hpu", "privateuseone")
 
     def __init__(
@@ -84,16 +84,6 @@ class Adadelta(PointwiseOptimizer):
                 differentiable=differentiable,
             ),
         )
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("foreach", None)
-            group.setdefault("maximize", False)
-            group.setdefault("differentiable", False)
-            group.setdefault("capturable", False)
-            for p in group["params"]:
-                step_to_tensor(self.state.get(p, {}), group)
 
     def _init_state(self, group, p, state):
         state["step"] = new_step(group, p.device)

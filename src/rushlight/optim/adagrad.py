@@ -9,7 +9,6 @@ from rushlight.optim.pointwise import (
     Formula,
     PointwiseOptimizer,
     number_unless,
-    step_to_tensor,
 )
 
 __all__ = ["Adagrad"]
@@ -52,6 +51,7 @@ class Adagrad(PointwiseOptimizer):
     """
 
     _sparse_message = "Adagrad does not support sparse gradients yet"
+    _later = {"foreach": None, "maximize": False, "differentiable": False, "fused": None}
 
     def __init__(
         self,
@@ -92,16 +92,6 @@ class Adagrad(PointwiseOptimizer):
         for group in self.param_groups:
             for p in group["params"]:
                 self._init_state(group, p, self.state[p])
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("foreach", None)
-            group.setdefault("maximize", False)
-            group.setdefault("differentiable", False)
-            group.setdefault("fused", None)
-            for p in group["params"]:
-                step_to_tensor(self.state.get(p, {}), group)
 
     def share_memory(self):
         """Move the state to shared memory, for training by several processes."""

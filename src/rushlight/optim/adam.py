@@ -10,7 +10,6 @@ from rushlight.optim.pointwise import (
     PointwiseOptimizer,
     new_step,
     number_unless,
-    step_to_tensor,
     zeros_like,
 )
 
@@ -88,6 +87,8 @@ class Adam(PointwiseOptimizer):
     _sparse_message = (
         "Adam does not support sparse gradients, please consider SparseAdam instead"
     )
+    _later = {"amsgrad": False, "maximize": False, "foreach": None, "capturable": False,
+              "differentiable": False, "decoupled_weight_decay": False, "fused": None}
 
     def __init__(
         self,
@@ -140,19 +141,6 @@ class Adam(PointwiseOptimizer):
             ),
         )
         self._check_fused(fused, foreach, differentiable)
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("amsgrad", False)
-            group.setdefault("maximize", False)
-            group.setdefault("foreach", None)
-            group.setdefault("capturable", False)
-            group.setdefault("differentiable", False)
-            group.setdefault("decoupled_weight_decay", False)
-            group.setdefault("fused", None)
-            for p in group["params"]:
-                step_to_tensor(self.state.get(p, {}), group)
 
     def _init_state(self, group, p, state):
         state["step"] = new_step(group, p.device)

@@ -15,7 +15,6 @@ from rushlight.optim.pointwise import (
     Formula,
     PointwiseOptimizer,
     new_step,
-    step_to_tensor,
     zeros_like,
 )
 
@@ -58,6 +57,8 @@ class ASGD(PointwiseOptimizer):
     """
 
     _sparse_message = "ASGD does not support sparse gradients"
+    _later = {"foreach": None, "maximize": False, "differentiable": False, "capturable": False}
+    _counts = ("step", "eta", "mu")
     _capturable_tensors = "params, mus, etas, and state_steps"
 
     def __init__(
@@ -89,21 +90,6 @@ class ASGD(PointwiseOptimizer):
                 capturable=capturable,
             ),
         )
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("foreach", None)
-            group.setdefault("maximize", False)
-            group.setdefault("differentiable", False)
-            group.setdefault("capturable", False)
-            for p in group["params"]:
-                state = self.state.get(p, {})
-                step_to_tensor(state, group)
-                for name in ("eta", "mu"):
-                    value = state.get(name)
-                    if value is not None and not isinstance(value, torch.Tensor):
-                        state[name] = torch.tensor(value, dtype=_scalar_dtype())
 
     def _init_state(self, group, p, state):
         state["step"] = new_step(group, p.device)

@@ -17,7 +17,6 @@ from rushlight.optim.pointwise import (
     PointwiseOptimizer,
     new_step,
     number_unless,
-    step_to_tensor,
     zeros_like,
 )
 
@@ -74,6 +73,9 @@ class NAdam(PointwiseOptimizer):
     """
 
     _sparse_message = "NAdam does not support sparse gradients"
+    _later = {"maximize": False, "foreach": None, "capturable": False,
+              "differentiable": False, "decoupled_weight_decay": False}
+    _counts = ("step", "mu_product")
     _capturable_tensors = "params, mu_products and state_steps"
 
     def __init__(
@@ -110,21 +112,6 @@ class NAdam(PointwiseOptimizer):
                 differentiable=differentiable,
             ),
         )
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("maximize", False)
-            group.setdefault("foreach", None)
-            group.setdefault("capturable", False)
-            group.setdefault("differentiable", False)
-            group.setdefault("decoupled_weight_decay", False)
-            for p in group["params"]:
-                state = self.state.get(p, {})
-                step_to_tensor(state, group)
-                product = state.get("mu_product")
-                if product is not None and not isinstance(product, torch.Tensor):
-                    state["mu_product"] = torch.tensor(product, dtype=_scalar_dtype())
 
     def _init_state(self, group, p, state):
         state["step"] = new_step(group, p.device)

@@ -63,6 +63,22 @@ class PointwiseOptimizer(Optimizer):
     _capturable_devices = ("cuda", "xpu", "hpu", "privateuseone", "xla")
     _foreach_differentiable = False
     _settles = False  # whether `_tick` gives False from the second step on
+    _later = {}  # options that checkpoints of older versions lack, with what they were
+    _counts = ("step",)  # what of the state these hold as numbers
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name, value in self._later.items():
+                group.setdefault(name, value)
+            for p in group["params"]:
+                self._counts_to_tensors(self.state.get(p, {}), group)
+
+    def _counts_to_tensors(self, state, group):
+        for name in self._counts:
+            value = state.get(name)
+            if value is not None and not isinstance(value, torch.Tensor):
+                state[name] = torch.tensor(float(value), dtype=_scalar_dtype(group.get("fused")))
 
     def _init_state(self, group, p, state):
         """Fill the empty state of a parameter at its first step."""
@@ -193,13 +209,6 @@ def new_step(group, device=None):
     if group.get("capturable") or group.get("fused"):
         return torch.zeros((), dtype=_scalar_dtype(group.get("fused")), device=device)
     return torch.tensor(0.0, dtype=_scalar_dtype())
-
-
-def step_to_tensor(state, group):
-    """Checkpoints of old versions hold the step count as a number: make it a tensor."""
-    step = state.get("step")
-    if step is not None and not isinstance(step, torch.Tensor):
-        state["step"] = torch.tensor(float(step), dtype=_scalar_dtype(group.get("fused")))
 
 
 def zeros_like(p):

@@ -10,7 +10,6 @@ from rushlight.optim.pointwise import (
     PointwiseOptimizer,
     new_step,
     number_unless,
-    step_to_tensor,
     zeros_like,
 )
 
@@ -65,6 +64,8 @@ class RAdam(PointwiseOptimizer):
     """
 
     _sparse_message = "RAdam does not support sparse gradients"
+    _later = {"foreach": None, "maximize": False, "differentiable": False,
+              "decoupled_weight_decay": False, "capturable": False}
 
     def __init__(
         self,
@@ -98,17 +99,6 @@ class RAdam(PointwiseOptimizer):
                 differentiable=differentiable,
             ),
         )
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("foreach", None)
-            group.setdefault("maximize", False)
-            group.setdefault("differentiable", False)
-            group.setdefault("decoupled_weight_decay", False)
-            group.setdefault("capturable", False)
-            for p in group["params"]:
-                step_to_tensor(self.state.get(p, {}), group)
 
     def _init_state(self, group, p, state):
         state["step"] = new_step(group, p.device)

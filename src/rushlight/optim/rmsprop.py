@@ -9,7 +9,6 @@ from rushlight.optim.pointwise import (
     PointwiseOptimizer,
     new_step,
     number_unless,
-    step_to_tensor,
     zeros_like,
 )
 
@@ -80,6 +79,8 @@ class RMSprop(PointwiseOptimizer):
     """
 
     _sparse_message = "RMSprop does not support sparse gradients"
+    _later = {"momentum": 0, "centered": False, "foreach": None, "maximize": False,
+              "differentiable": False, "capturable": False}
 
     def __init__(
         self,
@@ -112,18 +113,6 @@ class RMSprop(PointwiseOptimizer):
                 differentiable=differentiable,
             ),
         )
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("momentum", 0)
-            group.setdefault("centered", False)
-            group.setdefault("foreach", None)
-            group.setdefault("maximize", False)
-            group.setdefault("differentiable", False)
-            group.setdefault("capturable", False)
-            for p in group["params"]:
-                step_to_tensor(self.state.get(p, {}), group)
 
     def _init_state(self, group, p, state):
         state["step"] = new_step(group, p.device)

@@ -9,7 +9,6 @@ from rushlight.optim.pointwise import (
     Formula,
     PointwiseOptimizer,
     new_step,
-    step_to_tensor,
     zeros_like,
 )
 
@@ -52,6 +51,7 @@ class Rprop(PointwiseOptimizer):
     """
 
     _sparse_message = "Rprop does not support sparse gradients"
+    _later = {"foreach": None, "maximize": False, "differentiable": False, "capturable": False}
 
     def __init__(
         self,
@@ -80,16 +80,6 @@ class Rprop(PointwiseOptimizer):
                 capturable=capturable,
             ),
         )
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("foreach", None)
-            group.setdefault("maximize", False)
-            group.setdefault("differentiable", False)
-            group.setdefault("capturable", False)
-            for p in group["params"]:
-                step_to_tensor(self.state.get(p, {}), group)
 
     def _init_state(self, group, p, state):
         lr = _number(group["lr"])

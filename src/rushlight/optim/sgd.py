@@ -58,6 +58,7 @@ class SGD(PointwiseOptimizer):
 
     _foreach_differentiable = True
     _sparse_message = "SGD does not support sparse gradients yet"
+    _later = {"nesterov": False, "maximize": False, "foreach": None, "differentiable": False, "fused": False}
 
     def __init__(
         self,
@@ -95,15 +96,6 @@ class SGD(PointwiseOptimizer):
             ),
         )
         self._check_fused(fused, foreach, differentiable)
-
-    def __setstate__(self, state):
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("nesterov", False)
-            group.setdefault("maximize", False)
-            group.setdefault("foreach", None)
-            group.setdefault("differentiable", False)
-            group.setdefault("fused", False)
 
     def _memory(self, group):
         # Without momentum nothing is remembered, and checkpoints have no entry for the parameter.

@@ -1,16 +1,6 @@
 """Blocks of memory: copies and fills of runs of bytes, into the cache or past it."""
 
 from rushlight.compiler.codegen.builder import vector
-from rushlight.compiler.templates.entries import (  # noqa: F401
-    ENTRY,
-    TASK,
-    data_of,
-    int_of,
-    load,
-    new_module,
-    none,
-    share,
-)
 
 STREAM_FROM = 24 << 20          # bytes of results from which stores go past the cache
 RUN = 64                        # bytes a step of a copy

@@ -24,7 +24,7 @@ from functools import cache
 
 from rushlight.compiler.codegen import math
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import blocks, entries
 from rushlight.compiler.templates.fft_stages import Lanes
 
 WIDTH = 2                       # vectors of a strip
@@ -56,26 +56,26 @@ def _width(element):
 
 def _load(name, kind, element, names, write, tiles):
     def build():
-        m = blocks.new_module()
+        m = entries.new_module()
         pointers, words = names
-        f = m.function(f"rl_{name}_task", "void", blocks.TASK, "internal", "nounwind")
+        f = entries.task(m, f"rl_{name}_task")
         job = _Job(f, kind, element, pointers, words)
         write(job)
         f.ret()
-        f = m.function(f"rl_{name}", "ptr", blocks.ENTRY)
+        f = m.function(f"rl_{name}", "ptr", entries.ENTRY)
         count = len(pointers) + len(words)
         context, known = f.buffer(8 * (count + 1), 8), {}
         for k, pointer in enumerate(pointers):
-            f.store(blocks.data_of(f, f.args[1], k), context + 8 * k)
+            f.store(entries.data_of(f, f.args[1], k), context + 8 * k)
         for k, word in enumerate(words, len(pointers)):
-            known[word] = blocks.int_of(f, f.args[1], k)
+            known[word] = entries.int_of(f, f.args[1], k)
             f.store(known[word], context + 8 * k)
         f.store(f.call("double", "PyFloat_AsDouble", f.load("ptr", f.args[1] + 8 * count)), context + 8 * count)
         work = known["batches"] * known["rows"] * known["columns"] * known["depth"]
-        blocks.share(f, f"rl_{name}_task", context, tiles(known), work)
-        blocks.none(f)
+        entries.share(f, f"rl_{name}_task", context, tiles(known), work)
+        entries.none(f)
         return m.text()
-    return blocks.load(f"{name} {kind} {element} {host().vector_bytes}", build, (f"rl_{name}",))[0]
+    return entries.load(f"{name} {kind} {element} {host().vector_bytes}", build, (f"rl_{name}",))[0]
 
 
 class _Job:

@@ -9,7 +9,7 @@ in the order of t. Frames' elements are adjacent; steps between frames and batch
 from functools import cache
 
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import blocks, entries
 from rushlight.compiler.templates.fft_stages import Lanes
 
 _POINTERS = ("out", "frames", "window")
@@ -20,13 +20,13 @@ _WORDS = ("batches", "total", "count", "n", "hop", "batch_step", "frame_step")
 def overlap_kernel(element):
     """The callable for "float" or "double"."""
     key = f"fft overlap {element} {host().vector_bytes}"
-    return blocks.load(key, lambda: module_text(element), ("rl_overlap",))[0]
+    return entries.load(key, lambda: module_text(element), ("rl_overlap",))[0]
 
 
 def module_text(element):
     """The IR of the entry and its task; a tile is as many results as frames are apart."""
-    m = blocks.new_module()
-    f = m.function("rl_overlap_task", "void", blocks.TASK, "internal", "nounwind")
+    m = entries.new_module()
+    f = entries.task(m, "rl_overlap_task")
     v = Lanes(f, element)
     known = {name: f.load("ptr" if name in _POINTERS else "i64", f.args[0] + 8 * k)
              for k, name in enumerate((*_POINTERS, *_WORDS))}
@@ -51,15 +51,15 @@ def module_text(element):
                 added.set(v.math.fma(x, w, added.get()))
             f.masked_store(added.get(), to + i * v.item, v.first(length - i))
     f.ret()
-    f = m.function("rl_overlap", "ptr", blocks.ENTRY)
+    f = m.function("rl_overlap", "ptr", entries.ENTRY)
     context = f.buffer(8 * (len(_POINTERS) + len(_WORDS)), 8)
     for k in range(len(_POINTERS)):
-        f.store(blocks.data_of(f, f.args[1], k), context + 8 * k)
+        f.store(entries.data_of(f, f.args[1], k), context + 8 * k)
     words = {}
     for k, name in enumerate(_WORDS, len(_POINTERS)):
-        words[name] = blocks.int_of(f, f.args[1], k)
+        words[name] = entries.int_of(f, f.args[1], k)
         f.store(words[name], context + 8 * k)
     tiles = words["batches"] * blocks.ceil_div(words["total"], words["hop"])
-    blocks.share(f, "rl_overlap_task", context, tiles, words["batches"] * words["total"] * 16)
-    blocks.none(f)
+    entries.share(f, "rl_overlap_task", context, tiles, words["batches"] * words["total"] * 16)
+    entries.none(f)
     return m.text()

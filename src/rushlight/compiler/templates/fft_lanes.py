@@ -14,7 +14,7 @@
 from functools import cache
 
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.fft_rows import entry, scratch, task
 from rushlight.compiler.templates.fft_stages import room, write
 from rushlight.runtime import native
@@ -35,7 +35,7 @@ def lanes_kernel(element, n, kind, layout):
 
 def module_text(element, n, kind, layout):
     """The IR of the entry and its task."""
-    m = blocks.new_module()
+    m = entries.new_module()
     t = (_Columns if layout == "columns" else _Rows)(m, element, n, kind)
     t.task()
     entry(m, "rl_fft_lanes", _POINTERS, _WORDS, lambda words: (words["tiles"], words["tiles"] * (t.v.row * n)))

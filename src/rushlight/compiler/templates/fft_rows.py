@@ -21,7 +21,7 @@ multiplied by as many numbers. Results are in C order, times ``scale``. A row is
 from functools import cache
 
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.fft_stages import ITEM, Lanes, cost, room, stages, write
 from rushlight.runtime import native
 
@@ -60,7 +60,7 @@ def _up(n, by):
 
 def module_text(element, n, kind, window):
     """The IR of the entry and its task."""
-    m = blocks.new_module()
+    m = entries.new_module()
     _Rows(m, element, n, kind, window).task()
     entry(m, "rl_fft_rows", _POINTERS, _WORDS, lambda words: (words["rows"], words["rows"] * (n * 16)))
     return m.text()
@@ -68,28 +68,28 @@ def module_text(element, n, kind, window):
 
 def entry(m, name, pointers, words, plan):
     """The function that hands arrays, ints and at the end a float (``scale``) to ``<name>_task`` in a context."""
-    f = m.function(name, "ptr", blocks.ENTRY)
+    f = m.function(name, "ptr", entries.ENTRY)
     args = f.args[1]
     count = len(pointers) + len(words)
     context = f.buffer(8 * (count + 2), 8)
     for k in range(len(pointers)):
-        f.store(blocks.data_of(f, args, k), context + 8 * k)
+        f.store(entries.data_of(f, args, k), context + 8 * k)
     found = {}
     for k, word in enumerate(words, len(pointers)):
-        found[word] = blocks.int_of(f, args, k)
+        found[word] = entries.int_of(f, args, k)
         f.store(found[word], context + 8 * k)
     f.store(f.call("double", "PyFloat_AsDouble", f.load("ptr", args + 8 * count)), context + 8 * count)
     f.store(f.value(0), context + 8 * (count + 1))
     tiles, work = plan(found)
-    blocks.share(f, f"{name}_task", context, tiles, work)
+    entries.share(f, f"{name}_task", context, tiles, work)
     with f.if_(f.load("i64", context + 8 * (count + 1)).ne(0)):
         f.ret(f.call("ptr", "PyErr_NoMemory"))
-    blocks.none(f)
+    entries.none(f)
 
 
 def task(m, name, element, pointers, words):
     """The task's function and its words by name; ``scale`` is a vector, ``failed`` a place."""
-    f = m.function(f"{name}_task", "void", blocks.TASK, "internal", "nounwind")
+    f = entries.task(m, f"{name}_task")
     v, context, known = Lanes(f, element), f.args[0], {}
     for k, word in enumerate((*pointers, *words)):
         known[word] = f.load("ptr" if word in pointers else "i64", context + 8 * k)
