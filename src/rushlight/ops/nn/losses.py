@@ -9,13 +9,13 @@ from ... import dtypes
 from ...autograd.modes import state
 from ...compiler import scalar as s
 from ...dtypes import BY_NP, FLOAT
-from ...record import NONDIFF, Joint, Record
+from ...record import Joint, Record
 from ...tensor import watch
 from ...tensor.tensor import wrap
 from .. import dispatch
 from ..dispatch import attach, needs_grad
 from ..pointwise.core import pointwise, run
-from ..reduce_common import compiled
+from ..reduce_common import compiled, wide
 from ..registry import function, public
 
 _F = ("torch.nn.functional",)
@@ -505,21 +505,42 @@ def multilabel_margin_loss(input, target, size_average=None, reduce=None, reduct
                            f"{list(input.shape)}")
     x = input if input.dim() == 2 else input.reshape(1, -1)
     t = target if target.dim() == 2 else target.reshape(1, -1)
-    safe, mask = _label_pairs(t)
-    z = (1 - (x.gather(1, safe).unsqueeze(2) - x.unsqueeze(1))).clamp_min(0)
-    terms = (z * mask.to(x.dtype)).sum((1, 2)) / x.shape[1]
+    terms = _multilabel_margins(x, t)[0]
     return reduced(terms.squeeze(0) if input.dim() < 2 else terms, reduction)
 
 
-@dispatch.primitive("_label_pairs(Tensor target) -> (Tensor, Tensor)", vjp=NONDIFF("labels"))
-def _label_pairs(a):
-    """The labels of each row up to the first -1 (0 behind it), and which of them are compared with which classes."""
-    valid = np.cumprod(a >= 0, 1).astype(bool)
-    safe = np.where(valid, a, 0)
-    is_target = np.zeros(a.shape, bool)
-    rows = np.repeat(np.arange(a.shape[0]), a.shape[1]).reshape(a.shape)
-    is_target[rows[valid], safe[valid]] = True
-    return safe, valid[:, :, None] & ~is_target[:, None, :]
+@dispatch.primitive("_multilabel_margins(Tensor self, Tensor target) -> (Tensor, Tensor)",
+                    node="MultilabelMarginLossBackward0",
+                    vjp=Joint(lambda g0, out1: (out1 * g0.unsqueeze(-1),)))
+def _multilabel_margins(a, target):
+    """The loss of each row and its slopes; labels count up to the first that is negative."""
+    from ...runtime.allocator import empty
+    if target.dtype != np.int64:
+        raise RuntimeError(f"expected scalar type Long but found {target.dtype}")
+    rows, classes = a.shape
+    terms, slopes = empty((rows,), a.dtype), empty(a.shape, a.dtype)
+    if not a.size:
+        return terms, slopes
+    element = {"float32": "float", "float64": "double"}.get(a.dtype.name) if compiled() else None
+    if element is not None:
+        from ...compiler.templates.margins import margins_kernel
+        a, target, wrong = np.ascontiguousarray(a), np.ascontiguousarray(target), np.zeros(1, np.int64)
+        margins_kernel(element)(terms, slopes, empty(a.shape, a.dtype), wrong, a, target, rows, classes)
+        wrong = wrong[0]
+    else:
+        wrong = (target < -1).any() or (target >= classes).any()
+    if wrong:
+        raise RuntimeError("argument #2 'target' is out of range")
+    for i, labels in enumerate(() if element is not None else target):
+        labels = labels[np.logical_and.accumulate(labels >= 0)]
+        margins = wide(a[i]) - wide(a[i])[labels, None] + 1
+        hit = margins > 0
+        hit[:, labels] = False
+        terms[i] = margins[hit].sum() / classes
+        counts = hit.sum(0).astype(np.float64)
+        np.subtract.at(counts, labels, hit.sum(1))
+        slopes[i] = counts / classes
+    return terms, slopes
 
 
 @_publish_margin
