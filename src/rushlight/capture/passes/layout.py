@@ -237,7 +237,9 @@ class _Choice:
         shape, n = step.outs[0].shape, costs.elements(step.outs[0])
         if len(shape) < 4:
             return None
-        found = [costs.other("pointwise", n * len(step.windows()) / 2, to) for to in (False, True)]
+        # (Normalizations of channels-last images take in the limits of their results.)
+        found = [costs.other("limits" if step.label == "hardtanh" else "pointwise", n * len(step.windows()) / 2, to)
+                 for to in (False, True)]
         outs = {id(w.buffer) for w in step.outs}
         for w in step.windows():
             if id(w.buffer) in self.images:
@@ -274,8 +276,9 @@ class _Choice:
         image, out = (y, x) if map_ == "input" else (x, y)      # of the convolution itself
         kernel, rows, channels = w[2:], w[0] // groups, w[1]
         name = {2: "bfloat16", 4: "float32", 8: "float64"}.get(x.dtype.itemsize)
-        positions = out.shape[0] * math.prod(out.shape[2:])
-        kind = costs.kind_of(map_, kernel, stride, padding, groups, rows, channels, positions, name)
+        pixels = math.prod(out.shape[2:])
+        positions = out.shape[0] * pixels
+        kind = costs.kind_of(map_, kernel, stride, padding, groups, rows, channels, positions, pixels, name)
         given = id(image.buffer) not in self.images and is_dense(image)
         macs = positions * math.prod(kernel) * channels * groups * (rows if kind == "depthwise" else costs.whole(rows))
         if kind == "depthwise" and name == "float64" or len(kernel) < 2:

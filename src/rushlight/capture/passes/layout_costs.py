@@ -9,7 +9,7 @@ matter as long as arithmetic and memory keep their proportion.
 import math
 
 USUAL, LAST = False, True
-_LANES = 16
+_LANES, _WASTE = 16, 1.05       # see ``ops.nn.image_plans``
 
 # (kind, map, layout): a multiply-add, an element of the convolution's input, of its output, a call
 _CONVOLUTIONS = {
@@ -31,6 +31,13 @@ _CONVOLUTIONS = {
     ("point", "input", LAST): (0.0191, 0.017, 0.087, 4e3),
     ("point", "weight", USUAL): (0.0247, 0, 0, 6e3),
     ("point", "weight", LAST): (0.02, 0.012, 0.082, 4e3),
+    # Images that are multiplied by the weights as they stand.
+    ("image", "forward", USUAL): (0.0182, 0, 0.04, 4e3),
+    ("image", "forward", LAST): (0.0182, 0.03, 0.03, 4e3),
+    ("image", "input", USUAL): (0.0182, 0.03, 0.03, 4e3),
+    ("image", "input", LAST): (0.0182, 0.017, 0.06, 4e3),
+    ("image", "weight", USUAL): (0.0187, 0.1, 0.036, 6e3),
+    ("image", "weight", LAST): (0.0178, 0.012, 0.1, 4e3),
     # Minimal filtering; channels-last images are laid out anew for it (and it is eager mode's call then).
     ("filtered", "forward", USUAL): (0.009, 0, 0, 6e3),
     ("filtered", "forward", LAST): (0.009, 0.35, 0.35, 15e3),
@@ -49,19 +56,22 @@ _CONVOLUTIONS = {
 # Nanoseconds an element of the input, in the usual layout and channels-last.
 _OTHERS = {
     "batch_norm": (0.25, 0.31), "batch_norm_backward": (0.38, 0.5), "evaluated": (0.1, 0.03), "pointwise": (0.1, 0.1),
+    "limits": (0.1, 0.01),
     "max_poolscatter": (0.42, 0.32), "_avg_pool2d": (0.3, 0.15), "avg_pool_adjoint": (0.3, 0.15), "cat": (0.12, 0.16),
     "sum": (0.05, 0.05),
 }
 _HALVES = {"depthwise": (1.0, 0.5)}             # of 16-bit floats, against float32
 
 
-def kind_of(map_, kernel, stride, padding, groups, rows, channels, positions, dtype):
-    """The way of a map of a convolution from `channels` to `rows` channels a group."""
+def kind_of(map_, kernel, stride, padding, groups, rows, channels, positions, pixels, dtype):
+    """The way of a map of a convolution from `channels` to `rows` channels a group; `positions` of its result, `pixels`
+    of one image of that."""
     if groups > 1 and rows == channels == 1:
         return "depthwise"
     ones = set(stride) == {1}
     if set(kernel) == {1} and ones and not any(padding) and groups == 1:
-        return "point"
+        whole_vectors = dtype != "bfloat16" and whole(pixels) <= _WASTE * pixels
+        return "image" if whole_vectors else "point"
     if dtype == "float32" and ones and tuple(kernel[-2:]) == (3, 3) and min(rows, channels) >= 32 and positions >= 256:
         return "filtered"
     made = {"forward": rows, "input": channels}.get(map_, 16)
