@@ -177,6 +177,43 @@ def test_closures_of_optimizers():
             assert step(*data(i)) == pytest.approx(eager(*data(i)), rel=1e-4)
     assert len(told) <= 1
     assert programs(step) >= 1
+    assert entries(step)["closure"] == 1
+
+
+@pytest.mark.filterwarnings("ignore:compile")
+@pytest.mark.parametrize("line_search", [None, "strong_wolfe"])
+def test_closures_with_state(line_search):
+    """Functions that an optimizer is given anew in each call: what they find, and what they leave."""
+    def make(m):
+        m.double()                              # (searches make much of roundings)
+        opt = torch.optim.LBFGS(m.parameters(), lr=0.5, max_iter=4, line_search_fn=line_search)
+        log, seen = [], {"calls": 0, "steps": 0}
+
+        def step(x, y, weight=1.0):
+            history, target = [], y if len(log) % 3 else 1 - y
+
+            def closure():
+                opt.zero_grad()
+                loss = F.cross_entropy(m(x.double()), target) * weight
+                loss.backward()
+                seen["calls"] += 1
+                log.append(loss.item())
+                return loss
+
+            def counted():
+                history.append(1)
+                return closure()
+            seen["steps"] += 1
+            opt.step(closure if seen["steps"] % 3 else counted)
+            return list(log), dict(seen), len(history), [p.detach().clone() for p in m.parameters()]
+        return step
+    eager, step = pairs(make)
+    for i in range(8):
+        want, got = eager(*data(i), 1 + i % 3), step(*data(i), 1 + i % 3)
+        assert got[0] == pytest.approx(want[0], rel=1e-6) and want[1:3] == got[1:3]
+        for a, b in zip(want[3], got[3], strict=True):
+            assert torch.allclose(a, b, atol=1e-6)
+    assert entries(step)["closure"] >= 1
 
 
 def programs(f):

@@ -7,11 +7,14 @@ one for each step. The rest runs eagerly. A module that can't be captured either
 
 import sys
 from dis import get_instructions
-from types import CodeType, FunctionType, MethodType
+from functools import lru_cache
+from types import CellType, CodeType, FunctionType, MethodType
 
 from ..autograd.engine import execute
 from ..nn import Module
-from .effects import _HOME
+from ..optim import optimizer
+from ..tensor.tensor import Tensor
+from .effects import _HOME, _PLAIN
 
 _CALL = Module.__call__.__code__
 _EXECUTE = execute.__code__
@@ -67,23 +70,26 @@ class Regions:
             m.__dict__.setdefault(_HOOK, None)  # (so that later calls find as many attributes)
         self.functions, self.named = {}, []
         self.call = self._with_functions(listing) or function
+        self.closures = Closures(listing)
 
     def run(self, args, kwargs):
         """The call, its parts compiled."""
         if any(scope.get(name) is not f for scope, name, f in self.named):
             self.call, self.functions, self.named = self.function, {}, []
-        before = [(m.__dict__, m.__dict__.get(_HOOK)) for m, _ in self.modules]
+        before, outer = [(m.__dict__, m.__dict__.get(_HOOK)) for m, _ in self.modules], optimizer.calling
+        optimizer.calling = self.closures
         for m, region in self.modules:
             m.__dict__[_HOOK] = region
         try:
             return self.call(*args, **kwargs)
         finally:
+            optimizer.calling = outer
             for d, old in before:
                 d[_HOOK] = old
 
     def parts(self):
         """All compiled parts, by name."""
-        return [*[(type(m).__name__, r) for m, r in self.modules], *self.functions.items()]
+        return [*[(type(m).__name__, r) for m, r in self.modules], *self.functions.items(), *self.closures.parts()]
 
     def _with_functions(self, listing):
         """The function with other names for the functions that it calls: those of compiled ones."""
@@ -119,6 +125,63 @@ class Regions:
     def _works(g, f, listing):
         return type(g) is FunctionType and g.__code__ in listing.working and g.__code__ is not f.__code__ and \
             not g.__code__.co_flags & 0x2A0 and not hasattr(g, "_not_compiled")     # no generators, no coroutines
+
+
+class Closures:
+    """Calls what an optimizer is given, each a function made anew in every call of a step, by compiled functions.
+
+    Functions of one code are one compiled function where they share all cells but those of tensors and plain values,
+    which are its arguments.
+    """
+
+    MOST = 4                                    # of one code
+
+    def __init__(self, listing):
+        self.listing, self.known = listing, {}
+
+    def __call__(self, f):
+        if type(f) is not FunctionType or f.__dict__ or not _reads_only(f.__code__):
+            return f()
+        try:
+            values = [c.cell_contents for c in f.__closure__ or ()]
+        except ValueError:                      # (one has nothing in it yet)
+            return f()
+        given = [k for k, x in enumerate(values) if isinstance(x, (Tensor, *_PLAIN))]
+        key = tuple([None if k in given else id(x) for k, x in enumerate(values)])
+        of_code = self.known.setdefault(f.__code__, {})
+        if key not in of_code:
+            if len(of_code) >= self.MOST:
+                return f()
+            of_code[key] = self._made(f, given)
+        region, cells = of_code[key]
+        if any(c is not None and _contents(c) is not x for c, x in zip(cells, values, strict=True)):
+            return f()                          # (its own cells hold something else by now)
+        return region(*[values[k] for k in given])
+
+    def _made(self, f, given):
+        cells = [CellType() if k in given else c for k, c in enumerate(f.__closure__ or ())]
+        own = FunctionType(f.__code__, f.__globals__, f.__name__, None, tuple(cells))
+
+        def call(*values):
+            for k, x in zip(given, values, strict=True):
+                cells[k].cell_contents = x
+            try:
+                return own()
+            finally:
+                for k in given:
+                    del cells[k].cell_contents
+        return _region(call, own, self.listing), [None if k in given else c for k, c in enumerate(cells)]
+
+    def parts(self):
+        """The compiled functions, by name."""
+        return [(code.co_name, region) for code, regions in self.known.items() for region, _ in regions.values()]
+
+
+@lru_cache(1024)
+def _reads_only(code):
+    """Whether functions of a code object take nothing, define none, and leave their closure's cells as they are."""
+    return not (code.co_argcount or code.co_kwonlyargcount or code.co_flags & 0x2AC or _nested(code) or any(
+        i.opname in ("STORE_DEREF", "DELETE_DEREF") and i.argval in code.co_freevars for i in get_instructions(code)))
 
 
 class _Cell:
