@@ -53,6 +53,8 @@ def test_bits_of_eager_steps(dynamic):
         assert step(*batch(b, t)) == eager(*batch(b, t))
     for p, q in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(p, q)
+    tapes = [e.tape for found in step.entries.values() for e in found]
+    assert all(s.kind != "write" for tape in tapes for s in tape.steps)         # (gradients aren't copied)
     assert not step.refusals and (dynamic is None or len(step.entries) == len(order))
 
 

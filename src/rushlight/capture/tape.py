@@ -49,7 +49,9 @@ class Buffer:
         self.storage = tensor._storage.block()
         self.initial = None
         self.written = 0
-        self.first, self.raised = tensor._storage, {}   # id -> (storage, how often its version went up)
+        # (of memory that the call makes: kept once, see `Tape.keeps`)
+        self.first = None if origin is MADE else tensor._storage
+        self.raised = {}                        # id -> (storage, how often its version went up)
 
     def __repr__(self):
         return f"{self.origin}{self.key}"
@@ -476,8 +478,9 @@ class Tape:
         self.versions[id(t._storage)][1] += seen
         if w is not None:
             w.buffer.written += 1
-            _, n = w.buffer.raised.get(id(t._storage), (None, 0))
-            w.buffer.raised[id(t._storage)] = t._storage, n + 1
+            if w.buffer.origin is not MADE:
+                _, n = w.buffer.raised.get(id(t._storage), (None, 0))
+                w.buffer.raised[id(t._storage)] = t._storage, n + 1
         return w
 
     # ------------------------------------------------------------ the call
