@@ -1,5 +1,7 @@
 """Autocast: types of results, gradients through casts, the cache of cast weights, nesting, custom functions."""
 
+import subprocess
+import sys
 import threading
 
 import numpy as np
@@ -209,3 +211,36 @@ def test_checkpoints_cast_in_backward_as_in_forward(reentrant, outside, within):
                 y.float().square().mean().backward()
                 grads[-1], layer.weight.grad = layer.weight.grad, None
     assert torch.equal(*grads)
+
+
+HELD = """
+import rushlight as torch
+from functools import partial
+F = torch.nn.functional
+used = torch.randn(2, 2) @ torch.randn(2, 2) if {used} else None
+held = [torch.matmul, F.linear, torch.Tensor.mm, partial(torch.einsum, "ij,jk->ik"),
+        lambda a, b, f=F.conv1d: f(a, b[:, :, None]),
+        F.mse_loss, F.l1_loss, F.cross_entropy, lambda a, b, f=torch.linalg.inv: f(a.bfloat16())]
+x = torch.randn(4, 4)
+with torch.autocast("cpu"):
+    print([str(f(x, x).dtype)[6:] for f in held[:5]])
+    print([str(f(x.bfloat16(), x.bfloat16()).dtype)[6:] for f in held[5:]])
+out = torch.empty(4, 4)
+with torch.autocast("cpu"):
+    print(torch.mm(x, x, out=out).dtype, x.clone().addmm_(x, x).dtype, F.linear.__name__)
+"""
+
+
+@pytest.mark.parametrize("used", [True, False])
+def test_functions_held_before_autocast_was_first_used(used):
+    found = subprocess.run([sys.executable, "-c", HELD.format(used=used)], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines() == [str(["bfloat16"] * 5), str(["float32"] * 4),
+                                         "torch.float32 torch.float32 linear"]
+
+
+def test_cross_entropy_is_all_in_float32():
+    torch.manual_seed(0)
+    x, y = randn(32, 10).bfloat16(), torch.arange(32) % 10
+    with torch.autocast("cpu"):
+        assert torch.equal(F.cross_entropy(x, y), F.cross_entropy(x.float(), y))
+        assert not torch.equal(F.cross_entropy(x, y), F.nll_loss(F.log_softmax(x, 1), y))

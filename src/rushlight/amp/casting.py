@@ -15,10 +15,11 @@ functions stay in front: they leave calls to Python while something special is o
 """
 
 import functools
+from types import FunctionType
 
 from rushlight import dtypes
 from rushlight.autograd.modes import state, switch_autocast
-from rushlight.ops.renaming import rename
+from rushlight.ops.renaming import rename, within
 from rushlight.tensor.tensor import Tensor
 
 LOWER = frozenset("""
@@ -56,54 +57,88 @@ def arm():
     from . import composite
     makers = dict.fromkeys(LOWER, lower) | dict.fromkeys(WIDER, wider) | dict.fromkeys(WIDEST, widest)
     makers.update(composite.MAKERS)
-    swapped = {}
+    gates = Gates()
     for ns, table in registry.FUNCTIONS.items():
         for name in makers.keys() & table.keys():
             if not (ns == "torch.linalg" and name in _NOT_LINALG):
-                table[name] = _swap(table[name], makers[name], swapped)
+                table[name] = gates.put(table[name], makers[name])
     for name in makers.keys() & registry.METHODS.keys():
-        registry.METHODS[name] = _swap(registry.METHODS[name], makers[name], swapped)
+        registry.METHODS[name] = gates.put(registry.METHODS[name], makers[name])
         if name in Tensor.__dict__:
             setattr(Tensor, name, registry.METHODS[name])
     for dunder in ("__matmul__", "__rmatmul__"):
-        setattr(Tensor, dunder, _swap(Tensor.__dict__[dunder], lower, swapped))
-    rename(swapped)
+        setattr(Tensor, dunder, gates.put(Tensor.__dict__[dunder], lower))
+    rename(gates.swapped)
+    # ``out=`` and in-place forms run in the types that they are given.
+    rename(gates.plain, families=True)
+    within([fn for fn, _ in gates.plain.values()], gates.plain)
+    within(registry.INPLACE.values(), gates.plain)
 
 
-def _swap(fn, make, swapped):
-    """`fn` with a wrapped end; a generated function stays itself, since its end is wrapped in place."""
-    from rushlight.ops.native import install
-    builtin = getattr(fn, "__func__", fn)
+class Gates:
+    """What functions are wrapped by.
 
-    def make_end(end):
-        if getattr(end, "_overridable", False):     # whoever overrides functions sees the call first
-            _under(end, make, swapped)
-            return end
-        new = make(end)
-        for old in (end, getattr(end, "__wrapped__", end)):     # modules may hold it from before it was generated
-            swapped.setdefault(id(old), (old, new))
-        return new
-    if getattr(fn, "_overridable", False):
-        if id(fn) not in swapped:
-            swapped[id(fn)] = fn, fn
+    A function of Python's stays the object that it was, as loss functions and the like are kept by name, in attributes
+    and in closures before autocast is first used: its code is exchanged. Op families go on with ``plain``, {id of such
+    a function: (it, one that runs as it did)}. ``swapped``: the same for callables of other kinds, which are replaced.
+    """
+
+    def __init__(self):
+        self.plain, self.swapped = {}, {}
+
+    def put(self, fn, make):
+        """What runs ``make(fn)``: `fn` itself, where it is Python's or generated, whose end is Python's."""
+        from rushlight.ops.native import install
+
+        def make_end(end):
+            if getattr(end, "_overridable", False):     # whoever overrides functions sees the call first
+                self._under(end, make)
+                return end
+            self._gate(getattr(end, "__wrapped__", end), make)      # modules may hold it from before it was generated
+            return self._gate(end, make)
+        if getattr(fn, "_overridable", False):
             if not install.intercept(fn.__wrapped__, make_end):
-                _under(fn, make, swapped)
+                self._under(fn, make)
+            return fn
+        return fn if install.intercept(getattr(fn, "__func__", fn), make_end) else self._gate(fn, make)
+
+    def _under(self, fn, make):
+        """Wrap what an overridable function runs."""
+        fn.__wrapped__ = self._gate(fn.__wrapped__, make)
+
+    def _gate(self, fn, make):
+        if id(fn) in self.plain:
+            return fn
+        if type(fn) is not FunctionType:
+            if id(fn) not in self.swapped:
+                self.swapped[id(fn)] = fn, make(fn)
+            return self.swapped[id(fn)][1]
+        plain = FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
+        plain.__kwdefaults__ = fn.__kwdefaults__
+        functools.update_wrapper(plain, fn)
+        del plain.__wrapped__
+        self.plain[id(fn)] = fn, plain
+        redirect(fn, make(plain))
         return fn
-    if install.intercept(builtin, make_end):
-        return fn
-    new = swapped.get(id(fn))
-    if new is None:
-        new = make(fn)
-        swapped[id(fn)] = fn, new
-        return new
-    return new[1]
 
 
-def _under(fn, make, swapped):
-    """Wrap what an overridable function runs, for those, too, who hold it by name from before it was overridable."""
-    old = fn.__wrapped__
-    fn.__wrapped__ = new = make(old)
-    swapped.setdefault(id(old), (old, new))
+def redirect(fn, to):
+    """Let calls of the function `fn` be calls of `to`, whoever has held it for how long."""
+    fn.__code__ = _through(fn.__code__.co_freevars).replace(co_name=fn.__name__)
+    fn.__defaults__, fn.__kwdefaults__ = None, {"_through_to": to}
+
+
+@functools.cache
+def _through(free):
+    """Code that calls ``_through_to``, for functions with these free variables."""
+    names = "(" + "".join(f"{name}, " for name in free) + ")"
+    scope = {}
+    exec(f"def outer({', '.join(free)}):\n"
+         "    def through(*args, _through_to, **kwargs):\n"
+         f"        if 0: {names}\n"                     # a function's free variables are as many as its closure's
+         "        return _through_to(*args, **kwargs)\n"
+         "    return through\n", scope)
+    return scope["outer"](*free).__code__
 
 
 def _eligible(t):

@@ -28,11 +28,6 @@ def _on(maker):
 def _cross_entropy(fn):
     def mixed(input, target, weight=None, size_average=None, ignore_index=-100, reduce=None, reduction="mean",
               label_smoothing=0.0):
-        plain = not label_smoothing and not target.is_floating_point() and size_average is None and reduce is None
-        if plain and input.dtype not in (torch.float32, torch.float64):
-            # Logarithms in the input's type, the loss in float32.
-            logs = torch.nn.functional.log_softmax(input, 1 if input.dim() > 1 else 0)
-            return torch.nn.functional.nll_loss(logs, target, weight, ignore_index=ignore_index, reduction=reduction)
         if target.is_floating_point():
             target = casting.to_wider(target)
         return fn(casting.to_wider(input), target, weight, size_average, ignore_index, reduce, reduction,
