@@ -11,7 +11,7 @@ is in no margin.
 from functools import cache
 
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import blocks
+from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.fft_stages import Lanes
 
 _POINTERS = ("terms", "slopes", "keep", "wrong", "x", "labels")
@@ -20,13 +20,13 @@ _POINTERS = ("terms", "slopes", "keep", "wrong", "x", "labels")
 @cache
 def margins_kernel(element):
     """The callable for "float" or "double"."""
-    return blocks.load(f"margins {element} {host().vector_bytes}", lambda: module_text(element), ("rl_margins",))[0]
+    return entries.load(f"margins {element} {host().vector_bytes}", lambda: module_text(element), ("rl_margins",))[0]
 
 
 def module_text(element):
     """The IR of the entry and its task; a tile is a row."""
-    m = blocks.new_module()
-    f = m.function("rl_margins_task", "void", blocks.TASK, "internal", "nounwind")
+    m = entries.new_module()
+    f = entries.task(m, "rl_margins_task")
     v = Lanes(f, element)
     base = dict(zip(_POINTERS, (f.load("ptr", f.args[0] + 8 * k) for k in range(len(_POINTERS)))))
     classes = f.load("i64", f.args[0] + 8 * (len(_POINTERS) + 1))
@@ -83,15 +83,15 @@ def module_text(element):
         share = v.splat(classes.cast("sitofp", v.element))
         each(lambda i, load, store: store(load(slopes + i * v.item) / share, slopes + i * v.item))
     f.ret()
-    f = m.function("rl_margins", "ptr", blocks.ENTRY)
+    f = m.function("rl_margins", "ptr", entries.ENTRY)
     context = f.buffer(8 * (len(_POINTERS) + 2), 8)
     for k in range(len(_POINTERS)):
-        f.store(blocks.data_of(f, f.args[1], k), context + 8 * k)
-    rows, classes = (blocks.int_of(f, f.args[1], len(_POINTERS) + k) for k in range(2))
+        f.store(entries.data_of(f, f.args[1], k), context + 8 * k)
+    rows, classes = (entries.int_of(f, f.args[1], len(_POINTERS) + k) for k in range(2))
     f.store(rows, context + 8 * len(_POINTERS))
     f.store(classes, context + 8 * (len(_POINTERS) + 1))
-    blocks.share(f, "rl_margins_task", context, rows, rows * classes * 8)
-    blocks.none(f)
+    entries.share(f, "rl_margins_task", context, rows, rows * classes * 8)
+    entries.none(f)
     return m.text()
 
 
