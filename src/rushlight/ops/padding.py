@@ -1,16 +1,19 @@
 """``torch.nn.functional.pad``: constant, reflect, replicate and circular borders."""
 
+import math
 from functools import lru_cache
 
 import numpy as np
 
 from ..runtime.allocator import empty as alloc
-from .copy import fill_array
+from ..tensor import watch
+from .copy import fill_array, fresh
 from .creation import number_for
 from .dispatch import primitive
 from .gather import add_slices
 from .nn.kernels import name_of
 from .nn.separable import Plan, Taps, supported
+from .reduce_common import compiled
 from .registry import public
 from .slicing import zeros_array
 
@@ -22,6 +25,76 @@ def _pairs(pad, ndim):
     for i in range(len(pad) // 2):
         out[ndim - 1 - i] = (pad[2 * i], pad[2 * i + 1])
     return out
+
+
+@lru_cache(256)
+def _constant_rows(shape, pad):
+    """Where the rows and columns of the last dimensions come from; None where nothing is left of them."""
+    numbers = []
+    for d, n in enumerate(shape):
+        p, q = pad[2 * (len(shape) - 1 - d):][:2]
+        k = np.arange(-p, n + q)
+        if not len(k) or not ((k >= 0) & (k < n)).any():
+            return None
+        numbers.append(np.where((k >= 0) & (k < n), k, -1))
+    return _Rows(shape, numbers)
+
+
+class _Rows:
+    """Tables of ``compiler.templates.borders`` for dimensions whose elements have these numbers."""
+
+    __slots__ = ("shape", "out", "rows", "left", "right", "start", "middle", "words")
+
+    def __init__(self, shape, numbers):
+        self.shape, self.out = shape, tuple([len(k) for k in numbers])
+        *outer, columns = numbers
+        rows = np.zeros(1, np.int64)
+        for n, k in zip(shape, outer):
+            rows = np.where((rows[:, None] < 0) | (k < 0), -1, rows[:, None] * n + k).reshape(-1)
+        # The longest stretch of columns that follow each other.
+        begin = longest = 0
+        ends = np.flatnonzero((np.diff(columns) != 1) | (columns[:-1] < 0))
+        at = 0
+        for end in (*ends, len(columns) - 1):
+            if end + 1 - at > longest and columns[at] >= 0:
+                begin, longest = at, end + 1 - at
+            at = end + 1
+        self.rows, self.start, self.middle = rows, int(columns[begin]), int(longest)
+        self.left, self.right = columns[:begin], columns[begin + longest:]
+        for name in ("rows", "left", "right"):
+            setattr(self, name, watch.fixed(np.array(getattr(self, name), np.int64)))
+        self.words = {}
+
+    def __call__(self, a, constant, value=0):
+        """The array with its borders."""
+        from ..compiler.templates.borders import border_words, borders
+        lead = a.shape[:a.ndim - len(self.shape)]
+        y = alloc(lead + self.out, a.dtype)
+        key = lead, a.itemsize, value
+        words = self.words.get(key)
+        if words is None:
+            words = self.words[key] = border_words(math.prod(lead), a.itemsize, self.shape, self.out, len(self.left),
+                                                   len(self.right), self.start, self.middle, value)
+        if y.size:
+            watch.launch(borders(a.itemsize, constant), y, a if a.flags.c_contiguous else fresh(a), self.rows,
+                         self.left, self.right, words)
+        return y
+
+
+def _bits(value, np_dtype):
+    """The constant's bytes as an integer."""
+    if value == 0 and str(value)[0] != "-":
+        return 0
+    return int.from_bytes(np.array(value).astype(np_dtype).tobytes().ljust(8, b"\0"), "little", signed=True)
+
+
+def _by_rows(a):
+    """Whether there is a kernel for the elements, and they lie in C order or need a copy to."""
+    return a.size and a.itemsize <= 8 and compiled() and not _channels_last(a)
+
+
+def _channels_last(a):
+    return a.ndim > 3 and not a.flags.c_contiguous and np.moveaxis(a, 1, -1).flags.c_contiguous
 
 
 @lru_cache(64)
@@ -40,8 +113,12 @@ def _zeros_around(shape, pad, np_dtype):
 @primitive("constant_pad_nd(Tensor self, int[] pad, Scalar value) -> Tensor",
            vjp={"self": lambda g, pad: _constant(g, tuple(-p for p in pad), 0)})
 def _constant(a, pad, value):
-    if value == 0 and a.size and 0 < len(pad) <= 6 and supported(a.dtype):
-        n = len(pad) // 2
+    n = len(pad) // 2
+    if 0 < n <= 4 and _by_rows(a) and not a.dtype.names:
+        rows = _constant_rows(a.shape[a.ndim - n:], tuple(pad))
+        if rows is not None:
+            return rows(a, True, _bits(value, a.dtype))
+    if value == 0 and a.size and 0 < n <= 3 and supported(a.dtype):
         y = _zeros_around(a.shape[a.ndim - n:], tuple(pad), a.dtype)
         if y is not None:
             return y(a)
@@ -73,6 +150,8 @@ def constant_pad_nd(input, pad, value=0):
             raise RuntimeError(f"The input size {s}, plus negative padding {p} and {q} resulted in a "
                                f"negative output size, which is invalid. Check dimension {d} of your "
                                "input.")
+        if s + min(p, 0) + min(q, 0) < 0:
+            raise RuntimeError("narrow(): length must be non-negative.")
     return _constant(input, pad, number_for(input.dtype, value))
 
 
@@ -107,6 +186,14 @@ def _kernel(mode, shape, pad, np_dtype, adjoint):
     return Plan(maps, name_of(np_dtype))
 
 
+@lru_cache(256)
+def _border_rows(mode, shape, pad):
+    """The tables of one mode."""
+    last = len(shape) - 1
+    return _Rows(shape, [np.asarray(_SOURCES[mode](n, pad[2 * (last - d)], pad[2 * (last - d) + 1]))
+                         for d, n in enumerate(shape)])
+
+
 def _border(mode, rank):
     """The record pair of one mode and number of padded dimensions."""
     source = _SOURCES[mode]
@@ -130,6 +217,8 @@ def _border(mode, rank):
     @primitive(f"{name}(Tensor self, int[] pad) -> Tensor", node=node + "Backward0",
                vjp={"self": lambda g, self_shape, pad: backward(g, self_shape, pad)})
     def forward(a, pad):
+        if _by_rows(a):
+            return _border_rows(mode, a.shape[a.ndim - rank:], tuple(pad))(a, False)
         if a.size and supported(a.dtype):
             return _kernel(mode, a.shape[a.ndim - rank:], tuple(pad), a.dtype, False)(a)
         for i in range(len(pad) // 2):
