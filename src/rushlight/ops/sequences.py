@@ -296,7 +296,23 @@ def logspace(start, end, steps=None, base=10.0, *, out=None, dtype=None, layout=
 
 # ---------------------------------------------------------------- index patterns
 
-def _triangle(name, pattern, row, col, offset, dtype, device, layout, pin_memory):
+def _corners(rows, columns, offset, upper, np_dtype):
+    """The places (2, n) of a matrix below (or above) a diagonal and on it."""
+    i = np.arange(rows, dtype=np.int64)
+    edge = np.clip(i + (offset if upper else offset + 1), 0, columns)
+    counts = columns - edge if upper else edge
+    n = int(counts.sum())
+    if available():
+        from ..compiler.templates.corners import corners_kernel
+        out = empty((2, n), np_dtype)
+        corners_kernel("i64" if np_dtype == np.int64 else "i32")(out, n, rows, columns, int(offset),
+                                                                  int(upper))
+        return out
+    column = np.arange(n) - np.repeat(np.cumsum(counts) - counts - (edge if upper else 0), counts)
+    return np.stack([np.repeat(i, counts), column]).astype(np_dtype)
+
+
+def _triangle(name, upper, row, col, offset, dtype, device, layout, pin_memory):
     d = as_dtype(dtype, name) or dtypes.int64
     for label, v in (("row", row), ("col", col)):
         if v < 0:
@@ -304,21 +320,20 @@ def _triangle(name, pattern, row, col, offset, dtype, device, layout, pin_memory
     check_options(name, layout, pin_memory)
     if d not in (dtypes.int64, dtypes.int32):
         raise NotImplementedError(f"\"{name}\" not implemented for '{scalar_name(d)}'")
-    r, c = np.nonzero(pattern(np.ones((row, col), bool), offset))
-    a = np.stack([r, c]).astype(d.np)
+    a = _corners(row, col, offset, upper, d.np)
     return finish(to_meta(a) if devices.usable(device) is devices.META else a, False)
 
 
 @public(method=False)
 def tril_indices(row, col, offset=0, *, dtype=None, device=None, layout=None, pin_memory=False):
     """Row and column indices (2, n) of the lower triangle of a row-by-col matrix."""
-    return _triangle("tril_indices", np.tril, row, col, offset, dtype, device, layout, pin_memory)
+    return _triangle("tril_indices", False, row, col, offset, dtype, device, layout, pin_memory)
 
 
 @public(method=False)
 def triu_indices(row, col, offset=0, *, dtype=None, device=None, layout=None, pin_memory=False):
     """Row and column indices (2, n) of the upper triangle of a row-by-col matrix."""
-    return _triangle("triu_indices", np.triu, row, col, offset, dtype, device, layout, pin_memory)
+    return _triangle("triu_indices", True, row, col, offset, dtype, device, layout, pin_memory)
 
 
 _meshgrid_warned = False
@@ -380,8 +395,6 @@ def cartesian_prod(*tensors):
 @public(method=True)
 def combinations(input, r=2, with_replacement=False):
     """Combinations of `r` elements of a 1-D tensor, as rows."""
-    from itertools import combinations as plain
-    from itertools import combinations_with_replacement as repeated
     if input._a.ndim != 1:
         raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
     if r < 0:
@@ -389,9 +402,16 @@ def combinations(input, r=2, with_replacement=False):
     if r == 0:
         return input.new_empty((0,))
     n = input._a.shape[0]
-    rows = list((repeated if with_replacement else plain)(range(n), r))
-    idx = np.array(rows, np.int64).reshape(len(rows), r)
-    return input[wrap(idx)]
+    # All pairs, then all continuations of the combinations so far.
+    skip = 0 if with_replacement else 1
+    idx = _corners(n, n, skip, True, np.dtype(np.int64)).T if r > 1 else np.arange(n)[:, None]
+    for _ in range(r - 2):
+        first = idx[:, -1] + skip
+        counts = n - first
+        base = np.repeat(np.arange(len(idx)), counts)
+        last = np.arange(len(base)) - (np.cumsum(counts) - counts - first)[base]
+        idx = np.concatenate([idx[base], last[:, None]], 1)
+    return input[wrap(np.ascontiguousarray(idx))]
 
 
 def _vander(x, n, increasing):

@@ -428,9 +428,28 @@ def histc(input, bins=100, min=0, max=0):
 publish("histc", histc)
 
 
+def _one_histogram(x, edges, weight):
+    """Numbers between the edges, the last part with its upper edge, or the sums of their weights."""
+    from .sorting import _made
+    n, edges = len(edges), np.ascontiguousarray(edges, x.dtype)
+    place, x = empty(x.shape, I64), np.ascontiguousarray(x)
+    _made("search", "search", x.dtype.name)(place, edges, x, 1, n, x.size, 1, 1)
+    last = x == edges[-1]
+    if weight is None:
+        counts = _counts(place, n + 1)[1:n].astype(F64)
+        counts[-1] += np.count_nonzero(last)
+    else:
+        w = np.ascontiguousarray(wide(weight)).reshape(-1)
+        counts = np.bincount(place, w, n + 1)[1:n]
+        counts[-1] += w[last].sum(dtype=F64)
+    return counts
+
+
 @primitive("histogram(Tensor self, Tensor[] edges, Tensor? weight, bool density) -> Tensor", vjp=_COUNTS)
 def _histogramdd(a, edges, weight, density):
     points = wide(a).reshape(-1, len(edges))
+    if len(edges) == 1 and compiled() and points.dtype in (F32, F64) and points.size and not density:
+        return narrow(_one_histogram(points.reshape(-1), edges[0], weight), a.dtype)
     inside = np.ones(len(points), bool)
     flat = np.zeros(len(points), I64)
     shape = [len(e) - 1 for e in edges]
@@ -470,7 +489,8 @@ def _equal_parts(a, bins, range):
         low, high = low - 0.5, high + 0.5
     if not low < high:
         raise RuntimeError("torch.histogramdd(): min should not exceed max")
-    return np.linspace(low, high, bins + 1, dtype=x.dtype)
+    from .sequences import _spaced
+    return _spaced(low, high, bins + 1, from_np(x.dtype))
 
 
 def histogram(input, bins, *, range=None, weight=None, density=False, out=None):
