@@ -20,7 +20,7 @@ def test_places_beside_a_diagonal(name):
     for rows, columns, offset in itertools.product((0, 1, 5, 19), (0, 1, 6, 40), (-50, -3, 0, 1, 50)):
         for dtype in ("int64", "int32"):
             got, want = (getattr(f, name)(rows, columns, offset, dtype=getattr(f, dtype)) for f in (rushlight, torch))
-            assert str(got.dtype)[10:] == str(want.dtype)[6:]
+            assert str(got.dtype).split(".")[-1] == str(want.dtype).split(".")[-1]
             same(got, want)
 
 
