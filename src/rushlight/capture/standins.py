@@ -115,6 +115,7 @@ class _Sequence(_Growing):
     def __getitem__(self, i):
         if self.texts:
             self._tell()
+            return self.real[plain(i)]
         if type(i) is slice and i.stop is None and i.step is None and type(i.start) is int and i.start < 0 and \
                 self.tape is not None and isinstance(self.real, list):
             if self.length() >= -i.start:
@@ -329,9 +330,9 @@ class StandIns:
         for entry in before.entries:
             if entry[1] != "length" and id(entry[3]) in growing:
                 real = entry[3]
-                stand = self.grown.setdefault(id(real), None) or _STANDING[type(real)](real, tape, self.places)
-                self.grown[id(real)] = stand
-                self.stands[mark(entry)] = stand
+                if id(real) not in self.grown:
+                    self.grown[id(real)] = _STANDING[type(real)](real, tape, self.places)
+                self.stands[mark(entry)] = self.grown[id(real)]
         for entry in before.entries:
             stand = self.stands.get(mark(entry))
             if stand is not None:
@@ -451,7 +452,8 @@ def release(numbers):
     """Put plain numbers where `numbers` are still held: in what the call made and left."""
     for s in numbers:
         s.tape = None
-    left = [s for s in numbers if sys.getrefcount(s) > 3]
+    s = None                                # (which would hold the last one)
+    left = [x for x in numbers if sys.getrefcount(x) > 3]
     ours = {id(numbers), id(left)}
     for s in left:
         _replace(s, s.value, ours)
