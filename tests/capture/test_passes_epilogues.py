@@ -44,7 +44,7 @@ def scaled(x):
     return torch.tanh(x) * 0.5 + 1.0
 
 
-MIXERS = {"gelu": (F.gelu, "linear+gelu", "_matmul_fold+_derived_gelu_none_self"),
+MIXERS = {"gelu": (F.gelu, "linear+gelu", "_matmul_fold+gelu_backward"),
           "relu": (F.relu, "linear+relu", "_matmul_fold+relu"), "silu": (F.silu, "linear+silu", None),
           "scaled": (scaled, None, None)}
 

@@ -133,6 +133,7 @@ RULES = {
     "acosh": lambda y, a, d: s.rsqrt(a * a - 1.0) * d,
     "atanh": lambda y, a, d: d / (1.0 - a * a),
     "erf": lambda y, a, d: (2.0 / sqrt(pi)) * s.exp(-(a * a)) * d,
+    "xerf_slope": lambda y, a, d: (4.0 / sqrt(pi)) * ((1.0 - a * a) * s.exp(-(a * a))) * d,
     "erfc": lambda y, a, d: (-2.0 / sqrt(pi)) * s.exp(-(a * a)) * d,
     "erfinv": lambda y, a, d: (sqrt(pi) / 2.0) * s.exp(y * y) * d,
     "sigmoid": lambda y, a, d: y * (1.0 - y) * d,

@@ -65,6 +65,10 @@ def _quantize(x, name):
     return x.astype(np.float16).astype(x.dtype)
 
 
+def _xerf_slope(x):
+    return _special("erf")(x) + float(2 / np.sqrt(np.pi)) * x * np.exp(-(x * x))
+
+
 def _special(name):
     def function(*args):
         import scipy.special
@@ -224,6 +228,7 @@ FUNCTIONS = {
     "round": np.rint,
     "sigmoid": _sigmoid,
     "erf": _special("erf"),
+    "xerf_slope": _xerf_slope,
     "erfc": _special("erfc"),
     "erfinv": _special("erfinv"),
     "lgamma": _special("gammaln"),

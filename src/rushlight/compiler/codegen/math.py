@@ -179,16 +179,19 @@ def tables_fit(f, x):
     return host().has_scalef and format_of(x) is F32 and lanes and lanes % 16 == 0
 
 
-def piecewise(f, x, table, density):
+def piecewise(f, x, table, density, within=None):
     """A polynomial a piece of 1 / density, the k-th around its middle k / density, for 0 <= x < 31.5 / density.
 
     ``table``: 32 points, then 32 coefficients of each power, constant term first. In the first piece x itself stands
-    for the constant, so that an odd function keeps its relative precision. A NaN stays.
+    for the constant, so that an odd function keeps its relative precision. A NaN stays. ``within`` is x within those
+    bounds, where x may lie beyond: what the last piece makes of it counts, NaN for infinities.
     """
     _, lanes = split(x.type)
     if lanes > 16:
-        return _halves(f, lambda v: piecewise(f, v, table, density), x)
-    index = f.fma(x, density, F32.magic).bits()
+        if within is None:
+            return _halves(f, lambda v: piecewise(f, v, table, density), x)
+        return _halves(f, lambda v, w: piecewise(f, v, table, density, w), x, within)
+    index = f.fma(x if within is None else within, density, F32.magic).bits()
 
     def look_up(column):
         low, high = (constant_vector(f, column[k : k + 16]) for k in (0, 16))
@@ -207,10 +210,10 @@ def constant_vector(f, values):
     return v
 
 
-def _halves(f, function, x):
-    _, lanes = split(x.type)
+def _halves(f, function, *xs):
+    _, lanes = split(xs[0].type)
     half = lanes // 2
-    low, high = (function(f.shuffle(x, x, part)) for part in (range(half), range(half, lanes)))
+    low, high = (function(*(f.shuffle(x, x, part) for x in xs)) for part in (range(half), range(half, lanes)))
     return f.shuffle(low, high, range(lanes))
 
 

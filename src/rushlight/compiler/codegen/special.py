@@ -1,6 +1,6 @@
 """Error function, gamma family and friends on vectors."""
 
-from math import factorial
+from math import factorial, sqrt
 
 from rushlight.compiler.codegen import coefficients as C
 from rushlight.compiler.codegen.math import (
@@ -34,6 +34,13 @@ def erf(f, x):
     small = f.fma(a, horner(f, a * a, C.ERF_SMALL_F32), a)
     large = 1.0 - exp_moderate(f, horner(f, a, C.ERF_LARGE_F32))
     return copysign(f, f.select(a > 0.93, large, small), x)
+
+
+def xerf_slope(f, x):
+    if tables_fit(f, x):
+        a = fabs(f, x)
+        return copysign(f, piecewise(f, a, C.XERF_SLOPE_TABLE_F32, 7.0, clamp(f, a, None, 4.45)), x)
+    return f.fma(x, exp_scaled(f, -(x * x)) * (2.0 / sqrt(PI)), erf(f, x))
 
 
 def _erf_inside(f, a):
@@ -186,5 +193,5 @@ def _integer_power(f, x, n):
     return y
 
 
-FUNCTIONS = {"erf": erf, "erfc": erfc, "erfinv": erfinv, "lgamma": lgamma}
+FUNCTIONS = {"erf": erf, "xerf_slope": xerf_slope, "erfc": erfc, "erfinv": erfinv, "lgamma": lgamma}
 IN_DOUBLE = {"digamma": digamma}

@@ -217,7 +217,10 @@ _publish("celu", _celu_call, "max(0, x) + min(0, alpha * (exp(x / alpha) - 1)). 
 # ---------------------------------------------------------------- smooth units
 
 _gelu_none = pointwise("gelu.none(Tensor self) -> Tensor",
-                       lambda x: 0.5 * x * (1 + s.erf(x * sqrt(0.5))))
+                       lambda x: 0.5 * x * (1 + s.erf(x * sqrt(0.5))),
+                       vjp={"self": lambda g, self: _gelu_grad(g, self)})
+_gelu_grad = pointwise("gelu_backward.none(Tensor g, Tensor self) -> Tensor",
+                       lambda g, x: g * (0.5 + 0.5 * s.xerf_slope(x * sqrt(0.5))))
 _gelu_tanh = pointwise("gelu.tanh(Tensor self) -> Tensor",
                        lambda x: 0.5 * x * (1 + s.tanh(sqrt(2 / pi) * (x + 0.044715 * x * x * x))))
 
