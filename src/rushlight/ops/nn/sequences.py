@@ -12,6 +12,7 @@ import numpy as np
 from ...autograd.modes import state
 from ...record import Joint
 from ...runtime.allocator import empty
+from ..copy import converted
 from ..dispatch import primitive
 from .kernels import row_sums
 
@@ -22,6 +23,7 @@ _TILE = 64              # sequences whose states stay in the cache
 _FEWEST = 4             # sequences that another thread is worth
 _SHARED = 1 << 18       # weights from which threads share a step of fewer
 _JOINED = 1 << 22       # the most weights of a step that makes the inputs' part as well
+_FLOAT = np.dtype(np.float32)
 
 _ready = None
 
@@ -60,9 +62,14 @@ def _words(cell, steps, batch, h, out, into, reverse, *more):
 
 def _wide(a):
     """C order, and float32 for 16-bit floats."""
-    if a is None:
-        return None
-    return np.ascontiguousarray(a, np.float32 if a.itemsize == 2 else a.dtype)
+    if a is None or a.itemsize > 2 and a.flags.c_contiguous:
+        return a
+    return converted(a, _FLOAT if a.itemsize == 2 else a.dtype, "C")
+
+
+def _in(a, dtype):
+    """The array in a dtype; None for None."""
+    return a if a is None or a.dtype == dtype else converted(a, dtype)
 
 
 def _kernels(cell):
@@ -110,8 +117,7 @@ def _forward(cell, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, sizes, reverse, kept
         y, hn, cn, gates, extra, h0, c0, x, w_ih, w_hh, w_hr, bias, recurrent_bias, steps, offsets,
         _words(cell, len(steps), batch, h, out, into, reverse))
     y = y.reshape(*lead, out)
-    return y.astype(given, copy=False), hn.astype(given, copy=False), None if cn is None else cn.astype(
-        given, copy=False), gates if kept else np.empty(0, d), extra
+    return _in(y, given), _in(hn, given), _in(cn, given), gates if kept else np.empty(0, d), extra
 
 
 def _apart(shape, dtype):
@@ -151,14 +157,14 @@ def _backward(cell, gy, ghn, gcn, x, h0, c0, w_ih, w_hh, w_hr, sizes, reverse, y
         dw_hh = empty(w_hh.shape, d)
         _state_products(gemm, dw_hh, drec, y, h0, steps, offsets, sizes, reverse)
     if want_bi or want_bh:
-        db_ih = row_sums("sum", (dgates,), (0,)).astype(d)
-        db_hh = db_ih.copy() if drec is dgates else row_sums("sum", (drec,), (0,)).astype(d)
+        db_ih = _in(row_sums("sum", (dgates,), (0,)), d)
+        db_hh = db_ih.copy() if drec is dgates else _in(row_sums("sum", (drec,), (0,)), d)
     if any(want_hr):
         dw_hr = empty(w_hr.shape, d)
         gemm(dw_hr, dout.T, hidden)
     found = (dx, dh0 if want_h else None, dc0 if want_c else None, dw_ih, dw_hh, db_ih if want_bi else None,
              db_hh if want_bh else None, *(dw_hr for _ in want_hr))
-    return tuple(None if a is None else a.astype(given, copy=False) for a in found)
+    return tuple(_in(a, given) for a in found)
 
 
 def _state_products(gemm, out, drec, y, h0, steps, offsets, sizes, reverse):
