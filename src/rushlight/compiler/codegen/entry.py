@@ -16,6 +16,7 @@ stores past the cache, which a fence must follow.
 """
 
 from rushlight.compiler.codegen.builder import Module, vector
+from rushlight.compiler.codegen.targets import host
 
 MAX_OPERANDS = 32
 MAX_SCALARS = 32
@@ -47,10 +48,9 @@ ACROSS_COLUMNS = 64
 # Sides of a tile where an input lies the other way round than the results (``entry_turned.py``).
 TURNED_SIDE = 64
 # Rows shorter than this are taken many at a time, through buffers of so many elements.
-SHORT_ROW = 64
+SHORT_ROW = 160
 PACKED_ELEMENTS = 1024
 PACKED_OPERANDS = 20
-PACKED_VECTOR = 16
 # Below this many elements holding the GIL is cheaper than letting it go.
 RELEASE_GIL_FROM = 100_000
 
@@ -101,6 +101,7 @@ def module(triple):
     _walks_across(m)
     _packs_short_rows(m)
     _pack(m)
+    _unpack(m)
     _run_short_rows(m)
     entry_turned.write(m)
     _execute(m)
@@ -372,9 +373,9 @@ def _walks_across(m):
 
 
 def _packs_short_rows(m):
-    """i1 rl_packs_short_rows(desc, context): rows are short and results contiguous over two dims.
+    """i1 rl_packs_short_rows(desc, context): rows are short, and those of results contiguous.
 
-    Then inputs that do not run on from row to row are written out for many rows at a time.
+    Then operands that do not run on from row to row are written out, or collected, for many rows at a time.
     """
     f = m.function(
         "rl_packs_short_rows", "i1", [("ptr", "desc"), ("ptr", "context")], "internal"
@@ -382,15 +383,17 @@ def _packs_short_rows(m):
     desc, context = _Words(f, f.args[0]), _Words(f, f.args[1])
     operands, length = desc[7], context[SHAPE]
     fits = (context[RANK] > 1) & (length < SHORT_ROW) & (operands <= PACKED_OPERANDS)
-    with f.if_(fits & (context[TOTAL] >= 4 * SHORT_ROW)):
+    with f.if_(fits & (context[TOTAL] >= 256)):
         with f.range(desc[0]) as j:
-            size = desc[j + HEADER]
-            runs_on = context[j + STEPS].eq(size)
-            runs_on = runs_on & context[operands + j + STEPS].eq(size * length)
-            with f.if_(~runs_on):
+            with f.if_(context[j + STEPS].ne(desc[j + HEADER])):
                 f.ret(f.value(False, "i1"))
         f.ret(f.value(True, "i1"))
     f.ret(f.value(False, "i1"))
+
+
+def _masks(width):
+    """Whether rests of rows are moved by vectors with masks, for elements of so many bytes."""
+    return host().vector_bytes == 64 or width >= 4 and host().vector_bytes == 32
 
 
 def _pack(m):
@@ -402,23 +405,66 @@ def _pack(m):
     )
     to, source, size, step, n, row_step, rows = f.args
     for width in (1, 2, 4, 8):
-        element, lanes = f"i{8 * width}", PACKED_VECTOR // width
+        element, lanes = f"i{8 * width}", host().vector_bytes // width
         with f.if_(size.eq(width)):
+            # What is written past a row's end is written over by the next, or lies between buffers.
             with f.if_(step.eq(0)):
                 with f.range(rows) as r:
-                    # What is written past a row's end is written over by the next, or lies between buffers.
                     value = f.splat(f.load(element, source + r * row_step, 1), lanes)
                     there = to + r * (n * width)
                     with f.range(n, step=lanes) as i:
                         f.store(value, there + i * width, 1)
                 f.ret()
-            whole = f.select(step.eq(width), n & -lanes, f.value(0))
+            with f.if_(step.eq(width)):
+                whole = n & -lanes
+                if _masks(width):
+                    rest = f.below(n - whole, lanes)
+                    with f.range(rows) as r:
+                        here, there = source + r * row_step, to + r * (n * width)
+                        with f.range(whole, step=lanes) as i:
+                            f.store(f.load(vector(element, lanes), here + i * width, 1), there + i * width, 1)
+                        with f.if_(whole < n):
+                            end = f.masked_load(vector(element, lanes), here + whole * width, rest)
+                            f.store(end, there + whole * width, 1)
+                    f.ret()
+                with f.range(rows) as r:
+                    here, there = source + r * row_step, to + r * (n * width)
+                    with f.range(whole, step=lanes) as i:
+                        f.store(f.load(vector(element, lanes), here + i * width, 1), there + i * width, 1)
+                    with f.range(whole, n) as i:
+                        f.store(f.load(element, here + i * width, 1), there + i * width, 1)
+                f.ret()
             with f.range(rows) as r:
                 here, there = source + r * row_step, to + r * (n * width)
-                with f.range(whole, step=lanes) as i:
-                    f.store(f.load(vector(element, lanes), here + i * width, 1), there + i * width, 1)
-                with f.range(whole, n) as i:
+                with f.range(n) as i:
                     f.store(f.load(element, here + i * step, 1), there + i * width, 1)
+    f.ret()
+
+
+def _unpack(m):
+    """void rl_unpack(to, from, size, n, row_step, rows): contiguous rows put ``row_step`` apart."""
+    f = m.function(
+        "rl_unpack", "void",
+        [("ptr", "to"), ("ptr", "from"), ("i64", "size"), ("i64", "n"), ("i64", "row_step"), ("i64", "rows")],
+        "internal",
+    )
+    to, source, size, n, row_step, rows = f.args
+    for width in (1, 2, 4, 8):
+        element, lanes = f"i{8 * width}", host().vector_bytes // width
+        kind = vector(element, lanes)
+        with f.if_(size.eq(width)):
+            whole = n & -lanes
+            rest = f.below(n - whole, lanes)
+            with f.range(rows) as r:
+                here, there = source + r * (n * width), to + r * row_step
+                with f.range(whole, step=lanes) as i:
+                    f.store(f.load(kind, here + i * width, 1), there + i * width, 1)
+                if _masks(width):
+                    with f.if_(whole < n):
+                        f.masked_store(f.load(kind, here + whole * width, 1), there + whole * width, rest)
+                else:
+                    with f.range(whole, n) as i:
+                        f.store(f.load(element, here + i * width, 1), there + i * width, 1)
     f.ret()
 
 
@@ -439,7 +485,8 @@ def _run_short_rows(m):
     grouped = group > 0
     plane = length * rows
     pointers = _Words(f, f.buffer(8 * PACKED_OPERANDS))
-    packed = _Words(f, f.buffer(8 * PACKED_OPERANDS))
+    packed, there = (_Words(f, f.buffer(8 * PACKED_OPERANDS)) for _ in range(2))
+    outputs = desc[0]
     buffers = f.buffer((8 * PACKED_ELEMENTS + 64) * PACKED_OPERANDS)
     with f.range(operands) as j:
         packed[j] = 0
@@ -468,10 +515,11 @@ def _run_short_rows(m):
                 with other:
                     place = buffers + j * (8 * PACKED_ELEMENTS + 64)
                     f.store(place, pointers.at(j))
+                    f.store(source, there.at(j))
                     # The same row again and again needs to be written only once.
                     key = f.emit("i64", f"ptrtoint ptr {source.name} to i64")
                     same = row_step.eq(0) & (~grouped | member_step.eq(0))
-                    with f.if_(~(same & packed[j].eq(key))):
+                    with f.if_(~(same & packed[j].eq(key)) & (j >= outputs)):
                         fill = f.select(same, block, count)
                         written = f.select(same & grouped, group, members)
                         with f.range(written) as g:
@@ -480,6 +528,12 @@ def _run_short_rows(m):
                         packed[j] = key
         f.call("void", desc.pointer_at(3), pointers.pointer, desc.at(HEADER), context.at(SCALARS),
                members * count * length, f.value(0))
+        with f.range(outputs) as j, f.if_(pointers.pointer_at(j).eq(buffers + j * (8 * PACKED_ELEMENTS + 64))):
+            row_step = context[operands + j + STEPS]
+            with f.range(members) as g:
+                f.call("void", "rl_unpack", there.pointer_at(j) + g * context[operands * 2 + j + STEPS],
+                       buffers + (j * (8 * PACKED_ELEMENTS + 64) + g * plane * desc[j + HEADER]), desc[j + HEADER],
+                       length, row_step, count)
     f.ret()
 
 
@@ -526,17 +580,12 @@ def _execute(m):
             context[GROUP] = 0
             several = f.value(PACKED_ELEMENTS).udiv(long_row)
             with f.if_((context[RANK] > 2) & (several > 1)):
-                runs_on = f.var("i1", True)
-                with f.range(desc[0]) as j:
-                    next_plane = context[desc[7] * 2 + j + STEPS]
-                    runs_on.set(runs_on.get() & next_plane.eq(desc[j + HEADER] * long_row))
-                with f.if_(runs_on.get()):
-                    planes = context[SHAPE + 2]
-                    group = f.minimum(several, planes)
-                    groups = (planes + group - 1).udiv(group)
-                    context[GROUP] = group
-                    context[CHUNKS] = groups
-                    context[TILES] = context[ROWS].udiv(planes) * groups
+                planes = context[SHAPE + 2]
+                group = f.minimum(several, planes)
+                groups = (planes + group - 1).udiv(group)
+                context[GROUP] = group
+                context[CHUNKS] = groups
+                context[TILES] = context[ROWS].udiv(planes) * groups
         with normal, f.if_(~turned.get()):
             rows = total.udiv(length)
             context[ROWS] = rows
