@@ -55,6 +55,8 @@ def test_explanation_of_a_break(capsys):
 
 @pytest.mark.parametrize("what, found", [
     ("graph", r"made0\[5, 8\] = linear\("), ("loops", r"for i < 5, j < 8:    # tanh\n.*\n    %0 = "),
+    ("words", r"step: \d+ words: \d+ constants, 2 arguments.*\nv0 = ARRAY a0\nv1 = ARRAY a1\n(.*\n)*"
+              r"(v\d+) = NEW float32 \[8\]\nMETHOD sum\(\2, w\d+, 1\)\n(.*\n)*RETURN v"),
     ("llvm", r"; step: tanh\ntarget triple = .*\ndefine void @inner"), ("asm", r"# step: tanh\n"),
     ("graph,loops", r"(?s)the program.*step: loops")])
 def test_printed_programs(what, found, monkeypatch, capsys):
@@ -65,7 +67,7 @@ def test_printed_programs(what, found, monkeypatch, capsys):
         f(x, W)
     assert re.search(found, capsys.readouterr().err.replace("_step", "step"))
     monkeypatch.setenv("RUSHLIGHT_SHOW", "pictures")
-    with pytest.raises(ValueError, match="none of graph, loops, llvm, asm"):
+    with pytest.raises(ValueError, match="none of graph, loops, words, llvm, asm"):
         g = torch.compile(_step)
         for _ in range(3):
             g(x, W)
@@ -141,3 +143,20 @@ def test_stances():
     assert len(f.entries) == 2
     with pytest.raises(RuntimeError, match="stance"):
         torch.compiler.set_stance("sideways")
+
+
+def test_words_of_calls_at_the_same_time(monkeypatch, capsys):
+    pytest.importorskip("llvmlite")
+    monkeypatch.setenv("RUSHLIGHT_SHOW", "words")
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        f = torch.compile(lambda x, y: ((x @ W6).relu().sum(0), (y @ W6.t()).exp().sum(1)))
+        for _ in range(3):
+            f(torch.ones(32, 64), torch.ones(32, 64))
+    finally:
+        torch.set_num_threads(before)
+    assert re.search(r"TOGETHER 2\n    METHOD mm\(w\d+, v0, w\d+\)\n    METHOD mm\(", capsys.readouterr().err)
+
+
+W6 = torch.ones(64, 64)

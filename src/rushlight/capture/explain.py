@@ -4,6 +4,7 @@ RUSHLIGHT_SHOW is one or several of these, with commas between:
 
     graph       the kernels that the call ran, and those that its program runs
     loops       what each kernel of the program computes for which elements
+    words       the instructions that the native function follows, from the first kernel to the last
     llvm        LLVM's intermediate code of kernels made for pointwise work
     asm         the machine code made of that
 """
@@ -140,7 +141,12 @@ def _asm(compiled, entry):
     return "\n\n".join(f"# {compiled.__name__}: {label}\n{assembly(text)}" for label, text in _code(compiled, entry))
 
 
-_SHOWN = {"graph": _graph, "loops": _loops, "llvm": _llvm, "asm": _asm}
+def _words(compiled, entry):
+    from .listing import listing
+    return "\n\n".join(f"{compiled.__name__}: {listing(run)}" for run in runs(entry))
+
+
+_SHOWN = {"graph": _graph, "loops": _loops, "words": _words, "llvm": _llvm, "asm": _asm}
 
 
 def generated(call):
