@@ -111,8 +111,8 @@ class _Decorator:
         return type(self)()
 
 
-class no_grad(_Decorator):
-    """Context (or decorator) in which results do not require gradients."""
+class _Switch(_Decorator):
+    """One that may decorate a function without being called before."""
 
     __slots__ = ("_prev",)
 
@@ -124,6 +124,12 @@ class no_grad(_Decorator):
 
     def __init__(self, orig_func=None):
         pass
+
+
+class no_grad(_Switch):
+    """Context (or decorator) in which results do not require gradients."""
+
+    __slots__ = ()
 
     def __enter__(self):
         self._prev = switch_grad(False)
@@ -133,19 +139,10 @@ class no_grad(_Decorator):
         switch_grad(self._prev)
 
 
-class enable_grad(_Decorator):
+class enable_grad(_Switch):
     """Context (or decorator) in which gradients are recorded again, inside `no_grad`."""
 
-    __slots__ = ("_prev",)
-
-    def __new__(cls, orig_func=None):
-        self = object.__new__(cls)
-        if orig_func is not None:
-            return self(orig_func)
-        return self
-
-    def __init__(self, orig_func=None):
-        pass
+    __slots__ = ()
 
     def __enter__(self):
         self._prev = state.grad

@@ -26,7 +26,6 @@ from .slicing import _select, _slice, slice_bounds, zeros_array
 from .views import alias, untracked, window_on
 
 _ndarray = np.ndarray
-_FULL = slice(None)
 _NUMBERS = (bool, int, float, complex)
 
 

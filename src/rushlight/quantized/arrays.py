@@ -16,7 +16,6 @@ from . import schemes
 OPS = {}                    # key of a record -> handler over the record's arguments
 CODES = {dtypes.qint8: dtypes.int8, dtypes.quint8: dtypes.uint8, dtypes.qint32: dtypes.int32}
 BY_CODES = {codes: d for d, codes in CODES.items()}
-_AFFINE = (schemes.per_channel_affine, schemes.per_channel_affine_float_qparams)
 _loaded = False
 
 

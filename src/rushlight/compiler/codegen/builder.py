@@ -278,6 +278,10 @@ class Function:
         """The address of a function or of data of this module."""
         return Value(self, f"@{name}", "ptr")
 
+    def string(self, text):
+        """The address of a zero-terminated string."""
+        return Value(self, self.module.string(text), "ptr")
+
     def external(self, name):
         """The address of data outside, of the process or among a module's imports."""
         line = f"@{name} = external global i8"

@@ -15,6 +15,8 @@ outputs, then inputs; strides are in bytes; scalars are 8-byte words (double or 
 stores past the cache, which a fence must follow.
 """
 
+from contextlib import contextmanager
+
 from rushlight.compiler.codegen.builder import Module, vector
 from rushlight.compiler.codegen.targets import host
 
@@ -75,16 +77,22 @@ class _Words:
 
 
 def _environment(f, name):
-    table = f.value(0, "ptr")
-    table.name = "@rl_environment"
-    return f.load("ptr", table + 8 * ENVIRONMENT.index(name))
+    return f.load("ptr", f.symbol("rl_environment") + 8 * ENVIRONMENT.index(name))
+
+
+@contextmanager
+def released(f, when):
+    """What the block writes runs without the interpreter's lock where ``when`` is true."""
+    state = f.var("ptr", 0)
+    with f.if_(when):
+        state.set(f.call("ptr", _environment(f, "PyEval_SaveThread")))
+    yield
+    with f.if_(when):
+        f.call("void", _environment(f, "PyEval_RestoreThread"), state.get())
 
 
 def _fail(f, module, exception, message):
-    symbol = module.string(message)
-    text = f.value(0, "ptr")
-    text.name = symbol
-    f.call("void", _environment(f, "PyErr_SetString"), _environment(f, exception), text)
+    f.call("void", _environment(f, "PyErr_SetString"), _environment(f, exception), f.string(message))
 
 
 def module(triple):
@@ -557,19 +565,19 @@ def _execute(m):
         f.call("void", desc.pointer_at(3), context.at(POINTERS), context.at(STEPS),
                context.at(SCALARS), length, past.get())
         f.ret()
-    task = f.var("ptr", _function(f, "rl_run_tiles"))
+    task = f.var("ptr", f.symbol("rl_run_tiles"))
     packed = f.call("i1", "rl_packs_short_rows", f.args[0], f.args[1])
     turned = f.var("i1", False)
     with f.if_(~packed):
         turned.set(f.call("i1", "rl_find_turned", f.args[0], f.args[1]))
     with f.if_(turned.get()):
-        task.set(_function(f, "rl_run_turned"))
+        task.set(f.symbol("rl_run_turned"))
         chunks, bands = ((context[SHAPE + k] + (TURNED_SIDE - 1)).udiv(TURNED_SIDE) for k in (0, 1))
         context[TILES] = total.udiv(length * context[SHAPE + 1]) * chunks * bands
     with f.if_else(packed) as (short, normal):
         with short:
             # Two dimensions make one row, cut where the inner one ends.
-            task.set(_function(f, "rl_run_short_rows"))
+            task.set(f.symbol("rl_run_short_rows"))
             long_row = length * context[SHAPE + 1]
             context[ROWS] = total.udiv(long_row)
             block = f.minimum(f.value(PACKED_ELEMENTS).udiv(length), context[SHAPE + 1])
@@ -601,20 +609,9 @@ def _execute(m):
     with f.if_(total < desc[4]):
         f.call("void", task.get(), f.args[1], f.value(0), context[TILES])
         f.ret()
-    state = f.var("ptr", 0)
-    release = total >= RELEASE_GIL_FROM
-    with f.if_(release):
-        state.set(f.call("ptr", _environment(f, "PyEval_SaveThread")))
-    f.call("void", _environment(f, "rl_parallel_for"), task.get(), f.args[1], context[TILES])
-    with f.if_(release):
-        f.call("void", _environment(f, "PyEval_RestoreThread"), state.get())
+    with released(f, total >= RELEASE_GIL_FROM):
+        f.call("void", _environment(f, "rl_parallel_for"), task.get(), f.args[1], context[TILES])
     f.ret()
-
-
-def _function(f, name):
-    pointer = f.value(0, "ptr")
-    pointer.name = f"@{name}"
-    return pointer
 
 
 def _none(f):
@@ -631,13 +628,13 @@ def _call(m):
     context = f.buffer(8 * CONTEXT_WORDS)
     with f.if_(f.args[2].ne(desc[7] + desc[2])):
         _fail(f, m, "PyExc_TypeError", "kernel: wrong number of arguments")
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     state = f.call("i64", "rl_read_operands", pointer, f.args[1], context)
     with f.if_(state.eq(1)):
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     bad = f.call("i64", "rl_read_scalars", pointer, f.args[1] + (desc[7] << 3), context)
     with f.if_(bad.ne(0)):
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     with f.if_(state.eq(0)):
         f.call("void", "rl_execute", pointer, context)
     _none(f)
@@ -678,7 +675,7 @@ def _call_many(m):
     def wants(good):
         with f.if_(~good):
             _fail(f, m, "PyExc_TypeError", "kernel: many wants a list of tuples and a tuple")
-            f.ret(f.value(0, "ptr"))
+            f.ret(f.null)
 
     def is_a(item, type_):
         return f.load("ptr", item + TYPE).eq(_environment(f, type_))
@@ -688,10 +685,10 @@ def _call_many(m):
     wants(is_a(sets, "PyList_Type") & is_a(scalars, "PyTuple_Type"))
     with f.if_(f.load("i64", scalars + VAR_SIZE).ne(desc[2])):
         _fail(f, m, "PyExc_TypeError", "kernel: wrong number of scalars")
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     bad = f.call("i64", "rl_read_scalars", pointer, scalars + TUPLE_ITEMS, context)
     with f.if_(bad.ne(0)):
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     items = _Words(f, f.load("ptr", sets + TUPLE_ITEMS))
     count = f.load("i64", sets + VAR_SIZE)
     # All operands are checked before anything is written.
@@ -701,10 +698,10 @@ def _call_many(m):
         wants(is_a(one, "PyTuple_Type"))
         with f.if_(f.load("i64", one + VAR_SIZE).ne(desc[7])):
             _fail(f, m, "PyExc_TypeError", "kernel: wrong number of operands")
-            f.ret(f.value(0, "ptr"))
+            f.ret(f.null)
         state = f.call("i64", "rl_read_operands", pointer, one + TUPLE_ITEMS, context)
         with f.if_(state.eq(1)):
-            f.ret(f.value(0, "ptr"))
+            f.ret(f.null)
         total = _Words(f, context)[TOTAL]
         small_work.set(small_work.get() + f.select(total < desc[4], total, f.value(0)))
     share = small_work.get() >= desc[4] * 2
@@ -713,7 +710,7 @@ def _call_many(m):
         f.store(pointer, job.at(0))
         f.store(items.pointer, job.at(1))
         f.store(context + 8 * SCALARS, job.at(2))
-        f.call("void", _environment(f, "rl_parallel_for"), _function(f, "rl_run_sets"), job.pointer,
+        f.call("void", _environment(f, "rl_parallel_for"), f.symbol("rl_run_sets"), job.pointer,
                count)
     with f.range(count) as i:
         one = items.pointer_at(i)

@@ -95,8 +95,7 @@ def env(f, name):
 
 
 def _table(f):
-    v = f.value(0, "ptr")
-    v.name = "@rl_environment"
+    v = f.symbol("rl_environment")
     return v
 
 
@@ -502,25 +501,33 @@ def _join(m):
     f.ret()
 
 
-def _call(m):
-    """PyObject *rl_reduce(self, args, n): outputs, inputs, mask of reduced dimensions, scalars."""
-    f = m.function("rl_reduce", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    pointer = f.args[0] + BYTES_VALUE
-    desc, args = _Words(f, pointer), _Words(f, f.args[1])
-    buffer = f.buffer(8 * CONTEXT_WORDS)
-    context = _Words(f, buffer)
+def begin(m, name, what, rows):
+    """Begin an entry over outputs, inputs, a mask of dimensions and scalars: (function, descriptor, context).
+
+    The arguments are read and laid out; ``rows``: the operands keep their rows (see ``rl_layout``).
+    """
+    f = m.function(name, "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
+    desc, args = _Words(f, f.args[0] + BYTES_VALUE), _Words(f, f.args[1])
+    context = _Words(f, f.buffer(8 * CONTEXT_WORDS))
     operands = desc[3]
     with f.if_(f.args[2].ne(operands + 1 + desc[2])):
-        _fail(f, m, "PyExc_TypeError", "reduction: wrong number of arguments")
-        f.ret(f.value(0, "ptr"))
-    f.store(pointer, context.at(DESC))
+        _fail(f, m, "PyExc_TypeError", f"{what}: wrong number of arguments")
+        f.ret(f.null)
+    f.store(desc.pointer, context.at(DESC))
     mask = f.call("i64", env(f, "PyLong_AsUnsignedLongLongMask"), args.pointer_at(operands))
-    bad = f.call("i64", "rl_read_scalars", pointer, args.at(operands + 1), buffer)
+    bad = f.call("i64", "rl_read_scalars", desc.pointer, args.at(operands + 1), context.pointer)
     with f.if_(bad.ne(0)):
-        f.ret(f.value(0, "ptr"))
-    bad = f.call("i64", "rl_layout", pointer, f.args[1], mask, buffer, f.value(False, "i1"))
+        f.ret(f.null)
+    bad = f.call("i64", "rl_layout", desc.pointer, f.args[1], mask, context.pointer, f.value(rows, "i1"))
     with f.if_(bad.ne(0)):
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
+    return f, desc, context
+
+
+def _call(m):
+    """PyObject *rl_reduce(self, args, n): outputs, inputs, mask of reduced dimensions, scalars."""
+    f, desc, context = begin(m, "rl_reduce", "reduction", False)
+    pointer, buffer, operands = desc.pointer, context.pointer, desc[3]
     with f.if_(context[OUTPUTS_TOTAL].eq(0)):
         _none(f)
     with f.if_(context[COUNT].eq(0)):
@@ -538,7 +545,7 @@ def _call(m):
         with f.if_(missing):
             done = f.call("ptr", env(f, "PyObject_CallOneArg"), env(f, name), f.args[0])
             with f.if_(done.eq(0)):
-                f.ret(f.value(0, "ptr"))
+                f.ret(f.null)
             f.call("void", env(f, "Py_DecRef"), done)
     parts, groups = context[PARTS], context[GROUPS]
     workspace = f.var("ptr", 0)
@@ -547,24 +554,17 @@ def _call(m):
         workspace.set(f.call("ptr", env(f, "PyMem_RawMalloc"), needed + 64))
         with f.if_(workspace.get().eq(0)):
             f.call("ptr", env(f, "PyErr_NoMemory"))
-            f.ret(f.value(0, "ptr"))
+            f.ret(f.null)
         address = f.emit("i64", f"ptrtoint ptr {workspace.get().name} to i64")
         f.store(workspace.get() + ((f.value(64) - (address & 63)) & 63), context.at(WORKSPACE))
     total = context[COUNT] * context[OUTPUTS_TOTAL]
-    release = total >= entry.RELEASE_GIL_FROM
-    state = f.var("ptr", 0)
-    with f.if_(release):
-        state.set(f.call("ptr", env(f, "PyEval_SaveThread")))
-    task, join = f.value(0, "ptr"), f.value(0, "ptr")
-    task.name, join.name = "@rl_reduce_groups", "@rl_reduce_join"
-    with f.if_else(total >= PARALLEL_FROM) as (many, few):
-        with many:
-            f.call("void", env(f, "rl_parallel_for"), task, buffer, groups * parts)
-        with few:
-            f.call("void", "rl_reduce_groups", buffer, f.value(0), groups * parts)
-    with f.if_(parts > 1):
-        f.call("void", "rl_reduce_join", buffer, f.value(0), context[TILE_COUNT])
-        f.call("void", env(f, "PyMem_RawFree"), workspace.get())
-    with f.if_(release):
-        f.call("void", env(f, "PyEval_RestoreThread"), state.get())
+    with entry.released(f, total >= entry.RELEASE_GIL_FROM):
+        with f.if_else(total >= PARALLEL_FROM) as (many, few):
+            with many:
+                f.call("void", env(f, "rl_parallel_for"), f.symbol("rl_reduce_groups"), buffer, groups * parts)
+            with few:
+                f.call("void", "rl_reduce_groups", buffer, f.value(0), groups * parts)
+        with f.if_(parts > 1):
+            f.call("void", "rl_reduce_join", buffer, f.value(0), context[TILE_COUNT])
+            f.call("void", env(f, "PyMem_RawFree"), workspace.get())
     _none(f)

@@ -8,7 +8,7 @@ vector has lanes.  The descriptor is that of reductions (``reduce_entry.py``) wi
 
 from rushlight.compiler.codegen import entry, reduce_entry
 from rushlight.compiler.codegen.builder import Module
-from rushlight.compiler.codegen.entry import BYTES_VALUE, _fail, _magnitude, _none, _Words
+from rushlight.compiler.codegen.entry import _fail, _magnitude, _none, _Words
 from rushlight.compiler.codegen.reduce_entry import (
     BY_COLUMNS,
     COLUMNS,
@@ -77,29 +77,14 @@ def _run(m):
 
 def _call(m):
     """PyObject *rl_row_program(self, args, n): outputs, inputs, mask, scalars."""
-    f = m.function("rl_row_program", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "n")])
-    pointer = f.args[0] + BYTES_VALUE
-    desc, args = _Words(f, pointer), _Words(f, f.args[1])
-    buffer = f.buffer(8 * reduce_entry.CONTEXT_WORDS)
-    context = _Words(f, buffer)
-    operands, first = desc[3], desc[0]
-    with f.if_(f.args[2].ne(operands + 1 + desc[2])):
-        _fail(f, m, "PyExc_TypeError", "row kernel: wrong number of arguments")
-        f.ret(f.value(0, "ptr"))
-    f.store(pointer, context.at(DESC))
-    mask = f.call("i64", env(f, "PyLong_AsUnsignedLongLongMask"), args.pointer_at(operands))
-    bad = f.call("i64", "rl_read_scalars", pointer, args.at(operands + 1), buffer)
-    with f.if_(bad.ne(0)):
-        f.ret(f.value(0, "ptr"))
-    bad = f.call("i64", "rl_layout", pointer, f.args[1], mask, buffer, f.value(True, "i1"))
-    with f.if_(bad.ne(0)):
-        f.ret(f.value(0, "ptr"))
+    f, desc, context = reduce_entry.begin(m, "rl_row_program", "row kernel", True)
+    buffer, first = context.pointer, desc[0]
     total = context[COUNT] * context[OUTPUTS_TOTAL]
     with f.if_(total.eq(0)):
         _none(f)
     with f.if_(context[REDUCED_RANK] > 1):
         _fail(f, m, "PyExc_ValueError", "row kernel: the dimensions of a row must merge into one")
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     length, kept, lanes = context[REDUCED_TABLE], context[KEPT_TABLE], desc[LANES]
     step_in = _magnitude(f, context[_step(context, REDUCED_TABLE, 0, first)])
     step_kept = _magnitude(f, context[_step(context, KEPT_TABLE, 0, first)])
@@ -119,17 +104,9 @@ def _call(m):
     context[GROUP] = group
     context[GROUPS] = (tiles + group - 1).udiv(group)
     many = context[GROUPS] > 1
-    release = many & (total >= entry.RELEASE_GIL_FROM // 4)
-    state = f.var("ptr", 0)
-    with f.if_(release):
-        state.set(f.call("ptr", env(f, "PyEval_SaveThread")))
-    task = f.value(0, "ptr")
-    task.name = "@rl_run_rows"
-    with f.if_else(many) as (yes, no):
+    with entry.released(f, many & (total >= entry.RELEASE_GIL_FROM // 4)), f.if_else(many) as (yes, no):
         with yes:
-            f.call("void", env(f, "rl_parallel_for"), task, buffer, context[GROUPS])
+            f.call("void", env(f, "rl_parallel_for"), f.symbol("rl_run_rows"), buffer, context[GROUPS])
         with no:
             f.call("void", "rl_run_rows", buffer, f.value(0), f.value(1))
-    with f.if_(release):
-        f.call("void", env(f, "PyEval_RestoreThread"), state.get())
     _none(f)

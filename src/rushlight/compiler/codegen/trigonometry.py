@@ -58,7 +58,7 @@ def _large_reducer(m):
     # Bits of 2/pi above weight 2^-(exponent - 1) give multiples of 4 turns: start there.
     start = exponent - 2 + 64
     word, shift = start.lshr(6), start & 63
-    base = f.value(0, "ptr")
+    base = f.null
     base.name = table
     window = f.value(0, "i256")
     for k in range(4):

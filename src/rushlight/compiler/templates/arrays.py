@@ -15,7 +15,7 @@ from functools import cache
 
 from rushlight.compiler import engine
 from rushlight.compiler.codegen.builder import Module, vector
-from rushlight.compiler.codegen.entry import BYTES_VALUE, DATA, VAR_SIZE, _fail, _none, _Words
+from rushlight.compiler.codegen.entry import BYTES_VALUE, DATA, VAR_SIZE, _fail, _none, _Words, released
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, float_to_float, narrow, widen
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.pointwise import builtin, fill_environment, method
@@ -51,11 +51,11 @@ def _entry_text():
     args = f.args[1]
     with f.if_(f.args[2].ne(arrays + 1)):
         _fail(f, m, "PyExc_TypeError", "array kernel: wrong number of arguments")
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     context = f.buffer(8 * MOST_WORDS)
     none = _environment(f, "Py_None")
     with f.range(arrays) as k:
-        item, data = f.load("ptr", args + (k << 3)), f.var("ptr", f.value(0, "ptr"))
+        item, data = f.load("ptr", args + (k << 3)), f.var("ptr", f.null)
         with f.if_(item.ne(none)):
             data.set(f.load("ptr", item + DATA))
         f.store(data.get(), context + (k << 3))
@@ -63,22 +63,17 @@ def _entry_text():
     words, count = text + BYTES_VALUE, f.load("i64", text + VAR_SIZE).lshr(3)
     with f.if_(count + arrays > MOST_WORDS):
         _fail(f, m, "PyExc_ValueError", "array kernel: too many words")
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     with f.range(count) as k:
         f.store(f.load("i64", words + (k << 3), 1), context + (arrays + k << 3))
     large = f.load("i64", words + (phases << 3), 1) >= PARALLEL_FROM
-    state = f.var("ptr", f.value(0, "ptr"))
-    with f.if_(large):
-        state.set(f.call("ptr", _environment(f, "PyEval_SaveThread")))
-    with f.range(phases) as k:
+    with released(f, large), f.range(phases) as k:
         tiles, task = f.load("i64", words + (k << 3), 1), f.load("ptr", desc.at(k + 2))
         with f.if_else(large) as (pool, alone):
             with pool:
                 f.call("void", _environment(f, "rl_parallel_for"), task, context, tiles)
             with alone:
                 f.call("void", task, context, f.value(0), tiles)
-    with f.if_(large):
-        f.call("void", _environment(f, "PyEval_RestoreThread"), state.get())
     _none(f)
     return m.text()
 

@@ -81,7 +81,7 @@ def column(t, array, i, mask, default):
     """A vector of a column's parameter, or a default where the array is null."""
     f = t.f
     v = f.var(t.vector, default)
-    with f.if_(array.ne(f.value(0, "ptr"))):
+    with f.if_(array.ne(f.null)):
         v.set(t.load(array + i * t.compute_size, mask, wide_of(t.dtype)))
     return v.get()
 

@@ -103,7 +103,7 @@ def task(m, name, element, pointers, words):
 def scratch(f, failed, nbytes):
     """(block to free, memory) of this thread's own; returns from the task where there is none."""
     block = f.call("ptr", "rl_scratch", f.value(nbytes))
-    with f.if_(block.eq(f.value(0, "ptr"))):
+    with f.if_(block.eq(f.null)):
         f.store(f.value(1), failed)
         f.ret()
     return block, f.load("ptr", block)

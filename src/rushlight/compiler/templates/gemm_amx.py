@@ -24,7 +24,7 @@ on the shape alone. (Float32 and int32 results are summed in slabs of ``K_SLAB``
 stay in the cache; bfloat16 results of more than ``K_MOST`` k's are left to ``rl_inner``.)
 """
 
-from rushlight.compiler.codegen.builder import Module, Value
+from rushlight.compiler.codegen.builder import Module
 from rushlight.compiler.templates.amx import GROUPS, ROWS, TILE_BYTES, Tiles
 from rushlight.compiler.templates.gemm_driver import FIELDS as DRIVER_FIELDS
 from rushlight.compiler.templates.gemm_driver import TASK, one, write_plain
@@ -391,7 +391,7 @@ class TileDriver:
         f = self._function("tile_task", "void", TASK)
         job = Job(f, f.args[0])
         tiles = Tiles(f, self.emulated)
-        null = Value(f, "null", "ptr")
+        null = f.null
         steps, block_steps, row_tiles = job.steps, job.block_steps, job.row_tiles
         m, n = job.m, job.n
         unit = steps * self.step_bytes
@@ -423,7 +423,7 @@ class TileDriver:
                     mine = base + index * pace
                     tall = f.select(m - panel * BLOCK > ROWS, f.value(16), f.value(0))
                     broad = f.select(n - strip * BLOCK > ROWS, f.value(8), f.value(0))
-                    kernel = f.load("ptr", Value(f, "@block_table", "ptr") + (tall + broad))
+                    kernel = f.load("ptr", f.symbol("block_table") + (tall + broad))
                     with f.if_(complete):
                         # C's lines come while the tiles are busy.
                         f.call("void", "fetch_block", job.pointer, panel * BLOCK, strip * BLOCK)
@@ -458,7 +458,7 @@ class TileDriver:
             with here:
                 f.call("void", task, job.pointer, f.value(0), count)
             with pool:
-                f.call("void", "rl_parallel_for", Value(f, f"@{task}", "ptr"), job.pointer, count)
+                f.call("void", "rl_parallel_for", f.symbol(task), job.pointer, count)
 
     # ----- products -----
 
@@ -629,7 +629,7 @@ class TileDriver:
                 with here:
                     f.call("void", "batch_task", job.pointer, f.value(0), count)
                 with pool:
-                    f.call("void", "rl_parallel_for", Value(f, "@batch_task", "ptr"), job.pointer, count)
+                    f.call("void", "rl_parallel_for", f.symbol("batch_task"), job.pointer, count)
             f.ret(job.failed.cast("trunc", "i32"))
         with f.range(count) as t:
             self._own(f, given, job, t)

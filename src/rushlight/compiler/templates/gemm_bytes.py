@@ -12,7 +12,7 @@ What is to be put right is a product with a constant of its own, added where the
 It calls ``rl_inner``, the ``gemm_added`` of groups, which ``gemm.module_text`` calls "quads".
 """
 
-from rushlight.compiler.codegen.builder import Value, vector
+from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, copy_words
 from rushlight.compiler.templates.gemm_half import HalfDriver
 
@@ -111,7 +111,7 @@ class ByteDriver(HalfDriver):
         f = self.module.function("one", "i32", [("ptr", "job")], "internal", "nounwind")
         job, own, more = _Job(f, f.args[0]), _Job(f, f.buffer(8 * SIZE)), _Job(f, f.buffer(8 * SIZE))
         m, n, k = job.m, job.n, job.k
-        null, depth = Value(f, "null", "ptr"), (k + 3).udiv(4)
+        null, depth = f.null, (k + 3).udiv(4)
         a_size, b_size, narrow = m * depth * 4, n * depth * 4, 0 if self.exact else 1
         block = f.call("ptr", "rl_scratch", a_size + b_size + (n * 2 + m + m * n * narrow) * 4 + 64)
         with f.if_(block.eq(null)):
@@ -141,7 +141,7 @@ class ByteDriver(HalfDriver):
                 f.store(null, more._at("d"))
                 f.store(put_right, more._at("c"))
                 more.set(alpha=-job.alpha, c_row=n * 4)
-                constant = Value(f, "@eighties", "ptr")
+                constant = f.symbol("eighties")
                 if self.flips == "a":
                     f.store(constant, more._at("a"))
                     more.set(m=1, a_row=0, a_col=0)

@@ -11,7 +11,7 @@ The generated ``int32 rl_gemm_added(int64 *job)`` has the contract of ``gemm_dri
 factor and without row_bias and finish, and calls the real product, imported as ``rl_inner``.
 """
 
-from rushlight.compiler.codegen.builder import Module, Value
+from rushlight.compiler.codegen.builder import Module
 from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, write_batches, write_plain
 
 # A copy of ``blocks`` matrices of rows x columns, each row followed by i times itself if ``doubled``.
@@ -84,7 +84,7 @@ class ComplexDriver:
                 with here:
                     f.call("void", "expand", buffer, f.value(0), tiles)
                 with pool:
-                    f.call("void", "rl_parallel_for", Value(f, "@expand", "ptr"), buffer, tiles)
+                    f.call("void", "rl_parallel_for", f.symbol("expand"), buffer, tiles)
 
     def _one(self):
         """The products of one index of the outer batch dimension."""

@@ -35,7 +35,7 @@ The ways, by shape only (so an element's bits never depend on the number of thre
 
 import struct
 
-from rushlight.compiler.codegen.builder import Module, Value
+from rushlight.compiler.codegen.builder import Module
 from rushlight.compiler.templates import entries, gemm_ahead, gemm_heights, gemm_lines, gemm_strips
 from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, long_dot_kernel, tile_kernel
 from rushlight.compiler.templates.gemm_pack import GROUP, pack, pack_strips
@@ -121,7 +121,7 @@ def write_plain(module, prefix, integer):
     f = module.function(f"{prefix}_gemm_fused", "i32", [("ptr", "job")], attributes="nounwind")
     job = _Job(f, f.args[0])
     job.set(d_outer=job.c_outer, d_batch=job.c_batch, d_row=job.c_row, factor=one(integer))
-    f.store(f.select(job.beta.eq(0), Value(f, "null", "ptr"), job.c), job._at("d"))
+    f.store(f.select(job.beta.eq(0), f.null, job.c), job._at("d"))
     f.ret(f.call("i32", f"{prefix}_gemm_added", job.pointer))
 
 
@@ -150,7 +150,7 @@ def write_batches(module, prefix):
             with here:
                 f.call("void", "batch_task", job.pointer, f.value(0), count)
             with pool:
-                f.call("void", "rl_parallel_for", Value(f, "@batch_task", "ptr"), job.pointer, count)
+                f.call("void", "rl_parallel_for", f.symbol("batch_task"), job.pointer, count)
         f.ret(f.select(job.serial.eq(-1), f.value(1, "i32"), zero))
     with f.range(job.outer):
         failed = f.call("i32", "one", job.pointer)
@@ -238,7 +238,7 @@ class Driver:
     def _kernel(self, f, table, rows):
         if table in gemm_heights.KINDS:
             return gemm_heights.kernel(f, self.shape, table, rows)
-        return f.load("ptr", Value(f, f"@{table}_table", "ptr") + (rows - 1) * 8)
+        return f.load("ptr", f.symbol(f"{table}_table") + (rows - 1) * 8)
 
     def _number(self, f, bits):
         """alpha or beta as an element."""
@@ -253,7 +253,7 @@ class Driver:
     def _added(self, f, job, row, column, first=None):
         """(address, row stride, factor) of what is added to C's element: D, or C after the first block of k's."""
         d, step, beta = job.d, job.d_row, self._number(f, job.factor)
-        at = f.select(d.ne(0), d + (row * step + column * self.shape.item), Value(f, "null", "ptr"))
+        at = f.select(d.ne(0), d + (row * step + column * self.shape.item), f.null)
         if first is None:
             return at, step, beta
         c = job.c + (row * job.c_row + column * self.shape.item)
@@ -266,7 +266,7 @@ class Driver:
         if wanted is not None:
             given = given & wanted
         step = f.select(given, f.value(self.shape.item), f.value(0))
-        return f.select(given, job.row_bias + row * self.shape.item, Value(f, "@zero", "ptr")), step
+        return f.select(given, job.row_bias + row * self.shape.item, f.symbol("zero")), step
 
     def _finish(self, f, job, row, column, rows, columns):
         """Call ``finish`` for a piece of C, if there is one."""
@@ -280,7 +280,7 @@ class Driver:
         Where the tasks are only noted, this returns from the function.
         """
         with f.if_(job.serial.eq(NOTED)):
-            f.store(Value(f, f"@{task}", "ptr"), job._at("task"))
+            f.store(f.symbol(task), job._at("task"))
             job.set(tiles=count)
             f.ret(f.value(0, "i32"))
         light = job.serial.eq(LIGHT)
@@ -289,7 +289,7 @@ class Driver:
                 f.call("void", task, job.pointer, f.value(0), count)
             with pool:
                 count = f.select(light, f.value(0) - count, count)
-                f.call("void", "rl_parallel_for", Value(f, f"@{task}", "ptr"), job.pointer, count)
+                f.call("void", "rl_parallel_for", f.symbol(task), job.pointer, count)
 
     def _cost(self, m, n, k):
         """Time in multiply-adds: an element read or written counts as a few."""
@@ -343,8 +343,8 @@ class Driver:
         kernel_a_col = f.select(pack_a, height * item, a_col)
         kernel_b_row = f.select(pack_b, nr * item, job.b_row)
         c_row, alpha, bias = job.c_row, self._alpha(f, job), job.bias
-        has_bias = bias.ne(Value(f, "null", "ptr"))
-        wide, few = f.var("ptr", Value(f, "null", "ptr")), nr > shape.nr
+        has_bias = bias.ne(f.null)
+        wide, few = f.var("ptr", f.null), nr > shape.nr
         # Where all of B stays in the second-level cache threads get rows of C: what later kernels give them, too.
         col_tiles = (strips + tile_strips - 1).udiv(tile_strips)
         by_rows = ~pack_b & (n * k * item <= self.tuning.near_bytes)
@@ -392,7 +392,7 @@ class Driver:
                             job.b + (column * item + p * job.b_row),
                         )
                         here = f.select(
-                            start & has_bias, bias + column * item, Value(f, "null", "ptr")
+                            start & has_bias, bias + column * item, f.null
                         )
                         part = f.select(left > shape.lanes, kernels["edge"], kernels["narrow"])
                         kernel = f.select(left >= shape.nr, kernels["full"], part)
@@ -418,18 +418,18 @@ class Driver:
         job = _Job(f, f.args[0])
         m, n, k, bias, row_tiles, height = job.m, job.n, job.k, job.bias, job.row_tiles, job.height
         a_row, c_row, alpha = job.a_row, job.c_row, self._alpha(f, job)
-        has_bias = bias.ne(Value(f, "null", "ptr"))
+        has_bias = bias.ne(f.null)
         with f.range(f.args[1], f.args[2]) as t:
             column = t.udiv(row_tiles) * shape.dots
             first = t.urem(row_tiles) * height
             last = f.minimum(first + height, m)
             b = job.b + column * job.b_col
-            here = f.select(has_bias, bias + column * shape.item, Value(f, "null", "ptr"))
+            here = f.select(has_bias, bias + column * shape.item, f.null)
             with f.range(first, last, step=shape.dot_rows) as row:
                 rows = f.minimum(f.value(shape.dot_rows), last - row)
                 rbias, rstep = self._rows_of_bias(f, job, row)
                 d, drs, beta = self._added(f, job, row, column)
-                kernel = f.select(n.eq(1) & rows.eq(1), Value(f, "@long_dot", "ptr"), self._kernel(f, "dot", rows))
+                kernel = f.select(n.eq(1) & rows.eq(1), f.symbol("long_dot"), self._kernel(f, "dot", rows))
                 f.call(
                     "void", kernel, k, job.a + row * a_row, a_row, b,
                     job.b_col, job.c + (row * c_row + column * shape.item), c_row,
@@ -440,14 +440,30 @@ class Driver:
 
     def _product(self):
         """One matrix product: ``i32 product(ptr job)``."""
-        shape, tuning = self.shape, self.tuning
-        item, mr = shape.item, shape.mr
+        tuning = self.tuning
         f = self.module.function("product", "i32", [("ptr", "job")], "internal", "nounwind")
         job = _Job(f, f.args[0])
         empty = job.m.eq(0) | job.n.eq(0)
         with f.if_(empty):
             f.ret(f.value(0, "i32"))
-        # One column: the transposed product has one row, where adjacent operands pay off.
+        self._turn(f, job)
+        m, n, k = job.m, job.n, job.k
+        cost = self._cost(m, n, k)
+        small = f.select(cost < tuning.parallel_work, f.value(LIGHT), f.value(0))
+        noted = job.serial.eq(NOTED)
+        alone = f.select(noted, f.value(NOTED), f.value(HERE))
+        job.set(serial=f.select((cost < LIGHT_WORK) | job.serial.ne(0), alone, small))
+
+        with f.if_(gemm_lines.wanted(self, f, job)):
+            f.ret(f.call("i32", "lines", job.pointer))
+        with f.if_(wanted(self, f, job)):
+            f.ret(f.call("i32", "split", job.pointer))
+        self._dots(f, job, m, n, k)
+        self._tiles(f, job, m, n, k, noted)
+
+    def _turn(self, f, job):
+        """Of one column: the transposed product has one row, where adjacent operands pay off."""
+        shape, item = self.shape, self.shape.item
         turnable = (
             job.n.eq(1)
             & (job.m > 1)
@@ -463,20 +479,12 @@ class Driver:
             f.store(b, job._at("a"))
             f.store(a, job._at("b"))
             f.store(job.row_bias, job._at("bias"))
-            f.store(Value(f, "null", "ptr"), job._at("row_bias"))
+            f.store(f.null, job._at("row_bias"))
             job.set(a_row=job.b_col, a_col=b_row, b_row=a_col, b_col=a_row, m=1, n=m)
-        m, n, k = job.m, job.n, job.k
-        cost = self._cost(m, n, k)
-        small = f.select(cost < tuning.parallel_work, f.value(LIGHT), f.value(0))
-        noted = job.serial.eq(NOTED)
-        alone = f.select(noted, f.value(NOTED), f.value(HERE))
-        job.set(serial=f.select((cost < LIGHT_WORK) | job.serial.ne(0), alone, small))
 
-        with f.if_(gemm_lines.wanted(self, f, job)):
-            f.ret(f.call("i32", "lines", job.pointer))
-        with f.if_(wanted(self, f, job)):
-            f.ret(f.call("i32", "split", job.pointer))
-
+    def _dots(self, f, job, m, n, k):
+        """Where both operands are contiguous along k and rows are few: dot products, which end the function."""
+        shape, tuning, item = self.shape, self.tuning, self.shape.item
         along = job.a_col.eq(item) & job.b_row.eq(item)
         shallow = (m <= 8) & (k >= shape.lanes)
         deep = (m <= tuning.dot_rows) & (k >= 8 * shape.lanes)
@@ -490,10 +498,10 @@ class Driver:
             self._parallel(f, "dot_task", job, row_tiles * columns)
             f.ret(f.value(0, "i32"))
 
-        # Few rows, or little but writing C: long pieces of rows.
-        few_rows = (m <= shape.wide_rows) | ((k <= 4) & (n >= 2 * shape.nr))
-        nr = f.select(few_rows, f.value(shape.wide * shape.lanes), f.value(shape.nr))
-        strips = (n + nr - 1).udiv(nr)
+    def _packing(self, f, job, m, n, k, few_rows, nr, strips):
+        """Whether A is packed, whether B is, whether tiles pack strips of B, of a large B; whether B's rows are
+        adjacent elements."""
+        shape, tuning, item = self.shape, self.tuning, self.shape.item
         adjacent = job.b_col.eq(item) | n.eq(1)
         apart = (job.a_row & 4095).ne(0) & (job.a_col & 4095).ne(0) & (job.b_row & 4095).ne(0)
         span = k * job.b_row
@@ -506,18 +514,12 @@ class Driver:
         along = job.a_col.eq(item) & (job.a_row & 4095).ne(0)
         across = job.a_row.eq(item) & (job.a_col & 4095).ne(0)
         pack_a = pack_b & (large | ~own_b) & (n > 2 * nr) & (m * k > 4096) & ~(along | across)
-        # Rows of A that lie pages apart share a set of the first-level cache: no more of them than
-        # it has ways.
-        aliased = ~pack_a & (job.a_row & 4095).eq(0)
-        most = f.select(aliased, f.value(ALIASED_ROWS if mr > ALIASED_ROWS else mr), f.value(mr))
-        most = f.select(few_rows, f.value(shape.wide_rows), most)
-        panels, height, _ = gemm_heights.cut(f, m, most)
-        # Without any k the tiles still have to write C: one block of depth 0.
-        some_k = f.select(k < 1, f.value(1), k)
-        k_blocks = (some_k + (tuning.k_block - 1)).udiv(tuning.k_block)
-        k_block = (some_k + k_blocks - 1).udiv(k_blocks)
-        # Tiles: about 32 of them, none with less work than handing it out is worth, none beyond the
-        # caches.
+        return pack_a, pack_b, own_b, large, adjacent
+
+    def _tile_sizes(self, f, job, m, some_k, panels, strips, noted, own_b, long):
+        """(panels, strips) of a tile; where tiles pack for themselves (``own_b``), ``long`` is for groups of strips."""
+        tuning = self.tuning
+        # About 32 tiles, none with less work than handing it out is worth, none beyond the caches.
         least = f.value(tuning.tile_depth).udiv(some_k) + 1
         few = (panels * strips).udiv(6) + 1
         least = f.select(job.serial.eq(LIGHT), few, f.select(noted, f.minimum(few, least), least))
@@ -530,8 +532,28 @@ class Driver:
         split = f.minimum((m + 55).udiv(56), f.value(16).udiv(strips))
         split = f.minimum(f.select(split < 1, f.value(1), split), panels)
         tile_panels = f.select(own_b, (panels + split - 1).udiv(split), tile_panels)
-        group = f.select(large | adjacent & (strips >= 8 * GROUP), f.value(GROUP), f.value(1))
-        tile_strips = f.select(own_b, group, tile_strips)
+        return tile_panels, f.select(own_b, f.select(long, f.value(GROUP), f.value(1)), tile_strips)
+
+    def _tiles(self, f, job, m, n, k, noted):
+        """By tiles of C, with what is packed made before."""
+        shape, tuning, mr = self.shape, self.tuning, self.shape.mr
+        # Few rows, or little but writing C: long pieces of rows.
+        few_rows = (m <= shape.wide_rows) | ((k <= 4) & (n >= 2 * shape.nr))
+        nr = f.select(few_rows, f.value(shape.wide * shape.lanes), f.value(shape.nr))
+        strips = (n + nr - 1).udiv(nr)
+        pack_a, pack_b, own_b, large, adjacent = self._packing(f, job, m, n, k, few_rows, nr, strips)
+        # Rows of A that lie pages apart share a set of the first-level cache: no more of them than
+        # it has ways.
+        aliased = ~pack_a & (job.a_row & 4095).eq(0)
+        most = f.select(aliased, f.value(ALIASED_ROWS if mr > ALIASED_ROWS else mr), f.value(mr))
+        most = f.select(few_rows, f.value(shape.wide_rows), most)
+        panels, height, _ = gemm_heights.cut(f, m, most)
+        # Without any k the tiles still have to write C: one block of depth 0.
+        some_k = f.select(k < 1, f.value(1), k)
+        k_blocks = (some_k + (tuning.k_block - 1)).udiv(tuning.k_block)
+        k_block = (some_k + k_blocks - 1).udiv(k_blocks)
+        tile_panels, tile_strips = self._tile_sizes(f, job, m, some_k, panels, strips, noted, own_b,
+                                                    large | adjacent & (strips >= 8 * GROUP))
         row_tiles = (panels + tile_panels - 1).udiv(tile_panels)
         col_tiles = (strips + tile_strips - 1).udiv(tile_strips)
         shared_b = pack_b & ~own_b
@@ -551,7 +573,14 @@ class Driver:
             f.ret(f.value(0, "i32"))
         with f.if_(noted):
             f.ret(f.value(ALONE, "i32"))
+        self._slabs(f, job, (pack_a, shared_b, own_b), (panels, height), (strips, nr), (k_block, k_blocks, some_k),
+                    tiles)
 
+    def _slabs(self, f, job, packs, of_a, of_b, depth, tiles):
+        """Pack as many k's as bounded memory takes, multiply them, and so on."""
+        pack_a, shared_b, own_b = packs
+        (panels, height), (strips, nr), (k_block, k_blocks, some_k) = of_a, of_b, depth
+        tuning, item = self.tuning, self.shape.item
         # A slab: as many k's as can be packed in bounded memory.
         a_columns = f.select(pack_a, panels * height, f.value(0))
         b_columns = f.select(shared_b, strips * nr, f.value(0))
@@ -560,7 +589,7 @@ class Driver:
         slab = f.select(fit < 1, f.value(1), fit) * k_block
         slab = f.minimum(slab, k_blocks * k_block)
         block = f.call("ptr", "rl_scratch", per_k * slab)
-        with f.if_(block.eq(Value(f, "null", "ptr"))):
+        with f.if_(block.eq(f.null)):
             f.ret(f.value(1, "i32"))
         base = f.load("ptr", block)
         f.store(base, job._at("packed_b"))
@@ -634,7 +663,7 @@ class Driver:
                     f.call("void", "batch_task", job.pointer, f.value(0), count)
                 with pool:
                     f.call(
-                        "void", "rl_parallel_for", Value(f, "@batch_task", "ptr"),
+                        "void", "rl_parallel_for", f.symbol("batch_task"),
                         job.pointer, count,
                     )  # fmt: skip
             f.ret(f.select(job.serial.eq(-1), f.value(1, "i32"), zero))

@@ -89,7 +89,71 @@ class _Entry:
                 f.ret(null)
         return factor
 
-    def addend(self, d, rank, sizes, leading, put):
+    def put(self, value, name):
+        """Store a word of the job."""
+        self.f.store(value, self.job + 8 * INDEX[name])
+
+    def word(self, name):
+        """A word of the job."""
+        return self.f.load("i64", self.job + 8 * INDEX[name])
+
+    def operand(self, name, array, rank, leading):
+        """Put an operand's place and strides into the job: ((rows, columns), sizes of the leading dimensions).
+
+        ``leading`` holds those of C, which the others' are or which they are broadcast to.
+        """
+        f, item = self.f, self.item
+        nd, vectors = self.field(array, ND, "i32"), rank < 2
+        # Without matrices: out () of a (k) and b (k), or out (m) of a (m, k) and b (k).
+        alone = {"c": nd < 2, "a": nd.eq(1) & rank.eq(0) | nd.eq(2) & rank.eq(1), "b": nd.eq(1)}[name]
+        self.require(f.select(vectors, alone, nd.eq(2) | (nd.eq(rank) & ~vectors)), "rank")
+        last = nd.cast("sext", "i64") * 8
+        dims, strides = self.field(array, DIMS) + last, self.field(array, STRIDES) + last
+        size = [f.var("i64", 1) for _ in range(2)]
+        step = [f.var("i64", 1 if name in self.bytes_of else item) for _ in range(2)]
+        # A vector of a is a row, others are columns.
+        place = 1 if name == "a" else 0
+        with f.if_else(nd >= 2) as (matrix, vector):
+            with matrix:
+                for q, offset in enumerate((-16, -8)):
+                    size[q].set(self.field(dims, offset, "i64"))
+                    step[q].set(self.field(strides, offset, "i64"))
+            with vector, f.if_(nd.eq(1)):
+                size[place].set(self.field(dims, -8, "i64"))
+                step[place].set(self.field(strides, -8, "i64"))
+        (rows, columns), (row, column) = ([x.get() for x in pair] for pair in (size, step))
+        self.put(self.field(array, DATA), name)
+        self.put(row, f"{name}_row")
+        if name != "c":
+            self.put(column, f"{name}_col")
+        lead = {}
+        for level, offset in (("batch", -24), ("outer", -32)):
+            step, size = f.var("i64", 0), f.var("i64", 1)
+            with f.if_(nd > (2 if level == "batch" else 3)):
+                size.set(self.field(dims, offset, "i64"))
+                with f.if_(size.get().ne(1)):
+                    step.set(self.field(strides, offset, "i64"))
+            self.put(step.get(), f"{name}_{level}")
+            lead[level] = size.get()
+            if name == "c":
+                self.put(lead[level], level)
+            else:
+                self.require(lead[level].eq(1) | lead[level].eq(leading[level]), "shape")
+        if name == "c":
+            adjacent = column.eq(item) | (columns <= 1) | rows.eq(0) | (lead["batch"] * lead["outer"]).eq(0)
+            self.require(adjacent & (self.field(array, FLAGS, "i32") & WRITEABLE).ne(0), "layout")
+        return (rows, columns), lead
+
+    def bias(self, array, n):
+        """The data of a bias of n elements."""
+        self.check_array(array)
+        self.require(self.field(array, ND, "i32").eq(1), "shape")
+        self.require(self.field(self.field(array, DIMS), 0, "i64").eq(n), "shape")
+        stride = self.field(self.field(array, STRIDES), 0, "i64")
+        self.require(stride.eq(self.item) | (n <= 1), "layout")
+        return self.field(array, DATA)
+
+    def addend(self, d, rank, sizes, leading):
         """Strides of D: sizes as out's, but for 1 in place of the rows or a leading size."""
         f, (m, n) = self.f, sizes
         nd = self.field(d, ND, "i32")
@@ -99,7 +163,7 @@ class _Entry:
         rows = self.field(dims, -16, "i64")
         self.require((rows.eq(m) | rows.eq(1)) & self.field(dims, -8, "i64").eq(n), "shape")
         self.require(self.field(strides, -8, "i64").eq(self.item) | (n <= 1), "layout")
-        put(f.select(rows.eq(1), f.value(0), self.field(strides, -16, "i64")), "d_row")
+        self.put(f.select(rows.eq(1), f.value(0), self.field(strides, -16, "i64")), "d_row")
         for level, offset in (("batch", -24), ("outer", -32)):
             step = f.var("i64", 0)
             with f.if_(nd > (2 if level == "batch" else 3)):
@@ -107,136 +171,79 @@ class _Entry:
                 self.require(size.eq(1) | size.eq(leading[level]), "shape")
                 with f.if_(size.ne(1)):
                     step.set(self.field(strides, offset, "i64"))
-            put(step.get(), f"d_{level}")
+            self.put(step.get(), f"d_{level}")
 
-    def write(self):
-        f = self.f = self.module.function(
-            f"{self.prefix}_call", "ptr", [("ptr", "self"), ("ptr", "args"), ("i64", "count")]
-        )
-        _, args, count = f.args
-        null, none, item = f.null, f.external("_Py_NoneStruct"), self.item
-        most = count.eq(8) | count.eq(10 if self.finished else 8) if self.added else count.eq(6)
-        self.require((count >= 3) & ((count <= 6) | most), "count")
-        out, a, b = (f.load("ptr", args + 8 * i) for i in range(3))
-        for name, array in (("c", out), ("a", a), ("b", b)):
-            self.check_array(array, name)
-        buffer = f.buffer(8 * SIZE)
-
-        def put(value, name):
-            f.store(value, buffer + 8 * INDEX[name])
-
-        rank = self.field(out, ND, "i32")
-        self.require(rank <= 4, "rank")
-        vectors = rank < 2
-        sizes, leading = {}, {}
-        for name, array in (("c", out), ("a", a), ("b", b)):
-            nd = self.field(array, ND, "i32")
-            # Without matrices: out () of a (k) and b (k), or out (m) of a (m, k) and b (k).
-            alone = {"c": nd < 2, "a": nd.eq(1) & rank.eq(0) | nd.eq(2) & rank.eq(1), "b": nd.eq(1)}[name]
-            self.require(f.select(vectors, alone, nd.eq(2) | (nd.eq(rank) & ~vectors)), "rank")
-            last = nd.cast("sext", "i64") * 8
-            dims = self.field(array, DIMS) + last
-            strides = self.field(array, STRIDES) + last
-            size = [f.var("i64", 1) for _ in range(2)]
-            step = [f.var("i64", 1 if name in self.bytes_of else item) for _ in range(2)]
-            # A vector of a is a row, others are columns.
-            place = 1 if name == "a" else 0
-            with f.if_else(nd >= 2) as (matrix, vector):
-                with matrix:
-                    for q, offset in enumerate((-16, -8)):
-                        size[q].set(self.field(dims, offset, "i64"))
-                        step[q].set(self.field(strides, offset, "i64"))
-                with vector, f.if_(nd.eq(1)):
-                    size[place].set(self.field(dims, -8, "i64"))
-                    step[place].set(self.field(strides, -8, "i64"))
-            (rows, columns), (row, column) = ([x.get() for x in pair] for pair in (size, step))
-            sizes[name] = rows, columns
-            put(self.field(array, DATA), name)
-            put(row, f"{name}_row")
-            if name == "c":
-                adjacent = column.eq(item) | (columns <= 1) | rows.eq(0)
-                flags = self.field(array, FLAGS, "i32") & WRITEABLE
-            else:
-                put(column, f"{name}_col")
-            lead = {}
-            for level, offset in (("batch", -24), ("outer", -32)):
-                step, size = f.var("i64", 0), f.var("i64", 1)
-                with f.if_(nd > (2 if level == "batch" else 3)):
-                    size.set(self.field(dims, offset, "i64"))
-                    with f.if_(size.get().ne(1)):
-                        step.set(self.field(strides, offset, "i64"))
-                put(step.get(), f"{name}_{level}")
-                lead[level] = size.get()
-                if name == "c":
-                    put(lead[level], level)
-                else:
-                    fits = lead[level].eq(1) | lead[level].eq(leading[level])
-                    self.require(fits, "shape")
-            if name == "c":
-                leading = lead
-                empty = (lead["batch"] * lead["outer"]).eq(0)
-                self.require((adjacent | empty) & flags.ne(0), "layout")
-        (m, n), (am, k), (bk, bn) = sizes["c"], sizes["a"], sizes["b"]
-        self.require(am.eq(m) & bk.eq(k) & bn.eq(n), "shape")
-        put(m, "m")
-        put(n, "n")
-        put(k, "k")
-
-        number = "i64" if self.integer else "double"
-        bias, alpha, beta = f.var("ptr", null), f.var(number, 1), f.var("i64", 0)
+    def options(self, args, count, out, rank, sizes, leading):
+        """Put what may follow the operands into the job: bias, alpha, beta, D and its factor, a finishing function."""
+        f, none, number = self.f, self.f.external("_Py_NoneStruct"), "i64" if self.integer else "double"
+        bias, alpha, beta = f.var("ptr", f.null), f.var(number, 1), f.var("i64", 0)
         with f.if_(count > 3):
             given = f.load("ptr", args + 24)
             with f.if_(given.ne(none)):
-                self.check_array(given)
-                self.require(self.field(given, ND, "i32").eq(1), "shape")
-                self.require(self.field(self.field(given, DIMS), 0, "i64").eq(n), "shape")
-                stride = self.field(self.field(given, STRIDES), 0, "i64")
-                self.require(stride.eq(item) | (n <= 1), "layout")
-                bias.set(self.field(given, DATA))
+                bias.set(self.bias(given, sizes[1]))
         with f.if_(count > 4):
             alpha.set(self.number(args + 32))
         with f.if_(count > 5):
             truth = f.call("i32", "PyObject_IsTrue", f.load("ptr", args + 40))
             with f.if_(truth < 0):
-                f.ret(null)
+                f.ret(f.null)
             beta.set(truth.cast("sext", "i64"))
         if self.added:
-            factor, added = f.var(number, 1), f.var("ptr", null)
+            factor, added = f.var(number, 1), f.var("ptr", f.null)
             for level in ("row", "batch", "outer"):
-                put(f.load("i64", buffer + 8 * INDEX[f"c_{level}"]), f"d_{level}")
+                self.put(self.word(f"c_{level}"), f"d_{level}")
             with f.if_(beta.get().ne(0)):
                 added.set(self.field(out, DATA))
             with f.if_(count > 6):
                 d = f.load("ptr", args + 48)
                 with f.if_(d.ne(none)):
                     self.check_array(d)
-                    self.addend(d, rank, (m, n), leading, put)
+                    self.addend(d, rank, sizes, leading)
                     added.set(self.field(d, DATA))
                     factor.set(self.number(args + 56))
-            put(added.get(), "d")
-            put(factor.get(), "factor")
-        put(bias.get(), "bias")
+            self.put(added.get(), "d")
+            self.put(factor.get(), "factor")
+        self.put(bias.get(), "bias")
         for name in ("row_bias", "finish", "context"):
-            put(f.value(0), name)
+            self.put(f.value(0), name)
         if self.finished:
             with f.if_(count > 8):
                 for name, place in (("finish", 64), ("context", 72)):
                     address = f.call("i64", "PyLong_AsLongLong", f.load("ptr", args + place))
-                    with f.if_(address.eq(-1) & f.call("ptr", "PyErr_Occurred").ne(null)):
-                        f.ret(null)
-                    put(address, name)
-        put(alpha.get(), "alpha")
-        put(beta.get(), "beta")
+                    with f.if_(address.eq(-1) & f.call("ptr", "PyErr_Occurred").ne(f.null)):
+                        f.ret(f.null)
+                    self.put(address, name)
+        self.put(alpha.get(), "alpha")
+        self.put(beta.get(), "beta")
+
+    def write(self):
+        """``{prefix}_call``: the arguments are checked and become a job, which is done."""
+        f = self.f = self.module.function(f"{self.prefix}_call", "ptr", entries.ENTRY)
+        _, args, count = f.args
+        most = count.eq(8) | count.eq(10 if self.finished else 8) if self.added else count.eq(6)
+        self.require((count >= 3) & ((count <= 6) | most), "count")
+        arrays = [f.load("ptr", args + 8 * i) for i in range(3)]
+        for name, array in zip("cab", arrays, strict=True):
+            self.check_array(array, name)
+        self.job = f.buffer(8 * SIZE)
+        rank = self.field(arrays[0], ND, "i32")
+        self.require(rank <= 4, "rank")
+        (m, n), leading = self.operand("c", arrays[0], rank, None)
+        ((am, k), _), ((bk, bn), _) = (self.operand(x, a, rank, leading) for x, a in zip("ab", arrays[1:], strict=True))
+        self.require(am.eq(m) & bk.eq(k) & bn.eq(n), "shape")
+        for size, name in ((m, "m"), (n, "n"), (k, "k")):
+            self.put(size, name)
+        self.options(args, count, arrays[0], rank, (m, n), leading)
 
         if self.prepared:
             # A batch over one B may become one product of all rows.
-            whole = f.load("i64", buffer + 8 * INDEX["b_batch"]).eq(0) & leading["outer"].eq(1)
+            whole = self.word("b_batch").eq(0) & leading["outer"].eq(1)
             count = leading["batch"] * leading["outer"]
-            f.call("void", "rl_prepare", f.select(whole, m * count, m), f.load("i64", buffer + 8 * INDEX["a_row"]), n,
+            f.call("void", "rl_prepare", f.select(whole, m * count, m), self.word("a_row"), n,
                    f.select(whole, k, k * count), declare=self.prepared == "import")
         with entries.released(f, m * n * k * leading["batch"] * leading["outer"] >= RELEASE_WORK):
             product = f"{self.prefix}_gemm_added" if self.added else f"{self.prefix}_gemm"
-            failed = f.call("i32", product, buffer)
+            failed = f.call("i32", product, self.job)
         with f.if_(failed.ne(0)):
             self.fail("memory")
         entries.none(f)

@@ -24,7 +24,6 @@ from functools import cache
 
 import numpy as np
 
-from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.gemm_driver import (
     ALONE,
@@ -145,8 +144,8 @@ def _alone(f, job):
     block = job.block
     with f.if_(block.ne(0)):
         f.call("void", "rl_free", block)
-        f.store(Value(f, "null", "ptr"), job._at("block"))
-    f.store(Value(f, "null", "ptr"), job._at("task"))
+        f.store(f.null, job._at("block"))
+    f.store(f.null, job._at("task"))
     job.set(tiles=0)
 
 
@@ -162,7 +161,7 @@ def _apart(m, job_class):
                 head.set(i)
             with more:
                 of = _at(f, jobs, head.get(), job_class)
-                other = job.task.eq(Value(f, "null", "ptr"))
+                other = job.task.eq(f.null)
                 for x in ("task", "tiles", "k", "height", "width", "tile_strips", "tile_panels"):
                     other = other | getattr(job, x).ne(getattr(of, x))
                 with f.if_(other):
@@ -184,13 +183,13 @@ def _share(f, group, jobs, count, mode, job_class):
             f.call("void", "group_task", group, f.value(0), tiles)
         with pool:
             tiles = f.select(mode.eq(LIGHT), f.value(0) - tiles, tiles)
-            f.call("void", "rl_parallel_for", Value(f, "@group_task", "ptr"), group, tiles)
+            f.call("void", "rl_parallel_for", f.symbol("group_task"), group, tiles)
 
 
 def _group(m, job_class):
     f = m.function("rl_group", "i32", [("ptr", "jobs"), ("i64", "count"), ("i64", "mode")], attributes="nounwind")
     jobs, count, mode = f.args
-    null = Value(f, "null", "ptr")
+    null = f.null
     group = f.buffer(FIRST + 8 * MOST)
     f.store(jobs, group)
     f.store(count, group + COUNT)
@@ -207,7 +206,7 @@ def _group(m, job_class):
                 with f.if_(result.eq(ALONE)):
                     _alone(f, job)
             with several:
-                f.store(Value(f, "@batch_task", "ptr"), job._at("task"))
+                f.store(f.symbol("batch_task"), job._at("task"))
                 job.set(tiles=job.batch)
     with f.if_(sums.get()):
         f.call("void", "apart", jobs, count, declare=False)
@@ -222,7 +221,7 @@ def _group(m, job_class):
         # Of products in parts the parts are there now.
         has = job.block.ne(null)
         parts.set(parts.get() | has)
-        f.store(Value(f, "@total_task", "ptr"), job._at("task"))
+        f.store(f.symbol("total_task"), job._at("task"))
         with f.if_else(has) as (some, none):
             with some:
                 job.set(tiles=(job.m + job.height - 1).udiv(job.height))

@@ -137,7 +137,7 @@ class HalfDriver:
                 with here:
                     f.call("void", task, buffer, f.value(0), tiles)
                 with pool:
-                    f.call("void", "rl_parallel_for", Value(f, f"@{task}", "ptr"), buffer, tiles)
+                    f.call("void", "rl_parallel_for", f.symbol(task), buffer, tiles)
 
     def _pair_task(self):
         """Tile t: some rows of pairs; row r is pair r % pairs of block r // pairs."""
@@ -229,7 +229,7 @@ class HalfDriver:
         job = _Job(f, f.args[0])
         own = _Job(f, f.buffer(8 * SIZE))
         m, n, k, batch = job.m, job.n, job.k, job.batch
-        null = Value(f, "null", "ptr")
+        null = f.null
         a_blocks = f.select(job.a_batch.eq(0), f.value(1), batch)
         b_blocks = f.select(job.b_batch.eq(0), f.value(1), batch)
         depth = (k + 1).udiv(2) if self.pairs else k

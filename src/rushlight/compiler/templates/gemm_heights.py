@@ -55,7 +55,7 @@ def cut(f, m, most):
 
 def kernel(f, shape, kind, rows):
     """The kernel of a kind for a number of rows."""
-    return f.load("ptr", Value(f, "@rl_tiles", "ptr") + (rows + (KINDS.index(kind) * shape.mr - 1)) * 8)
+    return f.load("ptr", f.symbol("rl_tiles") + (rows + (KINDS.index(kind) * shape.mr - 1)) * 8)
 
 
 def write_table(driver):
@@ -91,7 +91,7 @@ def _by_rows(m, shape, kind):
         return name
     f = m.function(name, "void", [("i64", "rows"), *tile_params(shape)], "internal", "nounwind noinline")
     x = {a.name[1:]: a for a in f.args}
-    null = Value(f, "null", "ptr")
+    null = f.null
     with f.range(x["rows"]) as i:
         d = f.select(x["d"].eq(null), x["d"], x["d"] + i * x["drs"])
         row = x | {"a": x["a"] + i * x["ars"], "c": x["c"] + i * x["crs"], "d": d, "rbias": x["rbias"] + i * x["rstep"]}

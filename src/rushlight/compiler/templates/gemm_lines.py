@@ -97,7 +97,7 @@ def _task(driver, job_class, task):
                            job.a + (i * job.a_row + p * job.a_col), job.a_row, job.a_col,
                            job.b + (p * job.b_row + j * item), job.b_row,
                            partial + (i * n + j) * item, n * item, count)
-            eight, four = Value(f, "@line8_table", "ptr"), Value(f, "@line4_table", "ptr")
+            eight, four = f.symbol("line8_table"), f.symbol("line4_table")
             with f.range(first, whole, step=step) as p:
                 group(p, f.select(m <= 2, eight, four), most)
             with f.range(whole, last) as p:

@@ -221,7 +221,7 @@ def _store_rows(f, shape, sums, masks, to, alpha, biases, more):
     """
     (c, crs), (bias, rbias, rstep), (d, drs, beta) = to, biases, more
     count = len(sums[0])
-    null = Value(f, "null", "ptr")
+    null = f.null
     tall = len(sums) >= TALL
     adds = bias.ne(null) | d.ne(null)
     scales = rstep.ne(0) | alpha.ne(1)
@@ -252,7 +252,7 @@ def _store_rows(f, shape, sums, masks, to, alpha, biases, more):
 
 def _add(f, shape, slots, masks, c, bias, d, drs):
     """Add the bias of columns, then d, to a tile of variables, unless they are null."""
-    null = Value(f, "null", "ptr")
+    null = f.null
     biased = f.splat(bias.ne(null), shape.lanes)
     masks = masks or [f.splat(f.value(True, "i1"), shape.lanes)] * len(slots[0])
     bias = f.select(bias.ne(null), bias, c)
@@ -282,7 +282,7 @@ def _general(module, shape, count):
         ("ptr", "sums"), ("i64", "rows"), *_STORE_PARAMS, (shape.element, "alpha"), (shape.element, "beta")],
         "internal", "nounwind noinline")
     sums, rows, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta = f.args
-    lanes, null = shape.lanes, Value(f, "null", "ptr")
+    lanes, null = shape.lanes, f.null
     masks = [f.below(n, shape.lanes, j * group) for j in range(count)]
     if group < lanes:
         fit = f.below(group, shape.lanes)

@@ -123,14 +123,14 @@ def module_text(name: str, type_num: int | None = None, emulated: bool = False) 
 
 def entry_text(type_num: int) -> str:
     """LLVM IR of ``rl_call`` for float32, which calls the product whose address is in ``rl_route``."""
-    from rushlight.compiler.codegen.builder import Module, Value
+    from rushlight.compiler.codegen.builder import Module
     from rushlight.compiler.codegen.targets import host
     from rushlight.compiler.templates.gemm_entry import write_entry
 
     module = Module(host().triple)
     module.globals.append("@rl_route = external global ptr")
     f = module.function("rl_gemm_added", "i32", [("ptr", "job")], "internal", "nounwind")
-    f.ret(f.call("i32", f.load("ptr", Value(f, "@rl_route", "ptr")), f.args[0]))
+    f.ret(f.call("i32", f.load("ptr", f.symbol("rl_route")), f.args[0]))
     write_entry(module, 4, "rl", type_num, added=True, finished=True)
     return module.text()
 

@@ -8,7 +8,6 @@ order. Parts and chunks depend on the sizes only, so the bits don't depend on th
 
 import struct
 
-from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates.gemm_lines import BLOCK_BYTES, PART, write_lines
 
 # The least k to split, and the most bytes of C.
@@ -106,7 +105,7 @@ def _split_task(driver, job_class, task, size, copy):
             f.store(a + p * a_col, own._at("a"))
             f.store(b + p * b_row, own._at("b"))
             f.store(job.partial + t * m * n * item, own._at("c"))
-            f.store(f.select(p > first, own.c, Value(f, "null", "ptr")), own._at("d"))
+            f.store(f.select(p > first, own.c, f.null), own._at("d"))
             own.set(k=f.minimum(chunk, last - p), c_row=n * item, d_row=n * item, alpha=one, factor=one, bias=0,
                     row_bias=0, finish=0, serial=1, parts=-1)
             failed = f.call("i32", "product", mine)
@@ -121,7 +120,7 @@ def _total_task(driver, job_class, task):
     f = driver.module.function("total_task", "void", task, "internal", "nounwind")
     job = job_class(f, f.args[0])
     m, n, parts, height, partial = job.m, job.n, job.parts, job.height, job.partial
-    step, null = m * n * shape.item, Value(f, "null", "ptr")
+    step, null = m * n * shape.item, f.null
     bias = job.bias
     scale = f.splat(driver._alpha(f, job), shape.lanes)
     with f.range(f.args[1], f.args[2]) as t:

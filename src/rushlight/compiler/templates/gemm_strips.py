@@ -5,7 +5,6 @@ the rows of A leave little to do for each element, would go through memory once 
 the tiles have all rows then, and what is packed next is fetched while the kernels are at work.
 """
 
-from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates import gemm_ahead
 from rushlight.compiler.templates.gemm_pack import GROUP
 
@@ -30,7 +29,7 @@ def write_task(driver, job_class, task):
     begin, block, row_tiles, tile_panels = job.slab_begin, job.k_block, job.row_tiles, job.tile_panels
     width = job.tile_strips * nr
     a_row, a_col, b_row, b_col, c_row = job.a_row, job.a_col, job.b_row, job.b_col, job.c_row
-    alpha, bias, null = driver._alpha(f, job), job.bias, Value(f, "null", "ptr")
+    alpha, bias, null = driver._alpha(f, job), job.bias, f.null
     pack_a = job.pack_a.ne(0)
     kernel_a_row, kernel_a_col = f.select(pack_a, f.value(item), a_row), f.select(pack_a, height * item, a_col)
     far_a = m * job.k * item > tuning.near_bytes // 2

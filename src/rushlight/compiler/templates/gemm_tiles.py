@@ -22,7 +22,6 @@ in the calling thread and allocates nothing. An element's bits depend on its row
 ``depth`` only. ``dst`` is aligned to 64 bytes.
 """
 
-from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates.amx import ROWS, Tiles
 from rushlight.compiler.templates.gemm_amx import BLOCK, BLOCK_BYTES, SIZE, Job
 from rushlight.compiler.templates.gemm_driver import one
@@ -76,7 +75,7 @@ def _pack(driver, name, tile, of_a):
 def _multiply(driver):
     f = driver.module.function(NAMES[2], "i32", _MULTIPLY, attributes="nounwind")
     a, a_facts, k, first, m, depth, b, b_facts, n, c, c_row, beta, row_bias = f.args
-    kind, null = driver.kind, Value(f, "null", "ptr")
+    kind, null = driver.kind, f.null
     job = Job(f, f.buffer(8 * SIZE))
     same = one(kind.total == "i32")
     job.set(m=m, n=n, k=depth, c=c, c_row=c_row, d=f.select(beta.eq(0), null, c), d_row=c_row, factor=same,
@@ -95,7 +94,7 @@ def _multiply(driver):
     with f.range(0, m, step=BLOCK) as i, f.range(0, n, step=BLOCK) as j:
         tall = f.select(m - i > ROWS, f.value(16), f.value(0))
         broad = f.select(n - j > ROWS, f.value(8), f.value(0))
-        kernel = f.load("ptr", Value(f, "@block_table", "ptr") + (tall + broad))
+        kernel = f.load("ptr", f.symbol("block_table") + (tall + broad))
         f.call("void", kernel, steps, panel + i.udiv(BLOCK) * whole,
                b + j.udiv(BLOCK) * steps * driver.step_bytes, sums, f.value(1))
         f.call("void", "finish_block", job.pointer, sums, i, j)

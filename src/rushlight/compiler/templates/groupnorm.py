@@ -25,7 +25,7 @@ def parameter(t, array, channel, default):
     """array[channel], or a default where the array is null. A scalar."""
     f = t.f
     v = f.var(t.compute, default)
-    with f.if_(array.ne(f.value(0, "ptr"))):
+    with f.if_(array.ne(f.null)):
         v.set(t.scalar(array + channel * t.compute_size, _wide(t.dtype)))
     return v.get()
 

@@ -26,7 +26,7 @@ def loss(dtype):
     def write(t):
         t.type(dtype)
         f = t.f
-        none = f.value(0, "ptr")
+        none = f.null
         with t.tiles() as tile:
             total, weights, bad = f.var("double", 0.0), f.var("double", 0.0), f.var("double", 0.0)
             first = tile * GROUP
@@ -69,7 +69,7 @@ def _factor(t, place, target):
     with f.if_(target.ne(t.ignored)):
         v = t.scalar(t.g + place * t.each_g * t.size)
         w = f.var(t.compute, 1.0)
-        with f.if_(t.weight.ne(f.value(0, "ptr"))):
+        with f.if_(t.weight.ne(f.null)):
             w.set(t.scalar(t.weight + target * t.size))
         c.set(v * w.get())
         with f.if_(t.mean.ne(0)):

@@ -13,7 +13,7 @@ for, and its largest magnitude. Passes are cut in chunks of fixed length whose s
 Source: Nocedal and Wright, Numerical optimization, 2006, algorithm 7.4.
 """
 
-from rushlight.compiler.codegen.builder import Module, Value
+from rushlight.compiler.codegen.builder import Module
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import phases
 from rushlight.compiler.templates.entries import TASK
@@ -125,7 +125,7 @@ def _tiles(c):
 
 def _gather(c):
     f, flat, other = c.f, c.flat, c.other
-    source, dotted = c.source * 8, other.ne(Value(f, "null", "ptr"))
+    source, dotted = c.source * 8, other.ne(f.null)
     for tile, part, first, count, at in _tiles(c):
         x_at = f.load("ptr", part + source) + first * c.item
         to = flat + at * c.item
@@ -161,7 +161,7 @@ def _move(c):
     f, d, start, t = c.f, c.d, c.start, c.spread(c.t)
     with f.if_(c.go.eq(0)):
         f.ret()
-    apart = start.ne(Value(f, "null", "ptr"))
+    apart = start.ne(f.null)
     for _, part, first, count, at in _tiles(c):
         p, along = f.load("ptr", part + 8 * P) + first * c.item, d + at * c.item
         source = f.select(apart, start + at * c.item, p)
@@ -204,7 +204,7 @@ def _pass(c):
     """d = (c1 u + c2 v) factor, its product with w and its largest magnitude; v may be null."""
     f, d, u, v, w = c.f, c.d, c.u, c.v, c.w
     c1, c2, factor = (c.spread(getattr(c, name)) for name in ("c1", "c2", "factor"))
-    alone = v.eq(Value(f, "null", "ptr"))
+    alone = v.eq(f.null)
     for sums, start, count in _chunks(c):
         dot, largest = [c.zero() for _ in range(4)], [c.zero() for _ in range(4)]
 
@@ -228,7 +228,7 @@ def _pass(c):
 def _run(c, task):
     """Do a pass over all chunks, shared where there are several; returns the sums, the last of them a maximum."""
     f, chunks, partials = c.f, c.chunks, c.partials
-    address = Value(f, f"@rl_newton_{task}", "ptr")
+    address = f.symbol(f"rl_newton_{task}")
     with f.if_else(chunks < 2) as (small, large):
         with small:
             f.call("void", address, c.place, f.value(0), chunks)
@@ -244,7 +244,7 @@ def _run(c, task):
 
 def _direction(c):
     f = c.f
-    null, one = Value(f, "null", "ptr"), f.value(1.0, "double")
+    null, one = f.null, f.value(1.0, "double")
     ys, ss, ro, al, gradient, d = (getattr(c, name) for name in ("ys", "ss", "ro", "al", "gradient", "d"))
 
     def word(base, i, kind="ptr"):

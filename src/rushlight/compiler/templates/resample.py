@@ -58,7 +58,7 @@ def resample(dtype, divides):
         with t.tiles() as tile:
             plane, first = tile.udiv(t.blocks), tile.urem(t.blocks) * t.block
             x = t.x + plane * t.rows * t.w * size
-            row_buffer = f.select(t.work.eq(f.value(0, "ptr")), stack, t.work + tile * t.w * wide_size)
+            row_buffer = f.select(t.work.eq(f.null), stack, t.work + tile * t.w * wide_size)
             with f.range(first, f.minimum(first + t.block, t.out_rows)) as r:
                 y = t.y + (plane * t.out_rows + r) * t.out_w * size
                 begin, end = f.load("i64", t.rp + r * 8), f.load("i64", t.rp + r * 8 + 8)

@@ -14,7 +14,7 @@ product by one fused multiply-add.
 from functools import cache
 
 from rushlight.compiler import engine
-from rushlight.compiler.codegen.builder import Module, Value
+from rushlight.compiler.codegen.builder import Module
 from rushlight.compiler.codegen.targets import host
 from rushlight.runtime import cpu
 
@@ -135,8 +135,8 @@ def _block(m, s):
     strip = f.var("ptr", b)
     with f.range(0, n, step=s.nr) as column:
         left = n - column
-        part = f.select(left > s.lanes, Value(f, "@edge_table", "ptr"), Value(f, "@narrow_table", "ptr"))
-        table = f.select(left >= s.nr, Value(f, "@full_table", "ptr"), part)
+        part = f.select(left > s.lanes, f.symbol("edge_table"), f.symbol("narrow_table"))
+        table = f.select(left >= s.nr, f.symbol("full_table"), part)
         here, to = strip.get(), c + column * s.item
         row = f.var("i64", 0)
         with f.loop() as loop:
@@ -145,6 +145,6 @@ def _block(m, s):
             rest = f.minimum(rows - i, f.value(s.mr + 2)) * 8
             kernel = f.load("ptr", table + rest)
             f.call("void", kernel, k, a + i * ars, ars, acs, here, brs, to + i * crs, crs, left, beta)
-            row.set(i + f.load("i64", Value(f, "@pieces", "ptr") + rest))
+            row.set(i + f.load("i64", f.symbol("pieces") + rest))
         strip.set(here + bss)
     f.ret()

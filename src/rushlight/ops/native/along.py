@@ -98,11 +98,11 @@ def reduce_along(w):
     operands = f.buffer(8 * 3, 8)
     for k, operand in enumerate((out, a, bit)):
         f.store(operand, operands + 8 * k)
-    done = f.call("ptr", "PyObject_Vectorcall", kernel, operands, f.value(3), f.value(0, "ptr"))
+    done = f.call("ptr", "PyObject_Vectorcall", kernel, operands, f.value(3), f.null)
     f.call("void", "Py_DecRef", bit)
     with f.if_(done.eq(0)):
         f.call("void", "Py_DecRef", out)
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     f.call("void", "Py_DecRef", done)
     t = f.call("ptr", "rl_wrap", out, f.load("ptr", second + 8 * OUT_DTYPE), declare=False)
     with f.if_(t.eq(0)):

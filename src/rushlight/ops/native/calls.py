@@ -36,7 +36,7 @@ def _vectorcall(f, callee, *args):
     buffer = f.buffer(8 * len(args), 8)
     for k, x in enumerate(args):
         f.store(x, buffer + 8 * k)
-    return f.call("ptr", "PyObject_Vectorcall", callee, buffer, f.value(len(args)), f.value(0, "ptr"))
+    return f.call("ptr", "PyObject_Vectorcall", callee, buffer, f.value(len(args)), f.null)
 
 
 def _wrap_any(w):
@@ -82,8 +82,7 @@ def _edge(w):
 def _any_shape(w, f, a):
     """A new reference to the shape of what a tensor holds: an array, or geometry alone (the meta device)."""
     w.m.globals.append('@rl_shape_name = internal constant [6 x i8] c"shape\\00"')
-    name = f.value(0, "ptr")
-    name.name = "@rl_shape_name"
+    name = f.symbol("rl_shape_name")
     shape = f.var("ptr")
     with f.if_else(f.load("ptr", a + TYPE).eq(w.env(f, "ndarray"))) as (array, other):
         with array:
@@ -310,7 +309,7 @@ def _primitive(w):
             f.call("void", "Py_IncRef", one.get())
             f.store(one.get(), place + k * 8)
         f.store(found, arrays + i * 8)
-    out = f.call("ptr", "PyObject_Vectorcall", e.pointer(KERNEL), arrays, e.n, f.value(0, "ptr"))
+    out = f.call("ptr", "PyObject_Vectorcall", e.pointer(KERNEL), arrays, e.n, f.null)
     with f.if_(lists.ne(0)), f.range(e.n) as i, f.if_((lists.lshr(i) & 1).ne(0)):
         f.call("void", "Py_DecRef", f.load("ptr", arrays + i * 8))
     with f.if_(out.eq(0)):
@@ -352,7 +351,7 @@ def _look(e, t, needs):
     """Leave unless `t` is a plain tensor; note whether it needs a gradient."""
     f = e.f
     e.unless(e.is_tensor(t))
-    state = f.call("i64", "rl_check", t, f.value(0, "ptr"), declare=False)
+    state = f.call("i64", "rl_check", t, f.null, declare=False)
     e.unless(state.ne(0))
     needs.set(needs.get() | (state >> 1))
 
@@ -410,7 +409,7 @@ def _general(w):
         is_tensor = kind.eq(w.env(f, "Tensor")) | kind.eq(w.env(f, "Parameter"))
         with f.if_else(is_tensor) as (tensor, number):
             with tensor:
-                state = f.call("i64", "rl_check", x, f.value(0, "ptr"), declare=False)
+                state = f.call("i64", "rl_check", x, f.null, declare=False)
                 e.unless(state.ne(0))
                 needs.set(needs.get() | (state >> 1))
                 a = w.get(f, x, "_a")
@@ -485,7 +484,7 @@ def _general(w):
                 own = w.get(f, x, "_storage")
                 e.unless(own.ne(storage) & f.load("ptr", own + w.offsets["Storage.root"]).eq(w.env(f, "None_")))
         with f.if_(apart):
-            state = f.call("i64", "rl_check", into, f.value(0, "ptr"), declare=False)
+            state = f.call("i64", "rl_check", into, f.null, declare=False)
             e.unless(state.ne(0))
             needs.set(needs.get() | (state >> 1))
             a = w.get(f, into, "_a")
@@ -537,13 +536,13 @@ def _general(w):
     done = f.var("ptr", 0)
     with f.if_(failed.get().eq(0)):
         done.set(f.call("ptr", "PyObject_Vectorcall", kernel, arrays, tensors.get() + numbers.get() + 1,
-                        f.value(0, "ptr")))
+                        f.null))
     with f.range(used.get()) as i:
         f.call("void", "Py_DecRef", f.load("ptr", arrays + (tensors.get() + 1 + i) * 8))
     with f.if_(done.get().eq(0)):
         with f.if_(into.eq(0)):
             f.call("void", "Py_DecRef", out.get())
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     f.call("void", "Py_DecRef", done.get())
     with f.if_(into.ne(0)):
         place = w.get(f, into, "_storage") + w.offsets["Storage.version"]
@@ -583,7 +582,7 @@ def _run(w):
     e.unless(e.n.eq(3))
     operands, n = _tuple_items(e, f.load("ptr", e.args + 8))
     params, count = _tuple_items(e, f.load("ptr", e.args + 16))
-    _usual(e, f.call("ptr", "rl_general", f.load("ptr", e.args), operands, n, params, count, f.value(0, "ptr"),
+    _usual(e, f.call("ptr", "rl_general", f.load("ptr", e.args), operands, n, params, count, f.null,
                      declare=False))
 
 

@@ -34,7 +34,7 @@ class _Entry(entry.Entry):
         f, w = self.f, self.w
         x = f.load("ptr", self.args + 8 * k)
         self.unless(self.is_tensor(x))
-        state = f.call("i64", "rl_check", x, f.value(0, "ptr"), declare=False)
+        state = f.call("i64", "rl_check", x, f.null, declare=False)
         a = w.get(f, x, "_a")
         self.unless(state.ne(0))
         self.unless((f.load("i32", a + FLAGS) & 1).ne(0))

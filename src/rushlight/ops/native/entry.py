@@ -42,14 +42,10 @@ class Writer:
         self.offsets = offsets
 
     def env(self, f, name):
-        table = f.value(0, "ptr")
-        table.name = "@rl_tensor_environment"
-        return f.load("ptr", table + 8 * ENVIRONMENT.index(name))
+        return f.load("ptr", f.symbol("rl_tensor_environment") + 8 * ENVIRONMENT.index(name))
 
     def env_word(self, f, name):
-        table = f.value(0, "ptr")
-        table.name = "@rl_tensor_environment"
-        return f.load("i64", table + 8 * ENVIRONMENT.index(name))
+        return f.load("i64", f.symbol("rl_tensor_environment") + 8 * ENVIRONMENT.index(name))
 
     def get(self, f, obj, slot):
         return f.load("ptr", obj + self.offsets[slot])
@@ -125,7 +121,7 @@ def _wrap(w):
     storage = f.call("ptr", "PyType_GenericAlloc", w.env(f, "Storage"), f.value(0))
     with f.if_(storage.eq(0)):
         f.call("void", "Py_DecRef", array)
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     w.put_new(f, storage, "Storage.owner", array)
     w.put_new(f, storage, "Storage.version", zero)
     w.put_new(f, storage, "Storage.root", none)
@@ -134,7 +130,7 @@ def _wrap(w):
     with f.if_(t.eq(0)):
         f.call("void", "Py_DecRef", array)
         f.call("void", "Py_DecRef", storage)
-        f.ret(f.value(0, "ptr"))
+        f.ret(f.null)
     w.put(f, t, "_a", array)
     w.put(f, t, "_storage", storage)
     w.put_new(f, t, "dtype", dtype)
@@ -309,7 +305,7 @@ class Entry:
     def run(self, kernel, operands, count, out, mask):
         """Call the kernel, then `finish`."""
         f = self.f
-        self.finish(f.call("ptr", "PyObject_Vectorcall", kernel, operands, count, f.value(0, "ptr")), out,
+        self.finish(f.call("ptr", "PyObject_Vectorcall", kernel, operands, count, f.null), out,
                     mask)
 
     def finish(self, done, out, mask):
@@ -325,7 +321,7 @@ class Entry:
                 # Python runs it again and says whose error it is.
                 f.call("void", "PyErr_Clear")
                 self.leave()
-            f.ret(f.value(0, "ptr"))
+            f.ret(f.null)
         f.call("void", "Py_DecRef", done)
         t = f.call("ptr", "rl_wrap", out, self.pointer(OUT_DTYPE), declare=False)
         with f.if_(t.eq(0)):
@@ -342,7 +338,7 @@ def _other(w):
     desc, args, n, kw = f.args
     general = w.env(f, "general")
     with f.if_(general.ne(0)):
-        null, zero = f.value(0, "ptr"), f.value(0)
+        null, zero = f.null, f.value(0)
         t = f.call("ptr", general, f.load("ptr", desc + 8 * EXTRA), args, n, null, zero, null)
         with f.if_(f.emit("i64", f"ptrtoint ptr {t.name} to i64").ne(1)):
             f.ret(t)
@@ -446,7 +442,7 @@ def _show(w, f, a, nd, dims, strides, data):
     f.call("void", "Py_IncRef", descr)
     flags = (f.load("i32", a + FLAGS) & 0x500) | 1
     new = f.call("ptr", w.env(f, "PyArray_NewFromDescr"), w.env(f, "ndarray"), descr, nd, dims, strides, data,
-                 flags, f.value(0, "ptr"))
+                 flags, f.null)
     f.call("void", "Py_IncRef", a)
     f.call("i32", w.env(f, "PyArray_SetBaseObject"), new, a)
     return new
@@ -507,7 +503,7 @@ def _view(w):
     e.unless(rest.get().eq(1))
 
     def array():
-        return _show(w, f, a, count.get().cast("trunc", "i32"), dims, f.value(0, "ptr"),
+        return _show(w, f, a, count.get().cast("trunc", "i32"), dims, f.null,
                      f.load("ptr", a + DATA))
 
     def offset():

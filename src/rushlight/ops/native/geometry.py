@@ -5,7 +5,6 @@ while gradients are recorded, its node. The values that the record's rule saves 
 its plan. What is unusual (see ``entry``) goes to the Python function, which also makes the plan the first time.
 """
 
-from ...compiler.codegen.builder import Value
 from . import entry
 from .entry import DATA, DIMS, ENVIRONMENT, FALLBACK, ND, NODE, PLANS, SIZE, STRIDES, TUPLE_ITEMS, TYPE
 
@@ -292,8 +291,8 @@ def _index(w):
         first.set(key + TUPLE_ITEMS)
         number.set(f.load("i64", key + SIZE))
     e.unless(number.get() <= MOST)
-    none, ellipsis = w.env(f, "None_"), Value(f, "@_Py_EllipsisObject", "ptr")
-    slice_ = Value(f, "@PySlice_Type", "ptr")
+    none, ellipsis = w.env(f, "None_"), f.symbol("_Py_EllipsisObject")
+    slice_ = f.symbol("PySlice_Type")
     # Dimensions that the key speaks of, to know how many an Ellipsis stands for.
     named, dots = f.var("i64", 0), f.var("i64", 0)
     with f.range(number.get()) as k:

@@ -75,7 +75,7 @@ def _describe(w):
     unless(f.load("i64", to + _COUNT) < MOST_WORDS - 2 * calls.MOST_DIMS - 4)
     kind = f.load("ptr", x + TYPE)
     with f.if_(kind.eq(w.env(f, "Tensor")) | kind.eq(w.env(f, "Parameter"))):
-        state = f.call("i64", "rl_check", x, f.value(0, "ptr"), declare=False)
+        state = f.call("i64", "rl_check", x, f.null, declare=False)
         unless(state.ne(0))
         a, found = w.get(f, x, "_a"), f.load("i64", to + _FOUND)
         rank = f.load("i32", a + ND).cast("sext", "i64")
@@ -120,8 +120,7 @@ def _describe(w):
             part(f.load("ptr", items.get() + k * 8))
         f.ret(one)
     for name in ("PySlice_Type", "_Py_EllipsisObject"):
-        known = f.value(0, "ptr")
-        known.name = f"@{name}"
+        known = f.symbol(name)
         if name == "PySlice_Type":
             with f.if_(kind.eq(known)):
                 put(f.value(_SLICE))
@@ -156,7 +155,7 @@ def _window(w):
     flags = (f.load("i32", a + FLAGS) & 0x500) | 1
     new = f.call("ptr", w.env(f, "PyArray_NewFromDescr"), w.env(f, "ndarray"), descr,
                  f.load("i64", what + 32).cast("trunc", "i32"), f.load("ptr", what + 40), f.load("ptr", what + 48),
-                 data, flags, f.value(0, "ptr"))
+                 data, flags, f.null)
     f.call("void", "Py_IncRef", a)
     f.call("i32", w.env(f, "PyArray_SetBaseObject"), new, a)
     f.ret(new)
@@ -265,7 +264,7 @@ def _launched(w):
                 f.store(x.get(), windows + shown.get() * 8)
                 shown.set(shown.get() + 1)
             f.store(x.get(), operands + k * 8)
-        done = f.call("ptr", "PyObject_Vectorcall", f.load("ptr", launch), operands, count, f.value(0, "ptr"))
+        done = f.call("ptr", "PyObject_Vectorcall", f.load("ptr", launch), operands, count, f.null)
         _drop(f, windows, shown.get())
         with f.if_else(done.eq(0)) as (bad, good):
             with bad:
@@ -426,7 +425,7 @@ def _planned(w):
            f.call("ptr", "PyBytes_FromStringAndSize", words, count * 8), calls._packed(f, e.args, total))
     for k, x in enumerate((*new[:3], names, new[3])):
         f.store(x, given + 8 * k)
-    result = f.call("ptr", "PyObject_Vectorcall", e.pointer(OBSERVE), given, f.value(5), f.value(0, "ptr"))
+    result = f.call("ptr", "PyObject_Vectorcall", e.pointer(OBSERVE), given, f.value(5), f.null)
     for x in new:
         f.call("void", "Py_DecRef", x)
     f.ret(result)

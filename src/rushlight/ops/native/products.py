@@ -6,7 +6,6 @@ dimensions and passes others on to the next, the last one to Python. The first p
 
 import ctypes
 
-from ...compiler.codegen.builder import Value
 from . import entry, install
 from .entry import DATA, DIMS, ENVIRONMENT, FALLBACK, FLAGS, KERNEL, ND, OUT_DESCR, STRIDES, Entry
 
@@ -125,7 +124,7 @@ def _linear(w, name, rank, biased):
     for i, a in enumerate((out, x, turned, *arrays[2:])):
         f.store(a, operands + 8 * i)
     done = f.call("ptr", "PyObject_Vectorcall", e.pointer(KERNEL), operands, f.value(4 if biased else 3),
-                  Value(f, "null", "ptr"))
+                  f.null)
     f.call("void", "Py_DecRef", turned)
     e.finish(done, out, mask)
 

@@ -76,22 +76,21 @@ class _Program:
         self.words = f.load("ptr", f.args[0] + BYTES_ITEMS)
 
     def write(self):
-        f, w = self.f, self.w
+        f = self.f
         head = [f.load("i64", self.words + 8 * k) for k in range(HEAD)]
         count, constants, arguments, _, most = head
         self.fixed, self.count = constants + arguments, count
         with f.if_(f.args[2].ne(arguments)):
-            error, text = f.value(0, "ptr"), f.value(0, "ptr")
-            error.name, text.name = "@PyExc_ValueError", w.m.string("a program was given another number of arguments")
-            f.call("void", "PyErr_SetString", f.load("ptr", error), text)
-            f.ret(f.value(0, "ptr"))
+            f.call("void", "PyErr_SetString", f.load("ptr", f.symbol("PyExc_ValueError")),
+                   f.string("a program was given another number of arguments"))
+            f.ret(f.null)
         self.registers = f.emit("ptr", f"alloca i8, i64 {(count * 8).name}, align 16")
         self.operands = f.emit("ptr", f"alloca i8, i64 {(most * 8).name}, align 16")
         self.context = f.buffer(24, 8)
         self._copied(self.registers, f.load("ptr", self.words + 24), constants)
         self._copied(self.registers + constants * 8, f.args[1], arguments)
         with f.range(self.fixed, count) as k:
-            f.store(f.value(0, "ptr"), self.registers + k * 8)
+            f.store(f.null, self.registers + k * 8)
         self.at, self.result = f.var("ptr", self.words + 8 * HEAD), f.var("ptr", 0)
         f.label("next")
         self.here = self.at.get()
@@ -159,7 +158,7 @@ class _Program:
     def _call(self):
         f, count = self.f, self.word(2)
         self.gather(3, count)
-        self.put(f.call("ptr", "PyObject_Vectorcall", self.read(1), self.operands, count, f.value(0, "ptr")))
+        self.put(f.call("ptr", "PyObject_Vectorcall", self.read(1), self.operands, count, f.null))
 
     def _method(self):
         f, count = self.f, self.word(3)
@@ -204,7 +203,7 @@ class _Program:
         f.call("void", "Py_IncRef", descr)
         flags = (f.load("i32", base + FLAGS) & 0x500) | 1
         new = f.call("ptr", w.env(f, "PyArray_NewFromDescr"), w.env(f, "ndarray"), descr, rank, sizes, steps,
-                     f.load("ptr", base + DATA) + shift, flags, f.value(0, "ptr"))
+                     f.load("ptr", base + DATA) + shift, flags, f.null)
         with f.if_(new.ne(0)):
             f.call("void", "Py_IncRef", base)
             f.call("i32", w.env(f, "PyArray_SetBaseObject"), new, base)
@@ -259,10 +258,8 @@ class _Program:
             f.terminate("br label %end")
         count = self.word(0)
         with f.if_(f.load("i64", items + SIZE).ne(count)):
-            error, text = f.value(0, "ptr"), f.value(0, "ptr")
-            error.name = "@PyExc_ValueError"
-            text.name = self.w.m.string("a kernel gave another number of results than before")
-            f.call("void", "PyErr_SetString", f.load("ptr", error), text)
+            f.call("void", "PyErr_SetString", f.load("ptr", f.symbol("PyExc_ValueError")),
+                   f.string("a kernel gave another number of results than before"))
             f.call("void", "Py_DecRef", items)
             f.terminate("br label %end")
         with f.range(count) as k:
@@ -275,7 +272,7 @@ class _Program:
     def _free(self):
         f = self.f
         with f.range(self.word(0)) as k:
-            self.replace(self.registers + f.load("i64", self.here + (k * 8 + 8 * 3)), f.value(0, "ptr"))
+            self.replace(self.registers + f.load("i64", self.here + (k * 8 + 8 * 3)), f.null)
 
     def _stop(self):
         f, none = self.f, self.w.env(self.f, "None_")
@@ -293,9 +290,7 @@ class _Program:
         f.store(self.registers, self.context)
         f.store(self.here + 8 * 4, self.context + 8)
         f.store(self.word(1), self.context + 16)
-        task = f.value(0, "ptr")
-        task.name = "@rl_together"
-        f.call("void", "rl_parallel_for", task, self.context, f.value(0) - count)
+        f.call("void", "rl_parallel_for", f.symbol("rl_together"), self.context, f.value(0) - count)
 
     def _return(self):
         f, count = self.f, self.word(0)
