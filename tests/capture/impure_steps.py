@@ -70,8 +70,9 @@ class Setting:
 
     def snapshot(self):
         """All there is to compare."""
-        found = {k: v for k, v in vars(self).items() if k not in ("model", "opt")}
-        found |= {"meter": vars(self.meter), "slotted": self.slotted.n, "bounded": vars(self.bounded)}
+        found = {k: v for k, v in vars(self).items() if k not in ("model", "opt", "bar")}
+        found |= {"meter": vars(self.meter), "slotted": self.slotted.n, "bounded": vars(self.bounded),
+                  "bar": vars(getattr(self, "bar", self.meter))}
         found |= {"model": dict(self.model.state_dict()), "opt": self.opt.state_dict(), "rng": torch.get_rng_state(),
                   "random": random.getstate(), "extra": {k: v for k, v in vars(self.model).items() if k in ("hits",)}}
         return copy.deepcopy(found)

@@ -225,6 +225,7 @@ CASES |= {
     "warm_restarts": (schedule(lambda o: _plans.CosineAnnealingWarmRestarts(o, 3, 2)), 1),
     "one_cycle": (schedule(lambda o: _plans.OneCycleLR(o, 0.2, total_steps=20), momentum=0.9), 1),
     "one_cycle_of_adam": (schedule(lambda o: _plans.OneCycleLR(o, 0.2, total_steps=20), torch.optim.AdamW), 1),
+    "pairs_are_read": (schedule(lambda o: _plans.OneCycleLR(o, 0.2, total_steps=20), torch.optim.AdamW, "betas"), 1),
     "cycles": (schedule(lambda o: _plans.CyclicLR(o, 0.01, 0.1, 3), momentum=0.9), 1),
     "momentum_is_read": (schedule(lambda o: _plans.CyclicLR(o, 0.01, 0.1, 3), reads="momentum", momentum=0.9), 1),
     "one_after_the_other": (schedule(lambda o: _plans.SequentialLR(
@@ -248,9 +249,20 @@ def parts_of_epochs(compiled):
 
 
 @pytest.mark.filterwarnings("ignore:compile")
-def test_pairs_of_numbers_that_are_read():
-    """The betas of a schedule are no input: a step that looks at them stays eager."""
-    compare(schedule(lambda o: _plans.OneCycleLR(o, 0.2, total_steps=20), torch.optim.AdamW, "betas"))
+def test_pairs_that_are_changed():
+    def run(compiled):
+        t = Trained(torch.optim.Adam)
+        plan = torch.optim.lr_scheduler.OneCycleLR(t.optimizer, 0.2, total_steps=20)
+
+        def step(x):
+            loss = t.step(x)
+            plan.step()
+            for group in t.optimizer.param_groups:
+                one, two = group["betas"]
+                group["betas"] = one * 0.9, two
+            return loss, one
+        return loop(t, step, compiled)
+    compare(run)
 
 
 @pytest.mark.parametrize("name", CASES)

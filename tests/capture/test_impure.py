@@ -17,6 +17,7 @@ from rushlight import nn
 sys.path.insert(0, str(Path(__file__).parent))
 
 import impure_steps
+import keeping_steps  # noqa: F401
 from impure_steps import CASES, Setting
 from telling_steps import LOG
 
@@ -69,7 +70,8 @@ def outcomes(make, compiled):
                 result = step(x, y)
             except KeyError as e:
                 result = repr(e)
-        assert not holds_stand_ins([result, vars(s), vars(s.meter), s.slotted.n, vars(s.bounded)])
+        assert not holds_stand_ins([result, vars(getattr(s, "bar", s.meter)), vars(s), vars(s.meter), s.slotted.n,
+                                    vars(s.bounded)])
         found.append((copy.deepcopy(result), s.snapshot(), out.getvalue(), impure_steps.total_of_module))
     LOG.removeHandler(told)
     return found, step

@@ -380,7 +380,9 @@ class Asked:
             return i.argval
         if i.opname == "BINARY_SUBSCR" or i.opname == "BINARY_OP" and i.argrepr == "[]":
             base, key = [None if x is None else self.held(x) for x in self.flow.taken(k)]
-            return dict.get(base, key) if isinstance(base, dict) and type(key) in (str, int) else None
+            # (what stands for a dict knows the real one)
+            return dict.get(getattr(base, "real", base), key) if isinstance(base, dict) and type(key) in (str, int) \
+                else None
         if i.opname in ("LOAD_ATTR", "LOAD_METHOD"):
             taken = self.flow.taken(k)
             base = None if not taken or taken[0] is None else self.held(taken[0])

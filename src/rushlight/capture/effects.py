@@ -208,7 +208,6 @@ class State:
         named = set().union(*[_all_names(code) for code, _ in codes]) if codes else set()
         self._groups_read = "param_groups" in named
         self._texts = set().union(*[_texts(code) for code, _ in codes]) if codes else set()
-        self._items_read = bool(named & {"items", "values", "copy", "deepcopy", "pop", "popitem"})
         self._schedules_read = bool(named & _OF_SCHEDULERS)
         self._loggers_read = bool(named & _OF_LOGGERS)
         for code, scope in codes:
@@ -227,8 +226,8 @@ class State:
             self.live |= {id(group), *[id(y) for y in group.values()]}
             self.group_numbers += [(group, key) for key, value in group.items() if type(value) in (int, float) and (
                 key in self._texts or (id(group), "item", key) in self.changing)]
-            self.unread |= {(id(group), "item", key) for key, value in group.items() if type(value) is tuple and (
-                id(group), "item", key) in self.changing and key not in self._texts and not self._items_read}
+            self.group_numbers += [(group, key) for key, value in group.items() if type(value) is tuple and (
+                id(group), "item", key) in self.changing and all(type(x) in (int, float) for x in value)]
         known = {(id(group), key) for group, key in self.group_numbers}
         if known:
             self.entries = [e for e in self.entries if e[1] != "item" or (id(e[0]), e[2]) not in known]
@@ -272,7 +271,7 @@ class State:
 
     def _is_unread(self, container, how, key, value):
         """Whether code stores things in a place, but nobody reads them."""
-        if how != "item" or type(key) is not str or type(value) in (int, float) or isinstance(value, Tensor):
+        if how != "item" or type(key) is not str or twin(value) is value:
             return False
         if id(container) not in self.owners:
             if type(value) not in (list, dict, tuple) or (id(container), "looked", None) in self.changing or any(
@@ -454,6 +453,15 @@ def _global_names(code):
                                if i.opname in ("LOAD_GLOBAL", "LOAD_NAME", "STORE_GLOBAL")))
 
 
+def twin(x):
+    """An equal object in the place of a text, list, dict or tuple; `x` itself if there is none."""
+    if type(x) is str and len(x) > 1:
+        return x[:1] + x[1:]
+    if type(x) is list or type(x) is dict:
+        return type(x)(x)
+    return (*x,) if type(x) is tuple and x else x
+
+
 @functools.lru_cache(4096)
 def _imports(code):
     """The modules that code imports."""
@@ -489,8 +497,9 @@ def _keys_read(code):
         if before is not None and i.opname != "STORE_SUBSCR":
             found.add(before)
         before = i.argval if i.opname.startswith("LOAD_CONST") and type(i.argval) is str else None
-        if i.opname == "KW_NAMES" or type(i.argval) is tuple and i.opname.startswith("LOAD_CONST"):
-            found.update(x for x in i.argval if type(x) is str)
+        held = code.co_consts[i.arg] if i.opname == "KW_NAMES" or i.opname.startswith("LOAD_CONST") else None
+        if type(held) is tuple:
+            found.update(x for x in held if type(x) is str)
     return found.union(*[_keys_read(c) for c in code.co_consts if isinstance(c, types.CodeType)])
 
 

@@ -1,4 +1,4 @@
-"""Numbers of optimizers' groups that a call reads or changes: learning rates above all.
+"""Numbers of optimizers' groups that a call reads or changes: learning rates above all, and pairs that schedules move.
 
 They are inputs of programs: each call finds others. While a tape is written, `Seen` numbers are in their places; before
 an optimizer or a scheduler looks at them, the plain numbers are put there, and if the call has put in others, the
@@ -40,12 +40,20 @@ class Groups:
 
     def __init__(self, tape, held, places):
         self.tape, self.settled = tape, False
-        self.held, self.last = held, []
+        self.held, self.last, self.values = held, [], []
         for group, key in held:
             value = group[key]
-            self.last.append(Seen(value, ("place", len(places)), tape, False))
-            places.append((group, "item", key, type(value)))
+            self.values.append(value)
+            if type(value) is tuple:
+                self.last.append(tuple([self._placed(x, (group, "part", ("item", key, i, len(value))), places)
+                                        for i, x in enumerate(value)]))
+            else:
+                self.last.append(self._placed(value, (group, "item", key), places))
         self.put_back()
+
+    def _placed(self, value, place, places):
+        places.append((*place, type(value)))
+        return Seen(value, ("place", len(places) - 1), self.tape, False)
 
     def settle(self):
         """Put the plain numbers into the groups; the program gets to do what the call has done to them so far."""
@@ -54,6 +62,12 @@ class Groups:
         self.settled = True
         for i, (group, key) in enumerate(self.held):
             now = group.get(key, MISSING)
+            if type(self.last[i]) is tuple:
+                if now is not self.last[i]:
+                    self.tape.fail(f"{key!r} of an optimizer's group was changed")
+                    self.values[i] = tuple(map(plain, now)) if type(now) is tuple else now
+                group[key] = self.values[i]
+                continue
             if now is not self.last[i]:
                 if type(plain(now)) not in (int, float):
                     self.tape.fail(f"{key!r} of an optimizer's group was changed to what is no number")
@@ -71,8 +85,12 @@ class Groups:
     def read_again(self):
         """Something else has changed the groups: whatever is there now, is there when the program comes to it."""
         for i, (group, key) in enumerate(self.held):
-            value = group[key]
-            if type(value) is not float:
+            value = self.values[i] = group[key]
+            if type(value) is tuple is type(self.last[i]) and len(value) == len(self.last[i]) and all(
+                    type(x) in (int, float) for x in value):
+                self.last[i] = tuple([self.reading(key, x, lambda group=group, key=key, k=k: group[key][k])
+                                      for k, x in enumerate(value)])
+            elif type(value) is not float:
                 self.tape.fail(f"{key!r} of an optimizer's group is no float")
             else:
                 self.last[i] = self.reading(key, value, lambda group=group, key=key: group[key])

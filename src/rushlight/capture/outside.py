@@ -45,7 +45,7 @@ class Outside(Texts):
         self.ends = set()
 
     def __enter__(self):
-        self._replace(vars(builtins), "print", self._printing)
+        self._replace(vars(builtins), "print", self._printing, True)
         if self.tape is not None:
             if self.stand.grown:
                 self._replace(vars(builtins), "len", length)
@@ -64,8 +64,9 @@ class Outside(Texts):
         if logging is not None:
             for name in _LEVELS:
                 level = getattr(logging, name.upper())
-                self._replace(logging.Logger, name, self._logging(logging, level, getattr(logging.Logger, name), True))
-                self._replace(vars(logging), name, self._logging(logging, level, getattr(logging, name), False))
+                for place, method in ((logging.Logger, True), (vars(logging), False)):
+                    real = place[name] if not method else getattr(place, name)
+                    self._replace(place, name, self._logging(logging, level, real, method), True)
         return self
 
     def __exit__(self, *exc):
@@ -94,11 +95,12 @@ class Outside(Texts):
         return watch.listener is self.tape and get_ident() == self.thread and \
             not sys._getframe(2).f_code.co_filename.startswith(_HOME)
 
-    def _replace(self, place, name, make):
+    def _replace(self, place, name, make, tells=False):
         real = place[name] if isinstance(place, dict) else getattr(place, name)
         self.put.append((place, name, real))
         ours = make() if isinstance(make, type(self._printing)) else make
-        self.ends.add(ours)
+        if tells:
+            self.ends.add(ours)
         if isinstance(place, dict):
             place[name] = ours
         else:

@@ -11,7 +11,7 @@ import types
 from collections import deque
 
 from ..tensor.tensor import Tensor
-from .effects import MISSING, look, put, same, short, where
+from .effects import MISSING, look, put, same, short, twin, where
 from .numbers import Seen, expression, is_seen, plain
 
 
@@ -200,7 +200,7 @@ class SeenDict(_Growing, dict):
         if is_seen(key) and type(key.value) is int:
             key = key.pin()
         value = self.real.get(key) if type(key) in (str, int) else None
-        if self.texts and type(plain(value)) not in (int, float, bool) or self.tape is None or not self._holds(key):
+        if self.texts and _has_texts(value) or self.tape is None or not self._holds(key):
             self._tell()
             return self.real[plain(key)]
         return value
@@ -238,6 +238,13 @@ class SeenDict(_Growing, dict):
     def _again(self):
         dict.clear(self)
         dict.update(self, self.real)
+
+
+def _has_texts(x):
+    """Whether a value is, or holds, a text that is made later."""
+    if is_seen(x):
+        return type(x.value) is str
+    return type(x) in (list, tuple, dict, deque) and any(map(_has_texts, x.values() if type(x) is dict else x))
 
 
 def _uncover(x):
@@ -333,6 +340,9 @@ class StandIns:
                 if id(real) not in self.grown:
                     self.grown[id(real)] = _STANDING[type(real)](real, tape, self.places)
                 self.stands[mark(entry)] = self.grown[id(real)]
+            elif mark(entry) in before.unread and id(entry[0]) in before.owners:
+                # (whether the call writes there, shows by another object, equal or not)
+                self.stands[mark(entry)] = twin(entry[3])
         for entry in before.entries:
             stand = self.stands.get(mark(entry))
             if stand is not None:
@@ -373,8 +383,12 @@ class StandIns:
             if isinstance(now, _Growing):
                 put(container, how, key, now.real)
                 now = now.real
-            if how == "length" and id(container) in self.grown or same(now, value):
+            twins = stand is not None and at in self.before.unread and type(stand) is not Seen and \
+                not isinstance(stand, _Growing)
+            if how == "length" and id(container) in self.grown or same(now, value) and not twins:
                 continue
+            if twins and now is value and type(value) is not str:
+                why = why or f"{key!r} is given what it held before"
             if told and how != "length":
                 now, _ = outside.settled(now)
                 put(container, how, key, now)
@@ -386,7 +400,7 @@ class StandIns:
                 if how == "item" and type(now) in (float, tuple) and at not in self.changing and any(
                         container is g for x in self.before.optimizers for g in x.param_groups):
                     new.append(at)              # (a schedule moves the momentum, too)
-                elif at not in self.before.unread:
+                else:
                     why = why or said
             elif at not in self.changing or how == "length":
                 if how == "length" and (type(container) not in _STANDING or id(container) in self.before.inner

@@ -118,7 +118,12 @@ def run(rec, operands, params, into=None):
             return own.takeover(rec, (*operands, *params))
     if into is not None:
         key.append(into._a.dtype)
+    told = operands
     if params:
+        if watch.listener is not None and any(hasattr(p, "expression") for p in params):
+            # (it looks at such numbers itself)
+            told = *operands, *params
+            params = [p.value if hasattr(p, "expression") else p for p in params]
         scalars = [*scalars, *params] if scalars else list(params)
         for p in params:
             if type(p) is complex:
@@ -156,13 +161,13 @@ def run(rec, operands, params, into=None):
     if into is not None:
         into._storage.version += 1
         if listener is not None:
-            listener.pointwise(rec, launch, operands, scalars, into, False)
+            listener.pointwise(rec, launch, told, scalars, into, False)
         return None
     r = wrap(out)
     if listener is not None:
-        listener.pointwise(rec, launch, operands, scalars, r, True)
+        listener.pointwise(rec, launch, told, scalars, r, True)
     if rg and state.grad:
-        attach(rec, (*operands, *params), (r,))
+        attach(rec, (*operands, *params) if told is operands else told, (r,))
     return r
 
 
