@@ -26,13 +26,14 @@ from .passes.epilogues import epilogues
 from .passes.flow import Flow, dense, is_dense
 from .passes.fuse import fuse
 from .passes.horizontal import horizontal, sums
+from .passes.image_prologues import image_prologues
 from .passes.joined import joined
 from .passes.layout import layouts
 from .passes.norms import norms
 from .passes.planned import convolutions, pack
 from .passes.pools import pools
 from .passes.prologues import prologues
-from .passes.recompute import recompute
+from .passes.recompute import overwritable, recompute
 from .passes.rename import rename
 from .passes.schedule import schedule
 from .passes.simplify import simplify
@@ -153,6 +154,7 @@ class Writer:
                     began.setdefault(b, step)
         self.steps = fuse(self.steps, self.visible, lambda step: began[id(step.outs[0].buffer)] is step)
         self.steps = prologues(recompute(self.steps, self.visible, self._number), self.visible)
+        self.steps = image_prologues(self.steps, self.visible, self._number)
         self.steps = horizontal(epilogues(self.steps, self.visible, self._number), self.visible)
         if not state.grad:
             pack(self.steps, Flow(self.steps, self.visible))
@@ -262,13 +264,7 @@ class Writer:
 
     def _taken(self, step, out):
         """A buffer that is of no use after a step that goes by elements: its result may take that operand's place."""
-        if step.kind == "pointwise":
-            operands = windows(step.args)
-        elif step.kind == "into" and step.detail:
-            operands = windows(step.args[k] for k in step.detail)
-        else:
-            return None
-        for w in operands:
+        for w in overwritable(step):
             b, made = w.buffer, self.shape_of.get(id(w.buffer))
             if b.origin is MADE and made is not None and id(b) not in self.visible and id(b) not in self.fixed and \
                     id(b) not in self.gone and self.last[id(b)] == self.now and self._alone(b) and \
