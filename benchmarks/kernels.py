@@ -29,7 +29,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE)
 FAMILIES = ("gemm", "convolution", "attention", "norm", "recurrence", "pooling", "reduction", "order", "indexing",
-            "optimizer", "layout", "pointwise")
+            "optimizer", "layout", "pointwise", "spectrum", "distance")
 DISTURBED = 0.12                    # share of the machine that others may take of a window
 TIMEOUT = 60.0                      # seconds for one answer
 PAUSE = 0.01                        # between turns: a pool's threads stop spinning
@@ -142,6 +142,7 @@ def serve(name, threads):
         importlib.import_module(f"{name}.{sub}")
     import kernel_cases  # noqa: F401
     import memory_cases  # noqa: F401
+    import signal_cases  # noqa: F401
 
     send({"version": str(T.__version__)})
     request = lines()
@@ -367,6 +368,7 @@ def main():
     if options.serve:
         return serve(options.serve[0], int(options.serve[1]))
     import memory_cases  # noqa: F401
+    import signal_cases  # noqa: F401
     from kernel_cases import CASES
 
     words = [w for w in options.only.split(",") if w]

@@ -442,7 +442,7 @@ def _observe(address, key, description, names, args):
 # Functions whose kernels are launched through ``watch.launch`` alone, or that make views.
 FUNCTIONS = {
     "torch": ("linspace full rand randn randint normal rand_like randn_like arange "
-              "meshgrid broadcast_tensors normalize broadcast_to").split(),
+              "cdist pdist meshgrid broadcast_tensors normalize broadcast_to").split(),
     "torch.nn.functional": ("one_hot embedding layer_norm group_norm batch_norm softmax log_softmax rms_norm "
                             "max_pool1d max_pool2d avg_pool1d avg_pool2d adaptive_avg_pool2d adaptive_avg_pool1d "
                             "interpolate pad grid_sample glu normalize "

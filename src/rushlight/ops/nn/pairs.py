@@ -10,6 +10,7 @@ from functools import cache
 import numpy as np
 
 from ...autograd.modes import state
+from ...compiler import scalar as s
 from ...dtypes import FLOAT, promote_types, scalar_name
 from ...record import NOT_IMPLEMENTED, Joint
 from ...runtime.allocator import empty
@@ -17,6 +18,7 @@ from ...tensor import watch
 from ...tensor.tensor import wrap
 from ..copy import copy_array
 from ..dispatch import primitive
+from ..pointwise.core import pointwise
 from ..reduce_common import F32, F64, compiled, narrow, wide
 from ..registry import public
 
@@ -37,14 +39,19 @@ def _dense(a):
     return out
 
 
+@cache
+def _zero(dtype):
+    return watch.fixed(np.zeros((1,), dtype))
+
+
 def _strips(points, width):
     """Points (batches, n, depth) as the columns of strips, (batches, strips, depth, width)."""
     batches, n, depth = points.shape
     count = -(-n // width)
     if count * width != n:
         padded = empty((batches, count * width, depth), points.dtype)
-        padded[:, :n] = points
-        padded[:, n:] = 0
+        copy_array(padded, _zero(points.dtype))
+        copy_array(padded[:, :n], points)
         points = padded
     return _dense(points.reshape(batches, count, width, depth).swapaxes(2, 3))
 
@@ -56,8 +63,8 @@ def _distances(x, y, p, pairs):
     columns, element = y.shape[1], _ELEMENTS[x.dtype]
     out = empty((rows * (rows - 1) // 2,) if pairs else (batches, rows, columns), x.dtype)
     if out.size:
-        kernel = distances_kernel(_kind(p), element)
-        kernel(out, _dense(x), _strips(y, _width(element)), batches, rows, columns, depth, int(pairs), p)
+        watch.launch(distances_kernel(_kind(p), element), out, _dense(x), _strips(y, _width(element)), batches, rows,
+                     columns, depth, int(pairs), p)
     return out
 
 
@@ -68,15 +75,10 @@ def _plane(a):
     return a, a.strides[-2] // a.itemsize, a.strides[-1] // a.itemsize
 
 
-def _slopes(g, x, y, p, distances):
-    """The gradient in x (..., rows, depth) of distances to y, given g (..., rows, columns); p > 0."""
+def _slopes(weights, x, y, p, distances):
+    """The gradient in x (..., rows, depth) of distances to y, given weights (..., rows, columns); p > 0."""
     kind = _kind(p)
-    with np.errstate(all="ignore"):
-        if kind == "two":
-            g = np.where(distances == 0, 0, g / distances)
-        elif kind == "p":
-            g = np.where(distances == 0, 0, g / distances ** x.dtype.type(p - 1))
-    weights, step, across = _plane(np.asarray(g, x.dtype))
+    weights, step, across = _plane(weights)
     if kind == "inf":
         distances, *steps = _plane(distances)
         if steps != [step, across]:
@@ -114,11 +116,23 @@ def _slopes_of_differences(g, d, out, p):
 # ---------------------------------------------------------------- all pairs of two sets
 
 
-@primitive("_cdist_backward(Tensor grad, Tensor x1, Tensor x2, float p, Tensor cdist) -> Tensor",
+@primitive("_cdist_backward(Tensor weights, Tensor x1, Tensor x2, float p, Tensor cdist) -> Tensor",
            vjp=NOT_IMPLEMENTED("_cdist_backward"))
-def _cdist_backward(g, x1, x2, p, distances):
+def _cdist_backward(weights, x1, x2, p, distances):
     """The gradient in x1."""
-    return _slopes(g, x1, x2, p, distances)
+    return _slopes(weights, x1, x2, p, distances)
+
+
+# What a difference's part in a distance's slope is multiplied by: nothing where all differences are 0.
+_ratio = pointwise("_cdist_ratio(Tensor grad, Tensor cdist) -> Tensor",
+                   lambda g, d: s.where(s.eq(d, 0.0), 0.0, g / d))
+_power_ratio = pointwise("_cdist_power_ratio(Tensor grad, Tensor cdist, Scalar p) -> Tensor",
+                         lambda g, d, p: s.where(s.eq(d, 0.0), 0.0, g / s.pow(d, p)))
+
+
+def _weights(g, distances, p):
+    kind = _kind(p)
+    return _ratio(g, distances) if kind == "two" else _power_ratio(g, distances, p - 1) if kind == "p" else g
 
 
 def _cdist_grad(g, x1, x2, p, out, needs):
@@ -133,8 +147,9 @@ def _cdist_grad(g, x1, x2, p, out, needs):
     if state.grad or x1._a.dtype not in _ELEMENTS or not compiled():
         h = _slopes_of_differences(g.unsqueeze(-1), x1.unsqueeze(-2) - x2.unsqueeze(-3), out.unsqueeze(-1), p)
         return h.sum(-2) if needs[0] else None, -h.sum(-3) if needs[1] else None
-    return (_cdist_backward(g, x1, x2, p, out) if needs[0] else None,
-            _cdist_backward(g.transpose(-1, -2), x2, x1, p, out.transpose(-1, -2)) if needs[1] else None)
+    w = _weights(g, out, p)
+    return (_cdist_backward(w, x1, x2, p, out) if needs[0] else None,
+            _cdist_backward(w.transpose(-1, -2), x2, x1, p, out.transpose(-1, -2)) if needs[1] else None)
 
 
 @primitive("_cdist_forward(Tensor x1, Tensor x2, float p, bool products) -> Tensor",
@@ -197,15 +212,15 @@ def _corners(n):
     return tuple(watch.fixed(i) for i in np.triu_indices(n, 1))
 
 
-@primitive("_pdist_backward(Tensor grad, Tensor self, float p, Tensor pdist) -> Tensor",
+@primitive("_pdist_backward(Tensor weights, Tensor self, float p, Tensor pdist) -> Tensor",
            vjp=NOT_IMPLEMENTED("_pdist_backward"))
-def _pdist_backward(g, x, p, distances):
+def _pdist_backward(weights, x, p, distances):
     n = x.shape[0]
     if p == 0 or n < 2:
         return np.zeros(x.shape, x.dtype)
     i, j = _corners(n)
     square = []
-    for a in (g, distances):
+    for a in (weights, distances):
         full = np.zeros((n, n), x.dtype)
         full[i, j] = full[j, i] = a
         square.append(full)
@@ -215,7 +230,7 @@ def _pdist_backward(g, x, p, distances):
 def _pdist_grad(g, self, p, out):
     n = self._a.shape[0]
     if not (state.grad or self._a.dtype not in _ELEMENTS or not compiled()) or p == 0 or n < 2:
-        return _pdist_backward(g, self, p, out)
+        return _pdist_backward(_weights(g, out, p), self, p, out)
     i, j = (wrap(k.copy()) for k in _corners(n))
     h = _slopes_of_differences(g.unsqueeze(-1), self.index_select(0, i) - self.index_select(0, j), out.unsqueeze(-1), p)
     return self.new_zeros(self.shape).index_add(0, i, h).index_add(0, j, -h)
