@@ -21,28 +21,23 @@ from .registry import public
 _ndarray = np.ndarray
 
 
-def make(
-    op,
-    fill,
-    args,
-    shape,
-    generator,
-    out,
-    dtype,
-    layout,
-    device,
-    pin_memory,
-    requires_grad,
-    default=None,
-):
+def make(op, fill, args, shape, generator, out, dtype, layout, device, pin_memory, requires_grad, default=None):
     """A tensor of the given shape, filled by ``fill(gen, array, dtype, *args)``."""
     if state.levels:
         from ..func import drawing
+
         if op == "randperm":
-            return drawing.drawn_each(lambda: make(op, fill, args, shape, generator, out, dtype, layout, device,
-                                                   pin_memory, requires_grad, default))
-        return drawing.drawn(lambda s: make(op, fill, args, s, generator, out, dtype, layout, device, pin_memory,
-                                            requires_grad, default), shape)
+            return drawing.drawn_each(
+                lambda: make(
+                    op, fill, args, shape, generator, out, dtype, layout, device, pin_memory, requires_grad, default
+                )
+            )
+        return drawing.drawn(
+            lambda s: make(
+                op, fill, args, s, generator, out, dtype, layout, device, pin_memory, requires_grad, default
+            ),
+            shape,
+        )
     gen = default_generator if generator is None else generator_of(op, generator)
     if out is not None:
         out = _into(out, shape, None, dtype)
@@ -67,24 +62,10 @@ def make(
     return t
 
 
-def _make_like(
-    op,
-    fill,
-    args,
-    input,
-    dtype,
-    layout,
-    device,
-    pin_memory,
-    requires_grad,
-    memory_format,
-    generator=None,
-):
+def _make_like(op, fill, args, input, dtype, layout, device, pin_memory, requires_grad, memory_format, generator=None):
     """A tensor like `input`, filled by ``fill(gen, array, dtype, *args)``."""
     if not isinstance(input, Tensor):
-        raise TypeError(
-            f"{op}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"
-        )
+        raise TypeError(f"{op}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     if pin_memory or layout is not None:
         check_options(op, layout, pin_memory)
     d = input.dtype if dtype is None else as_dtype(dtype, op)
@@ -126,19 +107,7 @@ def rand(
 ):
     """Numbers uniform in [0, 1), in the given shape."""
     shape = shape_of("rand", args if size is None else (size,))
-    return make(
-        "rand",
-        _unit,
-        (),
-        shape,
-        generator,
-        out,
-        dtype,
-        layout,
-        device,
-        pin_memory,
-        requires_grad,
-    )
+    return make("rand", _unit, (), shape, generator, out, dtype, layout, device, pin_memory, requires_grad)
 
 
 @public(method=False)
@@ -155,19 +124,7 @@ def randn(
 ):
     """Standard normal numbers, in the given shape (complex: total variance one)."""
     shape = shape_of("randn", args if size is None else (size,))
-    return make(
-        "randn",
-        _standard,
-        (),
-        shape,
-        generator,
-        out,
-        dtype,
-        layout,
-        device,
-        pin_memory,
-        requires_grad,
-    )
+    return make("randn", _standard, (), shape, generator, out, dtype, layout, device, pin_memory, requires_grad)
 
 
 @public(method=False)
@@ -205,10 +162,7 @@ def randint(
             high = args[0]
     if high is None:
         raise TypeError('randint() missing 1 required positional arguments: "high"')
-    low, high = (
-        integer("randint", "low", 0 if low is None else low),
-        integer("randint", "high", high),
-    )
+    low, high = (integer("randint", "low", 0 if low is None else low), integer("randint", "high", high))
     shape = shape_of("randint", (size,))
     return make(
         "randint",
@@ -228,15 +182,7 @@ def randint(
 
 @public(method=False)
 def randperm(
-    n,
-    *,
-    generator=None,
-    out=None,
-    dtype=None,
-    layout=None,
-    device=None,
-    pin_memory=False,
-    requires_grad=False,
+    n, *, generator=None, out=None, dtype=None, layout=None, device=None, pin_memory=False, requires_grad=False
 ):
     """A random permutation of ``0 ... n - 1``, int64 unless a dtype is given."""
     n = integer("randperm", "n", n)
@@ -246,34 +192,17 @@ def randperm(
     def fill(gen, a, d):
         if d.name not in checks.C_NAMES or d.is_complex or d is dtypes.bool_:
             raise checks.unimplemented("randperm", d)
-        top = (
-            (1 << checks.DIGITS[d.name]) + 1 if d.name in checks.DIGITS else dtypes.iinfo(d).max + 1
-        )
+        top = (1 << checks.DIGITS[d.name]) + 1 if d.name in checks.DIGITS else dtypes.iinfo(d).max + 1
         if n > top:
             if d.name in checks.DIGITS:
-                raise RuntimeError(
-                    f"n cannot be greater than {top} for {dtypes.scalar_name(d)} type."
-                )
-            c_name = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int"}[
-                d.name
-            ]
+                raise RuntimeError(f"n cannot be greater than {top} for {dtypes.scalar_name(d)} type.")
+            c_name = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int"}[d.name]
             raise RuntimeError(f"value cannot be converted to type {c_name} without overflow")
         a[...] = fills.randperm(gen, n, a.dtype)
         return a
 
     return make(
-        "randperm",
-        fill,
-        (),
-        (n,),
-        generator,
-        out,
-        dtype,
-        layout,
-        device,
-        pin_memory,
-        requires_grad,
-        dtypes.int64,
+        "randperm", fill, (), (n,), generator, out, dtype, layout, device, pin_memory, requires_grad, dtypes.int64
     )
 
 
@@ -291,17 +220,7 @@ def rand_like(
 ):
     """Numbers uniform in [0, 1), in the shape, dtype and layout of `input`."""
     return _make_like(
-        "rand_like",
-        _unit,
-        (),
-        input,
-        dtype,
-        layout,
-        device,
-        pin_memory,
-        requires_grad,
-        memory_format,
-        generator,
+        "rand_like", _unit, (), input, dtype, layout, device, pin_memory, requires_grad, memory_format, generator
     )
 
 
@@ -319,17 +238,7 @@ def randn_like(
 ):
     """Standard normal numbers, in the shape, dtype and layout of `input`."""
     return _make_like(
-        "randn_like",
-        _standard,
-        (),
-        input,
-        dtype,
-        layout,
-        device,
-        pin_memory,
-        requires_grad,
-        memory_format,
-        generator,
+        "randn_like", _standard, (), input, dtype, layout, device, pin_memory, requires_grad, memory_format, generator
     )
 
 
@@ -384,6 +293,7 @@ def dropout_mask(input, keep, generator=None):
     checks.probability(keep)
     if state.levels:
         from ..func import drawing
+
         return drawing.drawn(lambda shape: dropout_mask(alloc_like(shape, d), keep, generator), input._a.shape)
     if type(input._a) is not _ndarray:
         return wrap(MetaArray(input._a.shape, d.np, input._a.strides))
@@ -397,10 +307,12 @@ def dropout_mask(input, keep, generator=None):
     fills.fill_scaled_mask(gen, a, keep, scale)
     t = wrap(a)
     if watch.listener is not None:
+
         def draw():
             mask = np.empty_like(a)
             fills.fill_scaled_mask(gen, mask, keep, scale)
             return mask
+
         watch.listener.drawn("dropout", draw, t)
     return t
 

@@ -11,7 +11,7 @@ import sys
 from ..autograd.modes import state
 from ..autograd.node import Node, edge_of, next_seq
 from ..devices import CPU
-from .storage import make_storage
+from .storage import Shaped, make_storage
 from .tensor import Tensor, assemble
 
 _new = object.__new__
@@ -31,7 +31,7 @@ class _NoStrides:
     __iter__ = __getitem__ = __contains__ = __len__ = _fail
 
 
-class Parts:
+class Parts(Shaped):
     """What a tensor made of tensors holds in the place of an array: geometry, and the parts (in subclasses)."""
 
     __slots__ = ("shape", "dtype", "__weakref__")
@@ -45,25 +45,6 @@ class Parts:
     def __init__(self, shape, np_dtype):
         self.shape = tuple(shape)
         self.dtype = np_dtype
-
-    @property
-    def ndim(self):
-        return len(self.shape)
-
-    @property
-    def size(self):
-        n = 1
-        for s in self.shape:
-            n *= s
-        return n
-
-    @property
-    def itemsize(self):
-        return self.dtype.itemsize
-
-    @property
-    def nbytes(self):
-        return self.size * self.dtype.itemsize
 
     @property
     def strides(self):

@@ -108,21 +108,10 @@ def alias_storage(storage):
     return s
 
 
-class MetaArray:
-    """The geometry of an array without its bytes; stands where a CPU tensor has an ndarray."""
+class Shaped:
+    """What has a shape and a dtype as arrays do; ``dtype`` is NumPy's."""
 
-    __slots__ = ("shape", "strides", "dtype")
-
-    def __init__(self, shape, dtype, strides=None):
-        self.shape = tuple(shape)
-        self.dtype = np.dtype(dtype)
-        if strides is None:
-            acc, out = self.dtype.itemsize, []
-            for s in reversed(self.shape):
-                out.append(acc)
-                acc *= max(s, 1)
-            strides = tuple(reversed(out))
-        self.strides = strides
+    __slots__ = ()
 
     @property
     def ndim(self):
@@ -142,6 +131,23 @@ class MetaArray:
     @property
     def nbytes(self):
         return self.size * self.dtype.itemsize
+
+
+class MetaArray(Shaped):
+    """The geometry of an array without its bytes; stands where a CPU tensor has an ndarray."""
+
+    __slots__ = ("shape", "strides", "dtype")
+
+    def __init__(self, shape, dtype, strides=None):
+        self.shape = tuple(shape)
+        self.dtype = np.dtype(dtype)
+        if strides is None:
+            acc, out = self.dtype.itemsize, []
+            for s in reversed(self.shape):
+                out.append(acc)
+                acc *= max(s, 1)
+            strides = tuple(reversed(out))
+        self.strides = strides
 
     device = META
 

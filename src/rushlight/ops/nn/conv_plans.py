@@ -129,6 +129,12 @@ def _moves(pixels, channels, plane, item):
     return out.reshape(-1, 2)
 
 
+def _portions(n, unit):
+    """(first image, images, images of a unit) of the whole units among n images, and of the rest."""
+    whole = n // unit * unit
+    return [(first, count, min(unit, count)) for first, count in ((0, whole), (whole, n - whole)) if count]
+
+
 def _group(n, length, width):
     """Images to a unit: as few as waste little of the kernels' width."""
     best, least = 1, None
@@ -170,10 +176,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     k_block = _split(depth, max(64, l1 // 4 // (height * item)))
     call = conv_product.kernel(type_)
     found = []
-    for first, count in ((0, n // unit * unit), (n // unit * unit, n % unit)):
-        if not count:
-            continue
-        images = min(unit, count)
+    for first, count, images in _portions(n, unit):
         pixels = Pixels(images, grid, steps, offsets, source, groups * channels * plane, lanes, item, vectors)
         moves = _moves(pixels, channels, plane, item)
         where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...runtime import cpu
-from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _pieces, _split
+from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _pieces, _portions, _split
 
 _FEWEST_ROWS = _LEAST_DEPTH = 64        # fewer don't pay for splitting the columns
 _FEWEST_PIXELS = 128
@@ -60,10 +60,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     call = conv_tiles.kernel(tiles)
     where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
     found = []
-    for first, count in ((0, n // unit * unit), (n // unit * unit, n % unit)):
-        if not count:
-            continue
-        images = min(unit, count)
+    for first, count, images in _portions(n, unit):
         pixels = Pixels(images, grid, steps, offsets, source, groups * channels * plane, lanes, item, vectors)
         moves = _moves(pixels, channels, plane, item)
         whole = place == ((0, 1),) * len(grid) and out == grid
@@ -100,10 +97,7 @@ def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
     call = winograd_tiles.kernel(tiles)
     found = []
-    for first, count in ((0, n // unit * unit), (n // unit * unit, n % unit)):
-        if not count:
-            continue
-        images = min(unit, count)
+    for first, count, images in _portions(n, unit):
         pixels = Pixels(images, counts, (2, 2), windows, source, groups * channels * plane, lanes, item, vectors, True)
         moves = _moves(pixels, channels, plane, item)
         pieces, piece_list = winograd_plans.pieces_of(pixels, width, grid, 2, groups * rows * area, item)

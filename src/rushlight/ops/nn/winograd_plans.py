@@ -7,7 +7,7 @@ takes the place of a channel.
 import numpy as np
 
 from ...runtime import cpu
-from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _split
+from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _portions, _split
 
 _FEWEST_CHANNELS = 32
 _FEWEST_CELLS = 64              # of 2 x 2
@@ -73,10 +73,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
     call = winograd.kernel("float", high)
     found = []
-    for first, count in ((0, n // unit * unit), (n // unit * unit, n % unit)):
-        if not count:
-            continue
-        images = min(unit, count)
+    for first, count, images in _portions(n, unit):
         pixels = Pixels(images, cells, (*more, high, 2), windows, source, groups * channels * plane, lanes, item,
                         winograd.VECTORS, True)
         moves = _moves(pixels, channels, plane, item)
