@@ -106,6 +106,41 @@ def test_least_squares():
     assert rank.item() == 2
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128"])
+@pytest.mark.parametrize("driver", ["gels", "gelsy", "gelsd", "gelss"])
+def test_least_squares_by_each_driver(driver, dtype):
+    rng = np.random.default_rng(0)
+    tolerance = 1e-4 if dtype in ("float32", "complex64") else 1e-10
+    for m, n in ((6, 3), (3, 6), (4, 4)):
+        a, b = (rng.standard_normal(s) + (1j * rng.standard_normal(s) if "complex" in dtype else 0)
+                for s in ((2, m, n), (2, m, 2)))
+        if driver != "gels" and n > 1:
+            a[0, :, 1] = 2 * a[0, :, 0]
+        given = (torch.tensor(t).to(getattr(torch, dtype)) for t in (a, b))
+        x, residuals, rank, values = LA.lstsq(*given, driver=driver)
+        for k in range(2):
+            want = np.linalg.lstsq(a[k], b[k], rcond=max(m, n) * np.finfo(dtype).eps)
+            np.testing.assert_allclose(x[k].numpy(), want[0], rtol=tolerance, atol=tolerance * 10)
+            if driver != "gels":
+                assert rank[k].item() == want[2]
+            if driver in ("gelsd", "gelss"):
+                np.testing.assert_allclose(values[k].numpy(), want[3], rtol=tolerance, atol=tolerance * 10)
+    assert values.shape == ((2, 4) if driver in ("gelsd", "gelss") else (0,))
+    assert rank.shape == ((0,) if driver == "gels" else (2,))
+
+
+def test_least_squares_gradients_and_refusals():
+    rng = np.random.default_rng(0)
+    for m, n in ((4, 3), (3, 4)):
+        a, b = (torch.tensor(rng.standard_normal(s), requires_grad=True) for s in ((m, n), (m, 2)))
+        assert torch.autograd.gradcheck(lambda a, b: LA.lstsq(a, b).solution, (a, b))
+    with pytest.raises(RuntimeError, match="full rank"):
+        LA.lstsq(torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.ones(2, 1), driver="gels")
+    with pytest.raises(RuntimeError):
+        LA.lstsq(torch.full((3, 2), float("nan")), torch.ones(3, 1))
+    assert LA.lstsq(torch.zeros(0, 2), torch.zeros(0, 3)).solution.tolist() == [[0.0] * 3] * 2
+
+
 def test_tensor_equations():
     n = torch.tensor(rand(9, 9))
     t = n.reshape(3, 3, 9)

@@ -1,5 +1,7 @@
 """Singular values and eigenvalues, and what rests on them: pinv, lstsq, rank, condition."""
 
+from functools import lru_cache
+
 import numpy as np
 
 from ... import dtypes
@@ -15,6 +17,7 @@ from ..matmul import matmul
 from ..registry import public
 from .common import (
     adjoint,
+    batch_index,
     by_column,
     check_float,
     check_matrix,
@@ -398,11 +401,89 @@ def cond(A, p=None):
 
 # ---------------------------------------------------------------- least squares
 
+def _lstsq_gradient(g0, A, B, rcond):
+    """Through the pseudo-inverse."""
+    p = pinv(A, rtol=rcond)
+    return _pinv_gradient(matmul(g0, adjoint(B)), p, A), matmul(adjoint(p), g0)
+
+
+def _lstsq_meta(A, B, rcond, driver):
+    m, n = A._a.shape[-2:]
+    batch = np.broadcast_shapes(A._a.shape[:-2], B._a.shape[:-2])
+    return [((*batch, n, B._a.shape[-1]), A.dtype), (A._a.shape[:-2], dtypes.int64),
+            ((*A._a.shape[:-2], min(m, n)), A.dtype.to_real())]
+
+
+@primitive("linalg_lstsq(Tensor A, Tensor B, float rcond, str driver) -> (Tensor solution, Tensor rank, Tensor values)",
+           vjp=Joint(_lstsq_gradient), meta=_lstsq_meta)
+def _lstsq(a, b, rcond, driver):
+    """Solutions, ranks (of gels: 0) and singular values (of gelsd and gelss) by one LAPACK driver."""
+    m, n, k = *a.shape[-2:], b.shape[-1]
+    batch = a.shape[:-2] if a.shape[:-2] == b.shape[:-2] else np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    x = np.zeros((*batch, k, n), a.dtype)
+    ranks = np.zeros(a.shape[:-2], np.int64)
+    values = np.zeros((*a.shape[:-2], min(m, n)), real_of(a.dtype))
+    if a.size and b.size:
+        _finite("linalg.lstsq", a)
+        run = _driver(driver, a.dtype, m, n, k, rcond)
+        # LAPACK takes columns, and the right side where the solution has more rows.
+        right = np.zeros((*batch, k, max(m, n)), a.dtype)
+        right[..., :m] = b.swapaxes(-1, -2)
+        left = np.array((a if batch == a.shape[:-2] else np.broadcast_to(
+            a, (*batch, m, n))).swapaxes(-1, -2), order="C")
+        for place in np.ndindex(batch):
+            own = place[len(place) - ranks.ndim:] if a.shape[:-2] == batch else tuple(
+                [i if s > 1 else 0 for i, s in zip(place[len(place) - ranks.ndim:], ranks.shape)])
+            found, rank, s = run(left[place].T, right[place].T, batch_index(place[0] if len(place) == 1 else place,
+                                                                            batch))
+            x[place], ranks[own] = found[:n].T, rank
+            if s is not None:
+                values[own] = s
+    return x.swapaxes(-1, -2), ranks, values
+
+
+@lru_cache(64)
+def _driver(driver, np_dtype, m, n, k, rcond):
+    """A function of (a, b, name of the matrix) giving b overwritten, the rank and singular values (or None)."""
+    from scipy.linalg.lapack import get_lapack_funcs
+    call, ask = get_lapack_funcs((driver, driver + "_lwork"), dtype=np_dtype)
+    if driver == "gels":
+        lwork = int(ask(m, n, k)[0].real)
+
+        def run(a, b, name):
+            _, x, info = call(a, b, lwork=lwork, overwrite_a=True, overwrite_b=True)
+            if info > 0:
+                raise singular(f"torch.linalg.lstsq: {name}The least squares solution could not be computed because "
+                               f"the input matrix does not have full rank (error code: {info}).")
+            return x, 0, None
+    elif driver == "gelsy":
+        lwork = int(ask(m, n, k, rcond)[0].real)
+
+        def run(a, b, name):
+            _, x, _, rank, _ = call(a, b, np.zeros(n, np.int32), rcond, lwork, True, True)
+            return x, rank, None
+    else:
+        sizes = ask(m, n, k, rcond)
+        lwork = int(sizes[0].real)
+
+        def run(a, b, name):
+            if driver == "gelss":
+                _, x, s, rank, _, info = call(a, b, rcond, lwork, True, True)
+            elif a.dtype.kind == "c":
+                x, s, rank, info = call(a, b, lwork, int(sizes[1].real), int(sizes[2]), rcond, True, True)
+            else:
+                x, s, rank, info = call(a, b, lwork, int(sizes[1]), rcond, True, True)
+            if info > 0:
+                raise singular(f"torch.linalg.lstsq: {name}SVD failed to converge (error code: {info}).")
+            return x, rank, s
+    return run
+
+
 @public("lstsq", namespaces=_LA, method=False, out=True)
 def lstsq(A, B, rcond=None, *, driver=None):
     """The least-squares solution X of ``A X = B``, residuals, rank and singular values.
 
-    drivers: gelsy (default), gelsd, gelss, and gels for full rank; all solve by the same decomposition.
+    drivers (LAPACK's): gelsy (default; QR with pivoting), gelsd and gelss (singular values), gels for full rank (QR).
     """
     check_matrix("linalg.lstsq", A)
     check_float("linalg.lstsq", A)
@@ -423,25 +504,17 @@ def lstsq(A, B, rcond=None, *, driver=None):
     if b._a.shape[-2] != m:
         raise RuntimeError("torch.linalg.lstsq: input.size(-2) should match other.size(-"
                            f"{1 if vector else 2})")
-    eps = dtypes.finfo(A.dtype.to_real()).eps * max(m, n)
-    rtol = eps if rcond is None else rcond
-    p = pinv(A, rtol=rtol)
-    x = matmul(p, b)
     driver = driver or "gelsy"
-    empty = A.new_empty((0,), dtype=A.dtype.to_real())
-    rank = A.new_empty((0,), dtype=dtypes.int64)
-    values = empty
-    full = True
-    if driver != "gels":
-        rank = matrix_rank(A, rtol=rtol)
-        full = not rank._a.size or watch.true(lambda a: a.min() == n, rank)
-        if driver != "gelsy":
-            values = _svdvals(A.detach())
-    residuals = (x.real if x.dtype.is_complex else x).reshape(-1)[:0]
+    if rcond is None:
+        rcond = dtypes.finfo(A.dtype.to_real()).eps * max(m, n)
+    x, found, singular_values = _lstsq(A, b, float(rcond), driver)
+    rank = A.new_empty((0,), dtype=dtypes.int64) if driver == "gels" else found
+    values = singular_values.detach() if driver in ("gelsd", "gelss") else A.new_empty(
+        (0,), dtype=A.dtype.to_real())
+    full = driver == "gels" or not rank._a.size or driver == "gelsy" or watch.true(lambda a: a.min() == n, rank)
+    residuals = A.new_empty((0,), dtype=A.dtype.to_real())
     if m > n and full and driver != "gelsy":
         d = matmul(A, x) - b
         residuals = (d * conj(d)).real.sum(-2) if d.dtype.is_complex else (d * d).sum(-2)
-        if vector:
-            residuals = residuals.squeeze(-1)
     return linalg_lstsq((x.squeeze(-1) if vector else x, residuals, rank, values))
 
