@@ -106,6 +106,28 @@ def better_or_not(s, loss):
     return s.log["n"]
 
 
+@kept()
+def best_state(s, loss):
+    if loss.item() < s.best:
+        s.best = loss.item()
+        s.log["best"] = copy.deepcopy(s.model.state_dict())
+        s.bar.postfix = copy.deepcopy({"n": s.count, "loss": [loss.item(), loss]})
+    return copy.deepcopy((s.count, loss))
+
+
+@kept(None)
+def copies_of_all_kinds(s, loss):
+    a = torch.arange(4.)
+    same = copy.deepcopy([a, a, s.meter, loss])
+    shared = copy.deepcopy([a, a[1:]])
+    a.add_(loss)
+    shared[0].add_(1)
+    nested = [loss]
+    nested.append(nested)
+    p, q = copy.deepcopy(s.model[0].weight), copy.deepcopy(nested)
+    return [a, same[0] is same[1], type(same[2]).__name__, *shared, p.detach(), type(p).__name__, q[1] is q]
+
+
 @kept(False)
 def read_afterwards(s, loss):
     s.bar.description = f"{loss.item():.3e}"

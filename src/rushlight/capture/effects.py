@@ -20,7 +20,7 @@ import operator
 import os
 import sys
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from importlib import import_module
 
 from ..tensor.tensor import Tensor
@@ -274,8 +274,8 @@ class State:
         if how != "item" or type(key) is not str or twin(value) is value:
             return False
         if id(container) not in self.owners:
-            if type(value) not in (list, dict, tuple) or (id(container), "looked", None) in self.changing or any(
-                    key in _keys_read(code) for code in self.codes):
+            if type(value) not in (list, dict, tuple, OrderedDict) or any(key in _keys_read(c) for c in self.codes) or (
+                    id(container), "looked", None) in self.changing:
                 return False
             self.stored.add((id(container), how, key))
             return True
@@ -457,7 +457,7 @@ def twin(x):
     """An equal object in the place of a text, list, dict or tuple; `x` itself if there is none."""
     if type(x) is str and len(x) > 1:
         return x[:1] + x[1:]
-    if type(x) is list or type(x) is dict:
+    if type(x) in (list, dict, OrderedDict):
         return type(x)(x)
     return (*x,) if type(x) is tuple and x else x
 

@@ -8,6 +8,7 @@ to go nowhere else (`destinations`).
 
 import builtins
 import sys
+from collections import OrderedDict
 from threading import get_ident
 from types import BuiltinFunctionType, MethodDescriptorType, MethodType
 
@@ -57,6 +58,9 @@ class Outside(Texts):
                     held.setdefault(id(value), []).append((container, how, key))
             for module, name, ours in functions(self.tape, self.stand.places, self._listens):
                 self._source(module, name, ours, held)
+        copies = sys.modules.get("copy")
+        if copies is not None:
+            self._replace(vars(copies), "deepcopy", self._copying)
         encoder = sys.modules.get("json.encoder")
         if encoder is not None and self.tape is not None:
             self._replace(encoder.JSONEncoder, "default", self._encoding(encoder.JSONEncoder.default))
@@ -137,6 +141,20 @@ class Outside(Texts):
             end(profile)
         if kept is not None:
             self.changes.append(Change("call", repeat, None, None, kept))
+
+    def _copying(self):
+        real = sys.modules["copy"].deepcopy
+
+        def deepcopy(x, memo=None, _nil=()):
+            if memo is not None or not self._known() or not _can_be_copied(x):
+                return real(x) if memo is None else real(x, memo)
+            profile = sys.getprofile()
+            sys.setprofile(None)
+            try:
+                return copied(x, {})
+            finally:
+                end(profile)
+        return deepcopy
 
     def _encoding(self, real):
         def default(encoder, x):
@@ -273,6 +291,48 @@ class Outside(Texts):
         if type(x) is dict:
             return {self._now(k): self._now(y) for k, y in x.items()}
         return self.true(x)
+
+
+def copied(x, memo):
+    """``copy.deepcopy(x)`` of tensors and plain values in lists, dicts and tuples."""
+    if isinstance(x, _PLAIN) or is_seen(x):
+        return x
+    if id(x) not in memo:
+        if type(x) is Tensor:
+            memo[id(x)] = x.detach().clone()
+        elif type(x) is tuple:
+            new = tuple([copied(y, memo) for y in x])
+            memo[id(x)] = x if all(a is b for a, b in zip(x, new)) else new
+        elif type(x) is list:
+            memo[id(x)] = [copied(y, memo) for y in x]
+        else:
+            memo[id(x)] = new = type(x)((k, copied(y, memo)) for k, y in x.items())
+            if type(x) is OrderedDict:
+                vars(new).update(copied(vars(x), memo))
+    return memo[id(x)]
+
+
+def _can_be_copied(x):
+    """Whether `copied` does what ``copy.deepcopy`` would."""
+    tensors, stack, seen = {}, [x], set()
+    while stack:
+        x = stack.pop()
+        if type(x) in (list, tuple, dict, OrderedDict):
+            if id(x) in seen:
+                return False
+            seen.add(id(x))
+        if type(x) in (dict, OrderedDict):
+            stack += [*x, *x.values(), *([vars(x)] if type(x) is OrderedDict else ())]
+        elif type(x) in (list, tuple):
+            stack += x
+        elif type(x) is Tensor:
+            if type(x._a) is not ndarray or x._requires_grad or x._bits or not x._a.flags.c_contiguous or \
+                    x._a.nbytes != x._storage.nbytes or x.__dict__:
+                return False
+            tensors[id(x)] = id(x._storage.block())
+        elif not (isinstance(x, _PLAIN) or is_seen(x)):
+            return False
+    return len(set(tensors.values())) == len(tensors)           # (what shares memory goes on to do so)
 
 
 class _Printed:

@@ -8,6 +8,7 @@
 
 import math
 import sys
+from collections import OrderedDict
 
 from .. import dtypes
 from ..autograd.modes import state
@@ -20,6 +21,12 @@ from .numbers import is_seen, text
 from .sources import depends, drawn
 
 NO, BUSY = object(), object()
+
+
+def _ordered(items, attributes):
+    made = OrderedDict(items)
+    vars(made).update(attributes)
+    return made
 
 
 class Refused(Exception):
@@ -121,6 +128,10 @@ class quick:
             return f"[{inner}]" if type(x) is list else f"({inner},)" if x else "()"
         if type(x) is dict:
             return f"{{{', '.join(f'{self.value(k)}: {self.value(v)}' for k, v in x.items())}}}"
+        if type(x) is OrderedDict:
+            self.scope.scope["ordered"] = _ordered
+            inner = ", ".join([f"({self.value(k)}, {self.value(v)})" for k, v in x.items()])
+            return f"ordered([{inner}], {self.value(vars(x))})"
         raise Refused(f"a {type(x).__name__} is kept")
 
     def _leaves(self, t, read=False):
