@@ -389,9 +389,13 @@ def _run_groups(m):
             together = f.select(columns, f.minimum(tile_end - tile.get(), in_row), f.value(1))
             stretch = f.value(TILES_TOGETHER * ROWS_TOGETHER).udiv(together)
             stretch = f.select(context[SHORT_ROWS].ne(0), f.value(MOST_ROWS), stretch)
+            left = _tile_pointers(f, context, operands, lanes, columns, tile.get(), f.value(0), tile_pointers, widths)
             with f.range(together) as t:
-                _tile_pointers(f, context, operands, lanes, columns, tile.get() + t, t,
-                               tile_pointers, widths)
+                with f.if_(t > 0):
+                    widths[t] = f.minimum(left - t * lanes, lanes)
+                    with f.range(operands) as j:
+                        before = tile_pointers.pointer_at((t - 1) * MAX_OPERANDS + j)
+                        f.store(_next_tile(context, before, lanes, j), tile_pointers.at(t * MAX_OPERANDS + j))
                 f.call("void", desc.pointer_at(INITIAL), states + t * state_size,
                        tile_pointers.at(t * MAX_OPERANDS + outputs), kept_steps + (outputs << 3),
                        widths[t])
@@ -404,15 +408,15 @@ def _run_groups(m):
                         inside = row.get().urem(row_length)
                         count = f.minimum(row_length - inside, row_end - row.get())
                         count = f.minimum(count, f.select(together > 1, stretch, f.value(MOST_ROWS)))
+                        index = _row_pointers(f, context, operands, row.get().udiv(row_length), inside, tile_pointers,
+                                              f.value(0), row_pointers)
                         with f.range(together) as t:
-                            index = _row_pointers(
-                                f, context, operands, row.get().udiv(row_length), inside,
-                                tile_pointers, t, row_pointers,
-                            )
                             f.call("void", desc.pointer_at(COLUMNS), states + t * state_size,
                                    row_pointers.at(outputs), kept_steps + (outputs << 3),
                                    steps + (outputs << 3), widths[t], count, scalars, index,
                                    context[_step(context, REDUCED_TABLE, 0, operands)])
+                            with f.range(operands) as j:
+                                f.store(_next_tile(context, row_pointers.pointer_at(j), lanes, j), row_pointers.at(j))
                         row.set(row.get() + count)
                 with along:
                     with f.range(row_begin, row_end) as unit:
@@ -436,6 +440,11 @@ def _run_groups(m):
                         f.copy(context.pointer_at(WORKSPACE) + place * state_size, state, state_size)
             tile.set(tile.get() + together)
     f.ret()
+
+
+def _next_tile(context, pointer, lanes, j):
+    """The place of operand j in the tile beside that of a pointer."""
+    return pointer + lanes * context[_step(context, KEPT_TABLE, 0, j)]
 
 
 def _tile_pointers(f, context, operands, lanes, columns, tile, slot, pointers, widths):
