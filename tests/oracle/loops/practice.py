@@ -133,7 +133,7 @@ def averaged_weights(torch):
     return step
 
 
-@loop(eager="Python turns a number that was read from a tensor into text")
+@loop()
 def reported(torch):
     """Losses and accuracies are read in every step, kept in lists and written into a line."""
     model, inputs, labels = classifier(torch)
