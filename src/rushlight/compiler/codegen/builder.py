@@ -153,6 +153,7 @@ class Value:
         return self.f.value(0, self.type) - self
 
     def compare(self, float_op, int_op, other):
+        """LLVM's comparison of this kind: an i1, or a vector of them."""
         other = self.f.value(other, self.type)
         op = f"fcmp {float_op}" if self.is_float else f"icmp {int_op}"
         return self.f.emit(
@@ -240,24 +241,26 @@ class Function:
         return f"{prefix}{self.counter}"
 
     def line(self, text):
+        """Write an instruction."""
         if not self.open:
             # Code after a return or branch: give it a block of its own, which LLVM drops.
             self.label(self.fresh("dead"))
         self.lines.append(f"  {text}")
 
     def label(self, name):
-        if self.open and self.lines and not self.lines[-1].endswith(":"):
-            self.lines.append(f"  br label %{name}")
-        elif self.open:
+        """Begin a block, which what comes before runs into."""
+        if self.open:
             self.lines.append(f"  br label %{name}")
         self.lines.append(f"{name}:")
         self.open = True
 
     def terminate(self, text):
+        """Write an instruction that ends a block."""
         self.line(text)
         self.open = False
 
     def emit(self, type_, text):
+        """Write an instruction and name its value."""
         name = f"%{self.fresh()}"
         self.line(f"{name} = {text}")
         return Value(self, name, type_)
@@ -293,6 +296,7 @@ class Function:
         return self.emit(a.type, f"{op} {a.type} {a.name}, {b.name}")
 
     def var(self, type_, initial=None):
+        """A mutable local, which holds nothing yet without ``initial``."""
         name = f"%{self.fresh('slot')}"
         self.head.append(f"  {name} = alloca {type_}")
         variable = Variable(self, Value(self, name, "ptr"), type_)
@@ -311,6 +315,7 @@ class Function:
         return self.emit("ptr", f"getelementptr i8, ptr {pointer.name}, i64 {nbytes.name}")
 
     def load(self, type_, pointer, align=0):
+        """What is at an address; ``align`` 0 promises the type's own alignment."""
         align = f", align {align}" if align else ""
         return self.emit(type_, f"load {type_}, ptr {pointer.name}{align}")
 
@@ -340,6 +345,7 @@ class Function:
         self.call("void", "llvm.memcpy.p0.p0.i64", to, source, self.value(nbytes), self.value(False, "i1"))
 
     def select(self, condition, a, b):
+        """a where the condition holds, else b."""
         return self.emit(
             a.type, f"select {condition.type} {condition.name}, {a.type} {a.name}, "
             f"{b.type} {b.name}"
@@ -363,6 +369,7 @@ class Function:
         return Value(self, f"<{places}>", vector("i32", lanes)) < self.splat(self.value(n).cast("trunc", "i32"), lanes)
 
     def extract(self, value, index):
+        """An element of a vector."""
         element, _ = split(value.type)
         index = self.value(index)
         return self.emit(
@@ -370,6 +377,7 @@ class Function:
         )
 
     def insert(self, value, element, index):
+        """The vector with one element replaced."""
         index = self.value(index)
         return self.emit(
             value.type, f"insertelement {value.type} {value.name}, {element.type} "
@@ -377,6 +385,7 @@ class Function:
         )
 
     def shuffle(self, a, b, indices):
+        """The elements of these numbers among a's, then b's."""
         element, _ = split(a.type)
         n = len(indices)
         mask = ", ".join(f"i32 {i}" for i in indices)
@@ -421,6 +430,7 @@ class Function:
 
     @contextmanager
     def if_(self, condition):
+        """``with f.if_(c): ...``: the block runs where the condition holds."""
         yes, end = self.fresh("then"), self.fresh("endif")
         self.branch(condition, yes, end)
         self.lines.append(f"{yes}:")
@@ -483,6 +493,7 @@ class Loop:
         self.f, self.end = f, end
 
     def break_if(self, condition):
+        """Leave the loop here where the condition holds."""
         go_on = self.f.fresh("body")
         self.f.branch(condition, self.end, go_on)
         self.f.lines.append(f"{go_on}:")
@@ -498,6 +509,7 @@ class Module:
         self.metadata = set()
 
     def function(self, name, result, params, linkage="", attributes=""):
+        """Begin a function; ``params`` are (type, name)."""
         f = Function(self, name, result, params,
                      (linkage + " " if linkage else "", " " + attributes if attributes else ""))
         self.functions.append(f)
@@ -505,6 +517,7 @@ class Module:
         return f
 
     def declare(self, result, name, types):
+        """Declare a function from elsewhere, once."""
         if name not in self.declared:
             self.declared[name] = f"declare {result} @{name}({', '.join(types)})"
 

@@ -40,7 +40,7 @@ OWN = ("packed", "failed", "finish", "context", "first_image", "unbounded")
 POINTERS = ("packed", "finish", "tile", "gather", "weights", "pieces", "piece_list")
 LAYOUT = Layout(ARRAYS, FIELDS, OWN, pointers=POINTERS)
 VECTORS = 2                     # of cells to a strip
-_AT_ONCE = 8                    # channels gathered before they are transformed
+AT_ONCE = 8                    # channels gathered before they are transformed
 
 
 def packed_bytes(words, item):
@@ -150,6 +150,23 @@ def back(m, type_, cell):
     f.ret(check)
 
 
+def spread_strips(f, job, x, s0, s1, windows, positions, size, pitch, place):
+    """Gather the cells of strips [s0, s1), some channels at a time into ``windows``, and transform them.
+
+    ``place(s, c, v)`` is where those of vector v of channel c of strip s0 + s go, position by position ``pitch`` apart.
+    """
+    with f.range(s0, s1) as s:
+        here = x + (s // job.strips) * job.x_unit
+        first = (s % job.strips) * VECTORS
+        with f.range(VECTORS) as v, f.range(0, job.depth, step=AT_ONCE) as c0:
+            c1 = f.minimum(c0 + AT_ONCE, job.depth)
+            f.call("void", job.gather, job.at("runs"), here, first + v, c0 * (positions // 2), c1 * (positions // 2),
+                   windows, f.value(size))
+            with f.range(c0, c1) as c:
+                f.call("void", "spread_data", windows + (c - c0) * (positions * size), place(s - s0, c, v), pitch,
+                       declare=False)
+
+
 def _tile_task(m, type_, cell):
     """Tile: a block of strips by a part of a group's panels."""
     positions, height = cell.positions, cell.height
@@ -158,12 +175,11 @@ def _tile_task(m, type_, cell):
     f = entries.task(m, "tile_task")
     job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("y", "x", "bias", "packed", "finish", *FIELDS)
-    windows = f.buffer(_AT_ONCE * positions * size)
+    windows = f.buffer(AT_ONCE * positions * size)
     width = VECTORS * size
     line = 2 * width                                # a row of pixels of a strip
     pixels = f.buffer(height * line * form(1 << 20)[0])
     zeros, null = f.symbol("zeros"), f.null
-    tables = job.at("runs")
     # Positions lie an odd number of lines apart: their stores would share a set of the cache.
     data_pitch = job.depth * width + 64
     strip_size = data_pitch * positions
@@ -183,16 +199,8 @@ def _tile_task(m, type_, cell):
         s1 = f.minimum(s0 + job.tile_strips, all_strips)
         p0, p1 = part * job.panels // job.parts, (part + 1) * job.panels // job.parts
         x, y = job.x + group * job.x_group, job.y + group * job.y_group
-        with f.range(s0, s1) as s:
-            here = x + (s // job.strips) * job.x_unit
-            first = (s % job.strips) * VECTORS
-            with f.range(VECTORS) as v, f.range(0, job.depth, step=_AT_ONCE) as c0:
-                c1 = f.minimum(c0 + _AT_ONCE, job.depth)
-                f.call("void", job.gather, tables, here, first + v, c0 * (positions // 2), c1 * (positions // 2),
-                       windows, f.value(size))
-                with f.range(c0, c1) as c:
-                    f.call("void", "spread_data", windows + (c - c0) * (positions * size),
-                           data + ((s - s0) * strip_size + c * width + v * size), data_pitch, declare=False)
+        spread_strips(f, job, x, s0, s1, windows, positions, size, data_pitch,
+                      lambda s, c, v: data + (s * strip_size + c * width + v * size))
         with f.range(p0, p1) as panel:
             row0 = panel * job.height
             rows = f.minimum(job.height, job.rows - row0)

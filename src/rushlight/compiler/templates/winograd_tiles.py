@@ -22,7 +22,6 @@ LAYOUT = Layout(winograd.ARRAYS, FIELDS, (*winograd.OWN, "tiles", "unfit", "leas
 LANES, ITEM = 16, 4
 _CELL = Cell(2)
 POSITIONS = _CELL.positions
-_AT_ONCE = 8                    # channels gathered before they are transformed
 _SIZE = LANES * ITEM
 _WIDTH = VECTORS * _SIZE        # bytes of a strip's row of squares
 
@@ -66,10 +65,10 @@ def _tile_task(m, tiles):
     f = entries.task(m, "tile_task")
     job, begin, end = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("y", "x", "bias", "tiles", *FIELDS)
-    windows = f.buffer(_AT_ONCE * POSITIONS * _SIZE)
+    windows = f.buffer(winograd.AT_ONCE * POSITIONS * _SIZE)
     line = 2 * _WIDTH                               # a row of pixels of a strip
     pixels, facts = f.buffer(2 * line), f.buffer(16)
-    null, tables = f.null, job.at("runs")
+    null = f.null
     row_bytes = job.tile_strips * _WIDTH            # all strips side by side
     # Positions lie an odd number of lines apart: their stores would share a set of the cache.
     data_pitch, sums_pitch = job.depth * row_bytes + 64, job.height * row_bytes + 64
@@ -87,16 +86,8 @@ def _tile_task(m, tiles):
         s1 = f.minimum(s0 + job.tile_strips, all_strips)
         p0, p1 = part * job.panels // job.parts, (part + 1) * job.panels // job.parts
         x, y = job.x + group * job.x_group, job.y + group * job.y_group
-        with f.range(s0, s1) as s:
-            here = x + (s // job.strips) * job.x_unit
-            first = (s % job.strips) * VECTORS
-            with f.range(VECTORS) as v, f.range(0, job.depth, step=_AT_ONCE) as c0:
-                c1 = f.minimum(c0 + _AT_ONCE, job.depth)
-                f.call("void", job.gather, tables, here, first + v, c0 * (POSITIONS // 2), c1 * (POSITIONS // 2),
-                       windows, f.value(_SIZE))
-                with f.range(c0, c1) as c:
-                    f.call("void", "spread_data", windows + (c - c0) * (POSITIONS * _SIZE),
-                           data + (c * row_bytes + (s - s0) * _WIDTH + v * _SIZE), data_pitch, declare=False)
+        winograd.spread_strips(f, job, x, s0, s1, windows, POSITIONS, _SIZE, data_pitch,
+                               lambda s, c, v: data + (c * row_bytes + s * _WIDTH + v * _SIZE))
         columns = (s1 - s0) * (VECTORS * LANES)
         with f.range(POSITIONS) as i:
             f.store(f.value(-1), facts)
