@@ -29,6 +29,9 @@ _simple("reduction", "max 4096x4096 dim 1", _square, lambda E, x: x.max(1))
 _simple("reduction", "amax 4096x4096 dim 0", _square, lambda E, x: x.amax(0))
 _simple("reduction", "argmax 4096x4096 dim 1", _square, lambda E, x: x.argmax(1))
 _simple("reduction", "argmax 4096x4096 dim 0", _square, lambda E, x: x.argmax(0))
+_simple("reduction", "amax 1M x 4 dim 1", (M, 4), lambda E, x: x.amax(1), writes=4 * M)
+_simple("reduction", "amax 256k x 32 dim 1", (M // 4, 32), lambda E, x: x.amax(1), writes=M)
+_simple("reduction", "prod 1M x 3 dim 1", (M, 3), lambda E, x: x.prod(1), writes=4 * M)
 _simple("reduction", "logsumexp 4096x1024", (4 * K, K), lambda E, x: x.logsumexp(1))
 _simple("reduction", "sum bf16 16M", _square, lambda E, x: x.sum(), dtype="bfloat16", size=2, tol=1e-1)
 _simple("reduction", "cumsum 2048x4096 dim 1", (2 * K, 4 * K), lambda E, x: x.cumsum(1), writes=32 * M)
@@ -275,6 +278,8 @@ _simple("layout", "bf16 to f32 16M", _square, lambda E, x: x.float(), writes=64 
 _simple("layout", "clone 16M", _square, lambda E, x: x.clone(), writes=64 * M)
 _simple("layout", "flip 16M", _square, lambda E, x: x.flip(1), writes=64 * M)
 _simple("layout", "zero_ 16M", _square, lambda E, x: x.zero_(), reads=0, writes=64 * M)
+_simple("layout", "pad reflect 32x64x56x56", (32, 64, 56, 56), lambda E, x: E.F.pad(x, (3, 3, 3, 3), mode="reflect"),
+        writes=4 * 32 * 64 * 62 * 62)
 _simple("layout", "pad 32x64x56x56", (32, 64, 56, 56), lambda E, x: E.F.pad(x, (1, 1, 1, 1)),
         writes=4 * 32 * 64 * 58 * 58)
 
@@ -305,6 +310,17 @@ _simple("pointwise", "sin 4M", (4 * M,), lambda E, x: x.sin(), writes=16 * M)
 _simple("pointwise", "sigmoid bf16 4M", (4 * M,), lambda E, x: x.sigmoid(), writes=8 * M,
         dtype="bfloat16", size=2, tol=1e-2)
 _simple("pointwise", "pow 2.5 4M", (4 * M,), lambda E, x: x.abs().pow(2.5), reads=32 * M, writes=32 * M)
+_simple("pointwise", "x[:, :60] + x[:, 4:] 128k x 64", (M // 8, 64), lambda E, x: x[:, :60] + x[:, 4:], writes=30 * M)
+_simple("pooling", "max_pool1d 3/3 8x256x1024", (8, 256, K), lambda E, x: E.F.max_pool1d(x, 3),
+        writes=4 * 8 * 256 * 341)
+
+
+@case("pointwise", "add out= 4M", reads=32 * M, writes=16 * M)
+def _add_out(E):
+    x, y, out = (E.normal(4 * M) for _ in range(3))
+    return lambda: E.T.add(x, y, out=out)
+
+
 _simple("pointwise", "tanh(x*a+b)*x 4M", (4 * M,), lambda E, x: E.T.tanh(x * 1.5 + 0.25) * x,
         reads=80 * M, writes=64 * M)
 
