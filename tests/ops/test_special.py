@@ -137,3 +137,16 @@ def test_integers_become_the_default_float():
 def test_unknown_names_are_missing():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         torch.special.nothing
+
+
+@pytest.mark.parametrize("single", [True, False])
+@pytest.mark.parametrize("name", ["i0", "i0e", "i1", "i1e"])
+def test_modified_bessel_functions(name, single):
+    dtype = np.float32 if single else np.float64
+    x = np.concatenate([np.linspace(-12, 12, 2001), np.linspace(-80, 80, 501), np.logspace(-20, 1.9, 200),
+                        [8, np.nextafter(8, 9), -8, 0]]).astype(dtype)
+    got = getattr(torch.special, name)(torch.from_numpy(x)).numpy()
+    assert got.dtype == dtype
+    np.testing.assert_allclose(got, getattr(sp, name)(x.astype(np.float64)), rtol=16 * np.finfo(dtype).eps)
+    ends = getattr(torch.special, name[:2] + "e")(torch.tensor([np.inf, -np.inf, np.nan])).numpy()
+    np.testing.assert_array_equal(ends, [0, 0, np.nan])

@@ -16,6 +16,7 @@ from ..dispatch import primitive
 from ..out import with_out
 from ..reduce_common import narrow, wide
 from ..registry import FUNCTIONS, METHODS
+from . import bessel
 from .core import change, pointwise, run, run_out
 from .forms import register
 from .polynomials import chebyshev, hermite_h, hermite_he, laguerre, legendre
@@ -265,10 +266,10 @@ def _growing_bessel(scaled):
 
 
 _i0, _i1 = _growing_bessel("i0e"), _growing_bessel("i1e")
-_scipy("i0", _i0, {"self": lambda g, self: g * _sp()["i1"](self)}, "Modified Bessel function, order 0.",
-       published=("i0",), inplace=True)
-_scipy("special_i0e", "i0e", {"self": lambda g, self, out: g * (_sp()["i1e"](self) - self.sgn() * out)},
-       "exp(-|input|) * i0(input).", special="i0e", node="SpecialI0EBackward0")
+_formula("i0", lambda x: s.exp(s.abs(x)) * bessel.i0e(x), "Modified Bessel function, order 0.", special=("i0",),
+         vjp={"self": lambda g, self: g * _sp()["i1"](self)})
+_formula("special_i0e", bessel.i0e, "exp(-|input|) * i0(input).", special=("i0e",), method=False, inplace=False,
+         vjp={"self": lambda g, self, out: g * (_sp()["i1e"](self) - self.sgn() * out)}, node="SpecialI0EBackward0")
 
 
 def _i1_grad(g, self, out):
@@ -281,9 +282,10 @@ def _i1e_grad(g, self, out):
     return g * slope.masked_fill(self == 0, 0.5)
 
 
-_scipy("special_i1", _i1, {"self": _i1_grad}, "Modified Bessel function, order 1.", special="i1")
-_scipy("special_i1e", "i1e", {"self": _i1e_grad}, "exp(-|input|) * i1(input).", special="i1e",
-       node="SpecialI1EBackward0")
+_formula("special_i1", lambda x: s.exp(s.abs(x)) * bessel.i1e(x), "Modified Bessel function, order 1.",
+         special=("i1",), method=False, inplace=False, vjp={"self": _i1_grad})
+_formula("special_i1e", bessel.i1e, "exp(-|input|) * i1(input).", special=("i1e",), method=False, inplace=False,
+         vjp={"self": _i1e_grad}, node="SpecialI1EBackward0")
 _scipy("special_erfcx", "erfcx", {"self": lambda g, self, out: g * (2 * self * out - 2 / sqrt(pi))},
        "exp(input^2) * erfc(input).", special="erfcx")
 _scipy("special_ndtri", "ndtri",
