@@ -133,11 +133,12 @@ def _through(free):
     """Code that calls ``_through_to``, for functions with these free variables."""
     names = "(" + "".join(f"{name}, " for name in free) + ")"
     scope = {}
-    exec(f"def outer({', '.join(free)}):\n"
-         "    def through(*args, _through_to, **kwargs):\n"
-         f"        if 0: {names}\n"                     # a function's free variables are as many as its closure's
-         "        return _through_to(*args, **kwargs)\n"
-         "    return through\n", scope)
+    text = f"def outer({', '.join(free)}):\n" \
+           "    def through(*args, _through_to, **kwargs):\n" \
+           f"        if 0: {names}\n" \
+           "        return _through_to(*args, **kwargs)\n" \
+           "    return through\n"              # (a function's free variables are as many as its closure's)
+    exec(compile(text, f"{__file__}: through", "exec"), scope)      # (code of ours, to whoever asks for its file)
     return scope["outer"](*free).__code__
 
 

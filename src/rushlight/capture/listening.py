@@ -136,7 +136,8 @@ class Told(int):
     """The address of what native code has to know, which is kept."""
 
 
+_set_profile = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.py_object)(("PyEval_SetProfile", ctypes.pythonapi))
+
+
 def _set(address, told):
-    set_profile = ctypes.pythonapi.PyEval_SetProfile
-    set_profile.argtypes, set_profile.restype = (ctypes.c_void_p, ctypes.py_object), None
-    set_profile(address, told)
+    _set_profile(address, told)

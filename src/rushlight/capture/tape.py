@@ -24,7 +24,7 @@ from ..autograd.node import next_seq
 from ..tensor import watch
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, wrap
-from .listening import Told
+from .listening import end
 from .numbers import Live, Seen, places_of, plain, reads_of
 
 _ndarray = np.ndarray
@@ -33,6 +33,7 @@ ANYTHING = object()
 MOST = 20_000                                   # results of kernels in one program
 NO_KERNELS = ("grad", "keep", "check")          # kinds of steps that compute nothing
 _HOME = __file__[:__file__.rindex("capture")]
+_OPS = f"{__name__.partition('.')[0]}.ops."
 
 
 class Buffer:
@@ -144,7 +145,7 @@ def _meet(t, other):
 
 
 def _unheard(listen):
-    """A method of a listener in which nobody else listens to what Python calls, where that takes longer than the rest.
+    """A method of a listener in which nobody else listens to what Python calls, as that takes longer than the rest.
 
     It does nothing once the tape is of no use.
     """
@@ -152,13 +153,13 @@ def _unheard(listen):
         if self.failure is not None:
             return None
         profile = sys.getprofile()
-        if profile is None or type(profile) is Told:
+        if profile is None:
             return listen(self, *args)
         sys.setprofile(None)
         try:
             return listen(self, *args)
         finally:
-            sys.setprofile(profile)
+            end(profile)
     return method
 
 
@@ -177,7 +178,7 @@ class Tape:
         self.steps, self.failure = [], None
         self.buffers = {}               # id(storage block) -> Buffer
         self.older, self.constants = [], []
-        self.pending = {}               # id(block) -> (tensor made by an op that hasn't said how, the op)
+        self.pending = {}               # id(block) -> (tensor made by an op that hasn't said how, the op's code)
         self.versions = {}              # id(storage) -> (storage, version it has if all changes were told)
         self.made_count = 0
         self.arguments, self.given = list(arguments), list(arguments)
@@ -225,11 +226,21 @@ class Tape:
 
     # ------------------------------------------------------------ listening
 
+    def compute(self, rec, kernel, args, arrays):
+        """What a kernel gives, computed while nobody listens, as in `_unheard`: there is no code of users in it."""
+        profile = sys.getprofile()
+        if profile is None or not (kernel.__module__ or "").startswith(_OPS) or any(map(callable, args)):
+            return kernel(*arrays)
+        sys.setprofile(None)
+        try:
+            return kernel(*arrays)
+        finally:
+            end(profile)
+
     @_unheard
     def made(self, t):
         if get_ident() == self.thread:
-            code = sys._getframe(3).f_code
-            self.pending[id(t._storage)] = t, f"{code.co_name} ({os.path.basename(code.co_filename)})"
+            self.pending[id(t._storage)] = t, sys._getframe(3).f_code
 
     @_unheard
     def ran(self, label, kernel, args, outs, direct=None):
@@ -402,7 +413,8 @@ class Tape:
         block = s.block()
         pending = self.pending.get(id(s)) or self.pending.get(id(block))
         if pending is not None:
-            self.fail(f"an op that can't be captured made a tensor that is used: {pending[1]}")
+            name = f"{pending[1].co_name} ({os.path.basename(pending[1].co_filename)})"
+            self.fail(f"an op that can't be captured made a tensor that is used: {name}")
         b = self.buffers.get(id(block))
         if b is None:
             b = self.buffers[id(block)] = self._met(t, id(block))

@@ -48,7 +48,7 @@ def plan_of(kernel, sets, varying, counters):
     grain = max(grain, 2048)
     for k, arrays in enumerate(sets):
         n = arrays[0].size
-        words += [*[a.ctypes.data for a in arrays], n]
+        words += [*[a.__array_interface__["data"][0] for a in arrays], n]
         tiles += [(8 * (first + k * (operands + 1)), at, min(grain, n - at)) for at in range(0, n, grain)]
     words += [c.ctypes.data for c in counters]
     total = sum(arrays[0].size for arrays in sets)
