@@ -22,6 +22,7 @@ from .decisions import number, restore
 from .numbers import Live
 from .numbers import text as wording
 from .passes.direct import direct
+from .passes.early import early
 from .passes.epilogues import epilogues
 from .passes.flow import Flow, dense, is_dense
 from .passes.fuse import fuse
@@ -153,7 +154,8 @@ class Writer:
                 for b in touched:
                     began.setdefault(b, step)
         self.steps = fuse(self.steps, self.visible, lambda step: began[id(step.outs[0].buffer)] is step)
-        self.steps = prologues(recompute(self.steps, self.visible, self._number), self.visible)
+        self.steps = recompute(early(self.steps, self.visible), self.visible, self._number)
+        self.steps = prologues(self.steps, self.visible)
         self.steps = image_prologues(self.steps, self.visible, self._number)
         self.steps = horizontal(epilogues(self.steps, self.visible, self._number), self.visible)
         if not state.grad:
