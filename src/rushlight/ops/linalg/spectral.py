@@ -512,7 +512,10 @@ def lstsq(A, B, rcond=None, *, driver=None):
     values = singular_values.detach() if driver in ("gelsd", "gelss") else A.new_empty(
         (0,), dtype=A.dtype.to_real())
     full = driver == "gels" or not rank._a.size or driver == "gelsy" or watch.true(lambda a: a.min() == n, rank)
-    residuals = A.new_empty((0,), dtype=A.dtype.to_real())
+    if needs_grad(x):
+        residuals = (x.real if x.dtype.is_complex else x).reshape(-1)[:0]
+    else:
+        residuals = A.new_empty((0,), dtype=A.dtype.to_real())
     if m > n and full and driver != "gelsy":
         d = matmul(A, x) - b
         residuals = (d * conj(d)).real.sum(-2) if d.dtype.is_complex else (d * d).sum(-2)
