@@ -110,3 +110,13 @@ def test_multi_head_attention_with_and_without_weights(batch_first, extra):
         assert torch.allclose(a, b, rtol=1e-10, atol=1e-10)
         ga, gb = (torch.autograd.grad(y.square().sum(), layer.parameters(), allow_unused=True) for y in (a, b))
         assert all(torch.allclose(s, t, rtol=1e-9, atol=1e-9) for s, t in zip(ga, gb) if s is not None)
+
+
+@pytest.mark.parametrize("size", [1e4, 1e8, 1e14, -1e14])
+def test_scores_beyond_the_range_of_exponents(size):
+    torch.manual_seed(0)
+    q, k, v = torch.randn(1, 1, 9, 16) * size, torch.randn(1, 1, 20, 16) * 1e4, torch.randn(1, 1, 20, 16)
+    scores = (q[0, 0].double() @ k[0, 0].double().t()) / 4
+    expected = scores.softmax(1) @ v[0, 0].double()
+    found = torch.nn.functional.scaled_dot_product_attention(q, k, v)[0, 0]
+    assert (found - expected).abs().max() < 1e-5

@@ -36,6 +36,7 @@ ARRAYS = ("out", "lse", "q", "k", "v", "mask", "kept")
 _FEW = 4                        # queries for which keys are not worth turning
 _INF = float("inf")
 LOG2_E = 1.4426950408889634
+_FAR = 1e8                      # the largest score whose products with log2 e are off by less than 8
 
 
 @cache
@@ -293,12 +294,19 @@ def _softmax(j, s, pitch, rows, limit, own, first, panel, maxima, sums):
         top = f.load(j.element, maxima + r * item)
         base = f.splat(f.select(top.eq(-_INF), f.value(0.0, j.element), top), lanes) * -LOG2_E
 
-        def weights(c, mask):
-            p = power(f.fma(j.load(place + c * item), factor, base))
-            p = p if mask is None else f.select(mask, p, zero)
-            total.set(total.get() + p)
-            j.store(p, place + c * item)
-        visible(j, own(r), weights, lambda c: j.store(zero, place + c * item), limit)
+        def weights(exponent):
+            def body(c, mask):
+                p = power(exponent(j.load(place + c * item)))
+                p = p if mask is None else f.select(mask, p, zero)
+                total.set(total.get() + p)
+                j.store(p, place + c * item)
+            visible(j, own(r), body, lambda c: j.store(zero, place + c * item), limit)
+        with f.if_else((top < _FAR) & ((top > -_FAR) | top.eq(-_INF))) as (near, far):
+            with near:
+                weights(lambda x: f.fma(x, factor, base))
+            # The base's rounding would be more than an exponent holds.
+            with far:
+                weights(lambda x: (x * j.number(j.scale) - f.splat(top, lanes)) * LOG2_E)
         f.store(j.across(total.get(), lambda a, b: a + b), sums + r * item)
 
 
