@@ -71,7 +71,7 @@ class Calls:
             if event == "call" and self.listing is not None:
                 self.listing.called(frame)
             return
-        if _not_users(frame):
+        if event == "call" and code in self._seen or _not_users(frame):
             return
         if event == "call":
             if code.co_name == "<module>" and frame.f_back.f_code.co_filename.startswith(_HOME):
