@@ -788,7 +788,7 @@ class Tensor:
         """sqrt(input**2 + other**2) without overflow."""
     def hypot_(self, other: Any) -> Tensor:
         """In-place version of :func:`hypot`."""
-    def i0(self) -> Any:
+    def i0(self, *, out: Any = None) -> Tensor:
         """Modified Bessel function, order 0."""
     def i0_(self) -> Tensor:
         """In-place version of :func:`i0`."""
@@ -2043,7 +2043,7 @@ def hypot(input: Tensor, other: Any, *, out: Any = None) -> Tensor:
     """sqrt(input**2 + other**2) without overflow."""
 def hypot_(input: Tensor, other: Any) -> Tensor:
     """In-place version of :func:`hypot`."""
-def i0(input: Tensor) -> Any:
+def i0(input: Tensor, *, out: Any = None) -> Tensor:
     """Modified Bessel function, order 0."""
 def i0_(input: Tensor) -> Tensor:
     """In-place version of :func:`i0`."""
