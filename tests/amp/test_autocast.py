@@ -1,5 +1,6 @@
 """Autocast: types of results, gradients through casts, the cache of cast weights, nesting, custom functions."""
 
+import inspect
 import subprocess
 import sys
 import threading
@@ -214,6 +215,7 @@ def test_checkpoints_cast_in_backward_as_in_forward(reentrant, outside, within):
 
 
 HELD = """
+import inspect
 import rushlight as torch
 from functools import partial
 F = torch.nn.functional
@@ -228,6 +230,7 @@ with torch.autocast("cpu"):
 out = torch.empty(4, 4)
 with torch.autocast("cpu"):
     print(torch.mm(x, x, out=out).dtype, x.clone().addmm_(x, x).dtype, F.linear.__name__)
+print(inspect.signature(F.kl_div))
 """
 
 
@@ -235,7 +238,8 @@ with torch.autocast("cpu"):
 def test_functions_held_before_autocast_was_first_used(used):
     found = subprocess.run([sys.executable, "-c", HELD.format(used=used)], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines() == [str(["bfloat16"] * 5), str(["float32"] * 4),
-                                         "torch.float32 torch.float32 linear"]
+                                         "torch.float32 torch.float32 linear",
+                                         str(inspect.signature(F.kl_div))]
 
 
 def test_cross_entropy_is_all_in_float32():

@@ -119,6 +119,7 @@ class Gates:
         del plain.__wrapped__
         self.plain[id(fn)] = fn, plain
         redirect(fn, make(plain))
+        fn.__dict__.setdefault("__wrapped__", plain)            # whose signature it has
         return fn
 
 
