@@ -94,7 +94,8 @@ class Gates:
             if getattr(end, "_overridable", False):     # whoever overrides functions sees the call first
                 self._under(end, make)
                 return end
-            self._gate(getattr(end, "__wrapped__", end), make)      # modules may hold it from before it was generated
+            if id(end) not in self.plain:                   # modules may hold it from before it was generated
+                self._gate(getattr(end, "__wrapped__", end), make)
             return self._gate(end, make)
         if getattr(fn, "_overridable", False):
             if not install.intercept(fn.__wrapped__, make_end):
