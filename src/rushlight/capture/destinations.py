@@ -51,6 +51,8 @@ def _effect(i):
         return (2 if n & 4 else 1), 1
     if name in ("BUILD_STRING", "BUILD_TUPLE", "BUILD_LIST", "BUILD_SET", "BUILD_SLICE"):
         return n, 1
+    if name == "UNPACK_SEQUENCE":
+        return 1, n
     if name == "BUILD_MAP":
         return 2 * n, 1
     if name == "BUILD_CONST_KEY_MAP":
@@ -115,6 +117,9 @@ class _Flow:
         if i.opname == "COPY" and i.arg <= len(stack):
             self.lost.add(stack[-i.arg])
             return (*stack, None)
+        if i.opname in ("FOR_ITER", "END_FOR"):         # the iterator stays below the item, and goes at the end
+            depth = len(stack) + dis.stack_effect(i.opcode, i.arg, jump=jump)
+            return (*stack[:depth], *[(k, j) for j in range(depth - len(stack))])
         found = _effect(i)
         if found is None or found[0] > len(stack):
             depth = len(stack) + dis.stack_effect(i.opcode, i.arg, jump=jump)
@@ -186,6 +191,9 @@ class Asked:
             return self.returned is not None and self.returned()
         if i.opname in ("LIST_APPEND", "YIELD_VALUE") and self.code.co_name in _COMPREHENSIONS:
             return self.comprehended is not None and self.comprehended()
+        if i.opname == "LIST_APPEND":                   # of a comprehension that the compiler has put here
+            gathered = self.flow.stacks[k][-1 - i.arg]
+            return gathered not in (None, entry) and self.value(gathered)
         if i.opname == "STORE_FAST":
             return self.variable(i.argval)
         if i.opname == "STORE_FAST_LOAD_FAST":
@@ -241,9 +249,9 @@ class Asked:
             return None
         for k, i in enumerate(flow.all):
             if i.opname.startswith(("STORE_FAST", "DELETE_FAST")) and name in _several(i.argval):
-                if i.opname != "STORE_FAST" or k not in flow.stacks:
+                if not i.opname.startswith("STORE_FAST") or k not in flow.stacks:
                     return None
-                found.append(flow.taken(k)[0])
+                found += [x for at, x in zip(_several(i.argval), reversed(flow.taken(k))) if at == name]
         return found
 
     def _is_text(self, entry, known=()):
@@ -259,10 +267,11 @@ class Asked:
             f = self.called(taken)
             return f is str or f is format or type(getattr(f, "__self__", None)) is str and \
                 f.__name__ in ("format", "join")
-        if i.opname in ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW") and i.argval not in known:
-            stored = self._stored(i.argval)
-            return bool(stored) and all(x is not None and self._is_text(x, (*known, i.argval)) for x in stored)
-        return i.opname.startswith("LOAD_FAST") and i.argval in known or type(self.held(entry)) is str
+        names = _loaded(i)
+        if names and names[entry[1]] not in known:
+            stored = self._stored(names[entry[1]])
+            return bool(stored) and all(x is not None and self._is_text(x, (*known, names[entry[1]])) for x in stored)
+        return bool(names) or type(self.held(entry)) is str
 
     def variable(self, name):
         """Whether all that a local variable may hold goes to ends only."""
