@@ -271,8 +271,9 @@ def _max_values(x, *geometry):
 
 
 def _plain(input):
-    """Whether nothing records what becomes of the tensor."""
-    return not (state.grad and needs_grad(input) or state.levels) and state.special == (watch.observer is not None)
+    """Whether the tensor's elements are at hand and nothing records what becomes of it."""
+    return type(input._a) is np.ndarray and not (state.grad and needs_grad(input) or state.levels) and \
+        state.special == (watch.observer is not None)
 
 
 def _unpool(g, index, shape):
