@@ -37,6 +37,7 @@ def erf(f, x):
 
 
 def xerf_slope(f, x):
+    """The derivative of x erf(x): erf(x) + 2 / sqrt(pi) x exp(-x^2), float32 by a table if there is room."""
     if tables_fit(f, x):
         a = fabs(f, x)
         return copysign(f, piecewise(f, a, C.XERF_SLOPE_TABLE_F32, 7.0, clamp(f, a, None, 4.45)), x)

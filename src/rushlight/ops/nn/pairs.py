@@ -21,6 +21,7 @@ from ..dispatch import primitive
 from ..pointwise.core import pointwise
 from ..reduce_common import F32, F64, compiled, narrow, wide
 from ..registry import public
+from .conv_maps import dense
 
 # ---------------------------------------------------------------- kernels
 
@@ -29,14 +30,6 @@ _ELEMENTS = {F32: "float", F64: "double"}
 
 def _kind(p):
     return {0.0: "zero", 1.0: "one", 2.0: "two", math.inf: "inf"}.get(p, "p")
-
-
-def _dense(a):
-    if a.flags.c_contiguous:
-        return a
-    out = empty(a.shape, a.dtype)
-    copy_array(out, a)
-    return out
 
 
 @cache
@@ -53,7 +46,7 @@ def _strips(points, width):
         copy_array(padded, _zero(points.dtype))
         copy_array(padded[:, :n], points)
         points = padded
-    return _dense(points.reshape(batches, count, width, depth).swapaxes(2, 3))
+    return dense(points.reshape(batches, count, width, depth).swapaxes(2, 3))
 
 
 def _distances(x, y, p, pairs):
@@ -63,7 +56,7 @@ def _distances(x, y, p, pairs):
     columns, element = y.shape[1], _ELEMENTS[x.dtype]
     out = empty((rows * (rows - 1) // 2,) if pairs else (batches, rows, columns), x.dtype)
     if out.size:
-        watch.launch(distances_kernel(_kind(p), element), out, _dense(x), _strips(y, _width(element)), batches, rows,
+        watch.launch(distances_kernel(_kind(p), element), out, dense(x), _strips(y, _width(element)), batches, rows,
                      columns, depth, int(pairs), p)
     return out
 
@@ -71,7 +64,7 @@ def _distances(x, y, p, pairs):
 def _plane(a):
     """(array, elements from row to row, from column to column) of matrices that lie dense one way or the other."""
     if not a.flags.c_contiguous and not a.swapaxes(-1, -2).flags.c_contiguous:
-        a = _dense(a)
+        a = dense(a)
     return a, a.strides[-2] // a.itemsize, a.strides[-1] // a.itemsize
 
 
@@ -82,7 +75,7 @@ def _slopes(weights, x, y, p, distances):
     if kind == "inf":
         distances, *steps = _plane(distances)
         if steps != [step, across]:
-            weights, distances = _dense(weights), _dense(distances)
+            weights, distances = dense(weights), dense(distances)
             step, across = weights.shape[-1], 1
     else:
         distances = weights
@@ -92,7 +85,7 @@ def _slopes(weights, x, y, p, distances):
     out = empty((*lead, rows, depth), x.dtype)
     if out.size and columns:
         from ...compiler.templates.distances import slopes_kernel
-        x, y = (_dense(np.broadcast_to(z, (*lead, *z.shape[-2:]))) for z in (x, y))
+        x, y = (dense(np.broadcast_to(z, (*lead, *z.shape[-2:]))) for z in (x, y))
         slopes_kernel(kind, _ELEMENTS[x.dtype])(out, x, y, weights, distances, math.prod(lead), rows, columns, depth,
                                                 step, across, p - 1 if kind == "p" else p)
     else:
