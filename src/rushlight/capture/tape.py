@@ -85,17 +85,19 @@ class Step:
     args: windows, lists of windows, and plain values. detail: of ``kernel``, (whether it returns a tuple, `direct`); of
     ``pointwise``, its launch; of ``into``, positions of operands that results may overwrite, as it goes by elements.
     reads, writes: the windows among the arguments and the results; touches: ids of the buffers that it writes, and of
-    those that it reads. A step stays as it is.
+    those that it reads. source: (function, values) of a step with parts that are made for its sizes:
+    ``function(*values)`` gives the step, of values of other sizes its like (`unify`). A step stays as it is.
     """
 
-    __slots__ = ("kind", "label", "call", "args", "outs", "detail", "reads", "writes", "touches")
+    __slots__ = ("kind", "label", "call", "args", "outs", "detail", "reads", "writes", "touches", "source")
 
     def windows(self):
         """All windows among the arguments and results."""
         return [*self.reads, *self.writes]
 
-    def __init__(self, kind, label, call, args, outs, detail=None):
+    def __init__(self, kind, label, call, args, outs, detail=None, source=None):
         self.kind, self.label, self.call, self.args, self.outs, self.detail = kind, label, call, args, outs, detail
+        self.source = source
         self.reads, self.writes = reads, writes = windows(args), windows(outs)
         self.touches = {id(w.buffer): None for w in writes}, {id(w.buffer): None for w in reads}
 
