@@ -385,11 +385,11 @@ class StandIns:
                 now = now.real
             twins = stand is not None and at in self.before.unread and type(stand) is not Seen and \
                 not isinstance(stand, _Growing)
-            if how == "length" and id(container) in self.grown or same(now, value) and not twins:
-                continue
+            if how in ("length", "index") and id(container) in self.grown or same(now, value) and not twins:
+                continue                        # (what was done to lists that grow is in their logs)
             if twins and now is value and type(value) is not str:
                 why = why or f"{key!r} is given what it held before"
-            if told and how != "length":
+            if told and how != "length" and now is not MISSING:
                 now, _ = outside.settled(now)
                 put(container, how, key, now)
             if type(now) is Seen:

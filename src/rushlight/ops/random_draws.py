@@ -24,6 +24,7 @@ from .random_fills import (
     zero,
     zero_like,
 )
+from .reduction import _accumulate
 from .registry import function, public
 
 _ndarray = np.ndarray
@@ -264,8 +265,7 @@ def _standard_gamma(input, generator=None):
 def _dirichlet(self, generator):
     _positive_shapes(self, "dirichlet")
     wide = samplers.fill_gamma(generator, np.empty(self.shape), self)
-    total = function("sum")(wrap(wide), -1, keepdim=True)
-    return (wide / total._a).astype(self.dtype)
+    return (wide / _accumulate(wide, (wide.ndim - 1,) if wide.ndim else None, True, wide.dtype)).astype(self.dtype)
 
 
 @public(method=False)
