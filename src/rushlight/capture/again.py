@@ -11,8 +11,8 @@ from ..autograd.node import edge_of
 from ..tensor.tensor import Tensor
 from . import tree
 from .decisions import _generators
-from .effects import look, put
 from .given import positions
+from .places import look, put
 from .program import _view as view
 from .sources import _CLOCKS
 from .tape import ARGUMENT, OLDER, windows

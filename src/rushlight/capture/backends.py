@@ -94,7 +94,7 @@ class GuardFilterEntry:
 
     def __init__(self, entry, owner, is_global):
         from ..tensor.tensor import Tensor
-        from .effects import _PLAIN
+        from .places import PLAIN
         _, how, key, self.value = self.orig_guard = entry
         self.name, self.has_value, self.owner, self.is_global = f"{how} {key}", True, owner, is_global
         if how == "length":
@@ -102,7 +102,7 @@ class GuardFilterEntry:
         elif isinstance(self.value, Tensor):
             self.guard_type = "TENSOR_MATCH"
         else:
-            self.guard_type = "EQUALS_MATCH" if isinstance(self.value, _PLAIN) else "ID_MATCH"
+            self.guard_type = "EQUALS_MATCH" if isinstance(self.value, PLAIN) else "ID_MATCH"
         self.derived_guard_types = (self.guard_type,)
 
     def __repr__(self):

@@ -14,7 +14,8 @@ from ..autograd.engine import execute
 from ..nn import Module
 from ..optim import optimizer
 from ..tensor.tensor import Tensor
-from .effects import _HOME, _PLAIN
+from .effects import _HOME
+from .places import PLAIN
 
 _CALL = Module.__call__.__code__
 _EXECUTE = execute.__code__
@@ -146,7 +147,7 @@ class Closures:
             values = [c.cell_contents for c in f.__closure__ or ()]
         except ValueError:                      # (one has nothing in it yet)
             return f()
-        given = [k for k, x in enumerate(values) if isinstance(x, (Tensor, *_PLAIN))]
+        given = [k for k, x in enumerate(values) if isinstance(x, (Tensor, *PLAIN))]
         key = tuple([None if k in given else id(x) for k, x in enumerate(values)])
         of_code = self.known.setdefault(f.__code__, {})
         if key not in of_code:

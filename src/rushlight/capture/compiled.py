@@ -2,9 +2,9 @@
 
 Calls with arguments of a new form run eagerly first: once under observation, which shows the functions that are
 called and creates what is created lazily (optimizer state, kernels), then with a tape listening. If Python did nothing
-that a program can't repeat (see `effects`, `standins`), the tape becomes a program, and calls that find Python as it
-was then are calls of the program. If not, the reason is kept and said once, and calls stay eager, but for the modules
-and functions they call (`breaks`). So answers are those of the eager function, always.
+that a program can't repeat (see `effects`, `reach`, `standins`), the tape becomes a program, and calls that find Python
+as it was then are calls of the program. If not, the reason is kept and said once, and calls stay eager, but for the
+modules and functions they call (`breaks`). So answers are those of the eager function, always.
 """
 
 import functools
@@ -31,7 +31,7 @@ from .backward import SPENT, plan_backward
 from .breaks import Listing, Regions, here
 from .conversions import Converted
 from .decisions import Rare, ask_early, is_sized
-from .effects import _HOME, _PLAIN, Calls, State
+from .effects import _HOME, Calls
 from .forms import OBJECT, difference, form
 from .given import Given, in_place, numbers, pinned, positions
 from .groups import Groups, prune
@@ -39,12 +39,14 @@ from .moves import Memory, moving, named
 from .native_guard import Places
 from .numbers import is_seen, plain
 from .outside import Outside
+from .places import PLAIN, mark
 from .program import program
 from .quick import BUSY, NO, Refused, path, quick
+from .reach import State
 from .settings import config
 from .sizes import MOST, Sizes
 from .sources import depends, drawn
-from .standins import StandIns, mark, release
+from .standins import StandIns, release
 from .tape import ANYTHING, OLDER, Tape
 
 _all = WeakSet()
@@ -172,7 +174,7 @@ class Compiled:
                 a = x._a
                 key.append((type(x), x.dtype, a.shape, a.strides, x._requires_grad, x._bits))
             else:
-                key.append((type(x), x) if isinstance(x, _PLAIN) else (OBJECT, type(x), id(x)))
+                key.append((type(x), x) if isinstance(x, PLAIN) else (OBJECT, type(x), id(x)))
         if self.given is not None:
             self.given.loosen(key, leaves, self.observed)
         return tuple(key), leaves, tensors
@@ -293,7 +295,7 @@ class Compiled:
                 entry = Entry()
                 entry.places, entry.changes, entry.first = stand.places, changes, first
                 entry.live, entry.known, entry.inputs = stand.live, before.known, numbers(key, leaves)
-                entry.keep = [x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]
+                entry.keep = [x for x in leaves if not isinstance(x, (Tensor, *PLAIN))]
                 why = self._add(entry, key, leaves, before, grads, tape, read, structure, begin, args, kwargs)
             constants = pinned(tape, first, key)
             if constants:
@@ -338,7 +340,7 @@ class Compiled:
         self._say(why)
 
     def _roots(self, leaves, structure):
-        return [*self.roots, *tree.classes(structure), *[x for x in leaves if not isinstance(x, (Tensor, *_PLAIN))]]
+        return [*self.roots, *tree.classes(structure), *[x for x in leaves if not isinstance(x, (Tensor, *PLAIN))]]
 
     def _add(self, entry, key, leaves, before, grads, tape, results, structure, begin, args, kwargs):
         """Make the program; returns why there can be none."""
@@ -346,7 +348,7 @@ class Compiled:
             if isinstance(x, Tensor):
                 if type(x) is not Tensor and tape.buffer(x).origin is not OLDER:
                     return f"a result is a {type(x).__name__}"
-            elif not is_seen(x) and not isinstance(x, _PLAIN):
+            elif not is_seen(x) and not isinstance(x, PLAIN):
                 return f"a result is a {type(x).__name__}"
         entry.results, entry.structure, entry.conditions, entry.reads = results, structure, tape.conditions, tape.reads
         entry.lock = Lock()

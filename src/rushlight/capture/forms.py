@@ -69,7 +69,7 @@ _NUMBERS = "a condition on a number that the call changes doesn't hold"
 
 def _state(entry):
     """Which part of Python's state isn't what it was for a program."""
-    from .effects import look, same, short
+    from .places import look, same, short
     for container, how, key, value in entry.entries:
         now = look(container, how, key)
         if not same(now, value):

@@ -7,9 +7,9 @@ size or an index, is a constant for good, as are all numbers of functions that a
 deceive.
 """
 
-from .effects import same
 from .forms import ANY, form
 from .numbers import Seen, places_of
+from .places import same
 from .tree import top_level
 
 

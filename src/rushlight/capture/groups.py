@@ -11,8 +11,8 @@ import operator
 import numpy as np
 
 from ..tensor.tensor import wrap
-from .effects import MISSING
 from .numbers import Live, Seen, is_seen, places_of, plain, reads_of, text
+from .places import MISSING
 from .tape import Step
 
 UNLESS_READ = "unless read"             # detail of steps that are of no use unless what they read is asked for

@@ -1,6 +1,6 @@
 """A list of places in dicts, lists, cells and slots with the objects they hold, checked by generated code.
 
-    check = Places([(container, how, key, value), ...])         (see `effects.State.entries`)
+    check = Places([(container, how, key, value), ...])         (see `reach.State.entries`)
                     (object, "member", bytes, value)            the slot that many bytes after the object's begin
     check()         True: every place holds the very object it held; False: some may not
 """

@@ -19,9 +19,10 @@ from ..autograd.node import Node
 from ..tensor import watch
 from ..tensor.tensor import Tensor, shallow
 from .destinations import _MODULOS, Asked, fields
-from .effects import _HOME, _PLAIN, put
+from .effects import _HOME
 from .listening import end
 from .numbers import is_seen
+from .places import PLAIN, put
 from .sources import functions
 from .standins import Change, length, reducing
 from .texts import Texts, formatted
@@ -265,7 +266,7 @@ class Outside(Texts):
         """A value as it is now, to be told later."""
         if type(x) is str:
             return self.text(x)
-        if is_seen(x) or isinstance(x, _PLAIN):
+        if is_seen(x) or isinstance(x, PLAIN):
             return x
         if type(x) in (list, tuple):
             return type(x)([self._kept(y, True) for y in x])
@@ -295,7 +296,7 @@ class Outside(Texts):
 
 def copied(x, memo):
     """``copy.deepcopy(x)`` of tensors and plain values in lists, dicts and tuples."""
-    if isinstance(x, _PLAIN) or is_seen(x):
+    if isinstance(x, PLAIN) or is_seen(x):
         return x
     if id(x) not in memo:
         if type(x) is Tensor:
@@ -330,7 +331,7 @@ def _can_be_copied(x):
                     x._a.nbytes != x._storage.nbytes or x.__dict__:
                 return False
             tensors[id(x)] = id(x._storage.block())
-        elif not (isinstance(x, _PLAIN) or is_seen(x)):
+        elif not (isinstance(x, PLAIN) or is_seen(x)):
             return False
     return len(set(tensors.values())) == len(tensors)           # (what shares memory goes on to do so)
 

@@ -15,9 +15,9 @@ from ..autograd.modes import state
 from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import tree
-from .effects import _PLAIN, MISSING, part
 from .native_guard import members
 from .numbers import is_seen, text
+from .places import MISSING, PLAIN, part, same
 from .sources import depends, drawn
 
 NO, BUSY = object(), object()
@@ -81,7 +81,6 @@ class Scope:
 
 def path(places, conditions):
     """A function of the numbers that are arguments; tells whether they and those in places fulfil the conditions."""
-    from .effects import same
     s = Scope(missing=MISSING, same=same)
     tests = " or ".join(s.tests(places, conditions))
     numbers = ", ".join(_given(places))
@@ -103,7 +102,6 @@ class quick:
     """See the module's text. only_read: indices of tensors that leave for the numbers in them."""
 
     def __init__(self, entry, n):
-        from .effects import same
         self.entry, self.n = entry, n
         self.leaving, self.only_read, self.reads = [], set(), {}
         self.scope = Scope(NO=NO, BUSY=BUSY, state=state, watch=watch, default=dtypes.default, missing=MISSING,
@@ -118,7 +116,7 @@ class quick:
             return f"made[{self._leaves(x)}]"
         if is_seen(x):
             return text(x.expression, "p{}".format, self._read, self.scope.number)
-        if isinstance(x, _PLAIN):
+        if isinstance(x, PLAIN):
             return self.scope.number(x)
         if id(x) in self.older:
             raise Refused(f"a {type(x).__name__} is kept in two places")

@@ -11,8 +11,9 @@ import types
 from collections import deque
 
 from ..tensor.tensor import Tensor
-from .effects import MISSING, look, put, same, short, twin, where
+from .codes import where
 from .numbers import Seen, expression, is_seen, plain
+from .places import MISSING, look, mark, put, same, short, twin
 
 
 class Change:
@@ -455,11 +456,6 @@ def reducing(name, real):
 def length(x):
     """``len(x)``; a number that programs find anew where `x` stands for something that grows."""
     return x.length() if isinstance(x, _Sequence) else _len(x)
-
-
-def mark(entry):
-    """What identifies the place of an entry of a `State`; parts of a tuple are of the tuple's place."""
-    return id(entry[0]), *(entry[2][:2] if entry[1] == "part" else entry[1:3])
 
 
 def release(numbers):

@@ -9,9 +9,10 @@ import re
 from collections import deque
 
 from ..tensor.tensor import Tensor
-from .effects import _PLAIN, names_read, stores_only
+from .codes import names_read, stores_only
 from .numbers import Seen, expression, is_seen, plain
-from .standins import SeenDeque, SeenDict, SeenList, mark
+from .places import PLAIN, mark
+from .standins import SeenDeque, SeenDict, SeenList
 
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"              # (characters for use inside of programs)
 _MARKED = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
@@ -126,7 +127,7 @@ def formatted(form, values):
         return form % (values if type(values) is not tuple else tuple(given))
     given = [outside.text(x) if type(x) is str else x for x in given]
     text = form % tuple(map(plain, given))
-    if all(isinstance(plain(x), _PLAIN) for x in given):
+    if all(isinstance(plain(x), PLAIN) for x in given):
         made = "of", f"({{}} % ({'{}, ' * len(given)}))", [("number", form), *map(expression, given)]
         marked = outside.mark("__mod__", Seen(text, made, numbers[0].tape, any(x.read for x in given if is_seen(x))))
         if marked is not None:
