@@ -236,7 +236,8 @@ class Compiled:
         stand.live += moving(before, self.changing, tensors)
         if any(leaf._grad is not g is not None is not leaf._grad for e in self.entries.get(key, ())
                for leaf, g in e.gradients):
-            stand.live += [(t._grad, t, "grad", None) for t in before.tensors if type(t._grad) is Tensor]
+            stand.live += [(t._grad, t, "grad", None) for t in before.tensors if type(t._grad) is Tensor and
+                           type(t._grad._a) is ndarray]
         tape = Tape([*tensors, *[t for t, *_ in stand.live]])
         if tape.meets(before.tensors) and key in self.entries:
             return self._broken(args, kwargs)       # (there are programs for other memory)

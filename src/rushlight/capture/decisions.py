@@ -79,7 +79,7 @@ def ask_early(tape):
     for s in before:
         if s.kind == "thunk" and getattr(s.detail, "kept", None) is not None:
             kept.places += s.detail.kept
-        elif s.kind == "thunk" and not s.outs:
+        elif s.kind == "thunk" and (not s.outs or getattr(s.call, "counts", False)):
             return f"Python decides by a number that was read from a tensor after {s.label}"
         for w in windows(s.outs):
             if w.buffer.origin in (ARGUMENT, OLDER):

@@ -40,7 +40,7 @@ from .passes.schedule import schedule
 from .passes.simplify import simplify
 from .statements import TOGETHER, line
 from .statements import text as python_of
-from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, windows
+from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, rows_of, windows
 from .words import translated
 
 _ndarray = np.ndarray
@@ -135,7 +135,8 @@ class Writer:
         self.tape, self.leaving, self.spent = tape, leaving, spent
         self.scope = {"math": math, "view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
                       "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending,
-                      "number": number, "restore": restore, "leaf": _leaf, "together": nullcontext()}
+                      "number": number, "restore": restore, "leaf": _leaf, "sparse": _sparse,
+                      "together": nullcontext()}
         self.undo = ""
         self.lines, self.names, self.fixed = [], {}, {}
         self.shape_of, self.visible, self.marks, self.gone = {}, set(), [], set()
@@ -180,8 +181,8 @@ class Writer:
                 for b in touched:
                     self.first.setdefault(b, i)
                     self.last[b] = i
-            if step.kind == "grad" and step.args[0] is not None:
-                self.visible.add(id(step.args[0].buffer))
+            if step.kind == "grad":
+                self.visible |= {id(w.buffer) for w in step.reads}
         for t in self.leaving:
             self.visible.add(id(self.tape.buffer(t)))
 
@@ -425,6 +426,11 @@ class Writer:
 
     def _tensor(self, t):
         """An expression that makes (or names) the tensor `t` of the recorded call."""
+        rows = rows_of(t)
+        if rows is not None:
+            left_out = t._a.whole[2] if t._a.whole is not None else None
+            more = [("literal", t._a.coalesced), ("literal", left_out)]
+            return "call", "sparse", [("literal", t._a.shape), *map(self._tensor, rows), *more]
         b = self.tape.buffer(t)
         w = self.tape.window(t)
         if b.origin in (ARGUMENT, OLDER):
@@ -480,6 +486,12 @@ def _spent(t):
     node.edges, node.saved, node.ext, node.seq, node.outs = (), None, None, 0, ((t._a.shape, t.dtype),)
     t._grad_fn, t._requires_grad = node, True
     return t
+
+
+def _sparse(*args):
+    """A gradient of sparse rows."""
+    from ..sparse.gradients import rows
+    return rows(*args)
 
 
 def _leaf(t):

@@ -21,6 +21,7 @@ import numpy as np
 
 from ..autograd.modes import state
 from ..autograd.node import next_seq
+from ..devices import sparse_coo
 from ..tensor import watch
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, wrap
@@ -144,6 +145,14 @@ def _extent(t):
 def _meet(t, other):
     (a, b), (c, d) = _extent(t), _extent(other)
     return a < d and c < b
+
+
+def rows_of(t):
+    """The tensors that a sparse gradient of rows is made of, (indices, values); None of any other tensor."""
+    a = getattr(t, "_a", None)
+    if getattr(a, "layout", None) is not sparse_coo:
+        return None
+    return a.whole[:2] if a.whole is not None else (a.indices, a.values)
 
 
 def _unheard(listen):
@@ -298,7 +307,8 @@ class Tape:
         if get_ident() != self.thread:
             return
         outs = [self._changed(t) for t in changes]
-        self.steps.append(Step("thunk", label, call, [self._argument(x) for x in reads], outs))
+        args = [self._argument(x) if rows_of(x) is None else self.parts(x) for x in reads]
+        self.steps.append(Step("thunk", label, call, args, outs))
         if self.groups is not None:
             self.groups.put_back()
 
@@ -339,10 +349,16 @@ class Tape:
             self.entry.setdefault(id(leaf), (leaf, old))
             if leaf._grad is not old:
                 self._gradient(leaf)
+            elif type(old._a) is not _ndarray:
+                self.fail(f"gradients of the layout {old.layout} pile up")
 
     def _gradient(self, leaf):
         g = leaf._grad
-        self.steps.append(Step("grad", "grad", leaf, [None if g is None else self.window(g)], [], g))
+        self.steps.append(Step("grad", "grad", leaf, [None] if g is None else self.parts(g), [], g))
+
+    def parts(self, t):
+        """The windows that tensor `t` is made of: two of sparse rows, one of others."""
+        return [self.window(x) for x in rows_of(t) or (t,)]
 
     def read(self, t, what):
         if get_ident() == self.thread:

@@ -95,6 +95,24 @@ def tell(optimizer, group, members, rest, changes, again):
     watch.listener.thunk(f"{type(optimizer).__name__}.step", again, [g for _, g in members], changes)
 
 
+def tell_rows(optimizer, group, members, changed, step):
+    """Do ``step()``, which nobody hears of, and let a capture know that the step of `members`, some of whose gradients
+    are sparse rows, changes the tensors ``changed()``: done again it is the group's step as it is then."""
+    from rushlight.optim.planned import unplanned
+
+    listener = watch.set_listener(None)
+    modes.special -= 1
+    try:
+        step()
+    finally:
+        modes.special += 1
+        watch.set_listener(listener)
+    changes = changed()
+    again = unplanned(lambda: optimizer._step_group(group), changes)
+    again.counts = True                 # (numbers of Python's that can't be put back)
+    listener.thunk(f"{type(optimizer).__name__}.step", again, [g for _, g in members], changes)
+
+
 def planned(optimizer, group, members, plan, numbers, counts=()):
     """``again()`` for programs, which run only while parameters and states are the same arrays: only gradients,
     numbers and counts are found anew. ``numbers(t)`` gives those of step t, or None where the plan isn't theirs;

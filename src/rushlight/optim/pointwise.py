@@ -132,23 +132,40 @@ class PointwiseOptimizer(Optimizer):
                     kernel = formula.kernels[dtype] = fused.make_kernel(formula, dtype)
                 kernel(batch, scalars)
             if watched and getattr(watch.listener, "captures", True):
+                if any(g.is_sparse for _, g, _ in rest):
+                    return self._tell_sparse(group, slots, how, rest, asked)
                 self._tell(group, slots, how, rest)
         if rest:
             self._step_one_by_one(group, rest, how, asked)
+
+    def _tell_sparse(self, group, slots, how, rest, asked):
+        """As `_tell`, where sparse gradients are among the `rest`, whose step hasn't been done."""
+        from rushlight.optim import phased
+
+        if not all(g.is_sparse for _, g, _ in rest):
+            watch.listener.fail("an optimizer steps parameters that aren't plain tensors")
+        members = [(p, p.grad) for p in group["params"] if p.grad is not None]
+        phased.tell_rows(self, group, members, lambda: self._changed(members, slots, how),
+                         lambda: self._step_one_by_one(group, rest, how, asked))
+
+    def _changed(self, members, slots, how):
+        """The dense tensors that a step of (parameter, gradient) members changes."""
+        changes = [p for p, _ in members]
+        if how != fused.ALIKE:
+            names = slots if how != fused.COUNTED else (*slots, "step")
+            changes += [self.state[p][name] for p, _ in members for name in names]
+        return [t for t in changes if not t.is_sparse]
 
     def _tell(self, group, slots, how, rest):
         """Let a capture know of the step just done: done again it is the step of whatever numbers there are then."""
         if rest:
             watch.listener.fail("an optimizer steps parameters that aren't plain tensors")
-        reads = [p.grad for p in group["params"] if p.grad is not None]
-        changes = [p for p in group["params"] if p.grad is not None]
-        if how != fused.ALIKE:
-            names = slots if how != fused.COUNTED else (*slots, "step")
-            changes += [self.state[p][name] for p in changes for name in names]
+        members = [(p, p.grad) for p in group["params"] if p.grad is not None]
+        changes = self._changed(members, slots, how)
         from rushlight.optim.planned import planned, unplanned
 
         step = planned(self, group, slots, how) or unplanned(lambda: self._step_group(group), changes)
-        watch.listener.thunk(f"{type(self).__name__}.step", step, reads, changes)
+        watch.listener.thunk(f"{type(self).__name__}.step", step, [g for _, g in members], changes)
 
     def _step_one_by_one(self, group, members, how, asked):
         """Step (parameter, gradient, tick) members with tensor operations."""

@@ -73,7 +73,7 @@ class SparseAdam(Optimizer):
                 state["step"] = 0
                 state["exp_avg"] = torch.zeros_like(p, memory_format=torch.preserve_format)
                 state["exp_avg_sq"] = torch.zeros_like(p, memory_format=torch.preserve_format)
-            if native and not told and touched.is_plain(p, g) and phased.are_plain(
+            if native and touched.is_plain(p, g) and phased.are_plain(
                     p, [state["exp_avg"], state["exp_avg_sq"]], [p._a.shape] * 2):
                 batches.setdefault(p.dtype, []).append((p, g._a, state))
             else:
@@ -81,7 +81,14 @@ class SparseAdam(Optimizer):
         for batch in batches.values():
             if not self._step_plain(group, batch):
                 rest += [(p, p.grad) for p, _, _ in batch]
-        for p, g in rest:
+        if told:
+            changes = [x for p, _ in members for x in (p, self.state[p]["exp_avg"], self.state[p]["exp_avg_sq"])]
+            phased.tell_rows(self, group, members, lambda: changes, lambda: self._step_rest(group, rest))
+        else:
+            self._step_rest(group, rest)
+
+    def _step_rest(self, group, members):
+        for p, g in members:
             self._step_parameter(group, p, g)
 
     def _step_size(self, group, step):

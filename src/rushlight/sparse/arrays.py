@@ -77,16 +77,19 @@ class Sparse(Parts):
 
 
 class Coo(Sparse):
-    """Coordinates and values."""
+    """Coordinates and values.
 
-    __slots__ = ("indices", "coalesced")
+    whole: (indices, values, a row that was left out of these) where a capture asks what a gradient was made of.
+    """
+
+    __slots__ = ("indices", "coalesced", "whole")
     layout = devices.sparse_coo
     backend = "SparseCPU"
     kind = "Sparse"
 
     def __init__(self, shape, indices, values, coalesced=False):
         super().__init__(shape, values._a.dtype if values is not None else None)
-        self.indices, self.values, self.coalesced = indices, values, coalesced
+        self.indices, self.values, self.coalesced, self.whole = indices, values, coalesced, None
 
     @property
     def strides(self):

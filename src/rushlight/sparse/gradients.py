@@ -2,18 +2,46 @@
 
 import rushlight as torch
 
+from ..tensor import watch
 from .arrays import coo
 from .conversion import ruled, to_tensor
 
 
 def _rows(shape, indices, values, padding_idx):
-    if padding_idx >= 0:
-        keep = (indices._a != padding_idx).nonzero()[0]
-        if keep.size < indices.numel():
-            keep = to_tensor(keep)
-            indices, values = indices.index_select(0, keep), values.index_select(0, keep)
     index = indices.detach().to(torch.int64).reshape(1, -1)
-    return coo(tuple(shape), index, values, index.shape[1] < 2, "EmbeddingSparseBackwardBackward0")
+    if padding_idx < 0:
+        return _gradient(shape, index, values)
+    if watch.listener is None or values.requires_grad:
+        return without(shape, index, values, padding_idx)
+    listener = watch.set_listener(None)         # (which rows are left depends on what the indices are)
+    try:
+        g = without(shape, index, values, padding_idx)
+    finally:
+        watch.set_listener(listener)
+    g._a.whole = index, values, padding_idx
+    return g
+
+
+def without(shape, index, values, padding_idx):
+    """The gradient of rows but for those of `padding_idx`."""
+    keep = (index._a[0] != padding_idx).nonzero()[0]
+    if keep.size < index.shape[1]:
+        keep = to_tensor(keep)
+        index, values = index.index_select(1, keep), values.index_select(0, keep)
+    return _gradient(shape, index, values)
+
+
+def rows(shape, index, values, coalesced, padding_idx):
+    """A gradient of rows that was made before, of other numbers; padding_idx: None if all count."""
+    if padding_idx is None:
+        return _gradient(shape, index, values, coalesced)
+    return without(shape, index, values, padding_idx)
+
+
+def _gradient(shape, index, values, coalesced=None):
+    if coalesced is None:
+        coalesced = index.shape[1] < 2
+    return coo(tuple(shape), index, values, coalesced, "EmbeddingSparseBackwardBackward0")
 
 
 def embedding(forward, weight, indices, padding_idx, scale):
