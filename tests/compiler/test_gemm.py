@@ -236,6 +236,33 @@ def test_sixteen_bit_floats_round_once(name, pairs, monkeypatch):
                 assert (abs(c.astype("f8") - wide) <= bound).all()
 
 
+def test_sums_of_bfloat16_products_as_they_are():
+    """Float32 results, bias and addend; operands of any layout, odd depths, batches."""
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    dtype = np.dtype(ml_dtypes.bfloat16)
+    multiply = g.pairs_kernel(dtype)
+    if multiply is None:
+        pytest.skip("no products of pairs here")
+    rng = np.random.default_rng(5)
+    for m, n, k in [(1, 1, 1), (3, 40, 7), (17, 5, 33), (70, 65, 130)]:
+        for order in ("CC", "FC", "CF", "FF"):
+            a, b = (np.array(rng.standard_normal(s), dtype, order=o) for s, o in zip(((m, k), (k, n)), order))
+            bias, c = rng.standard_normal(n).astype("f"), np.full((m, n), np.nan, "f")
+            exact, bound = a.astype("d") @ b.astype("d"), 1e-6 * (np.abs(a.astype("d")) @ np.abs(b.astype("d"))) + 1e-6
+            multiply(c, a, b)
+            assert (np.abs(c - exact) <= bound).all()
+            multiply(c, a, b, bias, 2.0, True)
+            assert (np.abs(c - (3 * exact + bias)) <= 3 * bound).all()
+    a, b = (rng.standard_normal(s).astype(dtype) for s in ((3, 20, 31), (1, 31, 8)))
+    c = np.empty((3, 20, 8), "f")
+    multiply(c, a, b)
+    assert np.abs(c - a.astype("d") @ b.astype("d")).max() < 1e-5
+    with pytest.raises(TypeError):
+        multiply(c.astype(dtype), a, b)
+    with pytest.raises(ValueError):
+        multiply(c, a, b[:, :30])
+
+
 def test_bfloat16_specials():
     ml_dtypes = pytest.importorskip("ml_dtypes")
     dtype = np.dtype(ml_dtypes.bfloat16)

@@ -94,6 +94,38 @@ def test_short_types(cell, dtype, bound):
         assert np.abs(a - b).max() <= bound * max(1, np.abs(a).max())
 
 
+def in_bfloat16(cell, sizes_, packed, reverse):
+    """(exact results and gradients, those of bfloat16) from the same numbers."""
+    tensors, sizes = operands(cell, *sizes_, torch.bfloat16, packed)
+    wide = [None if t is None else t.detach().double().requires_grad_() for t in tensors]
+    wanted, found = by_steps(cell, wide, sizes, reverse), by_layer(cell, tensors, sizes, reverse)
+    return values((*wanted, *gradients(wanted, wide))), values((*found, *gradients(found, tensors)))
+
+
+@pytest.mark.parametrize("cell", [c for c in CELLS if c != "lstm_projected"])
+@pytest.mark.parametrize("packed, reverse", [(False, False), (False, True), (True, False), (True, True)])
+def test_products_of_pairs(cell, packed, reverse):
+    """Even sizes, odd numbers of inputs, strips of units in part, many sequences and few."""
+    for sizes_ in [(4, 9, 13, 34), (3, 3, 5, 48), (3, 70, 6, 18), (2, 9, 1, 2)]:
+        for a, b in zip(*in_bfloat16(cell, sizes_, packed, reverse)):
+            # (States and gradients of gates are rounded at each step; at the kink of max(x, 0) a rounding shows.)
+            bound = 0.1 if cell == "rnn_relu" else 0.02
+            assert np.sqrt(((a - b) ** 2).mean()) <= bound * np.sqrt((a ** 2).mean()) + 0.002
+
+
+def test_what_a_gru_carries_is_not_rounded():
+    """A state that changes by less than its last bit with each step arrives where it should."""
+    h, steps = 4, 200
+    w_ih, w_hh = torch.zeros(3 * h, 2, dtype=torch.bfloat16), torch.zeros(3 * h, h, dtype=torch.bfloat16)
+    b = torch.zeros(3 * h, dtype=torch.bfloat16)
+    b[h:2 * h], b[2 * h:] = 6.0, 9.0                                    # z = 0.9975, n = 1
+    x, h0 = torch.zeros(steps, 1, 2, dtype=torch.bfloat16), torch.zeros(1, h, dtype=torch.bfloat16)
+    y = by_layer("gru", [x, h0, None, w_ih, w_hh, b, torch.zeros_like(b)], None, False)[0]
+    z = 1 / (1 + np.exp(-6.0))
+    # (Rounded at each step it would stop below 0.4.)
+    assert abs(y[-1, 0, 0].item() - (1 - z ** steps)) < 0.003
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_without_biases_and_with_some_gradients(cell):
     tensors, _ = operands(cell, 3, 4, 5, 6, bias=False)
@@ -120,11 +152,13 @@ def test_gradients_of_gradients(cell, packed, reverse):
 
 
 @pytest.mark.parametrize("cell", CELLS)
-@pytest.mark.parametrize("batch, shared, reverse", [(37, None, False), (5, 1, False), (7, 1, True)])
-def test_bits_do_not_depend_on_threads(cell, batch, shared, reverse, monkeypatch):
+@pytest.mark.parametrize("batch, shared, reverse, dtype", [
+    (37, None, False, torch.float32), (5, 1, False, torch.float32), (7, 1, True, torch.float32),
+    (37, None, True, torch.bfloat16), (5, 1, False, torch.bfloat16)])
+def test_bits_do_not_depend_on_threads(cell, batch, shared, reverse, dtype, monkeypatch):
     if shared:
         monkeypatch.setattr(sequences, "_SHARED", shared)
-    tensors, sizes = operands(cell, 5, batch, 16, 100, torch.float32, packed=True)
+    tensors, sizes = operands(cell, 5, batch, 16, 100, dtype, packed=True)
     threads, results = torch.get_num_threads(), []
     try:
         for n in (1, 2, 3):

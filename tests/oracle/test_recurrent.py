@@ -75,6 +75,40 @@ def test_projections(packed, dtype):
                        "bias": not both or first, "dropout": 0.3 if layers > 1 else 0}, packed, first, dtype)
 
 
+def in_bfloat16(F, kind, autocast, dtype):
+    """Outputs, states and gradients of bfloat16 numbers."""
+    rng = np.random.default_rng(3)
+
+    def make(*shape, scale=1.0):
+        x = F.tensor((rng.standard_normal(shape) * scale).astype("f")).bfloat16().float()
+        return x.to(getattr(F, dtype)).requires_grad_()
+    layer = getattr(F.nn, kind)(13, 48, 2, bidirectional=True).to(getattr(F, dtype))
+    with F.no_grad():
+        for p in layer.parameters():
+            p.copy_(make(*p.shape, scale=48 ** -0.5))
+    x, states = make(7, 19, 13), [make(4, 19, 48) for _ in range(2 if kind == "LSTM" else 1)]
+    with F.autocast("cpu", F.bfloat16, enabled=autocast):
+        y, h = layer(x, tuple(states) if kind == "LSTM" else states[0])
+    out = [y, *(h if kind == "LSTM" else [h])]
+    weights = [make(*t.shape).detach() for t in out]
+    loss = sum((t * w).double().sum() for t, w in zip(out, weights))
+    return [t.dtype for t in out], [t.detach().double().numpy() for t in (*out, *F.autograd.grad(
+        loss, [x, *layer.parameters(), *states]))]
+
+
+@pytest.mark.parametrize("kind, autocast", [("LSTM", False), ("GRU", False), ("RNN", False), ("LSTM", True),
+                                            ("RNN", True)])
+def test_errors_of_bfloat16(kind, autocast):
+    """Not larger than PyTorch's, with autocast of float32 layers as well."""
+    dtype = "float32" if autocast else "bfloat16"
+    (ours_types, ours), (theirs_types, theirs) = (in_bfloat16(F, kind, autocast, dtype) for F in (rushlight, torch))
+    _, exact = in_bfloat16(torch, kind, False, "float64")
+    assert [str(d).split(".")[1] for d in ours_types] == [str(d).split(".")[1] for d in theirs_types]
+    for x, a, b in zip(exact, ours, theirs):
+        error, allowed = (np.sqrt(((y - x) ** 2).mean()) for y in (a, b))
+        assert error <= 1.1 * allowed + 1e-6
+
+
 @pytest.mark.parametrize("kind, more", [("LSTM", {}), ("LSTM", {"proj_size": 20}), ("GRU", {}), ("RNN", {})])
 def test_larger_batches(kind, more):
     options = {"input_size": 21, "hidden_size": 40, "num_layers": 2, "bidirectional": True, **more}

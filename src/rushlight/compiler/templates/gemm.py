@@ -48,6 +48,7 @@ _drivers = {}
 # About the time that it takes to make the kernels of a height: ``gemm_heights.LIMIT``.
 _HEIGHT_NS = 15_000_000
 _GROUPS = ("pairs", "quads")
+_WIDE = "bfloat16 to float32"
 _TABLES = ("rl_tiles", "rl_heights", "rl_lost", "rl_prepare")
 _MORE = ctypes.PYFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64)
 
@@ -133,6 +134,18 @@ def bytes_kernel(dtype):
                "rl_inner": quads["rl_gemm_added"]}
     found = _code(f"{name} to int32", np.dtype("int32").num, ["rl_call"], imports)
     return native.callable_from(found["rl_call"], f"gemm_{name}_int32", bytes_kernel.__doc__)
+
+
+@cache
+def pairs_kernel(dtype):
+    """``kernel`` for bfloat16 ``a`` and ``b`` and all else float32; None where pairs aren't multiplied."""
+    if not engine.available() or not _pairs(np.dtype(dtype).name):
+        return None
+    pairs = driver("pairs")
+    imports = {"PyArray_Type": native.symbols()["PyArray_Type"], "rl_prepare": pairs["rl_prepare"],
+               "rl_inner": pairs["rl_gemm_added"]}
+    found = _code(_WIDE, np.dtype(dtype).num, ["rl_call"], imports)
+    return native.callable_from(found["rl_call"], "gemm_bfloat16_float32", pairs_kernel.__doc__)
 
 
 def _inner(name):
@@ -293,8 +306,12 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
         kind, exact = name.split()[0], name.endswith("int32")
         other = "int8" if exact else kind
         module = ByteDriver(kind, other, exact, vector_bytes // 4, triple).write()
-        numbers = [np.dtype(of).num for of in (kind, other)] if exact else None
-        write_entry(module, 4 if exact else 1, "rl", type_num, True, True, "import", bytes_of=numbers)
+        factors = [(np.dtype(of).num, 1) for of in (kind, other)] if exact else ()
+        write_entry(module, 4 if exact else 1, "rl", type_num, True, True, "import", factors=factors)
+        return module.text()
+    if name == _WIDE:
+        module = HalfDriver("bfloat16", vector_bytes // 4, triple, True, True).write()
+        write_entry(module, 4, "rl", np.dtype("float32").num, False, True, "import", factors=[(type_num, 2)] * 2)
         return module.text()
     if name.startswith("complex"):
         driver = ComplexDriver(_ELEMENTS[_INNER[name]], vector_bytes, triple)

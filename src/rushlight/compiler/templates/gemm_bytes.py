@@ -26,8 +26,7 @@ class ByteDriver(HalfDriver):
     """Writes the module for A of ``kind`` and B of ``other`` ("int8" or "uint8"); ``exact`` results are int32."""
 
     def __init__(self, kind: str, other: str, exact: bool, lanes: int, triple: str):
-        super().__init__(kind, lanes, triple, False)
-        self.exact = exact
+        super().__init__(kind, lanes, triple, False, exact)
         # Which operand's signs are moved.
         self.flips = {("int8", "int8"): "a", ("uint8", "uint8"): "b", ("uint8", "int8"): ""}[kind, other]
 

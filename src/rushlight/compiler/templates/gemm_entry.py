@@ -32,17 +32,17 @@ _MESSAGES = {
 
 
 def write_entry(module, item, prefix, type_num, integer=False, added=False, prepared=False, finished=False,
-                bytes_of=None):
+                factors=()):
     """Add ``PyObject *{prefix}_call(PyObject *self, PyObject **args, ssize_t n)`` to the module.
 
     ``item`` is the elements' size in bytes, ``type_num`` NumPy's number of their dtype; alpha is a float, or an
     int of 64 bits for ``integer`` elements. ``added`` says that there is ``{prefix}_gemm_added``, which takes d,
     ``prepared`` that there is ``rl_prepare`` (see ``gemm_heights``), ``finished`` that the product calls ``finish``.
-    ``bytes_of`` are NumPy's numbers of the types of A and B where these are bytes and the result is not.
+    ``factors`` are (NumPy's number of the type, its size in bytes) of A and of B where these aren't the result's.
     """
     entry = _Entry(module, item, prefix, type_num)
     entry.integer, entry.added, entry.prepared, entry.finished = integer, added, prepared, finished
-    entry.bytes_of = dict(zip("ab", bytes_of or ()))
+    entry.factors = dict(zip("ab", factors))
     entry.write()
 
 
@@ -75,7 +75,7 @@ class _Entry:
         """An ndarray (no subclass) of the dtype in native byte order."""
         self.require(self.field(array, OB_TYPE).eq(self.f.external("PyArray_Type")), "type")
         descr = self.field(array, DESCR)
-        ours = self.field(descr, TYPE_NUM, "i32").eq(self.bytes_of.get(name, self.type_num))
+        ours = self.field(descr, TYPE_NUM, "i32").eq(self.factors.get(name, (self.type_num,))[0])
         native = self.field(descr, BYTE_ORDER, "i8").ne(ord(">"))
         self.require(ours & native, "type")
 
@@ -102,7 +102,7 @@ class _Entry:
 
         ``leading`` holds those of C, which the others' are or which they are broadcast to.
         """
-        f, item = self.f, self.item
+        f, item = self.f, self.factors[name][1] if name in self.factors else self.item
         nd, vectors = self.field(array, ND, "i32"), rank < 2
         # Without matrices: out () of a (k) and b (k), or out (m) of a (m, k) and b (k).
         alone = {"c": nd < 2, "a": nd.eq(1) & rank.eq(0) | nd.eq(2) & rank.eq(1), "b": nd.eq(1)}[name]
@@ -110,7 +110,7 @@ class _Entry:
         last = nd.cast("sext", "i64") * 8
         dims, strides = self.field(array, DIMS) + last, self.field(array, STRIDES) + last
         size = [f.var("i64", 1) for _ in range(2)]
-        step = [f.var("i64", 1 if name in self.bytes_of else item) for _ in range(2)]
+        step = [f.var("i64", item) for _ in range(2)]
         # A vector of a is a row, others are columns.
         place = 1 if name == "a" else 0
         with f.if_else(nd >= 2) as (matrix, vector):

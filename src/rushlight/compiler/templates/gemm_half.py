@@ -10,7 +10,8 @@ finish, for bfloat16 or float16 elements (bias included), summed in float32 and 
 * where the CPU multiplies pairs of bfloat16 (AVX512-BF16, which takes subnormal numbers for zero),
   the one of pairs along k. Operands contiguous along k with even k are such pairs as they are.
 
-Rounding is to nearest, ties to even; NaN stays NaN.
+Rounding is to nearest, ties to even; NaN stays NaN. *Exact* results of pairs are the float32 sums themselves, as are
+bias and what is added.
 """
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
@@ -45,18 +46,20 @@ _INTEGERS = {"int16": ("i16", "sext"), "int8": ("i8", "sext"), "uint8": ("i8", "
 class HalfDriver:
     """Writes the module for ``kind`` (a dtype's name) with vectors of ``lanes`` wide elements.
 
-    ``pairs`` says that ``rl_inner`` takes pairs of bfloat16.
+    ``pairs`` says that ``rl_inner`` takes pairs of bfloat16, ``exact`` that results aren't rounded.
     """
 
-    def __init__(self, kind: str, lanes: int, triple: str, pairs: bool):
+    def __init__(self, kind: str, lanes: int, triple: str, pairs: bool, exact: bool = False):
         self.kind, self.lanes, self.module, self.pairs = kind, lanes, Module(triple), pairs
+        self.exact = exact
         self.wide = "i32" if kind in _INTEGERS else "float"
         self.item = 1 if kind.endswith("int8") else 2
 
     def write(self) -> Module:
         """The conversions and ``rl_gemm``."""
-        self._task("widen", self._widen)
-        self._task("round", self._round)
+        if not self.exact:
+            self._task("widen", self._widen)
+            self._task("round", self._round)
         if self.pairs:
             self._pair_task()
         self._entry()
@@ -233,7 +236,9 @@ class HalfDriver:
         a_blocks = f.select(job.a_batch.eq(0), f.value(1), batch)
         b_blocks = f.select(job.b_batch.eq(0), f.value(1), batch)
         depth = (k + 1).udiv(2) if self.pairs else k
-        elements = (a_blocks * m + b_blocks * n) * depth + batch * m * n + n
+        elements = (a_blocks * m + b_blocks * n) * depth
+        if not self.exact:
+            elements = elements + batch * m * n + n
         block = f.call("ptr", "rl_scratch", elements * 4)
         with f.if_(block.eq(null)):
             f.ret(f.value(1, "i32"))
@@ -248,6 +253,16 @@ class HalfDriver:
         else:
             at = self._operand(f, job, own, "a", m, k, at)
             at = self._operand(f, job, own, "b", k, n, at)
+        if self.exact:
+            for name in ("c", "d", "bias"):
+                f.store(getattr(job, name), own._at(name))
+            for name in ("c_batch", "c_row", "d_batch", "d_row", "factor"):
+                own.set(**{name: getattr(job, name)})
+            own.set(d_outer=0, row_bias=0, finish=0, context=0)
+            failed = f.call("i32", "rl_inner", own.pointer)
+            f.call("void", "rl_free", block)
+            f.ret(failed)
+            return
         result, size = at, m * n * 4
         f.store(result, own._at("c"))
         own.set(c_batch=size, c_row=n * 4, beta=f.emit("i64", f"zext i1 {job.d.ne(0).name} to i64"))

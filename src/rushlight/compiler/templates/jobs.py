@@ -22,11 +22,12 @@ def new_module():
     return m
 
 
-def load(key, dtype, build, entry):
-    """The entry of a module that multiplies by ``tiles`` and shares out tasks."""
+def load(key, dtype, build, entry, factors=None):
+    """The entry of a module that multiplies by ``tiles`` (of ``factors``, else the compute type), and shares out
+    tasks."""
     from rushlight.runtime import cpu
 
-    imports = tiles.symbols(compute_type(dtype))
+    imports = tiles.symbols(factors or compute_type(dtype))
     return entries.load(f"{key} {dtype} {cpu.vector_bytes()}", lambda: build(dtype), [entry], imports)[0]
 
 

@@ -20,10 +20,16 @@ sequences, ever fewer for packed ones; ``reverse`` runs from the last step, wher
 the states each sequence ends with. Sequences don't meet, so tiles of ``tile`` of them run in parallel, each through all
 steps, with the weights packed once for all. Where there are few (one tile of at most ``FEW``) and ``groups`` isn't 0,
 threads share each step instead, a group of units each. The bits depend on neither. All arrays are in C order.
+
+Kernels for bfloat16 multiply pairs (``tiles``) of states, inputs and weights and do all else in float32: x, w_ih, w,
+h0, y and hn are bfloat16, all other arrays float32, ``into`` and h even. A state is rounded for products and results
+only: a GRU carries it in float32, as an LSTM its cells.
 """
 
 from functools import cache
 
+from rushlight.compiler.codegen.builder import vector
+from rushlight.compiler.codegen.lower import widen
 from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.jobs import Job, load, new_module
 
@@ -55,9 +61,14 @@ class Form:
 
 @cache
 def kernel(cell, dtype, projected=False, joined=False, kept=True):
-    """The forward function of a cell for float32 or float64."""
+    """The forward function of a cell for float32 or float64, or where pairs are multiplied bfloat16."""
     form = Form(cell, projected, joined, kept)
-    return load(f"recurrent {form.key()}", dtype, lambda d: module_text(form, d), "rl_recurrent")
+    return load(f"recurrent {form.key()}", dtype, lambda d: module_text(form, d), "rl_recurrent", factors(dtype))
+
+
+def factors(dtype):
+    """What ``tiles`` multiplies."""
+    return "pairs" if dtype == "bfloat16" else None
 
 
 class Sequences(Job):
@@ -72,6 +83,7 @@ class Sequences(Job):
         if not form.projected:
             self.out = self.h
         self.pitch = self.row_bytes(self.h)
+        self.carried = form.cell == "lstm" or form.cell == "gru" and self.half      # besides what products take
         self.strips, self.out_strips = ((n + (self.nr - 1)).udiv(self.nr) for n in (self.h, self.out))
 
     def sigmoid(self, x):
@@ -95,17 +107,50 @@ class Sequences(Job):
         zero = self.f.value(0.0, x.type)
         return self.f.select(x <= zero, zero, x)
 
+    def terms(self, n):
+        """Of a sum over n elements."""
+        return n.lshr(1) if self.half else n
+
+    def get(self, place, mask=None):
+        """A vector of the arrays' type, for computing."""
+        if not self.half:
+            return self.load(place, mask)
+        kind = vector(self.memory, self.lanes)
+        return widen(self.f.load(kind, place, align=2) if mask is None else self.f.masked_load(kind, place, mask),
+                     self.dtype)
+
+    def put(self, value, place, mask=None):
+        """Store a vector as the arrays' type."""
+        if self.half:
+            # (Takes subnormal numbers for zero, as products of pairs do.)
+            f, kind = self.f, vector(self.memory, self.lanes)
+            short = f.call(f"<{self.lanes} x bfloat>", "llvm.x86.avx512bf16.cvtneps2bf16.512", value)
+            value = f.emit(kind, f"bitcast {short.type} {short.name} to {kind}")
+            if mask is None:
+                f.store(value, place, align=2)
+                return
+        self.store(value, place, mask)
+
     def ahead(self, place, nbytes, write=0):
         """Fetch memory that will be needed into the cache."""
         for at in range(0, nbytes, 64):
             self.f.prefetch(place + at, write)
 
     def copy_rows(self, src, src_pitch, dst, dst_pitch, rows, n):
-        """Rows of n elements."""
+        """Rows of n elements of the compute type."""
         f = self.f
         with f.range(rows) as r, f.range(0, n, step=self.lanes) as c:
             mask, at = self.below(n - c), c * self.item
             self.store(self.load(src + (r * src_pitch + at), mask), dst + (r * dst_pitch + at), mask)
+
+    def copy_states(self, src, src_pitch, dst, dst_pitch, rows, n, wide=False):
+        """Rows of n elements of the arrays' type; ``wide`` ones of the compute type come of them."""
+        f, kind = self.f, vector(self.memory, self.lanes)
+        with f.range(rows) as r, f.range(0, n, step=self.lanes) as c:
+            mask = self.below(n - c)
+            x = f.masked_load(kind, src + (r * src_pitch + c * self.size), mask)
+            to = self.item if wide else self.size
+            f.masked_store(widen(x, self.dtype) if wide else x, dst + (r * dst_pitch + c * to), mask)
 
     def units(self, first):
         """(unit, offset in the strip, lanes that are units) of the vectors of the strip that begins with ``first``."""
@@ -167,12 +212,13 @@ def _depth(j):
 
 def _state_bytes(j):
     """Of a state in scratch memory. Whole strips are stored; behind inputs they may begin anywhere."""
-    return j.row_bytes(_depth(j) + j.lanes) if j.form.joined else j.row_bytes(j.out)
+    n = _depth(j) + j.lanes if j.form.joined else j.out
+    return ((n + (j.lanes - 1)) & -j.lanes) * j.size + 64
 
 
 def _packed_bytes(j):
     """Of the packed weights; those of the projection come after the others."""
-    units = j.strips * (_depth(j) * (j.gate_count * j.nr * j.item))
+    units = j.strips * (j.terms(_depth(j)) * (j.gate_count * j.nr * j.item))
     return units, units + j.out_strips * (j.h * (j.nr * j.item)) if j.form.projected else units
 
 
@@ -180,15 +226,15 @@ def _pack_task(m, form, dtype):
     """Tile: a strip of units, for each gate: columns of the weights' transposes; or one of the projection's."""
     f = entries.task(m, "rl_recurrent_pack")
     j = Sequences(f, dtype, form, ARRAYS, FIELDS)
-    gates, nr, item, depth = form.gates, j.nr, j.item, _depth(j)
-    into = j.into if form.joined else f.value(0)
+    gates, nr, item, size, depth = form.gates, j.nr, j.item, j.size, j.terms(_depth(j))
+    into = j.terms(j.into) if form.joined else f.value(0)
 
     def units(s):
         for q in range(gates):
             to, row = j.packed + (s * gates + q) * (depth * (nr * item)), s * nr + j.h * q
             if form.joined:
-                j.strip(j.w_ih + row * (into * item), into * item, f.value(item), into, j.h - s * nr, to)
-            j.strip(j.w + row * (j.out * item), j.out * item, f.value(item), j.out, j.h - s * nr,
+                j.strip(j.w_ih + row * (j.into * size), j.into * size, f.value(item), into, j.h - s * nr, to)
+            j.strip(j.w + row * (j.out * size), j.out * size, f.value(item), j.terms(j.out), j.h - s * nr,
                     to + into * (nr * item))
 
     with f.range(f.args[1], f.args[2]) as s:
@@ -209,7 +255,7 @@ class _Tile:
     """Some sequences: their states and what a step does to them.
 
     In scratch memory: the states, which take turns, each behind the inputs of its step where these are joined; the
-    cells; what is to be projected.
+    cells (or what else is carried); what is to be projected.
     """
 
     def __init__(self, j, first, base, sums):
@@ -217,9 +263,9 @@ class _Tile:
         self.j, self.form, self.first, self.base, self.sums = j, j.form, first, base, sums
         self.cell, self.gates = j.form.cell, j.form.gates
         self.rows = f.minimum(j.tile, j.batch - first)
-        self.row, self.out_row = j.h * j.item, j.out * j.item
-        self.into = j.into * j.item if j.form.joined else f.value(0)
-        self.depth = _depth(j)
+        self.row, self.out_row = j.h * j.item, j.out * j.size
+        self.into = j.into * j.size if j.form.joined else f.value(0)
+        self.depth = j.terms(_depth(j))
         self.pitch = _state_bytes(j)
         self.states = j.tile * self.pitch
         self.cells = base + self.states * 2
@@ -229,15 +275,17 @@ class _Tile:
     def nbytes(j):
         """Of scratch memory."""
         form = j.form
-        return j.tile * (_state_bytes(j) * 2 + j.pitch * ((form.cell == "lstm") + form.projected))
+        return j.tile * (_state_bytes(j) * 2 + j.pitch * (j.carried + form.projected))
 
     def begin(self):
         """Sequences that begin later find their states in either turn."""
         j, at = self.j, self.first * self.out_row
         for turn in (self.base, self.base + self.states):
-            j.copy_rows(j.h0 + at, self.out_row, turn + self.into, self.pitch, self.rows, j.out)
+            j.copy_states(j.h0 + at, self.out_row, turn + self.into, self.pitch, self.rows, j.out)
         if self.cell == "lstm":
             j.copy_rows(j.c0 + self.first * self.row, self.row, self.cells, j.pitch, self.rows, j.h)
+        elif j.carried:
+            j.copy_states(j.h0 + at, self.out_row, self.cells, j.pitch, self.rows, j.h, True)
 
     def step(self, n):
         """Turn to the n-th step."""
@@ -255,7 +303,7 @@ class _Tile:
         j = self.j
         if self.form.joined:
             x = j.place(j.x, self.t, self.first, self.into)
-            j.copy_rows(x, self.into, self.old, self.pitch, self.count, j.into)
+            j.copy_states(x, self.into, self.old, self.pitch, self.count, j.into)
 
     def strips(self, begin, end):
         """The step for strips of units."""
@@ -286,15 +334,15 @@ class _Tile:
                 product(gates, self.depth, self.old, weights, self.sums)
             else:
                 # What inputs and states give to n stays apart.
-                last, of_n = weights + strip * 2, self.sums + 2 * nr * item
+                last, of_n, into = weights + strip * 2, self.sums + 2 * nr * item, j.terms(j.into)
                 product(2, self.depth, self.old, weights, self.sums)
-                product(1, j.into, self.old, last, of_n)
-                product(1, j.out, self.old + self.into, last + self.into * nr, of_n + nr * item)
+                product(1, into, self.old, last, of_n)
+                product(1, j.terms(j.out), self.old + self.into, last + into * (nr * item), of_n + nr * item)
             biases = {part: self.biases(unit, mask) for unit, part, mask in j.units(s * nr)}
             with f.range(self.count) as r:
                 for unit, part, mask in j.units(s * nr):
                     total = [j.load(self.sums + (r * wide + (q * nr + part) * item)) for q in range(self.form.sums)]
-                    self.unit(r, unit * item, mask, total, *biases[part])
+                    self.unit(r, unit, mask, total, *biases[part])
 
     def biases(self, unit, mask):
         """(of the gates, where the kernel adds them; of the GRU's n) for a vector of units."""
@@ -302,9 +350,10 @@ class _Tile:
         own = [j.load(j.b + self.row * q + at, mask) for q in range(self.gates)] if self.form.joined else None
         return own, j.load(j.br + at, mask) if self.cell == "gru" else None
 
-    def unit(self, r, at, mask, total, bias, of_n):
+    def unit(self, r, unit, mask, total, bias, of_n):
         """A vector of units of sequence r, from the products for their gates."""
         j, f, row, kept = self.j, self.j.f, self.row, self.form.kept
+        at, state = unit * j.item, self.into + (r * self.pitch + unit * j.size)
         places = [self.own + (r * (row * self.gates) + row * q + at) for q in range(self.gates)]
         x = bias or [j.load(place, mask) for place in places]
         u = [a + b for a, b in zip(x, total)]
@@ -320,8 +369,10 @@ class _Tile:
             reset, z = j.sigmoid(u[0]), j.sigmoid(u[1])
             p = total[-1] + of_n
             n = j.tanh(f.fma(reset, p, u[2] if self.form.joined else x[2]))
-            h, values = f.fma(j.load(self.old + self.into + (r * self.pitch + at)) - n, z, n), (reset, z, n)
-            more = p
+            old = j.load(self.cells + cells) if j.carried else j.get(self.old + state)
+            h, values, more = f.fma(old - n, z, n), (reset, z, n), p
+            if j.carried:
+                j.store(h, self.cells + cells)
         else:
             h, values, more = j.tanh(u[0]) if self.cell == "tanh" else j.rectified(u[0]), (), None
         if kept:
@@ -332,8 +383,8 @@ class _Tile:
         if self.form.projected:
             j.store(h, self.hidden + cells)
         else:
-            j.store(h, self.new + self.into + (r * self.pitch + at))
-            j.store(h, self.y + here, mask)
+            j.put(h, self.new + state)
+            j.put(h, self.y + (r * self.out_row + unit * j.size), mask)
 
     def project(self, begin, end):
         """The states from what is hidden, for strips of their elements."""
@@ -348,10 +399,10 @@ class _Tile:
         j = self.j
         states = self.new + self.into
         if self.form.projected:
-            j.copy_rows(states, self.pitch, self.y, self.out_row, self.count, j.out)
+            j.copy_states(states, self.pitch, self.y, self.out_row, self.count, j.out)
         low, high = j.last(self.t, self.first, self.count)
         to = self.first + low
-        j.copy_rows(states + low * self.pitch, self.pitch, j.hn + to * self.out_row, self.out_row, high - low, j.out)
+        j.copy_states(states + low * self.pitch, self.pitch, j.hn + to * self.out_row, self.out_row, high - low, j.out)
         if self.cell == "lstm":
             j.copy_rows(self.cells + low * j.pitch, j.pitch, j.cn + to * self.row, self.row, high - low, j.h)
 

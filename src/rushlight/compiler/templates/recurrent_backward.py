@@ -15,6 +15,9 @@ states and weights. With the names of ``recurrent`` and d for dh and dc at a ste
 and d_h' plus the step's drec times w. Of a projected LSTM d_h is d_out times w_hr; d_out (rows, out) and what was
 projected, o tanh(c), go to ``dout`` and ``hidden`` for the gradient of w_hr. Tiles of sequences run from their last
 step to their first. Rows of dgates and drec are ``wide`` bytes apart.
+
+Kernels for bfloat16 multiply pairs: dgates, drec, gy, y, h0 and w are bfloat16, w as its transpose (out, q h), all else
+is float32, h even.
 """
 
 from functools import cache
@@ -22,7 +25,7 @@ from functools import cache
 from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.jobs import load, new_module
 from rushlight.compiler.templates.recurrent import FIELDS as _FIELDS
-from rushlight.compiler.templates.recurrent import Form, Sequences, write_entry
+from rushlight.compiler.templates.recurrent import Form, Sequences, factors, write_entry
 
 ARRAYS = ("dgates", "drec", "dh0", "dc0", "dout", "hidden", "gy", "ghn", "gcn", "gates", "extra", "y", "h0", "c0", "w",
           "w_hr", "sizes", "offsets")
@@ -32,9 +35,9 @@ _NAME = "rl_recurrent_backward"
 
 @cache
 def kernel(cell, dtype, projected=False):
-    """The backward function of a cell for float32 or float64."""
+    """The backward function of a cell for float32 or float64, or where pairs are multiplied bfloat16."""
     form = Form(cell, projected)
-    return load(f"recurrent_backward {form.key()}", dtype, lambda d: module_text(form, d), _NAME)
+    return load(f"recurrent_backward {form.key()}", dtype, lambda d: module_text(form, d), _NAME, factors(dtype))
 
 
 def module_text(form, dtype):
@@ -50,7 +53,7 @@ def module_text(form, dtype):
 
 def _packed_bytes(j):
     """Of the packed weights; those of the projection come after the others."""
-    states = j.out_strips * (j.h * (j.gate_count * j.nr * j.item))
+    states = j.out_strips * (j.terms(j.h) * (j.gate_count * j.nr * j.item))
     return states, states + j.strips * (j.out * (j.nr * j.item)) if j.form.projected else states
 
 
@@ -59,12 +62,17 @@ def _pack_task(m, form, dtype):
     f = entries.task(m, f"{_NAME}_pack")
     j = Sequences(f, dtype, form, ARRAYS, FIELDS)
     gates, nr, item = form.gates, j.nr, j.item
-    row, strip = j.out * item, j.h * (nr * item)
+    row, strip = j.out * item, j.terms(j.h) * (nr * item)
 
     def states(s):
         for q in range(gates):
-            j.strip(j.w + (j.h * q * row + s * (nr * item)), f.value(item), row, j.h, j.out - s * nr,
-                    j.packed + (s * gates + q) * strip)
+            to = j.packed + (s * gates + q) * strip
+            if j.half:
+                column = j.h * (gates * j.size)
+                j.strip(j.w + (s * nr * column + j.h * (q * j.size)), column, f.value(item), j.terms(j.h),
+                        j.out - s * nr, to)
+            else:
+                j.strip(j.w + (j.h * q * row + s * (nr * item)), f.value(item), row, j.h, j.out - s * nr, to)
 
     with f.range(f.args[1], f.args[2]) as s:
         if not form.projected:
@@ -88,6 +96,7 @@ class _Tile:
         self.cell, self.gates = j.form.cell, j.form.gates
         self.rows = j.f.minimum(j.tile, j.batch - first)
         self.row, self.out_row, self.pitch = j.h * j.item, j.out * j.item, j.row_bytes(j.out)
+        self.gate = j.h * j.size                # of rows of dgates and drec
         self.dh, self.dc = base, base + j.tile * self.pitch
         self.hidden = self.dc + j.tile * j.pitch
 
@@ -134,7 +143,7 @@ class _Tile:
         running = f.select(self.last, f.value(0), j.active(before, first, self.rows))
         step = _Step(self, before, running)
         with f.range(self.count) as r, f.range(begin, end) as s:
-            step.ahead(r + 1, s * (j.nr * j.item), j.nr * j.item)
+            step.ahead(r + 1, s * j.nr, j.nr)
             for unit, _, mask in j.units(s * j.nr):
                 step.unit(r, unit, mask)
 
@@ -142,10 +151,11 @@ class _Tile:
         """What the gates of a step give the states before it, for strips of their elements."""
         j, f, nr, item = self.j, self.j.f, self.j.nr, self.j.item
         own = j.place(j.drec if self.cell == "gru" else j.dgates, self.t, self.first, j.wide)
-        strip = j.h * (nr * item)
+        depth = j.terms(j.h)
+        strip = depth * (nr * item)
         with f.if_(self.count > 0), f.range(begin, end) as s:
             for q in range(self.gates):
-                j.product(self.count, f.minimum(j.out - s * nr, f.value(nr)), j.h, own + self.row * q, j.wide, item,
+                j.product(self.count, f.minimum(j.out - s * nr, f.value(nr)), depth, own + self.gate * q, j.wide, item,
                           j.packed + (s * self.gates + q) * strip, nr * item, 0, self.dh + s * (nr * item), self.pitch,
                           int(self.cell == "gru" or q > 0))
 
@@ -206,44 +216,52 @@ class _Step:
     def __init__(self, tile, before, running):
         j, t, first = tile.j, tile.t, tile.first
         self.j, self.cell, self.gates, self.running, self.tile = j, tile.cell, tile.gates, running, tile
-        self.row = row = j.h * j.item
+        self.row, self.short = row, short = j.h * j.item, j.h * j.size
         self.own, self.dgates = j.place(j.gates, t, first, row * self.gates), j.place(j.dgates, t, first, j.wide)
         if tile.form.projected:
             self.known = j.place(j.hidden, t, first, row)
         else:
-            self.gy, self.y = j.place(j.gy, t, first, row), j.place(j.y, t, first, row)
+            self.gy, self.y = j.place(j.gy, t, first, short), j.place(j.y, t, first, short)
         if self.cell == "lstm":
             self.extra, self.old, self.zeroth = (j.place(j.extra, t, first, row), j.place(j.extra, before, first, row),
                                                  j.c0 + first * row)
         elif self.cell == "gru":
-            self.extra, self.old, self.zeroth = (j.place(j.extra, t, first, row), j.place(j.y, before, first, row),
-                                                 j.h0 + first * row)
+            self.extra, self.old, self.zeroth = (j.place(j.extra, t, first, row), j.place(j.y, before, first, short),
+                                                 j.h0 + first * short)
             self.drec = j.place(j.drec, t, first, j.wide)
 
-    def ahead(self, r, at, nbytes):
+    def ahead(self, r, unit, count):
         """Fetch what ``unit`` reads and writes for some units of the next sequence."""
-        j, row = self.j, self.row
+        j, row, short = self.j, self.row, self.short
         for q in range(self.gates):
-            j.ahead(self.own + (r * (row * self.gates) + row * q + at), nbytes)
-            j.ahead(self.dgates + (r * j.wide + row * q + at), nbytes, 1)
-        more = () if self.tile.form.projected else (self.gy,)
-        for array in (*more, self.extra, self.old) if self.cell in ("lstm", "gru") else (self.gy, self.y):
-            j.ahead(array + (r * row + at), nbytes)
+            j.ahead(self.own + (r * (row * self.gates) + row * q + unit * j.item), count * j.item)
+            j.ahead(self.dgates + (r * j.wide + short * q + unit * j.size), count * j.size, 1)
+        of_arrays = [] if self.tile.form.projected else [self.gy]
+        wide = [self.extra] if self.cell in ("lstm", "gru") else []
+        if self.cell == "lstm":
+            wide.append(self.old)
+        else:
+            of_arrays.append(self.old if self.cell == "gru" else self.y)
+        for array in wide:
+            j.ahead(array + (r * row + unit * j.item), count * j.item)
+        for array in of_arrays:
+            j.ahead(array + (r * short + unit * j.size), count * j.size)
 
     def unit(self, r, unit, mask):
         """A vector of units of sequence r."""
         j, f, row, tile = self.j, self.j.f, self.row, self.tile
-        at = unit * j.item
-        here, cells = r * row + at, r * j.pitch + at
+        at, short_at = unit * j.item, unit * j.size
+        here, cells, short = r * row + at, r * j.pitch + at, r * self.short + short_at
         if tile.form.projected:
             d = j.load(tile.hidden + cells)
         else:
-            d = j.load(self.gy + here, mask) + j.load(tile.dh + (r * tile.pitch + at))
+            d = j.get(self.gy + short, mask) + j.load(tile.dh + (r * tile.pitch + at))
         if self.cell in ("lstm", "gru"):
             value = [j.load(self.own + (r * (row * self.gates) + row * q + at), mask) for q in range(self.gates)]
             known = j.load(self.extra + here, mask)
-            old = j.load(f.select(r < self.running, self.old, self.zeroth) + here, mask)
-        places = [r * j.wide + row * q + at for q in range(self.gates)]
+            before = f.select(r < self.running, self.old, self.zeroth)
+            old = j.load(before + here, mask) if self.cell == "lstm" else j.get(before + short, mask)
+        places = [r * j.wide + self.short * q + short_at for q in range(self.gates)]
         if self.cell == "lstm":
             i, forget, g, o = value
             top = j.tanh(known)
@@ -259,10 +277,10 @@ class _Step:
             own = [dn * known * (reset * (1.0 - reset)), d * (old - new) * (z * (1.0 - z)), dn]
             j.store(d * z, tile.dh + (r * tile.pitch + at))
             for place, x in zip(places, [*own[:2], dn * reset]):
-                j.store(x, self.drec + place, mask)
+                j.put(x, self.drec + place, mask)
         else:
-            h = j.load(self.y + here, mask)
+            h = j.get(self.y + short, mask)
             zero = f.value(0.0, j.vector)
             own = [d * (1.0 - h * h) if self.cell == "tanh" else f.select(h <= zero, zero, d)]
         for place, x in zip(places, own):
-            j.store(x, self.dgates + place, mask)
+            j.put(x, self.dgates + place, mask)

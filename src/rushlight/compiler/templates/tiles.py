@@ -8,7 +8,8 @@
 a[i, p] is at ``a + i*ars + p*acs`` and c[i, j] at ``c + i*crs + j*itemsize`` (strides in bytes). B comes in strips of
 ``nr`` columns, strip s at ``b + s*bss``, its row p at ``+ p*brs`` and adjacent columns: packed strips, or rows of
 adjacent elements with bss = nr * itemsize. An element is summed in the order of p whatever the block, each
-product by one fused multiply-add.
+product by one fused multiply-add. Of "pairs" the elements of a and b are two bfloat16 that follow each other along k,
+which is half as many then, and c is float32: on CPUs that multiply such pairs.
 """
 
 from functools import cache
@@ -18,19 +19,20 @@ from rushlight.compiler.codegen.builder import Module
 from rushlight.compiler.codegen.targets import host
 from rushlight.runtime import cpu
 
-ITEM = {"float": 4, "double": 8}
+ITEM = {"float": 4, "double": 8, "pairs": 4}
 BLOCK = ["i64"] * 3 + ["ptr", "i64", "i64", "ptr", "i64", "i64", "ptr", "i64", "i64"]
 STRIP = ["ptr"] + ["i64"] * 5 + ["ptr"]
 
 
 @cache
 def shape(type_):
-    """The ``gemm_micro.Shape`` of float or double here."""
+    """The ``gemm_micro.Shape`` of float, double or pairs of bfloat16 here."""
     from rushlight.compiler.templates.gemm_micro import Shape
 
     width = cpu.vector_bytes()
     arm = cpu.machine() == "aarch64"
-    return Shape(type_, width, 32 if width == 64 or arm else 16, cpu.has("fma") or arm)
+    pairs = type_ == "pairs"
+    return Shape("float" if pairs else type_, width, 32 if width == 64 or arm else 16, cpu.has("fma") or arm, pairs)
 
 
 @cache

@@ -14,7 +14,7 @@ from ...record import Joint
 from ...runtime.allocator import empty
 from ..copy import converted
 from ..dispatch import primitive
-from .kernels import row_sums
+from .kernels import name_of, row_sums
 
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 _NODES = {"lstm": "MkldnnRnnLayerBackward0", "gru": "GruLayerBackward0", "rnn_tanh": "RnnTanhLayerBackward0",
@@ -67,6 +67,29 @@ def _wide(a):
     return converted(a, _FLOAT if a.itemsize == 2 else a.dtype, "C")
 
 
+def _dense(a):
+    """In C order."""
+    return a if a is None or a.flags.c_contiguous else converted(a, a.dtype, "C")
+
+
+def _even(a):
+    """In C order, with an even number of columns: of a last one of zeros."""
+    if not a.shape[-1] % 2:
+        return _dense(a)
+    out = empty((*a.shape[:-1], a.shape[-1] + 1), a.dtype)
+    bits = out.view(np.uint16)
+    bits[..., :-1], bits[..., -1] = a.view(np.uint16) if a.flags.c_contiguous else _dense(a).view(np.uint16), 0
+    return out
+
+
+def _short(dtype, h, w_hr):
+    """Whether a layer's products are those of pairs of bfloat16."""
+    if name_of(dtype) != "bfloat16" or h % 2 or w_hr is not None:
+        return False
+    from ...compiler.templates import gemm
+    return gemm.pairs_kernel(dtype) is not None
+
+
 def _in(a, dtype):
     """The array in a dtype; None for None."""
     return a if a is None or a.dtype == dtype else converted(a, dtype)
@@ -94,26 +117,31 @@ def _bias(cell, h, b_ih, b_hh, dtype):
 
 
 def _forward(cell, x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr, sizes, reverse, kept):
-    gemm, kernel, _, short = _kernels(cell)
+    gemm, kernel, _, name = _kernels(cell)
     given, q = x.dtype, GATES[cell]
     steps, offsets = _steps(x.shape, None if sizes is None else tuple(sizes))
-    lead = x.shape[:-1]
-    x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr = (_wide(a) for a in (x, h0, c0, w_ih, w_hh, b_ih, b_hh, w_hr))
-    d, batch = x.dtype, h0.shape[0]
-    h, out, into = w_hh.shape[0] // q, w_hh.shape[1], x.shape[-1]
+    lead, h, out = x.shape[:-1], w_hh.shape[0] // q, w_hh.shape[1]
+    short = _short(given, h, w_hr)
+    x, w_ih = (_even(a) if short else _wide(a) for a in (x, w_ih))
+    h0, w_hh, w_hr = (_dense(a) if short else _wide(a) for a in (h0, w_hh, w_hr))
+    c0, b_ih, b_hh = (_wide(a) for a in (c0, b_ih, b_hh))
+    d, batch, into = _FLOAT if short else x.dtype, h0.shape[0], x.shape[-1]
     x = x.reshape(-1, into)
     rows = x.shape[0]
     bias, recurrent_bias = _bias(cell, h, b_ih, b_hh, d)
     joined = _joined(cell, batch, into, h, out)
     gates = empty((rows, q * h) if kept or not joined else (0,), d)
     if not joined:
+        if short:
+            from ...compiler.templates.gemm import pairs_kernel
+            gemm = pairs_kernel(given)
         gemm(gates, x, w_ih.T, bias)
     elif bias is None:
         bias = np.zeros(q * h, d)
-    y, hn = empty((rows, out), d), np.empty((batch, out), d)
+    y, hn = empty((rows, out), x.dtype), np.empty((batch, out), x.dtype)
     cn = np.empty((batch, h), d) if cell == "lstm" else None
     extra = empty((rows, h) if kept and cell in ("lstm", "gru") else (0,), d)
-    kernel(short, d.name, w_hr is not None, joined, kept)(
+    kernel(name, "bfloat16" if short else d.name, w_hr is not None, joined, kept)(
         y, hn, cn, gates, extra, h0, c0, x, w_ih, w_hh, w_hr, bias, recurrent_bias, steps, offsets,
         _words(cell, len(steps), batch, h, out, into, reverse))
     y = y.reshape(*lead, out)
@@ -127,21 +155,23 @@ def _apart(shape, dtype):
 
 
 def _backward(cell, gy, ghn, gcn, x, h0, c0, w_ih, w_hh, w_hr, sizes, reverse, y, gates, extra, needs):
-    gemm, _, kernel, short = _kernels(cell)
+    gemm, _, kernel, name = _kernels(cell)
     given, shape = x.dtype, x.shape
     steps, offsets = _steps(shape, None if sizes is None else tuple(sizes))
-    gy, ghn, gcn, x, h0, c0, w_ih, w_hh, w_hr, y = (
-        _wide(a) for a in (gy, ghn, gcn, x, h0, c0, w_ih, w_hh, w_hr, y))
-    d, batch = x.dtype, h0.shape[0]
     h, out, into = w_hh.shape[0] // GATES[cell], w_hh.shape[1], shape[-1]
+    short = _short(given, h, w_hr)
+    ghn, gcn, c0 = (_wide(a) for a in (ghn, gcn, c0))
+    gy, x, h0, w_ih, w_hh, w_hr, y = ((_dense if short else _wide)(a) for a in (gy, x, h0, w_ih, w_hh, w_hr, y))
+    d, wide, batch = x.dtype, gates.dtype, h0.shape[0]
     x, y, gy = x.reshape(-1, into), y.reshape(-1, out), gy.reshape(-1, out)
     dgates = _apart(gates.shape, d)
     drec = _apart(gates.shape, d) if cell == "gru" else None
-    dh0 = np.empty((batch, out), d)
-    dc0 = np.empty((batch, h), d) if cell == "lstm" else None
+    dh0 = np.empty((batch, out), wide)
+    dc0 = np.empty((batch, h), wide) if cell == "lstm" else None
     dout, hidden = (empty((len(y), n), d) for n in (out, h)) if w_hr is not None else (None, None)
-    kernel(short, d.name, w_hr is not None)(
-        dgates, drec, dh0, dc0, dout, hidden, gy, ghn, gcn, gates, extra, y, h0, c0, w_hh, w_hr, steps, offsets,
+    kernel(name, "bfloat16" if short else d.name, w_hr is not None)(
+        dgates, drec, dh0, dc0, dout, hidden, gy, ghn, gcn, gates, extra, y, h0, c0,
+        converted(w_hh.T, d, "C") if short else w_hh, w_hr, steps, offsets,
         _words(cell, len(steps), batch, h, out, into, reverse, dgates.strides[0]))
     drec = dgates if drec is None else drec
     want_x, want_h, want_c, want_ih, want_hh, want_bi, want_bh, *want_hr = needs
@@ -170,13 +200,18 @@ def _backward(cell, gy, ghn, gcn, x, h0, c0, w_ih, w_hh, w_hr, sizes, reverse, y
 def _state_products(gemm, out, drec, y, h0, steps, offsets, sizes, reverse):
     """Sum over rows of drec^T times the state before each: the output of the step before, or h0."""
     n = h0.shape[0]
-    if sizes is None:
+    if sizes is None and y.itemsize > 2:
         edge, rest, states = (drec[-n:], drec[:-n], y[n:]) if reverse else (drec[:n], drec[n:], y[:-n])
         gemm(out, edge.T, h0)
         if len(rest):
             gemm(out, rest.T, states, None, 1.0, True)
         return
     before = empty(y.shape, y.dtype)
+    if sizes is None:
+        edge, rest, states = (before[-n:], before[:-n], y[n:]) if reverse else (before[:n], before[n:], y[:-n])
+        edge[...], rest[...] = h0, states
+        gemm(out, drec.T, before)
+        return
     for t, (at, count) in enumerate(zip(offsets.tolist(), steps.tolist())):
         other = t + 1 if reverse else t - 1
         known = min(count, int(steps[other])) if 0 <= other < len(steps) else 0
