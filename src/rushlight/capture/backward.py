@@ -159,12 +159,12 @@ class Second:
 SPENT = "spent"
 
 
-def plan_backward(tape, results, order=1, wanted=None, derivative=1):
+def plan_backward(tape, results, order=1, wanted=None, derivative=1, *, kin):
     """(plan, why there is none) for the backward pass from `results` of the call on `tape`.
 
     The reason is `SPENT` when the pass was part of the call. order: of the derivatives that programs are made for, as
     far as they can be; wanted: the leaves (tensors, or indices of arguments) for whose gradients that is, or None;
-    derivative: the order of those that this one computes.
+    derivative: the order of those that this one computes; kin: see `sizes`.
     """
     leaves, ends, why = _leaves(results, tape)
     if why:
@@ -178,8 +178,8 @@ def plan_backward(tape, results, order=1, wanted=None, derivative=1):
     plan.leaves = [positions.get(id(t), t) for t in leaves]
     if order > derivative:
         chosen = [wanted is None or any(x is y or type(x) is int and x == y for y in wanted) for x in plan.leaves]
-        plan.second = _second(tape, results, leaves, order, chosen, derivative)
-    plan.run = program(plan.tape, made)         # (which may meet more that has to be saved)
+        plan.second = _second(tape, results, leaves, order, chosen, derivative, kin)
+    plan.run = program(plan.tape, made, True, kin[derivative])         # (which may meet more that has to be saved)
     plan.live, plan.wants = sorted(plan.tape.live), set().union(*[x.live for x in plan.tapes()])
     plan.keeps, plan.saved = [*plan.tape.saved], len(plan.tape.saved)
     if plan.second is not None:
@@ -192,7 +192,7 @@ def plan_backward(tape, results, order=1, wanted=None, derivative=1):
     return plan, None
 
 
-def _second(tape, results, leaves, order, wanted, derivative):
+def _second(tape, results, leaves, order, wanted, derivative, kin):
     """The `Second` of the backward pass from `results`; None if there can be none."""
     second = Second()
     second.wanted = wanted
@@ -204,12 +204,13 @@ def _second(tape, results, leaves, order, wanted, derivative):
     second.recorded = [i for i, g in enumerate(made) if g.grad_fn is not None]
     second.plan = None
     if second.recorded:
-        second.plan, why = plan_backward(second.tape, [made[i] for i in second.recorded], order, None, derivative + 1)
+        second.plan, why = plan_backward(second.tape, [made[i] for i in second.recorded], order, None, derivative + 1,
+                                             kin=kin)
         if why:
             return None
         second.plan.again = second.again
     second.leaving, second.live = len(made), sorted(second.tape.live)
-    second.run = program(second.tape, [*made, *(second.plan.keeps if second.plan else ())], spent=False)
+    second.run = program(second.tape, [*made, *(second.plan.keeps if second.plan else ())], False, kin["second", derivative])
     return None if second.tape.failure else second
 
 

@@ -370,10 +370,11 @@ class Compiled:
             return "a tensor of unknown origin is used"
         if tape.failure:
             return tape.failure
+        kin = self.sizes.of(key).form.kin
         entry.recorded = [i for i, x in enumerate(leaving) if x.grad_fn is not None and i not in writer.only_read]
         if entry.recorded and state.grad:
             order, wanted = self.orders.get(key, (self.order, None))
-            entry.plan, why = plan_backward(tape, [leaving[i] for i in entry.recorded], order, wanted)
+            entry.plan, why = plan_backward(tape, [leaving[i] for i in entry.recorded], order, wanted, kin=kin)
             if why is not None and why != SPENT:
                 return why
         # Leaves that the call makes are forgotten with it, and so are their gradients.
@@ -390,9 +391,9 @@ class Compiled:
         if why is not None:
             return why
         if entry.plan is not None:
-            entry.run = program(tape, [*leaving, *entry.plan.keeps], spent=False)
+            entry.run = program(tape, [*leaving, *entry.plan.keeps], False, kin["call"])
         else:
-            entry.run = program(tape, leaving)
+            entry.run = program(tape, leaving, True, kin["call"])
         if pinned(tape, entry.first, key):
             return "a number is no input"
         # Numbers and growing containers have conditions of their own.

@@ -41,6 +41,7 @@ from .passes.simplify import simplify
 from .statements import TOGETHER, line
 from .statements import text as python_of
 from .tape import ARGUMENT, CONSTANT, MADE, OLDER, Window, rows_of, windows
+from .unify import Trace
 from .words import translated
 
 _ndarray = np.ndarray
@@ -131,7 +132,7 @@ def stepwise(program, first, after, scope):
 class Writer:
     """Writes the function of one tape; `leaving` are the tensors in the call's result, in order."""
 
-    def __init__(self, tape, leaving, spent):
+    def __init__(self, tape, leaving, spent, kin=None):
         self.tape, self.leaving, self.spent = tape, leaving, spent
         self.scope = {"math": math, "view": _view, "storage": make_storage, "assemble": assemble, "spent": _spent,
                       "resolved": _resolved, "part": _part, "asarray": np.asarray, "pending": _pending,
@@ -143,7 +144,32 @@ class Writer:
         self.map = []
         self.steps = tape.steps
         self._scan()
-        self.steps = simplify(rename(self.steps, self.visible, self._number), self.visible, tape.constants)
+        groups = self._unified(kin)
+        if not state.grad:
+            pack(self.steps, Flow(self.steps, self.visible))
+        # Steps that run together are of one time.
+        self.first_of, self.last_of = list(range(len(self.steps))), list(range(len(self.steps)))
+        for first, last in groups:
+            self.first_of[first:last + 1] = [first] * (last + 1 - first)
+            self.last_of[first:last + 1] = [last] * (last + 1 - first)
+        self._scan()
+
+    def _unified(self, kin):
+        """Take the steps of known programs of other sizes, or make the passes; (first, last) of those that run
+        together."""
+        trace = None if kin is None else Trace(self.steps, self.visible)
+        found = None if kin is None else kin.unified(trace, self._number)
+        self.unified = found is not None
+        if self.unified:
+            self.steps, groups = found
+            return groups
+        groups = self._passes()
+        if kin is not None:
+            kin.learned(trace, self.steps, groups)
+        return groups
+
+    def _passes(self):
+        self.steps = simplify(rename(self.steps, self.visible, self._number), self.visible, self.tape.constants)
         self.steps = layouts(self.steps, self.visible, self._number)
         self.steps = norms(self.steps, self.visible)
         self.steps = pools(self.steps, self.visible, self._number)
@@ -159,15 +185,8 @@ class Writer:
         self.steps = prologues(self.steps, self.visible)
         self.steps = image_prologues(self.steps, self.visible, self._number)
         self.steps = horizontal(epilogues(self.steps, self.visible, self._number), self.visible)
-        if not state.grad:
-            pack(self.steps, Flow(self.steps, self.visible))
         self.steps, groups = schedule(self.steps, get_num_threads())
-        # Steps that run together are of one time.
-        self.first_of, self.last_of = list(range(len(self.steps))), list(range(len(self.steps)))
-        for first, last in groups:
-            self.first_of[first:last + 1] = [first] * (last + 1 - first)
-            self.last_of[first:last + 1] = [last] * (last + 1 - first)
-        self._scan()
+        return groups
 
     def _number(self):
         self.tape.made_count += 1
@@ -506,6 +525,9 @@ def _is_window(t, w):
         t._offset == w.offset
 
 
-def program(tape, leaving, spent=True):
-    """The function of a tape, which returns the tensors `leaving` (their histories all `spent`, or none)."""
-    return Writer(tape, leaving, spent).write()
+def program(tape, leaving, spent=True, kin=None):
+    """The function of a tape, which returns the tensors `leaving` (their histories all `spent`, or none).
+
+    kin: what is known of the programs of other sizes (`unify.Kin`).
+    """
+    return Writer(tape, leaving, spent, kin).write()

@@ -9,11 +9,12 @@ There are `MOST` programs at most. With more sizes, one that has come more often
 came long ago counts less (`OLD`), so that sizes that are in use now drive out those that were.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from statistics import median
 from time import perf_counter
 
 from .forms import form
+from .unify import Kin
 
 FREE = 4
 MOST = 128
@@ -24,11 +25,13 @@ OLD = 8192                  # calls after which all counts are halved
 
 class _Form:
     """Calls of one form of arguments: how many of how many sizes, how many sizes were captured; of the latest, how long
-    that took, in seconds, and which share of the time of their eager calls programs took."""
+    that took, in seconds, and which share of the time of their eager calls programs took. kin: what one size's programs
+    tell others of (`unify.Kin`), of the call and of its backward passes."""
 
-    __slots__ = ("calls", "sizes", "captured", "made", "shares")
+    __slots__ = ("calls", "sizes", "captured", "made", "shares", "kin")
 
     def __init__(self):
+        self.kin = defaultdict(Kin)
         self.calls, self.sizes, self.captured = 0, 0, 0
         self.made, self.shares = deque(maxlen=RECENT), deque(maxlen=RECENT)
 

@@ -62,4 +62,6 @@ def _direct(step):
     operands = [there.window(a) if isinstance(a, np.ndarray) else a for a in operands]
     if any(w is None and isinstance(a, np.ndarray) for w, a in zip(operands, found[1])):
         return None
-    return Step("into", step.label, call, operands[1:], operands[:1])
+    # (Others than windows are words about sizes.)
+    source = None if all(x is None or isinstance(x, Window) for x in operands) else (_direct, [step])
+    return Step("into", step.label, call, operands[1:], operands[:1], source=source)

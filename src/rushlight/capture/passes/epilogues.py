@@ -15,8 +15,8 @@ import struct
 import numpy as np
 
 from ...dtypes import from_np
-from ..tape import MADE, Buffer, Step, Window
-from .flow import Flow, is_dense
+from ..tape import MADE, Step, Window
+from .flow import Flow, is_dense, own
 from .planned import Convolution, Finish, is_product, product
 
 # Elements of a result. A call that finishes costs some microseconds more, and what stays in the caches is soon read
@@ -256,9 +256,7 @@ class _Chain:
 
 def vector(dtype, n, number):
     """A window on n numbers in a new buffer."""
-    b = Buffer.__new__(Buffer)
-    b.origin, b.key, b.tensor, b.storage, b.initial, b.written = MADE, number(), None, None, None, 0
-    return Window(b, dtype, (n,), (1,), 0, 0)
+    return Window(own(number()), dtype, (n,), (1,), 0, 0)
 
 
 def _bytes(words):

@@ -63,11 +63,16 @@ def behind(w):
     return Window(w.buffer, w.dtype, (n, *s, c), (a, *t, b), w.offset, w.bits)
 
 
-def like(w, number):
-    """A window of the same form on a new buffer, which has that number."""
+def own(number):
+    """A buffer of the program's own, which has that number."""
     b = Buffer.__new__(Buffer)
     b.origin, b.key, b.tensor, b.storage, b.initial, b.written = MADE, number, None, None, None, 0
-    return Window(b, w.dtype, w.shape, w.strides, w.offset, w.bits)
+    return b
+
+
+def like(w, number):
+    """A window of the same form on a new buffer, which has that number."""
+    return Window(own(number), w.dtype, w.shape, w.strides, w.offset, w.bits)
 
 
 def replaced(steps, at, drop):
@@ -84,10 +89,14 @@ def replaced(steps, at, drop):
 def with_windows(step, change):
     """The step with ``change(window)`` in the place of each window; itself if nothing changes."""
     def new(x):
-        return change(x) if type(x) is Window else [new(y) for y in x] if type(x) is list else x
+        kind = type(x)
+        if kind is Window:
+            return change(x)
+        return kind([new(y) for y in x]) if kind in (list, tuple) else with_windows(x, change) if kind is Step else x
     if all(change(w) is w for w in step.windows()):
         return step
-    return Step(step.kind, step.label, step.call, [*map(new, step.args)], [*map(new, step.outs)], step.detail)
+    return Step(step.kind, step.label, step.call, [*map(new, step.args)], [*map(new, step.outs)], step.detail,
+                new(step.source))
 
 
 def renamed(step, names):

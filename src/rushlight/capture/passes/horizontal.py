@@ -109,7 +109,16 @@ def _step(found, whole=None):
         label = t.label if t.d is None else f"{t.label}+add"
         labels[label] = labels.get(label, 0) + 1
     label = "group: " + ", ".join(f"{n} {name}" if n > 1 else name for name, n in labels.items())
-    return Step("into", label, _native(found[0].c.dtype), [*arrays[count:], plan(products)], arrays[:count])
+    firsts = None if whole is None else [whole[key] for key in places if key in whole]
+    source = _of, [[[t.c, t.a, t.b, t.bias, t.d, t.label] for t in found], firsts]
+    return Step("into", label, _native(found[0].c.dtype), [*arrays[count:], plan(products)], arrays[:count],
+                source=source)
+
+
+def _of(found, firsts):
+    """`_step` of what terms consist of, and of the windows to hand over."""
+    whole = None if firsts is None else {(id(w.buffer), w.dtype, w.offset): w for w in firsts}
+    return _step([Term(*parts) for parts in found], whole)
 
 
 # ---------------------------------------------------------------- sums

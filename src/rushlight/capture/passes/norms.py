@@ -164,7 +164,8 @@ def _fused_forward(step, x, w, b, r, out, eps, limits):
     call = kernels.forward(_NAMES[x.dtype.str[1:]], r is not None, *act)
     words = kernels.forward_words(n, c, l, x.dtype.itemsize, eps, *(limits or ()))
     label = "+".join(["batch_norm"] + ["add"] * (r is not None) + ["relu" if limits is None else "hardtanh"])
-    return Step("into", label, call, [x, w, b, r, words], [out, *step.outs[1:]])
+    return Step("into", label, call, [x, w, b, r, words], [out, *step.outs[1:]],
+                source=(_fused_forward, [step, x, w, b, r, out, eps, limits]))
 
 
 def _evaluation(x, w, b, r, mean, variance, out, eps, relu):
@@ -172,7 +173,8 @@ def _evaluation(x, w, b, r, mean, variance, out, eps, relu):
     call = kernels.evaluate(_NAMES[x.dtype.str[1:]], r is not None, relu)
     words = kernels.evaluate_words(x.shape[0], x.shape[1], math.prod(x.shape[2:]), x.dtype.itemsize, eps)
     label = "+".join(["evaluated batch_norm"] + ["add"] * (r is not None) + ["relu"] * relu)
-    return Step("into", label, call, [x, w, b, r, mean, variance, words], [out], (0, 3))
+    return Step("into", label, call, [x, w, b, r, mean, variance, words], [out], (0, 3),
+                (_evaluation, [x, w, b, r, mean, variance, out, eps, relu]))
 
 
 # ------------------------------------------------------------ backward
@@ -259,4 +261,5 @@ def _fused_backward(step, gr, total, g, h, y, x, w, b, mean, rstd, mask_of, limi
     label = "+".join(["add"] * (h is not None) + masked + ["batch_norm_backward"] + ["sum"] * (total is not None))
     # `gr` is stored while x is still to be read again.
     places = (0, 1, 2, 3) if gr is None else (0, 1, 2)
-    return Step("into", label, call, [g, h, y, x, w, b, mean, rstd, words], outs, places)
+    return Step("into", label, call, [g, h, y, x, w, b, mean, rstd, words], outs, places,
+                (_fused_backward, [step, gr, total, g, h, y, x, w, b, mean, rstd, mask_of, limits]))

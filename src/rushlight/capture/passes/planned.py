@@ -154,7 +154,7 @@ def _planned(step):
     ways = _ways(name, y, x, w, *rest)
     if ways is None or not (ways.quick or ways.direct()):
         return None
-    return Step("into", step.label, Convolution(ways, name, tuple(rest)), [x, w, bias], [y])
+    return Step("into", step.label, Convolution(ways, name, tuple(rest)), [x, w, bias], [y], source=(_planned, [step]))
 
 
 def pack(steps, flow):
@@ -277,4 +277,5 @@ def _in_parts(step):
                 best = plan, rows
     if best[0] is whole:
         return None
-    return Step("into", step.label, WeightGradient(*best, tuple(step.args[2:])), [x, g], step.outs)
+    return Step("into", step.label, WeightGradient(*best, tuple(step.args[2:])), [x, g], step.outs,
+                source=(_in_parts, [step]))

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from ..tape import MADE, Step, Window
-from .flow import Flow, is_dense, like, replaced
+from .flow import Flow, is_dense, own, replaced
 
 _TYPES = {"float32": "float", "float64": "double"}
 
@@ -50,16 +50,28 @@ def _gradients(flow, i, step):
 
 def _by_codes(steps, i, gradients, number):
     """{index: [its step by codes]} of pooling `i` and its gradients."""
-    from ...compiler.templates.maxima import kernel
+    index = steps[i].outs[1]
+    code = Window(own(number()), np.dtype(np.uint8), index.shape, index.strides, 0, 0)
+    return {i: [_coded(steps[i], code)], **{k: [_scattered(steps[k], steps[i], code)] for k in gradients}}
+
+
+def _words(step):
     from ...ops.nn.pooling import _planes
-    step = steps[i]
     x, *geometry = step.args
-    y, index = step.outs
-    type_, words = _TYPES[x.dtype.name], _planes(x.shape[:-2], x.shape[-2:], *geometry)
-    code = Window(like(index, number()).buffer, np.dtype(np.uint8), index.shape, index.strides, 0, 0)
-    forward = kernel("codes" if y.shape[-1] > 4 else "codes narrow", type_)
-    at = {i: [Step("into", step.label, forward, [x, words], [y, code])]}
-    for k in gradients:
-        s = steps[k]
-        at[k] = [Step("into", s.label, kernel("scatter codes", type_), [s.args[0], code, words], s.outs)]
-    return at
+    return _planes(x.shape[:-2], x.shape[-2:], *geometry)
+
+
+def _coded(step, code):
+    """The pooling that writes `code`."""
+    from ...compiler.templates.maxima import kernel
+    x, y = step.args[0], step.outs[0]
+    forward = kernel("codes" if y.shape[-1] > 4 else "codes narrow", _TYPES[x.dtype.name])
+    return Step("into", step.label, forward, [x, _words(step)], [y, code], source=(_coded, [step, code]))
+
+
+def _scattered(step, pooling, code):
+    """The gradient of a pooling by `code`."""
+    from ...compiler.templates.maxima import kernel
+    g = step.args[0]
+    return Step("into", step.label, kernel("scatter codes", _TYPES[g.dtype.name]), [g, code, _words(pooling)],
+                step.outs, source=(_scattered, [step, pooling, code]))

@@ -196,7 +196,8 @@ def _repeated(step, outs):
     dtype = "float64" if x.dtype.itemsize == 8 else "float32"
     words = kernels.apply_words(x.shape[0], x.shape[1], math.prod(x.shape[2:]), x.dtype.itemsize)
     call = kernels.apply(dtype, r is not None)
-    return Step("into", step.label + ", again", call, [x, w, b, r, *step.outs[1:], words], outs[:1], (0, 3))
+    return Step("into", step.label + ", again", call, [x, w, b, r, *step.outs[1:], words], outs[:1], (0, 3),
+                (_repeated, [step, outs]))
 
 
 def _normalized(step, out):
