@@ -47,11 +47,10 @@ class Calls:
         self.outside = getattr(tape, "outside", None)
         if self.outside is not None:
             self.outside.calls = self
-        self._seen = set()
+        self._seen, self._known = set(), {}     # codes; those that were met, by their ids
 
     def __enter__(self):
-        self.outer = sys.getprofile()
-        begin(self._event, _HOME, self.listing is not None)
+        self.outer = begin(self._event, _HOME, self.listing is not None)
         return self
 
     def __exit__(self, *exc):
@@ -63,11 +62,12 @@ class Calls:
             if event == "call" and self.listing is not None:
                 self.listing.called(frame)
             return
-        if event == "call" and code in self._seen or _not_users(frame):
+        if event == "call" and id(code) in self._known or _not_users(frame):
             return
         if event == "call":
             if code.co_name == "<module>" and frame.f_back.f_code.co_filename.startswith(_HOME):
                 return                          # (code that we generate)
+            self._known[id(code)] = code
             code = self.originals.get(code, code)
             if code not in self._seen:
                 self._seen.add(code)

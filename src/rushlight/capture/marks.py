@@ -1,14 +1,13 @@
 """Marks on functions: what programs may take in, and how."""
 
 import functools
-import sys
 from types import FunctionType
 
 from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import effects, tree
 from .compiled import Compiled, is_compiling
-from .listening import end
+from .listening import end, hush
 from .module import OptimizedModule
 
 
@@ -81,12 +80,11 @@ def _constant(*args, **kwargs):
     # `fn` is in the scope of each copy.
     if not is_compiling():
         return fn(*args, **kwargs)                                          # noqa: F821
-    outer = sys.getprofile()
-    sys.setprofile(None)
+    heard = hush()
     try:
         return fn(*args, **kwargs)                                          # noqa: F821
     finally:
-        end(outer)
+        end(heard)
 
 
 def assume_constant_result(fn):

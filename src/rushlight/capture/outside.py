@@ -20,7 +20,7 @@ from ..tensor import watch
 from ..tensor.tensor import Tensor, shallow
 from .destinations import _MODULOS, Asked, fields
 from .effects import _HOME
-from .listening import end
+from .listening import end, hush
 from .numbers import is_seen
 from .places import PLAIN, put
 from .sources import functions
@@ -129,8 +129,7 @@ class Outside(Texts):
             except Unknown as e:
                 self.tape.fail(str(e))
             values = [self._now(x) for x in values]
-        outer, profile = watch.set_listener(None), sys.getprofile()
-        sys.setprofile(None)
+        outer, heard = watch.set_listener(None), hush()
         state.special -= listened
         self.telling = True
         try:
@@ -139,7 +138,7 @@ class Outside(Texts):
             self.telling = False
             state.special += listened
             watch.set_listener(outer)
-            end(profile)
+            end(heard)
         if kept is not None:
             self.changes.append(Change("call", repeat, None, None, kept))
 
@@ -149,12 +148,11 @@ class Outside(Texts):
         def deepcopy(x, memo=None, _nil=()):
             if memo is not None or not self._known() or not _can_be_copied(x):
                 return real(x) if memo is None else real(x, memo)
-            profile = sys.getprofile()
-            sys.setprofile(None)
+            heard = hush()
             try:
                 return copied(x, {})
             finally:
-                end(profile)
+                end(heard)
         return deepcopy
 
     def _encoding(self, real):

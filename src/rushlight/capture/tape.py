@@ -25,7 +25,7 @@ from ..devices import sparse_coo
 from ..tensor import watch
 from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, wrap
-from .listening import end
+from .listening import Told, end
 from .numbers import Live, Seen, places_of, plain, reads_of
 
 _ndarray = np.ndarray
@@ -164,7 +164,7 @@ def _unheard(listen):
         if self.failure is not None:
             return None
         profile = sys.getprofile()
-        if profile is None:
+        if type(profile) is not Told:
             return listen(self, *args)
         sys.setprofile(None)
         try:
@@ -240,7 +240,7 @@ class Tape:
     def compute(self, rec, kernel, args, arrays):
         """What a kernel gives, computed while nobody listens, as in `_unheard`: there is no code of users in it."""
         profile = sys.getprofile()
-        if profile is None or not (kernel.__module__ or "").startswith(_OPS) or any(map(callable, args)):
+        if type(profile) is not Told or not (kernel.__module__ or "").startswith(_OPS) or any(map(callable, args)):
             return kernel(*arrays)
         sys.setprofile(None)
         try:
