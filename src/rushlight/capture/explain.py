@@ -19,8 +19,8 @@ class Explanation:
     reasons: why the call stays eager (empty if it doesn't), with file and line; parts: [(name, `Explanation`)] of the
     modules and functions that are programs all the same; graph: the kernels that the call ran, in order, as text;
     kernels: how many there are of each name, run_kernels: of those that the program runs; fused: names of kernels made
-    of several; arena_bytes: memory for what doesn't leave the program; seconds: what making it took; recompiles: why
-    further programs were made.
+    of several; arena_bytes: memory for what doesn't leave the program; seconds: what making it took; unified: whether
+    that was done without passes, by programs of other sizes; recompiles: why further programs were made.
     """
 
     def __init__(self, compiled, args=None, kwargs=None):
@@ -37,7 +37,7 @@ class Explanation:
             entries = [e for e in compiled.entries.get(compiled.key(args, kwargs)[0], ()) if fits(e)]
         self.entry = entry = entries[0] if entries else None
         self.graph, self.kernels, self.run_kernels, self.fused = "", {}, {}, []
-        self.arena_bytes, self.seconds = 0, 0.0
+        self.arena_bytes, self.seconds, self.unified = 0, 0.0, False
         if entry is None:
             return
         self.graph = "\n\n".join(map(str, tapes(entry)))
@@ -45,6 +45,7 @@ class Explanation:
         self.run_kernels = _counts(s for run in runs(entry) for s, _ in run.marks)
         self.fused = [label for label in self.run_kernels if "+" in label]
         self.arena_bytes, self.seconds = sum(run.arena_bytes for run in runs(entry)), entry.seconds
+        self.unified = all(run.unified for run in runs(entry))
 
     def __repr__(self):
         lines = []
@@ -52,9 +53,10 @@ class Explanation:
             lines.append(f"{self.name} runs eagerly: {'; '.join(self.reasons) or 'it was called once'}")
         else:
             run, ran = sum(self.run_kernels.values()), sum(self.kernels.values())
+            how = " by those of other sizes" if self.unified else ""
             two = ", its backward pass included" if self.entry.plan is not None else ""
             lines.append(f"{self.name}: one program of {run} kernels{two}, where the call ran {ran}; "
-                         f"{self.arena_bytes:,} bytes of memory for what stays inside; made in {self.seconds:.3f} s")
+                         f"{self.arena_bytes:,} bytes of memory for what stays inside; made in {self.seconds:.3f} s{how}")
             lines.append(", ".join(f"{n} {name}" for name, n in sorted(self.run_kernels.items(), key=lambda x: -x[1])))
             lines += [f"stays eager at times: {why}" for why in self.reasons]
         lines += [f"made again: {why}" for why in self.recompiles]

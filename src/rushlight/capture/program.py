@@ -91,12 +91,13 @@ class Program:
 
     arguments, statements (see `statements`), scope: what it does, `text` in Python; marks: each step with the number of
     the line after it; map: (name, offset, bytes, first and last step) of what lies in the arena, which has
-    `arena_bytes`.
+    `arena_bytes`; unified: whether its steps are those of programs of other sizes.
     """
 
-    __slots__ = ("call", "arguments", "statements", "scope", "marks", "map", "arena_bytes", "kept", "tells")
+    __slots__ = ("call", "arguments", "statements", "scope", "marks", "map", "arena_bytes", "kept", "tells", "unified")
 
-    def __init__(self, arguments, statements, scope, marks, places, arena_bytes):
+    def __init__(self, arguments, statements, scope, marks, places, arena_bytes, unified):
+        self.unified = unified
         self.arguments, self.statements, self.scope = arguments, statements, scope
         self.marks, self.map, self.arena_bytes = marks, places, arena_bytes
         found = translated(arguments, statements, scope) if available() else None
@@ -257,7 +258,7 @@ class Writer:
         results = [self._tensor(t) for t in self.leaving]
         self.lines.append(("return", results))
         arguments = [*[f"a{i}" for i in range(len(tape.arguments))], *[f"p{i}" for i in sorted(tape.live)]]
-        return Program(arguments, self.lines, self.scope, self.marks, self.map, arena.size)
+        return Program(arguments, self.lines, self.scope, self.marks, self.map, arena.size, self.unified)
 
     def _together(self, i, begin):
         """Put what step i needs before the block of the steps that run with it, and its call at the block's end."""
