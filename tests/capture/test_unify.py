@@ -1,4 +1,4 @@
-"""Programs of further sizes without the passes: the passes' very steps, where traces unify, and eager answers always."""
+"""Programs of further sizes without the passes: the passes' steps where traces unify, and eager answers always."""
 
 import random
 

@@ -204,13 +204,14 @@ def _second(tape, results, leaves, order, wanted, derivative, kin):
     second.recorded = [i for i, g in enumerate(made) if g.grad_fn is not None]
     second.plan = None
     if second.recorded:
-        second.plan, why = plan_backward(second.tape, [made[i] for i in second.recorded], order, None, derivative + 1,
-                                             kin=kin)
+        recorded = [made[i] for i in second.recorded]
+        second.plan, why = plan_backward(second.tape, recorded, order, None, derivative + 1, kin=kin)
         if why:
             return None
         second.plan.again = second.again
     second.leaving, second.live = len(made), sorted(second.tape.live)
-    second.run = program(second.tape, [*made, *(second.plan.keeps if second.plan else ())], False, kin["second", derivative])
+    leaving = [*made, *(second.plan.keeps if second.plan else ())]
+    second.run = program(second.tape, leaving, False, kin["second", derivative])
     return None if second.tape.failure else second
 
 

@@ -56,7 +56,8 @@ class Explanation:
             how = " by those of other sizes" if self.unified else ""
             two = ", its backward pass included" if self.entry.plan is not None else ""
             lines.append(f"{self.name}: one program of {run} kernels{two}, where the call ran {ran}; "
-                         f"{self.arena_bytes:,} bytes of memory for what stays inside; made in {self.seconds:.3f} s{how}")
+                         f"{self.arena_bytes:,} bytes of memory for what stays inside; made in "
+                         f"{self.seconds:.3f} s{how}")
             lines.append(", ".join(f"{n} {name}" for name, n in sorted(self.run_kernels.items(), key=lambda x: -x[1])))
             lines += [f"stays eager at times: {why}" for why in self.reasons]
         lines += [f"made again: {why}" for why in self.recompiles]
