@@ -17,37 +17,26 @@ from time import perf_counter
 from types import FunctionType
 from weakref import WeakSet
 
-from numpy import ndarray
-
 from .. import dtypes
 from ..autograd.modes import state
-from ..runtime.native import available
 from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import tree
-from .again import Again
-from .backends import filtered, guard_filter, is_eager
-from .backward import SPENT, plan_backward
-from .breaks import Listing, Regions, here
-from .conversions import Converted
-from .decisions import Rare, ask_early, is_sized
+from .attempt import Attempt
+from .backends import guard_filter, is_eager
+from .breaks import Listing, Regions, start
+from .decisions import Rare
 from .effects import _HOME, Calls
+from .entry import Entry
 from .forms import OBJECT, difference, form
-from .given import Given, in_place, numbers, pinned, positions
-from .groups import Groups, prune
-from .moves import Memory, moving, named
-from .native_guard import Places
-from .numbers import is_seen, plain
+from .given import Given, numbers, positions
 from .outside import Outside
 from .places import PLAIN, mark
-from .program import program
-from .quick import BUSY, NO, Refused, path, quick
-from .reach import State
+from .quick import BUSY, NO, path
 from .settings import config
 from .sizes import MOST, Sizes
 from .sources import depends, drawn
-from .standins import StandIns, release
-from .tape import ANYTHING, OLDER, Tape
+from .state import guard
 
 _all = WeakSet()
 _stance = "default"
@@ -66,31 +55,13 @@ HOPELESS = 4                # forms with other objects that were refused
 TRIES = 16                  # calls of one form that may be captured in vain
 
 
-class Entry:
-    """A program with the conditions under which it may run; ``call(tensors)`` checks them and runs it.
-
-    unchanged, holds: whether Python's state, `entries`, is what it was (a quick answer and the true one); memory:
-    (tensor, storage, owner, requires_grad) of older tensors; gradients: (leaf, its gradient); places, conditions:
-    numbers that the call changes, and what they must fulfil; live: (tensor, container, how, key) of tensors that
-    calls replace; leaving: how many tensors the program returns; plan, recorded: the backward program, and which of
-    them have a history; plain: the arguments are tensors, given by position; keep: objects among the arguments, whose
-    ids are part of the key; known: tensors that must be the very arguments, as they are reached from elsewhere, too;
-    decides: whether the program may find that it must not run; hits, misses: how often it did not, and did (`missed`);
-    size: see `sizes`.
-    """
-
-    __slots__ = ("run", "call", "holds", "unchanged", "entries", "memory", "gradients", "places", "conditions", "live",
-                 "changes", "results", "reads", "structure", "tape", "seconds", "lock", "plan", "recorded", "leaving",
-                 "keep", "plain", "known", "first", "inputs", "decides", "hits", "misses", "missed", "size")
-
-
 class Compiled:
     """A callable that stands for `function`; see the module's text.
 
     entries: key -> list of `Entry`; refusals: key -> why calls of this form stay eager; hopeless: form -> how many keys
     with objects in them were refused; paths: key -> list of
     (whether a call takes a path that can't be captured, why); quick: functions that check and run programs for plain
-    calls, the latest first; recompiles: why programs after the first were made, in words.
+    calls, the latest first; reach: what the latest program's call could reach (`reach.Reach`), if that may be so again.
     """
 
     def __init__(self, function, roots, fullgraph=False, disable=False, dynamic=None, quiet=False):
@@ -109,7 +80,7 @@ class Compiled:
         self.hopeless, self.orders = {}, {}
         self.known, self.observed, self.tries = {}, set(), {}
         self.changing, self._keep = {}, []
-        self.quick, self.recompiles = [], []
+        self.quick, self._reasons, self.reach = [], [], None
         dynamic = config.dynamic_shapes and self.dynamic
         if dynamic is None and not (config.automatic_dynamic_shapes and config.assume_static_by_default):
             dynamic = not config.assume_static_by_default
@@ -193,23 +164,10 @@ class Compiled:
     def _learn(self, key, leaves, tensors, args, kwargs):
         """Run the function and find out what it does; a program is there afterwards, a refusal, or half of one."""
         if form(key) not in self.observed and len(self.observed) < FORMS:
-            self.listing = self.listing or Listing(here())
-            with Calls(None, self.listing) as calls, Outside(None):
-                result = self.function(*args, **kwargs)
-            self.observed.add(form(key))
-            self.known.update(calls.codes)
-            return result
+            return self._observe(key, args, kwargs)
         if self.hopeless.get(form(key), 0) >= HOPELESS:
             return self._broken(args, kwargs)
-        why, limit = None, config.recompile_limit if self.limit is None else self.limit
-        if len(self.entries.get(key, ())) >= limit:
-            why = f"{limit} programs were made for arguments of one form; {', '.join(self.recompiles[-1:])}"
-        elif sum(map(len, self.entries.values())) >= config.accumulated_recompile_limit:
-            why = f"{config.accumulated_recompile_limit} programs were made; {self.recompiles[-1]}"
-        elif form(key) not in self.observed:
-            why = f"programs were made for {FORMS} forms of arguments; {difference(key, self.entries)}"
-        elif self.tries.get(key, 0) >= TRIES:
-            why = f"{TRIES} calls had other effects each"
+        why = self._limit(key)
         if why is not None:
             if config.fail_on_recompile_limit_hit:
                 raise RuntimeError(f"{self.__name__}: {why} (fail_on_recompile_limit_hit)")
@@ -220,98 +178,98 @@ class Compiled:
             self.given.fix(key, set(positions(key)))
             return self.function(*args, **kwargs)
         self.tries[key] = self.tries.get(key, 0) + 1
-        begin = perf_counter()
-        before = State(self._roots(leaves, key[0]), list(self.known.items()), tensors, self.changing)
-        if before.obstacle is not None:
+        attempt = Attempt(self, key, leaves, tensors, args, kwargs)
+        if attempt.before.obstacle is not None:
             # (what stands in the places of numbers need not meet who knows what)
             if not self.entries.get(key):
-                self._refuse(key, before.obstacle)
+                self._refuse(key, attempt.before.obstacle)
             return self._broken(args, kwargs)
-        grads = [(t, t._grad) for t in before.tensors]
-        versions = [(t, t._storage.version) for t in before.tensors]
-        flags = [(t, t._requires_grad) for t in before.tensors]
-        memory = Memory(before, tensors)
-        given = tree.containers((*args, *kwargs.values()))
-        stand = StandIns(before, self.changing)
-        stand.live += moving(before, self.changing, tensors)
-        if any(leaf._grad is not g is not None is not leaf._grad for e in self.entries.get(key, ())
-               for leaf, g in e.gradients):
-            stand.live += [(t._grad, t, "grad", None) for t in before.tensors if type(t._grad) is Tensor and
-                           type(t._grad._a) is ndarray]
-        tape = Tape([*tensors, *[t for t, *_ in stand.live]])
-        if tape.meets(before.tensors) and key in self.entries:
+        if attempt.set_up() and key in self.entries:
             return self._broken(args, kwargs)       # (there are programs for other memory)
-        if tape.meets(before.tensors):
-            tape.fail("an argument shares memory with a tensor that the call may read otherwise")
-        stand.put(tape)
-        tape.moving = {id(t) for t, x, *_ in stand.live if t is x}
-        tape.groups = Groups(tape, before.group_numbers, stand.places)
-        own = [(None, "argument", j, key[i][0]) for j, i in enumerate(positions(key))]
-        given_args, given_kwargs = in_place(key, leaves, args, kwargs, tape, len(stand.places))
-        first = len(stand.places)
-        stand.places += own                     # (more may come)
         try:
-            try:
-                tape.outside = outside = Outside(tape, stand)
-                converted = Converted(before)
-                listing = None if self.sizes.known_form(key) else self.listing
-                with Calls(tape, listing, converted.originals) as calls, tape, outside, converted:
-                    result = self.function(*given_args, **given_kwargs)
-            finally:
-                tape.groups.settle()
-                changes, new, why = stand.take_back(tape.outside)
-                changes += outside.changes
-            result, _ = outside.settled(result)
-            read, structure = tree.flatten(result)
-            result = tree.converted(result, plain)
-            # Another branch was taken than when the functions were listed: what it calls may read more.
-            found = {code: scope for code, scope in calls.codes if code not in self.known}
-            self.known.update(found)
-            for entry in before.entries:
-                if mark(entry) in new:
-                    self.changing[mark(entry)] = self.changing.get(mark(entry), 0) + 1
-                    self._keep.append(entry[0])
-            for t, version in versions:
-                if t._storage.version != version and id(t._storage) not in tape.versions:
-                    tape.fail("an op that can't be captured changed a tensor in place")
-            for t, flag in flags:
-                if t._requires_grad is not flag and t._grad_fn is None:
-                    why = why or f"requires_grad of a tensor of shape {tuple(t.shape)} was changed"
-            moved, more, odd = memory.changes(tape, self.changing)
-            changes, why = changes + moved, why or odd
-            for t in more:
-                self.changing[id(t), "data", None] = 1
-                self._keep.append(t)
-            new = [*new, *more]
-            now, form_now = tree.flatten((args, kwargs))
-            if key[0] != form_now or any(x is not y for x, y in zip(now, leaves)):
-                why = why or "a list or dict among the arguments was changed"
-            if given and tree.shared(given, [result, *[c.values for c in changes]]):
-                why = why or "a list or dict among the arguments is returned or kept"
-            why = calls.impure or before.obstacle or why
-            if why is None and (found or new):
-                return result
-            why = why or tape.failure
-            if why is None:
-                entry = Entry()
-                entry.places, entry.changes, entry.first = stand.places, changes, first
-                entry.live, entry.known, entry.inputs = stand.live, before.known, numbers(key, leaves)
-                entry.keep = [x for x in leaves if not isinstance(x, (Tensor, *PLAIN))]
-                why = self._add(entry, key, leaves, before, grads, tape, read, structure, begin, args, kwargs)
-            constants = pinned(tape, first, key)
-            if constants:
-                self.given.fix(key, constants)
-                return result
-            if why is not None:
-                self._refuse_path(key, why, before, stand, numbers(key, leaves), tape)
+            result = attempt.run()
+            self._conclude(attempt)
             return result
         finally:
-            stand.stands.clear()
-            changes = read = entry = outside = None         # (what still holds numbers holds them for users)
-            release(tape.numbers)
-            tape.let_go()
+            attempt.close()
 
-    def _missed(self, key, entry):
+    def _observe(self, key, args, kwargs):
+        """The first call of a form."""
+        self.listing = self.listing or Listing()
+        with Calls(None, self.listing) as calls, Outside(None):
+            result = start(self.function, args, kwargs)
+        self.observed.add(form(key))
+        self.known.update(calls.codes)
+        return result
+
+    def _limit(self, key):
+        """Why no more programs are made for arguments of that form, or None."""
+        limit = config.recompile_limit if self.limit is None else self.limit
+        if len(self.entries.get(key, ())) >= limit:
+            return f"{limit} programs were made for arguments of one form; {', '.join(self.recompiles[-1:])}"
+        if sum(map(len, self.entries.values())) >= config.accumulated_recompile_limit:
+            return f"{config.accumulated_recompile_limit} programs were made; {self.recompiles[-1]}"
+        if form(key) not in self.observed:
+            return f"programs were made for {FORMS} forms of arguments; {difference(key, self.entries)}"
+        if self.tries.get(key, 0) >= TRIES:
+            return f"{TRIES} calls had other effects each"
+        return None
+
+    def _conclude(self, attempt):
+        """After a call there is a program, a reason why not, or something for the next call to know."""
+        self.known.update(attempt.codes)
+        if attempt.new:
+            for entry in attempt.before.entries:
+                at = mark(entry)
+                if at in attempt.new:
+                    self.changing[at] = self.changing.get(at, 0) + 1
+                    self._keep.append(entry[0])
+        for t in attempt.moved:
+            self.changing[id(t), "data", None] = 1
+            self._keep.append(t)
+        why = attempt.why
+        if why is None and attempt.found():
+            return
+        why = why or attempt.tape.failure
+        if why is None:
+            entry = Entry(self, attempt)
+            why = entry.make(self, attempt)
+            if why is None:
+                self._admit(entry, attempt)
+        constants = attempt.constants()
+        if constants:
+            self.given.fix(attempt.key, constants)
+        elif why is not None:
+            self._refuse_path(attempt, why)
+
+    def _admit(self, entry, attempt):
+        """There is a program."""
+        key, reach = attempt.key, attempt.before.reach
+        self.reach = reach if reach.stays() else None
+        if key not in self.entries:
+            self.sizes.captured(key, entry.seconds)
+            while len(self.entries) >= MOST:
+                self._drop(self.sizes.rarest(self.entries))
+        if key in self.entries:
+            self._reasons = [*self._reasons[-255:], difference(key, self.entries)]
+        elif self.entries:
+            self._reasons = [*self._reasons[-255:], functools.partial(difference, key, tuple(self.entries))]
+        self.entries.setdefault(key, []).insert(0, entry)
+        if entry.plain and entry.size.form.captured == 1:       # (other sizes' first calls are timed)
+            self.quick = [entry.call, *self.quick[:LIMIT - 1]]
+        what = os.environ.get("RUSHLIGHT_SHOW")
+        if what:
+            from .explain import show
+            print(show(self, entry, what), file=sys.stderr)
+
+    @property
+    def recompiles(self):
+        """Why programs after the first were made, in words."""
+        # (which are put when somebody asks)
+        self._reasons[:] = [x if isinstance(x, str) else x() for x in self._reasons]
+        return self._reasons
+
+    def missed(self, key, entry):
         """A program found that a number decides otherwise: the likeliest ones come first from now on."""
         entry.misses += 1
         known = self.entries.get(key)
@@ -324,8 +282,9 @@ class Compiled:
         calls = [e.call for e in known]
         self.quick = [c for c in self.quick if c not in calls] + [c for c in calls if c in self.quick]
 
-    def _refuse_path(self, key, why, before, stand, given, tape):
+    def _refuse_path(self, attempt, why):
         """Calls that take this call's path, as far as it shows, stay eager."""
+        key, tape, stand = attempt.key, attempt.tape, attempt.stand
         draws = drawn(stand.places)
         shown = [c for c in tape.conditions if not c[2] and not depends(c, draws)]
         decided = tape.decisions or draws
@@ -334,116 +293,11 @@ class Compiled:
         known, fit = self.paths.setdefault(key, []), path(stand.places, shown)
         if shown and not decided:
             known.append((fit, why))
-        elif not any(type(taken) is Rare and taken.holds(*given) for taken, _ in known):
+        elif not any(type(taken) is Rare and taken.holds(*attempt.numbers()) for taken, _ in known):
             # Programs of this form are for another state, or another decision.
-            others = before.guard(_others(before, stand.places, stand.live, stand.grown))
+            others = guard(attempt.before.others(stand.places, stand.live, stand.grown))
             known.append((Rare(lambda *numbers: others() and fit(*numbers)), why))
         self._say(why)
-
-    def _roots(self, leaves, structure):
-        return [*self.roots, *tree.classes(structure), *[x for x in leaves if not isinstance(x, (Tensor, *PLAIN))]]
-
-    def _add(self, entry, key, leaves, before, grads, tape, results, structure, begin, args, kwargs):
-        """Make the program; returns why there can be none."""
-        for x in results:
-            if isinstance(x, Tensor):
-                if type(x) is not Tensor and tape.buffer(x).origin is not OLDER:
-                    return f"a result is a {type(x).__name__}"
-            elif not is_seen(x) and not isinstance(x, PLAIN):
-                return f"a result is a {type(x).__name__}"
-        entry.results, entry.structure, entry.conditions, entry.reads = results, structure, tape.conditions, tape.reads
-        entry.lock = Lock()
-        entry.tape, entry.plan = tape, None
-        try:
-            writer = quick(entry, len(tape.arguments) - len(entry.live))
-        except Refused as e:
-            return str(e)
-        if any(tape.written_since(*tape.reads[i]) for i in writer.reads):
-            return "a tensor is overwritten after its number was read"
-        leaving = writer.leaving
-        prune(tape, writer.reads)
-        known = [*before.tensors, *[t._grad for t in before.tensors], *[g for _, g in grads],
-                 *_optimizer_tensors(before.optimizers)]
-        for t in leaving:
-            tape.buffer(t)
-        if not named(tape.older, [t for t in known if type(getattr(t, "_a", None)) is ndarray]):
-            return "a tensor of unknown origin is used"
-        if tape.failure:
-            return tape.failure
-        kin = self.sizes.of(key).form.kin
-        entry.recorded = [i for i, x in enumerate(leaving) if x.grad_fn is not None and i not in writer.only_read]
-        if entry.recorded and state.grad:
-            order, wanted = self.orders.get(key, (self.order, None))
-            entry.plan, why = plan_backward(tape, [leaving[i] for i in entry.recorded], order, wanted, kin=kin)
-            if why is not None and why != SPENT:
-                return why
-        # Leaves that the call makes are forgotten with it, and so are their gradients.
-        there = {id(t) for t in before.tensors}
-        if any(t._grad is not None and id(t) not in there for t in leaving):
-            return "a tensor that the call makes leaves it with a gradient"
-        tape.only(lambda s: s.kind != "grad" or id(s.call) in there)
-        tape.entry = {k: (leaf, g) for k, (leaf, g) in tape.entry.items() if id(leaf) in there}
-        entry.leaving = len(leaving)
-        entry.decides = bool(tape.decisions) or any(map(is_sized, tape.steps))
-        entry.hits, entry.misses = 0, 0
-        entry.missed = functools.partial(self._missed, key, entry)
-        why = ask_early(tape)
-        if why is not None:
-            return why
-        if entry.plan is not None:
-            entry.run = program(tape, [*leaving, *entry.plan.keeps], False, kin["call"])
-        else:
-            entry.run = program(tape, leaving, True, kin["call"])
-        if pinned(tape, entry.first, key):
-            return "a number is no input"
-        # Numbers and growing containers have conditions of their own.
-        entry.entries = _others(before, entry.places, entry.live,
-                                {id(c.container) for c in entry.changes if c.kind != "store"})
-        if self.filter is not None:
-            entry.entries = filtered(entry.entries, before._keep, self.filter)
-        entry.holds = entry.unchanged = lazily(before.guard, entry.entries)
-        if available() and not any(how == "slot" for _, how, _, _ in entry.entries):
-            entry.unchanged = Places(entry.entries)
-        live = {id(t) for t, x, *_ in entry.live if t is not x}
-        tape.entry = {k: (leaf, g) for k, (leaf, g) in tape.entry.items() if id(g) not in live}
-        entry.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner, b.tensor._requires_grad)
-                        for b in tape.older]
-        entry.gradients = [(leaf, g) for leaf, g in tape.entry.values() if g is not ANYTHING]
-        used = {id(b.tensor) for b in tape.older}
-        entry.gradients += [(t, g) for t, g in grads if g is not None and id(g) in used and id(t) not in live]
-        if any(id(leaf) in live for leaf, _ in entry.gradients):
-            return "a tensor that the call replaces has gradients"
-        if entry.plan is not None:
-            blocks = {id(x.arguments[i]._storage.block()) for x in entry.plan.tapes() for i in x.pinned}
-            tape.pinned |= {i for i, t in enumerate(tape.arguments) if id(t._storage.block()) in blocks}
-            again = Again(self, entry, key, leaves, [leaving[i] for i in entry.recorded])
-            if again.why and entry.plan.most() < order:
-                return f"it has no gradients of gradients: {again.why}"
-            entry.plan.may(again)
-        entry.call = writer.function()
-        entry.results = entry.changes = entry.reads = None
-        entry.seconds = perf_counter() - begin
-        entry.size = self.sizes.of(key)
-        if key not in self.entries:
-            self.sizes.captured(key, entry.seconds)
-            while len(self.entries) >= MOST:
-                self._drop(self.sizes.rarest(self.entries))
-        if any(self.entries.values()):
-            self.recompiles = [*self.recompiles[-255:], difference(key, self.entries)]
-        if entry.plan is not None:
-            for x in entry.plan.tapes():
-                x.let_go()
-        self.entries.setdefault(key, []).insert(0, entry)
-        ordered = [*tape.arguments[:len(tape.arguments) - len(entry.live)], *entry.inputs]
-        entry.plain = not kwargs and len(ordered) == len(args) and all(x is y for x, y in zip(args, ordered))
-        entry.inputs = None
-        if entry.plain and entry.size.form.captured == 1:       # (other sizes' first calls are timed)
-            self.quick = [entry.call, *self.quick[:LIMIT - 1]]
-        what = os.environ.get("RUSHLIGHT_SHOW")
-        if what:
-            from .explain import show
-            print(show(self, entry, what), file=sys.stderr)
-        return None
 
     def _drop(self, key):
         """Forget the programs of one form of arguments."""
@@ -456,7 +310,7 @@ class Compiled:
             # Others are as hopeless as these objects, which may never come again.
             self.hopeless[form(key)] = self.hopeless.get(form(key), 0) + 1
         self.entries.pop(key, None)
-        self.quick = []
+        self.quick, self.reach = [], None
         self._say(why)
 
     def _say(self, why):
@@ -479,31 +333,8 @@ class Compiled:
         return self.regions.run(args, kwargs)
 
 
-def _others(before, places, live, grown):
-    """The entries of a `State` but for places that a call changes and what is in containers (ids) that grow."""
-    free = {mark(p) for p in places} | {mark(p[1:]) for p in live} | before.unread
-    return [e for e in before.entries if mark(e) not in free and (
-        id(e[0]) not in grown or mark(e) in before.looked)]
-
-
 def _recompiled(function, roots, fullgraph, disable, dynamic):
     return Compiled(function, roots, fullgraph, disable, dynamic)
-
-
-def lazily(make, *args):
-    """A function that ``make(*args)`` gives when it is first called."""
-    made = []
-
-    def call():
-        if not made:
-            made.append(make(*args))
-        return made[0]()
-    return call
-
-
-def _optimizer_tensors(optimizers):
-    return [x for optimizer in optimizers for values in optimizer.state.values() for x in values.values()
-            if isinstance(x, Tensor)]
 
 
 def compile(model=None, *, fullgraph=False, dynamic=None, backend=None, mode=None, options=None, name=None,

@@ -88,22 +88,31 @@ def _is_called(flow, k):
     return called
 
 
+def _functions(reach):
+    """[(function, its code, the changed one)] of what a `Reach` has met."""
+    found, seen = [], set()
+    for f in [*reach.objects, *[e[3] for e in reach.entries]]:
+        f = getattr(f, "__func__", getattr(f, "fget", f))
+        if type(f) is types.FunctionType and id(f) not in seen and not f.__code__.co_filename.startswith(_HOME):
+            seen.add(id(f))
+            new = _changed(f.__code__)
+            if new is not None:
+                found.append((f, f.__code__, new))
+    return found
+
+
 class Converted:
-    """While it is entered, the functions met by `before` (a `State`) convert numbers that may be seen.
+    """While it is entered, the functions that a `Reach` has met convert numbers that may be seen.
 
     originals: changed code -> the code that it stands for.
     """
 
-    def __init__(self, before):
-        self.put, self.originals, seen = [], {}, set()
-        for f in [*before._keep, *[e[3] for e in before.entries]]:
-            f = getattr(f, "__func__", getattr(f, "fget", f))
-            if type(f) is types.FunctionType and id(f) not in seen and not f.__code__.co_filename.startswith(_HOME):
-                seen.add(id(f))
-                new = None if {"float", "int"} & f.__globals__.keys() else _changed(f.__code__)
-                if new is not None:
-                    self.put.append((f, f.__code__, new))
-                    self._remember(f.__code__, new)
+    def __init__(self, reach):
+        self.put, self.originals = [], {}
+        for f, old, new in reach.once(_functions):
+            if f.__code__ is old and not {"float", "int"} & f.__globals__.keys():
+                self.put.append((f, old, new))
+                self._remember(old, new)
 
     def _remember(self, old, new):
         self.originals[new] = old

@@ -18,11 +18,28 @@ def moving(before, changing, given):
 
 
 class Memory:
-    """Where the tensors of a `State` had their memory before the call, and how old it was; `given`: arguments."""
+    """What the tensors of a `State` were before the call: where their memory was and how old, whether they needed
+    gradients, and these; `given`: arguments."""
 
     def __init__(self, before, given):
         self.known = [(t, t._storage.owner, _geometry(t), t._offset, t._storage.version) for t in before.tensors]
+        self.more = [(t, t._grad, t._requires_grad) for t in before.tensors]
         self.given = {id(t) for t in given}
+
+    def gradients(self):
+        """[(tensor, its gradient)] of those that had one."""
+        return [(t, g) for t, g, _ in self.more if g is not None]
+
+    def untold(self, tape):
+        """What has changed that the tape doesn't know of: in memory, it fails; otherwise, why there is no program."""
+        why = None
+        for (t, *_, version), (_, _, flag) in zip(self.known, self.more):
+            s = t._storage
+            if s.version != version and id(s) not in tape.versions:
+                tape.fail("an op that can't be captured changed a tensor in place")
+            if t._requires_grad is not flag and t._grad_fn is None:
+                why = why or f"requires_grad of a tensor of shape {tuple(t.shape)} was changed"
+        return why
 
     def changes(self, tape, changing):
         """([Change ...] for tensors that got other memory, those of which that wasn't known, why there is no program

@@ -3,12 +3,16 @@
     check = Places([(container, how, key, value), ...])         (see `reach.State.entries`)
                     (object, "member", bytes, value)            the slot that many bytes after the object's begin
     check()         True: every place holds the very object it held; False: some may not
+
+Nothing in a place, `places.MISSING`, is held as objects are.
 """
 
 from array import array
 
+from ..runtime.native import available
 from ..tensor.storage import Storage
 from ..tensor.tensor import Tensor
+from .places import MISSING, look
 
 ITEM, INDEX, LENGTH, CELL, MEMBER = range(5)
 
@@ -66,9 +70,6 @@ length:
 cell:
   %e = call ptr @PyCell_Get(ptr %container)
   %ei = ptrtoint ptr %e to i64
-  %empty = icmp eq ptr %e, null
-  br i1 %empty, label %different, label %drop
-drop:
   call void @Py_DecRef(ptr %e)
   br label %compare
 member:
@@ -76,7 +77,7 @@ member:
   %mi = load i64, ptr %slot
   br label %compare
 compare:
-  %now = phi i64 [%ai, %item], [%bi, %index], [%c, %length], [%ei, %drop], [%mi, %member]
+  %now = phi i64 [%ai, %item], [%bi, %index], [%c, %length], [%ei, %cell], [%mi, %member]
   %equal = icmp eq i64 %now, %value
   br i1 %equal, label %next, label %different
 next:
@@ -120,6 +121,19 @@ def members(memory, gradients):
     return Places(entries + [(leaf, "member", of["_grad"], g) for leaf, g in gradients])
 
 
+def identical(entries):
+    """A check of places as `Places` is, also without native code and for slots of objects."""
+    if available() and not has_slots(entries):
+        return Places(entries)
+    return lambda: all(now is value or how == "length" and now == value for now, how, value in (
+        (look(container, how, key), how, value) for container, how, key, value in entries))
+
+
+def has_slots(entries):
+    """Whether slots of objects are among the places, which generated code doesn't know."""
+    return any(how == "slot" for _, how, _, _ in entries)
+
+
 class Places:
     """See the module's text; keeps the objects alive."""
 
@@ -133,16 +147,17 @@ class Places:
         words = [len(entries)]
         # Lengths first: an index beyond the end isn't looked at.
         for container, how, key, value in sorted(entries, key=lambda e: e[1] != "length"):
+            held = id(value) if value is not MISSING else 0
             if how == "item":
-                words += [ITEM, id(container), id(key), id(value)]
+                words += [ITEM, id(container), id(key), held]
             elif how == "index":
-                words += [INDEX, id(container), key, id(value)]
+                words += [INDEX, id(container), key, held]
             elif how == "length":
                 words += [LENGTH, id(container), 0, value]
             elif how == "member":
-                words += [MEMBER, id(container), key, id(value)]
+                words += [MEMBER, id(container), key, held]
             else:
-                words += [CELL, id(container), 0, id(value)]
+                words += [CELL, id(container), 0, held]
         self.table = array("q", words)
         self.address = self.table.buffer_info()[0]
 

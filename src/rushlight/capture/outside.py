@@ -18,6 +18,7 @@ from ..autograd.modes import state
 from ..autograd.node import Node
 from ..tensor import watch
 from ..tensor.tensor import Tensor, shallow
+from .breaks import start
 from .destinations import _MODULOS, Asked, fields
 from .effects import _HOME
 from .listening import end, hush
@@ -30,6 +31,15 @@ from .texts import Texts, formatted
 _LEVELS = ("debug", "info", "warning", "error", "critical")
 _TEXTS = {"__str__": str, "__repr__": repr, "__format__": format, "__mod__": None}
 _FORMATTED = formatted.__code__
+
+
+def _holders(reach):
+    """Where functions in C and methods are held: id -> places."""
+    found = {}
+    for container, how, key, value in reach.entries:
+        if type(value) in (BuiltinFunctionType, MethodType):
+            found.setdefault(id(value), []).append((container, how, key))
+    return found
 
 
 class Unknown(Exception):
@@ -53,10 +63,7 @@ class Outside(Texts):
                 self._replace(vars(builtins), "len", length)
                 for name in ("sum", "min", "max"):
                     self._replace(vars(builtins), name, reducing(name, getattr(builtins, name)))
-            held = {}
-            for container, how, key, value in self.stand.before.entries:
-                if type(value) in (BuiltinFunctionType, MethodType):
-                    held.setdefault(id(value), []).append((container, how, key))
+            held = self.stand.before.reach.once(_holders)
             for module, name, ours in functions(self.tape, self.stand.places, self._listens):
                 self._source(module, name, ours, held)
         copies = sys.modules.get("copy")
@@ -222,7 +229,7 @@ class Outside(Texts):
         from the Python function that `code` is of."""
         if frame is None or frame.f_code.co_filename.startswith(_HOME):
             # (what the call itself returns, is made anew of it)
-            return frame is not None and (frame.f_code is Outside._kept.__code__ or frame.f_code.co_name == "_learn")
+            return frame is not None and (frame.f_code is Outside._kept.__code__ or frame.f_code is start.__code__)
         asked = Asked(frame.f_code, frame.f_globals, self._is_end, frame.f_locals, returned=lambda: self._goes_to_ends(
             frame.f_back, frame.f_code.co_name, frame.f_code), keeps=self.keeps)
         k = asked.instruction(frame.f_lasti)

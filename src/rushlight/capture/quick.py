@@ -9,6 +9,7 @@
 import math
 import sys
 from collections import OrderedDict
+from functools import lru_cache
 
 from .. import dtypes
 from ..autograd.modes import state
@@ -94,8 +95,14 @@ def _given(places):
 
 def _defined(lines, arguments, scope):
     body = "\n    ".join(lines)
-    exec(compile(f"def call({arguments}):\n    {body}", f"{__file__}: call", "exec"), scope)
+    exec(_code(f"def call({arguments}):\n    {body}"), scope)
     return scope["call"]
+
+
+@lru_cache(256)
+def _code(text):
+    # (that of another size is the same but for what its names stand for)
+    return compile(text, f"{__file__}: call", "exec")
 
 
 class quick:

@@ -9,11 +9,13 @@ import sys
 import types
 from collections import OrderedDict, deque
 from importlib import import_module
+from operator import attrgetter
 
 from ..tensor.tensor import Tensor
 from .codes import all_names, global_names, imports, keys_read, stores_only, texts, where
 from .effects import _HOME, _MODULES, _ROOT, _from_us, _in_library
-from .places import MISSING, PLAIN, look, same, twin
+from .native_guard import identical
+from .places import MISSING, PLAIN, look, mark, twin
 
 _SETTINGS = {
     ".nn.modules._hooks": (
@@ -28,37 +30,43 @@ _SETTINGS = {
     ".nn.attention.registry": ("_active",),
     ".nn.utils.parametrize": ("_cache_enabled",),
 }
+_META, _OPTIMIZER, _MRO, _CODE, _DEFAULTS, _KEYWORDS = map(attrgetter, (
+    "_meta", "optimizer", "__mro__", "__code__", "__defaults__", "__kwdefaults__"))
 _METHODS = (types.FunctionType, classmethod, staticmethod, property)
 _OF_SCHEDULERS = {"get_lr", "last_epoch", "base_lrs", "_last_lr", "_step_count", "state_dict"}
 _OF_LOGGERS = {"level", "handlers", "parent", "disabled", "propagate", "filters", "manager", "root", "isEnabledFor",
                "getEffectiveLevel", "hasHandlers", "getChild", "raiseExceptions", "lastResort"}
 
 
-class State:
-    """The Python state that can be reached from `roots`: places with the plain values and identities they hold.
+class Reach:
+    """What can be reached from `roots` and by code: places with the plain values and identities they hold.
 
     changing: marks of places that calls are known to change. What is in such a place isn't looked into where no code
     reads it: attributes and global names that are only stored, items whose keys are.
 
-    entries: (container, how, key, value); `how` is ``item`` (a dict's key), ``index`` (of a list), ``length`` (of a
-    container), ``cell`` (a closure's contents), ``slot`` (of an object). tensors, optimizers, deques: what was met of
-    these. inner: ids of containers that are (also) reached by ways other than these places; live: ids of those that
-    optimizers and schedulers change by themselves while a program runs. known: those of the tensors `given` (the call's
-    arguments) that are reached from elsewhere, too. unread: marks of places that nobody reads; stored: those among them
-    that are items, which is certain once the call has been watched; looked: those in containers with stand-ins that
-    the call did look at.
+    entries: (container, how, key, value), see `places`; varying: those in `changing`, with their marks; steady: the
+    others. tensors, optimizers, deques: what was met of these; objects: all
+    that was. inner: ids of containers that are (also) reached by ways
+    other than these places; live: ids of those that optimizers and schedulers change by themselves while a program
+    runs. known: those of the tensors `given` (the call's arguments) that are reached from elsewhere, too. unread: marks
+    of places that nobody reads; stored: those among them that are items.
+
+    A later walk finds the same if all that this one has looked at is as it was: the entries, and what no program asks
+    for, in `shape` (more entries), `facts` (function, object, what it gives) and `sets`. whole: whether that is all.
     """
 
-    def __init__(self, roots, codes=(), given=(), changing=()):
+    def __init__(self, roots, codes, given, changing):
         self.entries, self.tensors, self.optimizers, self.obstacle = [], [], [], None
-        self.changing, self.unread, self.stored, self.looked, self.owners = changing, set(), set(), set(), {}
+        self.changing, self.unread, self.stored, self.owners = changing, set(), set(), {}
         self.deques, self.inner, self.live, self.group_numbers = [], set(), set(), []
-        self._seen, self._keep = set(), []
+        self.begin = _begin(roots, codes, changing)
+        self.shape, self.facts, self.sets, self.whole = [], [], [], True
+        self.objects, self._seen, self._made = [], set(), {}
         self._stack = list(roots)
         self.codes = [code for code, _ in codes]
-        named = set().union(*[all_names(code) for code, _ in codes]) if codes else set()
+        named = set().union(*[all_names(code) for code in self.codes])
         self._groups_read = "param_groups" in named
-        self._texts = set().union(*[texts(code) for code, _ in codes]) if codes else set()
+        self._texts = set().union(*[texts(code) for code in self.codes])
         self._schedules_read = bool(named & _OF_SCHEDULERS)
         self._loggers_read = bool(named & _OF_LOGGERS)
         for code, scope in codes:
@@ -67,9 +75,57 @@ class State:
         self._settings()
         self._walk()
         self.known = [t for t in given if id(t) in self._seen]
-        self._stack += given
-        self._walk()
+        special = [t for t in given if id(t) not in self._seen and not is_bare(t)]
+        if special:
+            self.whole = False
+            self._stack += special
+            self._walk()
         self._groups()
+        self._kinds = [type(group[key]) for group, key in self.group_numbers]
+        self.varying, self.steady = [], []
+        for entry in self.entries:
+            at = mark(entry)
+            if at in changing:
+                self.varying.append((at, entry))
+            else:
+                self.steady.append(entry)
+
+    def again(self, roots, codes, given, changing):
+        """What another walk would find in the `varying` places, if all else is as it was; None if it may not be."""
+        if not self.whole or self.begin != _begin(roots, codes, changing) or not all(map(is_bare, given)):
+            return None
+        varying = [(at, (c, how, key, look(c, how, key))) for at, (c, how, key, _) in self.varying]
+        if any(type(e[3]) is not type(was[3]) for (_, e), (_, was) in zip(varying, self.varying)) or any(
+                type(group.get(key)) is not kind for (group, key), kind in zip(self.group_numbers, self._kinds)):
+            return None
+        if not self.check()() or not self.once(_alike)() or any(f(x) is not y for f, x, y in self.facts) or any(
+                x != y for x, y in self.sets):
+            return None
+        return varying
+
+    def once(self, make):
+        """What ``make(self)`` gives, made when it is first asked for."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]
+
+    def check(self):
+        """A function that tells whether the `steady` places hold the very objects that they held."""
+        return self.once(_steady)
+
+    def marks(self):
+        """The marks of the `steady` places."""
+        return self.once(_marks)
+
+    def stays(self):
+        """Whether to keep this for later calls: it holds nothing that calls replace or throw away."""
+        return self.whole and self.obstacle is None and all(
+            type(e[3]) in (int, float, bool, type(None)) for _, e in self.varying) and all(
+            type(group[key]) is not tuple for group, key in self.group_numbers)
+
+    def met(self, x):
+        """Whether an object was met."""
+        return id(x) in self._seen
 
     def _groups(self):
         """Numbers of optimizers' groups that the code names are inputs; the other values are as any."""
@@ -93,6 +149,7 @@ class State:
             scope = vars(import_module(name, _ROOT))
             for key in attributes:
                 if isinstance(scope[key], (dict, list)):
+                    self.shape.append((scope, "item", key, scope[key]))
                     self._visit(scope[key])
                 else:
                     self.entries.append((scope, "item", key, scope[key]))
@@ -102,9 +159,13 @@ class State:
         for name in global_names(code):
             if name in scope:
                 self._place(scope, "item", name, scope[name])
+            else:
+                self.shape.append((scope, "item", name, MISSING))
         for name in imports(code):
-            if name in sys.modules and not _in_library(code.co_filename):
-                self._stack.append(sys.modules[name])
+            module = sys.modules.get(name, MISSING)
+            self.shape.append((sys.modules, "item", name, module))
+            if module is not MISSING and not _in_library(code.co_filename):
+                self._stack.append(module)
         for c in code.co_consts:
             if isinstance(c, types.CodeType):
                 self._names(c, scope)
@@ -136,13 +197,15 @@ class State:
         if isinstance(x, PLAIN) or id(x) in self._seen:
             return
         self._seen.add(id(x))
-        self._keep.append(x)
+        self.objects.append(x)
         if isinstance(x, Tensor):
             self.tensors.append(x)
+            self.facts.append((_META, x, x._meta))
             if x._meta is not None:
                 for hooks in (x._meta.hooks, x._meta.post_hooks, x._meta.node_post_hooks, x._meta.node_pre_hooks):
                     self._dict(hooks)
             if type(x) is Tensor and not x.__dict__:
+                self.shape.append((x.__dict__, "length", None, 0))
                 return
             self._dict(x.__dict__)
         elif isinstance(x, types.MethodDescriptorType):
@@ -163,6 +226,7 @@ class State:
         elif isinstance(x, (list, tuple, set, frozenset)):
             self._sequence(x)
         elif type(x) is deque:
+            self.whole = False
             self.deques.append(x)
             self._within(x)
         elif isinstance(x, dict):
@@ -170,6 +234,7 @@ class State:
         elif hasattr(x, "param_groups") and hasattr(x, "zero_grad") and _from_us(type(x)):
             self._optimizer(x)
         elif getattr(getattr(type(x), "step", None), "runs_aside", False) and not self._schedules_read:
+            self.facts.append((_OPTIMIZER, x, x.optimizer))
             self._stack.append(x.optimizer)
         elif type(x).__module__ == "logging" and not self._loggers_read and type(x).__name__.endswith("Logger"):
             return                              # (asked anew whenever something is told)
@@ -177,19 +242,24 @@ class State:
             self._stack.append(x._orig_mod)
         elif type(x).__name__ == "Compiled" and _from_us(type(x)):
             self._stack += x.roots
+            self.shape.append((vars(x), "length", None, len(vars(x))))
             for name in vars(x).keys() - x.own - {"own"}:
                 self._place(vars(x), "item", name, vars(x)[name])
         elif hasattr(x, "__dict__") or _slots(type(x)):
             if hasattr(type(x), "step") and getattr(type(x).step, "runs_aside", False):
                 self.live |= {id(vars(x)), *[id(y) for y in vars(x).values()]}
             self._class(type(x))
+            self.facts.append((type, x, type(x)))
             if hasattr(x, "__dict__"):
+                self.facts.append((vars, x, vars(x)))
                 self.owners.setdefault(id(vars(x)), x)
                 self._dict(vars(x))
             for name in _slots(type(x)):
                 value = getattr(x, name, MISSING)
                 if value is not MISSING:
                     self._place(x, "slot", name, value)
+                else:
+                    self.whole = False
         elif type(x).__module__ not in ("builtins", "typing") and not _from_us(type(x)):
             self.obstacle = self.obstacle or f"an object of {type(x).__module__}.{type(x).__qualname__} is used"
         elif hasattr(x, "__next__"):
@@ -197,6 +267,8 @@ class State:
 
     def _class(self, cls):
         """What the attributes of a user's class are; functions among them count when they are called."""
+        if cls.__module__ != "builtins" and not _from_us(cls):
+            self.facts.append((_MRO, cls, cls.__mro__))
         for c in cls.__mro__:
             if c.__module__ == "builtins" or _from_us(c) or not _is_users(
                     sys.modules.get(c.__module__)):
@@ -206,6 +278,7 @@ class State:
                 continue
             self._seen.add(id(attributes))
             self.live.add(id(attributes))
+            self.shape.append((attributes, "length", None, len(attributes)))
             for name, value in attributes.items():
                 if isinstance(value, _METHODS) or name == "forward":
                     self.entries.append((attributes, "item", name, value))
@@ -215,6 +288,8 @@ class State:
     def _function(self, f):
         if f.__dict__ and not f.__code__.co_filename.startswith(_HOME):
             self._dict(f.__dict__)
+        elif not f.__dict__:
+            self.shape.append((f.__dict__, "length", None, 0))
         if f.__code__.co_filename.startswith(_HOME):
             if f.__closure__ is None or _from_us(type(f)):
                 return
@@ -223,6 +298,9 @@ class State:
                 value = look(cell, "cell", None)
                 if value is not MISSING:
                     self._place(cell, "cell", None, value)
+                else:
+                    self.shape.append((cell, "cell", None, MISSING))
+        self.facts += [(_CODE, f, f.__code__), (_DEFAULTS, f, f.__defaults__), (_KEYWORDS, f, f.__kwdefaults__)]
         self._stack += [x for x in (f.__defaults__, f.__kwdefaults__) if x]
         if not f.__code__.co_filename.startswith(_HOME):
             self._names(f.__code__, f.__globals__)
@@ -234,6 +312,9 @@ class State:
             for i, y in enumerate(x):
                 self._place(x, "index", i, y)
         else:
+            if isinstance(x, set) and x:
+                self.whole = self.whole and all(isinstance(y, PLAIN) for y in x)
+                self.sets.append((x, set(x)))
             self._within(x)
 
     def _within(self, values):
@@ -249,6 +330,7 @@ class State:
             if isinstance(key, PLAIN):
                 self._place(d, "item", key, value)
             else:
+                self.whole = False
                 self._stack += [key, value]
 
     def _optimizer(self, x):
@@ -258,42 +340,36 @@ class State:
                          (x.param_groups, "length", None, len(x.param_groups))]
         for name in ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks"):
             self._dict(vars(x).get(name, {}))
-        for group in x.param_groups:
+            self.shape.append((vars(x), "item", name, vars(x).get(name, MISSING)))
+        for k, group in enumerate(x.param_groups):
+            self.shape += [(x.param_groups, "index", k, group), (group, "item", "params", group["params"])]
             self.entries.append((group["params"], "length", None, len(group["params"])))
             for i, p in enumerate(group["params"]):
                 self._place(group["params"], "index", i, p)
             if self._groups_read:
                 self._visit(group)
 
-    # ------------------------------------------------------------
 
-    def guard(self, entries):
-        """A function that tells whether the places of `entries` hold what they held: straight code over them."""
-        names, tests = {}, []
+def _begin(roots, codes, changing):
+    """Where a walk begins; the ids are of objects that it keeps."""
+    return [*map(id, roots), len(changing), *[id(x) for pair in codes for x in pair]]
 
-        def name(x):
-            return names.setdefault(id(x), (f"x{len(names)}", x))[0]
-        for container, how, key, value in entries:
-            place = name(container)
-            place = {"item": f"{place}.get({key!r}, missing)", "index": f"{place}[{key}]",
-                     "length": f"len({place})", "cell": f"{place}.cell_contents",
-                     "slot": f"getattr({place}, {key!r}, missing)"}[how]
-            if isinstance(value, (bool, type(None), type(Ellipsis))):
-                tests.append(f"{place} is {value!r}")
-            elif type(value) in (int, str, bytes):
-                tests.append(f"{place} == {value!r}")
-            elif isinstance(value, (int, float, complex, str, bytes)):
-                tests.append(f"same({place}, {name(value)})")
-            else:
-                tests.append(f"{place} is {name(value)}")
-        # Lengths first: an index beyond the end must not be looked at.
-        tests.sort(key=lambda t: not t.startswith("len("))
-        scope = {n: x for n, x in names.values()}
-        scope.update(missing=MISSING, same=same)
-        text = " and\n        ".join(tests) or "True"
-        arguments = "".join(f", {n}={n}" for n, _ in names.values())
-        exec(f"def holds(*, missing=missing, same=same{arguments}):\n    return (\n        {text})", scope)
-        return scope["holds"]
+
+def _steady(reach):
+    return identical(reach.steady)
+
+
+def _alike(reach):
+    return identical(reach.shape)
+
+
+def _marks(reach):
+    return set(map(mark, reach.steady))
+
+
+def is_bare(t):
+    """Whether a tensor is nothing but a tensor, without hooks and attributes."""
+    return type(t) is Tensor and t._meta is None and not t.__dict__
 
 
 def _slots(cls):

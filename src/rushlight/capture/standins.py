@@ -306,10 +306,7 @@ class StandIns:
         self.before, self.changing = before, changing
         self.live, self.places, self.stands, self.grown = [], [], {}, {}
         self.tape, self.texts, self.again = None, {}, []
-        for entry in before.entries:
-            container, how, key, value = entry
-            if mark(entry) not in changing:
-                continue
+        for _, (container, how, key, value) in before.varying:
             held = {id(t) for t, *_ in self.live}
             if type(value) is Tensor and id(value) not in held:
                 self.live.append((value, container, how, key))
@@ -319,36 +316,40 @@ class StandIns:
 
     def put(self, tape):
         """Put them there; `tape` is told what they tell."""
-        before, growing, texts = self.before, {}, {}
+        before, growing, texts, put_in = self.before, {}, {}, []
         self.tape, tape.before = tape, before
-        for entry in before.entries:
+        for at, entry in before.varying:
             container, how, key, value = entry
-            times = self.changing.get(mark(entry), 0)
+            times = self.changing[at]
             if how == "length" and times > 1 and type(container) in _STANDING and id(container) not in before.inner:
                 growing[id(container)] = container
-            elif times and how == "item" and type(container) is dict and self._gets_texts(entry):
+            elif how == "item" and type(container) is dict and self._gets_texts(entry):
                 texts[id(container)] = container
-            elif times and how != "length" and type(value) in (int, float):
-                self.stands[mark(entry)] = Seen(value, ("place", len(self.places)), tape, False)
+            elif how != "length" and type(value) in (int, float):
+                self.stands[at] = Seen(value, ("place", len(self.places)), tape, False)
                 self.places.append((container, how, key, type(value)))
-        held = {id(e[3]) for e in before.entries if e[1] != "length"}
-        self.texts = {k: d for k, d in texts.items() if k in held and k not in growing}
-        growing.update(self.texts)
+                put_in.append(entry)
+        if texts:
+            held = {id(e[3]) for e in before.entries if e[1] != "length"}
+            self.texts = {k: d for k, d in texts.items() if k in held and k not in growing}
+            growing.update(self.texts)
         growing.update({id(d): d for d in before.deques})
-        for entry in before.entries:
+        for entry in before.entries if growing else ():
             if entry[1] != "length" and id(entry[3]) in growing:
                 real = entry[3]
                 if id(real) not in self.grown:
                     self.grown[id(real)] = _STANDING[type(real)](real, tape, self.places)
                 self.stands[mark(entry)] = self.grown[id(real)]
-            elif mark(entry) in before.unread and id(entry[0]) in before.owners:
+                put_in.append(entry)
+        for at, entry in before.varying:
+            if at in before.unread and id(entry[0]) in before.owners and id(entry[3]) not in growing:
                 # (whether the call writes there, shows by another object, equal or not)
-                self.stands[mark(entry)] = twin(entry[3])
-        for entry in before.entries:
-            stand = self.stands.get(mark(entry))
+                self.stands[at] = twin(entry[3])
+                put_in.append(entry)
+        for entry in put_in:
+            stand = self.stands[mark(entry)]
             if stand is not None:
                 put(*entry[:3], stand)
-
         for at in before.stored:
             if at[0] not in self.grown:
                 tape.fail("what is in a dict that changes was not looked into")
@@ -374,7 +375,10 @@ class StandIns:
         """([Change ...], marks of places that nobody knew to change, why the changes can't be repeated)."""
         changes, new, why = [], [], None
         told = outside is not None and outside.pieces
-        for entry in self.before.entries:
+        # Most calls leave what isn't known to change as it is.
+        entries = self.before.entries if self.grown or not self.before.reach.check()() else [
+            e for _, e in self.before.varying]
+        for entry in entries:
             container, how, key, value = entry
             at = mark(entry)
             now, stand = look(container, how, key), self.stands.get(at)
@@ -424,7 +428,7 @@ class StandIns:
 
     def _settle_reading(self, new):
         """Which items nobody has read: no program need ask for them. What was looked into is left alone next time."""
-        for entry in self.before.entries:
+        for entry in self.before.entries if self.grown else ():
             stand = self.grown.get(id(entry[0]))
             if type(stand) is SeenDict and entry[1] != "length" and mark(entry) not in self.before.looked:
                 self.before.unread.add(mark(entry))
