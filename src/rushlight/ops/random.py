@@ -75,7 +75,7 @@ def _make_like(op, fill, args, input, dtype, layout, device, pin_memory, require
     gen = generator_of(op, generator)
     if type(a) is _ndarray:
         fill(gen, a, d, *args)
-    t = finish(a, requires_grad)
+    t = finish(a, requires_grad) if requires_grad else wrap(a)
     if watch.listener is not None:
         watch.listener.drawn(op, lambda: fill(gen, np.empty_like(a), d, *args), t)
     return t

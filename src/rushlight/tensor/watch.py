@@ -43,7 +43,7 @@ def fixed(array):
 def true(test, *tensors):
     """``bool(test(*arrays))``: what the course of a call depends on besides sizes and dtypes."""
     if observer is not None:
-        observer.fail()
+        return observer.true(test, tensors)
     truth = getattr(listener, "truth", None)
     return bool(test(*[t._a for t in tensors])) if truth is None else truth(test, tensors)
 

@@ -26,7 +26,7 @@ ENVIRONMENT = ("Tensor", "Parameter", "ndarray", "Storage", "Value", "Accumulate
                "rl_new_array", "PyArray_NewFromDescr", "PyArray_SetBaseObject", "tuple", "dim", "keepdim", "list",
                "bool", "BY_NP", "wrap", "attach", "multi", "general", "Size", "float32", "float64",
                "int64", "int32", "bool_", "devices", "CPU", "default_dtype", "default_descr",
-               "str", "dtype")
+               "str", "dtype", "device", "memory_format", "layout")
 
 TYPE, DATA, ND, DIMS, STRIDES, DESCR, FLAGS = 8, 16, 24, 32, 40, 56, 64
 TUPLE_ITEMS, LIST_ITEMS, SIZE = 24, 24, 16

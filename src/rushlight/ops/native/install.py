@@ -133,7 +133,8 @@ def _load():
               "general": 0, "Size": id(Size), "float32": id(float32.np), "float64": id(float64.np),
               "int64": id(int64.np), "int32": id(int32.np), "bool_": id(bool_.np),
               "devices": id(devices._DEFAULT), "CPU": id(devices.CPU), "default_dtype": 0, "default_descr": 0,
-              "str": id(str), "dtype": id(dtype)}
+              "str": id(str), "dtype": id(dtype), "device": id(devices.device),
+              "memory_format": id(devices.memory_format), "layout": id(devices.layout)}
     _keep.extend((wrap, dispatch.attach))
     for i, name in enumerate(entry.ENVIRONMENT):
         table[i] = values[name]

@@ -4,22 +4,28 @@
 
 The *description* of a call is a row of words: dtypes, sizes and steps of tensors, whether gradients are wanted and
 recorded, and the values of all other arguments. The second call of a description runs the Python function while
-``observing`` listens; where all it does is to launch kernels on new arrays, make views and record both, that becomes a
-program of words, which every further call of the description runs here. All else goes to the Python function.
+``observing`` listens; where all it does is to run kernels, make views and record both, that becomes a program of words,
+which every further call of the description runs here. All else goes to the Python function.
 
 A program's steps give *values*, the call's tensors being the first ones:
 
     KERNEL, size, record, outputs, launches, arguments, arrays
                         of each array: descr (0: None), dtype, rank, sizes; the outputs are the first ones
                         of each launch: callable, result, count, operands
-    VIEW, size, record, value, outputs, arguments, multi, needs
+    VIEW, size, record, value, outputs, arguments, kind, needs
                         of each output: offset, rank, sizes, steps
+    CALL, size, record, outputs, kernel, arguments, multi, operands
+                        a record's kernel as a whole, which makes its arrays itself
+                        of each output: descr (0: None), dtype, rank (-1: what it comes to), sizes and steps
+                        of each operand: a pair
+    FIXED, size, descr, dtype, rank, sizes, address, bytes
+                        a new array with the numbers that lie there
     END, type (0: one value), count, items
 
 Operands, arguments and items are pairs of words: CONSTANT and an object; OUTPUT and the number of an array of this
 step; VALUE and the number of a value; WINDOW and the address of OUTPUT or VALUE, number, offset, descr, rank, sizes,
 steps; SEVERAL and the address of a count and as many pairs, for a list. A record of 0 is not recorded. A launch whose
-result is another than it was sends the call to Python.
+result, or a kernel whose results' sizes are others than they were sends the call to Python.
 
 A plan is the number of words of its description, these, a word that says how it is used, and the program. The first
 time (TRIAL) new arrays are filled with a pattern, so that what Python wrote into them without a launch is missed.
@@ -29,9 +35,10 @@ from . import calls, entry
 from .entry import DATA, DESCR, DIMS, FLAGS, LIST_ITEMS, ND, SIZE, STRIDES, TUPLE_ITEMS, TYPE
 from .geometry import Writer
 
-END, KERNEL, VIEW = range(3)
+END, KERNEL, VIEW, CALL, FIXED = range(5)
 REFUSED, TRIED, TRIAL, READY = range(4)
 CONSTANT, OUTPUT, VALUE, WINDOW, SEVERAL = range(5)
+MULTI, BARE = 1, 2                              # kinds of views: several of one call, such as are not known as views
 OBSERVE, TABLE, SEEN, STOPPED = range(1, 5)     # words of a descriptor after FALLBACK
 SLOTS = 64                                      # of a descriptor's table: hash, plan
 MOST_WORDS, MOST_TENSORS, MOST_VALUES, MOST_OPERANDS, MOST_OUTPUTS, MOST_ITEMS = 160, 8, 48, 24, 40, 40
@@ -45,7 +52,7 @@ def module(triple, offsets):
     """IR text of the entry, for the given slot offsets."""
     w = Writer(triple, offsets)
     for part in (entry._fallback, entry._check, entry._wrap, entry._shape, entry._view_of, calls._edge, calls._recorded,
-                 _describe, _window, _record, _launched, _viewed, _replay, _planned):
+                 _describe, _window, _record, _launched, _viewed, _called, _fixed, _replay, _planned):
         part(w)
     return w.m.text()
 
@@ -130,6 +137,8 @@ def _describe(w):
         else:
             ellipsis = known
     fixed = kind.eq(w.env(f, "str")) | kind.eq(w.env(f, "dtype")) | x.eq(ellipsis)
+    for name in ("device", "memory_format", "layout"):
+        fixed = fixed | kind.eq(w.env(f, name))
     for name in ("None_", "True_", "False_"):
         fixed = fixed | x.eq(w.env(f, name))
     unless(fixed)
@@ -292,7 +301,7 @@ def _viewed(w):
                      "internal")
     at, values, have, _ = f.args
     x = f.load("ptr", values + f.load("i64", at + 24) * 8)
-    outputs, multi, needs = (f.load("i64", at + k) for k in (32, 48, 56))
+    outputs, sort, needs = (f.load("i64", at + k) for k in (32, 48, 56))
     a = w.get(f, x, "_a")
     item = f.load("i64", f.load("ptr", a + DESCR) + 40)
     start = f.call("i64", "PyLong_AsUnsignedLongLongMask", w.get(f, x, "_offset"))
@@ -304,12 +313,125 @@ def _viewed(w):
                             f.load("ptr", fact + 24), f.load("ptr", a + DATA) + shift * item)
         t = f.call("ptr", "rl_view_of", x, array, f.call("ptr", "PyLong_FromSsize_t", start + shift), needs,
                    declare=False)
-        with f.if_(multi.ne(0)):
+        with f.if_(sort.eq(BARE)):
+            f.call("void", "Py_DecRef", w.get(f, t, "_view"))
+            w.put_new(f, t, "_view", w.env(f, "None_"))
+        with f.if_(sort.eq(MULTI)):
             info = w.get(f, t, "_view")
             f.call("void", "Py_DecRef", w.env(f, "False_"))
             w.put_new(f, info, "ViewInfo.multi", w.env(f, "True_"))
         f.store(t, values + (have + k) * 8)
     _recorded_step(f, at, facts + outputs * 32, values, have, outputs)
+
+
+def _called(w):
+    """i64 rl_called(step, values, have): number of values that a CALL step adds, or -1."""
+    f = w.m.function("rl_called", "i64", [("ptr", "at"), ("ptr", "values"), ("i64", "have"), ("i64", "trial")],
+                     "internal")
+    at, values, have, _ = f.args
+    none = w.env(f, "None_")
+    outputs, multi, given = (f.load("i64", at + k) for k in (24, 48, 56))
+    facts = at + 64
+    pairs = facts + outputs * 32
+    operands, lists, made = f.buffer(8 * MOST_OPERANDS, 8), f.buffer(8 * MOST_OPERANDS, 8), f.var("i64", 0)
+
+    def operand(pair):
+        x = f.var("ptr", f.load("ptr", pair + 8))
+        with f.if_(f.load("i64", pair).eq(VALUE)):
+            x.set(w.get(f, f.load("ptr", values + f.load("i64", pair + 8) * 8), "_a"))
+        return x
+
+    with f.range(given) as k:
+        pair = pairs + k * 16
+        with f.if_else(f.load("i64", pair).eq(SEVERAL)) as (several, one):
+            with several:
+                many = f.load("ptr", pair + 8)
+                count = f.load("i64", many)
+                x = f.call("ptr", "PyList_New", count)
+                items = f.load("ptr", x + LIST_ITEMS)
+                with f.range(count) as j:
+                    item = operand(many + (j * 16 + 8)).get()
+                    f.call("void", "Py_IncRef", item)
+                    f.store(item, items + j * 8)
+                f.store(x, lists + made.get() * 8)
+                made.set(made.get() + 1)
+                f.store(x, operands + k * 8)
+            with one:
+                f.store(operand(pair).get(), operands + k * 8)
+    done = f.call("ptr", "PyObject_Vectorcall", f.load("ptr", at + 32), operands, given, f.null)
+    _drop(f, lists, made.get())
+    with f.if_(done.eq(0)):
+        f.ret(f.value(-1))
+    arrays, good = f.buffer(8 * MOST_OUTPUTS, 8), f.var("i64", 1)
+    with f.if_else(multi.ne(0)) as (tuples, single):
+        with tuples:
+            same = f.load("ptr", done + TYPE).eq(w.env(f, "tuple")).cast("zext", "i64")
+            with f.if_else(same.ne(0)) as (right, wrong):
+                with right, f.if_else(f.load("i64", done + SIZE).eq(outputs)) as (all_, other):
+                    with all_, f.range(outputs) as k:
+                        f.store(f.load("ptr", done + (k * 8 + TUPLE_ITEMS)), arrays + k * 8)
+                    with other:
+                        good.set(0)
+                with wrong:
+                    good.set(0)
+        with single:
+            f.store(done, arrays)
+
+    def unless(condition):
+        with f.if_(~condition):
+            good.set(0)
+
+    with f.range(outputs) as k, f.if_(good.get().ne(0)):
+        fact, a = facts + k * 32, f.load("ptr", arrays + k * 8)
+        descr = f.load("ptr", fact)
+        with f.if_else(descr.eq(0)) as (nothing, some):
+            with nothing:
+                unless(a.eq(none))
+            with some, f.if_else(f.load("ptr", a + TYPE).ne(w.env(f, "ndarray"))) as (strange, array):
+                with strange:
+                    good.set(0)
+                with array:
+                    rank, dims = f.load("i64", fact + 16), f.load("ptr", a + DIMS)
+                    unless(f.load("ptr", a + DESCR).eq(descr))
+                    own = f.load("i32", a + ND).cast("sext", "i64")
+                    with f.if_else(rank < 0) as (any_, known):
+                        with any_:
+                            unless((f.load("i32", a + FLAGS) & 1).ne(0))
+                            with f.range(own) as d:
+                                unless(f.load("i64", dims + d * 8).ne(0))
+                        with known, f.if_else(own.ne(rank)) as (other, equal):
+                            with other:
+                                good.set(0)
+                            with equal, f.range(rank) as d:
+                                sizes = f.load("ptr", fact + 24)
+                                unless(f.load("i64", dims + d * 8).eq(f.load("i64", sizes + d * 8)))
+                                unless(f.load("i64", f.load("ptr", a + STRIDES) + d * 8).eq(
+                                    f.load("i64", sizes + (rank + d) * 8)))
+    with f.if_(good.get().eq(0)):
+        f.call("void", "Py_DecRef", done)
+        f.ret(f.value(-1))
+    with f.range(outputs) as k:
+        t = f.var("ptr", f.load("ptr", arrays + k * 8))
+        f.call("void", "Py_IncRef", t.get())
+        with f.if_(t.get().ne(none)):
+            t.set(f.call("ptr", "rl_wrap", t.get(), f.load("ptr", facts + (k * 32 + 8)), declare=False))
+        f.store(t.get(), values + (have + k) * 8)
+    f.call("void", "Py_DecRef", done)
+    _recorded_step(f, at, pairs + given * 16, values, have, outputs)
+
+
+def _fixed(w):
+    """i64 rl_fixed(step, values, have): number of values that a FIXED step adds, or -1."""
+    f = w.m.function("rl_fixed", "i64", [("ptr", "at"), ("ptr", "values"), ("i64", "have"), ("i64", "trial")],
+                     "internal")
+    at, values, have, _ = f.args
+    a = f.call("ptr", w.env(f, "rl_new_array"), f.load("ptr", at + 16), f.load("i64", at + 32).cast("trunc", "i32"),
+               f.load("ptr", at + 40))
+    with f.if_(a.eq(0)):
+        f.ret(f.value(-1))
+    f.call("ptr", "memcpy", f.load("ptr", a + DATA), f.load("ptr", at + 48), f.load("i64", at + 56))
+    f.store(f.call("ptr", "rl_wrap", a, f.load("ptr", at + 24), declare=False), values + have * 8)
+    f.ret(f.value(1))
 
 
 def _replay(w):
@@ -326,10 +448,9 @@ def _replay(w):
         kind = f.load("i64", here)
         loop.break_if(kind.eq(END))
         more = f.var("i64", 0)
-        with f.if_else(kind.eq(KERNEL)) as (kernel, view):
-            for arm, name in ((kernel, "rl_launched"), (view, "rl_viewed")):
-                with arm:
-                    more.set(f.call("i64", name, here, values, have.get(), trial, declare=False))
+        for known, name in ((KERNEL, "rl_launched"), (VIEW, "rl_viewed"), (CALL, "rl_called"), (FIXED, "rl_fixed")):
+            with f.if_(kind.eq(known)):
+                more.set(f.call("i64", name, here, values, have.get(), trial, declare=False))
         with f.if_(more.get() < 0):
             f.call("void", "PyErr_Clear")
             _drop(f, values + n * 8, have.get() - n)
@@ -341,9 +462,12 @@ def _replay(w):
     result = f.var("ptr", 0)
 
     def item(k):
-        x = f.load("ptr", values + f.load("i64", end + (k * 16 + 32)) * 8)
-        f.call("void", "Py_IncRef", x)
-        return x
+        pair = end + (k * 16 + 24)
+        x = f.var("ptr", f.load("ptr", pair + 8))
+        with f.if_(f.load("i64", pair).eq(VALUE)):
+            x.set(f.load("ptr", values + f.load("i64", pair + 8) * 8))
+        f.call("void", "Py_IncRef", x.get())
+        return x.get()
 
     with f.if_else(kind.eq(0)) as (one, several):
         with one:
@@ -382,10 +506,11 @@ def _planned(w):
     e.unless(f.load("i64", devices + SIZE).eq(1))
     e.unless(f.load("ptr", f.load("ptr", devices + LIST_ITEMS)).eq(w.env(f, "CPU")))
     f.store(f.value(0), own + _FOUND)
-    f.store(f.value(3), own + _COUNT)
+    f.store(named.get() + 2, own + _COUNT)
     f.store(e.n | (named.get() << 8) | (w.env_word(f, "recording") << 16), own + _WORDS)
     f.store(w.env(f, "default_descr"), own + (_WORDS + 8))
-    f.store(e.kw, own + (_WORDS + 16))
+    with f.range(named.get()) as k:         # the tuple of the names may be another one in each call
+        f.store(f.load("ptr", e.kw + (k * 8 + TUPLE_ITEMS)), own + (k * 8 + _WORDS + 16))
     with f.range(total) as k:
         e.unless(f.call("i64", "rl_describe", f.load("ptr", e.args + k * 8), own, declare=False).ne(0))
     count, words = f.load("i64", own + _COUNT), own + _WORDS
