@@ -67,16 +67,10 @@ def _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad,
     watched = state.special and (state.anomaly or state.recorder is not None)
     prev = switch_grad(create_graph)
     try:
-        for (target, nr), g in zip(roots, grads):
-            _add(buffers, target, nr, g)
-        g = grads = None
-        for target in list(buffers):
-            if not deps[target]:
-                if isinstance(target, Node):
-                    heappush(ready, (-target.seq, target))
-                else:
-                    _leaf(target, buffers.pop(target), create_graph, capture, accumulate_grad)
+        _begin(roots, grads, deps, buffers, ready, create_graph, capture, accumulate_grad)
+        grads = None
         while True:
+            # ---- the next node
             if node is None:
                 if not ready:
                     break
@@ -88,6 +82,7 @@ def _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad,
                 node = heappushpop(ready, (-node.seq, node))[1]
             if incoming is None:
                 incoming = buffers.pop(node, None)
+            # ---- its rules
             edges = node.edges
             if incoming is None:
                 outgoing = [None] * len(edges)
@@ -102,6 +97,7 @@ def _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad,
                 if not keep_graph and (needed is None or node in needed):
                     node.release()
             node = incoming = None
+            # ---- what they give, an edge each; nothing here may hold a gradient longer than it waits
             i = -1
             for e in edges:
                 i += 1
@@ -121,42 +117,55 @@ def _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad,
                     if g._a.shape != shape or g.dtype is not dtype:
                         g = conform(g, shape, dtype, edges, i)
                     buf = buffers.get(target)
-                    if buf is None:
-                        if inner:
-                            if len(outs) == 1:
-                                buf = [g]
-                                if n == 0 and node is None:
-                                    node, incoming = target, buf
-                                    g = buf = None
-                                    continue
-                            else:
-                                buf = [None] * len(outs)
-                        else:
-                            if n == 0 and plain and target._meta is None and not watched:
-                                fresh = getrefcount(g) <= 2
-                                accumulate(target, g, create_graph, fresh)
-                                g = None
-                                continue
-                            buf = [None]
-                        buf[nr] = g
-                        buffers[target] = buf
-                    else:
+                    if buf is not None:
                         old = buf[nr]
                         buf[nr] = g if old is None else old + g
-                        old = None
-                    g = buf = None
-                if n == 0:
-                    if not inner:
-                        buf = buffers.pop(target, None)
-                        if buf is not None:
-                            _leaf(target, buf, create_graph, capture, accumulate_grad)
-                        buf = None
-                    elif node is None:
-                        node = target
+                        g = buf = old = None
+                    elif inner:
+                        if len(outs) > 1:
+                            buf = [None] * len(outs)
+                            buf[nr] = g
+                        else:
+                            buf = [g]
+                            if n == 0 and node is None:
+                                # The only gradient of a node with one result: it may be the next at once.
+                                node, incoming = target, buf
+                                g = buf = None
+                                continue
+                        buffers[target] = buf
+                        g = buf = None
+                    elif n == 0 and plain and target._meta is None and not watched:
+                        # The only gradient of a leaf without hooks.
+                        fresh = getrefcount(g) <= 2
+                        accumulate(target, g, create_graph, fresh)
+                        g = None
+                        continue
                     else:
-                        heappush(ready, (-target.seq, target))
+                        buffers[target] = [g]
+                        g = None
+                if n == 0:
+                    if inner:
+                        if node is None:
+                            node = target
+                        else:
+                            heappush(ready, (-target.seq, target))
+                    elif target in buffers:
+                        _leaf(target, buffers.pop(target), create_graph, capture, accumulate_grad)
     finally:
         switch_grad(prev)
+
+
+def _begin(roots, grads, deps, buffers, ready, create_graph, capture, accumulate_grad):
+    """Give the edges `roots` their gradients: they wait for others, or what they lead to is ready."""
+    for (target, nr), g in zip(roots, grads):
+        _add(buffers, target, nr, g)
+    g = None
+    for target in list(buffers):
+        if not deps[target]:
+            if isinstance(target, Node):
+                heappush(ready, (-target.seq, target))
+            else:
+                _leaf(target, buffers.pop(target), create_graph, capture, accumulate_grad)
 
 
 def _run_watched(node, incoming, capture, needed):

@@ -61,7 +61,6 @@ class Compiler(Expressions):
                 value = self.graph.block_.param(self_type, a.arg)
                 self.frame.set(a.arg, value)
                 parameters.append(Parameter(a.arg, self_type))
-                self.self_name = a.arg
                 continue
             t = (types or {}).get(a.arg)
             inferred = t is None

@@ -1,6 +1,6 @@
 """The intermediate form of the script language: graphs of typed values, nodes with blocks, and how they print."""
 
-from .types import BOOL, FLOAT, NONE, STR, UNSET, ClassType, EnumType, ListType, TupleType, Type, plain
+from .types import BOOL, FLOAT, NONE, STR, UNSET, EnumType, ListType, TupleType, Type, plain
 
 
 class Range:
@@ -102,10 +102,6 @@ class Node:
         """The place in the source, underlined."""
         return self.range.highlight() if self.range is not None else ""
 
-    def schema_text(self):
-        """The signature that the call was found to fit."""
-        return str(self.schema) if self.schema is not None else "(no schema)"
-
     def __repr__(self):
         return "\n".join(_lines(self, 0))
 
@@ -132,7 +128,6 @@ class Graph:
     def __init__(self):
         self._count, self._names, self._pinned = 0, {}, set()
         self.block_ = Block(self)
-        self.forks = []
 
     def next(self):
         """The next number for a value."""
@@ -356,11 +351,6 @@ def constant_of(value):
     if n is not None and n._kind == "prim::Constant" and "value" in n.attributes:
         return True, n.attributes["value"]
     return False, None
-
-
-def is_class(t):
-    """Whether a type is a class's."""
-    return isinstance(t, ClassType)
 
 
 __all__ = ["BOOL", "Block", "Builder", "Graph", "Node", "Range", "Type", "UNSET", "Value", "constant_of", "plain"]

@@ -237,10 +237,6 @@ def _embedding_bag(weight, indices, offsets, scale_grad_by_freq=False, mode=0, s
     return out, empty, empty, empty
 
 
-def _norm_except_dim(v, pow=2, dim=0):
-    return torch.norm_except_dim(v, pow, dim)
-
-
 def _renorm_rows(weight, indices, max_norm, norm_type):
     with torch.no_grad():
         rows = torch.unique(indices)

@@ -5,7 +5,7 @@ All are reached as ``torch.ops.namespace.name``.
 
 from . import entries, operators
 from .checks import opcheck
-from .custom import OPDEFS, CustomOpDef, custom_op
+from .custom import CustomOpDef, custom_op
 from .schema import infer_schema
 
 __all__ = ["Library", "impl", "define", "fallthrough_kernel", "impl_abstract", "register_autocast", "register_fake",
@@ -209,6 +209,3 @@ def triton_op(name, fn=None, /, *, mutates_args, schema=None):
 def wrap_triton(triton_kernel, /):
     """Not there: Triton's kernels run on GPUs."""
     raise NotImplementedError("wrap_triton: Rushlight runs on the CPU; use custom_op")
-
-
-_get_custom_op_def = OPDEFS.get

@@ -523,25 +523,12 @@ class Tensor(metaclass=_TensorMeta):
         if watch.listener is not None:
             watch.listener.read(self, "numpy")
         if force:
-            t = self.detach().resolve_conj().resolve_neg()
-            return t.numpy()
-        if state.grad and self.requires_grad:
-            raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use "
-                               "tensor.detach().numpy() instead.")
-        if type(self._a) is not _ndarray:
-            if hasattr(type(self._a), "in_parts"):
-                raise TypeError(f"can't convert {self._a.kind} layout tensor to numpy. Use Tensor.to_dense() first.")
-            raise TypeError("can't convert meta device type tensor to numpy. Use Tensor.cpu() to copy "
-                            "the tensor to host memory first.")
-        if self._bits & CONJ:
-            raise RuntimeError("Can't call numpy() on Tensor that has conjugate bit set. Use "
-                               "tensor.resolve_conj().numpy() instead.")
-        if self._bits & NEG:
-            raise RuntimeError("Can't call numpy() on Tensor that has negative bit set. Use "
-                               "tensor.resolve_neg().numpy() instead.")
+            return self.detach().resolve_conj().resolve_neg().numpy()
         a = self._a
-        if a.dtype.type.__module__ == "ml_dtypes" or a.dtype.names:
-            raise TypeError(f"Got unsupported ScalarType {_scalar_name(self.dtype)}")
+        if type(a) is not _ndarray or self._bits & 3 or (state.grad and self.requires_grad) \
+                or a.dtype.type.__module__ == "ml_dtypes" or a.dtype.names:
+            from .exchange import no_array
+            raise no_array(self)
         if type(self._storage) is Storage:
             lend(self._storage)
         return a.view()
@@ -550,29 +537,17 @@ class Tensor(metaclass=_TensorMeta):
         a = self.numpy()
         if dtype is not None and a.dtype != dtype:
             if copy is False:
-                raise ValueError(f"a tensor of {self.dtype!r} cannot be shown as {np.dtype(dtype)} without "
-                                 "a copy")
+                raise ValueError(f"a tensor of {self.dtype!r} cannot be shown as {np.dtype(dtype)} without a copy")
             return a.astype(dtype)
         return a.copy() if copy else a
 
     def __array_wrap__(self, array, context=None, return_scalar=False):
-        from ..ops.registry import function
-        if array.dtype == bool:
-            array = array.astype("uint8")
-        return function("from_numpy")(array)
+        from .exchange import from_array
+        return from_array(array)
 
     def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
-        if self.requires_grad:
-            raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-        if self._bits & CONJ:
-            raise BufferError("Can't export tensors with the conjugate bit set")
-        if watch.listener is not None:
-            watch.listener.read(self, "__dlpack__")
-        lend(self._storage)
-        if self.dtype.name == "bfloat16":
-            from ..ops.dlpack import bfloat16_capsule
-            return bfloat16_capsule(self._a)
-        return self._a.__dlpack__()
+        from .exchange import capsule
+        return capsule(self)
 
     def __dlpack_device__(self):
         return (1, 0)
@@ -691,11 +666,6 @@ class Tensor(metaclass=_TensorMeta):
 
 Tensor.__module__ = "torch"
 _new = object.__new__
-
-
-def _scalar_name(d):
-    from ..dtypes import scalar_name
-    return scalar_name(d)
 
 
 def _retype(t, cls):

@@ -52,13 +52,6 @@ def _compiled(name):
     return Compiled(compile_function(_functions()[0][name], name, f"__torch__.torch.nn.functional.{name}"))
 
 
-def source_function(obj):
-    """The form of a function as Python can run it, or None."""
-    forms, ids = _functions()
-    found = ids.get(id(obj)) or ids.get(id(getattr(obj, "__wrapped__", None)))
-    return forms.get(found)
-
-
 def with_indices(function):
     """The form of a maximum pooling that also returns where the maxima were, for one that does not; None for others."""
     name = function.name + "_with_indices"

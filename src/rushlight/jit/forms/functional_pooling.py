@@ -118,10 +118,6 @@ def lp_pool2d(input: Tensor, norm_type: float, kernel_size: BroadcastingList2[in
     return (torch.sign(out) * torch.relu(torch.abs(out))).mul(kernel_size[0] * kernel_size[1]).pow(1.0 / norm_type)
 
 
-def max_unpool2d_size(kernel_size: list[int], stride: list[int], sizes: list[int]) -> list[int]:
-    return [(sizes[0] - 1) * stride[0] + kernel_size[0], (sizes[1] - 1) * stride[1] + kernel_size[1]]
-
-
 def lp_pool3d(input: Tensor, norm_type: float, kernel_size: BroadcastingList3[int],
               stride: BroadcastingList3[int] | None = None, ceil_mode: bool = False) -> Tensor:
     if stride is None:

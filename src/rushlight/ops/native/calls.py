@@ -13,20 +13,21 @@ whatever is unusual (see ``entry``).
 """
 
 from . import entry
-from .entry import DATA, DESCR, DIMS, FLAGS, LIST_ITEMS, ND, SIZE, TUPLE_ITEMS, TYPE
+from .entry import DATA, DESCR, DIMS, LIST_ITEMS, ND, SIZE, TUPLE_ITEMS, TYPE
 from .geometry import Writer
 
 NAMES = ("rl_make", "rl_make_view", "rl_primitive", "rl_run", "rl_change", "rl_out", "rl_general", "rl_attach_call")
 COUNT, KERNEL, SINGLE, LISTS, RECORD, PLAIN = range(1, 7)       # words of a primitive's descriptor after FALLBACK
-UNUSUAL = 1                     # what rl_general gives where Python has to take over
-MOST_DIMS, MOST_OPERANDS = 12, 8
+MOST_DIMS = 12
 
 
 def module(triple, offsets):
     """IR text of all entries, for the given slot offsets."""
+    from . import pointwise
     w = Writer(triple, offsets)
-    for part in (entry._fallback, entry._check, entry._wrap, entry._view_of, entry._shape, _wrap_any, _edge,
-                 _recorded, _general, _attach, _make, _make_view, _primitive, _run, _change, _out):
+    for part in (entry._fallback, entry._check, entry._wrap, entry._view_of, entry._shape, _wrap_any, _edge, _recorded,
+                 pointwise.general, _attach, _make, _make_view, _primitive, pointwise.run, pointwise.change,
+                 pointwise.out):
         part(w)
     return w.m.text()
 
@@ -98,42 +99,9 @@ def _recorded(w):
     f = w.m.function("rl_recorded", "ptr", [("ptr", "rec"), ("ptr", "args"), ("ptr", "outs"), ("ptr", "result")],
                      "internal")
     rec, args, outs, result = f.args
-    none, zero, true = (w.env(f, k) for k in ("None_", "zero", "True_"))
-    order = f.load("ptr", rec + w.offsets["Record.tensor_args"])
-    count, positions = f.load("i64", order + SIZE), f.load("ptr", order + LIST_ITEMS)
-
-    def argument(k):
-        p = f.call("i64", "PyLong_AsUnsignedLongLongMask", f.load("ptr", positions + k * 8))
-        x = f.load("ptr", args + (p * 8 + TUPLE_ITEMS))
-        kind = f.load("ptr", x + TYPE)
-        is_list = kind.eq(w.env(f, "list"))
-        items = f.var("ptr", x + TUPLE_ITEMS)
-        with f.if_(is_list):
-            items.set(f.load("ptr", x + LIST_ITEMS))
-        return x, is_list | kind.eq(w.env(f, "tuple")), items.get()
-
-    total = f.var("i64", 0)
-    with f.range(count) as k:
-        x, several, _ = argument(k)
-        total.set(total.get() + f.select(several, f.load("i64", x + SIZE), f.value(1)))
-    edges = f.call("ptr", "PyTuple_New", total.get())
-    mask, at = f.var("i64", 0), f.var("i64", 0)
-
-    def add(x):
-        e = f.call("ptr", "rl_edge", x, declare=False)
-        f.store(e, edges + (at.get() * 8 + TUPLE_ITEMS))
-        at.set(at.get() + 1)
-        return e.ne(none)
-
-    with f.range(count) as k:
-        x, several, items = argument(k)
-        bit = f.value(1) << k
-        with f.if_else(several) as (many, one):
-            with many, f.range(f.load("i64", x + SIZE)) as j, f.if_(add(f.load("ptr", items + j * 8))):
-                mask.set(mask.get() | bit)
-            with one, f.if_(add(x)), f.if_(_category(w, f, x) >= 2):
-                mask.set(mask.get() | bit)
-    number = f.call("ptr", "PyLong_FromSsize_t", mask.get())
+    none = w.env(f, "None_")
+    edges, mask = _edges(w, f, rec, args, none)
+    number = f.call("ptr", "PyLong_FromSsize_t", mask)
     plan = f.call("ptr", "PyDict_GetItem", f.load("ptr", rec + w.offsets["Record.plans"]), number)
     f.call("void", "Py_DecRef", number)
     with f.if_(plan.eq(0)):
@@ -152,6 +120,57 @@ def _recorded(w):
     w.put(f, node, "Node.seq", f.call("ptr", "PyObject_CallNoArgs", w.env(f, "next_seq")))
     w.put_new(f, node, "Node.ext", none)
     w.put_new(f, node, "Node.plan", plan)
+    w.put(f, node, "Node.outs", _facts(w, f, outs, node, none))
+    back = _save(w, f, plan, node, args, outs, result)
+    for x in (args, outs, node):
+        f.call("void", "Py_DecRef", x)
+    f.ret(back)
+
+
+def _edges(w, f, rec, args, none):
+    """(a new tuple of edges, mask of the arguments that have any) of a call's tensor arguments."""
+    order = f.load("ptr", rec + w.offsets["Record.tensor_args"])
+    count, positions = f.load("i64", order + SIZE), f.load("ptr", order + LIST_ITEMS)
+
+    def argument(k):
+        """Argument, whether it is several, then their place."""
+        p = f.call("i64", "PyLong_AsUnsignedLongLongMask", f.load("ptr", positions + k * 8))
+        x = f.load("ptr", args + (p * 8 + TUPLE_ITEMS))
+        kind = f.load("ptr", x + TYPE)
+        is_list = kind.eq(w.env(f, "list"))
+        items = f.var("ptr", x + TUPLE_ITEMS)
+        with f.if_(is_list):
+            items.set(f.load("ptr", x + LIST_ITEMS))
+        return x, is_list | kind.eq(w.env(f, "tuple")), items.get()
+
+    total = f.var("i64", 0)
+    with f.range(count) as k:
+        x, several, _ = argument(k)
+        total.set(total.get() + f.select(several, f.load("i64", x + SIZE), f.value(1)))
+    edges = f.call("ptr", "PyTuple_New", total.get())
+    mask, at = f.var("i64", 0), f.var("i64", 0)
+
+    def add(x):
+        """Whether there is an edge."""
+        e = f.call("ptr", "rl_edge", x, declare=False)
+        f.store(e, edges + (at.get() * 8 + TUPLE_ITEMS))
+        at.set(at.get() + 1)
+        return e.ne(none)
+
+    with f.range(count) as k:
+        x, several, items = argument(k)
+        bit = f.value(1) << k
+        with f.if_else(several) as (many, one):
+            with many, f.range(f.load("i64", x + SIZE)) as j, f.if_(add(f.load("ptr", items + j * 8))):
+                mask.set(mask.get() | bit)
+            with one, f.if_(add(x)), f.if_(_category(w, f, x) >= 2):
+                mask.set(mask.get() | bit)
+    return edges, mask.get()
+
+
+def _facts(w, f, outs, node, none):
+    """A new tuple of the shape and dtype (or None) of each result; those with gradients become the node's."""
+    true = w.env(f, "True_")
     size = f.load("i64", outs + SIZE)
     facts = f.call("ptr", "PyTuple_New", size)
     with f.range(size) as k:
@@ -169,7 +188,11 @@ def _recorded(w):
                     f.call("void", "Py_DecRef", w.get(f, t, "_out_nr"))
                     w.put(f, t, "_out_nr", f.call("ptr", "PyLong_FromSsize_t", k))
         f.store(fact.get(), facts + (k * 8 + TUPLE_ITEMS))
-    w.put(f, node, "Node.outs", facts)
+    return facts
+
+
+def _save(w, f, plan, node, args, outs, result):
+    """Fill the node with what its plan wants; gives `result`, or null and a reference less to it on failure."""
     fetch = f.load("ptr", plan + w.offsets["Plan.fetch"])
     wanted, makers = f.load("i64", fetch + SIZE), f.load("ptr", fetch + LIST_ITEMS)
     saved = f.call("ptr", "PyList_New", wanted)
@@ -182,9 +205,7 @@ def _recorded(w):
         with f.if_(value.eq(0)):
             f.call("void", "Py_DecRef", result)
             back.set(value)
-    for x in (args, outs, node):
-        f.call("void", "Py_DecRef", x)
-    f.ret(back.get())
+    return back.get()
 
 
 def _attach(w):
@@ -375,242 +396,6 @@ def _packed(f, first, number):
         f.call("void", "Py_IncRef", x)
         f.store(x, t + (k * 8 + TUPLE_ITEMS))
     return t
-
-
-class _Unusual:
-    """The frame of rl_general, with the way out."""
-
-    def __init__(self, f):
-        self.f = f
-
-    def unless(self, condition):
-        f = self.f
-        with f.if_(~condition):
-            f.ret(f.emit("ptr", f"inttoptr i64 {UNUSUAL} to ptr"))
-
-
-def _general(w):
-    """ptr rl_general(rec, operands, n, params, count, into): what ``run`` gives, or UNUSUAL (and nothing was done).
-
-    The result goes over the memory of `into`, if that is given: the first operand, or a tensor of the result's shape.
-    Then `into` is what is given back.
-    """
-    f = w.m.function("rl_general", "ptr", [("ptr", "rec"), ("ptr", "args"), ("i64", "n"), ("ptr", "params"),
-                                           ("i64", "np"), ("ptr", "into")])
-    rec, args, n, params, np, into = f.args
-    e = _Unusual(f)
-    e.unless((n + np) <= MOST_OPERANDS)
-    float_, int_, bool_ = w.env(f, "float"), w.env(f, "int"), w.env(f, "bool")
-    keys, arrays, scalars = (f.buffer(8 * (MOST_OPERANDS + 2), 8) for _ in range(3))
-    tensors, numbers, rank, needs = (f.var("i64", 0) for _ in range(4))
-    with f.range(n) as i:
-        x = f.load("ptr", args + i * 8)
-        kind = f.load("ptr", x + TYPE)
-        is_tensor = kind.eq(w.env(f, "Tensor")) | kind.eq(w.env(f, "Parameter"))
-        with f.if_else(is_tensor) as (tensor, number):
-            with tensor:
-                state = f.call("i64", "rl_check", x, f.null, declare=False)
-                e.unless(state.ne(0))
-                needs.set(needs.get() | (state >> 1))
-                a = w.get(f, x, "_a")
-                e.unless((f.load("i32", a + FLAGS) & 1).ne(0))
-                nd = f.load("i32", a + ND).cast("sext", "i64")
-                e.unless(nd <= MOST_DIMS)
-                dtype = w.get(f, x, "dtype")
-                with f.if_else(nd.eq(0)) as (none, some):
-                    with none:
-                        f.store(f.load("ptr", dtype + w.offsets["dtype.zero"]), keys + i * 8)
-                    with some:
-                        f.store(dtype, keys + i * 8)
-                rank.set(f.select(nd > rank.get(), nd, rank.get()))
-                f.store(a, arrays + (tensors.get() + 1) * 8)
-                tensors.set(tensors.get() + 1)
-            with number:
-                e.unless(kind.eq(float_) | kind.eq(int_) | kind.eq(bool_))
-                f.store(kind, keys + i * 8)
-                f.store(x, scalars + numbers.get() * 8)
-                numbers.set(numbers.get() + 1)
-    e.unless(tensors.get() > 0)
-    apart = into.ne(0) & f.load("ptr", args).ne(into)
-    with f.range(np) as i:
-        x = f.load("ptr", params + i * 8)
-        kind = f.load("ptr", x + TYPE)
-        e.unless(kind.eq(float_) | kind.eq(int_) | kind.eq(bool_))
-        f.store(x, scalars + numbers.get() * 8)
-        numbers.set(numbers.get() + 1)
-    # The common shape.
-    dims = f.buffer(8 * MOST_DIMS, 8)
-    top = rank.get()
-    with f.range(top) as k:
-        f.store(f.value(1), dims + k * 8)
-    with f.range(tensors.get()) as i:
-        a = f.load("ptr", arrays + (i + 1) * 8)
-        nd, own = f.load("i32", a + ND).cast("sext", "i64"), f.load("ptr", a + DIMS)
-        with f.range(nd) as k:
-            size, place = f.load("i64", own + k * 8), dims + (top - nd + k) * 8
-            old = f.load("i64", place)
-            e.unless((size > 0) & (size.eq(1) | old.eq(1) | size.eq(old)))
-            with f.if_(old.eq(1)):
-                f.store(size, place)
-    # Results are in C order where all operands are and their shapes are equal, or no size is 1 (whose steps may
-    # differ; see core.result_array).
-    ones, differ = f.var("i64", 0), f.var("i64", 0)
-    with f.range(top) as k, f.if_(f.load("i64", dims + k * 8).eq(1)):
-        ones.set(1)
-    with f.range(tensors.get()) as i:
-        a = f.load("ptr", arrays + (i + 1) * 8)
-        nd, own = f.load("i32", a + ND).cast("sext", "i64"), f.load("ptr", a + DIMS)
-        other, total = f.var("i64", nd.ne(top).cast("zext", "i64")), f.var("i64", 1)
-        with f.range(nd) as k:
-            size = f.load("i64", own + k * 8)
-            total.set(total.get() * size)
-            with f.if_(size.ne(f.load("i64", dims + (top - nd + k) * 8))):
-                other.set(1)
-        with f.if_(other.get().ne(0)):
-            with f.if_(into.ne(0) & ~apart):
-                e.unless(i > 0)
-            with f.if_(total.get() > 1):
-                differ.set(1)
-    e.unless(ones.get().eq(0) | differ.get().eq(0))
-    length = f.var("i64", n)
-    with f.if_(into.ne(0)):
-        # Another operand may share the memory that is written.
-        storage = w.get(f, into, "_storage")
-        e.unless(f.load("ptr", storage + w.offsets["Storage.root"]).eq(w.env(f, "None_")))
-        with f.range(n) as i:
-            x = f.load("ptr", args + i * 8)
-            kind = f.load("ptr", x + TYPE)
-            with f.if_(x.ne(into) & (kind.eq(w.env(f, "Tensor")) | kind.eq(w.env(f, "Parameter")))):
-                own = w.get(f, x, "_storage")
-                e.unless(own.ne(storage) & f.load("ptr", own + w.offsets["Storage.root"]).eq(w.env(f, "None_")))
-        with f.if_(apart):
-            state = f.call("i64", "rl_check", into, f.null, declare=False)
-            e.unless(state.ne(0))
-            needs.set(needs.get() | (state >> 1))
-            a = w.get(f, into, "_a")
-            e.unless((f.load("i32", a + FLAGS) & 1).ne(0) & f.load("i32", a + ND).cast("sext", "i64").eq(top))
-            own = f.load("ptr", a + DIMS)
-            with f.range(top) as k:
-                e.unless(f.load("i64", own + k * 8).eq(f.load("i64", dims + k * 8)))
-        f.store(f.load("ptr", w.get(f, into, "_a") + DESCR), keys + n * 8)
-        length.set(n + 1)
-        # Nothing may be recorded, and no view of what is recorded may change.
-        with f.if_(w.env_word(f, "recording").ne(0)):
-            e.unless(needs.get().eq(0))
-            view = w.get(f, into, "_view")
-            with f.if_(view.ne(w.env(f, "None_"))):
-                base = f.load("ptr", view + w.offsets["ViewInfo.base"])
-                e.unless(w.get(f, base, "_requires_grad").eq(w.env(f, "False_")))
-    key = _packed(f, keys, length.get())
-    launch = f.call("ptr", "PyDict_GetItem", f.load("ptr", rec + w.offsets["Record.extra"]), key)
-    f.call("void", "Py_DecRef", key)
-    e.unless(launch.ne(0))
-    kernel = f.load("ptr", launch + w.offsets["Launch.kernel"])
-    e.unless(kernel.ne(w.env(f, "None_")))
-    convert = f.load("ptr", launch + w.offsets["Launch.convert"])
-    out = f.var("ptr", 0)
-    with f.if_else(into.ne(0)) as (own, fresh):
-        with own:
-            out.set(w.get(f, into, "_a"))
-        with fresh:
-            out.set(f.call("ptr", w.env(f, "rl_new_array"), f.load("ptr", launch + w.offsets["Launch.out_np"]),
-                           top.cast("trunc", "i32"), dims))
-            with f.if_(out.get().eq(0)):
-                f.ret(out.get())
-    f.store(out.get(), arrays)
-    used = f.var("i64", 0)
-    failed = f.var("i64", 0)
-    with f.range(numbers.get()) as i, f.if_(failed.get().eq(0)):
-        x = f.var("ptr", f.load("ptr", scalars + i * 8))
-        with f.if_else(f.load("ptr", x.get() + TYPE).eq(convert)) as (same, other):
-            with same:
-                f.call("void", "Py_IncRef", x.get())
-            with other:
-                x.set(_vectorcall(f, convert, x.get()))
-        with f.if_else(x.get().eq(0)) as (bad, good):
-            with bad:
-                failed.set(1)
-            with good:
-                f.store(x.get(), arrays + (tensors.get() + 1 + i) * 8)
-                used.set(i + 1)
-    done = f.var("ptr", 0)
-    with f.if_(failed.get().eq(0)):
-        done.set(f.call("ptr", "PyObject_Vectorcall", kernel, arrays, tensors.get() + numbers.get() + 1,
-                        f.null))
-    with f.range(used.get()) as i:
-        f.call("void", "Py_DecRef", f.load("ptr", arrays + (tensors.get() + 1 + i) * 8))
-    with f.if_(done.get().eq(0)):
-        with f.if_(into.eq(0)):
-            f.call("void", "Py_DecRef", out.get())
-        f.ret(f.null)
-    f.call("void", "Py_DecRef", done.get())
-    with f.if_(into.ne(0)):
-        place = w.get(f, into, "_storage") + w.offsets["Storage.version"]
-        version = f.load("ptr", place)
-        f.store(f.call("ptr", "PyLong_FromSsize_t", f.call("i64", "PyLong_AsUnsignedLongLongMask", version) + 1),
-                place)
-        f.call("void", "Py_DecRef", version)
-        f.call("void", "Py_IncRef", into)
-        f.ret(into)
-    t = f.call("ptr", "rl_wrap", out.get(), f.load("ptr", launch + w.offsets["Launch.out"]), declare=False)
-    with f.if_(t.ne(0) & needs.get().ne(0) & w.env_word(f, "recording").ne(0)):
-        everything = f.buffer(8 * MOST_OPERANDS, 8)
-        with f.range(n) as i:
-            f.store(f.load("ptr", args + i * 8), everything + i * 8)
-        with f.range(np) as i:
-            f.store(f.load("ptr", params + i * 8), everything + (n + i) * 8)
-        outs = entry._tuple(f, (t, True))
-        f.ret(f.call("ptr", "rl_recorded", rec, _packed(f, everything, n + np), outs, t, declare=False))
-    f.ret(t)
-
-
-def _usual(e, result):
-    """Return `result` of rl_general, unless it says UNUSUAL."""
-    e.unless(e.f.emit("i64", f"ptrtoint ptr {result.name} to i64").ne(UNUSUAL))
-    e.f.ret(result)
-
-
-def _tuple_items(e, x):
-    f = e.f
-    e.unless(f.load("ptr", x + TYPE).eq(e.w.env(f, "tuple")))
-    return x + TUPLE_ITEMS, f.load("i64", x + SIZE)
-
-
-def _run(w):
-    e = entry.Entry(w, "rl_run")
-    f = e.f
-    e.unless(e.n.eq(3))
-    operands, n = _tuple_items(e, f.load("ptr", e.args + 8))
-    params, count = _tuple_items(e, f.load("ptr", e.args + 16))
-    _usual(e, f.call("ptr", "rl_general", f.load("ptr", e.args), operands, n, params, count, f.null,
-                     declare=False))
-
-
-def _change(w):
-    e = entry.Entry(w, "rl_change")
-    f = e.f
-    e.unless(e.n.eq(5))
-    t = f.load("ptr", e.args + 8)
-    e.unless(e.is_tensor(t))
-    others, n = _tuple_items(e, f.load("ptr", e.args + 16))
-    params, count = _tuple_items(e, f.load("ptr", e.args + 24))
-    e.unless(n < MOST_OPERANDS)
-    operands = f.buffer(8 * MOST_OPERANDS, 8)
-    f.store(t, operands)
-    with f.range(n) as k:
-        f.store(f.load("ptr", others + k * 8), operands + (k * 8 + 8))
-    _usual(e, f.call("ptr", "rl_general", f.load("ptr", e.args), operands, n + 1, params, count, t, declare=False))
-
-
-def _out(w):
-    e = entry.Entry(w, "rl_out")
-    f = e.f
-    e.unless(e.n.eq(4))
-    operands, n = _tuple_items(e, f.load("ptr", e.args + 8))
-    params, count = _tuple_items(e, f.load("ptr", e.args + 16))
-    t = f.load("ptr", e.args + 24)
-    e.unless(e.is_tensor(t) & (n > 0))
-    _usual(e, f.call("ptr", "rl_general", f.load("ptr", e.args), operands, n, params, count, t, declare=False))
 
 
 def install(state, builtin, offsets):

@@ -12,7 +12,7 @@ WRITERS = {
     "entry": "entry", "views": "geometry", "facts": "facts", "calls": "calls", "making": "making",
     "contents": "contents", "plans": "plans", "products": "products", "programs": "programs",
 }
-_FILES = (*WRITERS.values(), "along")
+_FILES = (*WRITERS.values(), "along", "pointwise")
 # Those that are put in place together, in this order.
 FIRST = ("entry", "views", "facts", "calls", "making", "contents", "plans")
 

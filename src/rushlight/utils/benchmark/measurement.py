@@ -8,7 +8,6 @@ import textwrap
 import rushlight as torch
 
 _UNITS = (("ns", 1e-9), ("us", 1e-6), ("ms", 1e-3), ("s", 1))
-_LONGEST_TITLE = 100
 _WIDE, _VERY_WIDE = 0.1, 0.25           # interquartile range over median from which results are warned of
 _Z = 1.645                              # of the normal distribution, for a confidence of 90 %
 _LEAST_INTERVAL = 25e-9                 # seconds: no timer knows better
