@@ -235,6 +235,15 @@ def winograd(draw):
 
 
 @family
+def winograd_apart(draw):
+    c, o = draw.pick(32, 33, 40), draw.pick(128, 131)
+    draw.floats(draw.pick(3, 4, 5), c, draw.pick(15, 16, 23, 24), draw.pick(23, 24, 30, 31, 32))
+    draw.floats(o, c, 3, 3), draw.floats(o)
+    padding = draw.pick(0, 1, 1)
+    return lambda x, w, b: F.conv2d(x, w, b, 2, padding)
+
+
+@family
 def transposed_convolutions(draw):
     draw.dtype = draw.pick("float32", "float32", "float64", "bfloat16")
     dims, groups = draw.pick(1, 2, 2, 3), draw.pick(1, 1, 2)

@@ -15,10 +15,15 @@ A vector of pixels is made of *runs*, pixels of one row of one image. ``tables``
     pitch     bytes of a run's masks
 
 The *kind* is the step between lanes in elements: 1; 2, where masks hold a bit an element passed over; or 0 for any
-other, which is a sixth word, in bytes. In the kind ``pairs`` an entry reads lanes with steps of two and what stands
-between them, which are two vectors of the result, and masks hold a bit for each element read. The kind ``far`` has
-steps of 1; it is for moves that go from plane to plane, whose next lines it fetches ahead. Elements are ``float``,
-``double`` or, for steps of 1 and 2, ``i16``, of which a vector has as many as of floats.
+other, which is a sixth word, in bytes. The kind ``far`` has steps of 1; it is for moves that go from plane to plane,
+whose next lines it fetches ahead. Elements are ``float``, ``double`` or, for steps of 1 and 2, ``i16``, of which a
+vector has as many as of floats.
+
+A kind may be a pair (step, width): (2, 2), (2, 4) or (4, 5). An entry is then a row of a window, ``width`` vectors of
+the result with the adjacent elements of the lanes. They are read in parts of ``step`` elements a lane; masks have eight
+bytes a part, a bit for each element. Of the fifth element all lanes but the last of each run see their neighbours'
+first. Its eight bytes hold that lane's bit if it sees the image, in two bytes; its bit in any case, in two; and the
+elements from the run's offset to a vector in which the element takes that lane's place, in four.
 """
 
 from functools import cache
@@ -35,7 +40,7 @@ _UNROLLED = 4       # runs of a vector with code of their own
 
 @cache
 def address(type_, kind):
-    """The address of the function for elements and steps of 1, 2 or (0) any, for pairs, or far ones."""
+    """The address of the function for elements and a kind."""
     key = f"conv gather|{type_}|{kind}|{cpu.vector_bytes()}"
     return engine.load(key, lambda: module_text(type_, kind), ["rl_gather"], level=1, codegen_level=2)["rl_gather"]
 
@@ -54,7 +59,8 @@ def _bits(f, pointer, lanes, which=0):
     if lanes >= 8:
         word = f.load(f"i{lanes}", pointer + which * lanes // 8, align=1)
     else:
-        word = (f.load("i8", pointer, align=1).lshr(which * lanes)).cast("trunc", f"i{lanes}")
+        first = which * lanes
+        word = (f.load("i8", pointer + first // 8, align=1).lshr(first % 8)).cast("trunc", f"i{lanes}")
     return f.emit(f"<{lanes} x i1>", f"bitcast i{lanes} {word.name} to <{lanes} x i1>")
 
 
@@ -66,7 +72,13 @@ def _gather(m, type_, kind):
     runs, offsets, masks, moves = (f.load("ptr", tables + 8 * i) for i in range(4))
     mask_pitch = f.load("i64", tables + 32)
     step = f.load("i64", tables + 40) if kind == 0 else None
-    reads = {"pairs": 2, "far": 1}.get(kind, kind)  # vectors of a run
+    width = kind[1] if isinstance(kind, tuple) else None
+    tailed = width and width % kind[0] == 1
+    # Vectors of a run, as (elements from the first, bytes to the mask, which of its vectors of bits).
+    if width:
+        reads = [(part * kind[0] + i * lanes, part * 8, i) for part in range(width // kind[0]) for i in range(kind[0])]
+    else:
+        reads = [(i * lanes, 0, i) for i in range({"far": 1}.get(kind, kind))]
     begin = f.load("i64", runs + index * 8)
     count = f.load("i64", runs + index * 8 + 8) - begin
     zero = Value(f, "zeroinitializer", vec)
@@ -77,9 +89,9 @@ def _gather(m, type_, kind):
     def read(place, mask, old):
         """The parts of a vector with a run's lanes added; with steps of two the lanes are every other element."""
         if reads:
-            old = old or [None] * reads
-            return [f.masked_load(vec, place + i * lanes * item, _bits(f, mask, lanes, i), old[i])
-                    for i in range(reads)]
+            old = old or [None] * len(reads)
+            return [f.masked_load(vec, place + start * item, _bits(f, mask + bits, lanes, i), other)
+                    for (start, bits, i), other in zip(reads, old, strict=True)]
         name = f"llvm.masked.gather.v{lanes}{'f32' if item == 4 else 'f64'}.v{lanes}p0"
         f.module.declared[name] = f"declare {vec} @{name}(<{lanes} x ptr>, i32, <{lanes} x i1>, {vec})"
         iota = f.iota(lanes, "i64")
@@ -88,32 +100,59 @@ def _gather(m, type_, kind):
         return [f.emit(vec, f"call {vec} @{name}(<{lanes} x ptr> {places.name}, i32 {item}, <{lanes} x i1> "
                             f"{_bits(f, mask, lanes).name}, {vec} {(old[0] if old else zero).name})")]
 
-    def put(parts, at):
-        """Store what was read at ``at`` and return where the next entry goes."""
-        if kind == "pairs":
-            for i in range(2):
-                f.store(f.shuffle(*parts, range(i, 2 * lanes, 2)), at, align=item)
+    def apart(parts, count):
+        """The elements of each lane of so many adjacent vectors."""
+        if count == 1:
+            return parts
+        halves = [apart([f.shuffle(*parts[i:i + 2], range(odd, 2 * lanes, 2)) for i in range(0, count, 2)], count // 2)
+                  for odd in range(2)]
+        return [halves[i % 2][i // 2] for i in range(count)]
+
+    def tail(mask):
+        """What a run's last lane needs for the last column: its bit, and where it is."""
+        at = mask + (reads[-1][1] + 8)
+        return _bits(f, at + 2, lanes), f.load("i32", at + 4).cast("sext", "i64")
+
+    def put(parts, at, last=None):
+        """Store what was read at ``at`` and return where the next entry goes; ``last`` adds to a last column."""
+        if width:
+            columns = [value for start in range(0, len(parts), kind[0])
+                       for value in apart(parts[start:start + kind[0]], kind[0])]
+            if tailed:
+                columns.append(last(f.shuffle(columns[-kind[0]], zero, range(1, lanes + 1))))
+            for value in columns:
+                f.store(value, at, align=item)
                 at = at + pitch
             return at
         f.store(f.shuffle(*parts, range(0, 2 * lanes, 2)) if kind == 2 else parts[0], at, align=item)
         return at + pitch
 
     # In large planes what the next vector reads lies in lines far apart: only a hint fetches them in time.
-    ahead = x + f.load("i64", offsets + (begin + count) * 8) if kind in ("pairs", "far") else None
+    ahead = x + f.load("i64", offsets + (begin + count) * 8) if width or kind == "far" else None
 
     def each(found):
         """The loop over k for runs that are known."""
         at = f.var("ptr", dst)
+        tails = [tail(mask) for _, mask in found] if tailed else ()
+
+        def last_column(value):
+            for (bit_of, away), (place, mask) in zip(tails, found, strict=True):
+                value = f.select(bit_of, zero, value)
+                seen = _bits(f, mask + (bit + reads[-1][1] + 8), lanes)
+                value = f.masked_load(vec, place + (move + away * item), seen, value)
+            return value
+
         with f.range(first, last) as k:
             entry = moves + k * 16
             move, bit = f.load("i64", entry), f.load("i64", entry + 8)
             if ahead is not None and len(found) == 1:
-                for i in range(reads):
-                    f.prefetch(ahead + move + i * lanes * item)
+                for start, bits, _ in reads:
+                    if not bits:
+                        f.prefetch(ahead + move + start * item)
             parts = None
             for place, mask in found:
                 parts = read(place + move, mask + bit, parts)
-            at.set(put(parts or [zero] * max(reads, 1), at.get()))
+            at.set(put(parts or [zero] * max(len(reads), 1), at.get(), last_column))
 
     for n in range(_UNROLLED + 1):
         with f.if_(count.eq(n)):
@@ -123,11 +162,20 @@ def _gather(m, type_, kind):
     with f.range(first, last) as k:
         entry = moves + k * 16
         move, bit = f.load("i64", entry), f.load("i64", entry + 8)
-        parts = [f.var(vec, zero) for _ in range(max(reads, 1))]
+        parts = [f.var(vec, zero) for _ in range(max(len(reads), 1))]
         with f.range(count) as i:
             place, mask = run(i)
             for part, value in zip(parts, read(place + move, mask + bit, [p.get() for p in parts]), strict=True):
                 part.set(value)
-        at.set(put([p.get() for p in parts], at.get()))
-    f.ret()
 
+        def of_runs(value):
+            column = f.var(vec, value)
+            with f.range(count) as i:
+                place, mask = run(i)
+                bit_of, away = tail(mask)
+                seen = _bits(f, mask + (bit + reads[-1][1] + 8), lanes)
+                column.set(f.masked_load(vec, place + (move + away * item), seen,
+                                         f.select(bit_of, zero, column.get())))
+            return column.get()
+        at.set(put([p.get() for p in parts], at.get(), of_runs))
+    f.ret()

@@ -1,4 +1,4 @@
-"""3 x 3 convolution with steps of one by minimal filtering, as generated code.
+"""3 x 3 convolution with steps of one or two by minimal filtering, as generated code.
 
     convolve(y, x, w, bias, plan[, finish[, packed]]) -> whether y may be wrong
 
@@ -6,8 +6,9 @@ A *cell* of 2 x 2 outputs takes 16 products a channel instead of 36, one of 4 x 
 
     y = A' ((G w G') * (B' d B)) A          w 3 x 3, d 4 x 4 or 6 x 4, * by elements
 
-so that the sums over channels are 16 (24) matrix products. Cells take the place of pixels in ``conv_product``: a vector
-of them is gathered by tables (as a convolution of 4 x 4 or 6 x 4 windows), turned into as many vectors a channel in
+so that the sums over channels are 16 (24) matrix products. With steps of two a cell of 2 x 2 outputs, d 5 x 5, takes 25
+products of 16 different weights, which make 9 sums. Cells take the place of pixels in ``conv_product``: a vector
+of them is gathered by tables (as a convolution by windows of the size of d), turned into as many vectors a channel in
 scratch memory, multiplied by a panel of transformed weights after the other, and transformed back. For errors see
 ``winograd_transforms``. An infinity or NaN spreads over its cell, so the function returns True when it met one, for the
 caller to convolve directly.
@@ -27,17 +28,17 @@ from rushlight.compiler.templates.conv_tile import ITEM, builtin, form, lanes_of
 from rushlight.compiler.templates.winograd_transforms import Cell
 
 FIELDS = (
-    "tile", "gather",                                       # functions
+    "tile", "narrow", "gather",                             # functions; narrow: of one vector
     "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the windows of cells
     "weights",                                              # int64[9 depth]: where w[0, channel, tap] stands
     "pieces", "piece_list",             # int64[strips + 1]; (pixel, count, offset, rows) each
     "groups", "rows", "depth", "height", "panels", "parts",
-    "units", "strips", "tile_strips", "blocks", "positions", "k_block", "apart",
+    "units", "strips", "unit_vectors", "tile_strips", "whole", "blocks", "matrices", "k_block", "apart",
     "x_unit", "x_group", "y_unit", "y_image", "y_group", "y_row", "y_line", "w_group", "w_row",
 )
 ARRAYS = ("y", "x", "w", "bias")
 OWN = ("packed", "failed", "finish", "context", "first_image", "unbounded")
-POINTERS = ("packed", "finish", "tile", "gather", "weights", "pieces", "piece_list")
+POINTERS = ("packed", "finish", "tile", "narrow", "gather", "weights", "pieces", "piece_list")
 LAYOUT = Layout(ARRAYS, FIELDS, OWN, pointers=POINTERS)
 VECTORS = 2                     # of cells to a strip
 AT_ONCE = 8                    # channels gathered before they are transformed
@@ -45,22 +46,24 @@ AT_ONCE = 8                    # channels gathered before they are transformed
 
 def packed_bytes(words, item):
     """Bytes of the transformed weights of a plan."""
-    groups, panels, depth, height, positions = (
-        int(words[FIELDS.index(n)]) for n in ("groups", "panels", "depth", "height", "positions"))
-    return groups * panels * ((depth * height * item + 127) // 128 * 128 + 64) * positions + 64
+    groups, panels, depth, height, weights = (
+        int(words[FIELDS.index(n)]) for n in ("groups", "panels", "depth", "height", "matrices"))
+    return groups * panels * ((depth * height * item + 127) // 128 * 128 + 64) * weights + 64
 
 
 @cache
-def kernel(type_, cell_height):
+def kernel(type_, cell_height, step=1):
     """The builtin function convolve(y, x, w, bias, plan) -> bool."""
-    return builtin(f"winograd {cell_height}", type_, lambda: module_text(type_, Cell(cell_height)), "rl_winograd",
-                   codegen_level=2)
+    return builtin(f"winograd {cell_height} {step}", type_, lambda: module_text(type_, Cell(cell_height, step)),
+                   "rl_winograd", codegen_level=2)
 
 
 def module_text(type_, cell):
     """The IR of the entry and its tasks."""
     m = entries.new_module()
     m.globals.append("@zeros = internal constant [256 x i8] zeroinitializer, align 64")
+    words = ", ".join(f"i64 {word}" for product in cell.products for word in product)
+    m.globals.append(f"@products = internal constant [{3 * len(cell.products)} x i64] [{words}]")
     copy_rows(m, type_)
     weights_task(m, type_, cell)
     spread_data(m, type_, cell)
@@ -76,19 +79,19 @@ def weights_pitch(job, item):
 
 
 def weights_task(m, type_, cell):
-    """Tile: a panel of a group, at packed + panel positions weights_pitch."""
+    """Tile: a panel of a group, at packed + panel weights weights_pitch."""
     _weights(m, type_, cell)
     f = entries.task(m, "weights_task")
     job = LAYOUT.job(f, f.args[0])
     job.load("packed", "depth", "height")
     with f.range(f.args[1], f.args[2]) as t:
-        f.call("void", "weights", job.pointer, t, job.packed + t * weights_pitch(job, ITEM[type_]) * cell.positions,
+        f.call("void", "weights", job.pointer, t, job.packed + t * weights_pitch(job, ITEM[type_]) * cell.weights,
                declare=False)
     f.ret()
 
 
 def _weights(m, type_, cell):
-    """void weights(job, panel, target): [channel][row] of G w G' at target + position weights_pitch."""
+    """void weights(job, panel, target): [channel][row] of G w G' at target + weight weights_pitch."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, places = vector(type_, lanes), f"<{lanes} x ptr>"
     f = m.function("weights", "void", (("ptr", "job"), ("i64", "panel"), ("ptr", "target")), "internal", "nounwind")
@@ -125,20 +128,23 @@ def spread_data(m, type_, cell):
     f = m.function("spread_data", "void", (("ptr", "src"), ("ptr", "dst"), ("i64", "pitch")), "internal",
                    "nounwind alwaysinline")
     src, dst, pitch = f.args
-    rows = [[f.load(kind, src + (4 * i + j) * size, align=item) for j in range(4)] for i in range(cell.rows)]
+    rows = [[f.load(kind, src + (cell.columns * i + j) * size, align=item) for j in range(cell.columns)]
+            for i in range(cell.rows)]
     for i, value in enumerate(cell.transform("of_data", rows)):
         f.store(value, dst + pitch * i, align=item)
     f.ret()
 
 
 def back(m, type_, cell):
-    """vector back(src, pitch, dst, line, bias): A' m A of all positions, as rows of pixels; 0 * all, summed."""
+    """vector back(src, pitch, dst, line, bias): A' m A of all sums, as rows of pixels; 0 * all, summed."""
     item, lanes = ITEM[type_], lanes_of(type_)
     kind, size = vector(type_, lanes), lanes * item
     f = m.function("back", kind, (("ptr", "src"), ("i64", "pitch"), ("ptr", "dst"), ("i64", "line"), (kind, "bias")),
                    "internal", "nounwind")
     src, pitch, dst, line, bias = f.args
-    rows = [[f.load(kind, src + pitch * (4 * i + j), align=item) for j in range(4)] for i in range(cell.rows)]
+    across = cell.sums_across
+    rows = [[f.load(kind, src + pitch * (across * i + j), align=item) for j in range(across)]
+            for i in range(cell.sums // across)]
     check = f.value(0.0, kind)
     found = cell.transform("of_products", rows)
     for i in range(cell.height):
@@ -150,7 +156,12 @@ def back(m, type_, cell):
     f.ret(check)
 
 
-def spread_strips(f, job, x, s0, s1, windows, positions, size, pitch, place):
+def vectors_of(f, job, s):
+    """The vectors of strip s; a unit's last has those that are left."""
+    return f.minimum(f.value(VECTORS), job.unit_vectors - s % job.strips * VECTORS)
+
+
+def spread_strips(f, job, x, s0, s1, windows, cell, size, pitch, place):
     """Gather the cells of strips [s0, s1), some channels at a time into ``windows``, and transform them.
 
     ``place(s, c, v)`` is where those of vector v of channel c of strip s0 + s go, position by position ``pitch`` apart.
@@ -158,17 +169,20 @@ def spread_strips(f, job, x, s0, s1, windows, positions, size, pitch, place):
     with f.range(s0, s1) as s:
         here = x + (s // job.strips) * job.x_unit
         first = (s % job.strips) * VECTORS
-        with f.range(VECTORS) as v, f.range(0, job.depth, step=AT_ONCE) as c0:
+        with f.range(vectors_of(f, job, s)) as v, f.range(0, job.depth, step=AT_ONCE) as c0:
             c1 = f.minimum(c0 + AT_ONCE, job.depth)
-            f.call("void", job.gather, job.at("runs"), here, first + v, c0 * (positions // 2), c1 * (positions // 2),
+            f.call("void", job.gather, job.at("runs"), here, first + v, c0 * cell.rows, c1 * cell.rows,
                    windows, f.value(size))
             with f.range(c0, c1) as c:
-                f.call("void", "spread_data", windows + (c - c0) * (positions * size), place(s - s0, c, v), pitch,
+                f.call("void", "spread_data", windows + (c - c0) * (cell.positions * size), place(s - s0, c, v), pitch,
                        declare=False)
 
 
 def _tile_task(m, type_, cell):
-    """Tile: a block of strips by a part of a group's panels."""
+    """Tile: a block of strips by a part of a group's panels, or by all of them.
+
+    Each of ``parts`` shares of them has ``whole`` blocks by all panels, then a part of each of the ``blocks`` others.
+    """
     positions, height = cell.positions, cell.height
     item, lanes = ITEM[type_], lanes_of(type_)
     size, kind = lanes * item, vector(type_, lanes)
@@ -179,27 +193,31 @@ def _tile_task(m, type_, cell):
     width = VECTORS * size
     line = 2 * width                                # a row of pixels of a strip
     pixels = f.buffer(height * line * form(1 << 20)[0])
-    zeros, null = f.symbol("zeros"), f.null
+    zeros, products, null = f.symbol("zeros"), f.symbol("products"), f.null
     # Positions lie an odd number of lines apart: their stores would share a set of the cache.
     data_pitch = job.depth * width + 64
     strip_size = data_pitch * positions
     sums_pitch = job.height * width + 64
-    sums_size = sums_pitch * positions
+    sums_size = sums_pitch * cell.sums
     panel_size = weights_pitch(job, item)
     mine = job.packed.eq(null)
     block, data = scratch(f, job, (strip_size + sums_size) * job.tile_strips + f.select(
-        mine, panel_size * positions, f.value(0)))
+        mine, panel_size * cell.weights, f.value(0)))
     sums = data + strip_size * job.tile_strips
     own = sums + sums_size * job.tile_strips
-    each, all_strips = job.blocks * job.parts, job.units * job.strips
+    share, all_strips = job.whole + job.blocks, job.units * job.strips
+    each = share * job.parts
     check = f.var(kind, f.value(0.0, kind))
     with f.range(begin, end) as t:
         group, rest = t // each, t % each
-        s0, part = (rest // job.parts) * job.tile_strips, rest % job.parts
+        at, i = rest // share, rest % share
+        alone, other = i < job.whole, at * job.blocks + i - job.whole
+        s0 = f.select(alone, at * job.whole + i, job.parts * job.whole + other // job.parts) * job.tile_strips
         s1 = f.minimum(s0 + job.tile_strips, all_strips)
-        p0, p1 = part * job.panels // job.parts, (part + 1) * job.panels // job.parts
+        part, parts = f.select(alone, f.value(0), other % job.parts), f.select(alone, f.value(1), job.parts)
+        p0, p1 = part * job.panels // parts, (part + 1) * job.panels // parts
         x, y = job.x + group * job.x_group, job.y + group * job.y_group
-        spread_strips(f, job, x, s0, s1, windows, positions, size, data_pitch,
+        spread_strips(f, job, x, s0, s1, windows, cell, size, data_pitch,
                       lambda s, c, v: data + (s * strip_size + c * width + v * size))
         with f.range(p0, p1) as panel:
             row0 = panel * job.height
@@ -207,17 +225,24 @@ def _tile_task(m, type_, cell):
             place = group * job.panels + panel
             with f.if_(mine):
                 f.call("void", "weights", job.pointer, place, own, declare=False)
-            weights = f.select(mine, own, job.packed + place * positions * panel_size)
-            with f.range(positions) as i, f.range(s0, s1) as s:
-                # Sums of blocks are added: shorter sums have smaller errors.
-                with f.range(0, job.depth, step=job.k_block) as k:
-                    f.call("void", job.tile, f.minimum(job.k_block, job.depth - k),
-                           weights + (i * panel_size + k * job.height * item), f.value(0),
-                           data + ((s - s0) * strip_size + i * data_pitch + k * width), f.value(width),
-                           sums + ((s - s0) * sums_size + i * sums_pitch), f.value(width), rows,
-                           f.value(VECTORS * lanes), k, zeros)
+            weights = f.select(mine, own, job.packed + place * cell.weights * panel_size)
+            last = f.var("i64", -1)
+            with f.range(len(cell.products)) as i:
+                which, weight, position = (f.load("i64", products + (i * 24 + 8 * j)) for j in range(3))
+                again = which.eq(last.get())
+                last.set(which)
+                with f.range(s0, s1) as s:
+                    vectors = vectors_of(f, job, s)
+                    tile = f.select(vectors.eq(1), job.narrow, job.tile)
+                    # Sums of blocks are added: shorter sums have smaller errors.
+                    with f.range(0, job.depth, step=job.k_block) as k:
+                        f.call("void", tile, f.minimum(job.k_block, job.depth - k),
+                               weights + (weight * panel_size + k * job.height * item), f.value(0),
+                               data + ((s - s0) * strip_size + position * data_pitch + k * width), f.value(width),
+                               sums + ((s - s0) * sums_size + which * sums_pitch), f.value(width), rows,
+                               vectors * lanes, f.select(again, f.value(1), k), zeros)
             with f.range(s0, s1) as s:
-                unit, local = s // job.strips, s % job.strips
+                unit, local, vectors = s // job.strips, s % job.strips, vectors_of(f, job, s)
                 piece0 = f.load("i64", job.pieces + local * 8)
                 piece1 = f.load("i64", job.pieces + local * 8 + 8)
                 with f.range(rows) as r:
@@ -225,9 +250,9 @@ def _tile_task(m, type_, cell):
                     with f.if_(job.bias.ne(null)):
                         offset.set(f.load(type_, job.bias + (group * job.rows + row0 + r) * item, align=item))
                     bias = f.splat(offset.get(), lanes)
-                    for v in range(VECTORS):
+                    with f.range(vectors) as v:
                         found = f.call(kind, "back", sums + ((s - s0) * sums_size + r * width + v * size), sums_pitch,
-                                       pixels + (r * (height * line) + 2 * v * size), f.value(line), bias,
+                                       pixels + (r * (height * line) + v * (2 * size)), f.value(line), bias,
                                        declare=False)
                         check.set(check.get() + found)
                 base = y + (unit * job.y_unit + row0 * job.y_row)
@@ -255,11 +280,12 @@ def _entry(m, type_, cell):
     """PyObject *rl_winograd(self, args, n): y, x, w, bias or None, plan, finish or None, memory of packed weights."""
     f, job = LAYOUT.begin(m, "rl_winograd")
     read_finish(f, job, 5)
-    job.load("groups", "panels", "depth", "height", "blocks", "parts", "apart")
+    job.load("groups", "panels", "depth", "height", "whole", "blocks", "parts", "apart")
     count = job.groups * job.panels
+    tiles = job.groups * (job.whole + job.blocks) * job.parts
     with entries.released(f):
         run_packed(
-            f, job, count * weights_pitch(job, ITEM[type_]) * cell.positions,
+            f, job, count * weights_pitch(job, ITEM[type_]) * cell.weights,
             lambda: entries.pool(f, "weights_task", job.pointer, count),
-            lambda: entries.pool(f, "tile_task", job.pointer, job.groups * job.blocks * job.parts), job.apart)
+            lambda: entries.pool(f, "tile_task", job.pointer, tiles), job.apart)
     entries.done(f, f.load("i64", job.at("failed")), f.load("i64", job.at("unbounded")))

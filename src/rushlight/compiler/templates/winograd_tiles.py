@@ -86,7 +86,7 @@ def _tile_task(m, tiles):
         s1 = f.minimum(s0 + job.tile_strips, all_strips)
         p0, p1 = part * job.panels // job.parts, (part + 1) * job.panels // job.parts
         x, y = job.x + group * job.x_group, job.y + group * job.y_group
-        winograd.spread_strips(f, job, x, s0, s1, windows, POSITIONS, _SIZE, data_pitch,
+        winograd.spread_strips(f, job, x, s0, s1, windows, _CELL, _SIZE, data_pitch,
                                lambda s, c, v: data + (c * row_bytes + s * _WIDTH + v * _SIZE))
         columns = (s1 - s0) * (VECTORS * LANES)
         with f.range(POSITIONS) as i:

@@ -26,14 +26,14 @@ from rushlight.compiler.templates.winograd import spread_data
 from rushlight.compiler.templates.winograd_transforms import Cell
 
 FIELDS = (
-    "tile", "gather",                                                   # functions
+    "tile", "gather", "g_gather",                                       # functions
     "runs", "offsets", "masks", "moves", "mask_pitch", "lane_step",     # tables of the windows of x
     "g_runs", "g_offsets", "g_masks", "g_moves", "g_mask_pitch", "g_lane_step",     # and of the cells of g
     "groups", "rows", "width", "depth", "height", "panels", "parts", "vectors", "bins",
     "units", "unit_vectors", "block_vectors", "x_unit", "x_group", "g_unit", "g_group",
     "whole",
 )
-LAYOUT = Layout(("dw", "x", "g", "partial"), FIELDS, ("failed", "unbounded"), pointers=("tile", "gather"))
+LAYOUT = Layout(("dw", "x", "g", "partial"), FIELDS, ("failed", "unbounded"), pointers=("tile", "gather", "g_gather"))
 _AT_ONCE = 8                    # channels gathered before they are transformed
 
 
@@ -116,19 +116,19 @@ def _transform(m, type_, cell):
         "internal", "nounwind")
     pointer, x, g, v, at, q0, q1, data, line, data_pitch, spread, spread_pitch = f.args
     job = LAYOUT.job(f, pointer)
-    job.load("gather", "rows", "width", "unit_vectors", "x_unit", "g_unit")
+    job.load("gather", "g_gather", "rows", "width", "unit_vectors", "x_unit", "g_unit")
     windows = f.buffer(max(_AT_ONCE * cell.positions, 2 * cell.height * lanes) * size)
     across = job.width * item
     unit, local = v // job.unit_vectors, v % job.unit_vectors
     with f.range(0, job.rows, step=lanes) as o:
-        f.call("void", job.gather, job.at("g_runs"), g + unit * job.g_unit, local, o * cell.height,
+        f.call("void", job.g_gather, job.at("g_runs"), g + unit * job.g_unit, local, o * cell.height,
                f.minimum(o + lanes, job.rows) * cell.height, windows, f.value(size))
         f.call("void", "spread", windows, spread + (at * lanes * across + o * item), across, spread_pitch,
                declare=False)
     with f.range(q0, q1, step=_AT_ONCE) as c0:
         c1 = f.minimum(c0 + _AT_ONCE, q1)
-        f.call("void", job.gather, job.at("runs"), x + unit * job.x_unit, local, c0 * (cell.positions // 2),
-               c1 * (cell.positions // 2), windows, f.value(size))
+        f.call("void", job.gather, job.at("runs"), x + unit * job.x_unit, local, c0 * cell.rows, c1 * cell.rows,
+               windows, f.value(size))
         with f.range(c0, c1) as c:
             f.call("void", "spread_data", windows + (c - c0) * (cell.positions * size),
                    data + ((c - q0) * line + at * size), data_pitch, declare=False)

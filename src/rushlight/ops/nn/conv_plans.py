@@ -36,10 +36,10 @@ class Plan:
 class Pixels:
     """The tables of ``compiler.templates.conv_gather`` for ``n`` images of a grid, a vector of pixels at a time."""
 
-    def __init__(self, n, grid, steps, offsets, source, image, lanes, item, multiple, pairs=False):
+    def __init__(self, n, grid, steps, offsets, source, image, lanes, item, multiple, rows=False):
         """offsets: of each dimension a list; image: elements from image to image; multiple: of vectors in all.
 
-        ``pairs``: entries read two adjacent positions of rows, with steps of two.
+        ``rows``: entries read rows of windows, with steps of two or four.
         """
         inner, step = _strides(source), steps[-1]
         self.grid, self.count = grid, n * int(np.prod(grid))
@@ -52,7 +52,7 @@ class Pixels:
         for m, s, stride in zip(coords, steps, inner):
             base += m * (s * stride)
         # The kinds of gathering: lanes that follow each other, that skip one, or any (a word of its own).
-        self.kind = step if step in (1, 2) else 0
+        self.kind = (step, len(offsets[-1])) if rows else step if step in (1, 2) else 0
         self.step = step * item
         self.runs = np.zeros(self.vectors + 1, np.int64)
         np.cumsum(np.bincount(starts // lanes, minlength=self.vectors), out=self.runs[1:])
@@ -62,21 +62,30 @@ class Pixels:
         first = coords[-1]
         last = first + (ends - starts)
         along = [_bits(lane + (np.clip(-(o // step), first, last) - first),
-                       lane + (np.clip((source[-1] - 1 - o) // step + 1, first, last) - first), lanes, self.kind)
+                       lane + (np.clip((source[-1] - 1 - o) // step + 1, first, last) - first), lanes,
+                       step if rows or step == 2 else 1)
                  for o in offsets[-1]]
+        always = [0] * len(along)
+        if rows:
+            along = _parts(along, step)
+            if len(offsets[-1]) % step == 1:
+                # What only the last lanes of runs read (see ``conv_gather``).
+                final, place = lane + ends - starts - 1, (last - 1) * step + offsets[-1][-1]
+                along[-1] = (((place >= 0) & (place < source[-1])) << final).astype(np.uint64)
+                away = final * (step - 1) + len(offsets[-1]) - 1
+                always[len(along) - 1] = (1 << final + 16 | away << 32).astype(np.uint64)
         outer = [[(m * s + o >= 0) & (m * s + o < size) for o in offs]
                  for m, s, offs, size in zip(coords[:-1], steps, offsets, source)]
         taps = [len(o) for o in offsets]
-        self.masks = np.empty((len(starts), int(np.prod(taps))), np.uint32)
-        for t, at in enumerate(np.ndindex(*taps)):
+        self.masks = np.empty((len(starts), int(np.prod(taps[:-1])) * len(along)), np.uint64 if rows else np.uint32)
+        for t, at in enumerate(np.ndindex(*taps[:-1], len(along))):
             column = along[at[-1]]
             for seen, i in zip(outer, at):
                 column = column * seen[i]
-            self.masks[:, t] = column
-        self.moves = [sum(offsets[d][i] * inner[d] for d, i in enumerate(at)) for at in np.ndindex(*taps)]
-        if pairs:
-            self.kind, self.moves = "pairs", self.moves[::2]
-            self.masks = self.masks[:, ::2] | self.masks[:, 1::2] << 1
+            self.masks[:, t] = column + always[at[-1]]
+        entries = np.ndindex(*taps[:-1], 1 if rows else taps[-1])
+        self.moves = [sum(offsets[d][i] * inner[d] for d, i in enumerate(at)) for at in entries]
+        self.bits = self.masks.strides[0] // len(self.moves)    # bytes of an entry's masks
 
     def cuts(self, *lengths):
         """(first pixels, ends) of the pieces between multiples of the lengths."""
@@ -96,16 +105,24 @@ class Pixels:
                 self.masks.strides[0], self.step]
 
 
-def _bits(first, end, lanes, kind):
-    """Words with the bits of the lanes from first to before end; for kind 2 a bit apart."""
+def _bits(first, end, lanes, step):
+    """Words with a bit for each of the lanes from first to before end, ``step`` bits from one to the next."""
     end = np.maximum(first, end)
-    found = (np.left_shift(1, end) - np.left_shift(1, first)).astype(np.uint32)
-    if kind != 2:
+    found = (np.left_shift(1, end) - np.left_shift(1, first)).astype(np.uint64)
+    if step == 1:
         return found
     spread = np.zeros_like(found)
     for lane in range(lanes):
-        spread |= (found >> lane & 1) << 2 * lane
+        spread |= (found >> np.uint64(lane) & np.uint64(1)) << np.uint64(step * lane)
     return spread
+
+
+def _parts(along, step):
+    """The words of adjacent columns, ``step`` of which have bits between each other."""
+    found = [np.zeros_like(along[0]) for _ in range(0, len(along), step)]
+    for j, column in enumerate(along):
+        found[j // step] |= column << np.uint64(j % step)
+    return found
 
 
 def _strides(sizes):
@@ -125,7 +142,7 @@ def _moves(pixels, channels, plane, item):
     taps = len(pixels.moves)
     out = np.empty((channels, taps, 2), np.int64)
     out[:, :, 0] = (np.arange(channels)[:, None] * plane + np.array(pixels.moves)) * item
-    out[:, :, 1] = np.arange(taps) * 4
+    out[:, :, 1] = np.arange(taps) * pixels.bits
     return out.reshape(-1, 2)
 
 
@@ -293,7 +310,7 @@ class Ways:
         self.finishes = not gaps and not cpu.amx() and all(shape[-1][-1][1] == 1 for shape in shapes)
         filtered = len(shapes) == 1 and winograd_plans.serves(*shapes[0])
         if cpu.amx():
-            self.quick = _tile_plans().quick(shapes, gaps, filtered and len(shapes[0][6]) == 2)
+            self.quick = _tile_plans().quick(shapes, gaps, filtered and shapes[0][7] == (1, 1))
         if filtered and self.quick is None:
             self.quick = winograd_plans.product(*shapes[0])
         if self.quick is None and len(shapes) == 1 and image_plans.serves(*shapes[0]):

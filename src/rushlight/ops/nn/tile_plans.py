@@ -109,9 +109,10 @@ def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         blocks = -(-total // tile_strips)
         parts = min(panels, max(1, -(-8 // (blocks * groups))))
         words = np.array([
-            0, conv_gather.address("float", pixels.kind),
+            0, 0, conv_gather.address("float", pixels.kind),
             *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
-            groups, rows, channels, tiles.block, panels, parts, count // images, strips, tile_strips, blocks,
+            groups, rows, channels, tiles.block, panels, parts, count // images, strips, pixels.vectors, tile_strips,
+            0, blocks,
             winograd_tiles.POSITIONS, channels, 0,
             images * groups * channels * plane * item, channels * plane * item,
             images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,

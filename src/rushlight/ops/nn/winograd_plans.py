@@ -11,13 +11,15 @@ from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _
 
 _FEWEST_CHANNELS = 32
 _FEWEST_CELLS = 64              # of 2 x 2
+_APART = 20                     # cells with steps of two that take as long as their weights' transforms
+_TRANSFORMS = 500               # products of a channel that take as long as a cell's transforms
 _PARTIAL = 16 << 20             # bytes of the sums of a weight's gradient with both transformed sides
 _BINS = 4 << 20                 # bytes of a weight's gradient's sums in several bins
 _SUMS = 20 << 20                # bytes beyond which they are those of 2 x 2 cells
 _LARGE = 2 << 20                # bytes of sums that no cache keeps between blocks of cells
 _TILES = 8                      # of work, at least
 _WEIGHTS = 30                   # cells that take as long as making and reading the transformed weights
-_DEPTH = 64                     # products that are added up in one go, at most
+_DEPTH = 64                     # products that are added up in one go, at most; twice as many with steps of two
 _BLOCK = 12                     # vectors of cells at a time, at most
 
 
@@ -25,17 +27,33 @@ def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weigh
     """Whether a product of this shape is made by minimal filtering: a matter of speed, and of the dtype."""
     cells = n * int(np.prod(_cells(grid, 2)))
     return cells >= _FEWEST_CELLS and form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights,
-                                               strides, out, place)
+                                           strides, out, place, _APART)
 
 
-def form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
-    """Whether a product is of the form of minimal filtering, with enough channels."""
-    if out != grid or dtype != "float32" or len(grid) not in (2, 3) or set(steps) != {1} or set(place) != {(0, 1)}:
+def form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place, cells=0):
+    """Whether a product is of the form of minimal filtering, with enough channels.
+
+    ``cells``: how many of steps of two take as long as making the transformed weights.
+    """
+    if out != grid or dtype != "float32" or len(grid) not in (2, 3) or set(place) != {(0, 1)} or \
+            steps[-2:] not in ((1, 1), (2, 2)):
         return False
     if any(len(o) != 3 or o != (o[0], o[0] + 1, o[0] + 2) for o in offsets[-2:]):
         return False
+    if steps[-1] == 2 and not _pays_apart(n, rows, grid, cells):
+        return False
     return min(rows, channels) >= _FEWEST_CHANNELS and min(grid[-2:]) > 1 and \
         _entries(grid, len(weights)) <= _MOST_ENTRIES
+
+
+def _pays_apart(n, rows, grid, more):
+    """Whether cells with steps of two, and so many more, take fewer products than direct sums."""
+    from ...compiler.templates import conv_tile, winograd
+
+    lanes, length = conv_tile.lanes_of("float"), int(np.prod(_cells(grid, 2)))
+    vectors = sum(count // images * -(-images * length // lanes)
+                  for _, count, images in _portions(n, _group(n, length, winograd.VECTORS * lanes)))
+    return (vectors * lanes + more) * (25 + _TRANSFORMS / rows) < 0.94 * 9 * n * int(np.prod(grid))
 
 
 def _cells(grid, height):
@@ -57,42 +75,50 @@ def _entries(grid, taps):
 def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
     """[(first image, images, Plan)], as ``conv_plans.product``."""
     from ...compiler.templates import conv_gather, conv_tile, winograd
+    from ...compiler.templates.winograd_transforms import Cell
 
     item, lanes = 4, conv_tile.lanes_of("float")
     width = winograd.VECTORS * lanes
-    high = height_of_cells(n, grid)
-    positions = 4 * (high + 2)
-    cells, more = _cells(grid, high), (1,) * (len(grid) - 2)
+    step = steps[-1]
+    cell = Cell(height_of_cells(n, grid) if step == 1 else 2, step)
+    high, cells = cell.height, _cells(grid, cell.height)
     area, plane = int(np.prod(grid)), int(np.prod(source))
     length, depth = int(np.prod(cells)), channels * len(weights) // 9
-    windows = offsets[:-2] + tuple(tuple(range(o[0], o[0] + k)) for o, k in zip(offsets[-2:], (high + 2, 4)))
+    windows = offsets[:-2] + tuple(tuple(range(o[0], o[0] + k))
+                                   for o, k in zip(offsets[-2:], (cell.rows, cell.columns)))
     most_rows = conv_tile.form(1 << 20)[0]
     panels = -(-rows // most_rows)
     height = -(-rows // panels)
     unit = _group(n, length, width)
     where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
-    call = winograd.kernel("float", high)
+    call = winograd.kernel("float", high, step)
     found = []
     for first, count, images in _portions(n, unit):
-        pixels = Pixels(images, cells, (*more, high, 2), windows, source, groups * channels * plane, lanes, item,
-                        winograd.VECTORS, True)
+        pixels = Pixels(images, cells, (*steps[:-2], high * step, 2 * step), windows, source,
+                        groups * channels * plane, lanes, item, winograd.VECTORS, True)
         moves = _moves(pixels, channels, plane, item)
         pieces, piece_list = pieces_of(pixels, width, grid, high, groups * rows * area, item)
-        strips = pixels.vectors // winograd.VECTORS
+        strips, vectors = pixels.vectors // winograd.VECTORS, -(-pixels.count // lanes)
+        tile = narrow = conv_tile.address("float", height, winograd.VECTORS, True)
+        if vectors % winograd.VECTORS:
+            narrow = conv_tile.address("float", height, 1, True)
         total = count // images * strips
-        strip_bytes = positions * width * item * (depth + height)
+        strip_bytes = width * item * (cell.positions * depth + cell.sums * height)
         tile_strips = _split(total, max(1, min(4, cpu.caches().l2 // 2 // strip_bytes, -(-total // 8))))
         # Large weights that meet few cells go through the cache once, packed by the task that takes them.
-        apart = total <= 4 and positions * rows * depth * item > 4 * cpu.caches().l2
+        apart = total <= 4 and cell.weights * rows * depth * item > 4 * cpu.caches().l2
         if apart:
             tile_strips = total
-        blocks = -(-total // tile_strips)
-        parts = min(panels, max(1, -(-(cpu.usable_cores() if apart else 8) // (blocks * groups))))
+        blocks, cores = -(-total // tile_strips), cpu.usable_cores()
+        parts, whole = min(panels, max(1, -(-(cores if apart else _TILES) // (blocks * groups)))), 0
+        if parts == groups == 1 and cores <= panels:
+            # The blocks that are left when all threads have as many are cut.
+            parts, whole, blocks = cores, blocks // cores, blocks % cores
         words = np.array([
-            conv_tile.address("float", height, winograd.VECTORS, True), conv_gather.address("float", pixels.kind),
+            tile, narrow, conv_gather.address("float", pixels.kind),
             *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
-            groups, rows, depth, height, panels, parts, count // images, strips, tile_strips, blocks, positions,
-            _split(depth, _DEPTH), int(apart),
+            groups, rows, depth, height, panels, parts, count // images, strips, vectors, tile_strips,
+            whole, blocks, cell.weights, _split(depth, _DEPTH * step), int(apart),
             images * groups * channels * plane * item, channels * plane * item,
             images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
             grid[-1] * item, strides[0] * item, strides[1] * item,
@@ -167,7 +193,8 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding, pitch=None,
     block = max(2, min(_BLOCK, l2 * 5 // 8 // vector_bytes))
     block = _split(-(-total // bins), block)
     words = np.array([
-        conv_tile.address("float", height, vectors, False), conv_gather.address("float", "pairs"),
+        conv_tile.address("float", height, vectors, False), conv_gather.address("float", pixels.kind),
+        conv_gather.address("float", gs.kind),
         *pixels.words(moves), *gs.words(g_moves),
         groups, rows, width, depth, height, panels, parts, vectors, bins, n // unit, pixels.vectors, block,
         unit * groups * channels * plane * item, channels * plane * item,
