@@ -94,9 +94,8 @@ class Generator:
         if not -(1 << 63) <= seed < 1 << 64:
             raise ValueError("Overflow when unpacking long long")
         self._seed = seed & 0xFFFFFFFFFFFFFFFF
-        self._bytes[: 4 * N].view(np.uint32)[:] = _seeded_words(self._seed & 0xFFFFFFFF)
-        self._bytes[LEFT:BUSY] = 0
-        self._field(LEFT, np.int32)[0] = 1
+        _put_words(self._bytes, self._seed & 0xFFFFFFFF)
+        self._bytes[LEFT:BUSY] = _NO_WORDS
         return self
 
     def seed(self):
@@ -197,6 +196,24 @@ def _as_seed(seed):
     if isinstance(seed, bool) or not hasattr(seed, "__index__"):
         raise RuntimeError(f"manual_seed expected a long, but got {type(seed).__name__}")
     return seed.__index__()
+
+
+_NO_WORDS = np.zeros(BUSY - LEFT, np.uint8)     # left is 1: the recurrence's next step comes before the first word
+_NO_WORDS[:4].view(np.int32)[0] = 1
+_FEW_SEEDS = 4              # who seeds no more often does not wait for a kernel
+_seeds = 0
+
+
+def _put_words(state, seed):
+    """Let a state begin with the words of a seed below 2^32."""
+    global _seeds
+    _seeds += 1
+    if _seeds > _FEW_SEEDS:
+        from rushlight.randomness.kernels import kernel
+
+        kernel("seed")(state, state, 0, float(seed), 0.0)
+    else:
+        state[: 4 * N].view(np.uint32)[:] = _seeded_words(seed)
 
 
 def _seeded_words(seed):

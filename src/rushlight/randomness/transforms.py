@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from rushlight.randomness.engine import NORMAL, NORMAL_VALID, Builder
+from rushlight.randomness.engine import NORMAL, NORMAL_VALID, Builder, N
 
 CHUNK = 1024  # numbers a round: their words stay in the L1 cache
 MASK53 = (1 << 53) - 1
@@ -526,6 +526,20 @@ def skip():
     return frame("skip", b, CHUNK + 16)
 
 
+def seed():
+    """The 624 words that follow from the seed a: w[i] = 1812433253 (w[i-1] ^ w[i-1] >> 30) + i; out, n and b unused."""
+    b = Builder()
+    b.store("i32", b.cast("fptoui", "%a", "double", "i32"), "%state")
+
+    def body(i):
+        before = b.load("i32", b.address("%state", b.op("sub", "i64", i, 1), "i32"))
+        mixed = b.op("mul", "i32", b.op("xor", "i32", before, b.op("lshr", "i32", before, 30)), 1812433253)
+        b.store("i32", b.op("add", "i32", mixed, b.cast("trunc", i, "i64", "i32")), b.address("%state", i, "i32"))
+
+    b.loop(1, N, 1, body)
+    return frame("seed", b, 16)
+
+
 def exp():
     """e^x of n doubles in place, with the C library's exp; state, a and b unused."""
     b = Builder()
@@ -548,6 +562,7 @@ KERNELS = {
     "integers64": integers64,
     "words": words,
     "skip": skip,
+    "seed": seed,
     **{f"randperm_{size}": partial(randperm, size) for size in (1, 2, 4, 8)},
     **{f"randperm_long_{size}": partial(randperm_long, size) for size in (4, 8)},
     "normal_blocks_float": normal_blocks_float,
