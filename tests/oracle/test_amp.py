@@ -181,3 +181,35 @@ def test_training_with_a_scaler_follows_pytorch(name):
     (ours, state), (theirs, state_there) = courses
     assert state == state_there
     assert ours[-1] < ours[0] and np.allclose(ours, theirs, atol=3e-2)
+
+
+@pytest.mark.parametrize("low", ["bfloat16", "float16"])
+@pytest.mark.parametrize("packed, projected", [(False, 0), (True, 0), (False, 3), (True, 3)])
+def test_types_of_lstm_states(low, packed, projected):
+    def run(F, own, given):
+        d = getattr(F, low)
+        layer = F.nn.LSTM(4, 6, proj_size=projected).to(d if own else F.float32)
+        x = F.ones(5, 3, 4, dtype=d if given else F.float32)
+        with F.autocast("cpu", d):
+            if packed:
+                x = F.nn.utils.rnn.pack_padded_sequence(x, [5, 4, 2])
+            try:
+                y, (h, c) = layer(x)
+            except RuntimeError as error:
+                return str(error)[:60]
+        return [str(t.dtype).split(".")[1] for t in (y.data if packed else y, h, c)]
+    for own in (False, True):
+        for given in (False, True):
+            assert run(rushlight, own, given) == run(torch, own, given)
+
+
+@pytest.mark.parametrize("hermitian", [False, True])
+def test_pseudo_inverse(hermitian):
+    def run(F, d):
+        with F.autocast("cpu", F.bfloat16):
+            y = F.linalg.pinv(F.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=d), hermitian=hermitian)
+        return str(y.dtype).split(".")[1], np.asarray(y.double())
+    for d in ("float32", "float64"):
+        ours, theirs = (run(F, getattr(F, d)) for F in (rushlight, torch))
+        assert ours[0] == theirs[0]
+        np.testing.assert_allclose(ours[1], theirs[1], atol=0.02)

@@ -25,7 +25,7 @@ from rushlight.tensor.tensor import Tensor
 LOWER = frozenset("""
     mm bmm matmul linear addmm addbmm baddbmm conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d
     conv_tbc convolution _convolution scaled_dot_product_attention prelu multi_dot chain_matmul tensordot vecdot
-    matrix_power linalg_matrix_power affine_grid rnn_tanh_cell rnn_relu_cell lstm rnn_tanh rnn_relu cov corrcoef
+    matrix_power linalg_matrix_power affine_grid rnn_tanh_cell rnn_relu_cell rnn_tanh rnn_relu cov corrcoef
     """.split())
 WIDER = frozenset("""
     nll_loss mse_loss l1_loss smooth_l1_loss huber_loss binary_cross_entropy binary_cross_entropy_with_logits kl_div

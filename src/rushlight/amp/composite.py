@@ -7,6 +7,7 @@ import functools
 
 import rushlight as torch
 from rushlight.autograd.modes import state
+from rushlight.runtime import cpu
 
 from . import casting
 
@@ -105,6 +106,29 @@ def gru_step(x, h, w_ih, w_hh, b_ih=None, b_hh=None):
     return n + z * (h - n)
 
 
+def _lstm(fn):
+    in_16_bits = casting.lower(fn)
+
+    def mixed(input, *args):
+        packed = not isinstance(args[0], (list, tuple))
+        h0, c0 = args[packed]
+        projected = h0.shape[-1] != c0.shape[-1]
+        if state.autocast is torch.float16 and input.dtype is torch.float32 and not (packed or projected) \
+                and not cpu.has("avx512fp16"):
+            raise RuntimeError("could not create a primitive descriptor for the LSTM forward propagation primitive: "
+                               "this CPU has no arithmetic of float16")
+        y, h, c = in_16_bits(input, *args)
+        # Packed sequences and projections go step by step there, with cells of the type that they begin with.
+        if packed and not projected:
+            y, h = y.to(c0.dtype), h.to(c0.dtype)
+        return y, h, c.to(c0.dtype) if packed or projected else c
+    return mixed
+
+
+def _pinv(fn):
+    return lambda A, *args, **kwargs: casting.to_lower(fn(A, *args, **kwargs), state.autocast)
+
+
 def _gru(fn):
     def mixed(*args):
         if isinstance(args[3], (list, tuple)):
@@ -148,4 +172,5 @@ def _packed(data, batch_sizes, hx, params, has_biases, num_layers, dropout, trai
 
 
 MAKERS = {"cross_entropy": _on(_cross_entropy), "einsum": _on(_einsum), "inner": _on(_inner), "pad": _on(_pad),
-          "gru": _on(_gru), "lstm_cell": _on(lambda fn: lstm_step), "gru_cell": _on(lambda fn: gru_step)}
+          "gru": _on(_gru), "lstm": _on(_lstm), "pinv": _on(_pinv),
+          "lstm_cell": _on(lambda fn: lstm_step), "gru_cell": _on(lambda fn: gru_step)}

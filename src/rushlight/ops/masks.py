@@ -88,7 +88,7 @@ def masked_fill(input, mask, value):
     _mask(mask)
     value = _fill_value(input, value)
     if input._a.shape != mask._a.shape:
-        broadcast_shapes(input._a.shape, mask._a.shape)
+        broadcast_shapes(mask._a.shape, input._a.shape)
     if isinstance(value, Tensor):
         return _masked_fill_tensor(input, mask, value)
     return _masked_fill(input, mask, value)

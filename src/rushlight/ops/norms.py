@@ -37,7 +37,7 @@ def _norm_grad(g, self, out, ord, dim, keepdim):
     if ord == 1:
         return g * self.sgn()
     if ord == 2:
-        return (self * (g / n)).masked_fill(n == 0, 0)
+        return (self / n).masked_fill(n == 0, 0) * g
     magnitude = self.abs()
     if math.isinf(ord):
         hit = magnitude == n
@@ -84,6 +84,11 @@ _FORMS = {0.0: ("sum", _nonzero, None), 1.0: ("sum", _magnitude, None), 2.0: ("s
 @primitive("linalg_vector_norm(Tensor self, Scalar ord, int[] dim, bool keepdim, ScalarType dtype) -> "
            "Tensor", vjp={"self": _norm_grad})
 def _vector_norm(a, p, axes, keepdim, np_dtype):
+    if p and a.size and math.prod(a.shape) == math.prod(shape := reduced_shape(a.shape, axes, keepdim)):
+        # A norm of one number neither overflows nor is rounded.
+        with np.errstate(all="ignore"):
+            x = np.abs(wide(a)).reshape(shape)
+        return narrow(x, np.dtype(np.float16) if np_dtype.names else np.empty(0, np_dtype).real.dtype)
     if np_dtype == a.dtype and a.size and a.dtype.kind != "c":
         kind, before, after = _FORMS.get(p, ("sum", _power, _inverse_power))
         k = mapped_kernel(kind, a.dtype, np_dtype, before, after)

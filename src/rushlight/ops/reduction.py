@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..autograd.modes import state
 from ..dtypes import COMPLEX, FLOAT, from_np, scalar_name, uint8
 from ..record import NONDIFF
 from ..runtime.allocator import empty
@@ -242,6 +243,8 @@ def _product(a, axes, keepdim, np_dtype):
 
 
 def _prod_grad(g, self, out):
+    if not state.grad and watch.true(lambda a: a.size - np.count_nonzero(a) > 1, self):
+        return self.new_zeros(self._a.shape)
     return _product_gradient(g.expand((1,)), self.reshape(-1), out.reshape(1), 0).reshape(
         self._a.shape) if self._a.ndim else g
 
@@ -381,9 +384,7 @@ def _logsumexp_grad(g, self, out, dim, keepdim):
     shape = self._a.shape
     out = kept(out, shape, dim, keepdim)
     g = kept(g, shape, dim, keepdim)
-    # Where everything is -inf the sum is -inf, too: the difference would be NaN.
-    shift = out.masked_fill(out.isinf() & (out < 0), 0) if not out.dtype.is_complex else out
-    weight = (self - shift).exp()
+    weight = (self - out).exp()
     return g * (weight.conj() if weight.dtype.is_complex else weight)
 
 

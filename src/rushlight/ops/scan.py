@@ -4,6 +4,7 @@ from math import prod
 
 import numpy as np
 
+from ..autograd.modes import state
 from ..dtypes import COMPLEX, FLOAT, from_np, scalar_name
 from ..record import Joint
 from ..return_types import cummax as cummax_struct
@@ -102,12 +103,14 @@ def _cumprod(a, dim, np_dtype):
 
 def _cumprod_grad(g, x, dim, out):
     """Without zeros: reverse sums of g * out, over x. With zeros: products that leave one factor out."""
-    if not x._a.ndim or x._a.size == 0:
+    if not x._a.ndim or x._a.size == 0 or x._a.shape[dim] == 1:
         return g
     conj = x.dtype.is_complex
     if x.is_meta or watch.true(np.all, x):
         r = _reverse_cumsum(g * (out.conj() if conj else out), dim)
         return r / (x.conj() if conj else x)
+    if not state.grad:
+        return _cumprod_grad_at_zeros(g, x, dim, out)
     n = x._a.shape[dim]
     columns = []
     named = FUNCTIONS["torch"]
@@ -121,6 +124,22 @@ def _cumprod_grad(g, x, dim, out):
             others = others.conj()
         columns.append((g.narrow(dim, i, n - i) * others).sum(dim, True))
     return named["cat"](columns, dim)
+
+
+def _cumprod_grad_at_zeros(g, x, dim, out):
+    """Before the first zero as without any, by what comes before it; at it, by products of the others up to the next
+    one; 0 from then on. It has no derivative: what zeros hide is left out."""
+    none = x == 0
+    zeros = none.cumsum(dim)
+    before, between = zeros == 0, zeros == 1
+    first = none & between
+    others = x.masked_fill(first, 1)
+    if x.dtype.is_complex:
+        x, out, others = x.conj(), out.conj(), others.conj()
+    whole = _reverse_cumsum((g * out).masked_fill(~before, 0), dim) / x
+    left_out = _reverse_cumsum((g * others.cumprod(dim)).masked_fill(~between, 0), dim)
+    named = FUNCTIONS["torch"]
+    return named["where"](before, whole, left_out.masked_fill(~first, 0))
 
 
 def cumprod(input, dim, *, dtype=None):
@@ -231,7 +250,7 @@ def _difference(weights, logs, scale, dim, reverse):
     """``exp(scale)`` times the running sums of ``weights * exp(logs)``, without overflow."""
     with np.errstate(all="ignore"):
         more, less = (np.exp(t + scale) for t in _signed(weights, logs, dim, reverse))
-        return np.where(np.isnan(more), 0, more) - np.where(np.isnan(less), 0, less)
+        return more - less
 
 
 @primitive("logcumsumexp_backward(Tensor grad, Tensor self, Tensor total, int dim) -> Tensor",
@@ -240,11 +259,7 @@ def _difference(weights, logs, scale, dim, reverse):
                 "total": lambda g, grad, self, total, dim: -grad * _weighted_to(g, self, total, dim)})
 def _weighted_from(g, a, total, dim):
     """``exp(a_i) * sum over j >= i of g_j exp(-total_j)``."""
-    r = _difference(wide(g), -wide(total), wide(a), dim, True)
-    if np.isnan(total).any():
-        # A sum that is NaN hands NaN to all that went into it.
-        r[np.flip(np.logical_or.accumulate(np.flip(np.isnan(wide(total)), dim), dim), dim)] = np.nan
-    return narrow(r, a.dtype)
+    return narrow(_difference(wide(g), -wide(total), wide(a), dim, True), a.dtype)
 
 
 @primitive("logcumsumexp_sums(Tensor v, Tensor self, Tensor total, int dim) -> Tensor",
@@ -254,7 +269,8 @@ def _weighted_from(g, a, total, dim):
 def _weighted_to(v, a, total, dim):
     """``exp(-total_j) * sum over i <= j of v_i exp(a_i)``, the transpose of `_weighted_from` in its first argument."""
     d = a.dtype
-    return narrow(_difference(wide(v), wide(a), -wide(total), dim, False), d)
+    r = _difference(wide(v), wide(a), -wide(total), dim, False)
+    return narrow(np.where(np.isnan(r), 0, r), d)
 
 
 @primitive("logcumsumexp(Tensor self, int dim) -> Tensor", vjp={"self": _logcumsumexp_grad})

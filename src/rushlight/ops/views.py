@@ -329,7 +329,8 @@ def expanded(input, size):
                            f"sizes provided ({len(size)}) must be greater or equal to the number of "
                            f"dimensions in the tensor ({len(old)})")
     out = list(size)
-    for i, s in enumerate(size):
+    for i in range(len(size) - 1, -1, -1):
+        s = size[i]
         if i < lead:
             if s < 0:
                 raise RuntimeError(f"The expanded size of the tensor ({s}) isn't allowed in a leading, "
@@ -388,15 +389,21 @@ def broadcast_tensors(*tensors):
 @public("broadcast_shapes", method=False)
 def broadcast_shapes(*shapes):
     """The shape that tensors of the given shapes broadcast to."""
-    shapes = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    shapes = [(s,) if isinstance(s, int) else s if isinstance(s, tuple) else tuple(s) for s in shapes]
     for s in shapes:
         for v in s:
             if v < 0:
                 raise RuntimeError(f"Trying to create tensor with negative dimension ({v}): ({v})")
-    try:
-        return Size(common_shape(*shapes))
-    except RuntimeError:
-        raise RuntimeError("Shape mismatch: objects cannot be broadcast to a single shape") from None
+    known = [1] * max((len(s) for s in shapes), default=0)
+    for k, s in enumerate(shapes):
+        for i in range(1, len(s) + 1):
+            if known[-i] == 1:
+                known[-i] = s[-i]
+            elif s[-i] not in (1, known[-i]):
+                raise RuntimeError(
+                    f"Attempting to broadcast a dimension of length {s[-i]} at -{i}! Mismatching argument at index {k} "
+                    f"had {s}; but expected shape should be broadcastable to {known}")
+    return Size(known)
 
 
 def repeated(g, shape):

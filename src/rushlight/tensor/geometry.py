@@ -141,7 +141,7 @@ def is_dense(shape, strides):
 
 
 def broadcast_shapes(*shapes):
-    """The common shape; RuntimeError worded as PyTorch's where there is none."""
+    """The common shape; RuntimeError worded as PyTorch's where there is none, of the last dimension that differs."""
     n = 0
     for s in shapes:
         if len(s) > n:
@@ -149,8 +149,8 @@ def broadcast_shapes(*shapes):
     out = [1] * n
     for s in shapes:
         off = n - len(s)
-        for i, v in enumerate(s):
-            o = out[off + i]
+        for i in range(len(s) - 1, -1, -1):
+            v, o = s[i], out[off + i]
             if v != o:
                 if o == 1:
                     out[off + i] = v

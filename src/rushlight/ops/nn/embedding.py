@@ -286,18 +286,26 @@ def _bags_inside(flat, weight, first, mode, per_sample_weights, pad, scale):
 
 
 def _largest(rows, bag, n, left_out):
-    """The largest of each bag's rows, element by element; the first of equal ones has the gradient."""
+    """The largest of each bag's rows, element by element; the first of equal ones has the gradient.
+
+    Elements are compared with the largest so far: NaN in a bag's first row stays, elsewhere it is passed over.
+    """
     if not rows.numel():
         return rows.sum(0, True).expand(n, -1)
     bag = bag.unsqueeze(-1).expand(rows.shape)
-    known = rows.detach().masked_fill(left_out, float("-inf"))
+    found = rows.detach()
+    known = found.masked_fill(left_out | found.isnan(), float("-inf"))
     best = known.new_full((n, rows.shape[1]), float("-inf")).scatter_reduce(0, bag, known, "amax", include_self=True)
     best = best.gather(0, bag)
-    hit = ((known == best) | (known.isnan() & best.isnan())) & left_out.logical_not()
     last = rows.shape[0] - 1
-    places = function("arange")(last + 1).unsqueeze(-1).expand(rows.shape).masked_fill(hit.logical_not(), last)
-    first = places.new_full((n, rows.shape[1]), last).scatter_reduce(0, bag, places, "amin", include_self=True)
-    return rows.gather(0, first)
+    places = function("arange")(last + 1).unsqueeze(-1).expand(rows.shape)
+
+    def first(passed):
+        at = places.masked_fill(passed, last)
+        return at.new_full((n, rows.shape[1]), last).scatter_reduce(0, bag, at, "amin", include_self=True)
+    begin = first(left_out)
+    stays = found.gather(0, begin).isnan()
+    return rows.gather(0, function("where")(stays, begin, first((known != best) | left_out)))
 
 
 def _bags(flat, weight, bag, n, mode, per_sample_weights, pad, scale):

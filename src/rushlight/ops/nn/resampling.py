@@ -68,7 +68,8 @@ def _antialias(n, out, mode, align, r):
     support = (1.0 if mode == "linear" else 2.0) * max(r, 1.0)
     inverse = 1.0 / max(r, 1.0)
     size = int(math.ceil(support)) * 2 + 1
-    index, weights = np.zeros((size, out), np.int64), np.zeros((size, out))
+    # (What is not used has weight 0, and no index, as 0 times inf isn't 0.)
+    index, weights = np.full((size, out), -1, np.int64), np.zeros((size, out))
     for i in range(out):
         center = r * (i + 0.5) if not align else r * i + 0.5
         lo = max(int(center - support + 0.5), 0)
@@ -76,8 +77,6 @@ def _antialias(n, out, mode, align, r):
         x = (np.arange(lo, hi) - center + 0.5) * inverse
         w = np.maximum(1 - np.abs(x), 0) if mode == "linear" else _cubic(x, -0.5)
         total = w.sum()
-        # What is not used has weight 0 and an index that is.
-        index[:, i] = lo
         index[:hi - lo, i] = np.arange(lo, hi)
         weights[:hi - lo, i] = w / total if total else w
     return index, weights

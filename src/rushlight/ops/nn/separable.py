@@ -32,10 +32,11 @@ class Taps:
 
     @classmethod
     def of_rows(cls, n, index, weights=None):
-        """From arrays (taps, out) of input numbers and weights (None: 1)."""
+        """From arrays (taps, out) of input numbers (-1 for none) and weights (None: 1)."""
         taps, out = index.shape
-        target = np.tile(np.arange(out), taps)
-        return cls(n, out, target, index.reshape(-1), None if weights is None else weights.reshape(-1)).sorted()
+        source, there = index.reshape(-1), (index >= 0).reshape(-1)
+        target = np.tile(np.arange(out), taps)[there]
+        return cls(n, out, target, source[there], None if weights is None else weights.reshape(-1)[there]).sorted()
 
     def sorted(self):
         order = np.argsort(self.target, kind="stable")
