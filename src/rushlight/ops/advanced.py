@@ -13,7 +13,7 @@ from . import walks
 from .selection import Mask
 
 _LONG = np.dtype(np.int64)
-_FEW = 512                  # elements for which NumPy's indexing starts sooner than our kernels
+FEW = 512                  # elements for which NumPy's indexing starts sooner than our kernels
 
 
 class Places:
@@ -96,10 +96,10 @@ def _key(indices):
 
 def get(a, indices):
     """``a[indices]``, in C order."""
-    if a.size <= _FEW and watch.observer is None:
+    if a.size <= FEW and watch.observer is None:
         few = True
         for i in indices:
-            if i is not None and i.size > _FEW:
+            if i is not None and i.size > FEW:
                 few = False
         if few:
             return _numpy_get(a, indices)
@@ -155,7 +155,7 @@ def add(out, indices, values):
 
 
 def _write(out, indices, values, op):
-    few = op == "put" and out.size <= _FEW and values.size <= _FEW
+    few = op == "put" and out.size <= FEW and values.size <= FEW
     if few or not available() or out.dtype.kind == "c" and op == "add":
         _write_numpy(out, indices, values, op)
         return

@@ -176,7 +176,7 @@ def _warn_byte():
 def _as_index(x):
     """A list, range or array used as an index, as a tensor."""
     if isinstance(x, _ndarray):
-        return FUNCTIONS["torch"]["from_numpy"](np.array(x))
+        return FUNCTIONS["torch"]["from_numpy"](x if hasattr(type(x), "captured") else np.array(x))
     t = FUNCTIONS["torch"]["tensor"](x)
     return t.to(dtypes.int64) if not t._a.size and t._a.ndim <= 1 and t.dtype.is_floating_point else t
 
@@ -411,6 +411,22 @@ def _plain(a, index):
     return at
 
 
+_ALL = slice(None)
+
+
+def _spelled(index, rank):
+    """A tuple of ints, slices and one ellipsis with whole slices in its place, or None for other tuples."""
+    at = None
+    for k, x in enumerate(index):
+        if x is Ellipsis and at is None:
+            at = k
+        elif type(x) is not int and type(x) is not slice:
+            return None
+    if at is None or len(index) - 1 > rank:
+        return None
+    return (*index[:at], *(_ALL,) * (rank + 1 - len(index)), *index[at + 1:])
+
+
 def _positions_only(a, index):
     """The components of an index if they are int64 tensors of one shape and whole slices, the last one a tensor."""
     if not index or len(index) > a.ndim or type(index[-1]) is not Tensor:
@@ -477,6 +493,10 @@ def getitem(self, index):
             raise _bounds_error(index, 0, n)
         if (t is tuple or t is slice) and a.size:
             at = _plain(a, index)
+            if at is None and t is tuple:
+                spelled = _spelled(index, a.ndim)
+                if spelled is not None:
+                    index, at = spelled, _plain(a, spelled)
             if at is not None:
                 try:
                     v = a[(*index, ...) if t is tuple else index]
@@ -507,9 +527,11 @@ def _assigned(t, index, value):
     """Whether ``t[index] = value`` was a plain copy into a window of ints and slices, and is done."""
     a, b = t._a, value._a
     if state.special or type(a) is not _ndarray or type(b) is not _ndarray or t._bits or value._bits or \
-            a.dtype is not b.dtype or not (untracked(t) and untracked(value)) or t._storage is value._storage or \
-            t._storage.root is not None or value._storage.root is not None or not a.flags.writeable or \
-            _plain(a, (index,) if type(index) is int else index) is None:
+            a.dtype is not b.dtype or not (untracked(t) and untracked(value)) or t._storage.root is not None or \
+            value._storage.root is not None or not a.flags.writeable:
+        return False
+    at = _plain(a, (index,) if type(index) is int else index)
+    if at is None:
         return False
     try:
         window = a[(*index, ...) if type(index) is tuple else (index, ...)]
@@ -517,7 +539,27 @@ def _assigned(t, index, value):
         return False
     if window.shape != b.shape or 0 in window.strides:
         return False
-    copy_array(window, b)
+    if t._storage is not value._storage:
+        copy_array(window, b)
+    elif t._offset + at // a.itemsize != value._offset or window.strides != b.strides:
+        return False                        # (else the window itself, as in ``t[index] += x``)
+    t._storage.version += 1
+    return True
+
+
+def _rows_assigned(t, index, value):
+    """Whether ``t[index] = value`` set whole rows of a small tensor by their numbers, and is done."""
+    a, b, i = t._a, value._a, index._a
+    if state.special or type(a) is not _ndarray or type(b) is not _ndarray or type(i) is not _ndarray or t._bits or \
+            value._bits or index._bits or a.dtype is not b.dtype or index.dtype is not dtypes.int64 or not (
+                untracked(t) and untracked(value)) or not 0 < a.size <= advanced.FEW or \
+            b.shape != i.shape + a.shape[1:] or value._storage.block() is t._storage.block() or \
+            index._storage.block() is t._storage.block() or not a.flags.writeable or 0 in a.strides:
+        return False
+    try:
+        a[i] = b
+    except IndexError:
+        return False
     t._storage.version += 1
     return True
 
@@ -538,6 +580,8 @@ def setitem(self, index, value):
         value = None
     if index is False:
         return
+    if type(index) is tuple and type(self._a) is _ndarray:
+        index = _spelled(index, self._a.ndim) or index
     if value is None and (type(index) is int or type(index) is tuple or type(index) is slice):
         a = self._a
         if type(a) is _ndarray and not self._bits & 3 and untracked(self) and _plain(
@@ -548,6 +592,8 @@ def setitem(self, index, value):
             return
     elif tv is Tensor and (type(index) is int or type(index) is tuple or type(index) is slice) and _assigned(
             self, index, value):
+        return
+    elif tv is Tensor and type(index) is Tensor and _rows_assigned(self, index, value):
         return
     if type(self._a) is not _ndarray and hasattr(type(self._a), "setitem"):
         self._a.setitem(self, index, number if value is None else value)
