@@ -329,9 +329,9 @@ def test_where_nothing_beats_the_worst(dtype, shape):
 def test_columns_are_made_when_they_are_needed(monkeypatch):
     from rushlight.compiler import reduction
 
-    x = np.arange(4 * 4096, dtype="f4").reshape(4, 4096) % 7
+    x = np.arange(40 * 4096, dtype="f4").reshape(40, 4096) % 7
     k = reduce_kernel("sum", "float32", "float32", pre=s.input(0) * 3.25)
-    along, down = np.empty((4, 1), "f4"), np.empty((1, 4096), "f4")
+    along, down = np.empty((40, 1), "f4"), np.empty((1, 4096), "f4")
 
     def address():
         return int.from_bytes(k.descriptor[64:72], "little")
@@ -411,3 +411,51 @@ def test_short_rows_with_nan():
         out = np.empty(40, "i8")
         reduce_kernel("argmax", "float32", "int64")(out, x, 0b10)
         np.testing.assert_array_equal(out, np.argmax(x, 1))
+
+
+@pytest.mark.parametrize("kind", ["sum", "prod", "max", "argmin", "any", "var_mean"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8"])
+def test_whole_rows_of_outputs(kind, dtype):
+    """Lines, strips and tiles taken together, with ends of every kind; the same bits for one and two threads."""
+    if kind == "var_mean" and not dtype.startswith("float"):
+        pytest.skip("a kind of floats")
+    import rushlight as torch
+
+    outs = {"argmin": ["int64"], "any": ["bool"], "var_mean": [dtype] * 2}.get(kind, [dtype])
+    if kind in ("sum", "prod") and not dtype.startswith("float"):
+        outs = ["int64"]
+    kernel = reduce_kernel(kind, dtype, tuple(outs), ("float64",) if kind == "var_mean" else ())
+    reference = {"sum": np.sum, "prod": np.prod, "max": np.max, "argmin": np.argmin, "any": np.any}
+    rng = np.random.default_rng(3)
+    threads = torch.get_num_threads()
+    try:
+        for shape in ((9, 8, 200), (3, 16, 333), (5, 1, 64), (70, 17, 33), (4, 40, 150), (2, 3, 40000), (12, 1000),
+                      (300, 231), (2, 64, 129)):
+            axis = 1 if len(shape) == 3 else len(shape) - 1
+            a = (rng.integers(0, 3, shape) - (0 if kind in ("any", "prod") or dtype == "uint8" else 1)).astype(dtype)
+            if kind == "prod":
+                a[a == 0] = 1
+                a[rng.random(shape) > 20 / shape[axis]] = 1
+            if dtype.startswith("float") and kind in ("max", "argmin"):
+                a.reshape(-1)[::7001] = np.nan
+            kept = tuple(np.delete(shape, axis))
+            for gap in (0, 3):          # results side by side, and apart
+                found = []
+                for count in (1, 2):
+                    torch.set_num_threads(count)
+                    room = [np.full((*kept[:-1], kept[-1] * (1 + gap)), 77).astype(o) for o in outs]
+                    results = [r[..., ::1 + gap] for r in room]
+                    kernel.call(*results, a, 1 << axis,
+                                *((0.0,) if kind == "var_mean" else ()))
+                    found.append([r.copy() for r in results])
+                for x, y in zip(*found):
+                    np.testing.assert_array_equal(x, y)
+                if kind == "var_mean":
+                    np.testing.assert_allclose(found[0][0], np.var(a.astype("f8"), axis), rtol=1e-6, atol=1e-7)
+                    np.testing.assert_allclose(found[0][1], np.mean(a.astype("f8"), axis), rtol=1e-6, atol=1e-7)
+                else:
+                    np.testing.assert_array_equal(found[0][0], reference[kind](a, axis).astype(outs[0]))
+                for r in room if gap else ():
+                    assert (r[..., 1::1 + gap] == np.array(77).astype(r.dtype)).all()
+    finally:
+        torch.set_num_threads(threads)

@@ -35,6 +35,7 @@ CHEAP = frozenset(
 )
 
 _kernels = {}
+_unfinished = {}    # number of a descriptor -> what the walk along rows is made of
 _lock = threading.Lock()
 
 
@@ -116,10 +117,14 @@ def _make(outputs, in_dtypes, scalar_dtypes, out_dtypes, compute):
     grain = max(1024, 32768 // weight // 1024 * 1024)
     widest = max(ITEMSIZE[d] for d in out_dtypes)
     stream_from = STREAM_FROM_BYTES // widest if streams else (1 << 62)
+    # Only cheap formulas: with others, vectors that are partly used cost more than collecting short rows.
+    by_rows = weight == 1 and all(entry.masks(ITEMSIZE[d]) for d in dtypes)
     words = [len(out_dtypes), len(in_dtypes), len(floats), address, max(2048, 32768 // weight),
-             grain, stream_from, len(dtypes), *[ITEMSIZE[d] for d in dtypes],
+             grain, stream_from, len(dtypes), 0 if by_rows else entry.NO_ROWS, *[ITEMSIZE[d] for d in dtypes],
              *[0 if x else 1 for x in floats]]
     descriptor = b"".join(w.to_bytes(8, "little", signed=True) for w in words)
+    if by_rows:
+        _unfinished[id(descriptor)] = text, (outputs, in_dtypes, floats, out_dtypes, compute)
     single, many = _entries()
     return Kernel(builtin(single, descriptor), builtin(many, descriptor), address, descriptor, text)
 
@@ -169,6 +174,7 @@ def fill_environment(address, names, more=None):
         "PyExc_TypeError": id(TypeError),
         "PyExc_ValueError": id(ValueError),
         "ndarray": id(np.ndarray),
+        "complete": 0,
         **(more or {}),
     }
     table = (ctypes.c_uint64 * len(names)).from_address(address)
@@ -193,8 +199,78 @@ def _entries():
     found = engine.load(
         "pointwise entry", lambda: entry.module(host().triple), names, level=1, codegen_level=1
     )
-    fill_environment(found["rl_environment"], entry.ENVIRONMENT)
+    fill_environment(found["rl_environment"], entry.ENVIRONMENT, {"complete": id(complete)})
     return tuple(method(found[n], n) for n in names[:2])
+
+
+def complete(descriptor):
+    """Add the walk along rows to a kernel's descriptor, as ``codegen.entry`` asks when it is first needed."""
+    text, parts = _unfinished[id(descriptor)]
+    address = engine.load(f"{text} by rows", lambda: rows_walk(*parts), ("rows",))["rows"]
+    ctypes.c_uint64.from_address(id(descriptor) + entry.BYTES_VALUE + 8 * entry.ROWS_WALK).value = address
+
+
+def rows_walk(outputs, in_dtypes, scalar_is_float, out_dtypes, compute):
+    """LLVM IR of ``void rows(ptr operands, ptr strides, ptr row_strides, ptr scalars, i64 n, i64 count)``.
+
+    Rows whose operands are dense, or inputs that repeat one element: vectors in place, the last one masked.
+    """
+    target, types = host(), Types(compute)
+    lanes = target.lanes(types.itemsize)
+    m = Module(target.triple)
+    f = m.function("rows", "void", [("ptr", "ops"), ("ptr", "strides"), ("ptr", "along"), ("ptr", "scalars"),
+                                    ("i64", "n"), ("i64", "count")])
+    ops, strides, along, scalar_words, n, count = f.args
+    scalars = [f.load("double" if x else "i64", scalar_words + 8 * i) for i, x in enumerate(scalar_is_float)]
+    dtypes, first = (*out_dtypes, *in_dtypes), len(out_dtypes)
+    sizes = [ITEMSIZE[d] for d in dtypes]
+    bases = [f.load("ptr", ops + 8 * j) for j in range(len(dtypes))]
+    steps = [f.load("i64", along + 8 * j) for j in range(len(dtypes))]
+    repeats = [None if j < first else f.load("i64", strides + 8 * j).eq(0) for j in range(len(dtypes))]
+    buffers = [None if j < first else f.buffer(size * lanes) for j, size in enumerate(sizes)]
+    moves = [None if r is None else f.select(r, f.value(0), f.value(size)) for r, size in zip(repeats, sizes)]
+    whole = n & -lanes
+    rest = f.below(n - whole, lanes)
+
+    def vectors(places, at, mask):
+        loaded = {}
+
+        def leaf(e):
+            if e.op == "scalar":
+                return scalar_value(f, scalars[e.attr], e, types, lanes)
+            if e.attr not in loaded:
+                j = first + e.attr
+                here, kind = places[j] + at * moves[j], vector(MEMORY[dtypes[j]], lanes)
+                loaded[e.attr] = f.load(kind, here, 1) if mask is None else f.masked_load(kind, here, mask)
+            return from_memory(f, loaded[e.attr], in_dtypes[e.attr], e.kind, types)
+
+        values = Lowering(f, lanes, types, leaf).emit(outputs)
+        for j, (e, v) in enumerate(zip(outputs, values, strict=True)):
+            stored, there = to_memory(f, v, e.kind, dtypes[j], types), places[j] + at * sizes[j]
+            if mask is None:
+                f.store(stored, there, 1)
+            else:
+                f.masked_store(stored, there, mask)
+
+    pointers = [f.var("ptr", b) for b in bases]
+    with f.range(count):
+        places = [p.get() for p in pointers]
+        for j, r in enumerate(repeats):
+            if r is not None:
+                here = f.var("ptr", places[j])
+                with f.if_(r):
+                    f.store(f.splat(f.load(MEMORY[dtypes[j]], places[j], 1), lanes), buffers[j], 64)
+                    here.set(buffers[j])
+                pointers[j].set(places[j] + steps[j])
+                places[j] = here.get()
+            else:
+                pointers[j].set(places[j] + steps[j])
+        with f.range(0, whole, step=lanes) as at:
+            vectors(places, at, None)
+        with f.if_(whole < n):
+            vectors(places, whole, rest)
+    f.ret()
+    return m.text()
 
 
 def inner_loop(outputs, in_dtypes, scalar_is_float, out_dtypes, compute, streams):

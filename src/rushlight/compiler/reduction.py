@@ -24,9 +24,9 @@ from rushlight.compiler.codegen.lower import (
     int_to_int,
     to_memory,
 )
-from rushlight.compiler.codegen.reduce_walks import Walk, size_of
+from rushlight.compiler.codegen.reduce_walks import CHEAP_STEPS, WHOLE, Walk, size_of
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.expr import input_, to_text
+from rushlight.compiler.expr import input_, to_text, topological
 from rushlight.compiler.pointwise import (
     builtin,
     fill_environment,
@@ -38,7 +38,7 @@ _kernels = {}
 _unfinished = {}    # number of a descriptor -> (key, specification) of a kernel without columns
 _lock = threading.Lock()
 SYMBOLS = ("initial", "rows", "fold", "merge", "finish")
-_ADDRESSES = ("initial", "rows", "columns", "fold", "merge", "finish", "short")
+_ADDRESSES = ("initial", "rows", "columns", "fold", "merge", "finish", *WHOLE)
 
 
 class ReduceKernel:
@@ -107,8 +107,8 @@ def _make(kind, in_dtypes, out_dtypes, scalar_dtypes, pre, post, compute):
     found = engine.load(text, spec.ir, SYMBOLS)
     dtypes = (*out_dtypes, *in_dtypes)
     words = [len(out_dtypes), len(in_dtypes), len(floats), len(dtypes), spec.lanes,
-             spec.state_bytes | spec.short_lanes * spec.reducer.short << 32, *[found.get(s, 0) for s in _ADDRESSES],
-             *[ITEMSIZE[d] for d in dtypes], *[0 if x else 1 for x in floats]]
+             spec.state_bytes | spec.short_lanes * spec.reducer.short << 32 | spec.wide << 48,
+             *[found.get(s, 0) for s in _ADDRESSES], *[ITEMSIZE[d] for d in dtypes], *[0 if x else 1 for x in floats]]
     descriptor = b"".join(w.to_bytes(8, "little", signed=True) for w in words)
     _unfinished[id(descriptor)] = text, spec
     return ReduceKernel(builtin(_entry(), descriptor), descriptor, text)
@@ -121,28 +121,21 @@ def _entry():
         "reduction entry", lambda: reduce_entry.module(host().triple), names, level=1, codegen_level=1
     )
     fill_environment(found["rl_environment"], reduce_entry.ENVIRONMENT,
-                     {"complete": id(complete), "complete_short": id(complete_short)})
+                     {"complete": id(complete)})
     return method(found["rl_reduce"], "rl_reduce")
 
 
-def complete(descriptor):
-    """Add the walk by columns, half of a kernel, to that of a descriptor: many kernels never need it."""
+def complete(descriptor, word):
+    """Add the walk whose address belongs into a word of a descriptor: many kernels never need it."""
     text, spec = _unfinished[id(descriptor)]
-    _put(descriptor, reduce_entry.COLUMNS, engine.load(f"{text} by columns", spec.columns_ir, ("columns",))["columns"])
-
-
-def complete_short(descriptor):
-    """Add the walk along short rows to a descriptor."""
-    text, spec = _unfinished[id(descriptor)]
-    _put(descriptor, reduce_entry.SHORT_WALK, engine.load(f"{text} short", spec.short_ir, ("short",))["short"])
-
-
-def _put(descriptor, word, address):
+    name = _ADDRESSES[word - reduce_entry.INITIAL]
+    title = f"{text} by columns" if name == "columns" else f"{text} {name}"
+    address = engine.load(title, lambda: spec.walk_ir(name), (name,))[name]
     ctypes.c_uint64.from_address(id(descriptor) + BYTES_VALUE + 8 * word).value = address
 
 
 class Specification:
-    """Writes the seven functions of one reduction, in three modules."""
+    """Writes the functions of one reduction: those that all need in one module, each further walk in one of its own."""
 
     def __init__(self, kind, in_dtypes, out_dtypes, scalar_is_float, pre, post, compute):
         self.in_dtypes, self.out_dtypes = in_dtypes, out_dtypes
@@ -159,6 +152,13 @@ class Specification:
         self.short_lanes = target.lanes(4)
         self.part_bytes = [size_of(p) * self.lanes for p in self.reducer.parts]
         self.state_bytes = sum(self.part_bytes)
+        # Tiles of outputs that columns take together: what they keep is to fit in three quarters of the registers.
+        held = self.state_bytes + self.reducer.run_parts * size_of(self.value_type) * self.lanes
+        masks = target.vector_bytes == 64 or target.vector_bytes == 32 and ITEMSIZE[in_dtypes[0]] >= 4
+        plain = (masks and not self.reducer.counted and not self.reducer.uses_first
+                 and len(topological([pre])) <= CHEAP_STEPS)
+        room = target.vector_bytes * (24 if target.vector_bytes == 64 else 12)
+        self.wide = max([1, *[w for w in (2, 4) if plain and len(in_dtypes) == 1 and w * held <= room]])
         self.result_types = Types("float64") if element in ("float", "double") else self.types
 
     def ir(self):
@@ -171,16 +171,12 @@ class Specification:
         self.finish()
         return self.m.text()
 
-    def columns_ir(self):
+    def walk_ir(self, name):
+        """The module of a walk that is made when it is first needed."""
         self.m = Module(host().triple)
-        if len(self.in_dtypes) == 1:
+        if name == "columns" and len(self.in_dtypes) == 1:
             Walk(self, "flat").write()
-        Walk(self, "columns").write()
-        return self.m.text()
-
-    def short_ir(self):
-        self.m = Module(host().triple)
-        Walk(self, "short").write()
+        Walk(self, name).write()
         return self.m.text()
 
     def load_state(self, f, state, lanes=None):
@@ -253,18 +249,21 @@ class Specification:
     def fold(self):
         """void fold(state): join all lanes into lane 0, halving."""
         f = self.m.function("fold", "void", [("ptr", "state")])
-        values, lanes = self.load_state(f, f.args[0]), self.lanes
+        at = 0
+        for v, size in zip(self.folded(f, self.load_state(f, f.args[0])), self.part_bytes, strict=True):
+            f.store(v, f.args[0] + at)
+            at += size
+        f.ret()
+
+    def folded(self, f, values):
+        """All lanes of a state joined into one, halving."""
+        lanes = self.lanes
         while lanes > 2:
             half = lanes // 2
             low = [f.shuffle(v, v, range(half)) for v in values]
             high = [f.shuffle(v, v, range(half, lanes)) for v in values]
             values, lanes = self.reducer.merge(f, tuple(low), tuple(high)), half
-        pair = [tuple(f.extract(v, k) for v in values) for k in (0, 1)]
-        at = 0
-        for v, size in zip(self.reducer.merge(f, *pair), self.part_bytes, strict=True):
-            f.store(v, f.args[0] + at)
-            at += size
-        f.ret()
+        return self.reducer.merge(f, *(tuple(f.extract(v, k) for v in values) for k in (0, 1)))
 
     def merge(self):
         """void merge(state, other)."""

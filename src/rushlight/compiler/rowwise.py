@@ -116,7 +116,7 @@ def _entry():
         "row entry", lambda: row_entry.module(host().triple), names, level=2, codegen_level=2
     )
     # (The others of the environment are of reductions.)
-    fill_environment(found["rl_environment"], row_entry.ENVIRONMENT, {"complete": 0, "complete_short": 0})
+    fill_environment(found["rl_environment"], row_entry.ENVIRONMENT)
     return method(found["rl_row_program"], "rl_row_program")
 
 
@@ -154,8 +154,9 @@ class Program:
         nodes = topological([*(e for _, e in self.reductions), *self.outputs])
         weight = 1 + sum(0 if e.op in CHEAP else 8 for e in nodes)
         words = [len(self.out_dtypes), len(self.in_dtypes), len(self.scalar_is_float), len(dtypes),
-                 self.lanes, 0, weight, found["rows"], found["columns"], 0, 0, 0, 0,
-                 *[ITEMSIZE[d] for d in dtypes], *[0 if x else 1 for x in self.scalar_is_float]]
+                 self.lanes, 0, weight, found["rows"], found["columns"]]
+        words += [0] * (reduce_entry.HEADER - len(words))
+        words += [*[ITEMSIZE[d] for d in dtypes], *[0 if x else 1 for x in self.scalar_is_float]]
         descriptor = b"".join(w.to_bytes(8, "little", signed=True) for w in words)
         return RowKernel(builtin(_entry(), descriptor), descriptor, text)
 

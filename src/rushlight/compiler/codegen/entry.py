@@ -8,7 +8,8 @@ is the ``self`` of the builtin function:
 
     0 outputs | 1 inputs | 2 scalars | 3 address of the inner loop | 4 elements from which to use threads
     5 elements a tile | 6 elements from which to write past the cache | 7 operands (0 + 1)
-    8 ... item size of each operand, then kind of each scalar (0 double, 1 integer)
+    8 address of the walk along rows (0: ``complete``, a Python function, makes it when it is needed; 1: there is none)
+    9 ... item size of each operand, then kind of each scalar (0 double, 1 integer)
 
 The inner loop is ``void inner(ptr *operands, i64 *strides, ptr scalars, i64 n, i64 flags)``: operands are
 outputs, then inputs; strides are in bytes; scalars are 8-byte words (double or i64); flag 1 asks for
@@ -23,7 +24,8 @@ from rushlight.compiler.codegen.targets import host
 MAX_OPERANDS = 32
 MAX_SCALARS = 32
 MAX_DIMS = 64
-HEADER = 8
+HEADER = 9
+ROWS_WALK, NO_ROWS = 8, 1
 # NumPy's PyArrayObject and PyArray_Descr (NumPy 2), CPython's objects.
 DATA, ND, DIMS, STRIDES, DESCR, FLAGS = 16, 24, 32, 40, 56, 64
 ELSIZE = 40
@@ -34,7 +36,7 @@ ENVIRONMENT = (
     "PyErr_SetString", "PyExc_TypeError", "PyExc_ValueError", "Py_None", "Py_IncRef",
     "PyFloat_Type", "PyFloat_AsDouble", "PyLong_AsUnsignedLongLongMask", "PyErr_Occurred",
     "PyEval_SaveThread", "PyEval_RestoreThread", "rl_parallel_for", "ndarray", "PyList_Type",
-    "PyTuple_Type",
+    "PyTuple_Type", "PyObject_CallOneArg", "Py_DecRef", "PyGILState_Check", "PyErr_Clear", "complete",
 )  # fmt: skip
 
 # Words of the call context.
@@ -97,7 +99,7 @@ def _fail(f, module, exception, message):
 
 def module(triple):
     """The IR of the entries ``rl_pointwise`` and ``rl_pointwise_many``."""
-    from rushlight.compiler.codegen import entry_turned
+    from rushlight.compiler.codegen import entry_rows, entry_turned
 
     m = Module(triple)
     m.globals.append(
@@ -111,6 +113,7 @@ def module(triple):
     _pack(m)
     _unpack(m)
     _run_short_rows(m)
+    entry_rows.write(m)
     entry_turned.write(m)
     _execute(m)
     _call(m)
@@ -399,7 +402,7 @@ def _packs_short_rows(m):
     f.ret(f.value(False, "i1"))
 
 
-def _masks(width):
+def masks(width):
     """Whether rests of rows are moved by vectors with masks, for elements of so many bytes."""
     return host().vector_bytes == 64 or width >= 4 and host().vector_bytes == 32
 
@@ -425,7 +428,7 @@ def _pack(m):
                 f.ret()
             with f.if_(step.eq(width)):
                 whole = n & -lanes
-                if _masks(width):
+                if masks(width):
                     rest = f.below(n - whole, lanes)
                     with f.range(rows) as r:
                         here, there = source + r * row_step, to + r * (n * width)
@@ -467,7 +470,7 @@ def _unpack(m):
                 here, there = source + r * (n * width), to + r * row_step
                 with f.range(whole, step=lanes) as i:
                     f.store(f.load(kind, here + i * width, 1), there + i * width, 1)
-                if _masks(width):
+                if masks(width):
                     with f.if_(whole < n):
                         f.masked_store(f.load(kind, here + whole * width, 1), there + whole * width, rest)
                 else:
@@ -566,9 +569,16 @@ def _execute(m):
                context.at(SCALARS), length, past.get())
         f.ret()
     task = f.var("ptr", f.symbol("rl_run_tiles"))
-    packed = f.call("i1", "rl_packs_short_rows", f.args[0], f.args[1])
+    by_rows = f.call("i1", "rl_goes_by_rows", f.args[0], f.args[1]) & past.get().eq(0)
+    packed = f.call("i1", "rl_packs_short_rows", f.args[0], f.args[1]) & ~by_rows
     turned = f.var("i1", False)
-    with f.if_(~packed):
+    with f.if_(by_rows):
+        task.set(f.symbol("rl_run_rows"))
+        block = f.minimum((grain + length - 1).udiv(length), context[SHAPE + 1])
+        context[BLOCK] = block
+        context[CHUNKS] = (context[SHAPE + 1] + block - 1).udiv(block)
+        context[TILES] = total.udiv(length * context[SHAPE + 1]) * context[CHUNKS]
+    with f.if_(~packed & ~by_rows):
         turned.set(f.call("i1", "rl_find_turned", f.args[0], f.args[1]))
     with f.if_(turned.get()):
         task.set(f.symbol("rl_run_turned"))
@@ -594,7 +604,7 @@ def _execute(m):
                 context[GROUP] = group
                 context[CHUNKS] = groups
                 context[TILES] = context[ROWS].udiv(planes) * groups
-        with normal, f.if_(~turned.get()):
+        with normal, f.if_(~turned.get() & ~by_rows):
             rows = total.udiv(length)
             context[ROWS] = rows
             across = f.call("i1", "rl_walks_across", f.args[1], desc[7])

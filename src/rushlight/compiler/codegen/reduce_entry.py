@@ -12,11 +12,12 @@ dimensions; used where a kept dimension is the innermost, or the reduced one is 
 A kernel's descriptor (64-bit words in the ``bytes`` object that is ``self``):
 
     0 outputs | 1 inputs | 2 scalars | 3 operands | 4 lanes
-    5 bytes of a state; in the upper half the longest row that is reduced together with its neighbours
+    5 bytes of a state; from bit 32 the longest row that is reduced together with its neighbours; from bit 48 the
+      tiles that columns take together where their outputs and inputs lie side by side
     6 initial | 7 rows | 8 columns | 9 fold | 10 merge | 11 finish      (addresses, see ``reduction.py``; columns may
       be 0: ``complete``, a Python function in the environment, is called with the descriptor when they are needed)
-    12 short (or 0, see ``complete_short``)
-    13 ... item size of each operand, then kind of each scalar (0 double, 1 integer)
+    12 short | 13 lines | 14 strips      (or 0, as columns)
+    15 ... item size of each operand, then kind of each scalar (0 double, 1 integer)
 """
 
 from rushlight.compiler.codegen import entry
@@ -37,11 +38,11 @@ from rushlight.compiler.codegen.entry import (
     _Words,
 )
 
-HEADER = 13
+HEADER = 15
 MAX_OPERANDS = 12
 MAX_SCALARS = 8
 MAX_DIMS = 64
-(LANES, STATE, INITIAL, ROWS, COLUMNS, FOLD, MERGE, FINISH, SHORT_WALK) = range(4, 13)
+(LANES, STATE, INITIAL, ROWS, COLUMNS, FOLD, MERGE, FINISH, SHORT_WALK, LINES, STRIPS) = range(4, 15)
 # Elements from which threads help; elements of one part when a reduction is cut.
 PARALLEL_FROM = 32768
 PART_ELEMENTS = 32768
@@ -53,15 +54,18 @@ ROWS_TOGETHER = 8
 MOST_ROWS = 4096
 # A reduced dimension shorter than this is walked by columns if outputs are plenty.
 SHORT = 32
+# Rows that are reduced in strips of outputs.
+FEW_ROWS = 16
 # Elements of an output up to which lanes leave a short innermost dimension.
 FEW = 64
 
-ENVIRONMENT = (*entry.ENVIRONMENT, "PyMem_RawMalloc", "PyMem_RawFree", "PyErr_NoMemory", "PyObject_CallOneArg",
-               "Py_DecRef", "complete", "complete_short")
+ENVIRONMENT = (*entry.ENVIRONMENT, "PyMem_RawMalloc", "PyMem_RawFree", "PyErr_NoMemory", "PyObject_Vectorcall",
+               "PyLong_FromLongLong", "Py_DecRef", "complete")
 
 # Words of the context.  A dimension's row holds the step of each operand, then that of the index.
 (DESC, RANK, KEPT, REDUCED_RANK, LENGTH, OUTER, COUNT, TILE_COUNT, PARTS, PART_ROWS, GROUP, BY_COLUMNS,
- WORKSPACE, TILE_DIM_SIZE, TILES_PER_ROW, OUTPUTS_TOTAL, GROUPS, CUT, SHORT_ROWS, ACROSS) = range(20)  # fmt: skip
+ WORKSPACE, TILE_DIM_SIZE, TILES_PER_ROW, OUTPUTS_TOTAL, GROUPS, CUT, SHORT_ROWS, ACROSS,
+ WHOLE) = range(21)  # fmt: skip
 POINTERS = 24
 SCALARS = POINTERS + MAX_OPERANDS
 WIDTH = MAX_OPERANDS + 1
@@ -291,8 +295,8 @@ def _plan(m):
     inner_kept = (step_kept.ne(0) & ((step_kept < step_in) | step_in.eq(0))) & (kept > 1)
     few = (length < SHORT) & (kept > length) & (kept >= 8)
     # Short rows one after the other: as many together as there are lanes.
-    together = (desc[1].eq(1) & step_in.eq(desc[first + HEADER]) & (length <= (desc[STATE] >> 32)) & (kept >= 8)
-                & ~inner_kept)
+    together = (desc[1].eq(1) & step_in.eq(desc[first + HEADER]) & (length <= ((desc[STATE] >> 32) & 0xffff))
+                & (kept >= 8) & ~inner_kept)
     columns = (inner_kept & ((kept >= 2) | (kept >= length))) | few | together
     # 2: rows of one dimension, which are not cut in parts.
     context[SHORT_ROWS] = together.cast("zext", "i64") << context[REDUCED_RANK].eq(1).cast("zext", "i64")
@@ -330,6 +334,12 @@ def _plan(m):
     context[PART_ROWS] = part_rows
     parts = (unit_count + part_rows - 1).udiv(part_rows)
     context[PARTS] = f.select(parts < 1, f.value(1), parts)
+    # The word of the walk that goes from elements to results, or 0.
+    uncut = desc[1].eq(1) & context[REDUCED_RANK].eq(1) & cut.eq(1) & (parts <= 1)
+    dense = f.select(columns, context[_step(context, KEPT_TABLE, 0, first)], step_in).eq(desc[first + HEADER])
+    fits = f.select(columns, (length <= FEW_ROWS) & (kept >= lanes) & context[SHORT_ROWS].eq(0), kept >= 8)
+    walk = f.select(uncut & dense & fits, f.select(columns, f.value(STRIPS), f.value(LINES)), f.value(0))
+    context[WHOLE] = f.select(context[SHORT_ROWS].eq(2), f.value(SHORT_WALK), walk)
     # Tiles a task takes: enough work for a thread, in columns neighbours that share cache lines.
     work = f.select(columns, lanes, f.value(1)) * context[COUNT]
     work = f.select(work < 1, f.value(1), work)
@@ -353,7 +363,8 @@ def _run_groups(m):
     operands, outputs, state_size = desc[3], desc[0], desc[STATE] & 0xffffffff
     lanes, parts = desc[LANES], context[PARTS]
     columns = context[BY_COLUMNS].ne(0)
-    states = f.buffer(STATES_BYTES)
+    # Tiles that are taken together read whole states beyond the last one.
+    states = f.buffer(2 * STATES_BYTES)
     tile_pointers = _Words(f, f.buffer(8 * MAX_OPERANDS * TILES_TOGETHER))
     row_pointers = _Words(f, f.buffer(8 * MAX_OPERANDS))
     widths = _Words(f, f.buffer(8 * TILES_TOGETHER))
@@ -363,6 +374,9 @@ def _run_groups(m):
     row_length, cut = context[REDUCED_TABLE], context[CUT]
     per_row = context[TILES_PER_ROW]
     most = f.minimum(f.value(STATES_BYTES).udiv(state_size), f.value(TILES_TOGETHER))
+    side_by_side = (desc[1].eq(1) & context[_step(context, KEPT_TABLE, 0, outputs)].eq(desc[outputs + HEADER])
+                    & context[SHORT_ROWS].eq(0))
+    wide = f.select(side_by_side, desc[STATE].lshr(48), f.value(1))
 
     with f.range(f.args[1], f.args[2]) as task:
         group, part = task.udiv(parts), task.urem(parts)
@@ -370,15 +384,15 @@ def _run_groups(m):
         row_begin = part * context[PART_ROWS]
         row_end = f.minimum(row_begin + context[PART_ROWS], context[OUTER])
         tile = f.var("i64", group * context[GROUP])
-        with f.if_(context[SHORT_ROWS].eq(2)), f.loop() as tiles:
+        with f.if_(context[WHOLE].ne(0)), f.loop() as tiles:
             tiles.break_if(tile.get() >= tile_end)
             first = tile.get()
             in_row = f.select(context[ACROSS].eq(0), per_row - first.urem(per_row), f.value(1))
             together = f.minimum(tile_end - first, in_row)
             left = _tile_pointers(f, context, operands, lanes, columns, first, f.value(0), tile_pointers, widths)
-            f.call("void", desc.pointer_at(SHORT_WALK), tile_pointers.pointer, kept_steps,
-                   tile_pointers.at(outputs), kept_steps + (outputs << 3), row_length,
-                   f.minimum(left, together * lanes), context[COUNT], scalars,
+            f.call("void", desc.pointer_at(context[WHOLE]), tile_pointers.pointer, kept_steps,
+                   tile_pointers.at(outputs), kept_steps + (outputs << 3), steps + (outputs << 3), row_length,
+                   f.minimum(left, together * f.select(columns, lanes, f.value(1))), context[COUNT], scalars,
                    context[_step(context, REDUCED_TABLE, 0, operands)])
             tile.set(first + together)
         with f.loop() as tiles:
@@ -410,13 +424,22 @@ def _run_groups(m):
                         count = f.minimum(count, f.select(together > 1, stretch, f.value(MOST_ROWS)))
                         index = _row_pointers(f, context, operands, row.get().udiv(row_length), inside, tile_pointers,
                                               f.value(0), row_pointers)
-                        with f.range(together) as t:
+                        done = f.var("i64", 0)
+                        with f.loop() as sets:
+                            t = done.get()
+                            sets.break_if(t >= together)
+                            # So many whole tiles, or two whose second one may be part of one.
+                            last = f.minimum(together - t, wide) - 1
+                            all_ = last.eq(wide - 1) & widths[t + last].eq(lanes)
+                            last = f.select(all_, last, f.minimum(last, 1))
                             f.call("void", desc.pointer_at(COLUMNS), states + t * state_size,
                                    row_pointers.at(outputs), kept_steps + (outputs << 3),
-                                   steps + (outputs << 3), widths[t], count, scalars, index,
+                                   steps + (outputs << 3), last * lanes + widths[t + last], count, scalars, index,
                                    context[_step(context, REDUCED_TABLE, 0, operands)])
                             with f.range(operands) as j:
-                                f.store(_next_tile(context, row_pointers.pointer_at(j), lanes, j), row_pointers.at(j))
+                                f.store(_next_tile(context, row_pointers.pointer_at(j), lanes * (last + 1), j),
+                                        row_pointers.at(j))
+                            done.set(t + last + 1)
                         row.set(row.get() + count)
                 with along:
                     with f.range(row_begin, row_end) as unit:
@@ -548,14 +571,18 @@ def _call(m):
             with f.range(context[KEPT]) as d:
                 context[_step(context, KEPT_TABLE, d, j)] = 0
     f.call("void", "rl_plan", pointer, buffer)
-    short = context[SHORT_ROWS].eq(2)
-    for missing, name in ((context[BY_COLUMNS].ne(0) & ~short & desc[COLUMNS].eq(0), "complete"),
-                          (short & desc[SHORT_WALK].eq(0), "complete_short")):
-        with f.if_(missing):
-            done = f.call("ptr", env(f, "PyObject_CallOneArg"), env(f, name), f.args[0])
-            with f.if_(done.eq(0)):
-                f.ret(f.null)
-            f.call("void", env(f, "Py_DecRef"), done)
+    whole = context[WHOLE]
+    needed = f.select(whole.ne(0), whole, f.select(context[BY_COLUMNS].ne(0), f.value(COLUMNS), f.value(ROWS)))
+    with f.if_(desc[needed].eq(0)):
+        pair = f.buffer(16)
+        word = f.call("ptr", env(f, "PyLong_FromLongLong"), needed)
+        f.store(f.args[0], pair)
+        f.store(word, pair + 8)
+        done = f.call("ptr", env(f, "PyObject_Vectorcall"), env(f, "complete"), pair, f.value(2), f.null)
+        f.call("void", env(f, "Py_DecRef"), word)
+        with f.if_(done.eq(0)):
+            f.ret(f.null)
+        f.call("void", env(f, "Py_DecRef"), done)
     parts, groups = context[PARTS], context[GROUPS]
     workspace = f.var("ptr", 0)
     with f.if_(parts > 1):

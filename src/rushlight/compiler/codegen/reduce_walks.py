@@ -3,12 +3,15 @@
     flat(state, inputs, width, step, n, scalars, index, index_step)
     rows(state, inputs, steps, n, scalars, index, index_step)
     columns(state, inputs, kept_steps, steps, width, n, scalars, index, index_step)
-    short(outputs, kept_steps, inputs, row_steps, n, rows, count, scalars, index_step)
+    short, lines, strips(outputs, kept_steps, inputs, input_steps, steps, n, rows, count, scalars, index_step)
 
 Each has a form for what is dense in memory, written out with whole vectors, and one for any strides.  Columns have
 two more forms for a single dense input: *narrow* ones (at most half as many outputs as lanes) run over the
 block as over one row and fold the lanes; *short rows* (n elements side by side for each output) are those of
 ``reduce_short``.  Which form runs depends on shapes and strides only.
+
+The last three go from the elements of a row of outputs to the results without a state in memory: *short* for short
+rows, *lines* for longer ones, *strips* for few rows of many outputs side by side.
 """
 
 from rushlight.compiler.codegen.builder import Value, split, vector
@@ -19,7 +22,9 @@ from rushlight.compiler.expr import topological
 from rushlight.compiler.pointwise import load_part
 
 # Operations of a formula that is worth repeating in the code, and how often; divides the length of a block.
-_CHEAP, _UNROLLED = 4, 4
+CHEAP_STEPS, _UNROLLED = 4, 4
+# Walks from elements to results.
+WHOLE = ("short", "lines", "strips")
 # How many rows further the lines lie that columns ask for.
 _ROWS_AHEAD = 8
 
@@ -35,10 +40,11 @@ class Walk:
 
     def __init__(self, spec, name):
         self.spec, self.reducer, self.lanes, self.name = spec, spec.reducer, spec.lanes, name
-        if name == "short":
+        if name in WHOLE:
             f = self.f = spec.m.function(
-                name, "void", [("ptr", "outputs"), ("ptr", "kept"), ("ptr", "inputs"), ("ptr", "along"), ("i64", "n"),
-                               ("i64", "rows"), ("i64", "count"), ("ptr", "scalars"), ("i64", "index_step")])
+                name, "void", [("ptr", "outputs"), ("ptr", "kept"), ("ptr", "inputs"), ("ptr", "along"),
+                               ("ptr", "down"), ("i64", "n"), ("i64", "rows"), ("i64", "count"), ("ptr", "scalars"),
+                               ("i64", "index_step")])
             self.given(f)
             return
         params = {"flat": [("i64", "width"), ("i64", "step")], "rows": [("ptr", "along")],
@@ -62,16 +68,17 @@ class Walk:
         self.bases = [f.load("ptr", args["inputs"] + 8 * j) for j in range(len(self.sizes))]
         self.along, self.down = ([f.load("i64", args[steps] + 8 * j) for j in range(len(self.sizes))]
                                  if steps in args else None for steps in ("along", "down"))
-        cheap = len(topological([spec.pre])) <= _CHEAP and not self.has_index
+        cheap = len(topological([spec.pre])) <= CHEAP_STEPS and not self.has_index
         self.unrolled = _UNROLLED if cheap else 1
 
     def write(self):
         f = self.f
-        if self.name == "short":
-            self.short_rows()
+        if self.name in WHOLE:
+            {"short": self.short_rows, "lines": self.lines, "strips": self.strips}[self.name]()
+            f.ret()
             return
         if self.name == "flat":
-            self.flat()
+            self.flat(self.n, self.args["step"], self.width)
             self.end()
             return
         dense = f.value(True, "i1")
@@ -86,6 +93,13 @@ class Walk:
                 self.narrow()
                 if self.spec.short_lanes:
                     self.short()
+                if self.spec.wide > 1:
+                    with f.if_(self.width.eq(self.lanes * self.spec.wide)):
+                        self.wide_columns(self.spec.wide, True)
+                        f.ret()
+                    with f.if_(self.width > self.lanes):
+                        self.wide_columns(2, False)
+                        f.ret()
             with f.if_(dense & self.width.eq(self.lanes)):
                 self.dense_columns()
                 self.end()
@@ -171,17 +185,17 @@ class Walk:
 
     # ------------------------------------------------------------ forms
 
-    def flat(self):
+    def flat(self, n, step, width):
         """Over n elements side by side, ``step`` in a vector (further lanes hold junk), ``width`` of equal index."""
-        f, lanes, n, step = self.f, self.lanes, self.n, self.args["step"]
+        f, lanes = self.f, self.lanes
         places = None
         if self.has_index:
             rows = f.buffer(8 * lanes)
             with f.range(lanes) as lane:
-                f.store(lane.udiv(self.width), rows + lane * 8)
+                f.store(lane.udiv(width), rows + lane * 8)
             first = f.load(vector("i64", lanes), rows, 8) * f.splat(self.index_step, lanes)
             places = first + f.splat(self.index, lanes)
-            self.jump = step.udiv(self.width) * self.index_step
+            self.jump = step.udiv(width) * self.index_step
 
         def position(i):
             return places + f.splat(i.udiv(step) * self.jump, lanes) if self.has_index else None
@@ -276,8 +290,7 @@ class Walk:
             return f.extract(self.value([f.splat(f.load(type_, here.get() + k * step, 1), r)], r), 0)
 
         rows = Group(self, step, n, first)
-        outputs = [(f.load("ptr", args["outputs"] + 8 * j), f.load("i64", args["kept"] + 8 * j), ITEMSIZE[d])
-                   for j, d in enumerate(spec.out_dtypes)]
+        outputs = self.outputs()
         buffers = [f.buffer(size * r) for _, _, size in outputs]
         with f.range(0, args["rows"], step=r) as group:
             here.set(self.bases[0] + group * step)
@@ -298,7 +311,69 @@ class Walk:
                         f.store(v, buffer, 8)
                         with f.range(f.minimum(left, r)) as k:
                             f.store(f.load(f"i{8 * size}", buffer + k * size), place + (group + k) * to, 1)
-        f.ret()
+
+    def outputs(self):
+        """(place of the first result, step from result to result, item size) of each output of a whole walk."""
+        f, args = self.f, self.args
+        return [(f.load("ptr", args["outputs"] + 8 * j), f.load("i64", args["kept"] + 8 * j), ITEMSIZE[d])
+                for j, d in enumerate(self.spec.out_dtypes)]
+
+    def lines(self):
+        """``lines``: one output after the other, each of a row that is dense in memory."""
+        f, spec, reducer, lanes = self.f, self.spec, self.reducer, self.lanes
+        (base,), (step,), (size,) = self.bases, self.along, self.sizes
+        outputs, width = self.outputs(), f.value(1)
+        with f.range(self.args["rows"]) as row:
+            here = base + row * step
+            self.bases = [here]
+            first = None
+            if reducer.uses_first:
+                first = self.value([f.splat(f.load(MEMORY[spec.in_dtypes[0]], here, size), lanes)], lanes)
+            self.state = [f.var(v.type, v) for v in reducer.initial(f, lanes, first)]
+            self.flat(self.n, f.value(lanes), width)
+            state = spec.folded(f, tuple(x.get() for x in self.state))
+            for v, (place, to, bytes_) in zip(spec.results(f, state, 1, self.args["count"], self.scalars), outputs):
+                f.store(v, place + row * to, bytes_)
+
+    def strips(self):
+        """``strips``: as many outputs as lanes at a time, side by side, each of a few rows."""
+        f, spec, reducer, lanes = self.f, self.spec, self.reducer, self.lanes
+        (base,), (down,), (size,) = self.bases, self.down, self.sizes
+        outputs, total = self.outputs(), self.args["rows"]
+        type_ = vector(MEMORY[spec.in_dtypes[0]], lanes)
+        position = self.positions(Value(f, "zeroinitializer", vector("i64", lanes)), self.index_step)
+        self.jump = self.index_step
+        buffers = [f.buffer(bytes_ * lanes) for _, _, bytes_ in outputs]
+
+        def strip(here, left):
+            valid = None if left is None else f.below(left, lanes)
+
+            def load(i):
+                place = here + i * down
+                x = f.load(type_, place, size) if left is None else self.part(type_, place, size, valid, left)
+                return self.value([x], lanes)
+
+            first = load(f.value(0)) if reducer.uses_first else None
+            self.state = [f.var(v.type, v) for v in reducer.initial(f, lanes, first)]
+            run, _ = self.blocks(self.n, f.value(1), f.value(1), self.state, position,
+                                 lambda run, i, k: self.add(run, load(i + k), None))
+            if run is not self.state:
+                self.absorb(self.state, run)
+            return spec.results(f, tuple(x.get() for x in self.state), lanes, self.args["count"], self.scalars)
+
+        dense = f.value(True, "i1")
+        for _, to, bytes_ in outputs:
+            dense = dense & to.eq(bytes_)
+        whole = f.select(dense, total & -lanes, f.value(0))
+        with f.range(0, whole, step=lanes) as at:
+            for v, (place, _, bytes_) in zip(strip(base + at * size, None), outputs):
+                f.store(v, place + at * bytes_, bytes_)
+        with f.range(whole, total, step=lanes) as at:
+            left = f.minimum(total - at, lanes)
+            for v, (place, to, bytes_), buffer in zip(strip(base + at * size, left), outputs, buffers):
+                f.store(v, buffer, 64)
+                with f.range(left) as k:
+                    f.store(f.load(f"i{8 * bytes_}", buffer + k * bytes_), place + (at + k) * to, 1)
 
     def dense_columns(self):
         """As many outputs as lanes, side by side.
@@ -323,6 +398,39 @@ class Walk:
         run, _ = self.blocks(self.n, f.value(1), f.value(1), self.state, position, body)
         if run is not self.state:
             self.absorb(self.state, run)
+
+    def wide_columns(self, tiles, whole):
+        """The outputs of so many tiles side by side, whose states follow each other in memory; all of them or less.
+
+        Longer lines of each row are read at a time, by more additions that don't wait for each other.
+        """
+        f, spec, own, single, n = self.f, self.spec, self.lanes, self.state, self.n
+        lanes, down, size = own * tiles, self.down[0], self.sizes[0]
+        ahead = f.minimum(n, _ROWS_AHEAD) * down
+        type_ = vector(MEMORY[spec.in_dtypes[0]], lanes)
+        valid = None if whole else f.below(self.width, lanes)
+        states = [spec.load_state(f, self.pointer + t * spec.state_bytes) for t in range(tiles)]
+        while len(states) > 1:
+            states = [tuple(f.shuffle(x, y, range(2 * split(x.type)[1])) for x, y in zip(a, b))
+                      for a, b in zip(states[::2], states[1::2])]
+        self.state, self.lanes = [f.var(v.type, v) for v in states[0]], lanes
+
+        def body(run, i, k):
+            here = self.bases[0] + (i + k) * down
+            if whole:
+                for line in range(0, lanes * size, 64):
+                    f.prefetch(here + ahead + line, near=2)
+            x = f.load(type_, here, size) if whole else f.masked_load(type_, here, valid)
+            self.add(run, self.value([x], lanes), None)
+
+        run, _ = self.blocks(n, f.value(1), f.value(1), self.state, lambda i: None, body)
+        if run is not self.state:
+            self.absorb(self.state, run)
+        values = [x.get() for x in self.state]
+        for t in range(tiles):
+            held = tuple(f.shuffle(v, v, range(t * own, t * own + own)) for v in values)
+            spec.store_state(f, held, self.pointer + t * spec.state_bytes)
+        self.state, self.lanes = single, own
 
     def any_strides(self):
         """Elements any distance apart, any number of lanes."""

@@ -18,7 +18,7 @@ class Reducer:
 
     kinds = ("f",)
     uses_first = False
-    block = 0
+    block = run_parts = 0       # steps of a run, and vectors that it keeps
     counted = False
     short = 12          # vectors of the longest row that is reduced with its neighbours
 
@@ -75,7 +75,7 @@ class BlockedSum(Sum):
     A block's error is that of a handful of additions, however long the row.
     """
 
-    block = 16
+    block, run_parts = 16, 1
 
     def __init__(self, element, signed, types):
         super().__init__("float", signed, types)
@@ -99,14 +99,15 @@ class BlockedSum(Sum):
 
 class BlockedMean(BlockedSum):
     def result(self, f, state, count, scalars):
-        return (state[0] / count,)
+        # In float64 the reciprocal costs no bits of float32, and a division of many lanes much time.
+        return (state[0] * (f.value(1.0, count.type) / count),)
 
 
 class Compensated(Reducer):
     """Sum of float64: blocks of a few additions, added up together with the errors of doing so."""
 
     neutral = 0.0
-    block = 16
+    block, run_parts = 16, 1
 
     def __init__(self, element, signed, types):
         super().__init__(element, signed, types)
@@ -165,7 +166,7 @@ class Product(Reducer):
 class BlockedProduct(Product):
     """Product of float32: blocks of a few factors in float32, the blocks in float64."""
 
-    block = 16
+    block, run_parts = 16, 1
 
     def __init__(self, element, signed, types):
         super().__init__("float", signed, types)
@@ -193,7 +194,7 @@ class Extremum(Reducer):
     A run of floats has the last NaN, if any, beside the best of the numbers: each step waits for one maximum only.
     """
 
-    block, short = 16, 64
+    block, run_parts, short = 16, 2, 64
 
     def __init__(self, element, signed, types, largest):
         super().__init__(element, signed, types)
@@ -207,10 +208,8 @@ class Extremum(Reducer):
         return b.compare("", prefix + ("gt" if self.largest else "lt"), a)
 
     def merge(self, f, a, b):
-        take = self.beats(b[0], a[0])
-        if b[0].is_float:
-            take = take | b[0].isnan()
-        return (f.select(take, b[0], a[0]),)
+        best = f.select(self.beats(b[0], a[0]), b[0], a[0])
+        return (f.select(b[0].isnan(), b[0], best) if b[0].is_float else best,)
 
     def run(self, f, lanes, first):
         start = self.initial(f, lanes, first)

@@ -186,29 +186,49 @@ def number(rec, x):
 
 def result_array(arrays, np_dtype):
     """A fresh array of the broadcast shape, laid out as the operands are (TensorIterator's rule)."""
+    key = tuple([(a.shape, a.strides, a.itemsize) for a in arrays])
+    found = _layouts.get(key)
+    if found is None:
+        if len(_layouts) >= _MOST_LAYOUTS:
+            _layouts.clear()
+        found = _layouts[key] = _result_layout(arrays)
+    shape, strides = found
+    return empty(shape, np_dtype) if strides is None else strided_array(shape, strides, np_dtype)
+
+
+_layouts, _MOST_LAYOUTS = {}, 4096      # of results, by shapes and strides of operands
+
+
+def _result_layout(arrays):
+    """(shape, strides in elements; None for C order) of a result."""
     first = arrays[0]
-    if len(arrays) == 1:
-        shape = first.shape
-        if first.flags.c_contiguous:
-            return empty(shape, np_dtype)
-        item = first.itemsize
-        st = tuple([s // item for s in first.strides])
-        if not is_dense(shape, st):
-            st = permuted_strides(shape, st)
-        return strided_array(shape, st, np_dtype)
     shape = first.shape
-    for a in arrays:
-        if a.shape != shape:
-            shape = broadcast_shapes(*[x.shape for x in arrays])
-            break
-    contiguous = True
-    for a in arrays:
-        if not a.flags.c_contiguous or (a.ndim and a.shape != shape and a.size != 1):
-            contiguous = False
-            break
-    if contiguous or len(shape) < 2:
-        return empty(shape, np_dtype)
-    return strided_array(shape, _layout(arrays, shape), np_dtype)
+    if len(arrays) == 1:
+        if first.flags.c_contiguous:
+            return shape, None
+        item = first.itemsize
+        strides = [s // item for s in first.strides]
+        if not is_dense(shape, tuple(strides)):
+            strides = permuted_strides(shape, tuple(strides))
+    else:
+        for a in arrays:
+            if a.shape != shape:
+                shape = broadcast_shapes(*[x.shape for x in arrays])
+                break
+        if len(shape) < 2 or all(a.flags.c_contiguous and (not a.ndim or a.shape == shape or a.size == 1)
+                                 for a in arrays):
+            return shape, None
+        strides = _layout(arrays, shape)
+    return shape, None if list(strides) == _in_order(shape) else tuple(strides)
+
+
+def _in_order(shape):
+    """The strides of C order."""
+    strides, step = [], 1
+    for n in reversed(shape):
+        strides.append(step)
+        step *= n
+    return strides[::-1]
 
 
 def _layout(arrays, shape):
