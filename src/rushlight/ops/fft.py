@@ -167,8 +167,20 @@ def _one(name, forward, doc):
     public(name, namespaces=_NS, method=False, out=True)(fn)
 
 
-_one("fft", True, "The transform ``X[k] = sum_j x[j] exp(-2 pi i j k / n)`` along `dim`.")
-_one("ifft", False, "The inverse of ``fft``.")
+_COMMON = """
+
+`input` is cut or filled with zeros to {size}; integers are taken as the default dtype.
+`norm`: "backward" (the default) divides inverse transforms by the number of points, "forward" divides forward ones,
+"ortho" each by its square root.
+RuntimeError for 16-bit floats{more} and for sizes below 1.
+"""
+_ONE = _COMMON.format(size="`n` points along `dim`", more="")
+_REAL = _COMMON.format(size="`n` points along `dim`", more=", for complex input")
+
+
+_one("fft", True, "The transform ``X[k] = sum_j x[j] exp(-2 pi i j k / n)`` along `dim`, complex in the input's shape."
+     + _ONE)
+_one("ifft", False, "The inverse of ``fft``: ``x[j] = sum_k X[k] exp(2 pi i j k / n) / n`` along `dim`." + _ONE)
 
 
 def _half(name, forward, conjugate, doc):
@@ -184,8 +196,10 @@ def _half(name, forward, conjugate, doc):
     public(name, namespaces=_NS, method=False, out=True)(fn)
 
 
-_half("rfft", True, False, "The first half of the spectrum of a real signal.")
-_half("ihfft", False, True, "The inverse of ``hfft``: half of a Hermitian signal, of a real spectrum.")
+_half("rfft", True, False, "The first ``n // 2 + 1`` coefficients of ``fft`` of a real signal: the others are their "
+      "conjugates, ``X[n - k] = conj(X[k])``." + _REAL)
+_half("ihfft", False, True, "The inverse of ``hfft``: the first ``n // 2 + 1`` values of the Hermitian signal that has "
+      "a real spectrum of `n` points." + _REAL)
 
 
 def _to_real(name, forward, conjugate, doc):
@@ -201,8 +215,13 @@ def _to_real(name, forward, conjugate, doc):
     public(name, namespaces=_NS, method=False, out=True)(fn)
 
 
-_to_real("irfft", False, False, "The real signal of length `n` with the given half spectrum.")
-_to_real("hfft", True, True, "The real spectrum of a Hermitian signal given by its first half.")
+_HALF = _COMMON.format(size="``n // 2 + 1`` points along `dim`", more="")
+_to_real("irfft", False, False, "The real signal of length `n` whose spectrum begins with `input`: the inverse of "
+         "``rfft``.\n\n`n` is twice the number of coefficients less 2 by default; imaginary parts of the first and, of "
+         "even `n`, of the last one don't count." + _HALF)
+_to_real("hfft", True, True, "The real spectrum of `n` points of the Hermitian signal that begins with `input`.\n\n`n` "
+         "is twice the number of values less 2 by default; imaginary parts of the first and, of even `n`, of the last "
+         "one don't count." + _HALF)
 
 
 # ---------------------------------------------------------------- several dimensions
@@ -292,20 +311,29 @@ def _last_sizes(name, t, s, dim):
 
 for _suffix, _default in (("2", (-2, -1)), ("n", None)):
     for _base, _core, _doc in (
-            ("fft", lambda n: _complex_core(n, True), "``fft`` over several dimensions."),
-            ("ifft", lambda n: _complex_core(n, False), "``ifft`` over several dimensions."),
-            ("rfft", lambda n: _half_core(n, True, False), "``rfft`` over the last of several dimensions."),
-            ("irfft", lambda n: _real_core(n, False, False), "``irfft`` over several dimensions."),
-            ("hfft", lambda n: _real_core(n, True, True), "``hfft`` over several dimensions."),
-            ("ihfft", lambda n: _half_core(n, False, True), "``ihfft`` over several dimensions.")):
-        _several(_base + _suffix, _default, _core(_base + _suffix), _doc)
+            ("fft", lambda n: _complex_core(n, True), "``fft`` over {dims}, one after the other."),
+            ("ifft", lambda n: _complex_core(n, False), "``ifft`` over {dims}: the inverse of ``fft{n}``."),
+            ("rfft", lambda n: _half_core(n, True, False), "``rfft`` over the last of {dims} and ``fft`` over the "
+             "others: the half of the spectrum that tells the rest."),
+            ("irfft", lambda n: _real_core(n, False, False), "``ifft`` over {dims} but the last, then ``irfft`` over "
+             "that: the inverse of ``rfft{n}``."),
+            ("hfft", lambda n: _real_core(n, True, True), "``fft`` over {dims} but the last, then ``hfft`` over that."),
+            ("ihfft", lambda n: _half_core(n, False, True), "``ihfft`` over the last of {dims} and ``ifft`` over the "
+             "others: the inverse of ``hfft{n}``.")):
+        _doc = _doc.format(n=_suffix, dims="two dimensions" if _default else "the dimensions `dim` (all, or the last "
+                           "ones that `s` has sizes for)")
+        _several(_base + _suffix, _default, _core(_base + _suffix), _doc + _COMMON.format(
+            size="the sizes `s` along `dim`", more=""))
 
 
 # ---------------------------------------------------------------- frequencies
 
 @public(namespaces=_NS, method=False, out=True)
 def fftfreq(n, d=1.0, *, dtype=None, layout=None, device=None, requires_grad=False):
-    """The frequencies of ``fft``'s coefficients for sample spacing `d`."""
+    """The frequencies of ``fft``'s coefficients for sample spacing `d`, in cycles per unit of `d`.
+
+    ``[0, 1, ..., (n - 1) // 2, -(n // 2), ..., -1] / (n d)``, of the default dtype unless `dtype` is given.
+    """
     from .sequences import arange
     k = arange(n, dtype=dtype or dtypes.default.float, device=device)
     k[n - n // 2:] -= n
@@ -315,7 +343,7 @@ def fftfreq(n, d=1.0, *, dtype=None, layout=None, device=None, requires_grad=Fal
 
 @public(namespaces=_NS, method=False, out=True)
 def rfftfreq(n, d=1.0, *, dtype=None, layout=None, device=None, requires_grad=False):
-    """The frequencies of ``rfft``'s coefficients for sample spacing `d`."""
+    """The frequencies of ``rfft``'s coefficients for sample spacing `d`: ``[0, 1, ..., n // 2] / (n d)``."""
     from .sequences import arange
     r = arange(n // 2 + 1, dtype=dtype or dtypes.default.float, device=device) * (1.0 / (n * d))
     return r.requires_grad_() if requires_grad else r
@@ -335,5 +363,6 @@ def _shift(name, sign, doc):
     public(name, namespaces=_NS, method=False)(fn)
 
 
-_shift("fftshift", 1, "The zero frequency moved to the middle.")
-_shift("ifftshift", -1, "The inverse of ``fftshift``.")
+_shift("fftshift", 1, "Coefficients in the order of their frequencies, zero in the middle: ``roll`` by ``n // 2`` "
+       "along `dim` (all dimensions by default).")
+_shift("ifftshift", -1, "The inverse of ``fftshift``: ``roll`` by ``-(n // 2)`` along `dim`.")

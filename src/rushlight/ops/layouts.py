@@ -13,18 +13,33 @@ def _sparse(module, name):
     return getattr(import_module("..sparse." + module, __package__), name)
 
 
-def _later(name, module, methods=False):
+def _later(name, module, doc):
     def function(*args, **kwargs):
         return _sparse(module, name)(*args, **kwargs)
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"See ``rushlight.sparse.{module}.{name}``."
-    public(name, method=methods)(function)
+    function.__doc__ = doc
+    public(name, method=False)(function)
 
 
-for _name in ("sparse_coo_tensor", "sparse_compressed_tensor", "sparse_csr_tensor", "sparse_csc_tensor",
-              "sparse_bsr_tensor", "sparse_bsc_tensor"):
-    _later(_name, "creation")
-_later("hspmm", "products")
+_later("sparse_coo_tensor", "creation",
+       """(indices, values, size=None): a tensor from coordinates, element ``values[k]`` at position ``indices[:, k]``.
+
+    indices (sparse_dim, nnz) integers; values (nnz, *dense sizes); size: the least that holds all indices by default.
+    ``sparse_coo_tensor(size)`` is empty. RuntimeError where sizes do not fit.
+    """)
+_later("sparse_compressed_tensor", "creation",
+       """(compressed_indices, plain_indices, values, size=None): a tensor from compressed rows or columns, by `layout`.
+
+    compressed_indices (*batch, lines + 1): where each line starts among the elements; plain_indices (*batch, nnz): the
+    other coordinate; values (*batch, nnz, *block, *dense sizes). RuntimeError for layouts that are not compressed.
+    """)
+for _name, _lines, _what in (("csr", "row", "rows"), ("csc", "column", "columns"), ("bsr", "row", "rows of blocks"),
+                             ("bsc", "column", "columns of blocks")):
+    _later(f"sparse_{_name}_tensor", "creation",
+           f"(c{_lines[:3]}_indices, {'col' if _lines == 'row' else 'row'}_indices, values, size=None): "
+           f"`sparse_compressed_tensor` of compressed {_what}.")
+_later("hspmm", "products", "The product of a sparse (n, m) and a dense (m, p) matrix, as a hybrid sparse tensor whose "
+       "elements are rows.")
 
 
 @public()

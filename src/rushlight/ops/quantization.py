@@ -130,7 +130,7 @@ def fake_quantize_per_channel_affine(input, scale, zero_point, axis, quant_min, 
 
 # ---------------------------------------------------------------- quantized tensors
 
-def _later(name, *parameters, method=False, module="creation", inner=None):
+def _later(name, doc, *parameters, method=False, module="creation", inner=None):
     """Publish a function of the package `quantized`, with parameters of these names."""
     inner = inner or name
     listed = ", ".join(parameters)
@@ -138,26 +138,38 @@ def _later(name, *parameters, method=False, module="creation", inner=None):
     scope = {"home": lambda: getattr(import_module("..quantized." + module, __package__), inner)}
     exec(f"def {name}({listed}):\n    return home()({given})", scope)
     function = scope[name]
-    function.__module__ = __name__
-    function.__doc__ = f"See ``rushlight.quantized.{module}.{inner}``."
+    function.__module__, function.__doc__ = __name__, doc
     public(name)(function) if method else public(name, method=False)(function)
     return function
 
 
-_later("quantize_per_tensor", "input", "scale", "zero_point", "dtype")
-_later("quantize_per_channel", "input", "scales", "zero_points", "axis", "dtype")
-_later("quantize_per_tensor_dynamic", "input", "dtype", "reduce_range")
-_later("_make_per_tensor_quantized_tensor", "input", "scale", "zero_point", inner="make_per_tensor")
-_later("_make_per_channel_quantized_tensor", "input", "scale", "zero_point", "axis", inner="make_per_channel")
-_later("quantized_max_pool1d", "input", "kernel_size", "stride=()", "padding=0", "dilation=1", "ceil_mode=False",
-       module="ops")
-_later("quantized_max_pool2d", "input", "kernel_size", "stride=()", "padding=0", "dilation=1", "ceil_mode=False",
-       module="ops")
-_later("quantized_batch_norm", "input", "weight", "bias", "mean", "var", "eps", "output_scale", "output_zero_point",
-       module="ops")
-for _name in ("dequantize", "int_repr", "q_scale", "q_zero_point", "q_per_channel_scales", "q_per_channel_zero_points",
-              "q_per_channel_axis"):
-    _later(_name, "input", method=True)
+_POOL = ("input", "kernel_size", "stride=()", "padding=0", "dilation=1", "ceil_mode=False")
+_later("quantize_per_tensor", "Codes ``round(input / scale) + zero_point``, clamped to the range of `dtype` (quint8, "
+       "qint8, qint32).", "input", "scale", "zero_point", "dtype")
+_later("quantize_per_channel", "`quantize_per_tensor` with a scale and a zero point for each index of `axis`.",
+       "input", "scales", "zero_points", "axis", "dtype")
+_later("quantize_per_tensor_dynamic", "`quantize_per_tensor` with scale and zero point chosen so that the range of the "
+       "values is covered; `reduce_range`: by codes of a bit less.", "input", "dtype", "reduce_range")
+_later("_make_per_tensor_quantized_tensor", "A quantized tensor of integer codes as they are.",
+       "input", "scale", "zero_point", inner="make_per_tensor")
+_later("_make_per_channel_quantized_tensor", "A quantized tensor of integer codes as they are, with one meaning for "
+       "each index of `axis`.", "input", "scale", "zero_point", "axis", inner="make_per_channel")
+_later("quantized_max_pool1d", "`max_pool1d` of a quantized tensor (N, C, L) or (C, L): the greatest code of "
+       "each window.", *_POOL, module="ops")
+_later("quantized_max_pool2d", "`max_pool2d` of a quantized tensor (N, C, H, W) or (C, H, W): the greatest code of "
+       "each window.", *_POOL, module="ops")
+_later("quantized_batch_norm", "`batch_norm` of a quantized tensor by given mean and variance, quantized with "
+       "`output_scale` and `output_zero_point`.", "input", "weight", "bias", "mean", "var", "eps", "output_scale",
+       "output_zero_point", module="ops")
+for _name, _doc in (
+        ("dequantize", "The numbers that a quantized tensor stands for, float32; of a sequence, a tuple."),
+        ("int_repr", "The codes of a quantized tensor, as int8, uint8 or int32."),
+        ("q_scale", "The scale of a tensor quantized as a whole; RuntimeError for others."),
+        ("q_zero_point", "The code of 0 of a tensor quantized as a whole; RuntimeError for others."),
+        ("q_per_channel_scales", "The scales of a tensor quantized per channel; RuntimeError for others."),
+        ("q_per_channel_zero_points", "The codes of 0 of a tensor quantized per channel; RuntimeError for others."),
+        ("q_per_channel_axis", "The dimension along which scales differ; RuntimeError for others.")):
+    _later(_name, _doc, "input", method=True)
 
 
 def _qscheme(self):

@@ -146,12 +146,15 @@ def _fill(name, input, results, out, struct):
 
 
 def argsort(input, dim=-1, descending=False, stable=False):
-    """The indices that sort along `dim`."""
+    """The indices (int64, in the input's shape) that sort along `dim`: ``input.gather(dim, argsort(input, dim))``.
+
+    With `stable` equal elements keep their order. NaN counts as the largest.
+    """
     return sort(input, dim, descending, True if stable else None).indices
 
 
 def msort(input):
-    """Sorted along the first dimension."""
+    """The elements sorted along the first dimension, smallest first: ``sort(input, 0).values``."""
     return sort(input, 0).values
 
 

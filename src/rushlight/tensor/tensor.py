@@ -107,6 +107,7 @@ class Tensor(metaclass=_TensorMeta):
 
     @property
     def shape(self):
+        """The sizes of the dimensions."""
         return Size(self._a.shape)
 
     def size(self, dim=None):
@@ -150,6 +151,7 @@ class Tensor(metaclass=_TensorMeta):
 
     @property
     def ndim(self):
+        """Number of dimensions."""
         return self._a.ndim
 
     def numel(self):
@@ -164,10 +166,12 @@ class Tensor(metaclass=_TensorMeta):
 
     @property
     def itemsize(self):
+        """Bytes an element."""
         return self._a.itemsize
 
     @property
     def nbytes(self):
+        """Bytes of all elements."""
         return self._a.size * self._a.itemsize
 
     def is_contiguous(self, memory_format=devices.contiguous_format):
@@ -194,6 +198,7 @@ class Tensor(metaclass=_TensorMeta):
 
     @property
     def device(self):
+        """Where the elements lie."""
         return devices.CPU if type(self._a) is _ndarray else self._a.device
 
     layout = property(lambda self: getattr(self._a, "layout", devices.strided))
@@ -213,12 +218,15 @@ class Tensor(metaclass=_TensorMeta):
         return -1
 
     def is_floating_point(self):
+        """Whether the dtype is one of real floating point numbers."""
         return self.dtype.is_floating_point
 
     def is_complex(self):
+        """Whether the dtype is one of complex numbers."""
         return self.dtype.is_complex
 
     def is_signed(self):
+        """Whether the dtype has negative numbers."""
         return self.dtype.is_signed
 
     def is_conj(self):
@@ -234,12 +242,15 @@ class Tensor(metaclass=_TensorMeta):
         return bool(self._bits & 4)
 
     def is_pinned(self, device=None):
+        """Whether the memory is page-locked; none is."""
         return False
 
     def is_shared(self):
+        """Whether other processes can see the memory."""
         return self.untyped_storage().is_shared()
 
     def is_same_size(self, other):
+        """Whether both have the same shape."""
         return self._a.shape == other._a.shape
 
     def is_set_to(self, tensor):
@@ -322,6 +333,7 @@ class Tensor(metaclass=_TensorMeta):
 
     @property
     def requires_grad(self):
+        """Whether operations on this tensor are recorded for gradients."""
         if self._requires_grad:
             return True
         v = self._view
@@ -355,6 +367,7 @@ class Tensor(metaclass=_TensorMeta):
 
     @property
     def grad_fn(self):
+        """The node that computed this tensor, None for a leaf."""
         v = self._view
         if v is not None and v.version != self._storage.version:
             v.refresh(self)
@@ -362,14 +375,17 @@ class Tensor(metaclass=_TensorMeta):
 
     @property
     def output_nr(self):
+        """Which of its node's results this tensor is."""
         return self._out_nr
 
     @property
     def is_leaf(self):
+        """Whether no recorded operation made this tensor."""
         return self.grad_fn is None
 
     @property
     def grad(self):
+        """What ``backward`` added up for this leaf (or kept, after ``retain_grad``); None before that."""
         if self._grad is None and self._grad_fn is not None and not self.retains_grad:
             import warnings
             warnings.warn(

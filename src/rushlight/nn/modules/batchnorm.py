@@ -10,12 +10,7 @@ __all__ = ["BatchNorm1d", "LazyBatchNorm1d", "BatchNorm2d", "LazyBatchNorm2d", "
 
 
 class _BatchNorm(_NormBase):
-    """y = (x - mean) / √(var + eps) · weight + bias, over all but the channel dimension.
-
-    Training uses the batch's mean and (biased) variance and updates the running ones by
-    `running = (1 - momentum) running + momentum batch` with the unbiased variance; a momentum
-    of None keeps the plain average of all batches. Evaluation uses the running ones.
-    """
+    """y = (x - mean) / √(var + eps) · weight + bias, over all but the channel dimension."""
 
     def forward(self, input):
         self._check_input_dim(input)
@@ -46,21 +41,42 @@ def _require_dims(input, *allowed):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of (N, C) or (N, C, L) over C."""
+    """Batch normalisation of (N, C) or (N, C, L) over C: y = (x - mean) / √(var + eps) · weight + bias.
+
+    Training takes mean and biased variance of the batch, and moves the running ones by
+    `running = (1 - momentum) running + momentum batch` (the variance unbiased); with a momentum of None they are plain
+    averages over all batches. Evaluation takes the running ones, or the batch's where `track_running_stats` is false.
+
+    Shapes: `weight`, `bias`, `running_mean`, `running_var` (num_features,). ValueError for inputs of other dimensions.
+    """
 
     def _check_input_dim(self, input):
         _require_dims(input, 2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of (N, C, H, W) over C."""
+    """Batch normalisation of (N, C, H, W) over C: y = (x - mean) / √(var + eps) · weight + bias.
+
+    Training takes mean and biased variance of the batch, and moves the running ones by
+    `running = (1 - momentum) running + momentum batch` (the variance unbiased); with a momentum of None they are plain
+    averages over all batches. Evaluation takes the running ones, or the batch's where `track_running_stats` is false.
+
+    Shapes: `weight`, `bias`, `running_mean`, `running_var` (num_features,). ValueError for inputs of other dimensions.
+    """
 
     def _check_input_dim(self, input):
         _require_dims(input, 4)
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch normalisation of (N, C, D, H, W) over C."""
+    """Batch normalisation of (N, C, D, H, W) over C: y = (x - mean) / √(var + eps) · weight + bias.
+
+    Training takes mean and biased variance of the batch, and moves the running ones by
+    `running = (1 - momentum) running + momentum batch` (the variance unbiased); with a momentum of None they are plain
+    averages over all batches. Evaluation takes the running ones, or the batch's where `track_running_stats` is false.
+
+    Shapes: `weight`, `bias`, `running_mean`, `running_var` (num_features,). ValueError for inputs of other dimensions.
+    """
 
     def _check_input_dim(self, input):
         _require_dims(input, 5)

@@ -12,14 +12,7 @@ __all__ = ["MaxPool1d", "MaxPool2d", "MaxPool3d", "MaxUnpool1d", "MaxUnpool2d", 
 
 
 class _MaxPoolNd(Module):
-    """The maximum of each window.
-
-    Args:
-        stride: that of the windows, `kernel_size` where it is None.
-        padding: implicit -∞ on both sides, at most half the kernel.
-        return_indices: also return where the maxima are, for `MaxUnpool`.
-        ceil_mode: keep a last window that the input does not fill.
-    """
+    """The maximum of each window."""
 
     __constants__ = ["kernel_size", "stride", "padding", "dilation", "return_indices",
                      "ceil_mode"]
@@ -42,7 +35,17 @@ class _MaxPoolNd(Module):
 
 
 class MaxPool1d(_MaxPoolNd):
-    """Maximum over windows of (N, C, L) or (C, L)."""
+    """Maximum over windows of (N, C, L) or (C, L); NaN where one is inside.
+
+    Args:
+        stride: that of the windows, `kernel_size` where it is None.
+        padding: -∞ on both sides, at most half the kernel.
+        dilation: the distance of a window's elements.
+        return_indices: also return the positions of the maxima in their plane, for `MaxUnpool1d`.
+        ceil_mode: keep a last window that the input does not fill.
+
+    Shapes: a size L becomes ⌊(L + 2 padding - dilation (kernel_size - 1) - 1) / stride⌋ + 1.
+    """
 
     def forward(self, input):
         return F.max_pool1d(input, self.kernel_size, self.stride, self.padding, self.dilation,
@@ -50,7 +53,17 @@ class MaxPool1d(_MaxPoolNd):
 
 
 class MaxPool2d(_MaxPoolNd):
-    """Maximum over windows of (N, C, H, W) or (C, H, W)."""
+    """Maximum over windows of (N, C, H, W) or (C, H, W); NaN where one is inside.
+
+    Args:
+        stride: that of the windows, `kernel_size` where it is None.
+        padding: -∞ on both sides, at most half the kernel.
+        dilation: the distance of a window's elements.
+        return_indices: also return the positions of the maxima in their plane, for `MaxUnpool2d`.
+        ceil_mode: keep a last window that the input does not fill.
+
+    Shapes: a size L becomes ⌊(L + 2 padding - dilation (kernel_size - 1) - 1) / stride⌋ + 1.
+    """
 
     def forward(self, input):
         return F.max_pool2d(input, self.kernel_size, self.stride, self.padding, self.dilation,
@@ -58,7 +71,17 @@ class MaxPool2d(_MaxPoolNd):
 
 
 class MaxPool3d(_MaxPoolNd):
-    """Maximum over windows of (N, C, D, H, W) or (C, D, H, W)."""
+    """Maximum over windows of (N, C, D, H, W) or (C, D, H, W); NaN where one is inside.
+
+    Args:
+        stride: that of the windows, `kernel_size` where it is None.
+        padding: -∞ on both sides, at most half the kernel.
+        dilation: the distance of a window's elements.
+        return_indices: also return the positions of the maxima in their plane, for `MaxUnpool3d`.
+        ceil_mode: keep a last window that the input does not fill.
+
+    Shapes: a size L becomes ⌊(L + 2 padding - dilation (kernel_size - 1) - 1) / stride⌋ + 1.
+    """
 
     def forward(self, input):
         return F.max_pool3d(input, self.kernel_size, self.stride, self.padding, self.dilation,
@@ -113,12 +136,7 @@ class MaxUnpool3d(_MaxUnpoolNd):
 
 
 class _AvgPoolNd(Module):
-    """The mean of each window.
-
-    Args:
-        count_include_pad: whether padded zeros count in the divisor.
-        divisor_override: what to divide the sum by instead.
-    """
+    """The mean of each window."""
 
     __constants__ = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"]
 
@@ -127,7 +145,16 @@ class _AvgPoolNd(Module):
 
 
 class AvgPool1d(_AvgPoolNd):
-    """Mean over windows of (N, C, L) or (C, L)."""
+    """Mean over windows of (N, C, L) or (C, L).
+
+    Args:
+        stride: that of the windows, `kernel_size` where it is None.
+        padding: zeros on both sides, at most half the kernel.
+        ceil_mode: keep a last window that the input does not fill.
+        count_include_pad: whether padded zeros count in the divisor.
+
+    Shapes: a size L becomes ⌊(L + 2 padding - kernel_size) / stride⌋ + 1.
+    """
 
     def __init__(self, kernel_size, stride=None, padding=0, ceil_mode=False,
                  count_include_pad=True):
@@ -158,7 +185,17 @@ class _AvgPoolWithDivisor(_AvgPoolNd):
 
 
 class AvgPool2d(_AvgPoolWithDivisor):
-    """Mean over windows of (N, C, H, W) or (C, H, W)."""
+    """Mean over windows of (N, C, H, W) or (C, H, W).
+
+    Args:
+        stride: that of the windows, `kernel_size` where it is None.
+        padding: zeros on both sides, at most half the kernel.
+        ceil_mode: keep a last window that the input does not fill.
+        count_include_pad: whether padded zeros count in the divisor.
+        divisor_override: what to divide the sum by instead.
+
+    Shapes: a size L becomes ⌊(L + 2 padding - kernel_size) / stride⌋ + 1.
+    """
 
     def forward(self, input):
         return F.avg_pool2d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode,
@@ -166,7 +203,17 @@ class AvgPool2d(_AvgPoolWithDivisor):
 
 
 class AvgPool3d(_AvgPoolWithDivisor):
-    """Mean over windows of (N, C, D, H, W) or (C, D, H, W)."""
+    """Mean over windows of (N, C, D, H, W) or (C, D, H, W).
+
+    Args:
+        stride: that of the windows, `kernel_size` where it is None.
+        padding: zeros on both sides, at most half the kernel.
+        ceil_mode: keep a last window that the input does not fill.
+        count_include_pad: whether padded zeros count in the divisor.
+        divisor_override: what to divide the sum by instead.
+
+    Shapes: a size L becomes ⌊(L + 2 padding - kernel_size) / stride⌋ + 1.
+    """
 
     def forward(self, input):
         return F.avg_pool3d(input, self.kernel_size, self.stride, self.padding, self.ceil_mode,

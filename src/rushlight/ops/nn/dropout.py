@@ -69,51 +69,54 @@ def _finish(fn, name, input, inplace):
     return fn(input)
 
 
-def _define(name, op, torch_name=None, default=True):
+def _define(name, op, doc, default):
     def dropout(input, p=0.5, training=default, inplace=False):
         _check(p)
         return _finish(lambda t: op(t, p, training), name, input, inplace)
     dropout.__name__ = dropout.__qualname__ = name
-    dropout.__doc__ = f"{name}: elements dropped with probability `p`, the rest scaled to keep the mean."
+    dropout.__doc__ = doc
     public(namespaces=_F, method=False)(dropout)
-    if torch_name:
-        def plain(input, p, train):
-            _check(p)
-            return op(input, p, train)
-
-        def change(input, p, train):
-            _check(p)
-            return apply(lambda t: op(t, p, train), input, (), {}, torch_name)
-        FUNCTIONS.setdefault("torch", {})[torch_name] = plain
-        FUNCTIONS["torch"][torch_name + "_"] = change
-        plain.__name__ = torch_name
-        change.__name__ = torch_name + "_"
+    _positional(name, op)
 
 
-_define("dropout", _dropout, "dropout")
-_define("alpha_dropout", lambda x, p, t: _alpha(x, p, t, False), "alpha_dropout", False)
-
-
-def _define_feature(name, op, torch_name):
-    def dropout(input, p=0.5, training=False if name == "feature_alpha_dropout" else True,
-                inplace=False):
-        _check(p)
-        return _finish(lambda t: op(t, p, training), name, input, inplace)
-    dropout.__name__ = dropout.__qualname__ = name
-    dropout.__doc__ = "Dropout of whole channels."
-    public(namespaces=_F, method=False)(dropout)
-
+def _positional(name, op):
+    """The operators ``torch.<name>(input, p, train)`` and ``torch.<name>_``, which layers of old versions called."""
     def plain(input, p, train):
         _check(p)
         return op(input, p, train)
-    plain.__name__ = torch_name
-    FUNCTIONS.setdefault("torch", {})[torch_name] = plain
-    FUNCTIONS["torch"][torch_name + "_"] = lambda input, p, train: apply(
-        lambda t: op(t, p, train), input, (), {}, torch_name)
+
+    def change(input, p, train):
+        _check(p)
+        return apply(lambda t: op(t, p, train), input, (), {}, name)
+    plain.__name__, change.__name__ = name, name + "_"
+    plain.__doc__ = f"`nn.functional.{name}` with all arguments given."
+    change.__doc__ = f"In-place version of :func:`{name}`."
+    FUNCTIONS.setdefault("torch", {}).update({name: plain, name + "_": change})
 
 
-_define_feature("feature_alpha_dropout", lambda x, p, t: _alpha(x, p, t, True), "feature_alpha_dropout")
-FUNCTIONS["torch"]["feature_dropout"] = lambda input, p, train: _feature(input, p, train)
+_define("dropout", _dropout, """Each element 0 with probability `p`, else ``input / (1 - p)``, while `training`.
+
+    The mean stays what it is (Srivastava et al., "Dropout", 2014). Without `training` the input itself comes back.
+    ValueError for `p` outside [0, 1].
+    """, True)
+_define("alpha_dropout", lambda x, p, t: _alpha(x, p, t, False), """Dropout that keeps mean 0 and variance 1 of the \
+activations of self-normalizing networks.
+
+    Dropped elements become ``-1.7581 a + b``, others ``a input + b``, with a and b such that both moments stay
+    (Klambauer et al., arXiv:1706.02515). ValueError for `p` outside [0, 1].
+    """, False)
+
+
+_define("feature_alpha_dropout", lambda x, p, t: _alpha(x, p, t, True), """`alpha_dropout` of whole channels: one draw \
+for each (n, c) of an input (n, c, ...).""", False)
+
+
+def _feature_dropout(input, p, train):
+    """`nn.functional.dropout2d` and its like with all arguments given."""
+    return _feature(input, p, train)
+
+
+FUNCTIONS["torch"]["feature_dropout"] = _feature_dropout
 
 
 def _warn(text):

@@ -355,13 +355,19 @@ def _define_max(n):
         return _max(f"max_pool{n}d", n, input, kernel_size, stride, padding, dilation, ceil_mode,
                     return_indices)
     pool.__name__ = pool.__qualname__ = f"max_pool{n}d"
-    pool.__doc__ = f"Largest value of every window over the last {n} dimensions."
+    pool.__doc__ = f"""Largest value of every window over the last {n} dimension(s); NaN where one is in it.
+
+    `input` (N, C, *{n} sizes) or without N. `stride` is the window's size by default; `padding` of -inf on both sides
+    is at most half a window; with `ceil_mode` a last window counts that begins inside. A size L becomes
+    ``(L + 2 padding - dilation (kernel_size - 1) - 1) // stride + 1``. With `return_indices` also the positions (int64)
+    of the maxima, flat in their plane. RuntimeError for sizes that give no window.
+    """
 
     def with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
                      return_indices=False):
         return _max(f"max_pool{n}d", n, input, kernel_size, stride, padding, dilation, ceil_mode, True)
     with_indices.__name__ = with_indices.__qualname__ = f"max_pool{n}d_with_indices"
-    with_indices.__doc__ = f"As max_pool{n}d, with the position of each maximum in its plane."
+    with_indices.__doc__ = f"(max_pool{n}d, positions): `max_pool{n}d` with ``return_indices=True``."
     public(namespaces=_TF, method=False)(pool)
     public(namespaces=_F + (("torch",) if n == 1 else ()), method=False)(with_indices)
 
