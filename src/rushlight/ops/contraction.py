@@ -397,18 +397,16 @@ def kron(input, other):
            vjp={"self": lambda g, other, dim: linalg_cross(_conj(other), g, dim=dim),
                 "other": lambda g, self, dim: linalg_cross(g, _conj(self), dim=dim)})
 def _cross(a, b, dim):
-    shape = np.broadcast_shapes(a.shape, b.shape)
-    a, b = np.broadcast_to(a, shape), np.broadcast_to(b, shape)
     d = a.dtype
     if d.itemsize == 2 and d.kind not in "iu":
         a, b = a.astype(np.float32), b.astype(np.float32)
-    x, y = np.moveaxis(a, dim, 0), np.moveaxis(b, dim, 0)
-    out = np.empty(shape, d)
-    o = np.moveaxis(out, dim, 0)
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        o[i] = x[j] * y[k] - x[k] * y[j]
-    return out
+    # Component i is a[i+1] b[i+2] - a[i+2] b[i+1]: what the next one of a[i] b[i+1] - a[i+1] b[i] is.
+    before = a * b.take(_NEXT, dim)
+    before -= a.take(_NEXT, dim) * b
+    return before.take(_NEXT, dim).astype(d, copy=False)
+
+
+_NEXT = np.array([1, 2, 0])
 
 
 def _conj(t):

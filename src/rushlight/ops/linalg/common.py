@@ -55,6 +55,14 @@ def by_column(a):
     return np.ascontiguousarray(a.swapaxes(-1, -2)).swapaxes(-1, -2)
 
 
+@functools.cache
+def lapack(name, dtype):
+    """SciPy's function for LAPACK's routine `name` on arrays of `dtype` (a NumPy one)."""
+    from scipy.linalg import lapack as routines
+
+    return getattr(routines, {"f": "s", "d": "d", "F": "c", "D": "z"}[dtype.char] + name)
+
+
 def batch_index(i, shape):
     """PyTorch's name of element `i` of a batch, empty for a single matrix."""
     return f"(Batch element {i}): " if shape else ""

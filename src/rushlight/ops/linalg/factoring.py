@@ -1,5 +1,7 @@
 """Triangular factorizations: Cholesky, LU, LDL, QR, and products of Householder reflections."""
 
+from functools import cache
+
 import numpy as np
 
 from ... import dtypes
@@ -31,17 +33,13 @@ from .common import (
     conj,
     each,
     identity,
+    lapack,
     primitive,
     singular,
 )
 from .solving import _solve_triangular
 
 _LA = ("torch.linalg",)
-
-
-def _lapack(names, *arrays):
-    from scipy.linalg.lapack import get_lapack_funcs
-    return get_lapack_funcs(names, arrays)
 
 
 # ---------------------------------------------------------------- Cholesky
@@ -70,16 +68,18 @@ def _cholesky_record(name):
                vjp={"self": lambda g0, out0, upper: _cholesky_gradient(g0, out0, upper)})
     def factor(a, upper):
         """The lower (or upper) factor; only one triangle of the input is read."""
-        info = np.zeros(a.shape[:-2], np.int32)
         if not a.size:
-            return np.empty(a.shape, a.dtype), info
-        out = np.empty(a.shape, a.dtype)
+            return np.empty(a.shape, a.dtype), np.zeros(a.shape[:-2], np.int32)
+        potrf = lapack("potrf", a.dtype)
+        if a.ndim == 2:
+            c, code = potrf(a, not upper, True)
+            return c, np.array(max(code, 0), np.int32)
+        out, info = np.empty(a.shape, a.dtype), np.empty(a.shape[:-2], np.int32)
         flat, codes = out.reshape(-1, *a.shape[-2:]), info.reshape(-1)
-        potrf, = _lapack(("potrf",), a)
         for i, m in each(a):
-            c, code = potrf(m, lower=not upper, clean=True)
-            flat[i], codes[i] = c, max(code, 0)
-        return by_column(out), info
+            c, code = potrf(m, not upper, True)
+            flat[i], codes[i] = c.T, max(code, 0)
+        return out.swapaxes(-1, -2), info
     return factor
 
 
@@ -191,8 +191,7 @@ def getrf(a, pivot=True):
     """(LU, 1-based pivots, info) of one matrix."""
     m, n = a.shape
     if pivot and a.size:
-        f, = _lapack(("getrf",), a)
-        lu, piv, info = f(a)
+        lu, piv, info = lapack("getrf", a.dtype)(a)
         return lu, piv.astype(np.int32) + 1, max(info, 0)
     lu, info = np.array(a), 0
     k = min(m, n)
@@ -251,6 +250,9 @@ def _lu_parts_gradient(gl, gu, P, L, U):
 def _lu_factor(a, pivot):
     m, n = a.shape[-2:]
     k = min(m, n)
+    if a.ndim == 2 and pivot and a.size:
+        lu, pivots, info = getrf(a)
+        return lu, pivots, np.array(info, np.int32)
     lu = np.empty(a.shape, a.dtype)
     pivots = np.empty((*a.shape[:-2], k), np.int32)
     info = np.zeros(a.shape[:-2], np.int32)
@@ -292,11 +294,12 @@ def _permutation(pivots, m, dtype):
     batch = pivots.shape[:-1]
     out = np.zeros((*batch, m, m), dtype)
     flat = out.reshape(-1, m, m) if out.size else out[:0]
-    for i, p in enumerate(pivots.reshape(len(flat), pivots.shape[-1])):
-        order = np.arange(m)
+    columns = np.arange(m)
+    for i, p in enumerate(pivots.reshape(len(flat), pivots.shape[-1]).tolist()):
+        order = list(range(m))
         for a, b in enumerate(p):
-            order[[a, b - 1]] = order[[b - 1, a]]
-        flat[i, order, np.arange(m)] = 1
+            order[a], order[b - 1] = order[b - 1], order[a]
+        flat[i, order, columns] = 1
     return out
 
 
@@ -334,7 +337,8 @@ def _lu(a, pivot):
     m, n = a.shape[-2:]
     k = min(m, n)
     p = _permutation(piv, m, a.dtype) if pivot else np.empty((0,), a.dtype)
-    return p, np.tril(lu[..., :, :k], -1) + np.eye(m, k, dtype=a.dtype), np.triu(lu[..., :k, :])
+    lower = np.where(_upper(m, k).T, np.eye(m, k, dtype=a.dtype), lu[..., :, :k])
+    return p, lower, np.where(_upper(k, n).T, lu[..., :k, :], 0)
 
 
 @public("lu", namespaces=_LA, method=False, out=True)
@@ -401,7 +405,7 @@ def _ldl(a, hermitian):
     info = np.zeros(a.shape[:-2], np.int32)
     if ld.size:
         name = "hetrf" if hermitian and a.dtype.kind == "c" else "sytrf"
-        f, = _lapack((name,), a)
+        f = lapack(name, a.dtype)
         x, p, c = ld.reshape(-1, n, n), pivots.reshape(-1, n), info.reshape(-1)
         for i, m in each(a):
             full, piv, code = f(m, lower=True)
@@ -545,8 +549,38 @@ def _qr(a, mode):
         return (np.empty(0, a.dtype) if mode == "r" else q), np.zeros((*a.shape[:-2], k, n), a.dtype)
     if mode == "r":
         return np.empty(0, a.dtype), by_column(np.linalg.qr(a, "r"))
+    if m == n <= _SMALL_QR or mode == "reduced" and max(m, n) <= _SMALL_QR:
+        return _small_qr(a, m, n)
     q, r = np.linalg.qr(a, mode)
     return by_column(q), by_column(r)
+
+
+_SMALL_QR = 32              # sides of matrices for which LAPACK's routines work without blocks
+
+
+def _small_qr(a, m, n):
+    """The reduced factors of small matrices, of which NumPy's function takes less time than its preparations."""
+    k = min(m, n)
+    geqrf, orgqr = lapack("geqrf", a.dtype), lapack("orgqr" if a.dtype.kind == "f" else "ungqr", a.dtype)
+    upper = _upper(k, n)
+    if a.ndim == 2:
+        packed, tau, _, _ = geqrf(a)
+        q = orgqr(packed[:, :k], tau)[0]
+        return q, np.where(upper, packed.T[:, :k], 0).T
+    batch = a.shape[:-2]
+    q, r = np.empty((*batch, k, m), a.dtype), np.empty((*batch, n, k), a.dtype)
+    qs, rs = q.reshape(-1, k, m), r.reshape(-1, n, k)
+    for i, x in each(a):
+        packed, tau, _, _ = geqrf(x)
+        qs[i] = orgqr(packed[:, :k], tau)[0].T
+        rs[i] = np.where(upper, packed.T[:, :k], 0)
+    return q.swapaxes(-1, -2), r.swapaxes(-1, -2)
+
+
+@cache
+def _upper(k, n):
+    """Where the transpose of a (k, n) matrix has its upper triangle."""
+    return np.tri(n, k, dtype=bool)
 
 
 def _qr_checked(A, mode):
@@ -576,7 +610,7 @@ def _geqrf(a):
     k = min(m, n)
     out, tau = np.array(a), np.zeros((*a.shape[:-2], k), a.dtype)
     if a.size:
-        f, = _lapack(("geqrf",), a)
+        f = lapack("geqrf", a.dtype)
         x, t = out.reshape(-1, m, n), tau.reshape(-1, k)
         for i, mat in each(a):
             r = f(mat)

@@ -1,5 +1,7 @@
 """Inverses, determinants and systems of equations."""
 
+import math
+
 import numpy as np
 
 from ... import dtypes
@@ -21,6 +23,7 @@ from .common import (
     conj,
     each,
     identity,
+    lapack,
     primitive,
     real_of,
     singular,
@@ -96,11 +99,10 @@ def inv_ex(A, *, check_errors=False):
 
 def _regular(a, det):
     """Whether it is sound to divide by the matrices: LAPACK's estimates of their condition are far from 1 / epsilon."""
-    from scipy.linalg.lapack import get_lapack_funcs
     a, det = (x.bottom() if hasattr(type(x), "outermost") else x for x in (a, det))
     if not np.isfinite(det).all() or not det.all():
         return False
-    getrf, gecon = get_lapack_funcs(("getrf", "gecon"), (a,))
+    getrf, gecon = lapack("getrf", a.dtype), lapack("gecon", a.dtype)
     least = 16 * np.finfo(a.dtype).eps
     return all(gecon(getrf(m)[0], np.abs(m).sum(0).max())[0] > least for _, m in each(a))
 
@@ -300,23 +302,27 @@ def _triangular_meta(A, B, upper, left, unitriangular):
            vjp=Joint(lambda g, out, self, B_shape, upper, left, unitriangular:
                      _triangular_gradient(g, out, self, upper, left, unitriangular)))
 def _solve_triangular(a, b, upper, left, unitriangular):
-    from scipy.linalg.lapack import get_lapack_funcs
-    batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    out = np.empty((*batch, *b.shape[-2:]), b.dtype)
-    if not out.size:
-        return out
+    if a.ndim == 2 and b.ndim == 2 and b.size:
+        return _triangular(a, b, upper, unitriangular) if left else _triangular(a.T, b.T, not upper, unitriangular).T
+    batch = a.shape[:-2] if a.shape[:-2] == b.shape[:-2] else np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+    rows, columns = b.shape[-2:]
+    if not (math.prod(batch) and rows and columns):
+        return np.empty((*batch, rows, columns), b.dtype)
     a = np.broadcast_to(a, (*batch, *a.shape[-2:])).reshape(-1, *a.shape[-2:])
-    b = np.broadcast_to(b, out.shape).reshape(-1, *b.shape[-2:])
-    flat = out.reshape(-1, *out.shape[-2:])
-    trtrs, = get_lapack_funcs(("trtrs",), (a, b))
+    b = np.broadcast_to(b, (*batch, rows, columns)).reshape(-1, rows, columns)
+    out = np.empty((len(a), columns, rows) if left else b.shape, b.dtype)
     for i in range(len(a)):
-        m, r = (a[i], b[i]) if left else (a[i].T, b[i].T)
-        # Unlike LAPACK's driver PyTorch's divides by a zero on the diagonal.
-        zero = not unitriangular and not m.diagonal().all()
-        x = _substitute(m, r, upper == left, unitriangular) if zero else \
-            trtrs(m, r, lower=upper != left, unitdiag=unitriangular)[0]
-        flat[i] = x if left else x.T
-    return by_column(out) if left else out
+        x = _triangular(a[i], b[i], upper, unitriangular) if left else \
+            _triangular(a[i].T, b[i].T, not upper, unitriangular)
+        out[i] = x.T
+    return out.reshape(*batch, columns, rows).swapaxes(-1, -2) if left else out.reshape(*batch, rows, columns)
+
+
+def _triangular(a, b, upper, unit):
+    """The solution of ``a x = b`` by columns."""
+    x, info = lapack("trtrs", b.dtype)(a, b, not upper, 0, unit)
+    # Unlike LAPACK's driver PyTorch's divides by a zero on the diagonal.
+    return np.asfortranarray(_substitute(a, b, upper, unit)) if info > 0 else x
 
 
 def _substitute(a, b, upper, unit):
