@@ -142,135 +142,194 @@ def module_text(dtype):
 def _task(m, dtype):
     """Tile: a chunk of queries of one head."""
     f = entries.task(m, "rl_attention_task")
-    j = Job(f, dtype, ARRAYS, FIELDS)
-    item, mr, nr, lanes = j.item, j.mr, j.nr, j.lanes
-    q_pitch, v_pitch, s_pitch = j.row_bytes(j.d), j.row_bytes(j.e), j.row_bytes(j.block)
-    each = -(-mr // lanes) * lanes * item           # bytes of a panel's maxima
-    strips = (j.block + (nr - 1)) & -nr
-    sizes = {"kt": strips * j.d * item, "vs": j.block * v_pitch, "qs": q_pitch * mr, "s": s_pitch * mr,
-             "stats": (j.chunk.udiv(mr) + 1) * (2 * each)}
-    if j.half:
-        sizes |= {"ks": j.block * q_pitch, "acc": j.chunk * v_pitch}
-    total = f.value(0)
-    places = {}
-    for name, nbytes in sizes.items():
-        places[name] = total
-        total = total + ((nbytes + 63) & -64)
-    block, base = j.scratch(total)
-    kt, vs, qs, s, stats = (base + places[n] for n in ("kt", "vs", "qs", "s", "stats"))
-    causal, few = j.causal.ne(0), j.tq <= _FEW
-    maxima, sums, scales = (f.buffer(each) for _ in range(3))
-    null = Value(f, "null", "ptr")
-    dropped = j.kept.ne(null)
-    none, zero = f.value(-_INF, j.vector), f.value(0.0, j.vector)
+    t = _Forward(f, dtype)
     with f.range(f.args[1], f.args[2]) as tile:
-        bh = tile.udiv(j.chunks)
-        b, h = bh.udiv(j.heads), bh.urem(j.heads)
-        hk = h.udiv(j.group)
-        q, k = j.q + (b * j.q_b + h * j.q_h), j.k + (b * j.k_b + hk * j.k_h)
-        v, out = j.v + (b * j.v_b + hk * j.v_h), j.out + (b * j.out_b + h * j.out_h)
-        mask, lse = j.mask + (b * j.mask_b + h * j.mask_h), j.lse + bh * j.tq * item
-        count = j.batch * j.heads * j.chunks
-        near = j.chunks.eq(1) & (j.tk * (j.d + j.e) * item <= AHEAD_BYTES) & ~few
-        next_q = q + to_next(j, tile, count, j.heads, "q")
-        next_k, next_v = (x + to_next(j, tile, count, j.heads, name, 1, j.group) for x, name in ((k, "k"), (v, "v")))
-        q0 = tile.urem(j.chunks) * j.chunk
-        q1 = f.minimum(q0 + j.chunk, j.tq)
-        end = f.select(causal, f.minimum(j.tk, q1), j.tk)
-        with f.range(0, end, step=j.block) as key:
-            keys = f.minimum(j.block, end - key)
-            k_rows, k_step, v_rows, v_step = k + key * j.k_t, j.k_t, v + key * j.v_t, j.v_t
-            if j.half:
-                j.fetch(k_rows, k_step, keys, j.d, base + places["ks"], q_pitch)
-                k_rows, k_step = base + places["ks"], q_pitch
-            with f.if_(~few):
-                j.turned(k_rows, k_step, keys, j.d, kt)
-            if j.half:
-                j.fetch(v_rows, v_step, keys, j.e, vs, v_pitch)
-                v_rows, v_step = vs, v_pitch
-            else:
-                with f.if_(~few):
-                    j.fetch(v_rows, v_step, keys, j.e, vs, v_pitch)
-            first = f.splat(key.eq(0), lanes)
-            with f.range(q0, q1, step=mr) as i:
-                rows = f.minimum(f.value(mr), q1 - i)
-                most = f.select(causal, f.minimum(end, i + rows), end)      # keys this panel sees in all
-                limit = f.minimum(keys, most - key)
-                with f.if_(limit > 0):
-                    j.fetch(q + i * j.q_t, j.q_t, rows, j.d, qs, q_pitch)
-                    with f.if_(near & key.eq(0)):
-                        for place, step, length, n in ((next_q, j.q_t, j.tq, j.d), (next_k, j.k_t, j.tk, j.d),
-                                                       (next_v, j.v_t, j.tk, j.e)):
-                            fetch_lines(j, place + i * step, step, f.minimum(rows, length - i), n)
-                        fetch_lines(j, out + i * j.out_t, j.out_t, rows, j.e, 1)
-                    with f.if_else(few) as (one_by_one, together):
-                        with one_by_one, f.range(rows) as r:
-                            f.call("void", "rl_dots", qs + r * q_pitch, k_rows, k_step, limit, j.d, s + r * s_pitch,
-                                   declare=False)
-                        with together:
-                            j.product(rows, limit, j.d, qs, q_pitch, item, kt, nr * item, j.d * (nr * item), s,
-                                      s_pitch, 0)
-                    panel = stats + (i - q0).udiv(mr) * (2 * each)
-                    kept, factor = keeping(j, bh, i, key)
-
-                    def own(r):
-                        return f.select(causal, f.minimum(limit, i + r + 1 - key), limit)
-
-                    def softmax(r, place, loop):
-                        top = f.var(j.vector, none)
-
-                        def maximum(c, x, valid):
-                            j.store(x, place + c * item)
-                            top.set(j.larger(x, top.get()))
-                        loop(maximum)
-                        old = f.select(key.eq(0), f.value(-_INF, j.element), f.load(j.element, panel + r * item))
-                        new = j.larger(j.across(top.get(), j.larger), old)
-                        f.store(new, maxima + r * item)
-                        base_ = f.splat(f.select(new.eq(-_INF), f.value(0.0, j.element), new), lanes)
-                        total = f.var(j.vector, zero)
-
-                        def weights(drop):
-                            at, seen = kept + r * j.tk, own(r)
-                            with f.range(0, limit, step=lanes) as c:
-                                p = j.exp(j.load(place + c * item) - base_)
-                                total.set(total.get() + p)
-                                if drop:
-                                    p = p * factor(at + c, j.below(seen - c))
-                                j.store(p, place + c * item)
-                        with f.if_else(dropped) as (some, whole):
-                            with some:
-                                weights(True)
-                            with whole:
-                                weights(False)
-                        f.store(j.across(total.get(), lambda a, b: a + b), sums + r * item)
-                    with f.if_else(plain(j)) as (quick, any_):
-                        with quick:
-                            _softmax(j, s, s_pitch, rows, limit, own, key.eq(0), panel, maxima, sums)
-                        with any_:
-                            where = mask + (i * j.mask_t + key * _mask_item(j))
-                            score_rows(j, s, s_pitch, rows, limit, own, where, softmax)
-                    _update(j, panel, maxima, sums, scales, first, each)
-                    if j.half:
-                        to, to_pitch = base + places["acc"] + (i - q0) * v_pitch, v_pitch
-                    else:
-                        to, to_pitch = out + i * j.out_t, j.out_t
-                    with f.if_(key > 0):
-                        _scale_rows(j, to, to_pitch, rows, scales)
-                    beta = f.emit("i64", f"zext i1 {(key > 0).name} to i64")
-                    with f.if_else(few) as (one_by_one, together):
-                        with one_by_one, f.range(rows) as r:
-                            f.call("void", "rl_mix", s + r * s_pitch, v_rows, v_step, limit, j.e, to + r * to_pitch,
-                                   beta, declare=False)
-                        with together:
-                            j.product(rows, j.e, limit, s, s_pitch, item, vs, v_pitch, nr * item, to, to_pitch, beta)
-                    with f.if_(key + limit >= most):
-                        _finish(j, panel, scales, lse + i * item, rows, each)
-                        _scale_rows(j, to, to_pitch, rows, scales)
-                        if j.half:
-                            f.call("void", "rl_put", to, to_pitch, rows, j.e, out + i * j.out_t, j.out_t,
-                                   declare=False)
-    f.call("void", "rl_free", block)
+        t.begin(tile)
+        with f.range(0, t.end, step=t.block) as key:
+            t.fetch_block(key)
+            with f.range(t.q0, t.q1, step=t.mr) as i:
+                t.panel(i)
+    f.call("void", "rl_free", t.scratch_block)
     f.ret()
+
+
+class _Forward(Job):
+    """The way of a chunk of queries past blocks of keys, a panel of ``mr`` queries at a time.
+
+    Scratch memory has the block's keys in strips (``kt``) and its values (``vs``), the panel's queries (``qs``) and
+    scores (``scores``), and for each panel its rows' running maxima and sums (``stats``). Of 16-bit floats it also has
+    the block's keys as they are (``ks``) and what has been added up (``acc``), which else is added up in ``out``.
+    """
+
+    def __init__(self, f, dtype):
+        super().__init__(f, dtype, ARRAYS, FIELDS)
+        item, mr, nr, lanes = self.item, self.mr, self.nr, self.lanes
+        self.q_pitch, self.v_pitch, self.s_pitch = (self.row_bytes(n) for n in (self.d, self.e, self.block))
+        self.each = -(-mr // lanes) * lanes * item          # bytes of a panel's maxima
+        strips = (self.block + (nr - 1)) & -nr
+        sizes = {"kt": strips * self.d * item, "vs": self.block * self.v_pitch, "qs": self.q_pitch * mr,
+                 "s": self.s_pitch * mr, "stats": (self.chunk.udiv(mr) + 1) * (2 * self.each)}
+        if self.half:
+            sizes |= {"ks": self.block * self.q_pitch, "acc": self.chunk * self.v_pitch}
+        total = f.value(0)
+        self.places = {}
+        for name, nbytes in sizes.items():
+            self.places[name] = total
+            total = total + ((nbytes + 63) & -64)
+        self.scratch_block, self.base = self.scratch(total)
+        self.kt, self.vs, self.qs, self.scores, self.stats = map(self.place, ("kt", "vs", "qs", "s", "stats"))
+        self.is_causal, self.few = self.causal.ne(0), self.tq <= _FEW
+        self.maxima, self.sums, self.scales = (f.buffer(self.each) for _ in range(3))
+        self.dropped = self.kept.ne(f.null)
+
+    def place(self, name):
+        """The address of a part of scratch memory."""
+        return self.base + self.places[name]
+
+    def begin(self, tile):
+        """The head's arrays, those of the next tile's, and the chunk's queries and keys."""
+        f = self.f
+        bh = self.bh = tile.udiv(self.chunks)
+        b, h = bh.udiv(self.heads), bh.urem(self.heads)
+        hk = h.udiv(self.group)
+        self.head_q, self.head_k = self.q + (b * self.q_b + h * self.q_h), self.k + (b * self.k_b + hk * self.k_h)
+        self.head_v, self.head_out = self.v + (b * self.v_b + hk * self.v_h), self.out + (
+            b * self.out_b + h * self.out_h)
+        self.head_mask = self.mask + (b * self.mask_b + h * self.mask_h)
+        self.head_lse = self.lse + bh * self.tq * self.item
+        count = self.batch * self.heads * self.chunks
+        self.near = self.chunks.eq(1) & (self.tk * (self.d + self.e) * self.item <= AHEAD_BYTES) & ~self.few
+        self.next_q = self.head_q + to_next(self, tile, count, self.heads, "q")
+        self.next_k, self.next_v = (x + to_next(self, tile, count, self.heads, name, 1, self.group)
+                                    for x, name in ((self.head_k, "k"), (self.head_v, "v")))
+        self.q0 = tile.urem(self.chunks) * self.chunk
+        self.q1 = f.minimum(self.q0 + self.chunk, self.tq)
+        self.end = f.select(self.is_causal, f.minimum(self.tk, self.q1), self.tk)
+
+    def fetch_block(self, key):
+        """The keys and values from ``key`` on: turned into strips and whole rows, unless few queries look at them."""
+        f, self.key = self.f, key
+        keys = self.keys = f.minimum(self.block, self.end - key)
+        self.k_rows, self.k_step = self.head_k + key * self.k_t, self.k_t
+        self.v_rows, self.v_step = self.head_v + key * self.v_t, self.v_t
+        if self.half:
+            self.fetch(self.k_rows, self.k_step, keys, self.d, self.place("ks"), self.q_pitch)
+            self.k_rows, self.k_step = self.place("ks"), self.q_pitch
+        with f.if_(~self.few):
+            self.turned(self.k_rows, self.k_step, keys, self.d, self.kt)
+        if self.half:
+            self.fetch(self.v_rows, self.v_step, keys, self.e, self.vs, self.v_pitch)
+            self.v_rows, self.v_step = self.vs, self.v_pitch
+        else:
+            with f.if_(~self.few):
+                self.fetch(self.v_rows, self.v_step, keys, self.e, self.vs, self.v_pitch)
+        self.first = f.splat(key.eq(0), self.lanes)
+
+    def panel(self, i):
+        """What the queries from ``i`` on take from the block of keys."""
+        f, key, self.i = self.f, self.key, i
+        rows = self.rows = f.minimum(f.value(self.mr), self.q1 - i)
+        most = f.select(self.is_causal, f.minimum(self.end, i + rows), self.end)    # keys this panel sees in all
+        limit = self.limit = f.minimum(self.keys, most - key)
+        with f.if_(limit > 0):
+            self.fetch(self.head_q + i * self.q_t, self.q_t, rows, self.d, self.qs, self.q_pitch)
+            with f.if_(self.near & key.eq(0)):
+                self.fetch_next()
+            self.multiply_keys()
+            panel = self.stats + (i - self.q0).udiv(self.mr) * (2 * self.each)
+            self.weigh(panel)
+            _update(self, panel, self.maxima, self.sums, self.scales, self.first, self.each)
+            if self.half:
+                to, pitch = self.place("acc") + (i - self.q0) * self.v_pitch, self.v_pitch
+            else:
+                to, pitch = self.head_out + i * self.out_t, self.out_t
+            with f.if_(key > 0):
+                _scale_rows(self, to, pitch, rows, self.scales)
+            self.add_values(to, pitch)
+            with f.if_(key + limit >= most):
+                _finish(self, panel, self.scales, self.head_lse + i * self.item, rows, self.each)
+                _scale_rows(self, to, pitch, rows, self.scales)
+                if self.half:
+                    f.call("void", "rl_put", to, pitch, rows, self.e, self.head_out + i * self.out_t, self.out_t,
+                           declare=False)
+
+    def fetch_next(self):
+        """Ask for as many rows of the next tile's arrays as the panel has, and for those of the result."""
+        f, i, rows = self.f, self.i, self.rows
+        for place, step, length, n in ((self.next_q, self.q_t, self.tq, self.d),
+                                       (self.next_k, self.k_t, self.tk, self.d),
+                                       (self.next_v, self.v_t, self.tk, self.e)):
+            fetch_lines(self, place + i * step, step, f.minimum(rows, length - i), n)
+        fetch_lines(self, self.head_out + i * self.out_t, self.out_t, rows, self.e, 1)
+
+    def multiply_keys(self):
+        """The panel's scores, without their scale."""
+        f, limit = self.f, self.limit
+        with f.if_else(self.few) as (one_by_one, together):
+            with one_by_one, f.range(self.rows) as r:
+                f.call("void", "rl_dots", self.qs + r * self.q_pitch, self.k_rows, self.k_step, limit, self.d,
+                       self.scores + r * self.s_pitch, declare=False)
+            with together:
+                self.product(self.rows, limit, self.d, self.qs, self.q_pitch, self.item, self.kt, self.nr * self.item,
+                             self.d * (self.nr * self.item), self.scores, self.s_pitch, 0)
+
+    def weigh(self, panel):
+        """Weights in place of the scores, with the rows' maxima and sums."""
+        f, i, key, rows, limit = self.f, self.i, self.key, self.rows, self.limit
+        kept = keeping(self, self.bh, i, key)
+
+        def own(r):
+            return f.select(self.is_causal, f.minimum(limit, i + r + 1 - key), limit)
+
+        with f.if_else(plain(self)) as (quick, any_):
+            with quick:
+                _softmax(self, self.scores, self.s_pitch, rows, limit, own, key.eq(0), panel, self.maxima, self.sums)
+            with any_:
+                where = self.head_mask + (i * self.mask_t + key * _mask_item(self))
+                score_rows(self, self.scores, self.s_pitch, rows, limit, own, where,
+                           lambda r, place, loop: self.row_weights(r, place, loop, panel, own, kept))
+
+    def row_weights(self, r, place, loop, panel, own, kept):
+        """Weights of a row of any scores, at ``place``."""
+        f, item, lanes, (dropout, factor) = self.f, self.item, self.lanes, kept
+        top = f.var(self.vector, f.value(-_INF, self.vector))
+
+        def maximum(c, x, valid):
+            self.store(x, place + c * item)
+            top.set(self.larger(x, top.get()))
+        loop(maximum)
+        old = f.select(self.key.eq(0), f.value(-_INF, self.element), f.load(self.element, panel + r * item))
+        new = self.larger(self.across(top.get(), self.larger), old)
+        f.store(new, self.maxima + r * item)
+        base = f.splat(f.select(new.eq(-_INF), f.value(0.0, self.element), new), lanes)
+        total = f.var(self.vector, f.value(0.0, self.vector))
+
+        def weights(drop):
+            at, seen = dropout + r * self.tk, own(r)
+            with f.range(0, self.limit, step=lanes) as c:
+                p = self.exp(self.load(place + c * item) - base)
+                total.set(total.get() + p)
+                if drop:
+                    p = p * factor(at + c, self.below(seen - c))
+                self.store(p, place + c * item)
+        with f.if_else(self.dropped) as (some, whole):
+            with some:
+                weights(True)
+            with whole:
+                weights(False)
+        f.store(self.across(total.get(), lambda a, b: a + b), self.sums + r * item)
+
+    def add_values(self, to, pitch):
+        """Weights times values, added to what earlier blocks gave."""
+        f, limit = self.f, self.limit
+        beta = (self.key > 0).cast("zext", "i64")
+        with f.if_else(self.few) as (one_by_one, together):
+            with one_by_one, f.range(self.rows) as r:
+                f.call("void", "rl_mix", self.scores + r * self.s_pitch, self.v_rows, self.v_step, limit, self.e,
+                       to + r * pitch, beta, declare=False)
+            with together:
+                self.product(self.rows, self.e, limit, self.scores, self.s_pitch, self.item, self.vs, self.v_pitch,
+                             self.nr * self.item, to, pitch, beta)
 
 
 def _softmax(j, s, pitch, rows, limit, own, first, panel, maxima, sums):

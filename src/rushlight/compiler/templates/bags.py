@@ -14,10 +14,9 @@ from functools import cache
 from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks, entries
+from rushlight.compiler.templates.layout import Layout
 
-ARRAYS = ("out", "w", "index", "bounds", "scale")
-WORDS = ("n", "width", "bags", "padding", "mean", "scaled")
-BAD = len(ARRAYS) + len(WORDS)
+_JOB = Layout(("out", "w", "index", "bounds", "scale"), ("n", "width", "bags", "padding", "mean", "scaled"), ("bad",))
 BAGS = 32                       # bags a tile
 TOGETHER = 4                    # vectors of sums at a time
 AHEAD = 8                       # rows between asking for memory and using it
@@ -34,27 +33,18 @@ def module_text(type_):
     """The IR of the entry and its task."""
     m = entries.new_module()
     _task(m, type_, SIZES[type_])
-    f = m.function("rl_bags", "ptr", entries.ENTRY)
-    args = f.args[1]
-    context = f.buffer(8 * (BAD + 1), 8)
-    for k in range(len(ARRAYS)):
-        f.store(entries.data_of(f, args, k), context + 8 * k)
-    for k in range(len(WORDS)):
-        f.store(entries.int_of(f, args, len(ARRAYS) + k), context + 8 * (len(ARRAYS) + k))
-    f.store(f.value(0), context + 8 * BAD)
-    width, bags = (f.load("i64", context + 8 * (len(ARRAYS) + k)) for k in (1, 2))
+    f, job = _JOB.begin(m, "rl_bags")
+    width, bags = job.width, job.bags
     with f.if_(bags > 0):
-        entries.share(f, "rl_bags_task", context, blocks.ceil_div(bags, BAGS), bags * width * 16)
-    f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", context + 8 * BAD)))
+        entries.share(f, "rl_bags_task", job.pointer, blocks.ceil_div(bags, BAGS), bags * width * 16)
+    f.ret(f.call("ptr", "PyBool_FromLong", job.bad))
     return m.text()
 
 
 def _task(m, type_, size):
     f = entries.task(m, "rl_bags_task")
-    context = f.args[0]
-    out, w, index, bounds, scale = (f.load("ptr", context + 8 * k) for k in range(len(ARRAYS)))
-    n, width, bags, padding, mean, scaled = (
-        f.load("i64", context + 8 * (len(ARRAYS) + k)) for k in range(len(WORDS)))
+    job = _JOB.words(f, f.args[0])
+    out, w, index, bounds, scale, n, width, bags, padding, mean, scaled = _JOB.load(f, job.pointer).values()
     lanes = host().lanes(size)
     row_bytes = width * size
     bad = f.var("i64", 0)
@@ -103,5 +93,5 @@ def _task(m, type_, size):
         columns(to, begin, end, wide, whole, vector(type_, lanes), 1)
         columns(to, begin, end, whole, width, type_, 1)
     with f.if_(bad.get().ne(0)):
-        f.store(f.value(1), context + 8 * BAD)
+        job.set(bad=1)
     f.ret()

@@ -26,53 +26,45 @@ from rushlight.compiler.codegen import math
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks, entries
 from rushlight.compiler.templates.fft_stages import Lanes
+from rushlight.compiler.templates.layout import Layout
 
 WIDTH = 2                       # vectors of a strip
 _ROWS = 4                       # points that share what is loaded of a strip
 _BLOCK = 128                    # terms of a sum
 _UNROLL = 2
-_FORWARD = ("out", "x", "strips"), ("batches", "rows", "columns", "depth", "pairs")
-_BACKWARD = (("out", "x", "y", "weights", "distances"),
-             ("batches", "rows", "columns", "depth", "step", "across"))
+_FORWARD = Layout(("out", "x", "strips"), ("batches", "rows", "columns", "depth", "pairs"), ("exponent",))
+_BACKWARD = Layout(("out", "x", "y", "weights", "distances"),
+                   ("batches", "rows", "columns", "depth", "step", "across"), ("exponent",))
 
 
 @cache
 def distances_kernel(kind, element):
     """The callable for a kind and "float" or "double"."""
     return _load("distances", kind, element, _FORWARD, _write_distances,
-                 lambda w: w["batches"] * blocks.ceil_div(w["columns"], _width(element)))
+                 lambda job: job.batches * blocks.ceil_div(job.columns, _width(element)))
 
 
 @cache
 def slopes_kernel(kind, element):
     """The callable for a kind but zero and "float" or "double"."""
     return _load("slopes", kind, element, _BACKWARD, _write_slopes,
-                 lambda w: w["batches"] * blocks.ceil_div(w["rows"], _ROWS))
+                 lambda job: job.batches * blocks.ceil_div(job.rows, _ROWS))
 
 
 def _width(element):
     return WIDTH * host().lanes({"float": 4, "double": 8}[element])
 
 
-def _load(name, kind, element, names, write, tiles):
+def _load(name, kind, element, layout, write, tiles):
     def build():
         m = entries.new_module()
-        pointers, words = names
         f = entries.task(m, f"rl_{name}_task")
-        job = _Job(f, kind, element, pointers, words)
-        write(job)
+        write(_Job(f, kind, element, layout))
         f.ret()
-        f = m.function(f"rl_{name}", "ptr", entries.ENTRY)
-        count = len(pointers) + len(words)
-        context, known = f.buffer(8 * (count + 1), 8), {}
-        for k, pointer in enumerate(pointers):
-            f.store(entries.data_of(f, f.args[1], k), context + 8 * k)
-        for k, word in enumerate(words, len(pointers)):
-            known[word] = entries.int_of(f, f.args[1], k)
-            f.store(known[word], context + 8 * k)
-        f.store(f.call("double", "PyFloat_AsDouble", f.load("ptr", f.args[1] + 8 * count)), context + 8 * count)
-        work = known["batches"] * known["rows"] * known["columns"] * known["depth"]
-        entries.share(f, f"rl_{name}_task", context, tiles(known), work)
+        f, job = layout.begin(m, f"rl_{name}")
+        job.set(exponent=entries.float_of(f, f.args[1], len(layout.arrays) + len(layout.numbers)))
+        work = job.batches * job.rows * job.columns * job.depth
+        entries.share(f, f"rl_{name}_task", job.pointer, tiles(job), work)
         entries.none(f)
         return m.text()
     return entries.load(f"{name} {kind} {element} {host().vector_bytes}", build, (f"rl_{name}",))[0]
@@ -81,11 +73,10 @@ def _load(name, kind, element, names, write, tiles):
 class _Job:
     """The task of a kernel being written: words by name, and what is done for each difference."""
 
-    def __init__(self, f, kind, element, pointers, words):
+    def __init__(self, f, kind, element, layout):
         self.f, self.kind, self.v = f, kind, Lanes(f, element)
-        for k, name in enumerate((*pointers, *words)):
-            setattr(self, name, f.load("ptr" if name in pointers else "i64", f.args[0] + 8 * k))
-        number = f.load("double", f.args[0] + 8 * (len(pointers) + len(words)))
+        self.__dict__.update(layout.load(f, f.args[0]))
+        number = f.load("double", layout.words(f, f.args[0]).at("exponent"))
         self.exponent = number if element == "double" else number.cast("fptrunc", "float")
         self.element, self.integer = element, "i64" if element == "double" else "i32"
         self.zero, self.one = f.value(0.0, self.v.vector), f.value(1.0, self.v.vector)

@@ -14,10 +14,10 @@ from functools import cache
 
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY
 from rushlight.compiler.templates import entries
-from rushlight.compiler.templates.keys import Job
+from rushlight.compiler.templates.layout import Layout
 
 _RUNS = ("values", "starts", "inverse", "x", "order")
-_COUNTS = ("counts", "x", "n", "bins", "work", "failed")
+_COUNTS = Layout(("counts", "x"), ("n", "bins"), ("work", "failed"), ("work",))
 _PARTS, _TOGETHER = 4, 8
 _PARALLEL_FROM = 1 << 15
 
@@ -86,11 +86,11 @@ def _runs_text(dtype):
 def _counts_text():
     m = entries.new_module()
     f = entries.task(m, "rl_counts_task")
-    job = Job(f, f.args[0], _COUNTS)
-    n, bins, x = job.word("n"), job.word("bins"), job.pointer("x")
+    job = _COUNTS.words(f, f.args[0])
+    n, bins, x = job.n, job.bins, job.x
     size = (n + (_PARTS - 1)).udiv(_PARTS)
     with f.range(f.args[1], f.args[2]) as part:
-        own = job.pointer("work") + part * bins * 8
+        own = job.work + part * bins * 8
         with f.range(bins) as i:
             f.store(f.value(0), own + i * 8, 8)
         begin = part * size
@@ -98,25 +98,20 @@ def _counts_text():
             slot = own + f.load("i64", x + i * 8, 8) * 8
             f.store(f.load("i64", slot, 8) + 1, slot, 8)
     f.ret()
-    f = m.function("rl_counts", "ptr", entries.ENTRY)
-    context = f.buffer(8 * len(_COUNTS), 8)
-    job = Job(f, context, _COUNTS)
-    entries.read_arrays(f, context, 2)
-    entries.read_ints(f, job.at("n"), 2, 2)
-    job.set("failed", 0)
-    n, bins, counts, x = job.word("n"), job.word("bins"), job.pointer("counts"), job.pointer("x")
+    f, job = _COUNTS.begin(m, "rl_counts")
+    n, bins, counts, x = job.n, job.bins, job.counts, job.x
     with f.if_else((n < _PARALLEL_FROM) | (bins * 8 > n)) as (alone, together):
         with alone:
             with f.range(n) as i:
                 slot = counts + f.load("i64", x + i * 8, 8) * 8
                 f.store(f.load("i64", slot, 8) + 1, slot, 8)
         with together, entries.released(f), entries.with_scratch(f, bins * (8 * _PARTS), job.at("failed")) as work:
-            job.set("work", work)
-            entries.pool(f, "rl_counts_task", context, _PARTS)
+            job.set(work=work)
+            entries.pool(f, "rl_counts_task", job.pointer, _PARTS)
             with f.range(bins) as i:
                 total = f.load("i64", counts + i * 8, 8)
                 for part in range(_PARTS):
                     total = total + f.load("i64", work + (bins * part + i) * 8, 8)
                 f.store(total, counts + i * 8, 8)
-    entries.done(f, job.word("failed"))
+    entries.done(f, job.failed)
     return m.text()

@@ -74,6 +74,11 @@ def int_of(f, args, k):
     return f.call("i64", "PyLong_AsLongLong", f.load("ptr", args + (k * 8)))
 
 
+def float_of(f, args, k):
+    """The Python float that is argument ``k``, a double."""
+    return f.call("double", "PyFloat_AsDouble", f.load("ptr", args + 8 * k))
+
+
 def read_arrays(f, context, count):
     """Put the data pointers of the first ``count`` arguments, arrays or None, into a context."""
     for k in range(count):

@@ -11,9 +11,9 @@ from functools import cache
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks, entries
 from rushlight.compiler.templates.fft_stages import Lanes
+from rushlight.compiler.templates.layout import Layout
 
-_POINTERS = ("out", "frames", "window")
-_WORDS = ("batches", "total", "count", "n", "hop", "batch_step", "frame_step")
+_JOB = Layout(("out", "frames", "window"), ("batches", "total", "count", "n", "hop", "batch_step", "frame_step"))
 
 
 @cache
@@ -28,8 +28,7 @@ def module_text(element):
     m = entries.new_module()
     f = entries.task(m, "rl_overlap_task")
     v = Lanes(f, element)
-    known = {name: f.load("ptr" if name in _POINTERS else "i64", f.args[0] + 8 * k)
-             for k, name in enumerate((*_POINTERS, *_WORDS))}
+    known = _JOB.load(f, f.args[0])
     total, count, n, hop = (known[k] for k in ("total", "count", "n", "hop"))
     tiles = blocks.ceil_div(total, hop)
     reach = blocks.ceil_div(n, hop)
@@ -51,15 +50,8 @@ def module_text(element):
                 added.set(v.math.fma(x, w, added.get()))
             f.masked_store(added.get(), to + i * v.item, v.first(length - i))
     f.ret()
-    f = m.function("rl_overlap", "ptr", entries.ENTRY)
-    context = f.buffer(8 * (len(_POINTERS) + len(_WORDS)), 8)
-    for k in range(len(_POINTERS)):
-        f.store(entries.data_of(f, f.args[1], k), context + 8 * k)
-    words = {}
-    for k, name in enumerate(_WORDS, len(_POINTERS)):
-        words[name] = entries.int_of(f, f.args[1], k)
-        f.store(words[name], context + 8 * k)
-    tiles = words["batches"] * blocks.ceil_div(words["total"], words["hop"])
-    entries.share(f, "rl_overlap_task", context, tiles, words["batches"] * words["total"] * 16)
+    f, job = _JOB.begin(m, "rl_overlap")
+    batches, total = job.batches, job.total
+    entries.share(f, "rl_overlap_task", job.pointer, batches * blocks.ceil_div(total, job.hop), batches * total * 16)
     entries.none(f)
     return m.text()

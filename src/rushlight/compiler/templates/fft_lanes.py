@@ -15,22 +15,18 @@ from functools import cache
 
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import entries
-from rushlight.compiler.templates.fft_rows import entry, scratch, task
+from rushlight.compiler.templates.fft_rows import KEPT, entry, task
 from rushlight.compiler.templates.fft_stages import room, write
-from rushlight.runtime import native
+from rushlight.compiler.templates.layout import Layout
 
-_POINTERS = ("out", "x", "turns")
-_WORDS = ("tiles", "blocks", "count")
+_JOB = Layout(("out", "x", "turns"), ("tiles", "blocks", "count"), KEPT)
 
 
 @cache
 def lanes_kernel(element, n, kind, layout):
     """The callable for transforms of n complex numbers; made where ``fft_stages.stages(n)`` are."""
     key = f"fft lanes {element} {n} {kind} {layout} {host().vector_bytes}"
-    known = native.symbols()
-    imports = {s: known[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    found = native.load(key, lambda: module_text(element, n, kind, layout), ("rl_fft_lanes",), imports, 1)
-    return native.callable_from(found["rl_fft_lanes"], "rl_fft_lanes")
+    return entries.load(key, lambda: module_text(element, n, kind, layout), ("rl_fft_lanes",))[0]
 
 
 def module_text(element, n, kind, layout):
@@ -38,7 +34,7 @@ def module_text(element, n, kind, layout):
     m = entries.new_module()
     t = (_Columns if layout == "columns" else _Rows)(m, element, n, kind)
     t.task()
-    entry(m, "rl_fft_lanes", _POINTERS, _WORDS, lambda words: (words["tiles"], words["tiles"] * (t.v.row * n)))
+    entry(m, "rl_fft_lanes", _JOB, lambda job: (job.tiles, job.tiles * (t.v.row * n)))
     return m.text()
 
 
@@ -49,7 +45,7 @@ class _Lanes:
         self.n = n
         self.kind, self.alone = {"doubled": ("half", 0.5), "adjoint": ("real", 2.0)}.get(kind, (kind, 1))
         kind = self.kind
-        self.f, self.v, known = task(m, "rl_fft_lanes", element, _POINTERS, _WORDS)
+        self.f, self.v, known = task(m, "rl_fft_lanes", element, _JOB)
         self.__dict__.update(known)
         # Complex rows of operands and results: those of real numbers hold two.
         self.rows_in = n + (kind == "real")
@@ -60,7 +56,7 @@ class _Lanes:
         pad = v.n
         row = v.row
         sizes = [room(self.n) * row, self.n * row, (self.rows_in + pad) * row, (self.rows_out + pad) * row]
-        block, memory = scratch(f, self.failed, sum(sizes))
+        block, memory = entries.scratch_or_leave(f, f.value(sum(sizes)), self.failed)
         self.buffer, self.spectrum, self.taken, self.given = (memory + sum(sizes[:i]) for i in range(4))
         with f.range(f.args[1], f.args[2]) as tile:
             self.tile(tile)

@@ -23,11 +23,12 @@ from functools import cache
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.fft_stages import ITEM, Lanes, cost, room, stages, write
-from rushlight.runtime import native
+from rushlight.compiler.templates.layout import Layout
 
 LONGEST = 1024                  # rows of a pass
-_POINTERS = ("out", "x", "twiddles", "turns", "window")
-_WORDS = ("rows", "frames", "frame_step", "outer_step")
+# The words kept are the last argument, a double, and whether memory was refused.
+KEPT = ("scale", "failed")
+_JOB = Layout(("out", "x", "twiddles", "turns", "window"), ("rows", "frames", "frame_step", "outer_step"), KEPT)
 
 
 @cache
@@ -48,10 +49,7 @@ def halves(n, lanes):
 def rows_kernel(element, n, kind, window=False):
     """The callable for rows of n complex numbers; made where ``halves`` of n exist."""
     key = f"fft rows {element} {n} {kind} {window} {host().vector_bytes}"
-    known = native.symbols()
-    imports = {s: known[s] for s in ("rl_parallel_for", "rl_scratch", "rl_free")}
-    found = native.load(key, lambda: module_text(element, n, kind, window), ("rl_fft_rows",), imports, 1)
-    return native.callable_from(found["rl_fft_rows"], "rl_fft_rows")
+    return entries.load(key, lambda: module_text(element, n, kind, window), ("rl_fft_rows",))[0]
 
 
 def _up(n, by):
@@ -62,51 +60,30 @@ def module_text(element, n, kind, window):
     """The IR of the entry and its task."""
     m = entries.new_module()
     _Rows(m, element, n, kind, window).task()
-    entry(m, "rl_fft_rows", _POINTERS, _WORDS, lambda words: (words["rows"], words["rows"] * (n * 16)))
+    entry(m, "rl_fft_rows", _JOB, lambda job: (job.rows, job.rows * (n * 16)))
     return m.text()
 
 
-def entry(m, name, pointers, words, plan):
-    """The function that hands arrays, ints and at the end a float (``scale``) to ``<name>_task`` in a context."""
-    f = m.function(name, "ptr", entries.ENTRY)
-    args = f.args[1]
-    count = len(pointers) + len(words)
-    context = f.buffer(8 * (count + 2), 8)
-    for k in range(len(pointers)):
-        f.store(entries.data_of(f, args, k), context + 8 * k)
-    found = {}
-    for k, word in enumerate(words, len(pointers)):
-        found[word] = entries.int_of(f, args, k)
-        f.store(found[word], context + 8 * k)
-    f.store(f.call("double", "PyFloat_AsDouble", f.load("ptr", args + 8 * count)), context + 8 * count)
-    f.store(f.value(0), context + 8 * (count + 1))
-    tiles, work = plan(found)
-    entries.share(f, f"{name}_task", context, tiles, work)
-    with f.if_(f.load("i64", context + 8 * (count + 1)).ne(0)):
-        f.ret(f.call("ptr", "PyErr_NoMemory"))
-    entries.none(f)
+def entry(m, name, layout, plan):
+    """The function that hands a layout's arrays and ints and at the end a float to ``<name>_task``.
+
+    ``plan(job)``: (tiles, work).
+    """
+    f, job = layout.begin(m, name)
+    job.set(scale=entries.float_of(f, f.args[1], len(layout.arrays) + len(layout.numbers)))
+    entries.share(f, f"{name}_task", job.pointer, *plan(job))
+    entries.done(f, job.failed)
 
 
-def task(m, name, element, pointers, words):
+def task(m, name, element, layout):
     """The task's function and its words by name; ``scale`` is a vector, ``failed`` a place."""
     f = entries.task(m, f"{name}_task")
-    v, context, known = Lanes(f, element), f.args[0], {}
-    for k, word in enumerate((*pointers, *words)):
-        known[word] = f.load("ptr" if word in pointers else "i64", context + 8 * k)
-    count = len(pointers) + len(words)
-    scale = f.load("double", context + 8 * count)
+    v, job = Lanes(f, element), layout.words(f, f.args[0])
+    known = layout.load(f, job.pointer)
+    scale = f.load("double", job.at("scale"))
     known["scale"] = v.splat(scale if element == "double" else scale.cast("fptrunc", "float"))
-    known["failed"] = context + 8 * (count + 1)
+    known["failed"] = job.at("failed")
     return f, v, known
-
-
-def scratch(f, failed, nbytes):
-    """(block to free, memory) of this thread's own; returns from the task where there is none."""
-    block = f.call("ptr", "rl_scratch", f.value(nbytes))
-    with f.if_(block.eq(f.null)):
-        f.store(f.value(1), failed)
-        f.ret()
-    return block, f.load("ptr", block)
 
 
 class _Rows:
@@ -116,7 +93,7 @@ class _Rows:
         self.n = n
         self.kind, self.alone = {"doubled": ("half", 0.5), "adjoint": ("real", 2.0)}.get(kind, (kind, 1))
         kind = self.kind
-        self.f, self.v, known = task(m, "rl_fft_rows", element, _POINTERS, _WORDS)
+        self.f, self.v, known = task(m, "rl_fft_rows", element, _JOB)
         self.__dict__.update(known)
         self.windowed = window
         lanes, item = self.v.n, ITEM[element]
@@ -131,7 +108,7 @@ class _Rows:
 
     def task(self):
         f, v = self.f, self.v
-        block, memory = scratch(f, self.failed, sum(_up(s, 64) for s in self.sizes))
+        block, memory = entries.scratch_or_leave(f, f.value(sum(_up(s, 64) for s in self.sizes)), self.failed)
         places = []
         for s in self.sizes:
             places.append(memory)

@@ -293,7 +293,7 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     """LLVM IR of the kernels, the driver and the CPython entry for one dtype."""
     from rushlight.compiler.codegen.targets import host
     from rushlight.compiler.templates.gemm_complex import ComplexDriver
-    from rushlight.compiler.templates.gemm_driver import TASK, Driver, Tuning, _Job
+    from rushlight.compiler.templates.gemm_driver import TASK, Driver, Job, Tuning
     from rushlight.compiler.templates.gemm_entry import write_entry
     from rushlight.compiler.templates.gemm_group import write_group
     from rushlight.compiler.templates.gemm_half import HalfDriver
@@ -327,6 +327,6 @@ def module_text(name: str, type_num: int, vector_bytes: int, caches) -> str:
     module = Driver(shape, Tuning(shape, caches.l2), triple, "rl").write()
     if name not in _GROUPS:
         write_entry(module, shape.item, "rl", type_num, "int" in name, True, "own", True)
-        write_group(module, _Job, TASK)
-        write_prologue(module, _Job, TASK, shape.item)
+        write_group(module, Job, TASK)
+        write_prologue(module, Job, TASK, shape.item)
     return module.text()

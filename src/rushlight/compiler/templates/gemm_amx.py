@@ -29,6 +29,7 @@ from rushlight.compiler.templates.amx import GROUPS, ROWS, TILE_BYTES, Tiles
 from rushlight.compiler.templates.gemm_driver import FIELDS as DRIVER_FIELDS
 from rushlight.compiler.templates.gemm_driver import TASK, one, write_plain
 from rushlight.compiler.templates.gemm_pack import turn
+from rushlight.compiler.templates.layout import Layout, Words
 
 BLOCK = 2 * ROWS  # rows of a panel, columns of a strip
 PAIR_BYTES = 2 * TILE_BYTES
@@ -43,9 +44,9 @@ FIELDS = (
     *"steps block_steps panels strips begin_panel end_panel begin_strip end_strip packed_a packed_b "
     "tile_panels tile_strips row_tiles a_low a_high b_low b_high doubtful tiny serial failed".split(),
 )
-INDEX = {name: i for i, name in enumerate(FIELDS)}
 SIZE = len(FIELDS)
-_POINTERS = ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b")
+_LAYOUT = Layout((), FIELDS, (), ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b"))
+INDEX = _LAYOUT.index
 
 _INTS, _FLOATS = "<16 x i32>", "<16 x float>"
 
@@ -87,22 +88,11 @@ BFLOAT16 = Kind("bfloat16", "i16", 2, 2, "bf16", "float", "i16", (32, 32, 32))
 BYTES = Kind("int8", "i8", 1, 1, "ssd", "i32", "i32", (32, 32, 64))
 
 
-class Job:
-    """A job array in generated code: fields read and written by name."""
+class Job(Words):
+    """The words of a job of this driver, ``FIELDS``, in generated code."""
 
     def __init__(self, f, pointer):
-        self.f, self.pointer = f, pointer
-
-    def at(self, name):
-        """Address of a field."""
-        return self.pointer + 8 * INDEX[name]
-
-    def __getattr__(self, name):
-        return self.f.load("ptr" if name in _POINTERS else "i64", self.at(name))
-
-    def set(self, **values):
-        for name, value in values.items():
-            self.f.store(self.f.value(value), self.at(name))
+        super().__init__(f, pointer, _LAYOUT)
 
     def copy(self, other, names):
         """Take over fields of another job."""
@@ -531,8 +521,8 @@ class TileDriver:
         with f.if_(block.eq(0)):
             f.ret(f.value(1, "i32"))
         base = f.load("ptr", block)
-        f.store(base, job.at("packed_a"))
-        f.store(base + high * unit, job.at("packed_b"))
+        job.set(packed_a=base)
+        job.set(packed_b=base + high * unit)
         job.set(steps=steps, block_steps=(steps + blocks - 1).udiv(blocks), panels=panels, strips=strips)
         failed = f.var("i32", 0)
         with f.range(0, panels, step=high) as panel, f.range(0, strips, step=wide) as strip:
@@ -568,10 +558,10 @@ class TileDriver:
             depth = f.minimum(slab, k - p)
             job.set(k=depth)
             with f.if_(p + depth >= k):
-                f.store(finish, job.at("finish"))
+                job.set(finish=finish)
             failed.set(failed.get() | f.call("i32", "slabs", job.pointer))
-            f.store(job.a + depth * job.a_col, job.at("a"))
-            f.store(job.b + depth * job.b_row, job.at("b"))
+            job.set(a=job.a + depth * job.a_col)
+            job.set(b=job.b + depth * job.b_row)
             job.set(d=job.c, d_row=job.c_row, factor=one(self.kind.total == "i32"), bias=0, row_bias=0)
         f.ret(failed.get())
 

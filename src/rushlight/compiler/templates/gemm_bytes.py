@@ -13,7 +13,7 @@ It calls ``rl_inner``, the ``gemm_added`` of groups, which ``gemm.module_text`` 
 """
 
 from rushlight.compiler.codegen.builder import vector
-from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, copy_words
+from rushlight.compiler.templates.gemm_driver import SIZE, TASK, Job, copy_words
 from rushlight.compiler.templates.gemm_half import HalfDriver
 
 # A copy of a matrix (k, minor) into groups along k, each byte's sign bit turned where ``flip`` is 0x80.
@@ -93,7 +93,7 @@ class ByteDriver(HalfDriver):
         ready = k_stride.eq(1) & (k & 3).eq(0) & f.value(self.flips != name, "i1")
         with f.if_else(ready) as (here, copied):
             with here:
-                f.store(source, own._at(name))
+                f.store(source, own.at(name))
                 own.set(**{k_name: 4, minor_name: minor_stride})
             with copied:
                 depth, along = (k + 3).udiv(4), k_stride.eq(1)
@@ -101,14 +101,14 @@ class ByteDriver(HalfDriver):
                           "minor_stride": minor_stride, "flip": FLIP if self.flips == name else 0}
                 self._run(f, "quad", QUAD_INDEX, values, f.select(along, minor, depth),
                           f.select(along, depth, minor), "per_tile")
-                f.store(memory, own._at(name))
+                f.store(memory, own.at(name))
                 own.set(**{k_name: f.select(along, f.value(4), minor * 4),
                            minor_name: f.select(along, depth * 4, f.value(4))})
 
     def _one(self):
         """The products of one index of the outer batch dimension, one after another."""
         f = self.module.function("one", "i32", [("ptr", "job")], "internal", "nounwind")
-        job, own, more = _Job(f, f.args[0]), _Job(f, f.buffer(8 * SIZE)), _Job(f, f.buffer(8 * SIZE))
+        job, own, more = Job(f, f.args[0]), Job(f, f.buffer(8 * SIZE)), Job(f, f.buffer(8 * SIZE))
         m, n, k = job.m, job.n, job.k
         null, depth = f.null, (k + 3).udiv(4)
         a_size, b_size, narrow = m * depth * 4, n * depth * 4, 0 if self.exact else 1
@@ -134,35 +134,26 @@ class ByteDriver(HalfDriver):
                                        [getattr(job, key) for key in pair], k, size, at)
             own.set(outer=1, a_outer=0, b_outer=0, c_outer=0, d_outer=0, batch=1, a_batch=0, b_batch=0, c_batch=0,
                     d_batch=0, m=m, n=n, k=depth, alpha=job.alpha, row_bias=0, finish=0, context=0, factor=1)
-            f.store(f.select(given, job.bias if self.exact else bias, null), own._at("bias"))
+            own.set(bias=f.select(given, job.bias if self.exact else bias, null))
             if self.flips:
                 copy_words(f, own, more)
-                f.store(null, more._at("d"))
-                f.store(put_right, more._at("c"))
-                more.set(alpha=-job.alpha, c_row=n * 4)
+                more.set(d=null, c=put_right, alpha=-job.alpha, c_row=n * 4)
                 constant = f.symbol("eighties")
                 if self.flips == "a":
-                    f.store(constant, more._at("a"))
-                    more.set(m=1, a_row=0, a_col=0)
+                    more.set(a=constant, m=1, a_row=0, a_col=0)
                 else:
-                    f.store(constant, more._at("b"))
-                    f.store(null, more._at("bias"))
-                    more.set(n=1, b_row=0, b_col=4, c_row=4)
+                    more.set(b=constant, bias=null, n=1, b_row=0, b_col=4, c_row=4)
                 failed.set(failed.get() | f.call("i32", "rl_inner", more.pointer))
-                f.store(put_right, own._at("bias" if self.flips == "a" else "row_bias"))
+                f.store(put_right, own.at("bias" if self.flips == "a" else "row_bias"))
             c, d = job.c + t * job.c_batch, f.select(job.d.ne(0), job.d + t * job.d_batch, null)
             if self.exact:
-                f.store(c, own._at("c"))
-                f.store(d, own._at("d"))
-                own.set(c_row=job.c_row, d_row=job.d_row, factor=job.factor)
+                own.set(c=c, d=d, c_row=job.c_row, d_row=job.d_row, factor=job.factor)
             else:
                 shape = {"wide": result, "rows": m, "columns": n, "blocks": f.value(1), "column_stride": f.value(1),
                          "block_stride": f.value(0)}
                 with f.if_(d.ne(null)):
                     self._convert(f, "widen", half=d, row_stride=job.d_row, factor=job.factor, **shape)
-                f.store(result, own._at("c"))
-                f.store(f.select(d.ne(null), result, null), own._at("d"))
-                own.set(c_row=n * 4, d_row=n * 4)
+                own.set(c=result, d=f.select(d.ne(null), result, null), c_row=n * 4, d_row=n * 4)
             failed.set(failed.get() | f.call("i32", "rl_inner", own.pointer))
             if not self.exact:
                 with f.if_(failed.get().eq(0)):

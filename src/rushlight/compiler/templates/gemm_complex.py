@@ -12,7 +12,7 @@ factor and without row_bias and finish, and calls the real product, imported as 
 """
 
 from rushlight.compiler.codegen.builder import Module
-from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, write_batches, write_plain
+from rushlight.compiler.templates.gemm_driver import SIZE, TASK, Job, write_batches, write_plain
 
 # A copy of ``blocks`` matrices of rows x columns, each row followed by i times itself if ``doubled``.
 EXPAND = "to from rows columns row_stride column_stride block_stride blocks per_tile doubled".split()
@@ -90,7 +90,7 @@ class ComplexDriver:
         """The products of one index of the outer batch dimension."""
         item = self.item
         f = self.module.function("one", "i32", [("ptr", "job")], "internal", "nounwind")
-        job, own = _Job(f, f.args[0]), _Job(f, f.buffer(8 * SIZE))
+        job, own = Job(f, f.args[0]), Job(f, f.buffer(8 * SIZE))
         m, n, k, batch = job.m, job.n, job.k, job.batch
         a_blocks = f.select(job.a_batch.eq(0), f.value(1), batch)
         b_blocks = f.select(job.b_batch.eq(0), f.value(1), batch)
@@ -105,10 +105,10 @@ class ComplexDriver:
             f, to=at, **{"from": job.b}, rows=k, columns=n, row_stride=job.b_row, column_stride=job.b_col,
             block_stride=job.b_batch, blocks=b_blocks, doubled=1,
         )  # fmt: skip
-        f.store(at, own._at("b"))
+        own.set(b=at)
         step = f.select(job.b_batch.eq(0), f.value(0), b_size)
         own.set(b_batch=step, b_row=n * (2 * item), b_col=item)
-        f.store(job.a, own._at("a"))
+        own.set(a=job.a)
         own.set(a_batch=job.a_batch, a_row=job.a_row, a_col=item)
         with f.if_(copied):
             to = at + b_size * b_blocks
@@ -116,12 +116,12 @@ class ComplexDriver:
                 f, to=to, **{"from": job.a}, rows=m, columns=k, row_stride=job.a_row, column_stride=job.a_col,
                 block_stride=job.a_batch, blocks=a_blocks, doubled=0,
             )  # fmt: skip
-            f.store(to, own._at("a"))
+            own.set(a=to)
             step = f.select(job.a_batch.eq(0), f.value(0), a_size)
             own.set(a_batch=step, a_row=k * (2 * item))
-        f.store(job.c, own._at("c"))
-        f.store(job.bias, own._at("bias"))
-        f.store(job.d, own._at("d"))
+        own.set(c=job.c)
+        own.set(bias=job.bias)
+        own.set(d=job.d)
         own.set(outer=1, a_outer=0, b_outer=0, c_outer=0, batch=batch, m=m, n=n * 2, k=k * 2, c_batch=job.c_batch,
                 c_row=job.c_row, alpha=job.alpha, factor=job.factor, d_outer=0, d_batch=job.d_batch, d_row=job.d_row,
                 row_bias=0, finish=0, context=0)

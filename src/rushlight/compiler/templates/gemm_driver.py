@@ -40,6 +40,7 @@ from rushlight.compiler.templates import entries, gemm_ahead, gemm_heights, gemm
 from rushlight.compiler.templates.gemm_micro import Shape, dot_kernel, long_dot_kernel, tile_kernel
 from rushlight.compiler.templates.gemm_pack import GROUP, pack, pack_strips
 from rushlight.compiler.templates.gemm_split import wanted, write_split
+from rushlight.compiler.templates.layout import Layout, Words
 
 # What the caller fills in, then what the driver keeps for its tasks.
 FIELDS = (
@@ -49,11 +50,10 @@ FIELDS = (
     "tile_panels tile_strips row_tiles width slab_begin slab_end serial parts part_k chunk partial "
     "task tiles block chained"
 ).split()
-INDEX = {name: i for i, name in enumerate(FIELDS)}
 SIZE = 56  # int64 of a job, with room
-
-_POINTERS = ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b", "partial", "task",
-             "block")
+_LAYOUT = Layout((), FIELDS, (), ("a", "b", "c", "d", "bias", "row_bias", "finish", "context", "packed_a", "packed_b",
+                                  "partial", "task", "block"))
+INDEX = _LAYOUT.index
 # The most rows of A whose pages share a set of the first-level cache.
 ALIASED_ROWS = 7
 # Cost (about a multiply-add each) below which waking another thread costs more than it brings, and below which even one
@@ -95,33 +95,22 @@ class Tuning:
         self.near_span = 2560 << 10
 
 
-class _Job:
-    """A job array in generated code: fields read and written by name."""
+class Job(Words):
+    """The words of a job of the driver, ``FIELDS``, in generated code."""
 
     def __init__(self, f, pointer):
-        self.f, self.pointer = f, pointer
-
-    def _at(self, name):
-        return self.pointer + 8 * INDEX[name] if INDEX[name] else self.pointer
-
-    def __getattr__(self, name):
-        type_ = "ptr" if name in _POINTERS else "i64"
-        return self.f.load(type_, self._at(name))
-
-    def set(self, **values):
-        for name, value in values.items():
-            self.f.store(self.f.value(value), self._at(name))
+        super().__init__(f, pointer, _LAYOUT)
 
 
 def write_plain(module, prefix, integer):
     """Add ``{prefix}_gemm_fused`` and ``{prefix}_gemm``, which call ``{prefix}_gemm_added``."""
     f = module.function(f"{prefix}_gemm", "i32", [("ptr", "job")], attributes="nounwind")
-    _Job(f, f.args[0]).set(row_bias=0, finish=0, context=0)
+    Job(f, f.args[0]).set(row_bias=0, finish=0, context=0)
     f.ret(f.call("i32", f"{prefix}_gemm_fused", f.args[0]))
     f = module.function(f"{prefix}_gemm_fused", "i32", [("ptr", "job")], attributes="nounwind")
-    job = _Job(f, f.args[0])
+    job = Job(f, f.args[0])
     job.set(d_outer=job.c_outer, d_batch=job.c_batch, d_row=job.c_row, factor=one(integer))
-    f.store(f.select(job.beta.eq(0), f.null, job.c), job._at("d"))
+    job.set(d=f.select(job.beta.eq(0), f.null, job.c))
     f.ret(f.call("i32", f"{prefix}_gemm_added", job.pointer))
 
 
@@ -132,7 +121,7 @@ def write_batches(module, prefix):
     what ``one`` makes of its operands stays in a cache.
     """
     f = module.function("batch_task", "void", TASK, "internal", "nounwind")
-    job, own = _Job(f, f.args[0]), _Job(f, f.buffer(8 * SIZE))
+    job, own = Job(f, f.args[0]), Job(f, f.buffer(8 * SIZE))
     with f.range(f.args[1], f.args[2]) as t:
         copy_job(f, job, own, t)
         own.set(outer=1, batch=1)
@@ -141,7 +130,7 @@ def write_batches(module, prefix):
     f.ret()
 
     f = module.function(f"{prefix}_gemm_added", "i32", [("ptr", "job")], attributes="nounwind")
-    job, zero = _Job(f, f.args[0]), f.value(0, "i32")
+    job, zero = Job(f, f.args[0]), f.value(0, "i32")
     count, work = job.outer * job.batch, job.m * job.n * job.k
     apart = (job.batch > 1) & job.a_batch.ne(0) & job.b_batch.ne(0) & (work < 8 * PARALLEL_WORK)
     with f.if_(apart):
@@ -157,9 +146,9 @@ def write_batches(module, prefix):
         with f.if_(failed.ne(0)):
             f.ret(failed)
         for name in "abc":
-            f.store(getattr(job, name) + getattr(job, f"{name}_outer"), job._at(name))
+            f.store(getattr(job, name) + getattr(job, f"{name}_outer"), job.at(name))
         d = job.d
-        f.store(f.select(d.eq(0), d, d + job.d_outer), job._at("d"))
+        job.set(d=f.select(d.eq(0), d, d + job.d_outer))
     f.ret(zero)
 
 
@@ -187,9 +176,9 @@ def copy_job(f, job, own, t):
     o, b = t.udiv(job.batch), t.urem(job.batch)
     for name in "abc":
         f.store(getattr(job, name) + (getattr(job, f"{name}_outer") * o + getattr(job, f"{name}_batch") * b),
-                own._at(name))
+                own.at(name))
     d = job.d
-    f.store(f.select(d.eq(0), d, d + (job.d_outer * o + job.d_batch * b)), own._at("d"))
+    own.set(d=f.select(d.eq(0), d, d + (job.d_outer * o + job.d_batch * b)))
 
 
 def one(integer):
@@ -221,10 +210,10 @@ class Driver:
         m.globals.append("@zero = internal constant i64 0")
         self._pack_task()
         self._tile_task()
-        gemm_strips.write_task(self, _Job, TASK)
+        gemm_strips.write_task(self, Job, TASK)
         self._dot_task()
         self._product()
-        write_split(self, _Job, TASK, SIZE, copy_words)
+        write_split(self, Job, TASK, SIZE, copy_words)
         self._batch_task()
         self._entry()
         return m
@@ -280,8 +269,7 @@ class Driver:
         Where the tasks are only noted, this returns from the function.
         """
         with f.if_(job.serial.eq(NOTED)):
-            f.store(f.symbol(task), job._at("task"))
-            job.set(tiles=count)
+            job.set(task=f.symbol(task), tiles=count)
             f.ret(f.value(0, "i32"))
         light = job.serial.eq(LIGHT)
         with f.if_else(job.serial.ne(0) & ~light) as (here, pool):
@@ -298,7 +286,7 @@ class Driver:
     def _pack_task(self):
         """Tile t: a group of strips of B, then of panels of A, for the k's of the slab."""
         f = self.module.function("pack_task", "void", TASK, "internal", "nounwind")
-        job = _Job(f, f.args[0])
+        job = Job(f, f.args[0])
         item, nr = self.shape.item, job.width
         begin, end = job.slab_begin, job.slab_end
         block, height, k = job.k_block, job.height, job.k
@@ -331,7 +319,7 @@ class Driver:
     def _tile_task(self):
         """Tile t of C: a block of panels by a block of strips, over the k's of the slab."""
         f = self.module.function("tile_task", "void", TASK, "internal", "nounwind")
-        job = _Job(f, f.args[0])
+        job = Job(f, f.args[0])
         shape, item, nr = self.shape, self.shape.item, job.width
         begin, end = job.slab_begin, job.slab_end
         block, height, panels, strips = job.k_block, job.height, job.panels, job.strips
@@ -415,7 +403,7 @@ class Driver:
         """Tile t: ``dots`` columns by a block of rows."""
         shape = self.shape
         f = self.module.function("dot_task", "void", TASK, "internal", "nounwind")
-        job = _Job(f, f.args[0])
+        job = Job(f, f.args[0])
         m, n, k, bias, row_tiles, height = job.m, job.n, job.k, job.bias, job.row_tiles, job.height
         a_row, c_row, alpha = job.a_row, job.c_row, self._alpha(f, job)
         has_bias = bias.ne(f.null)
@@ -442,7 +430,7 @@ class Driver:
         """One matrix product: ``i32 product(ptr job)``."""
         tuning = self.tuning
         f = self.module.function("product", "i32", [("ptr", "job")], "internal", "nounwind")
-        job = _Job(f, f.args[0])
+        job = Job(f, f.args[0])
         empty = job.m.eq(0) | job.n.eq(0)
         with f.if_(empty):
             f.ret(f.value(0, "i32"))
@@ -476,10 +464,8 @@ class Driver:
         with f.if_(turnable):
             a, a_row, a_col, m = job.a, job.a_row, job.a_col, job.m
             b, b_row = job.b, job.b_row
-            f.store(b, job._at("a"))
-            f.store(a, job._at("b"))
-            f.store(job.row_bias, job._at("bias"))
-            f.store(f.null, job._at("row_bias"))
+            job.set(a=b, b=a)
+            job.set(bias=job.row_bias, row_bias=f.null)
             job.set(a_row=job.b_col, a_col=b_row, b_row=a_col, b_col=a_row, m=1, n=m)
 
     def _dots(self, f, job, m, n, k):
@@ -592,8 +578,7 @@ class Driver:
         with f.if_(block.eq(f.null)):
             f.ret(f.value(1, "i32"))
         base = f.load("ptr", block)
-        f.store(base, job._at("packed_b"))
-        f.store(base + slab * b_columns * item, job._at("packed_a"))
+        job.set(packed_b=base, packed_a=base + slab * b_columns * item)
         copies = f.select(shared_b, self._groups(f, strips), f.value(0))
         copies = copies + f.select(pack_a, self._groups(f, panels), f.value(0))
         position = f.var("i64", 0)
@@ -614,9 +599,9 @@ class Driver:
     def _batch_task(self):
         """Tile t: product t of the batch, in this thread."""
         f = self.module.function("batch_task", "void", TASK, "internal", "nounwind")
-        job = _Job(f, f.args[0])
+        job = Job(f, f.args[0])
         mine = f.buffer(8 * SIZE)
-        own = _Job(f, mine)
+        own = Job(f, mine)
         with f.range(f.args[1], f.args[2]) as t:
             copy_job(f, job, own, t)
             own.set(serial=1)
@@ -631,7 +616,7 @@ class Driver:
         f = self.module.function(
             f"{self.prefix}_gemm_added", "i32", [("ptr", "job")], attributes="nounwind"
         )
-        job = _Job(f, f.args[0])
+        job = Job(f, f.args[0])
         zero = f.value(0, "i32")
         # A batch over one B is one taller product where the rows of A and C go on from matrix to
         # matrix.
@@ -668,7 +653,7 @@ class Driver:
                     )  # fmt: skip
             f.ret(f.select(job.serial.eq(-1), f.value(1, "i32"), zero))
         mine = f.buffer(8 * SIZE)
-        own = _Job(f, mine)
+        own = Job(f, mine)
         with f.range(count) as t:
             copy_job(f, job, own, t)
             failed = f.call("i32", "product", mine)

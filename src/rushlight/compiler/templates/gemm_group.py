@@ -144,9 +144,8 @@ def _alone(f, job):
     block = job.block
     with f.if_(block.ne(0)):
         f.call("void", "rl_free", block)
-        f.store(f.null, job._at("block"))
-    f.store(f.null, job._at("task"))
-    job.set(tiles=0)
+        job.set(block=f.null)
+    job.set(task=f.null, tiles=0)
 
 
 def _apart(m, job_class):
@@ -196,8 +195,7 @@ def _group(m, job_class):
     failed, parts, sums = f.var("i1", False), f.var("i1", False), f.var("i1", False)
     with f.range(count) as i:
         job = _at(f, jobs, i, job_class)
-        f.store(null, job._at("block"))
-        job.set(serial=NOTED, matrix=0, parts=0)
+        job.set(block=null, serial=NOTED, matrix=0, parts=0)
         sums.set(sums.get() | job.chained.ne(0))
         with f.if_else(job.batch.eq(1)) as (single, several):
             with single:
@@ -206,7 +204,7 @@ def _group(m, job_class):
                 with f.if_(result.eq(ALONE)):
                     _alone(f, job)
             with several:
-                f.store(f.symbol("batch_task"), job._at("task"))
+                job.set(task=f.symbol("batch_task"))
                 job.set(tiles=job.batch)
     with f.if_(sums.get()):
         f.call("void", "apart", jobs, count, declare=False)
@@ -217,11 +215,11 @@ def _group(m, job_class):
         failed.set(failed.get() | job.serial.eq(-1))
         with f.if_(job.task.eq(null) & ~failed.get()):
             failed.set(f.call("i32", "rl_gemm_added", job.pointer, declare=False).ne(0))
-            f.store(null, job._at("block"))
+            job.set(block=null)
         # Of products in parts the parts are there now.
         has = job.block.ne(null)
         parts.set(parts.get() | has)
-        f.store(f.symbol("total_task"), job._at("task"))
+        job.set(task=f.symbol("total_task"))
         with f.if_else(has) as (some, none):
             with some:
                 job.set(tiles=(job.m + job.height - 1).udiv(job.height))

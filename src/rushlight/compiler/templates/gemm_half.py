@@ -15,7 +15,7 @@ bias and what is added.
 """
 
 from rushlight.compiler.codegen.builder import Module, Value, vector
-from rushlight.compiler.templates.gemm_driver import SIZE, TASK, _Job, one, write_batches, write_plain
+from rushlight.compiler.templates.gemm_driver import SIZE, TASK, Job, one, write_batches, write_plain
 
 # A conversion of ``count`` blocks of rows x columns: strides in bytes, the wide side contiguous.
 CONVERT = (
@@ -183,7 +183,7 @@ class HalfDriver:
         pairs, end = (k + 1).udiv(2), f.var("ptr", wide)
         with f.if_else(k_stride.eq(2) & (k & 1).eq(0)) as (ready, other):
             with ready:
-                f.store(source, own._at(name))
+                f.store(source, own.at(name))
                 own.set(**{f"{name}_batch": batch, k_name: 4, minor_name: minor_stride})
             with other:
                 values = {
@@ -191,7 +191,7 @@ class HalfDriver:
                     "minor_stride": minor_stride, "block_stride": batch, "blocks": blocks,
                 }  # fmt: skip
                 self._run(f, "pair", PAIR_INDEX, values, pairs * blocks, minor, "per_tile")
-                f.store(wide, own._at(name))
+                f.store(wide, own.at(name))
                 size = pairs * minor * 4
                 step = f.select(batch.eq(0), f.value(0), size)
                 own.set(**{f"{name}_batch": step, k_name: minor * 4, minor_name: 4})
@@ -210,7 +210,7 @@ class HalfDriver:
             rows=f.select(turned, columns, rows), columns=f.select(turned, rows, columns),
             row_stride=f.select(turned, column, row), column_stride=f.select(turned, row, column),
         )  # fmt: skip
-        f.store(wide, own._at(name))
+        f.store(wide, own.at(name))
         size = rows * columns * 4
         own.set(
             **{
@@ -229,8 +229,8 @@ class HalfDriver:
     def _one(self):
         """The products of one index of the outer batch dimension."""
         f = self.module.function("one", "i32", [("ptr", "job")], "internal", "nounwind")
-        job = _Job(f, f.args[0])
-        own = _Job(f, f.buffer(8 * SIZE))
+        job = Job(f, f.args[0])
+        own = Job(f, f.buffer(8 * SIZE))
         m, n, k, batch = job.m, job.n, job.k, job.batch
         null = f.null
         a_blocks = f.select(job.a_batch.eq(0), f.value(1), batch)
@@ -244,7 +244,7 @@ class HalfDriver:
             f.ret(f.value(1, "i32"))
         own.set(outer=1, a_outer=0, b_outer=0, c_outer=0)
         for name in ("batch", "m", "n", "k", "alpha"):
-            own.set(**{name: f.load("i64", job._at(name))})
+            own.set(**{name: f.load("i64", job.at(name))})
         at = f.load("ptr", block)
         if self.pairs:
             at = self._pair_operand(f, job, own, "a", m, at)
@@ -254,9 +254,7 @@ class HalfDriver:
             at = self._operand(f, job, own, "a", m, k, at)
             at = self._operand(f, job, own, "b", k, n, at)
         if self.exact:
-            for name in ("c", "d", "bias"):
-                f.store(getattr(job, name), own._at(name))
-            for name in ("c_batch", "c_row", "d_batch", "d_row", "factor"):
+            for name in ("c", "d", "bias", "c_batch", "c_row", "d_batch", "d_row", "factor"):
                 own.set(**{name: getattr(job, name)})
             own.set(d_outer=0, row_bias=0, finish=0, context=0)
             failed = f.call("i32", "rl_inner", own.pointer)
@@ -264,7 +262,7 @@ class HalfDriver:
             f.ret(failed)
             return
         result, size = at, m * n * 4
-        f.store(result, own._at("c"))
+        own.set(c=result)
         own.set(c_batch=size, c_row=n * 4, beta=f.emit("i64", f"zext i1 {job.d.ne(0).name} to i64"))
         shape = {"wide": result, "half": job.c, "rows": m, "columns": n, "blocks": batch}
         strides = {
@@ -274,7 +272,7 @@ class HalfDriver:
             added = {"half": job.d, "row_stride": job.d_row, "block_stride": job.d_batch, "factor": job.factor}
             self._convert(f, "widen", **(shape | strides | added))
         bias = result + size * batch
-        f.store(f.select(job.bias.ne(null), bias, null), own._at("bias"))
+        own.set(bias=f.select(job.bias.ne(null), bias, null))
         with f.if_(job.bias.ne(null)):
             self._convert(
                 f, "widen", wide=bias, half=job.bias, rows=f.value(1), columns=n,

@@ -32,6 +32,7 @@ CHAIN = 192                     # the most terms that are added up one after the
 PREFETCH_DEPTH = 48             # the least k for which C is fetched ahead at once
 SPREAD = 8                      # rows from which it is fetched row by row
 TALL = 4                        # rows from which a tile adds a bias by code of its own
+_ZERO = "zeroinitializer"
 
 
 class Shape:
@@ -94,119 +95,175 @@ def tile_kernel(module, shape, rows, nv, masked, name, linkage="internal"):
     ``masked`` kernels take any n up to that width, others exactly that.
     """
     f = module.function(name, "void", tile_params(shape), linkage, "nounwind")
-    k, a, ars, acs, b, brs, c, crs, n, d, drs, bias, rbias, rstep, alpha, beta, ahead = f.args
-    vt = shape.vector
-    masks = [f.below(n, shape.lanes, j * shape.lanes) for j in range(nv)] if masked else None
-    # Three rows to a pointer: [p], [p + s], [p + 2s] need five pointers for 14 rows.
-    starts = [a + ars * (3 * g) for g in range((rows + 2) // 3)]
-    # C is needed after the loop; by then it has come. Tall tiles ask for a row of it with each k: all at once would be
-    # more than a core can wait for, besides what the loop needs.
-    spread = rows >= SPREAD and nv <= shape.nv
-    if spread:
-        last_row, beside = c + crs * (rows - 1), f.select(ars < 64, f.value(60), ars)
-    else:
-        with f.if_(k >= PREFETCH_DEPTH):
-            for i in range(rows):
-                for j in range(0, nv * shape.bytes, 64):
-                    f.prefetch(c + crs * i + j, 1)
-    links = f.var("i64", k)
-    with f.if_(k > CHAIN):
-        chains = (k + (CHAIN - 1)).udiv(CHAIN)
-        links.set((k + chains - 1).udiv(chains))
-    length = links.get()
-    parked = f.buffer(rows * nv * shape.bytes)
-    f.label("begin")
-    f.branch(k > 0, "loop", "store")
-    f.lines.append("loop:")
-    f.open = True
-    names = {"rest": f"%{f.fresh('rest')}", "chain": f"%{f.fresh('chain')}", "left": f"%{f.fresh('left')}"}
+    _Tile(f, shape, rows, nv, masked).write()
 
-    def later(key):
-        names[key] = f"%{f.fresh('next')}"
-        return names[key]
 
-    # A chain of additions is at most CHAIN long: sums of earlier ones are parked in memory.
-    count = _phi(f, "i64", [(length.name, "begin"), (names["chain"], "again"), (later("k"), "loop")])
-    f.line(f"{names['rest']} = phi i64 [ {k.name}, %begin ], [ {names['left']}, %again ], [ {names['rest']}, %loop ]")
-    rest = Value(f, names["rest"], "i64")
-    pointers = [
-        _phi(f, "ptr", [(p.name, "begin"), (later(("a", g)), "again"), (names[("a", g)], "loop")])
-        for g, p in enumerate(starts)
-    ]
-    bp = _phi(f, "ptr", [(b.name, "begin"), (later("b"), "again"), (names["b"], "loop")])
-    zero = "zeroinitializer"
-    acc = [
-        [_phi(f, vt, [(zero, "begin"), (zero, "again"), (later((i, j)), "loop")]) for j in range(nv)]
-        for i in range(rows)
-    ]
-    if spread:
-        cp = _phi(f, "ptr", [(c.name, "begin"), (later("c"), "again"), (names["c"], "loop")])
-        then = _phi(f, "ptr", [(ahead.name, "begin"), (later("ahead"), "again"), (names["ahead"], "loop")])
-        for j in range(0, nv * shape.bytes, 64):
+class _Tile:
+    """A tile kernel being written.
+
+    The sums of the tile are phis of a loop over k: each has its name in ``next`` before the instruction that gives
+    its next value is written. A chain of additions is at most ``CHAIN`` long: at its end the sums are added to those
+    of earlier chains, which are parked in memory, and the loop begins again from zero.
+    """
+
+    def __init__(self, f, shape, rows, nv, masked):
+        self.f, self.shape, self.rows, self.nv = f, shape, rows, nv
+        (self.k, self.a, self.ars, self.acs, self.b, self.brs, self.c, self.crs, self.n, self.d, self.drs, self.bias,
+         self.rbias, self.rstep, self.alpha, self.beta, self.ahead) = f.args
+        self.masks = [f.below(self.n, shape.lanes, j * shape.lanes) for j in range(nv)] if masked else None
+        # Three rows to a pointer: [p], [p + s], [p + 2s] need five pointers for 14 rows.
+        self.starts = [self.a + self.ars * (3 * g) for g in range((rows + 2) // 3)]
+        # C is needed after the loop; by then it has come. Tall tiles ask for a row of it with each k: all at once would
+        # be more than a core can wait for, besides what the loop needs.
+        self.spread = rows >= SPREAD and nv <= shape.nv
+        self.next = {}
+
+    def write(self):
+        """The whole function."""
+        f = self.f
+        if self.spread:
+            self.last_row = self.c + self.crs * (self.rows - 1)
+            self.beside = f.select(self.ars < 64, f.value(60), self.ars)
+        else:
+            self.fetch_c()
+        length = self.chain_length()
+        self.parked = f.buffer(self.rows * self.nv * self.shape.bytes)
+        f.label("begin")
+        f.branch(self.k > 0, "loop", "store")
+        self.open_loop(length)
+        if self.spread:
+            self.fetch_lines()
+        self.add_products(self.columns())
+        self.close_loop()
+        sums = self.chains(length)
+        _store_rows(f, self.shape, sums, self.masks, (self.c, self.crs), self.alpha,
+                    (self.bias, self.rbias, self.rstep), (self.d, self.drs, self.beta))
+        f.ret()
+
+    def fetch_c(self):
+        """Ask for the whole tile of C."""
+        f = self.f
+        with f.if_(self.k >= PREFETCH_DEPTH):
+            for i in range(self.rows):
+                for j in range(0, self.nv * self.shape.bytes, 64):
+                    f.prefetch(self.c + self.crs * i + j, 1)
+
+    def chain_length(self):
+        """Terms of a chain: k in equal parts of up to ``CHAIN``."""
+        f, k = self.f, self.k
+        links = f.var("i64", k)
+        with f.if_(k > CHAIN):
+            chains = (k + (CHAIN - 1)).udiv(CHAIN)
+            links.set((k + chains - 1).udiv(chains))
+        return links.get()
+
+    def later(self, key):
+        """The name of a value that the loop's end will give."""
+        self.next[key] = f"%{self.f.fresh('next')}"
+        return self.next[key]
+
+    def carried(self, key, type_, first, again=None):
+        """A phi of the loop: ``first`` at the beginning, ``again`` (or what it was) where a chain begins."""
+        text = self.later(key)
+        incoming = [(first, "begin"), (again or text, "again"), (text, "loop")]
+        return _phi(self.f, type_, incoming)
+
+    def block(self, name):
+        """Begin a block that branches lead to by name."""
+        self.f.lines.append(f"{name}:")
+        self.f.open = True
+
+    def open_loop(self, length):
+        """What goes around: the terms that are left in all and of the chain, pointers, sums."""
+        f, shape = self.f, self.shape
+        self.block("loop")
+        rest, self.chain, left = (f"%{f.fresh(name)}" for name in ("rest", "chain", "left"))
+        self.count = self.carried("k", "i64", length.name, self.chain)
+        f.line(f"{rest} = phi i64 [ {self.k.name}, %begin ], [ {left}, %again ], [ {rest}, %loop ]")
+        self.rest, self.left = Value(f, rest, "i64"), Value(f, left, "i64")
+        self.pointers = [self.carried(("a", g), "ptr", p.name) for g, p in enumerate(self.starts)]
+        self.bp = self.carried("b", "ptr", self.b.name)
+        self.sums = [[self.carried((i, j), shape.vector, _ZERO, _ZERO) for j in range(self.nv)]
+                     for i in range(self.rows)]
+
+    def fetch_lines(self):
+        """Ask for the next row of C, and for lines of what is read next."""
+        f = self.f
+        cp = self.carried("c", "ptr", self.c.name)
+        then = self.carried("ahead", "ptr", self.ahead.name)
+        for j in range(0, self.nv * self.shape.bytes, 64):
             f.prefetch(cp + j, 1)
-        step = f.select(cp.eq(last_row), f.value(0), crs)
-        f.line(f"{names['c']} = getelementptr i8, ptr {cp.name}, i64 {step.name}")
+        step = f.select(cp.eq(self.last_row), f.value(0), self.crs)
+        f.line(f"{self.next['c']} = getelementptr i8, ptr {cp.name}, i64 {step.name}")
         f.prefetch(then, near=2)
-        f.prefetch(then + beside, near=2)
-        f.line(f"{names['ahead']} = getelementptr i8, ptr {then.name}, i64 {acs.name}")
-    columns = []
-    for j in range(nv):
-        at = bp + j * shape.bytes if j else bp
-        columns.append(f.masked_load(shape.vector, at, masks[j]) if masked else f.load(vt, at, align=1))
-    if nv > shape.nv:
-        # B comes from memory here, in short pieces of long rows that no hardware prefetcher
-        # follows.
-        ahead = bp + brs * PREFETCH_ROWS
-        for j in range(0, nv * shape.bytes, 64):
-            f.prefetch(ahead + j)
-    for i in range(rows):
-        at = pointers[i // 3]
-        if i % 3:
-            at = at + (ars if i % 3 == 1 else ars + ars)
-        x = f.splat(f.load(shape.element, at, align=1), shape.lanes)
-        for j in range(nv):
-            value = multiply_add(f, shape, x, columns[j], acc[i][j])
-            f.lines[-1] = f.lines[-1].replace(value.name + " =", names[(i, j)] + " =", 1)
-    # (Behind an empty instruction: LLVM would keep a pointer for each row otherwise, more than there are registers.)
-    for g, p in enumerate(pointers):
-        f.line(f'{names[("a", g)]} = call ptr asm "", "=r,0"(ptr {(p + acs).name})')
-    f.line(f"{names['b']} = getelementptr i8, ptr {bp.name}, i64 {brs.name}")
-    f.line(f"{names['k']} = sub i64 {count.name}, 1")
-    f.branch(Value(f, names["k"], "i64") > 0, "loop", "after")
-    f.lines.append("after:")
-    f.open = True
-    sums = [[Value(f, names[(i, j)], vt) for j in range(nv)] for i in range(rows)]
-    places = [[parked + (i * nv + j) * shape.bytes for j in range(nv)] for i in range(rows)]
-    whole = rest.eq(k)
-    f.line(f"{names['left']} = sub i64 {rest.name}, {length.name}")
-    left = Value(f, names["left"], "i64")
-    f.branch(left > 0, "park", "last")
-    f.lines.append("park:")
-    f.open = True
-    with f.if_else(whole) as arms:
-        for arm, adds in zip(arms, (False, True)):
-            with arm:
-                for row, at in zip(sums, places):
-                    for x, place in zip(row, at):
-                        f.store(x + f.load(vt, place) if adds else x, place)
-    f.label("again")
-    f.line(f"{names['chain']} = {_smaller(f, left, length)}")
-    f.terminate("br label %loop")
-    f.lines.append("last:")
-    f.open = True
-    f.branch(whole, "store", "add")
-    f.lines.append("add:")
-    f.open = True
-    both = [[x + f.load(vt, place) for x, place in zip(row, at)] for row, at in zip(sums, places)]
-    f.terminate("br label %store")
-    f.lines.append("store:")
-    f.open = True
-    sums = [
-        [_phi(f, vt, [(zero, "begin"), (x.name, "last"), (y.name, "add")]) for x, y in zip(row, more)]
-        for row, more in zip(sums, both)
-    ]
-    _store_rows(f, shape, sums, masks, (c, crs), alpha, (bias, rbias, rstep), (d, drs, beta))
-    f.ret()
+        f.prefetch(then + self.beside, near=2)
+        f.line(f"{self.next['ahead']} = getelementptr i8, ptr {then.name}, i64 {self.acs.name}")
+
+    def columns(self):
+        """Vectors of the row p of B."""
+        f, shape, bp = self.f, self.shape, self.bp
+        found = []
+        for j in range(self.nv):
+            at = bp + j * shape.bytes if j else bp
+            found.append(f.masked_load(shape.vector, at, self.masks[j]) if self.masks else
+                         f.load(shape.vector, at, align=1))
+        if self.nv > shape.nv:
+            # B comes from memory here, in short pieces of long rows that no hardware prefetcher follows.
+            ahead = bp + self.brs * PREFETCH_ROWS
+            for j in range(0, self.nv * shape.bytes, 64):
+                f.prefetch(ahead + j)
+        return found
+
+    def add_products(self, columns):
+        """The column p of A times the row p of B."""
+        f, shape, ars = self.f, self.shape, self.ars
+        for i in range(self.rows):
+            at = self.pointers[i // 3]
+            if i % 3:
+                at = at + (ars if i % 3 == 1 else ars + ars)
+            x = f.splat(f.load(shape.element, at, align=1), shape.lanes)
+            for j in range(self.nv):
+                value = multiply_add(f, shape, x, columns[j], self.sums[i][j])
+                f.lines[-1] = f.lines[-1].replace(value.name + " =", self.next[(i, j)] + " =", 1)
+
+    def close_loop(self):
+        """On to the next p, or out after the chain's last."""
+        f = self.f
+        # (Behind an empty instruction: LLVM would keep a pointer for each row otherwise, more than there are
+        # registers.)
+        for g, p in enumerate(self.pointers):
+            f.line(f'{self.next[("a", g)]} = call ptr asm "", "=r,0"(ptr {(p + self.acs).name})')
+        f.line(f"{self.next['b']} = getelementptr i8, ptr {self.bp.name}, i64 {self.brs.name}")
+        f.line(f"{self.next['k']} = sub i64 {self.count.name}, 1")
+        f.branch(Value(f, self.next["k"], "i64") > 0, "loop", "after")
+
+    def chains(self, length):
+        """Park a chain's sums and begin the next one, or after the last give the sums of all."""
+        f, nv, vt = self.f, self.nv, self.shape.vector
+        self.block("after")
+        sums = [[Value(f, self.next[(i, j)], vt) for j in range(nv)] for i in range(self.rows)]
+        places = [[self.parked + (i * nv + j) * self.shape.bytes for j in range(nv)] for i in range(self.rows)]
+        first = self.rest.eq(self.k)
+        f.line(f"{self.left.name} = sub i64 {self.rest.name}, {length.name}")
+        f.branch(self.left > 0, "park", "last")
+        self.block("park")
+        with f.if_else(first) as arms:
+            for arm, adds in zip(arms, (False, True)):
+                with arm:
+                    for row, at in zip(sums, places):
+                        for x, place in zip(row, at):
+                            f.store(x + f.load(vt, place) if adds else x, place)
+        f.label("again")
+        f.line(f"{self.chain} = {_smaller(f, self.left, length)}")
+        f.terminate("br label %loop")
+        self.block("last")
+        f.branch(first, "store", "add")
+        self.block("add")
+        both = [[x + f.load(vt, place) for x, place in zip(row, at)] for row, at in zip(sums, places)]
+        f.terminate("br label %store")
+        self.block("store")
+        return [[_phi(f, vt, [(_ZERO, "begin"), (x.name, "last"), (y.name, "add")]) for x, y in zip(row, more)]
+                for row, more in zip(sums, both)]
 
 
 def _smaller(f, a, b):

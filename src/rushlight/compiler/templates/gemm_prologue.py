@@ -186,14 +186,11 @@ def _task(m, job_class, task, item):
                 own.set(serial=HERE, parts=-1)
                 with f.if_else(of_rows) as (of_a, of_b):
                     with of_a:
-                        f.store(to, own._at("a"))
-                        f.store(job.c + first * job.c_row, own._at("c"))
-                        own.set(m=size, a_row=step, a_col=item)
+                        own.set(a=to, c=job.c + first * job.c_row, m=size, a_row=step, a_col=item)
                     with of_b:
-                        f.store(to, own._at("b"))
-                        f.store(job.c + (first * item + image * job.c_batch), own._at("c"))
+                        own.set(b=to, c=job.c + (first * item + image * job.c_batch))
                         bias = job.bias
-                        f.store(f.select(bias.eq(0), bias, bias + first * item), own._at("bias"))
+                        own.set(bias=f.select(bias.eq(0), bias, bias + first * item))
                         own.set(n=size, b_row=f.select(turned, f.value(item), step),
                                 b_col=f.select(turned, step, f.value(item)))
                 with f.if_(f.call("i32", "product", own.pointer).ne(0)):

@@ -71,11 +71,10 @@ def _run(driver, f, job, task, part, parts, tiles):
     memory = f.call("ptr", "rl_scratch", parts * m * n * driver.shape.item)
     with f.if_(memory.eq(0)):
         f.ret(f.value(1, "i32"))
-    job.set(parts=parts, part_k=part)
-    f.store(f.load("ptr", memory), job._at("partial"))
+    job.set(parts=parts, part_k=part, partial=f.load("ptr", memory))
     rows = f.value(2048).udiv(n) + 1
     job.set(height=rows)
-    f.store(memory, job._at("block"))           # which whoever notes the task frees
+    job.set(block=memory)                       # which whoever notes the task frees
     driver._parallel(f, task, job, tiles)
     failed = job.serial.eq(-1)
     with f.if_(~failed):
@@ -102,10 +101,8 @@ def _split_task(driver, job_class, task, size, copy):
         last = f.minimum(first + part, k)
         with f.range(first, last, step=chunk) as p:
             copy(f, job, own)
-            f.store(a + p * a_col, own._at("a"))
-            f.store(b + p * b_row, own._at("b"))
-            f.store(job.partial + t * m * n * item, own._at("c"))
-            f.store(f.select(p > first, own.c, f.null), own._at("d"))
+            own.set(a=a + p * a_col, b=b + p * b_row, c=job.partial + t * m * n * item)
+            own.set(d=f.select(p > first, own.c, f.null))
             own.set(k=f.minimum(chunk, last - p), c_row=n * item, d_row=n * item, alpha=one, factor=one, bias=0,
                     row_bias=0, finish=0, serial=1, parts=-1)
             failed = f.call("i32", "product", mine)

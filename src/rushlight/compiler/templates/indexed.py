@@ -96,115 +96,148 @@ def _apply(f, op, type_, target, value, unsigned):
 
 
 def _task(m, op, type_, unsigned):
+    """Tile: some rows, a block of their inner elements, a chunk of the indices, a range of targets."""
     f = entries.task(m, f"rl_{op}_task")
-    g = _Context(f, f.args[0])
-    size = SIZES[type_]
-    n, step, wrap = g["n"], g["step"], g["wrap"]
-    wrapped = f.select(wrap.ne(0), n, f.value(0))
-    b, ab, ib, vb = (g[k] for k in ("b", "ab", "ib", "vb"))
-    im, vm = g["im"], g["vm"]
-    bad = f.var("i64", 0)
-    rows, outer = g["rows"], g.pointer + 8 * OUTER
-    dense = ib.eq(0) & ab.eq(size) & vb.eq(size)
-    constant = ib.eq(0) & ab.eq(size) & vb.eq(0)
-
+    walk = _Walk(f, op, type_, unsigned)
     with f.range(f.args[1], f.args[2]) as tile:
-        left = f.var("i64", tile)
-
-        def take(count):
-            now = left.get()
-            left.set(now.udiv(count))
-            return now.urem(count)
-
-        span = blocks.ceil_div(n, g["ranges"])
-        low = take(g["ranges"]) * span
-        span = f.minimum(span, n - low)
-        first = take(g["blocks"]) * g["block"]
-        count = f.minimum(g["block"], b - first)
-        begin = take(g["chunks"]) * g["chunk"]
-        end = f.minimum(begin + g["chunk"], g["m"])
-        row = left.get() * g["group"]
-        with f.range(row, f.minimum(row + g["group"], rows)) as r:
-            base = f.var("ptr", g["a"] + first * ab)
-            indices = f.var("ptr", g["index"] + first * ib)
-            values = f.var("ptr", g["v"] + first * vb)
-            left.set(r)
-            d = f.var("ptr", outer)
-            with f.loop() as dims:
-                dims.break_if(left.get().eq(0))
-                here = d.get()
-                at = take(f.load("i64", here))
-                base.set(base.get() + at * f.load("i64", here + 8))
-                indices.set(indices.get() + at * f.load("i64", here + 16))
-                values.set(values.get() + at * f.load("i64", here + 24))
-                d.set(here + 32)
-            a0, i0, v0 = base.get(), indices.get(), values.get()
-
-            def picked(place, act):
-                i = f.load("i64", place)
-                i = i + f.select(i < 0, wrapped, f.value(0))
-                with f.if_else((i - low).ult(span)) as (inside, outside):
-                    with inside:
-                        act(a0 + i * step)
-                    with outside, f.if_(i.uge(n)):
-                        bad.set(1)
-
-            def element(target, value):
-                _apply(f, op, type_, target, value, unsigned)
-
-            if op != "get":
-                next_row = f.fresh("listed")
-                with f.if_(g["ranges"] > 1):
-                    _listed(f, g, i0, v0, im, vm, begin, end, wrapped, n, low, span, bad,
-                            lambda i, value: element(a0 + i * step, value),
-                            lambda i: f.prefetch(a0 + i * step, 1))
-                    f.terminate(f"br label %{next_row}")
-            with f.if_else(b.eq(1)) as (single, inner):
-                with single:
-                    place, value = f.var("ptr", i0 + begin * im), f.var("ptr", v0 + begin * vm)
-
-                    def walk(count):
-                        with f.range(count):
-                            here, there = place.get(), value.get()
-                            picked(here, lambda target: element(target, there))
-                            place.set(here + im)
-                            value.set(there + vm)
-                    whole = f.select(im.eq(8), (end - begin) & -BLOCK, f.value(0))
-                    with f.range(0, whole, step=BLOCK):
-                        # Nearly always all are in range; then none is looked at by itself.
-                        i = f.load(vector("i64", BLOCK), place.get(), 8)
-                        fine = (i - f.splat(low, BLOCK)).ult(f.splat(span, BLOCK))
-                        all_fine = f.call("i1", f"llvm.vector.reduce.and.v{BLOCK}i1", fine)
-                        with f.if_else(all_fine) as (yes, no):
-                            with yes:
-                                here, there = place.get(), value.get()
-                                for k in range(BLOCK):
-                                    element(a0 + f.load("i64", here + 8 * k) * step, there + vm * k)
-                                place.set(here + 8 * BLOCK)
-                                value.set(there + vm * BLOCK)
-                            with no:
-                                walk(BLOCK)
-                    walk(end - begin - whole)
-                with inner, f.range(begin, end) as k:
-                    place, value = i0 + k * im, v0 + k * vm
-                    if op == "put":
-                        same = f.fresh("filled")
-                        with f.if_(constant):
-                            picked(place, lambda target: _same(f, type_, target, value, count))
-                            f.terminate(f"br label %{same}")
-                    with f.if_else(dense) as (run, each):
-                        with run:
-                            _ask(f, op, a0, place, im, step, count, size, k, end)
-                            picked(place, lambda target: _run(f, g, op, type_, target, value, count, unsigned))
-                        with each, f.range(count) as j:
-                            picked(place + j * ib, lambda target: element(target + j * ab, value + j * vb))
-                    if op == "put":
-                        f.label(same)
-            if op != "get":
-                f.label(next_row)
-    with f.if_(bad.get().ne(0)):
-        g.put("bad", 1)
+        first_row = walk.begin(tile)
+        with f.range(first_row, f.minimum(first_row + walk.g["group"], walk.rows)) as row:
+            walk.row(row)
+    with f.if_(walk.bad.get().ne(0)):
+        walk.g.put("bad", 1)
     f.ret()
+
+
+class _Walk:
+    """The walk of a task over the indices of its rows; targets, indices and values are ``a0``, ``i0`` and ``v0`` on."""
+
+    def __init__(self, f, op, type_, unsigned):
+        self.f, self.op, self.type, self.unsigned, self.size = f, op, type_, unsigned, SIZES[type_]
+        g = self.g = _Context(f, f.args[0])
+        self.n, self.step, wrap = g["n"], g["step"], g["wrap"]
+        self.wrapped = f.select(wrap.ne(0), self.n, f.value(0))     # what is added to indices below zero
+        self.b, self.ab, self.ib, self.vb = (g[k] for k in ("b", "ab", "ib", "vb"))
+        self.im, self.vm = g["im"], g["vm"]
+        self.bad = f.var("i64", 0)
+        self.rows, self.outer = g["rows"], g.pointer + 8 * OUTER
+        self.dense = self.ib.eq(0) & self.ab.eq(self.size) & self.vb.eq(self.size)
+        self.constant = self.ib.eq(0) & self.ab.eq(self.size) & self.vb.eq(0)
+
+    def begin(self, tile):
+        """What the tile has of targets, inner elements and indices; gives its first row."""
+        f, g = self.f, self.g
+        self.left = f.var("i64", tile)
+        span = blocks.ceil_div(self.n, g["ranges"])
+        self.low = self.take(g["ranges"]) * span
+        self.span = f.minimum(span, self.n - self.low)
+        self.first = self.take(g["blocks"]) * g["block"]
+        self.count = f.minimum(g["block"], self.b - self.first)
+        self.start = self.take(g["chunks"]) * g["chunk"]
+        self.end = f.minimum(self.start + g["chunk"], g["m"])
+        return self.left.get() * g["group"]
+
+    def take(self, count):
+        """The next digit, below ``count``, of a number that several are packed into."""
+        now = self.left.get()
+        self.left.set(now.udiv(count))
+        return now.urem(count)
+
+    def row(self, r):
+        """All indices of a row."""
+        f = self.f
+        self.a0, self.i0, self.v0 = self.places(r)
+        if self.op != "get":
+            next_row = f.fresh("listed")
+            with f.if_(self.g["ranges"] > 1):
+                _listed(self)
+                f.terminate(f"br label %{next_row}")
+        with f.if_else(self.b.eq(1)) as (single, inner):
+            with single:
+                self.single_elements()
+            with inner, f.range(self.start, self.end) as k:
+                self.inner_elements(k)
+        if self.op != "get":
+            f.label(next_row)
+
+    def places(self, r):
+        """Where the row's targets, indices and values begin."""
+        f, g = self.f, self.g
+        base = f.var("ptr", g["a"] + self.first * self.ab)
+        indices = f.var("ptr", g["index"] + self.first * self.ib)
+        values = f.var("ptr", g["v"] + self.first * self.vb)
+        self.left.set(r)
+        d = f.var("ptr", self.outer)
+        with f.loop() as dims:
+            dims.break_if(self.left.get().eq(0))
+            here = d.get()
+            at = self.take(f.load("i64", here))
+            base.set(base.get() + at * f.load("i64", here + 8))
+            indices.set(indices.get() + at * f.load("i64", here + 16))
+            values.set(values.get() + at * f.load("i64", here + 24))
+            d.set(here + 32)
+        return base.get(), indices.get(), values.get()
+
+    def picked(self, place, act):
+        """``act(target)`` for the index at a place, if its target is in the tile's range."""
+        f = self.f
+        i = f.load("i64", place)
+        i = i + f.select(i < 0, self.wrapped, f.value(0))
+        with f.if_else((i - self.low).ult(self.span)) as (inside, outside):
+            with inside:
+                act(self.a0 + i * self.step)
+            with outside, f.if_(i.uge(self.n)):
+                self.bad.set(1)
+
+    def element(self, target, value):
+        """The operation on one element."""
+        _apply(self.f, self.op, self.type, target, value, self.unsigned)
+
+    def single_elements(self):
+        """Each index stands for one element."""
+        f, im, vm = self.f, self.im, self.vm
+        place, value = f.var("ptr", self.i0 + self.start * im), f.var("ptr", self.v0 + self.start * vm)
+
+        def one_by_one(count):
+            with f.range(count):
+                here, there = place.get(), value.get()
+                self.picked(here, lambda target: self.element(target, there))
+                place.set(here + im)
+                value.set(there + vm)
+        whole = f.select(im.eq(8), (self.end - self.start) & -BLOCK, f.value(0))
+        with f.range(0, whole, step=BLOCK):
+            # Nearly always all are in range; then none is looked at by itself.
+            i = f.load(vector("i64", BLOCK), place.get(), 8)
+            fine = (i - f.splat(self.low, BLOCK)).ult(f.splat(self.span, BLOCK))
+            all_fine = f.call("i1", f"llvm.vector.reduce.and.v{BLOCK}i1", fine)
+            with f.if_else(all_fine) as (yes, no):
+                with yes:
+                    here, there = place.get(), value.get()
+                    for k in range(BLOCK):
+                        self.element(self.a0 + f.load("i64", here + 8 * k) * self.step, there + vm * k)
+                    place.set(here + 8 * BLOCK)
+                    value.set(there + vm * BLOCK)
+                with no:
+                    one_by_one(BLOCK)
+        one_by_one(self.end - self.start - whole)
+
+    def inner_elements(self, k):
+        """The index k stands for a run of elements, or for each there is one of its own."""
+        f, op, count = self.f, self.op, self.count
+        place, value = self.i0 + k * self.im, self.v0 + k * self.vm
+        if op == "put":
+            same = f.fresh("filled")
+            with f.if_(self.constant):
+                self.picked(place, lambda target: _same(f, self.type, target, value, count))
+                f.terminate(f"br label %{same}")
+        with f.if_else(self.dense) as (run, each):
+            with run:
+                _ask(f, op, self.a0, place, self.im, self.step, count, self.size, k, self.end)
+                self.picked(place, lambda target: _run(f, self.g, op, self.type, target, value, count, self.unsigned))
+            with each, f.range(count) as j:
+                self.picked(place + j * self.ib,
+                            lambda target: self.element(target + j * self.ab, value + j * self.vb))
+        if op == "put":
+            f.label(same)
 
 
 def _neutral(f, op, type_, unsigned):
@@ -279,17 +312,18 @@ def _by_parts(f, g, context, op, type_, unsigned):
         f.ret(f.call("ptr", "PyBool_FromLong", f.load("i64", context + 8 * WORDS.index("bad"))))
 
 
-def _listed(f, g, i0, v0, im, vm, begin, end, wrapped, n, low, span, bad, act, ask):
-    """``act(index, value)`` for the indices in a range of targets, found without branches; ``ask(index)`` comes
-    some steps before."""
+def _listed(w):
+    """A row's elements (``_Walk``) whose targets are in the tile's range, found without branches; targets are asked
+    for some steps before."""
+    f, i0, im, span = w.f, w.i0, w.im, w.span
     lanes = host().lanes(8)
     targets, places = (f.buffer(8 * (LISTED + max(lanes, SOON))) for _ in range(2))
     kind = vector("i64", lanes)
     bad_lanes = f.var(kind, 0)
-    zeros, lows, spans, ns, wraps = (f.splat(f.value(x), lanes) for x in (0, low, span, n, wrapped))
+    zeros, lows, spans, ns, wraps = (f.splat(f.value(x), lanes) for x in (0, w.low, span, w.n, w.wrapped))
     steps = Value(f, "<" + ", ".join(f"i64 {k}" for k in range(lanes)) + ">", kind)
-    with f.range(begin, end, step=LISTED) as first:
-        last = f.minimum(first + LISTED, end)
+    with f.range(w.start, w.end, step=LISTED) as first:
+        last = f.minimum(first + LISTED, w.end)
         found, wrong = f.var("i64", 0), f.var("i64", 0)
         start = f.var("i64", first)
         if lanes == 8 and cpu.machine() == "x86_64":
@@ -311,21 +345,23 @@ def _listed(f, g, i0, v0, im, vm, begin, end, wrapped, n, low, span, bad, act, a
         place = f.var("ptr", i0 + start.get() * im)
         with f.range(start.get(), last) as k:
             i = f.load("i64", place.get())
-            i = i + f.select(i < 0, wrapped, f.value(0))
+            i = i + f.select(i < 0, w.wrapped, f.value(0))
             now = found.get()
             f.store(i, targets + now * 8)
             f.store(k, places + now * 8)
-            found.set(now + (i - low).ult(span).cast("zext", "i64"))
-            wrong.set(wrong.get() | i.uge(n).cast("zext", "i64"))
+            found.set(now + (i - w.low).ult(span).cast("zext", "i64"))
+            wrong.set(wrong.get() | i.uge(w.n).cast("zext", "i64"))
             place.set(place.get() + im)
-        bad.set(bad.get() | wrong.get())
+        w.bad.set(w.bad.get() | wrong.get())
         count = found.get()
         with f.range(SOON) as k:
             f.store(f.load("i64", targets), targets + (count + k) * 8)
         with f.range(count) as k:
-            ask(f.load("i64", targets + (k + SOON) * 8))
-            act(f.load("i64", targets + k * 8), v0 + f.load("i64", places + k * 8) * vm)
-    bad.set(bad.get() | f.call("i64", f"llvm.vector.reduce.or.v{lanes}i64", bad_lanes.get()))
+            f.prefetch(w.a0 + f.load("i64", targets + (k + SOON) * 8) * w.step, 1)
+            target = f.load("i64", targets + k * 8)
+            value = w.v0 + f.load("i64", places + k * 8) * w.vm
+            w.element(w.a0 + target * w.step, value)
+    w.bad.set(w.bad.get() | f.call("i64", f"llvm.vector.reduce.or.v{lanes}i64", bad_lanes.get()))
 
 
 def _ask(f, op, base, place, im, step, count, size, k, end):

@@ -30,7 +30,7 @@ class Keys:
 
     def terms(self, job):
         """What a call's keys are made with: ``flip`` (0 or all ones, for descending order) and the key to subtract."""
-        return tuple(narrow(job.word(name), self.type) for name in ("flip", "base"))
+        return narrow(job.flip, self.type), narrow(job.base, self.type)
 
     def key(self, f, bits, terms):
         """The key of an element's bits (a number or a vector)."""
@@ -110,22 +110,3 @@ def widen(v, element):
 
 def narrow(v, element):
     return v if split(v.type)[0] == element else v.cast("trunc", element)
-
-
-class Job:
-    """The context of tasks: 64-bit words by name."""
-
-    def __init__(self, f, context, names):
-        self.f, self.context, self.names = f, context, names
-
-    def at(self, name):
-        return self.context + 8 * self.names.index(name)
-
-    def word(self, name):
-        return self.f.load("i64", self.at(name))
-
-    def pointer(self, name):
-        return self.f.load("ptr", self.at(name))
-
-    def set(self, name, value):
-        self.f.store(value if isinstance(value, Value) else self.f.value(value), self.at(name))

@@ -13,8 +13,9 @@ from functools import cache
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.fft_stages import Lanes
+from rushlight.compiler.templates.layout import Layout
 
-_POINTERS = ("terms", "slopes", "keep", "wrong", "x", "labels")
+_JOB = Layout(("terms", "slopes", "keep", "wrong", "x", "labels"), ("rows", "classes"))
 
 
 @cache
@@ -28,8 +29,8 @@ def module_text(element):
     m = entries.new_module()
     f = entries.task(m, "rl_margins_task")
     v = Lanes(f, element)
-    base = dict(zip(_POINTERS, (f.load("ptr", f.args[0] + 8 * k) for k in range(len(_POINTERS)))))
-    classes = f.load("i64", f.args[0] + 8 * (len(_POINTERS) + 1))
+    base = _JOB.load(f, f.args[0])
+    classes = base["classes"]
     zero, one = f.value(0.0, v.vector), f.value(1.0, v.vector)
     with f.range(f.args[1], f.args[2]) as row:
         x, slopes, keep = (base[name] + row * classes * v.item for name in ("x", "slopes", "keep"))
@@ -83,14 +84,9 @@ def module_text(element):
         share = v.splat(classes.cast("sitofp", v.element))
         each(lambda i, load, store: store(load(slopes + i * v.item) / share, slopes + i * v.item))
     f.ret()
-    f = m.function("rl_margins", "ptr", entries.ENTRY)
-    context = f.buffer(8 * (len(_POINTERS) + 2), 8)
-    for k in range(len(_POINTERS)):
-        f.store(entries.data_of(f, f.args[1], k), context + 8 * k)
-    rows, classes = (entries.int_of(f, f.args[1], len(_POINTERS) + k) for k in range(2))
-    f.store(rows, context + 8 * len(_POINTERS))
-    f.store(classes, context + 8 * (len(_POINTERS) + 1))
-    entries.share(f, "rl_margins_task", context, rows, rows * classes * 8)
+    f, job = _JOB.begin(m, "rl_margins")
+    rows = job.rows
+    entries.share(f, "rl_margins_task", job.pointer, rows, rows * job.classes * 8)
     entries.none(f)
     return m.text()
 

@@ -17,9 +17,9 @@ import numpy as np
 from rushlight.compiler.codegen.builder import Module
 from rushlight.compiler.codegen.lower import narrow, widen
 from rushlight.compiler.codegen.targets import host
-from rushlight.compiler.templates import phases
+from rushlight.compiler.templates import gemm_driver, phases
 from rushlight.compiler.templates.entries import TASK
-from rushlight.compiler.templates.gemm_driver import FIELDS, INDEX, SIZE, _Job, copy_words
+from rushlight.compiler.templates.gemm_driver import FIELDS, INDEX, SIZE, copy_words
 from rushlight.compiler.templates.jobs import Job
 from rushlight.compiler.templates.squares import transposed
 
@@ -216,10 +216,10 @@ def _divide(f, j):
 
 def _products(f, j):
     jobs, count, product = f.load("ptr", f.args[0]), _int(f, f.args[0], 1), _pointer(f, f.args[0], 2)
-    own = _Job(f, f.buffer(8 * SIZE))
+    own = gemm_driver.Job(f, f.buffer(8 * SIZE))
     with f.range(count) as k:
         # The product keeps what it needs in the job.
-        copy_words(f, _Job(f, jobs + k * (8 * SIZE)), own)
+        copy_words(f, gemm_driver.Job(f, jobs + k * (8 * SIZE)), own)
         f.call("i32", product, own.pointer)
 
 

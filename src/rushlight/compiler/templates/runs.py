@@ -11,6 +11,7 @@ from functools import cache
 
 from rushlight.compiler.codegen.builder import Value
 from rushlight.compiler.templates import blocks, entries
+from rushlight.compiler.templates.layout import Layout
 
 TILE = 1 << 17                  # bytes a tile
 NARROW = 64                     # bytes of a part, on the average, below which rows go part by part
@@ -163,13 +164,12 @@ def _fill(m):
 
 
 def _triangle(m):
-    # Context: out, a, then the ints as given, rows a tile, stream.
-    names = ("rows", "size", "h", "w", "diagonal", "upper")
+    # What is kept: rows a tile, and whether to go past the caches.
+    layout = Layout(("out", "a"), ("rows", "size", "h", "w", "diagonal", "upper"), ("each", "stream"))
     f = entries.task(m, "rl_triangle_task")
-    context = f.args[0]
-    out, a = (f.load("ptr", context + 8 * k) for k in range(2))
-    rows, size, h, w, diagonal, upper = (f.load("i64", context + 8 * k) for k in range(2, 8))
-    each, stream = f.load("i64", context + 64), f.load("i64", context + 72).ne(0)
+    job = layout.words(f, f.args[0])
+    out, a, rows, size, h, w, diagonal, upper = layout.load(f, job.pointer).values()
+    each, stream = job.each, job.stream.ne(0)
     zeros = Value(f, "zeroinitializer", "<8 x i64>")
     width = w * size
     with f.range(f.args[1] * each, f.minimum(f.args[2] * each, rows)) as r:
@@ -186,18 +186,11 @@ def _triangle(m):
                 blocks.fill_run(f, to + cut, zeros, width - cut, stream)
     f.ret()
 
-    f = m.function("rl_triangle", "ptr", entries.ENTRY)
-    args = f.args[1]
-    context = f.buffer(80, 8)
-    for k in range(2):
-        f.store(entries.data_of(f, args, k), context + 8 * k)
-    for k in range(len(names)):
-        f.store(entries.int_of(f, args, 2 + k), context + 8 * (2 + k))
-    rows, size, _, w = (f.load("i64", context + 8 * k) for k in range(2, 6))
+    f, job = layout.begin(m, "rl_triangle")
+    rows, size, w = job.rows, job.size, job.w
     total = rows * w * size
     with f.if_(total > 0):
         each = blocks.at_least(f, f.value(TILE).udiv(w * size), 1)
-        f.store(each, context + 64)
-        f.store((total >= blocks.STREAM_FROM).cast("zext", "i64"), context + 72)
-        entries.share(f, "rl_triangle_task", context, blocks.ceil_div(rows, each), total)
+        job.set(each=each, stream=(total >= blocks.STREAM_FROM).cast("zext", "i64"))
+        entries.share(f, "rl_triangle_task", job.pointer, blocks.ceil_div(rows, each), total)
     entries.none(f)

@@ -14,10 +14,11 @@ from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, Types, from_memor
 from rushlight.compiler.codegen.reducers import worst
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import blocks, entries, scan_block
-from rushlight.compiler.templates.keys import Job
+from rushlight.compiler.templates.layout import Layout
 
-_ARRAYS, _WORDS = ("values", "indices", "x"), ("outer", "n", "inner")
-_FIELDS = (*_ARRAYS, *_WORDS, "tiles", "columns", "chunks", "begin", "row", "totals", "stream", "failed")
+_ARRAYS = ("values", "indices", "x")
+_JOB = Layout(_ARRAYS, ("outer", "n", "inner"),
+              ("tiles", "columns", "chunks", "begin", "row", "totals", "stream", "failed"), ("totals",))
 _FEWEST_COLUMNS, _MOST_COLUMNS = 128, 1024      # of a tile; long runs of memory are quicker
 _TILES = 8                      # tiles there should be for threads to share
 _CHUNK, _LONG, _FEW_ROWS = 1 << 14, 1 << 16, 4
@@ -114,7 +115,7 @@ class Scan:
         fits = (at & (LINE - 1)).eq(0)
         if self.extremum:
             fits = fits & (blocks.address(f, indices) & (LINE - 1)).eq(0)
-        return fits & job.word("stream").ne(0)
+        return fits & job.stream.ne(0)
 
     def leaf(self, f, x, i, first, lanes):
         """The state of single elements; ``first``: the position of element 0 in its row."""
@@ -263,9 +264,9 @@ class Scan:
 
     def rows_task(self):
         f = entries.task(self.m, "rl_rows_task")
-        job = Job(f, f.args[0], _FIELDS)
-        n, state = job.word("n"), f.buffer(_STATE)
-        values, indices, x = (job.pointer(a) for a in _ARRAYS)
+        job = _JOB.words(f, f.args[0])
+        n, state = job.n, f.buffer(_STATE)
+        values, indices, x = (getattr(job, name) for name in _ARRAYS)
         with f.range(f.args[1], f.args[2]) as row:
             at = row * n
             self.put(f, self.neutral(f, 1), state)
@@ -278,30 +279,30 @@ class Scan:
 
     def chunks_task(self, name, what):
         f = entries.task(self.m, name)
-        job = Job(f, f.args[0], _FIELDS)
-        n, row = job.word("n"), job.word("row")
-        values, indices, x = (job.pointer(a) for a in _ARRAYS)
+        job = _JOB.words(f, f.args[0])
+        n, row = job.n, job.row
+        values, indices, x = (getattr(job, name) for name in _ARRAYS)
         with f.range(f.args[1], f.args[2]) as k:
-            chunk = job.word("begin") + k
+            chunk = job.begin + k
             first = chunk * _CHUNK
             count = f.minimum(n - first, _CHUNK)
             at = row * n + first
             to, places = values + at * self.out_size, indices + at * 8
             f.call("void", what, to, places, x + at * self.in_size, count, first,
-                   job.pointer("totals") + chunk * _STATE, self.past(f, job, to, places))
+                   job.totals + chunk * _STATE, self.past(f, job, to, places))
         f.ret()
 
     def long_row(self):
         """void rl_long_row(context): the totals of chunks, the states before them, the chunks."""
         f = self.m.function("rl_long_row", "void", [("ptr", "context")], "internal", "nounwind")
-        job = Job(f, f.args[0], _FIELDS)
-        chunks, totals = job.word("chunks"), job.pointer("totals")
+        job = _JOB.words(f, f.args[0])
+        chunks, totals = job.chunks, job.totals
         with f.range(chunks) as c:
             self.put(f, self.neutral(f, 1), totals + c * _STATE)
         state = [f.var(p, v) for p, v in zip(self.parts, self.neutral(f, 1))]
         with f.range(0, chunks, step=_GROUP) as begin:
             end = f.minimum(begin + _GROUP, chunks)
-            job.set("begin", begin)
+            job.set(begin=begin)
             entries.pool(f, "rl_totals_task", f.args[0], end - begin)
             with f.range(begin, end) as c:
                 now = [s.get() for s in state]
@@ -317,9 +318,9 @@ class Scan:
     def columns_task(self):
         """Tiles of columns: lanes are columns, states lie in the cache."""
         f = entries.task(self.m, "rl_columns_task")
-        job = Job(f, f.args[0], _FIELDS)
-        n, inner, tiles, columns = (job.word(w) for w in ("n", "inner", "tiles", "columns"))
-        arrays, widths = [job.pointer(a) for a in _ARRAYS], (self.out_size, 8, self.in_size)
+        job = _JOB.words(f, f.args[0])
+        n, inner, tiles, columns = job.n, job.inner, job.tiles, job.columns
+        arrays, widths = [getattr(job, name) for name in _ARRAYS], (self.out_size, 8, self.in_size)
         steps = [inner * size for size in widths]
         ahead = steps[2] * _AHEAD
         sizes = [self.size, 4][:len(self.parts)]
@@ -372,44 +373,38 @@ class Scan:
 
     def entry(self):
         """PyObject *rl_scan(self, args, n): values, indices, x, then the numbers."""
-        f = self.m.function("rl_scan", "ptr", entries.ENTRY)
-        context = f.buffer(8 * len(_FIELDS), 8)
-        job = Job(f, context, _FIELDS)
-        entries.read_arrays(f, context, len(_ARRAYS))
-        entries.read_ints(f, job.at(_WORDS[0]), len(_ARRAYS), len(_WORDS))
-        job.set("failed", 0)
-        outer, n, inner = (job.word(w) for w in _WORDS)
+        f, job = _JOB.begin(self.m, "rl_scan")
+        outer, n, inner = job.outer, job.n, job.inner
         columns = blocks.ceil_div(outer * inner, _TILES * _FEWEST_COLUMNS) * _FEWEST_COLUMNS
         columns = f.minimum(columns, _MOST_COLUMNS)
         tiles = (inner + (columns - 1)).udiv(columns)
-        job.set("tiles", tiles)
-        job.set("columns", columns)
+        job.set(tiles=tiles, columns=columns)
         nbytes = outer * n * inner * (self.out_size + 8 * self.extremum)
-        job.set("stream", (nbytes >= blocks.STREAM_FROM).cast("zext", "i64"))
+        job.set(stream=(nbytes >= blocks.STREAM_FROM).cast("zext", "i64"))
         rows = inner.eq(1)
         task = f.select(rows, f.symbol("rl_rows_task"), f.symbol("rl_columns_task"))
         count = outer * tiles
         with f.if_else(outer * n * inner < _PARALLEL_FROM) as (small, large):
             with small:
-                f.call("void", task, context, f.value(0), count)
+                f.call("void", task, job.pointer, f.value(0), count)
             with large, entries.released(f):
                 long = rows & (n >= _LONG) & (outer <= _FEW_ROWS) if self.chunked else f.value(False, "i1")
                 with f.if_else(long) as (few, many):
                     with few:
                         if self.chunked:
-                            self.long_rows(f, context, job, outer, n)
+                            self.long_rows(f, job, outer, n)
                     with many:
-                        entries.pool(f, task, context, count)
-        entries.done(f, job.word("failed"))
+                        entries.pool(f, task, job.pointer, count)
+        entries.done(f, job.failed)
 
-    def long_rows(self, f, context, job, outer, n):
+    def long_rows(self, f, job, outer, n):
+        """Rows one after the other, each by all threads."""
         chunks = (n + (_CHUNK - 1)).udiv(_CHUNK)
         with entries.with_scratch(f, chunks * _STATE, job.at("failed")) as work:
-            job.set("chunks", chunks)
-            job.set("totals", work)
+            job.set(chunks=chunks, totals=work)
             with f.range(outer) as row:
-                job.set("row", row)
-                f.call("void", "rl_long_row", context)
+                job.set(row=row)
+                f.call("void", "rl_long_row", job.pointer)
 
 
 def _log_add(f, a, b):

@@ -12,10 +12,9 @@ from functools import cache
 from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.lower import ITEMSIZE, MEMORY, is_signed
 from rushlight.compiler.templates import entries
-from rushlight.compiler.templates.keys import Job
+from rushlight.compiler.templates.layout import Layout
 
-_ARRAYS, _WORDS = ("out", "sequence", "values"), ("rows", "n", "m", "shared", "right")
-_FIELDS = (*_ARRAYS, *_WORDS, "tiles", "failed")
+_JOB = Layout(("out", "sequence", "values"), ("rows", "n", "m", "shared", "right"), ("tiles", "failed"))
 _TILE, _LANES, _GROUPS = 2048, 8, 4
 _PARALLEL_FROM = 1 << 11
 
@@ -36,9 +35,9 @@ def module_text(dtype):
 
 def _task(m, dtype):
     f = entries.task(m, "rl_search_task")
-    job = Job(f, f.args[0], _FIELDS)
+    job = _JOB.words(f, f.args[0])
     type_, size = MEMORY[dtype], ITEMSIZE[dtype]
-    n, count, tiles = job.word("n"), job.word("m"), job.word("tiles")
+    n, count, tiles = job.n, job.m, job.tiles
     sign = "s" if is_signed(dtype) else "u"
 
     def search(sequence, values, places, groups, lanes, right):
@@ -70,11 +69,11 @@ def _task(m, dtype):
         row = tile.udiv(tiles)
         begin = tile.urem(tiles) * _TILE
         end = f.minimum(begin + _TILE, count)
-        sequence = job.pointer("sequence") + f.select(job.word("shared").ne(0), f.value(0), row * n) * size
-        values = job.pointer("values") + row * count * size
-        places = job.pointer("out") + row * count * 8
+        sequence = job.sequence + f.select(job.shared.ne(0), f.value(0), row * n) * size
+        values = job.values + row * count * size
+        places = job.out + row * count * 8
         whole = begin + ((end - begin) & -(_GROUPS * _LANES))
-        with f.if_else(job.word("right").ne(0)) as arms:
+        with f.if_else(job.right.ne(0)) as arms:
             for arm, right in zip(arms, (True, False)):
                 with arm:
                     with f.range(begin, whole, step=_GROUPS * _LANES) as i:
@@ -102,14 +101,9 @@ def _gather(f, type_, size, base, index, lanes):
 
 
 def _entry(m):
-    f = m.function("rl_search", "ptr", entries.ENTRY)
-    context = f.buffer(8 * len(_FIELDS), 8)
-    job = Job(f, context, _FIELDS)
-    entries.read_arrays(f, context, len(_ARRAYS))
-    entries.read_ints(f, job.at(_WORDS[0]), len(_ARRAYS), len(_WORDS))
-    job.set("failed", 0)
-    tiles = (job.word("m") + (_TILE - 1)).udiv(_TILE)
-    job.set("tiles", tiles)
-    total = job.word("rows") * tiles
-    entries.share(f, "rl_search_task", context, total, job.word("rows") * job.word("m"), _PARALLEL_FROM)
-    entries.done(f, job.word("failed"))
+    f, job = _JOB.begin(m, "rl_search")
+    tiles = (job.m + (_TILE - 1)).udiv(_TILE)
+    job.set(tiles=tiles)
+    total = job.rows * tiles
+    entries.share(f, "rl_search_task", job.pointer, total, job.rows * job.m, _PARALLEL_FROM)
+    entries.done(f, job.failed)

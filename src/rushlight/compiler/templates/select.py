@@ -18,13 +18,14 @@ from functools import cache
 from rushlight.compiler.codegen.builder import vector
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import entries
-from rushlight.compiler.templates.keys import Job, Keys, narrow, widen
+from rushlight.compiler.templates.keys import Keys, narrow, widen
+from rushlight.compiler.templates.layout import Layout
 from rushlight.compiler.templates.sort import DIGIT, clear, count_digits, move_digits
 
 _ARRAYS = ("values", "indices", "x")
 _WORDS = ("rows", "n", "flip", "base")
-_FIRST = ("k", "room")
-_RANKED = ("rank", "skip")
+_FIRST = Layout(_ARRAYS, (*_WORDS, "k", "room"), ("failed",))
+_RANKED = Layout(_ARRAYS, (*_WORDS, "rank", "skip"), ("failed",))
 # Up to so many packs are sorted by insertion.
 _FEW = 48
 _TOP_BITS, _LONG = 11, 1 << 13
@@ -57,10 +58,10 @@ def module_text(name, k):
         _offer(m, k)
         _filter(m, k)
         _first_task(m, k)
-        _entry(m, k, name, _FIRST)
+        _entry(m, name, _FIRST)
     else:
         _ranked_task(m, k)
-        _entry(m, k, name, _RANKED)
+        _entry(m, name, _RANKED)
     return m.text()
 
 
@@ -119,7 +120,7 @@ def _narrow_down(m, k, keep):
     f = m.function("rl_narrow", "i64", [("ptr", "x"), ("i64", "n"), ("i64", "rank"), ("ptr", "context"),
                                         ("ptr", "packs"), ("ptr", "below"), ("ptr", "counts")], "internal", "nounwind")
     x, n, rank, context, packs, below, counts = f.args
-    terms = k.terms(Job(f, context, _WORDS_AT))
+    terms = k.terms(_FIRST.words(f, context))
     with f.if_(n <= _FEW):
         with f.range(n) as i:
             k.store_pack(f, k.pack(f, k.load(f, x, i, terms), i), packs, i)
@@ -200,9 +201,9 @@ def _filter(m, k):
     f = m.function("rl_filter", "void", [("ptr", "x"), ("i64", "n"), ("ptr", "context"), ("ptr", "buffer"),
                                          ("ptr", "work")], "internal", "nounwind")
     x, n, context, buffer, work = f.args
-    job = Job(f, context, _WORDS_AT)
+    job = _FIRST.words(f, context)
     terms = k.terms(job)
-    wanted, room = job.word("k"), job.word("room")
+    wanted, room = job.k, job.room
     count, bar = f.var("i64", 0), f.var(k.type, -1)
     lanes, unroll = max(2, host().lanes(k.size)), 4
     type_ = vector(k.type, lanes)
@@ -253,14 +254,10 @@ def _filter(m, k):
     f.ret()
 
 
-_WORDS_AT = (*_ARRAYS, *_WORDS, *_FIRST, "failed")
-_RANKED_AT = (*_ARRAYS, *_WORDS, *_RANKED, "failed")
-
-
 def _first_task(m, k):
     f = entries.task(m, "rl_first_task")
-    job = Job(f, f.args[0], _WORDS_AT)
-    n, wanted, room = job.word("n"), job.word("k"), job.word("room")
+    job = _FIRST.words(f, f.args[0])
+    n, wanted, room = job.n, job.k, job.room
     few = room.ne(0)
     # Buffer (or all packs), the packs below, room to sort them, counts.
     most = f.select(few, room, n)
@@ -271,7 +268,7 @@ def _first_task(m, k):
     rest = below + (second + 1) * k.step
     terms = k.terms(job)
     with f.range(f.args[1], f.args[2]) as row:
-        x = job.pointer("x") + row * n * k.size
+        x = job.x + row * n * k.size
         found = f.var("ptr", work)
         with f.if_else(few) as (some, many):
             with some:
@@ -284,8 +281,8 @@ def _first_task(m, k):
                     k.store_pack(f, k.load_pack(f, work, i), below, kept + i)
                 f.call("void", "rl_order", below, wanted, rest)
                 found.set(below)
-        values = job.pointer("values") + row * wanted * k.size
-        indices = job.pointer("indices") + row * wanted * 8
+        values = job.values + row * wanted * k.size
+        indices = job.indices + row * wanted * 8
         with f.range(wanted) as i:
             k.emit(f, k.load_pack(f, found.get(), i), i, values, indices, x, terms)
     f.call("void", "rl_free", block)
@@ -294,21 +291,21 @@ def _first_task(m, k):
 
 def _ranked_task(m, k):
     f = entries.task(m, "rl_ranked_task")
-    job = Job(f, f.args[0], _RANKED_AT)
-    n, terms = job.word("n"), k.terms(job)
+    job = _RANKED.words(f, f.args[0])
+    n, terms = job.n, k.terms(job)
     block, work = entries.scratch_or_leave(f, (n + 4) * k.step + _counts_bytes(k) + 256, job.at("failed"))
     counts = work + (n + 1) * k.step
     with f.range(f.args[1], f.args[2]) as row:
-        x = job.pointer("x") + row * n * k.size
-        rank = f.var("i64", job.word("rank"))
+        x = job.x + row * n * k.size
+        rank = f.var("i64", job.rank)
         if k.floating:
-            with f.if_(job.word("skip").ne(0)):
+            with f.if_(job.skip.ne(0)):
                 valid = n - _count_nan(f, k, x, n)
                 none, whole = valid.eq(0), valid.eq(n)
                 rank.set(f.select(whole, (n - 1) >> 1, f.select(none, f.value(0), f.select(
-                    job.word("skip").eq(1), valid, (valid - 1) >> 1))))
+                    job.skip.eq(1), valid, (valid - 1) >> 1))))
         at = f.call("i64", "rl_narrow", x, n, rank.get(), f.args[0], work, f.null, counts)
-        k.emit(f, k.load_pack(f, work, at), row, job.pointer("values"), job.pointer("indices"), x, terms)
+        k.emit(f, k.load_pack(f, work, at), row, job.values, job.indices, x, terms)
     f.call("void", "rl_free", block)
     f.ret()
 
@@ -330,15 +327,9 @@ def _count_nan(f, k, x, n):
     return count.get()
 
 
-def _entry(m, k, name, words):
+def _entry(m, name, layout):
     """PyObject *name(self, args, n): values, indices, x, then the numbers."""
-    f = m.function(name, "ptr", entries.ENTRY)
-    fields = (*_ARRAYS, *_WORDS, *words, "failed")
-    context = f.buffer(8 * len(fields), 8)
-    job = Job(f, context, fields)
-    entries.read_arrays(f, context, len(_ARRAYS))
-    entries.read_ints(f, job.at(_WORDS[0]), len(_ARRAYS), len(_WORDS) + len(words))
-    job.set("failed", 0)
-    rows = job.word("rows")
-    entries.share(f, f"{name}_task", context, rows, rows * job.word("n"), _PARALLEL_FROM)
-    entries.done(f, job.word("failed"))
+    f, job = layout.begin(m, name)
+    rows = job.rows
+    entries.share(f, f"{name}_task", job.pointer, rows, rows * job.n, _PARALLEL_FROM)
+    entries.done(f, job.failed)

@@ -13,11 +13,12 @@ from functools import cache
 
 from rushlight.compiler.codegen.targets import host
 from rushlight.compiler.templates import entries
-from rushlight.compiler.templates.keys import Job, Keys, narrow, widen
+from rushlight.compiler.templates.keys import Keys, narrow, widen
+from rushlight.compiler.templates.layout import Layout
 
 _ARRAYS = ("values", "indices", "x")
-_WORDS = ("rows", "n", "flip", "base")
-_FIELDS = (*_ARRAYS, *_WORDS, "failed", "from", "to", "counts", "shift", "chunk", "chunks")
+_JOB = Layout(_ARRAYS, ("rows", "n", "flip", "base"),
+              ("failed", "source", "target", "counts", "shift", "chunk", "chunks"), ("source", "target", "counts"))
 # Rows up to this length are sorted by counting; rows from that length on are cut in chunks.
 _RANKED = 96
 _LONG = 1 << 16
@@ -48,7 +49,7 @@ def _rank(m, k):
     """Sort a short row: the place of an element is the number of those that go before it."""
     f = m.function("rl_rank", "void", _ROW, "internal", "nounwind")
     values, indices, x, n, context, work = f.args
-    terms = k.terms(Job(f, context, _FIELDS))
+    terms = k.terms(_JOB.words(f, context))
     lanes = max(2, host().lanes(8))
     whole = f"<{lanes} x i64>"
     iota = f.iota(lanes, "i64")
@@ -80,7 +81,7 @@ def _radix(m, k):
     """Sort a row digit by digit; ``work`` holds two rows of packs, then the counts."""
     f = m.function("rl_radix", "void", _ROW, "internal", "nounwind")
     values, indices, x, n, context, work = f.args
-    terms = k.terms(Job(f, context, _FIELDS))
+    terms = k.terms(_JOB.words(f, context))
     counts = work + n * (2 * k.step)
     clear(f, counts, k.key_bits // DIGIT << DIGIT)
     with f.range(n) as i:
@@ -133,14 +134,14 @@ def move_digits(f, k, packs, other, counts, n):
 
 def _rows_task(m, k):
     f = entries.task(m, "rl_sort_rows")
-    job = Job(f, f.args[0], _FIELDS)
-    n = job.word("n")
+    job = _JOB.words(f, f.args[0])
+    n = job.n
     nbytes = n * (2 * k.step) + (k.key_bits // DIGIT << DIGIT) * 4 + 256
     block, work = entries.scratch_or_leave(f, nbytes, job.at("failed"))
     short = n <= _RANKED
     with f.range(f.args[1], f.args[2]) as row:
         at = row * n
-        args = (job.pointer("values") + at * k.size, job.pointer("indices") + at * 8, job.pointer("x") + at * k.size, n,
+        args = (job.values + at * k.size, job.indices + at * 8, job.x + at * k.size, n,
                 f.args[0], work)
         with f.if_else(short) as (ranked, other):
             with ranked:
@@ -154,10 +155,10 @@ def _rows_task(m, k):
 def _chunks(m, name):
     """A task over chunks of a long row: (function, job) and a loop over (chunk, first, end)."""
     f = entries.task(m, name)
-    job = Job(f, f.args[0], _FIELDS)
+    job = _JOB.words(f, f.args[0])
 
     def each():
-        size, n = job.word("chunk"), job.word("n")
+        size, n = job.chunk, job.n
         with f.range(f.args[1], f.args[2]) as c:
             begin = c * size
             yield c, begin, f.minimum(begin + size, n)
@@ -167,7 +168,7 @@ def _chunks(m, name):
 
 def _map_task(m, k):
     f, job, each = _chunks(m, "rl_sort_map")
-    terms, x, packs = k.terms(job), job.pointer("x"), job.pointer("from")
+    terms, x, packs = k.terms(job), job.x, job.source
     for _, begin, end in each():
         with f.range(begin, end) as i:
             k.store_pack(f, k.pack(f, k.load(f, x, i, terms), i), packs, i)
@@ -176,8 +177,8 @@ def _map_task(m, k):
 
 def _count_task(m, k):
     f, job, each = _chunks(m, "rl_sort_count")
-    shift = job.word("shift")
-    packs, counts = job.pointer("from"), job.pointer("counts")
+    shift = job.shift
+    packs, counts = job.source, job.counts
     for c, begin, end in each():
         own = counts + (c << DIGIT) * 4
         clear(f, own, 1 << DIGIT)
@@ -189,8 +190,8 @@ def _count_task(m, k):
 
 def _move_task(m, k):
     f, job, each = _chunks(m, "rl_sort_move")
-    shift = job.word("shift")
-    packs, target, counts = job.pointer("from"), job.pointer("to"), job.pointer("counts")
+    shift = job.shift
+    packs, target, counts = job.source, job.target, job.counts
     for c, begin, end in each():
         own = counts + (c << DIGIT) * 4
         with f.range(begin, end) as i:
@@ -204,8 +205,8 @@ def _move_task(m, k):
 
 def _out_task(m, k):
     f, job, each = _chunks(m, "rl_sort_out")
-    terms, packs = k.terms(job), job.pointer("from")
-    arrays = [job.pointer(a) for a in _ARRAYS]
+    terms, packs = k.terms(job), job.source
+    arrays = [getattr(job, name) for name in _ARRAYS]
     for _, begin, end in each():
         with f.range(begin, end) as i:
             k.emit(f, k.load_pack(f, packs, i), i, *arrays, terms)
@@ -215,18 +216,18 @@ def _out_task(m, k):
 def _long_row(m, k):
     """void rl_long_row(context, row): all threads on one row; fewer than 2^32 elements."""
     f = m.function("rl_long_row", "void", [("ptr", "shared"), ("i64", "row")], "internal", "nounwind")
-    context = f.buffer(8 * len(_FIELDS), 8)
-    shared, job = Job(f, f.args[0], _FIELDS), Job(f, context, _FIELDS)
-    for name in ("n", "flip", "base", "from", "to", "counts", "chunk", "chunks"):
-        job.set(name, shared.word(name))
-    at = f.args[1] * job.word("n")
+    shared, job = _JOB.words(f, f.args[0]), _JOB.room(f)
+    for name in ("n", "flip", "base", "source", "target", "counts", "chunk", "chunks"):
+        job.set(**{name: getattr(shared, name)})
+    at = f.args[1] * job.n
     for name, size in (("values", k.size), ("indices", 8), ("x", k.size)):
-        job.set(name, shared.pointer(name) + at * size)
-    n, chunks = job.word("n"), job.word("chunks")
+        job.set(**{name: getattr(shared, name) + at * size})
+    n, chunks = job.n, job.chunks
+    context = job.pointer
     entries.pool(f, "rl_sort_map", context, chunks)
-    counts = job.pointer("counts")
+    counts = job.counts
     with f.range(0, k.key_bits, step=DIGIT) as low:
-        job.set("shift", low)
+        job.set(shift=low)
         entries.pool(f, "rl_sort_count", context, chunks)
         total, largest = f.var("i32", 0), f.var("i32", 0)
         with f.range(1 << DIGIT) as d:
@@ -240,22 +241,17 @@ def _long_row(m, k):
             largest.set(f.select(size.ugt(largest.get()), size, largest.get()))
         with f.if_(widen(largest.get(), "i64").ne(n)):
             entries.pool(f, "rl_sort_move", context, chunks)
-            a = job.pointer("from")
-            job.set("from", job.pointer("to"))
-            job.set("to", a)
+            old = job.source
+            job.set(source=job.target, target=old)
     entries.pool(f, "rl_sort_out", context, chunks)
     f.ret()
 
 
 def _entry(m, k):
     """PyObject *rl_sort(self, args, n): values, indices, x, then the numbers."""
-    f = m.function("rl_sort", "ptr", entries.ENTRY)
-    context = f.buffer(8 * len(_FIELDS), 8)
-    job = Job(f, context, _FIELDS)
-    entries.read_arrays(f, context, len(_ARRAYS))
-    entries.read_ints(f, job.at(_WORDS[0]), len(_ARRAYS), len(_WORDS))
-    job.set("failed", 0)
-    rows, n = job.word("rows"), job.word("n")
+    f, job = _JOB.begin(m, "rl_sort")
+    context = job.pointer
+    rows, n = job.rows, job.n
     with f.if_else(rows * n < _PARALLEL_FROM) as (small, large):
         with small:
             f.call("void", "rl_sort_rows", context, f.value(0), rows)
@@ -266,11 +262,8 @@ def _entry(m, k):
                 with long:
                     nbytes = n * (2 * k.step) + (_CHUNKS << DIGIT) * 4
                     with entries.with_scratch(f, nbytes, job.at("failed")) as work:
-                        job.set("from", work)
-                        job.set("to", work + n * k.step)
-                        job.set("counts", work + n * (2 * k.step))
-                        job.set("chunk", (n + (_CHUNKS - 1)).udiv(_CHUNKS))
-                        job.set("chunks", _CHUNKS)
+                        job.set(source=work, target=work + n * k.step, counts=work + n * (2 * k.step),
+                                chunk=(n + (_CHUNKS - 1)).udiv(_CHUNKS), chunks=_CHUNKS)
                         with f.range(rows) as row:
                             f.call("void", "rl_long_row", context, row)
-    entries.done(f, job.word("failed"))
+    entries.done(f, job.failed)
