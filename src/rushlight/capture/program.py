@@ -159,7 +159,7 @@ class Writer:
         """Take the steps of known programs of other sizes, or make the passes; (first, last) of those that run
         together."""
         trace = None if kin is None else Trace(self.steps, self.visible)
-        found = None if kin is None else kin.unified(trace, self._number)
+        found = None if kin is None else kin.unified(trace, self._number, self.tape.constants)
         self.unified = found is not None
         if self.unified:
             self.steps, groups = found

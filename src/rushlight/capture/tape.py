@@ -40,10 +40,11 @@ _OPS = f"{__name__.partition('.')[0]}.ops."
 class Buffer:
     """Memory of one storage. `tensor`: one on it (None if MADE); `key`: index among the buffers of its origin.
 
-    The storage is kept, so that its memory isn't used for another tensor while the tape is written.
+    The storage is kept, so that its memory isn't used for another tensor while the tape is written. source: of a
+    constant that the passes make, as `Step.source`.
     """
 
-    __slots__ = ("origin", "tensor", "storage", "key", "initial", "written", "first", "raised")
+    __slots__ = ("origin", "tensor", "storage", "key", "initial", "written", "first", "raised", "source")
 
     def __init__(self, origin, tensor, key):
         self.origin, self.key = origin, key
@@ -155,14 +156,19 @@ def rows_of(t):
     return a.whole[:2] if a.whole is not None else (a.indices, a.values)
 
 
+_HEARD = []                                     # names of the methods of a tape that write down
+
+
 def _unheard(listen):
     """A method of a listener in which nobody else listens to what Python calls, as that takes longer than the rest.
 
     It does nothing once the tape is of no use.
     """
+    _HEARD.append(listen.__name__)
+    if hasattr(sys, "monitoring"):              # (which asks users' code only)
+        return listen
+
     def method(self, *args):
-        if self.failure is not None:
-            return None
         profile = sys.getprofile()
         if type(profile) is not Told:
             return listen(self, *args)
@@ -172,6 +178,13 @@ def _unheard(listen):
         finally:
             end(profile)
     return method
+
+
+_DEPTH = 2 if hasattr(sys, "monitoring") else 3     # of frames between `Tape.made` and who made a tensor
+
+
+def _nothing(*args):
+    """In the place of methods that write down, once a tape is of no use."""
 
 
 def _within(t, other):
@@ -189,6 +202,7 @@ class Tape:
         self.steps, self.failure = [], None
         self.buffers = {}               # id(storage block) -> Buffer
         self.older, self.constants = [], []
+        self.strides = {}               # (strides in bytes, size of an element) -> strides in elements
         self.pending = {}               # id(block) -> (tensor made by an op that hasn't said how, the op's code)
         self.versions = {}              # id(storage) -> (storage, version it has if all changes were told)
         self.made_count = 0
@@ -218,6 +232,8 @@ class Tape:
         """The tape is of no use, because of `why` (the first reason is kept)."""
         if self.failure is None:
             self.failure = why + place_of_user()
+            for name in _HEARD:
+                setattr(self, name, _nothing)
             for x in (self.steps, self.buffers, self.pending, self.shared, self.older, self.constants):
                 x.clear()               # (which holds all the memory that the call has used so far)
 
@@ -251,7 +267,7 @@ class Tape:
     @_unheard
     def made(self, t):
         if get_ident() == self.thread:
-            self.pending[id(t._storage)] = t, sys._getframe(3).f_code
+            self.pending[id(t._storage)] = t, sys._getframe(_DEPTH).f_code
 
     @_unheard
     def ran(self, label, kernel, args, outs, direct=None):
@@ -474,8 +490,14 @@ class Tape:
         if type(a) is not _ndarray:
             self.fail("meta tensors" if type(a) is MetaArray else f"a tensor of the layout {t.layout}")
             return None
-        item = a.itemsize
-        return Window(self.buffer(t), a.dtype, a.shape, tuple([s // item for s in a.strides]), t._offset, t._bits & 3)
+        s, strides, item = t._storage, a.strides, a.itemsize
+        b = self.buffers.get(id(s))             # (storages are kept: a tensor on one that is known isn't pending)
+        if b is None or id(s) not in self.versions or self.shared:
+            b = self.buffer(t)
+        counts = self.strides.get((strides, item))
+        if counts is None:
+            counts = self.strides[strides, item] = tuple([s // item for s in strides])
+        return Window(b, a.dtype, a.shape, counts, t._offset, t._bits & 3)
 
     def _argument(self, x):
         if isinstance(x, Tensor):
@@ -487,8 +509,9 @@ class Tape:
     def _fresh(self, t):
         if t is None:
             return None
-        self.pending.pop(id(t._storage), None)
-        self.buffers[id(t._storage)] = Buffer(MADE, t, self.made_count)
+        key = id(t._storage)
+        self.pending.pop(key, None)
+        self.buffers[key] = Buffer(MADE, t, self.made_count)
         self.made_count += 1
         if self.made_count > MOST:
             self.fail(f"more than {MOST:,} kernels run")
@@ -501,16 +524,20 @@ class Tape:
 
     def _changed(self, t):
         # Called when the version has gone up.
-        if id(t._storage.block()) in self.shared:
+        s = t._storage
+        if self.shared and id(s.block()) in self.shared:
             self.fail("one of two arguments that share memory is changed")
-        seen = id(t._storage) in self.versions
+        seen = id(s) in self.versions
         w = self.window(t)
-        self.versions[id(t._storage)][1] += seen
-        if w is not None:
-            w.buffer.written += 1
-            if w.buffer.origin is not MADE:
-                _, n = w.buffer.raised.get(id(t._storage), (None, 0))
-                w.buffer.raised[id(t._storage)] = t._storage, n + 1
+        if w is None:
+            return None
+        if seen:
+            self.versions[id(s)][1] += 1
+        b = w.buffer
+        b.written += 1
+        if b.origin is not MADE:
+            _, n = b.raised.get(id(s), (None, 0))
+            b.raised[id(s)] = s, n + 1
         return w
 
     # ------------------------------------------------------------ the call

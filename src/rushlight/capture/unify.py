@@ -29,7 +29,7 @@ from .numbers import Live
 from .passes.flow import own
 from .tape import CONSTANT, MADE, Step, Window
 
-MOST = 8                    # references of one form
+MOST = 16                   # references of one form
 LARGEST = 1 << 31           # number that is followed: products of two stay exact
 
 _WINDOW, _INT, _FLOAT, _LIST, _STEP, _SOURCE, _OBJECT, _PLAIN, _TRACED = range(9)
@@ -41,13 +41,16 @@ class Reading:
     """Steps as forms without numbers: nested tuples that are equal where steps are alike, with what they leave out.
 
     numbers: sizes, strides, offsets and whole numbers; floats; objects: kernels and whatever else; buffers: in the
-    order in which they are met. traced: {id: index} of steps of the trace, which others are made of.
+    order in which they are met. traced: {id: index} of steps of the trace, which others are made of. constants: forms
+    of the sources of constants that passes made, by their buffers' numbers; inside: whether there are no others, nor
+    memory from elsewhere.
     """
 
-    __slots__ = ("numbers", "floats", "objects", "buffers", "at", "traced", "forms")
+    __slots__ = ("numbers", "floats", "objects", "buffers", "at", "traced", "constants", "inside", "forms")
 
     def __init__(self, steps, traced, buffers=(), at=()):
         self.numbers, self.floats, self.objects = [], [], []
+        self.constants, self.inside = {}, True
         self.buffers, self.at, self.traced = list(buffers), dict(at), traced
         self.forms = [self._step(s) for s in steps]
 
@@ -69,8 +72,7 @@ class Reading:
         if kind is Window:
             i = self.at.get(id(x.buffer))
             if i is None:
-                i = self.at[id(x.buffer)] = len(self.buffers)
-                self.buffers.append(x.buffer)
+                i = self._met(x.buffer)
             numbers, at = self.numbers, len(self.numbers)
             numbers += x.shape
             numbers += x.strides
@@ -89,6 +91,17 @@ class Reading:
         if kind is Step:
             return self._step(x)
         return self._object(x)
+
+    def _met(self, b):
+        """The number of a buffer that is new."""
+        i = self.at[id(b)] = len(self.buffers)
+        self.buffers.append(b)
+        source = getattr(b, "source", None)
+        if source is not None:
+            self.constants[i] = self._value(source)
+        elif b.origin is not MADE:
+            self.inside = False
+        return i
 
 
 def _stands_for(x):
@@ -126,17 +139,15 @@ class Trace:
 class Reference:
     """A program whose steps came from the passes: the numbers of its trace and its steps, without their memory.
 
-    objects: of the steps, (index in the trace, None) or (None, object); inside: whether all memory besides the trace's
-    is made by the steps.
+    objects: of the steps, (index in the trace, None) or (None, object).
     """
 
-    __slots__ = ("key", "numbers", "floats", "steps", "groups", "objects", "inside")
+    __slots__ = ("key", "numbers", "floats", "steps", "groups", "objects")
 
     def __init__(self, trace, steps, groups):
         of, traced = trace.reading, {id(s): i for i, s in enumerate(trace.steps)}
         self.key, self.numbers, self.floats, self.groups = trace.key, trace.numbers, of.floats, groups
         self.steps = Reading(steps, traced, of.buffers, of.at)
-        self.inside = all(b.origin is MADE for b in self.steps.buffers[len(of.buffers):])
         known = {id(x): i for i, x in enumerate(of.objects)}
         self.objects = [(known.get(id(x)), None if id(x) in known else x) for x in self.steps.objects]
         self.steps.objects = self.steps.buffers = self.steps.at = self.steps.traced = None
@@ -157,7 +168,8 @@ class Pair:
         self.first, self.second, self.forms = first, second, None
         self.low, self.high = np.minimum(first.numbers, second.numbers), np.maximum(first.numbers, second.numbers)
         self.moves = np.flatnonzero(self.low != self.high)
-        if first.inside and second.inside and first.steps.forms == second.steps.forms and \
+        if first.steps.inside and second.steps.inside and first.steps.forms == second.steps.forms and \
+                first.steps.constants == second.steps.constants and \
                 first.groups == second.groups and len(self.moves) and self.low[self.moves].min() > 1 and all(
                     i == j and x is y for (i, x), (j, y) in zip(first.objects, second.objects, strict=True)) and \
                 self._numbers(second) and self._floats(second):
@@ -198,8 +210,11 @@ class Pair:
         return self.forms is not None and other is not self.first and other is not self.second and \
             bool(((other.numbers >= self.low) & (other.numbers <= self.high)).all())
 
-    def unify(self, trace, number):
-        """The steps of the program of a trace; None where it isn't between the two. ``number()``: see `Buffer.key`."""
+    def unify(self, trace, number, constants):
+        """The steps of the program of a trace; None where it isn't between the two.
+
+        ``number()`` gives new buffers' numbers; constants: the tape's, which grow.
+        """
         numbers, given = trace.numbers, trace.reading.floats
         if ((numbers < self.low) | (numbers > self.high)).any() or \
                 (numbers[self.moves] * self.base != numbers[self.lead] * self.times).any() or \
@@ -213,8 +228,11 @@ class Pair:
         floats = [value if at is None else given[at] for value, at in self.last_floats]
         objects = [x if i is None else trace.reading.objects[i] for i, x in self.first.objects]
         making = _Making((constant + moved // base).tolist(), floats, objects, trace, number)
-        found = [making.value(form) for form in self.forms]
-        return None if any(s is None for s in found) else found
+        making.sources, making.constants = self.first.steps.constants, constants
+        try:
+            return [making.value(form) for form in self.forms]
+        except _OtherWays:
+            return None
 
 
 def _direction(x, y):
@@ -223,12 +241,16 @@ def _direction(x, y):
     return (x // g, y // g), g
 
 
+class _OtherWays(Exception):
+    """What is made for sizes isn't for these."""
+
+
 class _Making:
     """Values of forms, with their numbers."""
 
     def __init__(self, numbers, floats, objects, trace, number):
         self.numbers, self.floats, self.objects, self.number = numbers, floats, objects, number
-        self.steps, self.buffers = trace.steps, list(trace.reading.buffers)
+        self.steps, self.buffers = trace.steps, dict(enumerate(trace.reading.buffers))
 
     def value(self, form):
         kind = form[0]
@@ -250,13 +272,25 @@ class _Making:
         if kind == _PLAIN:
             return form[1]
         if kind == _SOURCE:
-            function, values = self.value(form[1])
-            return function(*values)
+            return self._made(form[1])
         return Step(form[1], form[2], *[self.value(x) for x in form[3:]])
 
+    def _made(self, form):
+        function, values = self.value(form)
+        found = function(*values)
+        if found is None:
+            raise _OtherWays
+        return found
+
     def _buffer(self, i):
-        while i >= len(self.buffers):
-            self.buffers.append(own(self.number()))
+        if i not in self.buffers:
+            source = self.sources.get(i)
+            if source is None:
+                self.buffers[i] = own(self.number())
+            else:
+                self.buffers[i] = b = self._made(source)
+                b.key = len(self.constants)
+                self.constants.append(b)
         return self.buffers[i]
 
 
@@ -268,13 +302,16 @@ class Kin:
     def __init__(self):
         self.references, self.pairs = [], {}
 
-    def unified(self, trace, number):
-        """(steps, groups) of a trace's program, by two known ones; None where there are none that it unifies with."""
+    def unified(self, trace, number, constants):
+        """(steps, groups) of a trace's program, by two known ones; None where there are none that it unifies with.
+
+        See `Pair.unify` for what is given.
+        """
         alike = [r for r in self.references if r.key == trace.key] if trace.within else ()
         for j in range(len(alike) - 1, 0, -1):
             for i in range(j):
                 pair = self._pair(alike[i], alike[j])
-                found = None if pair.forms is None else pair.unify(trace, number)
+                found = None if pair.forms is None else pair.unify(trace, number, constants)
                 if found is not None:
                     return found, pair.first.groups
         return None

@@ -215,43 +215,48 @@ class _Chain:
         self.expr, self.operands, self.place = e, operands, place
         return True
 
-    def _added(self):
-        """The window of an array like the result, if that is all the chain adds to the sums."""
-        from ...compiler import scalar as s
-        out = self.step.outs[0]
-        if self.keeps or len(self.operands) != 1 or len(self.step.args) > 3 or \
-                not any(self.expr is e for e in (s.input(0) + s.input(1), s.input(1) + s.input(0))):
-            return None
-        w, steps, _ = self.operands[0]
-        natural = [t * out.dtype.itemsize for t in ((0,) * (3 - len(out.shape)) + tuple(out.strides))]
-        if steps != natural or not is_dense(w):
-            return None
-        return Window(w.buffer, w.dtype, out.shape, out.strides, w.offset, 0)
-
     def steps(self):
         """(the steps in the place of the chain, the indices of those that go)"""
-        from ...compiler.templates.gemm_finish import finishing
-        step, last = self.step, self.all[self.taken[-1]].outs[0]
-        shape, old = step.outs[0].shape, step.outs[0]
-        out = Window(last.buffer, old.dtype, shape, old.strides, last.offset, 0)
-        name, item = from_np(old.dtype).name, old.dtype.itemsize
-        function = finishing(self.expr, [name] * (1 + len(self.operands)), name)
-        out_steps = [t * item for t in old.strides[:2]] if self.convolves or len(shape) == 3 else [0, shape[1] * item]
-        finish = Finish(function, out_steps, [steps for _, steps, _ in self.operands], [d for _, _, d in self.operands])
-        label = "+".join([step.label, *[self.all[k].label for k in self.taken]])
-        operands = [w for w, *_ in self.operands]
-        if self.convolves:
-            own = step.call
-            call = Convolution(own.ways, own.name, own.geometry, finish)
-            new = Step("into", label, call, [*step.args, *operands], [out])
-        elif (added := self._added()) is not None:
-            # What is only added the product's kernels add in registers.
-            args = [*step.args, *[None] * (3 - len(step.args)), 1.0, False, added, 1.0]
-            new = Step("into", label, step.call, args, [out])
-        else:
-            args = [*step.args, *[None] * (3 - len(step.args)), *operands]
-            new = Step("into", label, product(step.call, finish, self.keeps), args, [old, out] if self.keeps else [out])
+        label = "+".join([self.step.label, *[self.all[k].label for k in self.taken]])
+        last = self.all[self.taken[-1]].outs[0]
+        new = _finished(self.step, label, last, self.keeps, self.expr, self.operands)
         return [*self.before, new], {self.first, *self.taken}
+
+
+def _finished(step, label, last, keeps, expr, operands):
+    """The step that makes `expr` of its sums and of `operands`, in `last`; with `keeps` the sums as well."""
+    from ...compiler.templates.gemm_finish import finishing
+    shape, old, convolves = step.outs[0].shape, step.outs[0], type(step.call) is Convolution
+    out = Window(last.buffer, old.dtype, shape, old.strides, last.offset, 0)
+    name, item = from_np(old.dtype).name, old.dtype.itemsize
+    function = finishing(expr, [name] * (1 + len(operands)), name)
+    out_steps = [t * item for t in old.strides[:2]] if convolves or len(shape) == 3 else [0, shape[1] * item]
+    finish = Finish(function, out_steps, [steps for _, steps, _ in operands], [d for _, _, d in operands])
+    source, given = (_finished, [step, label, last, keeps, expr, operands]), [w for w, *_ in operands]
+    if convolves:
+        own = step.call
+        call = Convolution(own.ways, own.name, own.geometry, finish)
+        return Step("into", label, call, [*step.args, *given], [out], source=source)
+    args, added = [*step.args, *[None] * (3 - len(step.args))], _added(step, keeps, expr, operands)
+    if added is not None:
+        # What is only added the product's kernels add in registers.
+        return Step("into", label, step.call, [*args, 1.0, False, added, 1.0], [out], source=source)
+    call = product(step.call, finish, keeps)
+    return Step("into", label, call, [*args, *given], [old, out] if keeps else [out], source=source)
+
+
+def _added(step, keeps, expr, operands):
+    """The window of an array like the result, if that is all there is to add to the sums."""
+    from ...compiler import scalar as s
+    out = step.outs[0]
+    if keeps or len(operands) != 1 or len(step.args) > 3 or \
+            not any(expr is e for e in (s.input(0) + s.input(1), s.input(1) + s.input(0))):
+        return None
+    w, steps, _ = operands[0]
+    natural = [t * out.dtype.itemsize for t in ((0,) * (3 - len(out.shape)) + tuple(out.strides))]
+    if steps != natural or not is_dense(w):
+        return None
+    return Window(w.buffer, w.dtype, out.shape, out.strides, w.offset, 0)
 
 
 def vector(dtype, n, number):

@@ -141,7 +141,7 @@ def _by_elements(step, number):
     from ...compiler import scalar as s
     from ...dtypes import from_np
     from .epilogues import line, vector
-    from .fuse import Joined
+    from .fuse import joined
     x, w, b, mean, var, _, eps = step.args
     factors = [vector(x.dtype, x.shape[1], number) for _ in range(2)]
     own = [Window(v.buffer, v.dtype, (x.shape[1],) + (1,) * (len(x.shape) - 2), (1,) + (0,) * (len(x.shape) - 2), 0, 0)
@@ -149,4 +149,4 @@ def _by_elements(step, number):
     e, d = s.fma(s.input(0), s.input(1), s.input(2)), from_np(x.dtype)
     kernel = pointwise_kernel((e,), [d.name] * 3, [], [d.name], d.name).call
     return [line(factors, w, b, mean, var, eps),
-            Step("pointwise", "evaluated batch_norm", kernel, [x, *own], step.outs[:1], Joined((e,), d))]
+            Step("pointwise", "evaluated batch_norm", kernel, [x, *own], step.outs[:1], joined((e,), d))]

@@ -6,6 +6,8 @@ stored at all. Every element is computed by the formulas in the order of the ste
 the results are the same bits.
 """
 
+from functools import lru_cache
+
 from ...dtypes import BOOL, from_np
 from ..tape import MADE, Step, Window, windows
 
@@ -19,6 +21,12 @@ class Joined:
 
     def __init__(self, outputs, compute):
         self.outputs, self.compute = outputs, compute
+
+
+@lru_cache(1024)
+def joined(outputs, compute):
+    """The `Joined` of formulas: one for equal ones."""
+    return Joined(outputs, compute)
 
 
 class Group:
@@ -145,7 +153,7 @@ def _joined(group, visible, readers):
     kernel = pointwise_kernel(tuple(exprs), [from_np(w.dtype).name for w in inputs], [c] * len(scalars),
                               [from_np(w.dtype).name for w in outs], c).call
     label = "+".join(s.label for s in group.steps)
-    return Step("pointwise", label, kernel, [*inputs, *scalars], outs, Joined(tuple(exprs), group.compute))
+    return Step("pointwise", label, kernel, [*inputs, *scalars], outs, joined(tuple(exprs), group.compute))
 
 
 def _kind(d):

@@ -28,7 +28,7 @@ def joined(steps, visible):
             continue
         places = _places(flow, steps[k], step, i)
         if places is not None:
-            at[k] = [Step("into", f"{_LABEL}+cat", _call(places), list(steps[k].args), step.outs)]
+            at[k] = [_step(places, steps[k].args, step.outs)]
             drop.add(i)
     return replaced(steps, at, drop)
 
@@ -55,6 +55,10 @@ def _places(flow, step, cat, i):
             return None
         found.append((begins[id(out.buffer)], out.shape, (t * total, size, total, 1)))
     return found if len({p[0] for p in found}) == 3 else None
+
+
+def _step(places, args, outs):
+    return Step("into", f"{_LABEL}+cat", _call(places), list(args), outs, source=(_step, [places, args, outs]))
 
 
 def _call(places):

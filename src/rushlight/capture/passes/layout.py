@@ -341,9 +341,15 @@ class _Choice:
                 return Window(other[id(w.buffer)].buffer, w.dtype, placed.shape, placed.strides, placed.offset, 0)
             new = with_windows(step, now)
             if i in sides and step.kind == "kernel":        # (results of others lie as some operand does)
-                new = Step(new.kind, new.label, Laid(new.call, new.outs, new.detail[0]), new.args, new.outs, new.detail)
+                new = _laid_out(new)
             found.append(new)
         return found
+
+
+def _laid_out(step):
+    """A kernel's step whose fresh results lie as its windows say."""
+    return Step(step.kind, step.label, Laid(step.call, step.outs, step.detail[0]), step.args, step.outs, step.detail,
+                (_laid_out, [step]))
 
 
 class Laid:

@@ -87,13 +87,15 @@ def _convolution(step):
         if not is_last(x) or is_dense(x):
             return None
         ways = pixel_plans.depthwise(shapes, name, *geometry)
-        return Step("into", step.label, Channels(ways, kept(w), limits), [x, w, bias], [y])
+        return Step("into", step.label, Channels(ways, kept(w), limits), [x, w, bias], [y],
+                    source=(_convolution, [step]))
     if w.shape[1] == 1 and groups > 1 or kernel == image.shape[2:] and max(grid.shape[2:]) == 1:
         return None
     ways = pixel_plans.ways(shapes, is_last(x), True, name, *geometry)
     if ways is None:
         return None
-    return Step("into", step.label, Pixels(ways, map_ == "adjoint", groups, limits), [x, w, bias], [y])
+    return Step("into", step.label, Pixels(ways, map_ == "adjoint", groups, limits), [x, w, bias], [y],
+                source=(_convolution, [step]))
 
 
 def _tuple(v):
@@ -132,7 +134,8 @@ def serves(step):
 
 def limited(step, out, low, high):
     """The step of a convolution with its results in limits, in `out`."""
-    return Step(step.kind, f"{step.label}+limits", Limited(step.call, low, high), step.args, [out], step.detail)
+    return Step(step.kind, f"{step.label}+limits", Limited(step.call, low, high), step.args, [out], step.detail,
+                (limited, [step, out, low, high]))
 
 
 class Channels:

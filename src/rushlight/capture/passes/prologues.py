@@ -45,13 +45,13 @@ def takes(flow, i, step):
 
 
 def _found(flow, i, step, operands=(1, 0)):
-    """(the operand's number, the side, sizes, steps in bytes, the formula) of what product `i` may take in, or None."""
+    """(the operand's number, the side, the formula) of what product `i` may take in, or None."""
     from ...compiler.templates import gemm_prologue
     c, (a, b, bias) = step.outs[0], (*step.args, None)[:3]
     if gemm_prologue.prologue(c.dtype) is None or bias is not None and not is_dense(bias) or any(
             not isinstance(x, Window) or x.bits or x.dtype != c.dtype for x in (a, b)) or a.buffer is b.buffer:
         return None
-    (batch, m, n, k), steps, _ = _form(Term(c, a, b, bias, None, step.label))
+    (batch, m, n, k), _, _ = _form(Term(c, a, b, bias, None, step.label))
     if batch != 1 or len(b.shape) != 2:
         return None
     for which in operands:
@@ -60,25 +60,31 @@ def _found(flow, i, step, operands=(1, 0)):
         if side is not None and maker is not None and flow.only(x, i) and _pays(side, m, n, k):
             formula = _Formula(flow, maker, i, c.dtype)
             if formula.found and _covers(formula.out, x):
-                return which, side, (m, n, k), steps, formula
+                return which, side, formula
     return None
 
 
 def _taken(flow, i, step):
     """([the step in the place of product `i`], the indices of those that go); None where nothing is taken in."""
-    from ...compiler.templates import gemm_prologue
     found = _found(flow, i, step)
     if found is None:
         return None
-    which, side, sizes, steps, formula = found
-    c, (a, b, bias) = step.outs[0], (*step.args, None)[:3]
-    in_dtypes, name = [from_np(w.dtype).name for w, _ in formula.inputs], from_np(c.dtype).name
-    function = gemm_prologue.staging(formula.expr, in_dtypes, name)
-    words = gemm_prologue.plan(function, side, sizes, steps, [s for _, s in formula.inputs], bias is not None,
-                               c.dtype.itemsize)
-    args = [(b, a)[which], bias, *[w for w, _ in formula.inputs], words]
+    which, side, formula = found
     label = "+".join([*formula.labels, step.label])
-    return [Step("into", label, gemm_prologue.prologue(c.dtype), args, [c])], formula.gone
+    return [_staged(step, label, which, side, formula.expr, formula.inputs)], formula.gone
+
+
+def _staged(step, label, which, side, expr, inputs):
+    """The product with a formula in the place of its operand `which`."""
+    from ...compiler.templates import gemm_prologue
+    c, (a, b, bias) = step.outs[0], (*step.args, None)[:3]
+    (_, *sizes), steps, _ = _form(Term(c, a, b, bias, None, step.label))
+    in_dtypes, name = [from_np(w.dtype).name for w, _ in inputs], from_np(c.dtype).name
+    words = gemm_prologue.plan(gemm_prologue.staging(expr, in_dtypes, name), side, tuple(sizes), steps,
+                               [s for _, s in inputs], bias is not None, c.dtype.itemsize)
+    args = [(b, a)[which], bias, *[w for w, _ in inputs], words]
+    return Step("into", label, gemm_prologue.prologue(c.dtype), args, [c],
+                source=(_staged, [step, label, which, side, expr, inputs]))
 
 
 def _side(which, x, k):

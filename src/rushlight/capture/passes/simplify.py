@@ -74,6 +74,7 @@ def _folded(steps, visible, constants):
         value = _value(step, out)
         if value is not None:
             b = _buffer(value, len(constants))
+            b.source = constant, [step, out]
             names[id(out.buffer)] = equal.setdefault(b.initial.tobytes(), b)
             if names[id(out.buffer)] is b:
                 constants.append(b)
@@ -112,6 +113,16 @@ def _value(step, out):
         return None
     value = np.asarray(value)
     return np.ascontiguousarray(value) if value.shape == out.shape and value.dtype == out.dtype else None
+
+
+def constant(step, out):
+    """A constant buffer of what a step computes; see `_value`."""
+    value = _value(step, out)
+    if value is None:
+        return None
+    b = _buffer(value, None)
+    b.source = constant, [step, out]
+    return b
 
 
 def _buffer(value, key):
