@@ -25,6 +25,7 @@ from rushlight.compiler.templates import entries
 from rushlight.compiler.templates.conv_job import Layout, finish_piece, read_finish, run_packed, scratch
 from rushlight.compiler.templates.conv_product import copy_rows
 from rushlight.compiler.templates.conv_tile import ITEM, builtin, form, lanes_of
+from rushlight.compiler.templates.gemm_pack import turn
 from rushlight.compiler.templates.winograd_transforms import Cell
 
 FIELDS = (
@@ -93,27 +94,25 @@ def weights_task(m, type_, cell):
 def _weights(m, type_, cell):
     """void weights(job, panel, target): [channel][row] of G w G' at target + weight weights_pitch."""
     item, lanes = ITEM[type_], lanes_of(type_)
-    kind, places = vector(type_, lanes), f"<{lanes} x ptr>"
+    kind = vector(type_, lanes)
     f = m.function("weights", "void", (("ptr", "job"), ("i64", "panel"), ("ptr", "target")), "internal", "nounwind")
     job, t, target = LAYOUT.job(f, f.args[0]), *f.args[1:]
     job.load("w", "weights", "panels", "depth", "height", "rows", "w_group", "w_row")
-    name = f"llvm.masked.gather.v{lanes}{'f32' if item == 4 else 'f64'}.v{lanes}p0"
-    m.declared[name] = f"declare {kind} @{name}({places}, i32, <{lanes} x i1>, {kind})"
-    iota = f.iota(lanes, "i64")
-    steps = iota * f.splat(job.w_row, lanes)
     panel_size = weights_pitch(job, item)
     group, first = t // job.panels, (t % job.panels) * job.height
-    there = job.rows - first
     with f.range(0, job.height, step=lanes) as r:
-        mask, stored = f.below(there - r, lanes), f.below(job.height - r, lanes)
-        source = job.w + (group * job.w_group + (first + r) * job.w_row)
+        stored = f.below(job.height - r, lanes)
+        # Rows past the last are that once more.
+        starts = [job.w + (group * job.w_group + f.minimum(first + r + i, job.rows - 1) * job.w_row)
+                  for i in range(lanes)]
         with f.range(job.depth) as c:
-            taps = []
-            for i in range(9):
-                place = source + f.load("i64", job.weights + (c * 9 + i) * 8)
-                at = f.emit(places, f"getelementptr i8, ptr {place.name}, <{lanes} x i64> {steps.name}")
-                taps.append(f.emit(kind, f"call {kind} @{name}({places} {at.name}, i32 {item}, <{lanes} x i1> "
-                                         f"{mask.name}, {kind} zeroinitializer)"))
+            # A window's weights are adjacent, in order or, in adjoints, in reverse.
+            begin, end = (f.load("i64", job.weights + (c * 72 + 64 * i)) for i in range(2))
+            reverse, place = end < begin, f.minimum(begin, end)
+            words = [value for part in range(0, 9, lanes) for value in turn(f, [
+                f.masked_load(kind, start + (place + part * item), f.below(f.value(9 - part), lanes))
+                for start in starts])]
+            taps = [f.select(reverse, words[8 - i], words[i]) for i in range(9)]
             found = cell.transform("of_weights", [taps[3 * i:3 * i + 3] for i in range(3)])
             here = target + (c * job.height + r) * item
             for i, value in enumerate(found):

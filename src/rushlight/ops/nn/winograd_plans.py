@@ -111,7 +111,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             tile_strips = total
         blocks, cores = -(-total // tile_strips), cpu.usable_cores()
         parts, whole = min(panels, max(1, -(-(cores if apart else _TILES) // (blocks * groups)))), 0
-        if parts == groups == 1 and cores <= panels:
+        if groups == 1 and cores <= panels and not apart:
             # The blocks that are left when all threads have as many are cut.
             parts, whole, blocks = cores, blocks // cores, blocks % cores
         words = np.array([
