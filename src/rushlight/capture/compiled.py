@@ -35,7 +35,7 @@ from .places import PLAIN, mark
 from .quick import BUSY, NO, path
 from .settings import config
 from .sizes import MOST, Sizes
-from .sources import depends, drawn
+from .sources import depends, drawn, looked_at
 from .state import guard
 
 _all = WeakSet()
@@ -230,7 +230,7 @@ class Compiled:
         why = attempt.why
         if why is None and attempt.found():
             return
-        why = why or attempt.tape.failure
+        why = why or attempt.tape.failure or looked_at(attempt.stand.places, attempt.tape.conditions)
         if why is None:
             entry = Entry(self, attempt)
             why = entry.make(self, attempt)

@@ -64,6 +64,8 @@ class Calls:
             return
         if event == "call" and id(code) in self._known or _not_users(frame):
             return
+        if event == "call" and _NUMPY in code.co_filename:
+            return                              # (it keeps nothing that a call's results depend on)
         if event == "call":
             if code.co_name == "<module>" and frame.f_back.f_code.co_filename.startswith(_HOME):
                 return                          # (code that we generate)
@@ -119,6 +121,7 @@ def _from_us(cls):
     return (cls.__module__ or "").partition(".")[0] in (_ROOT, "torch")
 
 
+_NUMPY = f"site-packages{os.sep}numpy{os.sep}"
 _LIBRARIES = tuple(f"site-packages{os.sep}{name}{os.sep}" for name in ("numpy", "scipy", "ml_dtypes", "llvmlite"))
 _STANDARD = os.path.dirname(os.__file__) + os.sep
 

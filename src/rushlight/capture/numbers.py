@@ -16,8 +16,11 @@ An expression is ``("place", i)``, ``("read", i)``, ``("number", x)`` or ``("of"
 import math
 import operator
 
+import numpy as np
+
 _ARITHMETIC = {"add": "+", "sub": "-", "mul": "*", "truediv": "/", "floordiv": "//", "mod": "%", "pow": "**"}
 _COMPARE = {"lt": "<", "le": "<=", "gt": ">", "ge": ">=", "eq": "==", "ne": "!="}
+KINDS = (int, float, np.float64, np.int64)
 DEEPEST = 80                    # (Python's compiler takes 200 parentheses within each other)
 _ASKING = {f: f for f in (math.isfinite, math.isinf, math.isnan)}
 _ALIKE = {int: ("bit_length", "conjugate", "to_bytes", "as_integer_ratio", "real", "imag", "numerator", "denominator"),
@@ -68,15 +71,19 @@ class Seen:
     def _told(self, truth, form, *operands):
         """The outcome of a comparison, which becomes a condition."""
         if self.tape is not None:
+            answer, truth = truth, bool(truth)
+            if type(answer) is not bool:
+                form = f"bool({form})"          # (NumPy has its own)
             if any(type(x) is Seen and x.read for x in operands):
                 self.tape.decided(("of", form, [expression(x) for x in operands]), truth)
             else:
                 self.tape.condition(("of", form, [expression(x) for x in operands]), truth, False)
+            return answer
         return truth
 
     def _made(self, value, form, *operands):
         """The outcome of arithmetic."""
-        if type(value) not in (int, float) or self.tape is None:
+        if type(value) not in KINDS or self.tape is None:
             for x in operands:
                 if type(x) is Seen:
                     x.pin()
@@ -152,7 +159,21 @@ class Seen:
     def __reduce_ex__(self, protocol):
         return _itself, (self.pin(),)
 
+    def __array_ufunc__(self, ufunc, method, *inputs, **more):
+        if method != "__call__" or more or not all(type(x) in _NUMBERS or isinstance(x, np.generic) for x in inputs):
+            return getattr(ufunc, method)(*_pinned_all(inputs), **_pinned_all(more))
+        value = ufunc(*map(plain, inputs))
+        form = f"{{}}({', '.join(['{}'] * len(inputs))})"
+        if type(value) is np.bool_:
+            return self._told(value, form, ufunc, *inputs)
+        return self._made(value, form, ufunc, *inputs)
+
+    def __array_function__(self, function, types, args, more):
+        return function(*_pinned_all(args), **_pinned_all(more))
+
     def __getattr__(self, name):
+        if isinstance(self.value, np.generic) and not name.startswith("__"):
+            return getattr(self.pin(), name)
         if name in _ALIKE.get(type(self.value), ()):
             return getattr(self.pin(), name)
         raise AttributeError(f"{type(self.value).__name__!r} object has no attribute {name!r}")
@@ -160,6 +181,15 @@ class Seen:
 
 def _itself(x):
     return x
+
+
+def _pinned_all(x):
+    """Numbers themselves for those that are seen, in lists, tuples and dicts as well."""
+    if type(x) in (list, tuple):
+        return type(x)(map(_pinned_all, x))
+    if type(x) is dict:
+        return {k: _pinned_all(y) for k, y in x.items()}
+    return x.pin() if type(x) is Seen else x
 
 
 def _arithmetic(name, sign):

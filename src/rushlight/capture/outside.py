@@ -10,7 +10,7 @@ import builtins
 import sys
 from collections import OrderedDict
 from threading import get_ident
-from types import BuiltinFunctionType, MethodDescriptorType, MethodType
+from types import MethodDescriptorType
 
 from numpy import ndarray
 
@@ -24,7 +24,7 @@ from .effects import _HOME
 from .listening import end, hush
 from .numbers import is_seen
 from .places import PLAIN, put
-from .sources import functions
+from .sources import SeenGenerator, functions, is_generator
 from .standins import Change, length, reducing
 from .texts import Texts, formatted
 
@@ -34,12 +34,16 @@ _FORMATTED = formatted.__code__
 
 
 def _holders(reach):
-    """Where functions in C and methods are held: id -> places."""
-    found = {}
+    """Where functions and classes are held, id -> places, and [(place, generator of random numbers in it)]."""
+    held, generators = {}, []
     for container, how, key, value in reach.entries:
-        if type(value) in (BuiltinFunctionType, MethodType):
-            found.setdefault(id(value), []).append((container, how, key))
-    return found
+        if how == "length" or isinstance(value, PLAIN):
+            continue
+        if callable(value):
+            held.setdefault(id(value), []).append((container, how, key))
+        if is_generator(value) and not callable(value):
+            generators.append(((container, how, key), value))
+    return held, generators
 
 
 class Unknown(Exception):
@@ -63,7 +67,10 @@ class Outside(Texts):
                 self._replace(vars(builtins), "len", length)
                 for name in ("sum", "min", "max"):
                     self._replace(vars(builtins), name, reducing(name, getattr(builtins, name)))
-            held = self.stand.before.reach.once(_holders)
+            held, generators = self.stand.before.reach.once(_holders)
+            for place, generator in generators:
+                self.put.append((place, None, generator))
+                put(*place, SeenGenerator(generator, self.tape, self.stand.places, self._listens))
             for module, name, ours in functions(self.tape, self.stand.places, self._listens):
                 self._source(module, name, ours, held)
         copies = sys.modules.get("copy")

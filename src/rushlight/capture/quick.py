@@ -7,9 +7,10 @@
 """
 
 import math
-import sys
 from collections import OrderedDict
 from functools import lru_cache
+
+from numpy import ndarray
 
 from .. import dtypes
 from ..autograd.modes import state
@@ -19,7 +20,7 @@ from . import tree
 from .native_guard import members
 from .numbers import is_seen, text
 from .places import MISSING, PLAIN, part, same
-from .sources import depends, drawn
+from .sources import depends, drawn, states
 
 NO, BUSY = object(), object()
 
@@ -214,14 +215,19 @@ class quick:
             yield f"l{k}._grad is not g{k}"
 
     def _draws(self, draws, late):
-        """Lines that draw Python's random numbers, and put the generator back where they don't allow the program."""
+        """Lines that draw random numbers of Python's and NumPy's, and put the generators back where these don't allow
+        the program."""
         if draws and (late or self.entry.decides):
-            random = sys.modules["random"]
-            self.scope.scope |= {"now": random.getstate, "put_back": random.setstate}
+            before, back = states(self.entry.places)
+            self.scope.scope |= {"now": before, "put_back": back}
             yield "    drawn = now()"
         for i in sorted(draws):
-            f, _, args, _ = self.entry.places[i]
-            yield f"    p{i} = {self.scope.name(f)}({', '.join(map(self.scope.number, args))})"
+            f, _, _, cls = self.entry.places[i]
+            given = ", ".join([text(x, "p{}".format, None, self.scope.number) for x in f.args])
+            if cls is ndarray:
+                yield f"    {self.scope.name(f.draw_array)}({given})"
+            else:
+                yield f"    p{i} = {self.scope.name(f if f.more else f.function)}({given})"
         if late:
             yield from ["    try:", f"        differs = {' or '.join(self.scope.tests((), late))}",
                         "    except Exception:", "        differs = True",

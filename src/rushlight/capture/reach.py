@@ -16,6 +16,7 @@ from .codes import all_names, global_names, imports, keys_read, stores_only, tex
 from .effects import _HOME, _MODULES, _ROOT, _from_us, _in_library
 from .native_guard import identical
 from .places import MISSING, PLAIN, look, mark, twin
+from .sources import is_generator, is_numbers_only
 
 _SETTINGS = {
     ".nn.modules._hooks": (
@@ -157,7 +158,9 @@ class Reach:
     def _names(self, code, scope):
         """The global names of a code object and of the functions defined in it."""
         for name in global_names(code):
-            if name in scope:
+            if name in scope and is_numbers_only(code, name, scope[name]):
+                self.entries.append((scope, "item", name, scope[name]))
+            elif name in scope:
                 self._place(scope, "item", name, scope[name])
             else:
                 self.shape.append((scope, "item", name, MISSING))
@@ -178,7 +181,7 @@ class Reach:
         self.entries.append((container, how, key, value))
         if mark in self.changing and self._is_unread(container, how, key, value):
             self.unread.add(mark)
-        elif not isinstance(value, PLAIN):
+        elif not isinstance(value, PLAIN) and not (is_generator(value) and id(container) not in self.live):
             self._stack.append(value)
 
     def _is_unread(self, container, how, key, value):

@@ -12,7 +12,7 @@ from collections import deque
 
 from ..tensor.tensor import Tensor
 from .codes import where
-from .numbers import Seen, expression, is_seen, plain
+from .numbers import KINDS, Seen, expression, is_seen, plain
 from .places import MISSING, look, mark, put, same, short, twin
 
 
@@ -57,6 +57,25 @@ class _Growing:
         self._tell()
         return self.real.__reduce_ex__(protocol)
 
+    def __array_ufunc__(self, ufunc, method, *inputs, **more):
+        return getattr(ufunc, method)(*map(self._opened, inputs), **more)
+
+    def __array_function__(self, function, types, args, more):
+        if len(args) == 1 and args[0] is self and not more and isinstance(self, _Sequence) and \
+                function.__name__ in _OF_ARRAYS:
+            return self.reduced(function.__name__, function)
+        return function(*map(self._opened, args), **{k: self._opened(x) for k, x in more.items()})
+
+    def _opened(self, x):
+        """An argument of NumPy's functions, which look into containers."""
+        if not isinstance(x, _Growing):
+            return x
+        x._tell()
+        return x.real
+
+
+_OF_ARRAYS = {"mean", "sum", "std", "var", "median", "amin", "amax", "min", "max"}      # numbers of many
+
 
 class _Sequence(_Growing):
     """What lists and deques share: how many there are, and the last of them, are numbers that programs can find.
@@ -98,19 +117,22 @@ class _Sequence(_Growing):
 
     def reduced(self, name, f):
         """``f(self)``, where `f` is the builtin function of that name: a number if there are numbers only."""
-        if self.tape is None or not all(type(plain(x)) in (int, float) for x in self.real):
+        if self.tape is None or not all(type(plain(x)) in KINDS for x in self.real):
             self._tell()
             return f(self.real)
         if name != "sum" and not self:
             return f(self.real)
         value = f([plain(x) for x in self.real])
+        if type(value) not in KINDS:
+            self._tell()
+            return value
         found = [x for x in self.added]
         if self.whole:
             found.insert(0, self._place("copy", None, [*self.real]))
         most = getattr(self.real, "maxlen", None)
         part = "" if most is None else f"[-{most}:]" if most else "[:0]"
-        form = f"{name}([{', '.join(['*{}' if self.whole and i == 0 else '{}' for i in range(_len(found))])}]{part})"
-        made = "of", form, [expression(x) for x in found]
+        form = f"{{}}([{', '.join(['*{}' if self.whole and i == 0 else '{}' for i in range(_len(found))])}]{part})"
+        made = "of", form, [expression(x) for x in (f, *found)]
         return Seen(value, made, self.tape, any(is_seen(x) and x.read for x in self.added))
 
     def __getitem__(self, i):

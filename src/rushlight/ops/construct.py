@@ -313,6 +313,9 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         dev = data.device if device is None else devices.usable(device)
         if dev is devices.META:
             return finish(MetaArray(data._a.shape, (dtype or data.dtype).np), requires_grad)
+    elif hasattr(type(data), "captured"):
+        t = data.captured()
+        return t.to(devices.usable(device), dtype or t.dtype, copy=True).requires_grad_(requires_grad)
     else:
         dev = devices.usable(device)
     a = array_of(data, dtype)
@@ -415,6 +418,8 @@ def from_numpy(ndarray):
     a = ndarray
     if not isinstance(a, _ndarray):
         raise TypeError(f"expected np.ndarray (got {type(a).__name__})")
+    if hasattr(type(a), "captured"):
+        return a.captured()
     d = a.dtype
     if not d.isnative:
         raise ValueError("given numpy array has byte order different from the native byte order. "
@@ -527,6 +532,8 @@ def legacy_tensor(*args, dtype=None, device=None, name="new"):
         if not isinstance(first, (int, np.integer)) or isinstance(first, bool):
             if not _is_sequence(first) and not isinstance(first, (_ndarray, str, bytes)):
                 raise TypeError(f"new(): data must be a sequence (got {type(first).__name__})")
+            if hasattr(type(first), "captured"):
+                return first.captured().to(d, copy=True)
             a = array_of(first, d)
             return wrap(a.copy() if a is first else a)
     shape = tuple(s.__index__() for s in args)
