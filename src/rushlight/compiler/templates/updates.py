@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 
-from rushlight.compiler.codegen.entry import TUPLE_ITEMS
+from rushlight.compiler.codegen.entry import HEADER, TUPLE_ITEMS
 from rushlight.compiler.templates import entries
 
 # Words of a plan: the head, bytes of an element of each operand, sets (operands' addresses, elements), addresses of
@@ -44,7 +44,7 @@ def plan_of(kernel, sets, varying, counters):
     if operands > MOST_OPERANDS or numbers > MOST_NUMBERS:
         raise ValueError(f"updates: more than {MOST_OPERANDS} operands or {MOST_NUMBERS} numbers")
     first = HEAD + operands
-    words, tiles = [*descriptor[8:8 + operands]], []
+    words, tiles = [*descriptor[HEADER:HEADER + operands]], []
     grain = max(grain, 2048)
     for k, arrays in enumerate(sets):
         n = arrays[0].size
