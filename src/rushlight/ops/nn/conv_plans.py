@@ -13,159 +13,20 @@ from functools import lru_cache
 import numpy as np
 
 from ...runtime import cpu
+from .plan_parts import (
+    MOST_ENTRIES,
+    Pixels,
+    Plan,
+    address,
+    even_share,
+    images_together,
+    portions,
+    table_of_moves,
+    table_of_pieces,
+)
 
-_MOST_ENTRIES = 48 << 20        # of masks of pixels by taps
 _BINS = 4 << 20                 # bytes of the sums of a weight's gradient in several bins
 _TYPES = {"float32": "float", "float64": "double"}
-
-
-class Plan:
-    """Words for a generated function, and what keeps the tables they point to alive.
-
-    ``packed`` are the bytes of weights in the order in which the function reads them, where it takes such; ``apart``:
-    whether it never has all of them so on its own.
-    """
-
-    __slots__ = ("words", "kept", "call", "partial", "packed", "apart")
-
-    def __init__(self, words, kept, call, partial=None, packed=None, apart=False):
-        self.words, self.kept, self.call = words, kept, call
-        self.partial, self.packed, self.apart = partial, packed, apart
-
-
-class Pixels:
-    """The tables of ``compiler.templates.conv_gather`` for ``n`` images of a grid, a vector of pixels at a time."""
-
-    def __init__(self, n, grid, steps, offsets, source, image, lanes, item, multiple, rows=False):
-        """offsets: of each dimension a list; image: elements from image to image; multiple: of vectors in all.
-
-        ``rows``: entries read rows of windows, with steps of two or four.
-        """
-        inner, step = _strides(source), steps[-1]
-        self.grid, self.count = grid, n * int(np.prod(grid))
-        self.vectors = -(-self.count // (lanes * multiple)) * multiple
-        # A run ends with its vector or its row.
-        starts, ends = self.cuts(lanes, grid[-1])
-        lane = starts % lanes
-        images, coords = self.places(starts)
-        base = images * image
-        for m, s, stride in zip(coords, steps, inner):
-            base += m * (s * stride)
-        # The kinds of gathering: lanes that follow each other, that skip one, or any (a word of its own).
-        self.kind = (step, len(offsets[-1])) if rows else step if step in (1, 2) else 0
-        self.step = step * item
-        self.runs = np.zeros(self.vectors + 1, np.int64)
-        np.cumsum(np.bincount(starts // lanes, minlength=self.vectors), out=self.runs[1:])
-        # The last offset is that of the next images.
-        self.offsets = np.append(base - lane * step, base[0] - lane[0] * step + n * image) * item
-        # The lanes from the first to before the last that see the source, for each position along rows.
-        first = coords[-1]
-        last = first + (ends - starts)
-        along = [_bits(lane + (np.clip(-(o // step), first, last) - first),
-                       lane + (np.clip((source[-1] - 1 - o) // step + 1, first, last) - first), lanes,
-                       step if rows or step == 2 else 1)
-                 for o in offsets[-1]]
-        always = [0] * len(along)
-        if rows:
-            along = _parts(along, step)
-            if len(offsets[-1]) % step == 1:
-                # What only the last lanes of runs read (see ``conv_gather``).
-                final, place = lane + ends - starts - 1, (last - 1) * step + offsets[-1][-1]
-                along[-1] = (((place >= 0) & (place < source[-1])) << final).astype(np.uint64)
-                away = final * (step - 1) + len(offsets[-1]) - 1
-                always[len(along) - 1] = (1 << final + 16 | away << 32).astype(np.uint64)
-        outer = [[(m * s + o >= 0) & (m * s + o < size) for o in offs]
-                 for m, s, offs, size in zip(coords[:-1], steps, offsets, source)]
-        taps = [len(o) for o in offsets]
-        self.masks = np.empty((len(starts), int(np.prod(taps[:-1])) * len(along)), np.uint64 if rows else np.uint32)
-        for t, at in enumerate(np.ndindex(*taps[:-1], len(along))):
-            column = along[at[-1]]
-            for seen, i in zip(outer, at):
-                column = column * seen[i]
-            self.masks[:, t] = column + always[at[-1]]
-        entries = np.ndindex(*taps[:-1], 1 if rows else taps[-1])
-        self.moves = [sum(offsets[d][i] * inner[d] for d, i in enumerate(at)) for at in entries]
-        self.bits = self.masks.strides[0] // len(self.moves)    # bytes of an entry's masks
-
-    def cuts(self, *lengths):
-        """(first pixels, ends) of the pieces between multiples of the lengths."""
-        starts = np.sort(np.concatenate([np.arange(0, self.count, length) for length in lengths]))
-        # (np.unique imports numpy.ma, which takes longer than all of the plan.)
-        starts = starts[np.append(True, starts[1:] != starts[:-1])[:len(starts)]]
-        return starts, np.append(starts[1:], self.count)
-
-    def places(self, pixels):
-        """(image, coordinates in the grid) of pixels by number."""
-        images, rest = np.divmod(pixels, int(np.prod(self.grid)))
-        return images, np.unravel_index(rest, self.grid)
-
-    def words(self, moves):
-        """The tables' words with the table of moves."""
-        return [_address(self.runs), _address(self.offsets), _address(self.masks), _address(moves),
-                self.masks.strides[0], self.step]
-
-
-def _bits(first, end, lanes, step):
-    """Words with a bit for each of the lanes from first to before end, ``step`` bits from one to the next."""
-    end = np.maximum(first, end)
-    found = (np.left_shift(1, end) - np.left_shift(1, first)).astype(np.uint64)
-    if step == 1:
-        return found
-    spread = np.zeros_like(found)
-    for lane in range(lanes):
-        spread |= (found >> np.uint64(lane) & np.uint64(1)) << np.uint64(step * lane)
-    return spread
-
-
-def _parts(along, step):
-    """The words of adjacent columns, ``step`` of which have bits between each other."""
-    found = [np.zeros_like(along[0]) for _ in range(0, len(along), step)]
-    for j, column in enumerate(along):
-        found[j // step] |= column << np.uint64(j % step)
-    return found
-
-
-def _strides(sizes):
-    out, step = [], 1
-    for size in reversed(sizes):
-        out.insert(0, step)
-        step *= size
-    return out
-
-
-def _address(array):
-    return array.__array_interface__["data"][0]
-
-
-def _moves(pixels, channels, plane, item):
-    """(bytes to move, bytes to the mask) of each k = (channel, tap)."""
-    taps = len(pixels.moves)
-    out = np.empty((channels, taps, 2), np.int64)
-    out[:, :, 0] = (np.arange(channels)[:, None] * plane + np.array(pixels.moves)) * item
-    out[:, :, 1] = np.arange(taps) * pixels.bits
-    return out.reshape(-1, 2)
-
-
-def _portions(n, unit):
-    """(first image, images, images of a unit) of the whole units among n images, and of the rest."""
-    whole = n // unit * unit
-    return [(first, count, min(unit, count)) for first, count in ((0, whole), (whole, n - whole)) if count]
-
-
-def _group(n, length, width):
-    """Images to a unit: as few as waste little of the kernels' width."""
-    best, least = 1, None
-    for g in range(1, min(n, 16) + 1):
-        strips = n // g * -(-g * length // width) + -(-(n % g) * length // width)
-        cost = strips * (1 if g == 1 else 1.04) + (4 if n % g else 0)
-        if least is None or cost < least:
-            best, least = g, cost
-    return best
-
-
-def _split(size, most):
-    """The largest even share of at most ``most``."""
-    return -(-size // max(1, -(-size // most)))
 
 
 def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
@@ -184,18 +45,18 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     depth = channels * taps
     height, vectors = conv_tile.form(rows)
     width = vectors * lanes
-    unit = _group(n, length, width)
-    if unit * length * taps > _MOST_ENTRIES:
+    unit = images_together(n, length, width)
+    if unit * length * taps > MOST_ENTRIES:
         return None
     panels = -(-rows // height)
     l1, l2 = cpu.caches()[:2]
     # A panel of a block takes a quarter of the first-level cache.
-    k_block = _split(depth, max(64, l1 // 4 // (height * item)))
+    k_block = even_share(depth, max(64, l1 // 4 // (height * item)))
     call = conv_product.kernel(type_)
     found = []
-    for first, count, images in _portions(n, unit):
+    for first, count, images in portions(n, unit):
         pixels = Pixels(images, grid, steps, offsets, source, groups * channels * plane, lanes, item, vectors)
-        moves = _moves(pixels, channels, plane, item)
+        moves = table_of_moves(pixels, channels, plane, item)
         where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
         whole = place == ((0, 1),) * len(grid) and out == grid
         direct = images == 1 and whole
@@ -204,13 +65,13 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         most = max(1, min(8, l2 // 2 // (k_block * width * item)))
         large = rows * depth * item > l2
         tile_strips = most if large else max(1, min(most, -(-total // 16)))
-        tile_strips = _split(total, tile_strips)
+        tile_strips = even_share(total, tile_strips)
         blocks = -(-total // tile_strips)
         parts = min(panels, max(1, -(-8 // (blocks * groups)))) if depth * rows * length * count > 1 << 22 else 1
-        pieces, piece_list = _pieces(pixels, images, width, grid, out, place, groups * rows * area, whole, item)
+        pieces, piece_list = table_of_pieces(pixels, images, width, grid, out, place, groups * rows * area, whole, item)
         words = np.array([
             conv_tile.address(type_, height, vectors, True), conv_gather.address(type_, pixels.kind),
-            *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
+            *pixels.words(moves), address(where), address(pieces), address(piece_list),
             groups, rows, depth, height, panels, parts, vectors,
             count // images, strips, images * length, tile_strips, blocks, k_block,
             images * groups * channels * plane * item, channels * plane * item,
@@ -220,20 +81,6 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
         found.append((first, count, Plan(words, (pixels, moves, where, pieces, piece_list), call,
                                          packed=conv_product.packed_bytes(words, item))))
     return tuple(found)
-
-
-def _pieces(pixels, images, width, grid, out, place, image, whole, item):
-    """Where the pixels of a unit's strips go: (first of each strip, (pixel, count, bytes to go to, step))."""
-    # Whole images are rows of all their pixels.
-    starts, ends = pixels.cuts(width, int(np.prod(grid)) if whole else grid[-1])
-    images, coords = pixels.places(starts)
-    to = images * image
-    for m, (start, step), stride in zip(coords, place, _strides(out)):
-        to = to + (start + m * step) * stride
-    table = np.stack([starts % width, ends - starts, to * item, np.full(len(starts), place[-1][1] * item)], 1)
-    firsts = np.zeros(-(-pixels.count // width) + 1, np.int64)
-    np.cumsum(np.bincount(starts // width, minlength=len(firsts) - 1), out=firsts[1:])
-    return firsts, np.ascontiguousarray(table, np.int64)
 
 
 def _tile_plans():
@@ -264,7 +111,7 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     depth = channels * taps
     unit = max((g for g in range(1, 17) if n % g == 0), key=lambda g: (round(
         g * length / (-(-g * length // lanes) * lanes), 2), -g))
-    if unit * length * taps > _MOST_ENTRIES:
+    if unit * length * taps > MOST_ENTRIES:
         return None
     most = conv_tile.form(1 << 20)[0]
     panels = -(-depth // most)
@@ -274,7 +121,7 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     pixels = Pixels(unit, grid, steps, offsets, source, groups * channels * plane, lanes, item, 1)
     pitch = pitch or groups * rows
     gs = Pixels(unit, (length,), (1,), ((0,),), (length,), pitch * length, lanes, item, 1)
-    moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, length, item)
+    moves, g_moves = table_of_moves(pixels, channels, plane, item), table_of_moves(gs, rows, length, item)
     l2 = cpu.caches().l2
     total = n // unit * pixels.vectors
     # Pixels at a time: turned gradients take at most a third of the second-level cache.
@@ -282,7 +129,7 @@ def weight_gradient(dtype, n, groups, rows, channels, source, grid, steps, offse
     gathered = max(1, min(panels, (112 if width > 4 * lanes else 56) // height)) * height
     size = groups * depth * width * word
     bins = max(1, min(8, -(-total // block), _BINS // max(size, 1)))
-    block = _split(-(-total // bins), block)
+    block = even_share(-(-total // bins), block)
     parts = max(1, min(panels, -(-8 // (bins * groups))))
     words = np.array([
         conv_tile.address(type_, height, vectors, False), conv_gather.address(element, pixels.kind),

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from .conv_plans import Plan, _address
+from .plan_parts import Plan, address
 
 _TYPES = {"float32": "float", "float64": "double"}
 _BLOCK = 96 << 10           # bytes of padded rows at a time
@@ -36,7 +36,7 @@ def _plan(call, dtype, images, channels, terms, share, source, out, up, pad, ste
     rows = max(4, min(out[0], (_BLOCK // pitch - reach) // step[0] // 4 * 4))
     chunk = max(1, min(-(-planes // 16), (1 << 15) // max(1, out[0] * out[1])))
     words = np.array([
-        _address(taps), len(taps), images, channels, terms, share, *source, *out, *up, *pad, *step, pitch, phase,
+        address(taps), len(taps), images, channels, terms, share, *source, *out, *up, *pad, *step, pitch, phase,
         reach, rows, -(-out[0] // rows), chunk,
     ], np.int64)
     return Plan(words, taps, call)

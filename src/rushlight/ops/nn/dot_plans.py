@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...runtime import cpu
-from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _moves
+from .plan_parts import MOST_ENTRIES, Pixels, Plan, table_of_moves
 
 _TYPES = {"float32": "float", "float64": "double"}
 _MOST_COLUMNS = 108
@@ -47,13 +47,13 @@ def _plan(dtype, n, groups, rows, channels, source, grid, steps, offsets, turned
     item, lanes = conv_tile.ITEM[type_], conv_tile.lanes_of(type_)
     plane, length = int(np.prod(source)), int(np.prod(grid))
     depth = channels * int(np.prod([len(o) for o in offsets]))
-    if length * depth // channels > _MOST_ENTRIES:
+    if length * depth // channels > MOST_ENTRIES:
         return None
     height, most = conv_dots.form()
     panels = -(-depth // most)
     columns = -(-depth // panels)
     pixels = Pixels(1, grid, steps, offsets, source, groups * channels * plane, lanes, item, 1)
-    moves = _moves(pixels, channels, plane, item)
+    moves = table_of_moves(pixels, channels, plane, item)
     # A tile's columns and rows of a block take most of the first-level cache.
     block = max(4, min(pixels.vectors, cpu.caches()[0] * 7 // 8 // ((columns + height) * lanes * item)))
     block = -(-pixels.vectors // -(-pixels.vectors // block))

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...runtime import cpu
-from .conv_plans import Plan
+from .plan_parts import Plan
 
 _ITEM = {"float32": 4, "float64": 8}
 _LANES = 16                     # columns of the narrowest kernels of products

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ...runtime import cpu
-from .conv_plans import Plan, _address, _strides
+from .plan_parts import Plan, address, strides_of
 
 _ITEM = {"float32": 4, "float64": 8}
 _FEW_ROWS = 12                  # of results with steps of one, which columns serve too few times
@@ -57,7 +57,7 @@ def product(shapes):
                                        key=lambda b: (round(_waste(b * taps, nr), 2), -b))
     blocks = -(-rows // block)
     words = np.array([
-        _address(firsts), _address(entries), _address(where), _address(bands), groups, rows, channels, taps,
+        address(firsts), address(entries), address(where), address(bands), groups, rows, channels, taps,
         int(strides[1] == taps), block, blocks, n, unit, len(bands), unit * most, int(packs), min(blocks, wanted),
         pixels, source[-1], int(np.prod(out[:-1])), out[-1],
         int((bands[:, 1] - bands[:, 0]).max()) * out[-1], strides[0] * item, strides[2] * item,
@@ -93,7 +93,7 @@ def _lines(shapes, source, out):
     width = sum(len(shape[8][-1]) for shape, place in zip(shapes, outer) if place == outer[0])
     phases = [()] * shapes[0][12][-1][1]
     found, done = [], set()
-    inner = _strides(out[:-1])
+    inner = strides_of(out[:-1])
     for shape, place in zip(shapes, outer):
         grid, offsets, start = shape[6], shape[8], shape[12][-1][0]
         weights = np.reshape(shape[9], [-1, len(offsets[-1])])

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...runtime import cpu
 from . import image_plans, winograd_plans
-from .conv_plans import Plan, _address
+from .plan_parts import Plan, address
 
 _TYPES = {"float32": "float", "float64": "double", "bfloat16": "pairs"}
 _FEWEST_ROWS = 16
@@ -171,7 +171,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     y_steps = (sum(start * s for (start, _), s in zip(place, y)), groups * rows * area, rows * y[3], y[3],
                place[1][1] * y[1], place[2][1] * y[2])
     plan = np.array([
-        conv_pixel_tile.address(type_, height, vectors), _address(runs), len(runs), _address(places), row_words,
+        conv_pixel_tile.address(type_, height, vectors), address(runs), len(runs), address(places), row_words,
         groups, rows, channels, depth, height, vectors, panels, parts,
         *cells.units_words(), task_units, tasks, *cells.words(),
         x[0] * item, place[0][1] * y[0] * sum_item,
@@ -216,13 +216,13 @@ def _depthwise(dtype, n, channels, rows, each, source, grid, steps, offsets, wei
     lanes = conv_tile.lanes_of("float")
     x, y = ([s * item for s in _steps(size, channels, True)] for size in (source, out))
     plan = np.array([
-        0, _address(firsts), len(firsts), 0, -(-channels // lanes) * lanes,
+        0, address(firsts), len(firsts), 0, -(-channels // lanes) * lanes,
         1, 1, channels, 0, 0, 0, 0, 0, *cells.units_words(), 1, cells.units, *cells.words(),
         x[0], place[0][1] * y[0],
         source[0] * x[0], 0, x[1], x[2], item, 0, 0, sum(start * s for (start, _), s in zip(place, y)),
         out[0] * y[0], 0, item, place[1][1] * y[1], place[2][1] * y[2], 1, 1,
     ], np.int64)
     by_taps = plan.copy()
-    by_taps[1:3] = _address(runs), len(runs)
+    by_taps[1:3] = address(runs), len(runs)
     call = depthwise_pixels.kernel(_TYPES[dtype], False, along, step, pixels)
     return Plan(plan, (firsts, list(weights), runs, by_taps), call, cells.units)

@@ -3,7 +3,17 @@
 import numpy as np
 
 from ...runtime import cpu
-from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _pieces, _portions, _split
+from .plan_parts import (
+    MOST_ENTRIES,
+    Pixels,
+    Plan,
+    address,
+    even_share,
+    images_together,
+    portions,
+    table_of_moves,
+    table_of_pieces,
+)
 
 _FEWEST_ROWS = _LEAST_DEPTH = 64        # fewer don't pay for splitting the columns
 _FEWEST_PIXELS = 128
@@ -29,7 +39,7 @@ def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weigh
     pixels = n * int(np.prod(grid))
     if channels * len(weights) < _LEAST_DEPTH or pixels < _FEWEST_PIXELS:
         return False
-    return _unit(n, grid) * int(np.prod(grid)) * len(weights) <= _MOST_ENTRIES and _tiles() is not None
+    return _unit(n, grid) * int(np.prod(grid)) * len(weights) <= MOST_ENTRIES and _tiles() is not None
 
 
 def _tiles():
@@ -41,7 +51,7 @@ def _tiles():
 def _unit(n, grid):
     from ...compiler.templates.conv_tiles import WIDTH
 
-    return _group(n, int(np.prod(grid)), WIDTH)
+    return images_together(n, int(np.prod(grid)), WIDTH)
 
 
 def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
@@ -55,24 +65,24 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     panels = -(-rows // tiles.block)
     # All panels of a block of k's stay in the second-level cache while the strips pass.
     room = cpu.caches().l2 // 2 // (panels * tiles.step_bytes)
-    steps_k = _split(-(-depth // tiles.step_k), max(4, min(16, room)))
+    steps_k = even_share(-(-depth // tiles.step_k), max(4, min(16, room)))
     k_block = steps_k * tiles.step_k
     call = conv_tiles.kernel(tiles)
     where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
     found = []
-    for first, count, images in _portions(n, unit):
+    for first, count, images in portions(n, unit):
         pixels = Pixels(images, grid, steps, offsets, source, groups * channels * plane, lanes, item, vectors)
-        moves = _moves(pixels, channels, plane, item)
+        moves = table_of_moves(pixels, channels, plane, item)
         whole = place == ((0, 1),) * len(grid) and out == grid
         strips = pixels.vectors // vectors
         total = count // images * strips
-        tile_strips = _split(total, max(1, min(16, -(-total // 16))))
+        tile_strips = even_share(total, max(1, min(16, -(-total // 16))))
         blocks = -(-total // tile_strips)
         parts = min(panels, max(1, -(-16 // (blocks * groups))))
-        pieces, piece_list = _pieces(pixels, images, width, grid, out, place, groups * rows * area, whole, item)
+        pieces, piece_list = table_of_pieces(pixels, images, width, grid, out, place, groups * rows * area, whole, item)
         words = np.array([
             0, conv_gather.address("float", pixels.kind),
-            *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
+            *pixels.words(moves), address(where), address(pieces), address(piece_list),
             groups, rows, depth, tiles.block, panels, parts, vectors,
             count // images, strips, images * length, tile_strips, blocks, k_block,
             images * groups * channels * plane * item, channels * plane * item,
@@ -93,24 +103,24 @@ def squares(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     counts = tuple(-(-m // 2) for m in grid)
     area, plane, length = int(np.prod(grid)), int(np.prod(source)), int(np.prod(counts))
     windows = tuple(tuple(range(o[0], o[0] + 4)) for o in offsets)
-    panels, unit = -(-rows // tiles.block), _group(n, length, width)
+    panels, unit = -(-rows // tiles.block), images_together(n, length, width)
     where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
     call = winograd_tiles.kernel(tiles)
     found = []
-    for first, count, images in _portions(n, unit):
+    for first, count, images in portions(n, unit):
         pixels = Pixels(images, counts, (2, 2), windows, source, groups * channels * plane, lanes, item, vectors, True)
-        moves = _moves(pixels, channels, plane, item)
+        moves = table_of_moves(pixels, channels, plane, item)
         pieces, piece_list = winograd_plans.pieces_of(pixels, width, grid, 2, groups * rows * area, item)
         strips = pixels.vectors // vectors
         total = count // images * strips
         # More strips read the weights less often; squares and sums of a task should stay in the second-level cache.
         strip_bytes = 16 * width * item * (channels + rows)
-        tile_strips = _split(total, max(1, min(4, max(2, cpu.caches().l2 // strip_bytes), -(-total // 8))))
+        tile_strips = even_share(total, max(1, min(4, max(2, cpu.caches().l2 // strip_bytes), -(-total // 8))))
         blocks = -(-total // tile_strips)
         parts = min(panels, max(1, -(-8 // (blocks * groups))))
         words = np.array([
             0, 0, conv_gather.address("float", pixels.kind),
-            *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
+            *pixels.words(moves), address(where), address(pieces), address(piece_list),
             groups, rows, channels, tiles.block, panels, parts, count // images, strips, pixels.vectors, tile_strips,
             0, blocks,
             winograd_tiles.POSITIONS, channels, 0,
@@ -127,7 +137,7 @@ def serves_weight(dtype, n, rows, channels, taps, grid, filtered):
     length = int(np.prod(grid))
     if not cpu.amx() or dtype != "float32" or rows < _FEWEST_GRADIENTS[filtered] or n * length < 2 * _FEWEST_PIXELS:
         return False
-    return channels * taps >= _LEAST_DEPTH and min(n, 16) * length * taps <= _MOST_ENTRIES and _tiles() is not None
+    return channels * taps >= _LEAST_DEPTH and min(n, 16) * length * taps <= MOST_ENTRIES and _tiles() is not None
 
 
 def weight(n, groups, rows, channels, source, grid, steps, offsets):
@@ -143,13 +153,13 @@ def weight(n, groups, rows, channels, source, grid, steps, offsets):
     pixels = Pixels(unit, grid, steps, offsets, source, groups * channels * plane, lanes, item, 1)
     ones = ((0,),) * len(grid)
     gs = Pixels(unit, grid, (1,) * len(grid), ones, grid, groups * rows * length, lanes, item, 1)
-    moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, length, item)
+    moves, g_moves = table_of_moves(pixels, channels, plane, item), table_of_moves(gs, rows, length, item)
     total = n // unit * pixels.vectors
     # Packed gradients of a block of pixels take at most half of the second-level cache.
     panels = -(-rows // tiles.block)
     block = 2 * max(4, min(8, cpu.caches().l2 // 2 // (panels * tiles.step_bytes)))
     bins = max(1, min(16, -(-total // block), _PARTIAL // (groups * rows * depth * item)))
-    block = _split(-(-total // bins), block)
+    block = even_share(-(-total // bins), block)
     parts = max(1, min(-(-depth // tiles.block), -(-16 // (bins * groups))))
     words = np.array([
         conv_gather.address("float", pixels.kind), conv_gather.address("float", 1), *pixels.words(moves),

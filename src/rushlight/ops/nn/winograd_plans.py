@@ -7,7 +7,7 @@ takes the place of a channel.
 import numpy as np
 
 from ...runtime import cpu
-from .conv_plans import _MOST_ENTRIES, Pixels, Plan, _address, _group, _moves, _portions, _split
+from .plan_parts import MOST_ENTRIES, Pixels, Plan, address, even_share, images_together, portions, table_of_moves
 
 _FEWEST_CHANNELS = 32
 _FEWEST_CELLS = 64              # of 2 x 2
@@ -43,7 +43,7 @@ def form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights
     if steps[-1] == 2 and not _pays_apart(n, rows, grid, cells):
         return False
     return min(rows, channels) >= _FEWEST_CHANNELS and min(grid[-2:]) > 1 and \
-        _entries(grid, len(weights)) <= _MOST_ENTRIES
+        _entries(grid, len(weights)) <= MOST_ENTRIES
 
 
 def _pays_apart(n, rows, grid, more):
@@ -52,7 +52,7 @@ def _pays_apart(n, rows, grid, more):
 
     lanes, length = conv_tile.lanes_of("float"), int(np.prod(_cells(grid, 2)))
     vectors = sum(count // images * -(-images * length // lanes)
-                  for _, count, images in _portions(n, _group(n, length, winograd.VECTORS * lanes)))
+                  for _, count, images in portions(n, images_together(n, length, winograd.VECTORS * lanes)))
     return (vectors * lanes + more) * (25 + _TRANSFORMS / rows) < 0.94 * 9 * n * int(np.prod(grid))
 
 
@@ -89,14 +89,14 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     most_rows = conv_tile.form(1 << 20)[0]
     panels = -(-rows // most_rows)
     height = -(-rows // panels)
-    unit = _group(n, length, width)
+    unit = images_together(n, length, width)
     where = ((np.arange(channels) * strides[2])[:, None] + np.array(weights)).reshape(-1) * item
     call = winograd.kernel("float", high, step)
     found = []
-    for first, count, images in _portions(n, unit):
+    for first, count, images in portions(n, unit):
         pixels = Pixels(images, cells, (*steps[:-2], high * step, 2 * step), windows, source,
                         groups * channels * plane, lanes, item, winograd.VECTORS, True)
-        moves = _moves(pixels, channels, plane, item)
+        moves = table_of_moves(pixels, channels, plane, item)
         pieces, piece_list = pieces_of(pixels, width, grid, high, groups * rows * area, item)
         strips, vectors = pixels.vectors // winograd.VECTORS, -(-pixels.count // lanes)
         tile = narrow = conv_tile.address("float", height, winograd.VECTORS, True)
@@ -104,7 +104,7 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             narrow = conv_tile.address("float", height, 1, True)
         total = count // images * strips
         strip_bytes = width * item * (cell.positions * depth + cell.sums * height)
-        tile_strips = _split(total, max(1, min(4, cpu.caches().l2 // 2 // strip_bytes, -(-total // 8))))
+        tile_strips = even_share(total, max(1, min(4, cpu.caches().l2 // 2 // strip_bytes, -(-total // 8))))
         # Large weights that meet few cells go through the cache once, packed by the task that takes them.
         apart = total <= 4 and cell.weights * rows * depth * item > 4 * cpu.caches().l2
         if apart:
@@ -116,9 +116,9 @@ def product(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
             parts, whole, blocks = cores, blocks // cores, blocks % cores
         words = np.array([
             tile, narrow, conv_gather.address("float", pixels.kind),
-            *pixels.words(moves), _address(where), _address(pieces), _address(piece_list),
+            *pixels.words(moves), address(where), address(pieces), address(piece_list),
             groups, rows, depth, height, panels, parts, count // images, strips, vectors, tile_strips,
-            whole, blocks, cell.weights, _split(depth, _DEPTH * step), int(apart),
+            whole, blocks, cell.weights, even_share(depth, _DEPTH * step), int(apart),
             images * groups * channels * plane * item, channels * plane * item,
             images * groups * rows * area * item, groups * rows * area * item, rows * area * item, area * item,
             grid[-1] * item, strides[0] * item, strides[1] * item,
@@ -149,7 +149,7 @@ def serves_weight(dtype, n, rows, channels, grid, kernel, stride, dilation):
         return False
     cells = n * int(np.prod(_cells(grid, 2)))
     return min(rows, channels) >= _FEWEST_CHANNELS and cells >= 2 * _FEWEST_CELLS and \
-        _entries(grid, int(np.prod(kernel))) <= _MOST_ENTRIES
+        _entries(grid, int(np.prod(kernel))) <= MOST_ENTRIES
 
 
 def weight(n, groups, rows, channels, kernel, source, grid, padding, pitch=None, room=_PARTIAL):
@@ -179,7 +179,7 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding, pitch=None,
     pixels = Pixels(unit, cells, steps, windows, source, groups * channels * plane, lanes, item, 1, True)
     pitch = pitch or groups * rows
     gs = Pixels(unit, cells, steps, (*ones, tuple(range(high)), (0, 1)), grid, pitch * area, lanes, item, 1, True)
-    moves, g_moves = _moves(pixels, channels, plane, item), _moves(gs, rows, area, item)
+    moves, g_moves = table_of_moves(pixels, channels, plane, item), table_of_moves(gs, rows, area, item)
     total = n // unit * pixels.vectors
     bin_bytes = groups * positions * depth * width * item
     sides = groups * _sides(positions, depth, width, total, lanes)
@@ -191,7 +191,7 @@ def weight(n, groups, rows, channels, kernel, source, grid, padding, pitch=None,
     if whole:
         bins, parts = 1, max(1, min(panels, 2))
     block = max(2, min(_BLOCK, l2 * 5 // 8 // vector_bytes))
-    block = _split(-(-total // bins), block)
+    block = even_share(-(-total // bins), block)
     words = np.array([
         conv_tile.address("float", height, vectors, False), conv_gather.address("float", pixels.kind),
         conv_gather.address("float", gs.kind),
