@@ -6,6 +6,8 @@ device).  Called with symbolic scalars it becomes a kernel that updates all para
 in one native call.
 """
 
+from numpy import ndarray
+
 import rushlight as torch
 from rushlight.autograd.modes import state as modes
 from rushlight.optim import fused
@@ -153,8 +155,10 @@ class PointwiseOptimizer(Optimizer):
         changes = [p for p, _ in members]
         if how != fused.ALIKE:
             names = slots if how != fused.COUNTED else (*slots, "step")
-            changes += [self.state[p][name] for p, _ in members for name in names]
-        return [t for t in changes if not t.is_sparse]
+            for p, _ in members:
+                state = self.state[p]
+                changes += [state[name] for name in names]
+        return [t for t in changes if type(t._a) is ndarray or not t.is_sparse]
 
     def _tell(self, group, slots, how, rest):
         """Let a capture know of the step just done: done again it is the step of whatever numbers there are then."""
