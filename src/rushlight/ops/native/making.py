@@ -2,7 +2,7 @@
 
     zeros(2, 3) ones((2, 3)) empty(...)         of the default dtype, sizes as ints or one tuple
     zeros_like(x) ones_like(x) empty_like(x)    of x's dtype, where x is dense
-    cat([x, y], dim) stack((x, y), dim)         dense tensors of one dtype, results of less than 64 KiB
+    cat([x, y], dim) stack((x, y), dim)         dense tensors of one dtype, results of less than 256 KiB
 
 What is unusual (see ``entry``) goes to the Python function.
 """
@@ -14,7 +14,7 @@ from .geometry import Writer
 NAMES = ("rl_filled", "rl_like", "rl_cat", "rl_stack")
 VALUE, RECORD = 1, calls.RECORD         # words of a descriptor after FALLBACK
 ZEROS, ONES, NOTHING = range(3)
-MOST_DIMS, MOST_PARTS, MOST_BYTES = 12, 64, 1 << 16
+MOST_DIMS, MOST_PARTS, MOST_BYTES = 12, 1 << 12, 1 << 18
 _ONES = {"float32": 0x3F8000003F800000, "float64": 0x3FF0000000000000, "int64": 1, "int32": 0x0000000100000001,
          "bool_": 0x0101010101010101}   # eight bytes of ones
 
