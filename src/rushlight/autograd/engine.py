@@ -27,7 +27,8 @@ def execute(roots, grads, keep_graph, create_graph, capture=None, accumulate_gra
         with _Pass(deps, roots, needed, capture, accumulate_grad):
             _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad, deps, needed)
     else:
-        _propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad, deps, None)
+        propagate = watch.unattended(_propagate, deps, grads) if state.special == 1 else _propagate
+        propagate(roots, grads, keep_graph, create_graph, capture, accumulate_grad, deps, None)
 
 
 watchers = []               # hooks that ask `state.backward` about the pass they run in

@@ -27,6 +27,7 @@ from ..tensor.storage import MetaArray
 from ..tensor.tensor import Tensor, wrap
 from .listening import Told, end
 from .numbers import Live, Seen, places_of, plain, reads_of
+from .unattended import calls_nobody
 
 _ndarray = np.ndarray
 ARGUMENT, OLDER, MADE, CONSTANT = "argument", "older", "made", "constant"
@@ -263,6 +264,20 @@ class Tape:
             return kernel(*arrays)
         finally:
             end(profile)
+
+    def unattended(self, backward, targets, gradients):
+        """A backward pass that runs likewise, if it calls nothing of users."""
+        profile = sys.getprofile()
+        if type(profile) is not Told or get_ident() != self.thread or not calls_nobody(targets, gradients):
+            return backward
+
+        def run(*args):
+            sys.setprofile(None)
+            try:
+                return backward(*args)
+            finally:
+                end(profile)
+        return run
 
     @_unheard
     def made(self, t):

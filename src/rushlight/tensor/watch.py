@@ -18,6 +18,9 @@
     settle()                            (if the listener captures) an optimizer is about to look at its groups' numbers
     current(label, values) -> list      Python asks for numbers that `aside` calls change: ``values()``
     keeps(storage) -> bool              whether the listener itself refers to a storage
+    unattended(backward, targets, gradients)
+                                        (if the listener has it) gives a function that runs ``backward``, a pass over
+                                        nodes and leaves
     compute(rec, kernel, args, arrays)  (if the listener has it) gives what ``kernel(*arrays)`` would: arrays
     fail(why)                           something happened that can't be told in these ways
 
@@ -84,3 +87,9 @@ def computed(rec, kernel, args, arrays):
     """What ``kernel(*arrays)`` gives, or the listener in its place."""
     compute = getattr(listener, "compute", None)
     return kernel(*arrays) if compute is None else compute(rec, kernel, args, arrays)
+
+
+def unattended(backward, targets, gradients):
+    """The function that runs a backward pass, or the listener's in its place."""
+    run = getattr(listener, "unattended", None)
+    return backward if run is None else run(backward, targets, gradients)
