@@ -167,3 +167,27 @@ def test_a_tape_of_no_use_keeps_no_memory(monkeypatch):
     for _ in range(4):
         assert torch.equal(g(torch.ones(3)), f(torch.ones(3)))
     assert "more than 50 kernels" in str(g.refusals)
+
+
+def test_lists_that_texts_go_beside_are_cleared():
+    """A list of losses that is averaged, told and cleared every few calls."""
+    def run(compile, out):
+        losses, means = [], []
+
+        def step(i, x):
+            loss = x.square().mean()
+            losses.append(loss.item())
+            if (i + 1) % 5 == 0:
+                means.append(sum(losses) / len(losses))
+                losses.clear()
+                print("mean of", len(means), "loss %.4f" % means[-1])
+            return loss
+        step = compile(step)
+        with contextlib.redirect_stdout(out):
+            found = [step(i, torch.arange(4.0) + i).item() for i in range(24)]
+        return found, losses, means
+    told = io.StringIO(), io.StringIO()
+    made = []
+    want = run(lambda f: f, told[0])
+    assert want == run(lambda f: made.append(torch.compile(f)) or made[-1], told[1])
+    assert told[0].getvalue() == told[1].getvalue() and made[0].entries

@@ -24,6 +24,11 @@ CALLS = {
     "exponential_": lambda x: x.clone().exponential_(2), "random_": lambda x: x.clone().random_(5),
     "geometric_": lambda x: x.clone().geometric_(0.3), "cauchy_": lambda x: x.clone().cauchy_(),
     "log_normal_": lambda x: x.clone().log_normal_(), "randperm": lambda x: x[torch.randperm(4)],
+    "dirichlet": lambda x: torch.distributions.Dirichlet(x.abs()).sample((2,)),
+    "beta": lambda x: torch.distributions.Beta(x.abs(), 0.5).sample(),
+    "gamma": lambda x: torch._standard_gamma(x.abs()),
+    "student": lambda x: torch.distributions.StudentT(x.abs() + 1).sample(),
+    "binomial": lambda x: torch.binomial(torch.full((4, 5), 7.0), x.sigmoid()),
     "multinomial": lambda x: torch.multinomial(x.abs(), 2), "replaced": lambda x: torch.multinomial(x.abs(), 9, True),
     "gumbel_softmax": lambda x: F.gumbel_softmax(x, hard=True), "normal": lambda x: torch.normal(x, 1.0),
     "poisson": lambda x: torch.poisson(x.abs()), "randint_like": lambda x: torch.randint_like(x, 0, 9) + x,
@@ -74,3 +79,18 @@ def test_histories_of_writes():
         for got in (inside(x, v), torch.autograd.grad(outside(x, v), (x, v))):
             assert all(torch.equal(a, b) for a, b in zip(want, got, strict=True))
     assert len(inside.entries) == len(outside.entries) == 1
+
+
+def test_gradients_of_samples():
+    def sampled(a, x):
+        d, b = torch.distributions.Dirichlet(a).rsample(), torch.distributions.Beta(a, a + 1).rsample()
+        return torch.autograd.grad((d * x).sum() + b.sum() + torch.distributions.Gamma(a, x).rsample().sum(), a)[0]
+    f = torch.compile(sampled)
+    for i in range(5):
+        torch.manual_seed(i)
+        a, x = (torch.rand(4) + 0.5).requires_grad_(), torch.rand(4) + 1
+        state = torch.get_rng_state()
+        want = sampled(a, x)
+        torch.set_rng_state(state)
+        assert torch.allclose(f(a, x), want)
+    assert len(f.entries) == 1
