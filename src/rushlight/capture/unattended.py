@@ -6,6 +6,7 @@ from ..ops.dispatch import RecordNode
 from ..tensor.tensor import Tensor
 
 _ROOT = __name__.partition(".")[0]
+_OPS = f"{_ROOT}.ops."
 _plain = {Tensor: True}                 # classes of tensors -> whether operations on them are ours
 _ours = {}                              # classes of nodes -> whether their kernels and rules are
 
@@ -31,8 +32,9 @@ def _is_ours(target):
     kind = type(target)
     ours = _ours.get(kind)
     if ours is None:
-        record = getattr(kind, "record", None)
-        ours = _ours[kind] = issubclass(kind, RecordNode) and (record.module or "").startswith(f"{_ROOT}.ops.")
+        # Records of derivatives have no module: they are formulas, which compiled kernels compute.
+        module = getattr(getattr(kind, "record", None), "module", _OPS)
+        ours = _ours[kind] = issubclass(kind, RecordNode) and module.startswith(_OPS)
     return ours and target.ext is None and all(map(_is_known, target.saved or ()))
 
 
