@@ -4,10 +4,7 @@ import functools
 from threading import Lock
 from time import perf_counter
 
-from numpy import ndarray
-
 from ..autograd.modes import state
-from ..runtime.native import available
 from ..tensor.tensor import Tensor
 from .again import Again
 from .backends import filtered
@@ -16,7 +13,7 @@ from .decisions import ask_early, is_sized
 from .given import numbers, pinned
 from .groups import prune
 from .moves import named
-from .native_guard import Places, has_slots
+from .native_guard import Places, identical, members
 from .numbers import is_seen
 from .places import PLAIN
 from .program import program
@@ -29,18 +26,18 @@ class Entry:
     """``call(tensors)`` checks the conditions and runs the program.
 
     unchanged, holds: whether Python's state, `entries`, is what it was (a quick answer and the true one); memory:
-    (tensor, storage, owner, requires_grad) of older tensors; gradients: (leaf, its gradient); places, conditions:
-    numbers that the call changes, and what they must fulfil; live: (tensor, container, how, key) of tensors that
-    calls replace; leaving: how many tensors the program returns; plan, recorded: the backward program, and which of
-    them have a history; plain: the arguments are tensors, given by position; keep: objects among the arguments, whose
-    ids are part of the key; known: tensors that must be the very arguments, as they are reached from elsewhere, too;
-    decides: whether the program may find that it must not run; hits, misses: how often it did not, and did (`missed`);
-    size: see `sizes`.
+    (tensor, storage, owner, requires_grad) of older tensors; gradients: (leaf, its gradient); as_before: whether these
+    two are what they were; places, conditions: numbers that the call changes, and what they must fulfil; live: (tensor,
+    container, how, key) of tensors that calls replace; leaving: how many tensors the program returns; plan, recorded:
+    the backward program, and which of them have a history; plain: the arguments are tensors, given by position; keep:
+    objects among the arguments, whose ids are part of the key; known: tensors that must be the very arguments, as they
+    are reached from elsewhere, too; decides: whether the program may find that it must not run; hits, misses: how often
+    it did not, and did (`missed`); size: see `sizes`.
     """
 
     __slots__ = ("run", "call", "holds", "unchanged", "entries", "memory", "gradients", "places", "conditions", "live",
                  "changes", "results", "reads", "structure", "tape", "seconds", "lock", "plan", "recorded", "leaving",
-                 "keep", "plain", "known", "first", "decides", "hits", "misses", "missed", "size")
+                 "keep", "plain", "known", "first", "decides", "as_before", "hits", "misses", "missed", "size")
 
     def __init__(self, compiled, attempt):
         self.places, self.changes, self.first = attempt.stand.places, attempt.changes, attempt.first
@@ -94,7 +91,7 @@ class Entry:
         for t in writer.leaving:
             tape.buffer(t)
         self.leaving = len(writer.leaving)
-        if not named(tape.older, [t for t in attempt.tensors() if type(getattr(t, "_a", None)) is ndarray]):
+        if not named(tape.older, attempt.tensors()):
             return "a tensor of unknown origin is used"
         return tape.failure
 
@@ -136,19 +133,30 @@ class Entry:
         if compiled.filter is not None:
             self.entries = filtered(self.entries, before.reach.objects, compiled.filter)
         self.holds = self.unchanged = lazily(guard, self.entries)
-        if available() and not has_slots(self.entries):
-            steady = before.reach.steady
-            self.unchanged = before.reach.check() if self.entries is steady else Places(self.entries)
+        check = before.reach.check() if self.entries is before.reach.steady else identical(self.entries)
+        if type(check) is Places:
+            self.unchanged = check
         live = {id(t) for t, x, *_ in self.live if t is not x}
         tape.entry = {k: (leaf, g) for k, (leaf, g) in tape.entry.items() if id(g) not in live}
-        self.memory = [(b.tensor, b.tensor._storage, b.tensor._storage.owner, b.tensor._requires_grad)
-                       for b in tape.older]
         self.gradients = [(leaf, g) for leaf, g in tape.entry.values() if g is not ANYTHING]
         used = {id(b.tensor) for b in tape.older}
         self.gradients += [(t, g) for t, g in attempt.memory.gradients() if id(g) in used and id(t) not in live]
         if any(id(leaf) in live for leaf, _ in self.gradients):
             return "a tensor that the call replaces has gradients"
+        self._remember([b.tensor for b in tape.older], before.reach)
         return None
+
+    def _remember(self, older, reach):
+        """Find what is asked of older tensors; other sizes mostly ask the same of the same ones."""
+        tensors = [*map(id, older)]
+        known, memory, check = reach.members
+        if known == tensors and not self.gradients and check is not None and check():
+            self.memory, self.as_before = memory, check
+            return
+        self.memory = [(t, t._storage, t._storage.owner, t._requires_grad) for t in older]
+        self.as_before = members(self.memory, self.gradients)
+        if not self.gradients:
+            reach.members = tensors, self.memory, self.as_before
 
     def _repeat(self, compiled, attempt):
         """How the call is done again, should gradients of its gradients be asked for."""

@@ -176,6 +176,8 @@ def _number(a):
 
 def prune(tape, read):
     """Leave out steps that find numbers which nobody asks for; `read`: indices of reads that are."""
+    if all(s.detail is not UNLESS_READ for s in tape.steps):
+        return
     used = {id(w.buffer) for s in tape.steps for w in s.windows() if w not in s.outs}
     for expression, *_ in tape.decisions:
         read = reads_of(expression, set(read))

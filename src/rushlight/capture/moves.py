@@ -4,6 +4,8 @@ A program knows the memory of what is older than the call by address. A tensor t
 instead, whose memory is looked up anew, and the program's call does the assignment again, with memory that it has made.
 """
 
+from numpy import ndarray
+
 from ..tensor.tensor import assemble
 from .standins import Change
 from .tape import MADE
@@ -22,7 +24,7 @@ class Memory:
     gradients, and these; `given`: arguments."""
 
     def __init__(self, before, given):
-        self.known = [(t, t._storage.owner, _geometry(t), t._offset, t._storage.version) for t in before.tensors]
+        self.known = [(t, t._a, t._storage.owner, t._bits, t._offset, t._storage.version) for t in before.tensors]
         self.more = [(t, t._grad, t._requires_grad) for t in before.tensors]
         self.given = {id(t) for t in given}
 
@@ -45,18 +47,20 @@ class Memory:
         """([Change ...] for tensors that got other memory, those of which that wasn't known, why there is no program
         for that)."""
         found, new, why = [], [], None
-        for t, owner, place, offset, version in self.known:
-            if t._storage.owner is owner and t._offset == offset and _geometry(t) == place:
+        for t, a, owner, bits, offset, version in self.known:
+            alike = t._offset == offset and t._bits == bits and (
+                t._a is a or t._a.shape == a.shape and t._a.strides == a.strides)
+            if alike and t._storage.owner is owner:
                 continue
-            if _geometry(t) != place or t._offset != offset or id(t) in self.given:
-                why = why or f"a tensor of shape {place[0]} got other memory or another shape"
+            if not alike or id(t) in self.given:
+                why = why or f"a tensor of shape {a.shape} got other memory or another shape"
             elif (id(t), HOW, None) not in changing:
                 new.append(t)
             elif tape.failure is None:
                 now = assemble(t._a, t.dtype, t._storage, t._offset)
                 now._bits = t._bits
                 if tape.buffer(now).origin is not MADE:
-                    why = why or f"a tensor of shape {place[0]} got the memory of another one"
+                    why = why or f"a tensor of shape {a.shape} got the memory of another one"
                 else:
                     raised = sum(n for b in tape.buffers.values() if b.tensor is t for storage, n in b.raised.values()
                                  if storage is b.first)
@@ -67,11 +71,19 @@ class Memory:
 def named(older, known):
     """Let the buffers that are older than a call be those of tensors that are known, and still on them: others are
     gone, or elsewhere, when the call is over. Returns whether all of them are."""
-    tensors = {}
-    for t in known:
-        tensors.setdefault(id(t._storage.block()), {})[id(t)] = t
+    ids, others = set(map(id, known)), []
     for b in older:
-        there = tensors.get(id(b.storage))
+        t = b.tensor
+        if id(t) not in ids or t._storage.block() is not b.storage or any(k != id(t._storage) for k in b.raised):
+            others.append(b)
+    tensors = {id(b.storage): {} for b in others}
+    for t in known if others else ():
+        if type(getattr(t, "_a", None)) is ndarray:
+            there = tensors.get(id(t._storage.block()))
+            if there is not None:
+                there[id(t)] = t
+    for b in others:
+        there = tensors[id(b.storage)]
         if not there:
             return False
         if id(b.tensor) not in there:
@@ -79,8 +91,3 @@ def named(older, known):
         own = {id(t._storage) for t in there.values()}
         b.raised = {k: x for k, x in b.raised.items() if k in own}
     return True
-
-
-def _geometry(t):
-    """Which part of its memory a tensor is."""
-    return t._a.shape, t._a.strides, t._bits

@@ -17,7 +17,6 @@ from ..autograd.modes import state
 from ..tensor import watch
 from ..tensor.tensor import Tensor
 from . import tree
-from .native_guard import members
 from .numbers import is_seen, text
 from .places import MISSING, PLAIN, part, same
 from .sources import depends, drawn, states
@@ -251,7 +250,7 @@ class quick:
             if any(x is t for t in entry.known):
                 s[f"{n}_is"] = x
                 tests.append(f"{n} is not {n}_is")
-        s["as_before"] = members(entry.memory, entry.gradients)
+        s["as_before"] = entry.as_before
         tests += self._older() if s["as_before"] is None else ["not as_before()"]
         tests.append("not unchanged() and not holds()")
         for k, (t, container, how, key) in enumerate(entry.live):

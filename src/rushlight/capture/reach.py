@@ -46,14 +46,14 @@ class Reach:
     reads it: attributes and global names that are only stored, items whose keys are.
 
     entries: (container, how, key, value), see `places`; varying: those in `changing`, with their marks; steady: the
-    others. tensors, optimizers, deques: what was met of these; objects: all
-    that was. inner: ids of containers that are (also) reached by ways
-    other than these places; live: ids of those that optimizers and schedulers change by themselves while a program
-    runs. known: those of the tensors `given` (the call's arguments) that are reached from elsewhere, too. unread: marks
-    of places that nobody reads; stored: those among them that are items.
+    others. tensors, optimizers, deques: what was met of these; objects: all that was. inner: ids of containers that are
+    (also) reached by ways other than these places; live: ids of those that optimizers and schedulers change by
+    themselves while a program runs. known: those of the tensors `given` (the call's arguments) that are reached from
+    elsewhere, too. unread: marks of places that nobody reads; stored: those among them that are items.
 
     A later walk finds the same if all that this one has looked at is as it was: the entries, and what no program asks
     for, in `shape` (more entries), `facts` (function, object, what it gives) and `sets`. whole: whether that is all.
+    members: ids of older tensors of the latest program, what it asked of them, and the check (`native_guard.members`).
     """
 
     def __init__(self, roots, codes, given, changing):
@@ -62,7 +62,7 @@ class Reach:
         self.deques, self.inner, self.live, self.group_numbers = [], set(), set(), []
         self.begin = _begin(roots, codes, changing)
         self.shape, self.facts, self.sets, self.whole = [], [], [], True
-        self.objects, self._seen, self._made = [], set(), {}
+        self.objects, self._seen, self._made, self.members = [], set(), {}, (None, None, None)
         self._stack = list(roots)
         self.codes = [code for code, _ in codes]
         named = set().union(*[all_names(code) for code in self.codes])
