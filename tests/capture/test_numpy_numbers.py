@@ -156,7 +156,7 @@ def one_of_several(s, x, y):
     return s.update(x * random.choice([0.5, 2.0]), y)
 
 
-@case(False)
+@case()
 def numbers_as_tensors(s, x, y):
     return s.update(x * torch.full((4,), np.random.rand()), y)
 

@@ -28,7 +28,7 @@ class SeenArray:
     __class__ = property(lambda self: np.ndarray)
     __hash__ = None
 
-    def captured(self):
+    def captured(self, dtype=None):
         """A tensor on the array's memory."""
         return self.tensor.detach()
 

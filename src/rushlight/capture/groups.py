@@ -113,6 +113,17 @@ class Groups:
                 found[i] = _number(a)
             tape.steps.append(Step("thunk", "number", put, [tape.window(tape.reads[i][0])], [], Given([])))
 
+    def following(self, x):
+        """See `Seen.followed`: the program leaves the number where the function finds it."""
+        tape, held = self.tape, [x.value]
+
+        def keep(value):
+            held[0] = value
+        if tape.failure is None:
+            tape.live |= places_of(x.expression, set())
+            tape.steps.append(Step("thunk", "number", keep, [Live(x.expression, plain)], [], Given([])))
+        return lambda: held[0]
+
     def done(self, label, call, numbers):
         """Something has run by itself that may change groups; given numbers that the program computes."""
         store(self.tape, label, call, numbers)

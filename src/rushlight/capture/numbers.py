@@ -50,6 +50,19 @@ class Seen:
                 self.tape.fail("Python computes with a number that was read from a tensor")
         return self.value
 
+    def captured(self, dtype=None):
+        """The tensor that ``torch.tensor`` makes of it."""
+        from ..ops.registry import function
+        return function("full")((), self, dtype=dtype)
+
+    def followed(self):
+        """A function that gives the number: this one now, and in a program what it is then."""
+        groups = getattr(self.tape, "groups", None)
+        if self.read or groups is None:
+            value = self.pin()
+            return lambda: value
+        return groups.following(self)
+
     def _worded(self, text, how, form, *more):
         """The text of the number: a mark in its place where it only goes to where texts may be made later."""
         outside = getattr(self.tape, "outside", None)

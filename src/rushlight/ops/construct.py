@@ -314,7 +314,7 @@ def tensor(data, *, dtype=None, device=None, requires_grad=False, pin_memory=Fal
         if dev is devices.META:
             return finish(MetaArray(data._a.shape, (dtype or data.dtype).np), requires_grad)
     elif hasattr(type(data), "captured"):
-        t = data.captured()
+        t = data.captured(dtype)
         return t.to(devices.usable(device), dtype or t.dtype, copy=True).requires_grad_(requires_grad)
     else:
         dev = devices.usable(device)

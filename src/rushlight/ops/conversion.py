@@ -419,7 +419,9 @@ def fill_(input, value):
         if rg:
             _record_fill(t, FillBackward3, value)
         return t
-    number = number_for(t.dtype, value)
+    number = number_for(t.dtype, value, True)
+    if watch.listener is not None and isinstance(number, Tensor):
+        return fill_(t, number)
     set_all(t, number)
     t._storage.version += 1
     if watch.listener is not None:

@@ -19,7 +19,7 @@ from ..tensor.tensor import Tensor, assemble, wrap
 from .construct import as_dtype, check_options, finish
 from .copy import fill_array
 from .dispatch import primitive
-from .registry import METHODS, public
+from .registry import METHODS, function, public
 
 _ndarray = np.ndarray
 _U8 = np.dtype(np.uint8)
@@ -91,8 +91,11 @@ def filled(a, value):
     return a
 
 
-def number_for(d, value):
-    """The Python number `value` as an element of dtype `d`; RuntimeError where it doesn't fit."""
+def number_for(d, value, follow=False):
+    """The Python number `value` as an element of dtype `d`; RuntimeError where it doesn't fit.
+
+    follow: a number that a program computes anew in each call (`capture.numbers`) may become a 0-dim tensor.
+    """
     kind = type(value)
     if (kind is float or kind is int) and d.category == dtypes.FLOAT and d.np.itemsize > 1 and \
             -65504 <= value <= 65504:
@@ -102,6 +105,10 @@ def number_for(d, value):
     elif isinstance(value, np.generic):
         value = value.item()
     if type(value) not in (bool, int, float, complex):
+        if follow and hasattr(value, "expression"):
+            found = _followed(d, value)
+            if found is not None:
+                return found
         value = complex(value) if isinstance(value, complex) else float(value) \
             if isinstance(value, float) else int(value)
     if d.category == dtypes.BOOL:
@@ -131,6 +138,21 @@ def number_for(d, value):
     if not low <= value <= info.max:
         raise RuntimeError(f"value cannot be converted to type {_CNAMES[d.name]} without overflow")
     return value if value >= 0 or d.is_signed else value % (info.max + 1)
+
+
+_FOLLOWED = (dtypes.float32, dtypes.float64, dtypes.int64, dtypes.int32, dtypes.int16, dtypes.int8, dtypes.uint8)
+
+
+def _followed(d, value):
+    """The 0-dim tensor for a number that a program computes anew; None where it has to be a constant."""
+    if d not in _FOLLOWED or d.category != dtypes.FLOAT and isinstance(value, float):
+        return None
+    if d is not dtypes.float64:
+        # (asked in each call: beyond the limits there is an error)
+        info = dtypes.finfo(d) if d.category == dtypes.FLOAT else dtypes.iinfo(d)
+        if not info.min <= value <= info.max:
+            return None
+    return function("mul")(full((), 1, dtype=d), value)
 
 
 _CNAMES = {"uint8": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int", "int64": "int64_t",
@@ -257,7 +279,10 @@ def full(size, fill_value, *, out=None, dtype=None, layout=None, device=None, re
         check_options("full", layout, pin_memory)
     if dtype is not None:
         d = as_dtype(dtype, "full")
-    value = number_for(d, fill_value)
+    value = number_for(d, fill_value, True)
+    if watch.listener is not None and isinstance(value, Tensor):
+        value = value.expand(shape).clone().to(device=device)
+        return value.requires_grad_() if requires_grad else value
     if device is None and devices.usable(None) is devices.CPU:
         a = alloc(shape, d.np)
         fill_array(a, value)
@@ -409,6 +434,11 @@ def full_like(input, fill_value, *, dtype=None, layout=None, device=None, requir
     """`fill_value` in the shape, dtype and layout of `input`."""
     t = empty_like(input, dtype=dtype, layout=layout, device=device, memory_format=memory_format,
                    pin_memory=pin_memory)
+    if watch.listener is not None and hasattr(fill_value, "expression"):
+        fill_value = number_for(t.dtype, fill_value, True)
+        if isinstance(fill_value, Tensor):
+            t = function("mul")(ones_like(t), fill_value)
+            return t.requires_grad_() if requires_grad else t
     if hasattr(type(t._a), "like"):
         t._a.fill_all(t, number_for(t.dtype, fill_value))
         return t

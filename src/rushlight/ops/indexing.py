@@ -576,8 +576,8 @@ def setitem(self, index, value):
             elif not isinstance(value, _NUMBERS):
                 name = "numpy.ndarray" if tv is _ndarray else tv.__name__
                 raise TypeError(f"can't assign a {name} to a {self.type()}")
-        number = number_for(self.dtype, value)
-        value = None
+        number = number_for(self.dtype, value, True)
+        value = number if watch.listener is not None and isinstance(number, Tensor) else None
     if index is False:
         return
     if type(index) is tuple and type(self._a) is _ndarray:

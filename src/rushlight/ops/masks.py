@@ -79,7 +79,7 @@ def _fill_value(input, value):
         if value.dtype.is_complex and not input.dtype.is_complex:
             raise RuntimeError(f"value cannot be converted to type {input.dtype!r} without overflow")
         return value
-    return number_for(input.dtype, value)
+    return number_for(input.dtype, value, True)
 
 
 @public()

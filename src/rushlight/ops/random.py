@@ -298,23 +298,24 @@ def dropout_mask(input, keep, generator=None):
     if type(input._a) is not _ndarray:
         return wrap(MetaArray(input._a.shape, d.np, input._a.strides))
     checks.real_floating(d, "bernoulli_scalar_cpu_")
+    a = like(input, d, devices.CPU, None)
+    gen = generator_of("dropout", generator)
+    if watch.listener is None:
+        return wrap(_scaled_mask(gen, a, d, keep))
+    # (a program may compute the probability anew)
+    now = keep.followed() if hasattr(keep, "expression") else lambda: keep
+    t = wrap(_scaled_mask(gen, a, d, now()))
+    watch.listener.drawn("dropout", lambda: _scaled_mask(gen, np.empty_like(a), d, now()), t)
+    return t
+
+
+def _scaled_mask(gen, a, d, keep):
     if d is dtypes.float64:
         scale = 1.0 / keep if keep else 0.0
     else:
         scale = np.float32(1) / np.float32(keep) if keep else 0.0
-    a = like(input, d, devices.CPU, None)
-    gen = generator_of("dropout", generator)
     fills.fill_scaled_mask(gen, a, keep, scale)
-    t = wrap(a)
-    if watch.listener is not None:
-
-        def draw():
-            mask = np.empty_like(a)
-            fills.fill_scaled_mask(gen, mask, keep, scale)
-            return mask
-
-        watch.listener.drawn("dropout", draw, t)
-    return t
+    return a
 
 
 from . import random_draws  # noqa: E402, F401  (registers the rest of the family)

@@ -136,7 +136,10 @@ def _scatter(input, dim, index, src, reduce, inplace):
         d = _check_source("scatter", input, dim, index, src)
         return _finish(_scatter_src, input, d, index, src, inplace)
     d = check_gather("scatter", input, dim, index)
-    return _finish(_scatter_value, input, d, index, number_for(input.dtype, src), inplace)
+    number = number_for(input.dtype, src, True)
+    if watch.listener is not None and isinstance(number, Tensor):
+        return _finish(_scatter_src, input, d, index, number.expand(index._a.shape), inplace)
+    return _finish(_scatter_value, input, d, index, number, inplace)
 
 
 def _finish(call, input, d, index, src, inplace):
@@ -532,7 +535,7 @@ def _fill_args(input, dim, index, value):
     if isinstance(value, complex) and not input.dtype.is_complex:
         raise RuntimeError("index_fill_(): Converting complex Scalar to non-complex type is not "
                            "supported")
-    return d, number_for(input.dtype, value)
+    return d, number_for(input.dtype, value, True)
 
 
 @public()
