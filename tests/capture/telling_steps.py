@@ -400,3 +400,50 @@ def whole_numbers_as_sizes(s):
         n = int(y.sum()) % 2
         return s.train(x, y), torch.zeros(right % 2 + 1), x[n], table_of_module[n], list(range(n))
     return step
+
+
+class Metered:
+    """The meter that many training scripts have."""
+
+    def __init__(self, name, form):
+        self.name, self.form, self.val, self.sum, self.count, self.avg = name, form, 0, 0, 0, 0
+
+    def update(self, val, n=1):
+        self.val = val
+        self.sum += val * n
+        self.count += n
+        self.avg = self.sum / self.count
+
+    def __str__(self):
+        form = "{name} {val" + self.form + "} ({avg" + self.form + "})"
+        return form.format(**self.__dict__)
+
+
+class Progress:
+    def __init__(self, number, meters, prefix):
+        self.form, self.meters, self.prefix = "[{:3d}/" + str(number) + "]", meters, prefix
+
+    def display(self, i):
+        entries = [self.prefix + self.form.format(i)]
+        entries += [str(meter) for meter in self.meters]
+        print("\t".join(entries))
+
+
+@case(True)
+def prints_meters(s):
+    losses, right = Metered("loss", ":.4e"), Metered("right", ":6.2f")
+    progress = Progress(9, [losses, right], "epoch 0: ")
+
+    def step(x, y):
+        s.count += 1
+        loss = s.train(x, y)
+        losses.update(loss.item(), len(x))
+        right.update((x.sum(1, keepdim=True) > 0).float().mean(), len(x))
+        if s.count % 2:
+            progress.display(s.count)
+        print(losses, right, f"{losses}|")
+        print("{name}: {loss:.3f} of {n:>3d}".format(name="loss", loss=loss.item(), n=s.count))
+        told = {"loss": loss.item(), "n": s.count}
+        print("{n:>9.3f}|{loss:.2f}".format(**told), "{0:.3e} {0:.2f}".format(loss.item()))
+        return losses.avg
+    return step

@@ -21,7 +21,8 @@ _EFFECTS = {"PUSH_NULL": (0, 1), "POP_TOP": (1, 0), "STORE_FAST": (1, 0), "STORE
             "STORE_DEREF": (1, 0), "STORE_ATTR": (2, 0), "STORE_SUBSCR": (3, 0), "BINARY_OP": (2, 1),
             "BINARY_SUBSCR": (2, 1), "COMPARE_OP": (2, 1), "IS_OP": (2, 1), "CONTAINS_OP": (2, 1), "TO_BOOL": (1, 1),
             "FORMAT_SIMPLE": (1, 1), "FORMAT_WITH_SPEC": (2, 1), "CONVERT_VALUE": (1, 1), "GET_ITER": (1, 1),
-            "LIST_APPEND": (1, 0), "YIELD_VALUE": (1, 1), "RETURN_GENERATOR": (0, 1),
+            "LIST_APPEND": (1, 0), "YIELD_VALUE": (1, 1), "RETURN_GENERATOR": (0, 1), "DICT_MERGE": (1, 0),
+            "DICT_UPDATE": (1, 0), "LIST_EXTEND": (1, 0), "LIST_TO_TUPLE": (1, 1),
             "LOAD_METHOD": (1, 2), "RETURN_VALUE": (1, 0), "STORE_FAST_LOAD_FAST": (1, 1),
             "STORE_FAST_STORE_FAST": (2, 0)}
 _ADDS, _MODULOS = (0, 13), (6, 19)              # of BINARY_OP: +, +=, %, %=
@@ -57,6 +58,8 @@ def _effect(i):
         return 2 * n, 1
     if name == "BUILD_CONST_KEY_MAP":
         return n + 1, 1
+    if name == "CALL_FUNCTION_EX":
+        return 1 - dis.stack_effect(i.opcode, i.arg), 1
     if name in ("CALL", "CALL_KW"):
         return n + (2 if name == "CALL" else 3), 1
     if name.startswith("POP_JUMP"):
@@ -212,6 +215,8 @@ class Asked:
             return owner is not None and self.keeps("slot", owner, i.argval)
         if i.opname == "STORE_SUBSCR":
             return self._put(*taken, entry)
+        if i.opname == "BINARY_OP" and i.arg in _ADDS and self._is_gathered((k, 0)):
+            return self.value((k, 0))
         if i.opname == "BINARY_OP" and i.arg in _ADDS:
             return all(x is not None and self._is_text(x) for x in taken) and self.value((k, 0))
         if i.opname == "BINARY_OP" and i.arg in _MODULOS:
@@ -233,13 +238,21 @@ class Asked:
 
     def _is_made(self, entry, how):
         """Whether an entry of the stack is a container that this code has made itself, by one of such instructions."""
+        return self._is_built(entry, how, ())
+
+    def _is_built(self, entry, how, known):
         i = self.flow.all[entry[0]]
         if i.opname in how:
             return True
+        if i.opname == "BINARY_OP" and i.arg in _ADDS and how == ("BUILD_LIST",):
+            parts = self.flow.taken(entry[0])
+            return all(x is not None and (self._is_built(x, how, known) or self.comprehends(x)) for x in parts)
         if i.opname not in ("LOAD_FAST", "LOAD_FAST_CHECK", "LOAD_FAST_BORROW"):
             return False
-        stored = self._stored(i.argval)
-        return bool(stored) and all(x is not None and self.flow.all[x[0]].opname in how for x in stored) and \
+        if i.argval in known:
+            return True
+        stored, known = self._stored(i.argval), (*known, i.argval)
+        return bool(stored) and all(x is not None and self._is_built(x, how, known) for x in stored) and \
             self.variable(i.argval)
 
     def _stored(self, name):
@@ -343,7 +356,7 @@ class Asked:
 
     def _is_gathered(self, entry):
         """Whether an entry of the stack is a list or a tuple made here, or what a comprehension gives."""
-        return self._is_made(entry, ("BUILD_LIST", "BUILD_TUPLE")) or self.comprehends(entry)
+        return any(self._is_made(entry, (how,)) for how in ("BUILD_LIST", "BUILD_TUPLE")) or self.comprehends(entry)
 
     def comprehends(self, entry):
         """Whether an entry of the stack is what a comprehension made here gives."""
@@ -392,6 +405,9 @@ class Asked:
             # (what stands for a dict knows the real one)
             return dict.get(getattr(base, "real", base), key) if isinstance(base, dict) and type(key) in (str, int) \
                 else None
+        if i.opname == "BINARY_OP" and i.arg in _ADDS:
+            parts = [None if x is None else self.held(x) for x in self.flow.taken(k)]
+            return "".join(parts) if all(type(x) is str for x in parts) else None
         if i.opname in ("LOAD_ATTR", "LOAD_METHOD"):
             taken = self.flow.taken(k)
             base = None if not taken or taken[0] is None else self.held(taken[0])
@@ -437,6 +453,16 @@ def fields(f):
     if any(name or conversion or "{" in spec for name, spec, conversion in found):
         return None
     return [spec for _, spec, _ in found]
+
+
+def puts_in(f):
+    """Whether `f` is a text's method `format` that puts in what the formats of its fields make, as it is."""
+    text = getattr(f, "__self__", None)
+    try:
+        return type(text) is str and f.__name__ == "format" and not any(
+            "{" in (spec or "") for _, _, spec, _ in Formatter().parse(text))
+    except ValueError:
+        return False
 
 
 def _builtin(scope, name):

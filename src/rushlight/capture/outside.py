@@ -19,7 +19,7 @@ from ..autograd.node import Node
 from ..tensor import watch
 from ..tensor.tensor import Tensor, shallow
 from .breaks import start
-from .destinations import _MODULOS, Asked, fields
+from .destinations import _MODULOS, Asked, puts_in
 from .effects import _HOME
 from .listening import end, hush
 from .numbers import is_seen
@@ -262,10 +262,10 @@ class Outside(Texts):
         elif i.opname == "FORMAT_VALUE":
             conversion, spec = i.arg & 3, i.arg & 4
             fits = how == "__format__" if conversion == 0 and spec else not spec
-        elif i.opname == "CALL":
+        elif i.opname in ("CALL", "CALL_KW", "CALL_FUNCTION_EX"):
             taken = asked.flow.taken(k)
             f = asked.called(taken)
-            fits = f is _TEXTS[how] and len(taken) <= 4 or how == "__format__" and fields(f) is not None
+            fits = i.opname == "CALL" and f is _TEXTS[how] and len(taken) <= 4 or how == "__format__" and puts_in(f)
         else:
             fits = i.opname in ("FORMAT_SIMPLE", "CONVERT_VALUE") or i.opname == "FORMAT_WITH_SPEC" and \
                 how == "__format__"
