@@ -93,7 +93,8 @@ class Compiled:
                 result = call(args)
                 if result is not NO:
                     return self.function(*args) if result is BUSY else result
-        if self.disable or state.special or state.levels or watch.listener is not None or _stance == "force_eager":
+        if self.disable or state.special or state.inference or state.levels or watch.listener is not None or \
+                _stance == "force_eager":
             if state.recorder is not None and state.special == 1 and _stance != "force_eager":
                 from ..profiler.programs import run
                 return run(self, args, kwargs)

@@ -243,8 +243,8 @@ class quick:
         lines = [f"if len(args) != {len(inputs)}: return NO"]
         if inputs:
             lines.append(f"{', '.join(inputs)}, = args")
-        tests = ["state.special", "state.levels", "watch.listener is not None", "state.grad is not grad",
-                 "default.float is not float_"]
+        tests = ["state.special", "state.inference", "state.levels", "watch.listener is not None",
+                 "state.grad is not grad", "default.float is not float_"]
         for i, (n, x) in enumerate(zip(names, arguments)):
             tests += self._tensor_tests(n, x, i)
             if any(x is t for t in entry.known):

@@ -4,10 +4,10 @@ A builtin function's ``self`` is a capsule whose pointer is a *descriptor*: 64-b
 is (see ``DESC``). What all share (types, singletons, offsets of Tensor slots) is in ``rl_tensor_environment``.
 
 Note [Common case]: operands are Tensor or Parameter objects on ndarrays of the descriptor's dtype, C order
-(or one value expanded), equal shapes, without pending bits; views whose base has no graph, or whose history is
-current; Python floats and ints as scalars. The thread is the one that loaded this code, in a mode that dispatch
-has nothing to do for (word ``plain`` of the environment, kept by ``autograd.modes``). Anything else goes to the
-fallback.
+(or one value expanded), equal shapes, without bits (but those that new tensors get, word ``bits``); views whose base
+has no graph, or whose history is current; Python floats and ints as scalars. The thread is the one that loaded this
+code, in a mode that dispatch has nothing to do for (word ``plain`` of the environment, kept by ``autograd.modes``).
+Anything else goes to the fallback.
 """
 
 from ...compiler.codegen.builder import Module
@@ -22,7 +22,7 @@ OUTPUT, SHAPE, ZERO, INDEX, DIM_TUPLE, KEEPDIM = range(8, 14)
 DESC_WORDS = PLANS + 16 * PLAN_WORDS
 
 ENVIRONMENT = ("Tensor", "Parameter", "ndarray", "Storage", "Value", "AccumulateGrad", "ViewInfo", "None_",
-               "True_", "False_", "zero", "next_seq", "plain", "recording", "thread", "float", "int",
+               "True_", "False_", "zero", "next_seq", "plain", "recording", "bits", "thread", "float", "int",
                "rl_new_array", "PyArray_NewFromDescr", "PyArray_SetBaseObject", "tuple", "dim", "keepdim", "list",
                "bool", "BY_NP", "wrap", "attach", "multi", "general", "Size", "float32", "float64",
                "int64", "int32", "bool_", "devices", "CPU", "default_dtype", "default_descr",
@@ -94,7 +94,8 @@ def _check(w):
         f.ret(f.value(0))
     with f.if_(descr.ne(0) & f.load("ptr", a + DESCR).ne(descr)):
         f.ret(f.value(0))
-    with f.if_(w.get(f, t, "_bits").ne(w.env(f, "zero"))):
+    bits = w.get(f, t, "_bits")
+    with f.if_(bits.ne(w.env(f, "zero")) & bits.ne(w.env(f, "bits"))):
         f.ret(f.value(0))
     needs = w.get(f, t, "_requires_grad").eq(w.env(f, "True_"))
     view = w.get(f, t, "_view")
@@ -134,8 +135,9 @@ def _wrap(w):
     w.put(f, t, "_a", array)
     w.put(f, t, "_storage", storage)
     w.put_new(f, t, "dtype", dtype)
-    for slot in ("_offset", "_out_nr", "_bits"):
+    for slot in ("_offset", "_out_nr"):
         w.put_new(f, t, slot, zero)
+    w.put_new(f, t, "_bits", w.env(f, "bits"))
     w.put_new(f, t, "_requires_grad", w.env(f, "False_"))
     for slot in ("_grad", "_grad_fn", "_view", "_meta"):
         w.put_new(f, t, slot, none)
@@ -417,8 +419,8 @@ def _view_of(w):
     w.put(f, t, "_offset", offset)
     w.put_new(f, t, "_storage", storage)
     w.put_new(f, t, "dtype", w.get(f, x, "dtype"))
-    for slot in ("_out_nr", "_bits"):
-        w.put_new(f, t, slot, zero)
+    w.put_new(f, t, "_out_nr", zero)
+    w.put_new(f, t, "_bits", w.get(f, x, "_bits"))
     w.put_new(f, t, "_requires_grad", w.env(f, "False_"))
     for slot in ("_grad", "_grad_fn", "_meta"):
         w.put_new(f, t, slot, none)

@@ -121,15 +121,16 @@ def _requires_grad(w, name):
 def _detach(w, name):
     e, x, a = _opened(w, name)
     f = e.f
-    e.unless(w.get(f, x, "_bits").eq(w.env(f, "zero")))
+    bits = w.get(f, x, "_bits")
+    e.unless(bits.eq(w.env(f, "zero")) | bits.eq(w.env(f, "bits")))
     t = f.call("ptr", "PyType_GenericAlloc", w.env(f, "Tensor"), f.value(0))
     with f.if_(t.eq(0)):
         f.ret(t)
     for slot in ("_a", "dtype", "_storage", "_offset"):
         w.put_new(f, t, slot, w.get(f, x, slot))
     w.put_new(f, t, "_requires_grad", w.env(f, "False_"))
-    for slot in ("_out_nr", "_bits"):
-        w.put_new(f, t, slot, w.env(f, "zero"))
+    w.put_new(f, t, "_out_nr", w.env(f, "zero"))
+    w.put_new(f, t, "_bits", bits)
     for slot in ("_grad", "_grad_fn", "_view", "_meta"):
         w.put_new(f, t, slot, w.env(f, "None_"))
     f.ret(t)
@@ -144,7 +145,8 @@ def _number(w, name):
     """rl_item, rl_float, rl_int, rl_bool: the only element as that Python number."""
     e, x, a = _opened(w, "rl_" + name)
     f = e.f
-    e.unless(w.get(f, x, "_bits").eq(w.env(f, "zero")))
+    bits = w.get(f, x, "_bits")
+    e.unless(bits.eq(w.env(f, "zero")) | bits.eq(w.env(f, "bits")))
     e.unless(_total(f, a).eq(1))
     descr, data = f.load("ptr", a + DESCR), f.load("ptr", a + DATA)
     for kind in NUMBERS:

@@ -124,7 +124,7 @@ def _load():
     values = {"Tensor": id(Tensor), "Parameter": 1, "ndarray": id(np.ndarray), "Storage": id(Storage),
               "Value": id(dispatch._Value), "AccumulateGrad": id(AccumulateGrad), "ViewInfo": id(ViewInfo),
               "None_": id(None), "True_": id(True), "False_": id(False), "zero": id(0),
-              "next_seq": id(next_seq), "plain": 0, "recording": 0, "thread": get(), "float": id(float),
+              "next_seq": id(next_seq), "plain": 0, "recording": 0, "bits": id(0), "thread": get(), "float": id(float),
               "int": id(int), "rl_new_array": symbols["rl_new_array"],
               "PyArray_NewFromDescr": symbols["PyArray_NewFromDescr"],
               "PyArray_SetBaseObject": symbols["PyArray_SetBaseObject"], "tuple": id(tuple),
@@ -144,7 +144,7 @@ def _load():
 
     def serve_this_thread():
         table[entry.ENVIRONMENT.index("thread")] = get()
-        modes.mirror((ctypes.c_uint64 * 2).from_address(words + 8 * entry.ENVIRONMENT.index("plain")))
+        modes.mirror((ctypes.c_uint64 * 3).from_address(words + 8 * entry.ENVIRONMENT.index("plain")))
     serve_this_thread()
     # The child of another thread's fork has that thread only; the old one's state may be reused.
     os.register_at_fork(after_in_child=serve_this_thread)

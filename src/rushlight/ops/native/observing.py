@@ -81,7 +81,7 @@ class Observer:
         """What ``watch.true`` is to answer; the program asks the same each time."""
         arrays = [t._a for t in tensors]
         answer = test(*arrays)
-        if self.pending or any(t._bits for t in tensors):
+        if self.pending or any(t._bits & 3 for t in tensors):
             self.fail()
         elif not self.elsewhere():
             self.pending.append((test, arrays, answer))
@@ -259,7 +259,7 @@ class _Program:
         for t in outs:
             if t is not None:
                 a = t._a
-                if type(t) is not Tensor or not a.flags.c_contiguous or not a.size or t._bits or t._offset:
+                if type(t) is not Tensor or not a.flags.c_contiguous or not a.size or t._bits & 3 or t._offset:
                     raise _Unfit
             if rec or self.wanted is None or id(t) in self.wanted:
                 tensors.append(t)
@@ -297,7 +297,7 @@ class _Program:
                 facts += 0, 0, 0, 0
                 continue
             a = t._a
-            if type(t) is not Tensor or type(a) is not np.ndarray or not a.size or t._bits or t._offset:
+            if type(t) is not Tensor or type(a) is not np.ndarray or not a.size or t._bits & 3 or t._offset:
                 raise _Unfit
             # The sizes of what goes into no other step may depend on contents.
             free = self.fixes_sizes is not None and id(t) not in self.fixes_sizes and a.flags.c_contiguous
@@ -311,7 +311,7 @@ class _Program:
 
     def _fixed(self, t):
         a = t._a
-        if type(t) is not Tensor or not a.flags.c_contiguous or not 0 < a.nbytes <= _MOST_FIXED or t._bits or \
+        if type(t) is not Tensor or not a.flags.c_contiguous or not 0 < a.nbytes <= _MOST_FIXED or t._bits & 3 or \
                 t._requires_grad or t._offset or t._view is not None:
             raise _Unfit
         self._number(t)
@@ -330,7 +330,7 @@ class _Program:
         for t in outs:
             a = t._a
             facts += t._offset - x._offset, a.ndim, self._sizes(a.shape), self._sizes(a.strides)
-            if any(s % item for s in a.strides) or t._bits:
+            if any(s % item for s in a.strides) or t._bits & 3:
                 raise _Unfit
         word, count, words = self._recording(rec, args, outs)
         for t in outs:
