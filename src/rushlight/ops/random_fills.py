@@ -95,7 +95,8 @@ def draw_bernoulli(gen, a, d, p):
 def draw_bernoulli_by(gen, a, p):
     if p.dtype.kind in "biuc":
         raise checks.unimplemented("bernoulli_tensor_cpu_p_", dtypes.from_np(p.dtype))
-    if not ((p >= 0) & (p <= 1)).all():
+    # (not the other way round: NaN is refused)
+    if p.size and not (p.min() >= 0 and p.max() <= 1):
         raise RuntimeError(
             "Expected p_in >= 0 && p_in <= 1 to be true, but got false.  (Could this "
             "error message be improved?  If so, please report an enhancement request to "

@@ -11,7 +11,7 @@ from ..copy import converted
 from ..dispatch import primitive
 from ..registry import public
 from .kernels import name_of
-from .pooling import mean_windows, scatter, window_maxima
+from .pooling import mean_windows, scatter, volume_tables, window_maxima
 from .separable import Plan, supported
 from .windows import tuple_of
 
@@ -95,14 +95,21 @@ def _adaptive_avg_adjoint(g, shape, size):
     return converted(y, g.dtype) if y.dtype != g.dtype else y
 
 
+@lru_cache(256)
+def _adaptive_windows(spatial, size):
+    """Where the windows begin and how long they are, for three dimensions."""
+    first, last = (np.concatenate(ends) for ends in zip(*map(_bounds, spatial, size)))
+    tables = first[None], (last - first)[None]
+    return tuple(watch.fixed(np.ascontiguousarray(t)) for t in (
+        tables if len(size) == 3 else volume_tables(*tables, len(size))))
+
+
 def _adaptive_max(x, size):
     """(maximum, flat position) of each adaptive window."""
     n = len(size)
     spatial = x.shape[-n:]
     if x.size and all(size):
-        first, last = zip(*(_bounds(d, o) for d, o in zip(spatial, size)))
-        first, last = np.concatenate(first), np.concatenate(last)
-        found = window_maxima(x, n, size, first[None], (last - first)[None], (1,) * n)
+        found = window_maxima(x, n, size, *_adaptive_windows(spatial, tuple(size)), (1,) * n)
         if found:
             return found
     y = np.empty(x.shape[:-n] + tuple(size), x.dtype)

@@ -122,7 +122,7 @@ def window_maxima(x, n, out, first, count, steps):
     lead, fill = x.shape[:x.ndim - n], (1,) * (3 - n)
     planes = math.prod(lead)
     if first.shape[1] < 3 - n + sum(out):
-        first, count = _of_volumes(first, count, n)
+        first, count = volume_tables(first, count, n)
     y, index = empty(lead + tuple(out), x.dtype), empty(lead + tuple(out), _INT64)
     if index.size:
         words = window_words(planes, (*fill, *x.shape[x.ndim - n:]), (*fill, *out), (*fill, *steps),
@@ -132,7 +132,7 @@ def window_maxima(x, n, out, first, count, steps):
     return y, index
 
 
-def _of_volumes(first, count, n):
+def volume_tables(first, count, n):
     """Tables of three dimensions from those of the last n."""
     extra = np.zeros((first.shape[0], 3 - n), np.int64)
     return np.concatenate([extra, first], 1), np.concatenate([extra + 1, count], 1)
@@ -149,7 +149,7 @@ def _strided_windows(shape, kernel, stride, padding, dilation, out):
         last = np.minimum(k - 1, (n - 1 - start) // d)
         first.append(start + skip * d)
         count.append(last - skip + 1)
-    tables = _of_volumes(np.concatenate(first)[None], np.concatenate(count)[None], len(shape))
+    tables = volume_tables(np.concatenate(first)[None], np.concatenate(count)[None], len(shape))
     return tuple([watch.fixed(np.array(t, np.int64)) for t in tables])
 
 
