@@ -11,8 +11,7 @@ from .plan_parts import MOST_ENTRIES, Pixels, Plan, address, even_share, images_
 
 _FEWEST_CHANNELS = 32
 _FEWEST_CELLS = 64              # of 2 x 2
-_APART = 20                     # cells with steps of two that take as long as their weights' transforms
-_TRANSFORMS = 500               # products of a channel that take as long as a cell's transforms
+_TRANSFORMS = 350               # products of a channel that take as long as a cell's transforms
 _PARTIAL = 16 << 20             # bytes of the sums of a weight's gradient with both transformed sides
 _BINS = 4 << 20                 # bytes of a weight's gradient's sums in several bins
 _SUMS = 20 << 20                # bytes beyond which they are those of 2 x 2 cells
@@ -27,33 +26,30 @@ def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weigh
     """Whether a product of this shape is made by minimal filtering: a matter of speed, and of the dtype."""
     cells = n * int(np.prod(_cells(grid, 2)))
     return cells >= _FEWEST_CELLS and form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights,
-                                           strides, out, place, _APART)
+                                           strides, out, place)
 
 
-def form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place, cells=0):
-    """Whether a product is of the form of minimal filtering, with enough channels.
-
-    ``cells``: how many of steps of two take as long as making the transformed weights.
-    """
+def form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
+    """Whether a product is of the form of minimal filtering, with enough channels."""
     if out != grid or dtype != "float32" or len(grid) not in (2, 3) or set(place) != {(0, 1)} or \
             steps[-2:] not in ((1, 1), (2, 2)):
         return False
     if any(len(o) != 3 or o != (o[0], o[0] + 1, o[0] + 2) for o in offsets[-2:]):
         return False
-    if steps[-1] == 2 and not _pays_apart(n, rows, grid, cells):
+    if steps[-1] == 2 and not _pays_apart(n, rows, grid):
         return False
     return min(rows, channels) >= _FEWEST_CHANNELS and min(grid[-2:]) > 1 and \
         _entries(grid, len(weights)) <= MOST_ENTRIES
 
 
-def _pays_apart(n, rows, grid, more):
-    """Whether cells with steps of two, and so many more, take fewer products than direct sums."""
+def _pays_apart(n, rows, grid):
+    """Whether cells with steps of two take fewer products than direct sums, in whole vectors and with transforms."""
     from ...compiler.templates import conv_tile, winograd
 
     lanes, length = conv_tile.lanes_of("float"), int(np.prod(_cells(grid, 2)))
     vectors = sum(count // images * -(-images * length // lanes)
                   for _, count, images in portions(n, images_together(n, length, winograd.VECTORS * lanes)))
-    return (vectors * lanes + more) * (25 + _TRANSFORMS / rows) < 0.94 * 9 * n * int(np.prod(grid))
+    return vectors * lanes * (25 + _TRANSFORMS / rows) < 0.94 * 9 * n * int(np.prod(grid))
 
 
 def _cells(grid, height):
