@@ -11,14 +11,11 @@ from rushlight.capture.compiled import Compiled
 from rushlight.capture.passes import horizontal
 from rushlight.compiler.templates import gemm, gemm_group
 
+from .one_program import labels
+
 F = nn.functional
 
 pytestmark = pytest.mark.skipif(gemm_group.group(np.float32) is None, reason="products go by tiles here")
-
-
-def labels(compiled):
-    run, = [e.run for found in compiled.entries.values() for e in found]
-    return [step.label for step, _ in run.marks if step.kind != "grad"]
 
 
 class Attention(nn.Module):
@@ -67,7 +64,7 @@ def test_attention(dtype, threads):
     assert all(torch.equal(y, z) for y, z in zip(a, b, strict=True))
     for p, q in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(p.grad, q.grad)
-    found = labels(compiled)
+    found = labels(compiled, False)
     assert found.count("group: 3 linear") == 2                              # projections, heads
     assert "group: linear+add" in found                                     # the residual
     assert "group: 3 _matmul_tn, 3 _matmul_fold+add" in found               # with the gradient of the residual
@@ -83,7 +80,7 @@ def same(f, *args):
     many = isinstance(want, (tuple, list))
     for a, b in zip(want if many else [want], found if many else [found], strict=True):
         assert torch.equal(a, b)
-    return labels(compiled)
+    return labels(compiled, False)
 
 
 def test_shapes_of_all_kinds():

@@ -6,6 +6,8 @@ import rushlight as torch
 from rushlight import nn
 from rushlight.capture.compiled import Compiled
 
+from .one_program import labels
+
 F = nn.functional
 
 
@@ -29,11 +31,6 @@ def gradient(model):
         (y * y).sum().backward()
         return [model.project.weight.grad, model.project.bias.grad]
     return step
-
-
-def labels(compiled):
-    entry, = (e for found in compiled.entries.values() for e in found)
-    return [step.label for step, _ in entry.run.marks]
 
 
 @pytest.mark.parametrize("heads, causal, order", [(3, True, (0, 1, 2)), (1, False, (2, 0, 1)), (4, False, (1, 0, 2))])

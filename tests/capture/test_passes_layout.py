@@ -5,6 +5,8 @@ import random
 
 import pytest
 
+from .one_program import training
+
 pytest.importorskip("llvmlite")
 import rushlight as torch
 from rushlight import nn
@@ -92,18 +94,6 @@ def batch(i, n=4, size=16):
     return torch.randn(n, 3, size, size, generator=g), torch.randint(0, 4, (n,), generator=g)
 
 
-def step_of(model):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
-
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-    return step
-
-
 @pytest.fixture
 def chosen(monkeypatch):
     """The steps that the pass gave, a list for each program."""
@@ -133,7 +123,7 @@ def forced(monkeypatch, cost):
 
 def same_training(model, steps=3, format=torch.contiguous_format):
     models = [model, copy.deepcopy(model)]
-    calls = [step_of(models[0]), torch.compile(step_of(models[1]))]
+    calls = [training(models[0], 0.05, 0.9), torch.compile(training(models[1], 0.05, 0.9))]
     for i in range(steps):
         x, y = batch(i)
         a, b = (call(x.contiguous(memory_format=format), y).item() for call in calls)
@@ -178,7 +168,7 @@ def test_evaluation(name, last, monkeypatch):
     forced(monkeypatch, lambda behind: 0.0 if behind else 1.0)
     torch.manual_seed(3)
     model = MODELS[name]()
-    step_of(model)(*batch(5))
+    training(model, 0.05, 0.9)(*batch(5))
     model.eval()
 
     @torch.compile
@@ -211,14 +201,14 @@ def test_choice(chosen):
     """Channels-last where that is faster, and only there."""
     torch.manual_seed(0)
     inverted = nn.Sequential(*unit(3, 32, 3, 2), Inverted(32, 32), Inverted(32, 32), *head(32))
-    explain(step_of(inverted), *batch(0, 4, 32))
+    explain(training(inverted, 0.05, 0.9), *batch(0, 4, 32))
     found = orders(chosen[-1])
     # (The argument, and what meets it in the gradient of the first weights.)
     assert found["convolution"].count("usual") == 1 and found["conv_weight"].count("usual") == 2
     assert "usual" not in found["batch_norm_backward"] and "usual" not in found["batch_norm"]
 
     filtered = nn.Sequential(*unit(3, 32, 3, act=nn.ReLU), Residual(32, 32), *head(32))
-    explain(step_of(filtered), *batch(0, 4, 32))
+    explain(training(filtered, 0.05, 0.9), *batch(0, 4, 32))
     assert "last" not in sum(orders(chosen[-1]).values(), [])
 
 

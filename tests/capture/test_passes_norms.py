@@ -8,6 +8,8 @@ import rushlight as torch
 from rushlight import nn
 from rushlight.capture.compiled import explain
 
+from .one_program import training
+
 
 class Residual(nn.Module):
     """Blocks as in residual networks: the residual comes before or after the branch, relu in place or not."""
@@ -61,14 +63,7 @@ MODELS = {
 
 
 def steps_of(model, compiled):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
-
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+    step = training(model, momentum=0.9)
     return torch.compile(step) if compiled else step
 
 

@@ -11,6 +11,8 @@ from rushlight.capture.compiled import Compiled
 from rushlight.compiler.templates.maxima import kernel
 from rushlight.ops.nn import pooling
 
+from .one_program import program, training
+
 FORMS = [((9, 11), 2, 2, 0, 1), ((8, 40), 2, 2, 0, 1), ((7, 9), 3, 2, 1, 1), ((9, 9), 3, 1, 1, 2),
          ((16, 18), (1, 2), 2, 0, 1), ((20, 19), (5, 3), (3, 2), (2, 1), 1), ((6, 50), 2, (3, 2), 0, 1),
          ((10, 10), 2, (1, 2), 0, 1), ((15, 33), 2, 2, 1, 1)]
@@ -44,19 +46,8 @@ def test_numbers_of_elements_tell_the_positions(dtype, ceil):
         np.testing.assert_array_equal(gradient.reshape(12, -1), expected)
 
 
-def step_of(model, optimizer):
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-    return step
-
-
 def windows(compiled, label):
-    entry, = (e for found in compiled.entries.values() for e in found)
-    return [w for s, _ in entry.run.marks if s.label == label for w in (*s.outs, *s.args)]
+    return [w for s, _ in program(compiled).marks if s.label == label for w in (*s.outs, *s.args)]
 
 
 @pytest.mark.parametrize("pool", [nn.MaxPool2d(2), nn.MaxPool2d(3, 2, 1)])
@@ -66,7 +57,7 @@ def test_training_keeps_bytes(pool):
                           nn.MaxPool2d(2), nn.Flatten(), nn.Linear(72, 3))
     x, y = torch.randn(4, 3, 12, 12), torch.randint(0, 3, (4,))
     models = [copy.deepcopy(model) for _ in range(2)]
-    steps = [step_of(m, torch.optim.SGD(m.parameters(), lr=0.1)) for m in models]
+    steps = [training(m) for m in models]
     compiled = Compiled(steps[1], [steps[1]])
     for _ in range(5):
         assert steps[0](x, y).item() == compiled(x, y).item()

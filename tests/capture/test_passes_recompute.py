@@ -10,6 +10,8 @@ from rushlight.capture.compiled import Compiled
 from rushlight.capture.passes import recompute
 from rushlight.runtime import allocator
 
+from .one_program import labels, training
+
 
 def perceptron():
     return nn.Sequential(*[m for _ in range(5) for m in (nn.Linear(256, 256), nn.LayerNorm(256), nn.GELU())],
@@ -21,33 +23,16 @@ def convolutional():
     return nn.Sequential(*blocks, nn.Flatten(), nn.Linear(8 * 256, 3)), (64, 3, 16, 16)
 
 
-def training(model):
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.05)
-
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = nn.functional.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-    return step
-
-
-def labels(compiled):
-    entry, = (e for found in compiled.entries.values() for e in found)
-    return [step.label for step, _ in entry.run.marks]
-
-
 @pytest.mark.parametrize("make", [perceptron, convolutional])
 def test_less_memory_same_values(make, monkeypatch):
     torch.manual_seed(0)
     model, shape = make()
     x, y = torch.randn(shape), torch.randint(0, 3, shape[:1])
-    steps, peaks = [training(copy.deepcopy(model))], []
+    steps, peaks = [training(copy.deepcopy(model), 0.05)], []
     losses = [[steps[0](x, y).item() for _ in range(5)]]
     for enough in (10.0, recompute.ENOUGH):
         monkeypatch.setattr(recompute, "ENOUGH", enough)
-        step = training(copy.deepcopy(model))
+        step = training(copy.deepcopy(model), 0.05)
         compiled = Compiled(step, [step])
         losses.append([compiled(x, y).item() for _ in range(4)])
         for p in compiled.function.__closure__:
@@ -75,7 +60,7 @@ def test_normalized_again_by_the_statistics(options, shape, monkeypatch):
     for enough in (10.0, 0.1):
         monkeypatch.setattr(recompute, "ENOUGH", enough)
         mine = copy.deepcopy(model)
-        step = training(mine)
+        step = training(mine, 0.05)
         compiled = Compiled(step, [step])
         for _ in range(4):
             compiled(x, y)

@@ -5,6 +5,19 @@ import warnings
 
 import numpy as np
 
+# Names that cases of several modules are written with.
+SETUP = """
+x=torch.arange(24.).reshape(2,3,4).requires_grad_()
+y=x.detach()
+m=torch.arange(12.).reshape(3,4)
+i=torch.tensor([0,2])
+j=torch.tensor([0,1])
+L=torch.int64
+ix=torch.tensor([[0,1,2,0],[2,0,1,1]])
+F=torch.nn.functional
+v = torch.arange(5)
+"""
+
 
 def describe(F, r):
     """A tensor as (dtype, shape, stride, offset, node, flags, values); sequences item by item."""

@@ -4,21 +4,9 @@ import pytest
 
 import rushlight
 
-from .compare import agree, evaluate
+from .compare import SETUP, agree, evaluate
 
 torch = pytest.importorskip("torch")
-
-SETUP = """
-x=torch.arange(24.).reshape(2,3,4).requires_grad_()
-y=x.detach()
-m=torch.arange(12.).reshape(3,4)
-i=torch.tensor([0,2])
-j=torch.tensor([0,1])
-L=torch.int64
-ix=torch.tensor([[0,1,2,0],[2,0,1,1]])
-F=torch.nn.functional
-v = torch.arange(5)
-"""
 
 CASES = r"""
 F.pad(x,(1,2,0,1))
