@@ -177,7 +177,8 @@ def fill_bernoulli(gen, array, p=0.5):
         return _assign(array, _bernoulli_bits(gen, np.empty(array.size, bool), p, 1))
     draw = unit53 if p.dtype == np.float64 else unit24
     if array.flags.c_contiguous and array.size and p.shape == array.shape:
-        array[...] = draw(gen, array.size).reshape(p.shape) < (p if draw is unit53 else p.astype(np.float32, copy=False))
+        limits = p if draw is unit53 else p.astype(np.float32, copy=False)
+        array[...] = draw(gen, array.size).reshape(p.shape) < limits
         return array
     p = np.broadcast_to(p, array.shape)
     order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
