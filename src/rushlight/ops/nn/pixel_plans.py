@@ -61,7 +61,7 @@ def _serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weig
     shape = (dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place)
     if not last and (work < _LEAST_WORK or image_plans.serves(*shape)):
         return False
-    return not cpu.amx() and not winograd_plans.serves(*shape)
+    return not cpu.amx() and not winograd_plans.serves(*shape, last)
 
 
 def _flat(*pairs):

@@ -22,34 +22,37 @@ _DEPTH = 64                     # products that are added up in one go, at most;
 _BLOCK = 12                     # vectors of cells at a time, at most
 
 
-def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
-    """Whether a product of this shape is made by minimal filtering: a matter of speed, and of the dtype."""
+def serves(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place, last=False):
+    """Whether a product of this shape is made by minimal filtering: a matter of speed, and of the dtype.
+
+    ``last``: whether images or results are channels-last, and so laid out anew.
+    """
     cells = n * int(np.prod(_cells(grid, 2)))
     return cells >= _FEWEST_CELLS and form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights,
-                                           strides, out, place)
+                                           strides, out, place, last)
 
 
-def form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place):
+def form(dtype, n, groups, rows, channels, source, grid, steps, offsets, weights, strides, out, place, last=False):
     """Whether a product is of the form of minimal filtering, with enough channels."""
     if out != grid or dtype != "float32" or len(grid) not in (2, 3) or set(place) != {(0, 1)} or \
             steps[-2:] not in ((1, 1), (2, 2)):
         return False
     if any(len(o) != 3 or o != (o[0], o[0] + 1, o[0] + 2) for o in offsets[-2:]):
         return False
-    if steps[-1] == 2 and not _pays_apart(n, rows, grid):
+    if steps[-1] == 2 and not _pays_apart(n, rows, grid, 0.88 if last else 0.94):
         return False
     return min(rows, channels) >= _FEWEST_CHANNELS and min(grid[-2:]) > 1 and \
         _entries(grid, len(weights)) <= MOST_ENTRIES
 
 
-def _pays_apart(n, rows, grid):
-    """Whether cells with steps of two take fewer products than direct sums, in whole vectors and with transforms."""
+def _pays_apart(n, rows, grid, share):
+    """Whether cells with steps of two, in whole vectors, take less than such a share of the time of direct sums."""
     from ...compiler.templates import conv_tile, winograd
 
     lanes, length = conv_tile.lanes_of("float"), int(np.prod(_cells(grid, 2)))
     vectors = sum(count // images * -(-images * length // lanes)
                   for _, count, images in portions(n, images_together(n, length, winograd.VECTORS * lanes)))
-    return vectors * lanes * (25 + _TRANSFORMS / rows) < 0.94 * 9 * n * int(np.prod(grid))
+    return vectors * lanes * (25 + _TRANSFORMS / rows) < share * 9 * n * int(np.prod(grid))
 
 
 def _cells(grid, height):
