@@ -82,6 +82,33 @@ def words(compile):
     return [[step(ids(i, 5), ids(50 + i, 5), ids(90 + i, 5, 3)) for i in range(20)], low, table.weight, context.weight]
 
 
+def bags(flat, **more):
+    """A loop over steps of an `EmbeddingBag`, whose offsets differ from call to call."""
+    def loop(compile):
+        torch.manual_seed(0)
+        table = nn.EmbeddingBag(20, 4, **more)
+        optimizer = torch.optim.Adagrad(table.parameters(), 0.1)
+
+        def step(x, offsets, y):
+            optimizer.zero_grad()
+            loss = F.cross_entropy(table(x, offsets), y)
+            loss.backward()
+            optimizer.step()
+            return loss.item()
+        step, found = compile(step), []
+        for i in range(6):
+            offsets = torch.tensor([0, 3, 7, 7 + i, 16]) if flat else None
+            found += [step(ids(i, *((20,) if flat else (5, 4))), offsets, ids(50 + i, 5, below=3)), table.weight]
+        return found
+    return loop
+
+
+for _flat in (False, True):
+    for _kind in ({"mode": "sum"}, {"mode": "mean", "padding_idx": 1}, {"mode": "mean", "sparse": True},
+                  {"mode": "sum", "sparse": True, "padding_idx": 1}):
+        CASES[f"bags {_flat} {_kind}"] = bags(_flat, **_kind)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_as_eager(name):
     assert all(map(programs, compare(CASES[name])))

@@ -3,6 +3,7 @@
 import rushlight as torch
 from rushlight.optim.flat import vectors_of
 from rushlight.optim.optimizer import Optimizer, _check_lr, _closure_loss, _number
+from rushlight.tensor import watch
 
 __all__ = ["LBFGS"]
 
@@ -185,6 +186,8 @@ class LBFGS(Optimizer):
             return self._minimize(closure)
 
     def _minimize(self, closure):
+        if watch.listener is not None:
+            watch.listener.fail("L-BFGS goes on by what losses and gradients are; what it is given to call is compiled")
         (group,) = self.param_groups
         lr = _number(group["lr"])
         tolerance_grad, tolerance_change = group["tolerance_grad"], group["tolerance_change"]

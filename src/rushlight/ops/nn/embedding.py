@@ -195,18 +195,19 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
     if _inside(flat, weight, per_sample_weights):
         return _bags_inside(flat, weight, wrap(starts), mode, per_sample_weights, pad, bool(scale_grad_by_freq))
     bounds = np.append(starts, flat.numel())
+    known = _bounds(offsets, bounds, flat.numel(), include_last_offset)
     if mode != "max" and available() and weight.dtype in (float32, float64) and not (
             flat.is_meta or weight.is_meta) and (np.diff(bounds) >= 0).all() and (
             per_sample_weights is None or per_sample_weights.dtype is weight.dtype):
         if sparse:
             from ...sparse.gradients import embedding_bag as with_sparse_gradient
-            return with_sparse_gradient(_embedding_bag, _bag_shares, _bag_factors, weight, flat, wrap(bounds),
+            return with_sparse_gradient(_embedding_bag, _bag_shares, _bag_factors, weight, flat, known,
                                         per_sample_weights, pad, mode == "mean", bool(scale_grad_by_freq))
-        return _embedding_bag(weight, flat, wrap(bounds), per_sample_weights, pad, mode == "mean",
+        return _embedding_bag(weight, flat, known, per_sample_weights, pad, mode == "mean",
                               bool(scale_grad_by_freq))
     if sparse:
         from ...sparse.gradients import embedding_bag as with_sparse_gradient
-        return with_sparse_gradient(_bags_of_rows, _bag_shares, _bag_factors, weight, flat, wrap(bounds),
+        return with_sparse_gradient(_bags_of_rows, _bag_shares, _bag_factors, weight, flat, known,
                                     per_sample_weights, pad, mode == "mean", bool(scale_grad_by_freq))
     if type(flat._a) is np.ndarray and walks.outside(flat._a, weight.shape[0]):
         raise _not_in_range(flat._a, weight.shape[0])
@@ -216,22 +217,63 @@ def embedding_bag(input, weight, offsets=None, max_norm=None, norm_type=2, scale
 
 # ---------------------------------------------------------------- sums of bags in one pass
 
+def _bounds(offsets, bounds, total, last):
+    """The `bounds` of bags as a tensor, which captures know to come of the `offsets`, or of sizes only."""
+    if offsets is not None and watch.listener is not None:
+        return _bounds_of(offsets, total, last)
+    t = wrap(bounds)
+    if watch.listener is not None:
+        watch.listener.constant(t)
+    return t
+
+
+@primitive("_bag_bounds(Tensor offsets, int total, bool last) -> Tensor", vjp=NONDIFF("positions"))
+def _bounds_of(offsets, total, last):
+    """The offsets of bags, checked, and where the last one ends."""
+    starts = offsets.astype(np.int64)
+    if starts.size and (starts[0] != 0 or starts[-1] > total or (starts[1:] < starts[:-1]).any()):
+        raise RuntimeError("embedding_bag: offsets have to begin with 0, be in order, and lie within the input")
+    return np.append(starts[:-1] if last else starts, total)
+
+
 def _bag_of_each(bounds):
     """The bag of each position, and the number of positions in each bag."""
     counts = np.diff(bounds)
     return np.repeat(np.arange(counts.size), counts), counts
 
 
+def _weights(indices, bounds, pad, mean, dtype):
+    """The bag of each position, and the weight of its row in it (None: one each)."""
+    bag, _ = _bag_of_each(bounds)
+    keep = indices != pad
+    scale = keep.astype(dtype)
+    if mean:
+        n = np.bincount(bag[keep], minlength=bounds.size - 1)
+        scale /= np.maximum(n, 1)[bag].astype(dtype)
+    return bag, None if not mean and keep.all() else scale[:, None]
+
+
+@primitive("_bag_shares(Tensor g, Tensor indices, Tensor bounds, int padding_idx, bool mean) -> Tensor",
+           vjp={"g": lambda g, indices, bounds, padding_idx, mean: _bag_sums(g, indices, bounds, padding_idx, mean)})
 def _bag_shares(g, indices, bounds, pad, mean):
     """The gradient of each row that was added, before its weight."""
-    bag, _ = _bag_of_each(bounds._a)
-    keep = indices._a != pad
-    rows = g.index_select(0, wrap(bag))
-    scale = keep.astype(g._a.dtype)
-    if mean:
-        n = np.bincount(bag[keep], minlength=bounds._a.size - 1)
-        scale /= np.maximum(n, 1)[bag].astype(scale.dtype)
-    return rows if not mean and keep.all() else rows * wrap(scale).unsqueeze(-1)
+    if pad < 0:
+        bag, counts = _bag_of_each(bounds)
+        scale, g = None, g * (1 / np.maximum(counts, 1).astype(g.dtype))[:, None] if mean else g
+    else:
+        bag, scale = _weights(indices, bounds, pad, mean, g.dtype)
+    rows = empty((bag.size, *g.shape[1:]), g.dtype)
+    walks.get_rows(np.ascontiguousarray(g), 0, bag, rows)
+    return rows if scale is None else np.multiply(rows, scale, out=rows)
+
+
+@primitive("_bag_sums(Tensor rows, Tensor indices, Tensor bounds, int padding_idx, bool mean) -> Tensor",
+           vjp={"rows": lambda g, indices, bounds, padding_idx, mean:
+                _bag_shares(g, indices, bounds, padding_idx, mean)})
+def _bag_sums(rows, indices, bounds, pad, mean):
+    """Sums or means of the rows of each bag."""
+    bag, scale = _weights(indices, bounds, pad, mean, rows.dtype)
+    return summed_slices((bounds.size - 1, *rows.shape[1:]), 0, bag, rows if scale is None else rows * scale)
 
 
 def _bag_weight_gradient(g, weight_shape, indices, bounds, per_sample, padding_idx, mean, scale):
