@@ -255,7 +255,7 @@ def test_reasons_name_the_line():
     import random
 
     def f(x):
-        return x * random.choice((1.0, 2.0))
+        return random.shuffle([1.0, 2.0]) or x * 2.0
 
     def g(x):
         return x * 2 if str(x.sum().item()) else x

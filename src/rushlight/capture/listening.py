@@ -217,7 +217,10 @@ class _Ear:
 
     def started(self, code, at):
         """Code begins, or goes on as a generator."""
-        if code.co_filename.startswith(self.home):
+        file = code.co_filename
+        if file.startswith("<frozen importlib"):
+            return _monitoring.DISABLE          # (imports are let be)
+        if file.startswith(self.home):
             if not self.calls:
                 return _monitoring.DISABLE
         elif id(code) not in self.codes:
