@@ -505,11 +505,11 @@ class Driver:
     def _tile_sizes(self, f, job, m, some_k, panels, strips, noted, own_b, long):
         """(panels, strips) of a tile; where tiles pack for themselves (``own_b``), ``long`` is for groups of strips."""
         tuning = self.tuning
-        # About 32 tiles, none with less work than handing it out is worth, none beyond the caches.
+        # About 64 tiles, none with less work than handing it out is worth, none beyond the caches.
         least = f.value(tuning.tile_depth).udiv(some_k) + 1
         few = (panels * strips).udiv(6) + 1
         least = f.select(job.serial.eq(LIGHT), few, f.select(noted, f.minimum(few, least), least))
-        size = (panels * strips).udiv(32)
+        size = (panels * strips).udiv(64)
         size = f.select(size < least, least, size)
         tile_strips = f.minimum(f.minimum(f.value(tuning.tile_strips), strips), size)
         tile_panels = f.minimum(f.value(tuning.tile_panels), size.udiv(tile_strips))

@@ -29,6 +29,7 @@ _STORE_PARAMS = (("ptr", "c"), ("i64", "crs"), ("i64", "n"), ("ptr", "d"), ("i64
 
 PREFETCH_ROWS = 8
 CHAIN = 192                     # the most terms that are added up one after the other
+CHAIN_OF_PAIRS = 1024           # the same of pairs of bfloat16, which are rounded far more coarsely than such sums
 PREFETCH_DEPTH = 48             # the least k for which C is fetched ahead at once
 SPREAD = 8                      # rows from which it is fetched row by row
 TALL = 4                        # rows from which a tile adds a bias by code of its own
@@ -149,12 +150,13 @@ class _Tile:
                     f.prefetch(self.c + self.crs * i + j, 1)
 
     def chain_length(self):
-        """Terms of a chain: k in equal parts of up to ``CHAIN``."""
-        f, k = self.f, self.k
+        """Terms of a chain: k in equal parts of up to ``CHAIN``; all of it for integers."""
+        f, k, most = self.f, self.k, CHAIN_OF_PAIRS if self.shape.pairs else CHAIN
         links = f.var("i64", k)
-        with f.if_(k > CHAIN):
-            chains = (k + (CHAIN - 1)).udiv(CHAIN)
-            links.set((k + chains - 1).udiv(chains))
+        if self.shape.element[0] != "i":
+            with f.if_(k > most):
+                chains = (k + (most - 1)).udiv(most)
+                links.set((k + chains - 1).udiv(chains))
         return links.get()
 
     def later(self, key):
