@@ -206,10 +206,11 @@ def frobenius_norm(input, dim=(), keepdim=False):
 
 
 def _norm_into(input, p="fro", dim=None, keepdim=False, out=None, dtype=None):
-    return norm(input, p, dim, keepdim, dtype) if out is None else with_out("norm", norm)(
-        input, p, dim, keepdim, dtype, out=out)
+    return norm(input, p, dim, keepdim, dtype) if out is None else _norm_out(input, p, dim, keepdim, dtype, out=out)
 
 
+_norm_out = with_out("norm", norm)
+_norm_into.deliver = _norm_out.deliver
 _norm_into.__name__, _norm_into.__doc__ = "norm", norm.__doc__
 FUNCTIONS["torch"]["norm"] = _norm_into
 publish("nuclear_norm", nuclear_norm, method=False)

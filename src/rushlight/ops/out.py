@@ -1,7 +1,7 @@
 """``out=``: results written into a tensor the caller owns."""
 
-import functools
 import warnings
+from functools import partial, wraps
 
 import numpy as np
 
@@ -34,6 +34,15 @@ _JOINING = frozenset(("cat", "concat", "concatenate", "stack", "hstack", "vstack
 _CONVERTING = frozenset(("cumsum", "cumprod", "bernoulli"))
 
 
+_installed = []             # whether generated functions have been asked for, which serve later calls
+
+
+def _install():
+    from .native.install import install_views
+    _installed.append(True)
+    install_views()
+
+
 def with_out(name, fn, into=None):
     """`fn` with an ``out=`` keyword: a tensor, or a tuple of them for several results.
 
@@ -42,10 +51,12 @@ def with_out(name, fn, into=None):
     """
     apart = name in _READS_APART
 
-    @functools.wraps(fn)
+    @wraps(fn)
     def wrapper(*args, out=None, **kwargs):
         if out is None:
             return fn(*args, **kwargs)
+        if not _installed:
+            _install()
         outs = out if isinstance(out, (tuple, list)) else (out,)
         grad = state.grad
         if grad and (any(o.requires_grad for o in outs) or any(getattr(a, "requires_grad", False) for a in args)):
@@ -61,20 +72,26 @@ def with_out(name, fn, into=None):
         if grad:
             switch_grad(False)
         try:
-            result = fn(*args, **kwargs)
-            results = tuple(result) if isinstance(result, (tuple, list)) else (result,)
-            if len(results) != len(outs):
-                raise TypeError(f"{name}(): expected {len(results)} tensors in out, got {len(outs)}")
-            for r, o in zip(results, outs):
-                write(name, r, o)
+            return deliver(name, fn(*args, **kwargs), out)
         finally:
             if grad:
                 switch_grad(True)
-        if isinstance(out, (tuple, list)):
-            return type(result)(out) if type(result) is tuple else type(result)(*out) if hasattr(
-                result, "_fields") else type(result)(tuple(out))
-        return out
+    wrapper.deliver = partial(deliver, name), into is not None      # for ``native.outs``
     return wrapper
+
+
+def deliver(name, result, out):
+    """Write what function `name` gave, one or several tensors, into `out`; returns that, in the form of the result."""
+    outs = out if isinstance(out, (tuple, list)) else (out,)
+    results = tuple(result) if isinstance(result, (tuple, list)) else (result,)
+    if len(results) != len(outs):
+        raise TypeError(f"{name}(): expected {len(results)} tensors in out, got {len(outs)}")
+    for r, o in zip(results, outs):
+        write(name, r, o)
+    if isinstance(out, (tuple, list)):
+        return type(result)(out) if type(result) is tuple else type(result)(*out) if hasattr(
+            result, "_fields") else type(result)(tuple(out))
+    return out
 
 
 def plain(out, tensors):

@@ -47,6 +47,8 @@ def publish(name, fn, *, namespaces=("torch",), method=True, out=True):
             if kwargs:
                 _numpy_names(kwargs)
             return fn(*args, **kwargs)
+    if out:
+        function.deliver = to.deliver
     function.__name__ = function.__qualname__ = name
     function.__doc__ = fn.__doc__
     function.__wrapped__ = fn

@@ -18,7 +18,7 @@ from ...tensor.storage import Storage
 from ...tensor.tensor import Tensor, ViewInfo, wrap
 from .. import dispatch
 from ..registry import FUNCTIONS, LOCKS, METHODS
-from . import along, entry
+from . import along, entry, outs
 
 _state = None
 _lock = threading.RLock()    # one thread at a time puts functions in place
@@ -396,6 +396,7 @@ def _described(rec, fallback, kernel=None, extra=None):
 def _replace(fn, twin, dunders=()):
     """Put `twin` where the public function `fn` stands."""
     bound = _bound(twin)
+    outs.replaced(fn, twin)
     for ns, table in FUNCTIONS.items():
         for name, f in table.items():
             if f is fn:
@@ -430,6 +431,7 @@ def install_views():
     making.install(_state, _builtin, _replace, _offsets())
     contents.install(_state, _builtin, _replace, _offsets())
     observing.install(_state, _builtin, _replace, _offsets())
+    outs.install(_state, _builtin, _offsets())
 
 
 def install_reduction(kind, kernel):

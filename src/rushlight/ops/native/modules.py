@@ -10,11 +10,11 @@ from ...compiler.codegen.targets import host
 # Group -> the file whose ``module`` writes it, with what the others have.
 WRITERS = {
     "entry": "entry", "views": "geometry", "facts": "facts", "calls": "calls", "making": "making",
-    "contents": "contents", "plans": "plans", "products": "products", "programs": "programs",
+    "contents": "contents", "plans": "plans", "outs": "outs", "products": "products", "programs": "programs",
 }
 _FILES = (*WRITERS.values(), "along", "pointwise")
 # Those that are put in place together, in this order.
-FIRST = ("entry", "views", "facts", "calls", "making", "contents", "plans")
+FIRST = ("entry", "views", "facts", "calls", "making", "contents", "plans", "outs")
 
 
 @cache

@@ -6,6 +6,7 @@ of unknown origin or numbers read from tensors, keeps the call in Python, as do 
 """
 
 import ctypes
+import sys
 import warnings
 from threading import get_ident
 from types import BuiltinFunctionType, FunctionType
@@ -425,6 +426,7 @@ class Planned:
         self.plans, self.failures = {}, 0
         w = self.words
         w[entry.FALLBACK], w[plans.OBSERVE] = id(fn), id(_observe)
+        w[plans.OUT] = id(sys.intern("out"))
         w[plans.TABLE], w[plans.SEEN] = ctypes.addressof(self.table), ctypes.addressof(self.seen)
         self.fn = fn
         self.twin = builtin(fn.__name__, address, w, fn.__doc__)

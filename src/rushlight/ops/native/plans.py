@@ -39,7 +39,7 @@ END, KERNEL, VIEW, CALL, FIXED = range(5)
 REFUSED, TRIED, TRIAL, READY = range(4)
 CONSTANT, OUTPUT, VALUE, WINDOW, SEVERAL = range(5)
 MULTI, BARE = 1, 2                              # kinds of views: several of one call, such as are not known as views
-OBSERVE, TABLE, SEEN, STOPPED = range(1, 5)     # words of a descriptor after FALLBACK
+OBSERVE, TABLE, SEEN, STOPPED, OUT = range(1, 6)    # words of a descriptor after FALLBACK
 SLOTS = 64                                      # of a descriptor's table: hash, plan
 MOST_WORDS, MOST_TENSORS, MOST_VALUES, MOST_OPERANDS, MOST_OUTPUTS, MOST_ITEMS = 160, 8, 48, 24, 40, 40
 MOST_ELEMENTS = 1 << 16                         # of a tensor: the time of larger calls is the kernel's
@@ -500,6 +500,8 @@ def _planned(w):
     named = f.var("i64", 0)
     with f.if_(e.kw.ne(0)):
         named.set(f.load("i64", e.kw + SIZE))
+        with f.if_(named.get() > 0):        # what the caller gives for a result is for ``outs``
+            e.unless(f.load("ptr", e.kw + (named.get() * 8 + (TUPLE_ITEMS - 8))).ne(e.pointer(OUT)))
     total = e.n + named.get()
     e.unless(total < MOST_OPERANDS)
     devices = w.env(f, "devices")

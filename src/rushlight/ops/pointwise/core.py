@@ -310,9 +310,12 @@ def plan(rec, key, operands, params, into):
         from ...compiler import pointwise_kernel
         launch.kernel = pointwise_kernel(exprs, in_dtypes, scalar_dtypes, [out.name], c.name).call
     rec.extra[key] = launch
-    if into is None and not params and not launch.numpy:
-        from ..native.install import adopt
-        adopt(rec, key, launch)
+    if not params and not launch.numpy:
+        from ..native.install import adopt, install_views
+        if into is None:
+            adopt(rec, key, launch)
+        else:
+            install_views()
     return launch
 
 
