@@ -102,10 +102,12 @@ class Outside(Texts):
     def _source(self, module, name, ours, held):
         """Put a function in the place of a module's, and wherever the call may find it: `held`, id of a function in C
         -> places."""
-        real = vars(module)[name]
-        self._replace(vars(module), name, ours)
+        scope = vars(module)
+        real = scope[name]
+        self.put.append((scope, name, real))
+        scope[name] = ours
         for place in held.get(id(real), ()):
-            if place[0] is not vars(module):
+            if place[0] is not scope:
                 self.put.append((place, None, real))
                 put(*place, ours)
 
