@@ -174,6 +174,8 @@ class _Program:
             else:
                 step = self._called(kernel, rec, args, outs)
             words += step[0], 8 * (len(step) + 1), *step[1:]
+            if rec is not None:
+                words += self._marks(outs)
         self.inner = set(self.used)         # values that later steps take
         return words + self._end(result)
 
@@ -247,8 +249,8 @@ class _Program:
         if rec is None or isinstance(rec.vjp, NoGradient) or any(
                 t._grad_fn is None or getattr(type(t._grad_fn), "record", None) is not rec for t in wanted):
             raise _Unfit
-        if any(t._grad_fn.ext is not None or getattr(t._grad_fn, "__dict__", None) for t in wanted):
-            raise _Unfit                    # Python wrote something down in the node
+        if any(t._grad_fn.ext is not None for t in wanted):
+            raise _Unfit
         if rec.kind == "pointwise" and len(args) > len(rec.tensor_args):
             raise _Unfit                    # parameters are known here as the kernel takes them
         words = self._arguments(args)
@@ -286,6 +288,16 @@ class _Program:
         for t in tensors:
             self._number(t)
         return [plans.KERNEL, rec, len(tensors), len(launches), count, len(arrays), *facts, *made, *words]
+
+    def _marks(self, outs):
+        """What Python wrote down in the nodes of a step's outputs."""
+        words = []
+        for node, t in {t._grad_fn: t for t in outs if t is not None and t._grad_fn is not None}.items():
+            for name, x in getattr(node, "__dict__", {}).items():
+                if type(x) is not bool:
+                    raise _Unfit
+                words += plans.MARK, 40, self.numbers[id(t)], self._keep(name), id(x)
+        return words
 
     def _called(self, kernel, rec, args, outs):
         word, count, words = self._recording(rec, args, outs)

@@ -20,6 +20,8 @@ A program's steps give *values*, the call's tensors being the first ones:
                         of each operand: a pair
     FIXED, size, descr, dtype, rank, sizes, address, bytes
                         a new array with the numbers that lie there
+    MARK, size, value, name, object
+                        an attribute that Python gave the value's node
     END, type (0: one value), count, items
 
 Operands, arguments and items are pairs of words: CONSTANT and an object; OUTPUT and the number of an array of this
@@ -35,7 +37,7 @@ from . import calls, entry
 from .entry import DATA, DESCR, DIMS, FLAGS, LIST_ITEMS, ND, SIZE, STRIDES, TUPLE_ITEMS, TYPE
 from .geometry import Writer
 
-END, KERNEL, VIEW, CALL, FIXED = range(5)
+END, KERNEL, VIEW, CALL, FIXED, MARK = range(6)
 REFUSED, TRIED, TRIAL, READY = range(4)
 CONSTANT, OUTPUT, VALUE, WINDOW, SEVERAL = range(5)
 MULTI, BARE = 1, 2                              # kinds of views: several of one call, such as are not known as views
@@ -52,7 +54,7 @@ def module(triple, offsets):
     """IR text of the entry, for the given slot offsets."""
     w = Writer(triple, offsets)
     for part in (entry._fallback, entry._check, entry._wrap, entry._shape, entry._view_of, calls._edge, calls._recorded,
-                 _describe, _window, _record, _launched, _viewed, _called, _fixed, _replay, _planned):
+                 _describe, _window, _record, _launched, _viewed, _called, _fixed, _mark, _replay, _planned):
         part(w)
     return w.m.text()
 
@@ -434,6 +436,16 @@ def _fixed(w):
     f.ret(f.value(1))
 
 
+def _mark(w):
+    """i64 rl_mark(step, values, have): 0, or -1 on failure."""
+    f = w.m.function("rl_mark", "i64", [("ptr", "at"), ("ptr", "values"), ("i64", "have"), ("i64", "trial")],
+                     "internal")
+    at, values = f.args[:2]
+    node = w.get(f, f.load("ptr", values + f.load("i64", at + 16) * 8), "_grad_fn")
+    done = f.call("i32", "PyObject_SetAttr", node, f.load("ptr", at + 24), f.load("ptr", at + 32))
+    f.ret(done.cast("sext", "i64"))
+
+
 def _replay(w):
     """ptr rl_replay(program, tensors, n, trial): the result, or UNUSUAL."""
     f = w.m.function("rl_replay", "ptr", [("ptr", "program"), ("ptr", "tensors"), ("i64", "n"), ("i64", "trial")],
@@ -448,7 +460,8 @@ def _replay(w):
         kind = f.load("i64", here)
         loop.break_if(kind.eq(END))
         more = f.var("i64", 0)
-        for known, name in ((KERNEL, "rl_launched"), (VIEW, "rl_viewed"), (CALL, "rl_called"), (FIXED, "rl_fixed")):
+        for known, name in ((KERNEL, "rl_launched"), (VIEW, "rl_viewed"), (CALL, "rl_called"), (FIXED, "rl_fixed"),
+                            (MARK, "rl_mark")):
             with f.if_(kind.eq(known)):
                 more.set(f.call("i64", name, here, values, have.get(), trial, declare=False))
         with f.if_(more.get() < 0):

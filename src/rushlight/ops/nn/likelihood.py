@@ -118,6 +118,16 @@ def _nll(x, target, weight, reduction, ignore_index):
 def nll_backward(g, target, weight, shape, reduction, ignore_index, total):
     """Gradient of the log-probabilities: minus the weight at the class, zero elsewhere."""
     axis = 1 if len(shape) > 1 else 0
+    if len(shape) == 2 and weight is None and reduction != NONE and target.dtype == np.int64:
+        with np.errstate(all="ignore"):
+            value = -(g / total if reduction == MEAN else g)
+        out = np.zeros(shape, g.dtype)
+        rows = np.arange(len(target))
+        if ignore_index in target:
+            rows = rows[target != ignore_index]
+            target = target[rows]
+        out[rows, target] = value
+        return out
     t = np.expand_dims(target, axis)
     keep = t != ignore_index
     safe = np.where(keep, t, 0)
