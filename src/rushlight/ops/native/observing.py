@@ -575,7 +575,8 @@ LAUNCHING = {
         unfold tensor_split hsplit vsplit repeat tile diff diag aminmax nansum count_nonzero outer
     """.split(),
 }
-# Others of that kind, whose records' kernels are called as a whole.
+# Others of that kind, whose records' kernels are called as a whole: such as do not consist of functions of the first kind,
+# which serve themselves in fewer steps.
 CALLING = {
     "torch": """
         addbmm addmm addmv addr baddbmm allclose argwhere bartlett_window bernoulli binomial bincount
@@ -592,8 +593,8 @@ CALLING = {
         scalar_tensor scatter_reduce select_copy select_scatter slice_copy slice_scatter slogdet split_copy
         split_with_sizes split_with_sizes_copy squeeze_copy stft svd t_copy take_along_dim tensordot trace
         transpose_copy trapezoid trapz triangular_solve tril_indices triu_indices unbind_copy unfold_copy unique
-        unique_consecutive unravel_index unsafe_chunk unsafe_split unsqueeze_copy vander vdot view_as_complex
-        view_as_real view_copy vstack where
+        unique_consecutive unravel_index unsafe_split unsqueeze_copy vander vdot view_as_complex view_as_real
+        view_copy vstack where
     """.split(),
     "torch.linalg": """
         cholesky cholesky_ex cond cross det diagonal eig eigh eigvals eigvalsh householder_product inv inv_ex
@@ -615,12 +616,12 @@ CALLING = {
         conv_transpose2d conv_transpose3d cosine_embedding_loss cross_entropy ctc_loss dropout2d embedding_bag fold
         fractional_max_pool2d fractional_max_pool3d gaussian_nll_loss gumbel_softmax hinge_embedding_loss
         instance_norm linear_cross_entropy local_response_norm lp_pool1d lp_pool2d max_pool3d max_unpool1d
-        max_unpool2d max_unpool3d multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss nll_loss
-        pixel_shuffle pixel_unshuffle poisson_nll_loss rrelu scaled_dot_product_attention soft_margin_loss softmin
+        max_unpool2d max_unpool3d multilabel_margin_loss multilabel_soft_margin_loss nll_loss pixel_shuffle
+        pixel_unshuffle poisson_nll_loss rrelu scaled_dot_product_attention soft_margin_loss softmin
         triplet_margin_loss unfold upsample_bilinear upsample_nearest
     """.split(),
     "torch.fft": """
-        fftfreq fftshift hfft hfft2 hfftn ifftshift ihfft ihfft2 ihfftn rfftfreq
+        fftfreq hfft hfft2 hfftn ihfft ihfft2 ihfftn rfftfreq
     """.split(),
     "method": """
         byte short char cfloat cdouble new_empty reshape_as sum_to_size index_put
