@@ -575,8 +575,8 @@ LAUNCHING = {
         unfold tensor_split hsplit vsplit repeat tile diff diag aminmax nansum count_nonzero outer
     """.split(),
 }
-# Others of that kind, whose records' kernels are called as a whole: such as do not consist of functions of the first kind,
-# which serve themselves in fewer steps.
+# Others of that kind, whose records' kernels are called as a whole: such as do not consist of functions of the first
+# kind, which serve themselves in fewer steps.
 CALLING = {
     "torch": """
         addbmm addmm addmv addr baddbmm allclose argwhere bartlett_window bernoulli binomial bincount
