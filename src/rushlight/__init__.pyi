@@ -219,7 +219,8 @@ class Tensor:
     def detach_(self) -> Tensor:
         """Forget this tensor's history."""
     @property
-    def device(self) -> Any: ...
+    def device(self) -> Any:
+        """Where the elements lie."""
     def dim(self) -> _int:
         """Number of dimensions."""
     def element_size(self) -> _int:
@@ -227,12 +228,15 @@ class Tensor:
     def get_device(self) -> _int:
         """Device index; -1 on the CPU."""
     @property
-    def grad(self) -> Any: ...
+    def grad(self) -> Any:
+        """What ``backward`` added up for this leaf (or kept, after ``retain_grad``); None before that."""
     @grad.setter
     def grad(self, value: Any) -> None: ...
     @property
-    def grad_fn(self) -> Any: ...
-    def is_complex(self) -> _bool: ...
+    def grad_fn(self) -> Any:
+        """The node that computed this tensor, None for a leaf."""
+    def is_complex(self) -> _bool:
+        """Whether the dtype is one of complex numbers."""
     def is_conj(self) -> _bool:
         """Whether conjugation is pending on this view."""
     def is_contiguous(self, memory_format: Any = ...) -> _bool:
@@ -240,12 +244,14 @@ class Tensor:
     @property
     def is_cpu(self) -> Any: ...
     is_cuda: Any
-    def is_floating_point(self) -> _bool: ...
+    def is_floating_point(self) -> _bool:
+        """Whether the dtype is one of real floating point numbers."""
     def is_inference(self) -> _bool:
         """Whether the tensor was made in inference mode."""
     is_ipu: Any
     @property
-    def is_leaf(self) -> Any: ...
+    def is_leaf(self) -> Any:
+        """Whether no recorded operation made this tensor."""
     is_maia: Any
     @property
     def is_meta(self) -> Any: ...
@@ -256,14 +262,18 @@ class Tensor:
         """Whether negation is pending on this view."""
     @property
     def is_nested(self) -> Any: ...
-    def is_pinned(self, device: Any = None) -> _bool: ...
+    def is_pinned(self, device: Any = None) -> _bool:
+        """Whether the memory is page-locked; none is."""
     @property
     def is_quantized(self) -> Any: ...
-    def is_same_size(self, other: Any) -> _bool: ...
+    def is_same_size(self, other: Any) -> _bool:
+        """Whether both have the same shape."""
     def is_set_to(self, tensor: Any) -> _bool:
         """Whether both are the same window on the same storage."""
-    def is_shared(self) -> _bool: ...
-    def is_signed(self) -> _bool: ...
+    def is_shared(self) -> _bool:
+        """Whether other processes can see the memory."""
+    def is_signed(self) -> _bool:
+        """Whether the dtype has negative numbers."""
     @property
     def is_sparse(self) -> Any: ...
     @property
@@ -274,16 +284,19 @@ class Tensor:
     def item(self) -> Any:
         """The value of a one-element tensor as a Python number."""
     @property
-    def itemsize(self) -> Any: ...
+    def itemsize(self) -> Any:
+        """Bytes an element."""
     @property
     def layout(self) -> Any: ...
     name: Any
     @property
     def names(self) -> Any: ...
     @property
-    def nbytes(self) -> Any: ...
+    def nbytes(self) -> Any:
+        """Bytes of all elements."""
     @property
-    def ndim(self) -> _int: ...
+    def ndim(self) -> _int:
+        """Number of dimensions."""
     def ndimension(self) -> _int:
         """Number of dimensions."""
     def nelement(self) -> _int:
@@ -293,13 +306,15 @@ class Tensor:
     def numpy(self, *, force: Any = False) -> Any:
         """The values as an ndarray that shares memory."""
     @property
-    def output_nr(self) -> Any: ...
+    def output_nr(self) -> Any:
+        """Which of its node's results this tensor is."""
     def register_hook(self, hook: Any) -> Any:
         """Call ``hook(grad)`` when this tensor's gradient is computed; a result replaces it."""
     def register_post_accumulate_grad_hook(self, hook: Any) -> Any:
         """Call ``hook(param)`` after a gradient was accumulated into this leaf."""
     @property
-    def requires_grad(self) -> _bool: ...
+    def requires_grad(self) -> _bool:
+        """Whether operations on this tensor are recorded for gradients."""
     @requires_grad.setter
     def requires_grad(self, value: Any) -> None: ...
     def requires_grad_(self, requires_grad: Any = True) -> Tensor:
@@ -311,7 +326,8 @@ class Tensor:
     def set_(self, source: Any = None, storage_offset: Any = 0, size: Any = None, stride: Any = None) -> Tensor:
         """Make this tensor a window on another storage or tensor."""
     @property
-    def shape(self) -> Size: ...
+    def shape(self) -> Size:
+        """The sizes of the dimensions."""
     def size(self, dim: Any = None) -> Any:
         """The shape, or the size of dimension `dim`."""
     def storage(self) -> Any:
@@ -441,7 +457,7 @@ class Tensor:
     def argmin(self, dim: Any = None, keepdim: Any = False) -> Tensor:
         """Position of the minimum along `dim`, or in the flattened tensor; of equal ones the first."""
     def argsort(self, dim: Any = -1, descending: Any = False, stable: Any = False) -> Any:
-        """The indices that sort along `dim`."""
+        """The indices (int64, in the input's shape) that sort along `dim`: ``input.gather(dim, argsort(input, dim))``."""
     def argwhere(self) -> Any:
         """Positions of the nonzero elements, one a row."""
     def as_strided(self, size: Any, stride: Any, storage_offset: Any = None) -> Any:
@@ -619,7 +635,7 @@ class Tensor:
     def dense_dim(self) -> Any:
         """The number of dense dimensions; all of a dense tensor."""
     def dequantize(self) -> Any:
-        """See ``rushlight.quantized.creation.dequantize``."""
+        """The numbers that a quantized tensor stands for, float32; of a sequence, a tuple."""
     def det(self) -> Any:
         """The determinant of square matrices."""
     def diag(self, diagonal: Any = 0) -> Tensor:
@@ -831,7 +847,7 @@ class Tensor:
     def int(self, memory_format: Any = None) -> Tensor:
         """This tensor converted to torch.int32."""
     def int_repr(self) -> Any:
-        """See ``rushlight.quantized.creation.int_repr``."""
+        """The codes of a quantized tensor, as int8, uint8 or int32."""
     def inverse(self) -> Any:
         """Alias of linalg.inv."""
     def ipu(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Any:
@@ -995,7 +1011,7 @@ class Tensor:
     def movedim(self, source: Any, destination: Any) -> Any:
         """Dimensions `source` moved to the positions `destination`, the others keeping their order."""
     def msort(self) -> Any:
-        """Sorted along the first dimension."""
+        """The elements sorted along the first dimension, smallest first: ``sort(input, 0).values``."""
     def mtia(self, device: Any = None, non_blocking: Any = False, memory_format: Any = None) -> Any:
         """Raises: there is no MTIA back end."""
     def mul(self, other: Any, *, out: Any = None) -> Tensor:
@@ -1102,15 +1118,15 @@ class Tensor:
     def put_(self, index: Any, source: Any, accumulate: Any = False) -> Tensor:
         """Replace (or increase) elements, addressed as in the flattened tensor."""
     def q_per_channel_axis(self) -> Any:
-        """See ``rushlight.quantized.creation.q_per_channel_axis``."""
+        """The dimension along which scales differ; RuntimeError for others."""
     def q_per_channel_scales(self) -> Any:
-        """See ``rushlight.quantized.creation.q_per_channel_scales``."""
+        """The scales of a tensor quantized per channel; RuntimeError for others."""
     def q_per_channel_zero_points(self) -> Any:
-        """See ``rushlight.quantized.creation.q_per_channel_zero_points``."""
+        """The codes of 0 of a tensor quantized per channel; RuntimeError for others."""
     def q_scale(self) -> Any:
-        """See ``rushlight.quantized.creation.q_scale``."""
+        """The scale of a tensor quantized as a whole; RuntimeError for others."""
     def q_zero_point(self) -> Any:
-        """See ``rushlight.quantized.creation.q_zero_point``."""
+        """The code of 0 of a tensor quantized as a whole; RuntimeError for others."""
     def qr(self, some: Any = True) -> Any:
         """Q and R of ``A = Q R`` (deprecated: linalg.qr)."""
     def qscheme(self) -> Any:
@@ -1468,9 +1484,9 @@ def _empty_per_channel_affine_quantized(size: Any, *, scales: Any, zero_points: 
 def _int_mm(input: Tensor, mat2: Any) -> Any:
     """The product of an int8 or uint8 matrix and an int8 matrix in int32 (modulo 2**32)."""
 def _make_per_channel_quantized_tensor(input: Tensor, scale: Any, zero_point: Any, axis: Any) -> Any:
-    """See ``rushlight.quantized.creation.make_per_channel``."""
+    """A quantized tensor of integer codes as they are, with one meaning for each index of `axis`."""
 def _make_per_tensor_quantized_tensor(input: Tensor, scale: Any, zero_point: Any) -> Any:
-    """See ``rushlight.quantized.creation.make_per_tensor``."""
+    """A quantized tensor of integer codes as they are."""
 def _neg_view(input: Tensor) -> Any:
     """The negative as a view that is resolved when it is read."""
 def _sample_dirichlet(input: Tensor, generator: Any = None) -> Any:
@@ -1539,8 +1555,10 @@ def all(input: Tensor, dim: Any = None, keepdim: Any = False) -> Any:
     """Whether all elements (along `dim`) are true, that is nonzero."""
 def allclose(input: Tensor, other: Any, rtol: Any = ..., atol: Any = ..., equal_nan: Any = False) -> _bool:
     """Whether all elements are close (see isclose), as a Python bool."""
-def alpha_dropout(input: Tensor, p: Any, train: Any) -> Any: ...
-def alpha_dropout_(input: Tensor, p: Any, train: Any) -> Tensor: ...
+def alpha_dropout(input: Tensor, p: Any, train: Any) -> Any:
+    """`nn.functional.alpha_dropout` with all arguments given."""
+def alpha_dropout_(input: Tensor, p: Any, train: Any) -> Tensor:
+    """In-place version of :func:`alpha_dropout`."""
 def amax(input: Tensor, dim: Any = ..., keepdim: Any = False) -> Tensor:
     """The largest element over `dim` (default: all); ties share the gradient."""
 def amin(input: Tensor, dim: Any = ..., keepdim: Any = False) -> Tensor:
@@ -1586,7 +1604,7 @@ def argmax(input: Tensor, dim: Any = None, keepdim: Any = False) -> Tensor:
 def argmin(input: Tensor, dim: Any = None, keepdim: Any = False) -> Tensor:
     """Position of the minimum along `dim`, or in the flattened tensor; of equal ones the first."""
 def argsort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any = False) -> Any:
-    """The indices that sort along `dim`."""
+    """The indices (int64, in the input's shape) that sort along `dim`: ``input.gather(dim, argsort(input, dim))``."""
 def argwhere(input: Tensor) -> Any:
     """Positions of the nonzero elements, one a row."""
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: Any = None) -> Any:
@@ -1816,7 +1834,7 @@ def deg2rad(input: Tensor, *, out: Any = None) -> Tensor:
 def deg2rad_(input: Tensor) -> Tensor:
     """In-place version of :func:`deg2rad`."""
 def dequantize(input: Tensor) -> Any:
-    """See ``rushlight.quantized.creation.dequantize``."""
+    """The numbers that a quantized tensor stands for, float32; of a sequence, a tuple."""
 def det(A: Any) -> Any:
     """The determinant of square matrices."""
 def detach(input: Tensor) -> Tensor:
@@ -1853,8 +1871,10 @@ def divide_(input: Tensor, other: Any, *, rounding_mode: Any = None) -> Tensor:
     """In-place version of :func:`div`."""
 def dot(input: Tensor, tensor: Any) -> Tensor:
     """The sum of products of two vectors (nothing is conjugated)."""
-def dropout(input: Tensor, p: Any, train: Any) -> Tensor: ...
-def dropout_(input: Tensor, p: Any, train: Any) -> Tensor: ...
+def dropout(input: Tensor, p: Any, train: Any) -> Tensor:
+    """`nn.functional.dropout` with all arguments given."""
+def dropout_(input: Tensor, p: Any, train: Any) -> Tensor:
+    """In-place version of :func:`dropout`."""
 def dsmm(input: Tensor, mat2: Any) -> Any: ...
 def dsplit(input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> Any:
     """tensor_split along a fixed dimension; a number of parts must divide its size."""
@@ -1910,9 +1930,12 @@ def fake_quantize_per_channel_affine(input: Tensor, scale: Any, zero_point: Any,
     """`fake_quantize_per_tensor_affine` with a scale and a zero point for each index of dimension `axis`."""
 def fake_quantize_per_tensor_affine(input: Tensor, scale: Any, zero_point: Any, quant_min: Any, quant_max: Any) -> Any:
     """``(clamp(round(input / scale) + zero_point, quant_min, quant_max) - zero_point) * scale``."""
-def feature_alpha_dropout(input: Tensor, p: Any, train: Any) -> Any: ...
-def feature_alpha_dropout_(input: Tensor, p: Any, train: Any) -> Tensor: ...
-def feature_dropout(input: Tensor, p: Any, train: Any) -> Any: ...
+def feature_alpha_dropout(input: Tensor, p: Any, train: Any) -> Any:
+    """`nn.functional.feature_alpha_dropout` with all arguments given."""
+def feature_alpha_dropout_(input: Tensor, p: Any, train: Any) -> Tensor:
+    """In-place version of :func:`feature_alpha_dropout`."""
+def feature_dropout(input: Tensor, p: Any, train: Any) -> Any:
+    """`nn.functional.dropout2d` and its like with all arguments given."""
 def fill(input: Tensor, value: Any) -> Any:
     """A copy with every element set to `value`."""
 def fill_(input: Tensor, value: Any) -> Tensor:
@@ -2036,7 +2059,7 @@ def histogramdd(input: Tensor, bins: Any, *, range: Any = None, weight: Any = No
 def hsplit(input: Tensor, indices_or_sections: Any = None, *, indices: Any = None, sections: Any = None) -> Any:
     """tensor_split along a fixed dimension; a number of parts must divide its size."""
 def hspmm(*args: Any, **kwargs: Any) -> Any:
-    """See ``rushlight.sparse.products.hspmm``."""
+    """The product of a sparse (n, m) and a dense (m, p) matrix, as a hybrid sparse tensor whose elements are rows."""
 def hstack(tensors: Any) -> Any:
     """cat along the second dimension (the first of vectors)."""
 def hypot(input: Tensor, other: Any, *, out: Any = None) -> Tensor:
@@ -2076,7 +2099,7 @@ def inner(input: Tensor, other: Any) -> Any:
 def instance_norm(input: Tensor, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: Any, momentum: Any, eps: Any, cudnn_enabled: Any = True) -> Any:
     """`nn.functional.instance_norm` with the argument order of ``torch.instance_norm``."""
 def int_repr(input: Tensor) -> Any:
-    """See ``rushlight.quantized.creation.int_repr``."""
+    """The codes of a quantized tensor, as int8, uint8 or int32."""
 def inverse(input: Tensor) -> Any:
     """Alias of linalg.inv."""
 def is_complex(input: Tensor) -> _bool: ...
@@ -2234,13 +2257,13 @@ def matrix_power(A: Any, n: Any) -> Any:
 def max(input: Tensor, dim: Any = None, keepdim: Any = False, *, other: Any = None, out: Any = None, axis: Any = None, keepdims: Any = False) -> Any:
     """The maximum of all elements; with `dim` the named tuple (values, indices) along it, the first of equal ones; with a second tensor the elementwise maximum."""
 def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
-    """Largest value of every window over the last 1 dimensions."""
+    """Largest value of every window over the last 1 dimension(s); NaN where one is in it."""
 def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
-    """As max_pool1d, with the position of each maximum in its plane."""
+    """(max_pool1d, positions): `max_pool1d` with ``return_indices=True``."""
 def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Tensor:
-    """Largest value of every window over the last 2 dimensions."""
+    """Largest value of every window over the last 2 dimension(s); NaN where one is in it."""
 def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
-    """Largest value of every window over the last 3 dimensions."""
+    """Largest value of every window over the last 3 dimension(s); NaN where one is in it."""
 def maximum(input: Tensor, other: Any, *, out: Any = None) -> Tensor:
     """The larger of two elements; NaN if either is NaN."""
 def mean(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = None) -> Tensor:
@@ -2262,7 +2285,7 @@ def moveaxis(input: Tensor, source: Any, destination: Any) -> Any:
 def movedim(input: Tensor, source: Any, destination: Any) -> Any:
     """Dimensions `source` moved to the positions `destination`, the others keeping their order."""
 def msort(input: Tensor) -> Any:
-    """Sorted along the first dimension."""
+    """The elements sorted along the first dimension, smallest first: ``sort(input, 0).values``."""
 def mul(input: Tensor, other: Any, *, out: Any = None) -> Tensor:
     """input * other."""
 def mul_(input: Tensor, *others: Any) -> Tensor:
@@ -2387,31 +2410,31 @@ def prod(input: Tensor, dim: Any = None, keepdim: Any = False, *, dtype: Any = N
 def put(input: Tensor, index: Any, source: Any, accumulate: Any = False) -> Any:
     """A copy with elements of the flattened tensor replaced by (or increased by) `source`."""
 def q_per_channel_axis(input: Tensor) -> Any:
-    """See ``rushlight.quantized.creation.q_per_channel_axis``."""
+    """The dimension along which scales differ; RuntimeError for others."""
 def q_per_channel_scales(input: Tensor) -> Any:
-    """See ``rushlight.quantized.creation.q_per_channel_scales``."""
+    """The scales of a tensor quantized per channel; RuntimeError for others."""
 def q_per_channel_zero_points(input: Tensor) -> Any:
-    """See ``rushlight.quantized.creation.q_per_channel_zero_points``."""
+    """The codes of 0 of a tensor quantized per channel; RuntimeError for others."""
 def q_scale(input: Tensor) -> Any:
-    """See ``rushlight.quantized.creation.q_scale``."""
+    """The scale of a tensor quantized as a whole; RuntimeError for others."""
 def q_zero_point(input: Tensor) -> Any:
-    """See ``rushlight.quantized.creation.q_zero_point``."""
+    """The code of 0 of a tensor quantized as a whole; RuntimeError for others."""
 def qr(input: Tensor, some: Any = True) -> Any:
     """Q and R of ``A = Q R`` (deprecated: linalg.qr)."""
 def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: Any = False, *, interpolation: Any = 'linear') -> Any:
     """The q-quantiles along `dim`, NaN where the data have one; q comes first in the result's shape."""
 def quantize_per_channel(input: Tensor, scales: Any, zero_points: Any, axis: Any, dtype: Any) -> Any:
-    """See ``rushlight.quantized.creation.quantize_per_channel``."""
+    """`quantize_per_tensor` with a scale and a zero point for each index of `axis`."""
 def quantize_per_tensor(input: Tensor, scale: Any, zero_point: Any, dtype: Any) -> Any:
-    """See ``rushlight.quantized.creation.quantize_per_tensor``."""
+    """Codes ``round(input / scale) + zero_point``, clamped to the range of `dtype` (quint8, qint8, qint32)."""
 def quantize_per_tensor_dynamic(input: Tensor, dtype: Any, reduce_range: Any) -> Any:
-    """See ``rushlight.quantized.creation.quantize_per_tensor_dynamic``."""
+    """`quantize_per_tensor` with scale and zero point chosen so that the range of the values is covered; `reduce_range`: by codes of a bit less."""
 def quantized_batch_norm(input: Tensor, weight: Any, bias: Any, mean: Any, var: Any, eps: Any, output_scale: Any, output_zero_point: Any) -> Any:
-    """See ``rushlight.quantized.ops.quantized_batch_norm``."""
+    """`batch_norm` of a quantized tensor by given mean and variance, quantized with `output_scale` and `output_zero_point`."""
 def quantized_max_pool1d(input: Tensor, kernel_size: Any, stride: Any = ..., padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False) -> Any:
-    """See ``rushlight.quantized.ops.quantized_max_pool1d``."""
+    """`max_pool1d` of a quantized tensor (N, C, L) or (C, L): the greatest code of each window."""
 def quantized_max_pool2d(input: Tensor, kernel_size: Any, stride: Any = ..., padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False) -> Any:
-    """See ``rushlight.quantized.ops.quantized_max_pool2d``."""
+    """`max_pool2d` of a quantized tensor (N, C, H, W) or (C, H, W): the greatest code of each window."""
 def rad2deg(input: Tensor, *, out: Any = None) -> Tensor:
     """Radians to degrees."""
 def rad2deg_(input: Tensor) -> Tensor:
@@ -2561,17 +2584,17 @@ def softmax(input: Tensor, dim: Any, dtype: Any = None) -> Tensor:
 def sort(input: Tensor, dim: Any = -1, descending: Any = False, stable: Any = None, *, out: Any = None) -> Any:
     """The named tuple (values, indices) sorted along `dim`; always stable, NaN last when ascending."""
 def sparse_bsc_tensor(*args: Any, **kwargs: Any) -> Any:
-    """See ``rushlight.sparse.creation.sparse_bsc_tensor``."""
+    """(ccol_indices, row_indices, values, size=None): `sparse_compressed_tensor` of compressed columns of blocks."""
 def sparse_bsr_tensor(*args: Any, **kwargs: Any) -> Any:
-    """See ``rushlight.sparse.creation.sparse_bsr_tensor``."""
+    """(crow_indices, col_indices, values, size=None): `sparse_compressed_tensor` of compressed rows of blocks."""
 def sparse_compressed_tensor(*args: Any, **kwargs: Any) -> Any:
-    """See ``rushlight.sparse.creation.sparse_compressed_tensor``."""
+    """(compressed_indices, plain_indices, values, size=None): a tensor from compressed rows or columns, by `layout`."""
 def sparse_coo_tensor(*args: Any, **kwargs: Any) -> Any:
-    """See ``rushlight.sparse.creation.sparse_coo_tensor``."""
+    """(indices, values, size=None): a tensor from coordinates, element ``values[k]`` at position ``indices[:, k]``."""
 def sparse_csc_tensor(*args: Any, **kwargs: Any) -> Any:
-    """See ``rushlight.sparse.creation.sparse_csc_tensor``."""
+    """(ccol_indices, row_indices, values, size=None): `sparse_compressed_tensor` of compressed columns."""
 def sparse_csr_tensor(*args: Any, **kwargs: Any) -> Any:
-    """See ``rushlight.sparse.creation.sparse_csr_tensor``."""
+    """(crow_indices, col_indices, values, size=None): `sparse_compressed_tensor` of compressed rows."""
 def split(tensor: Any, split_size_or_sections: Any, dim: Any = 0) -> Any:
     """Consecutive parts of dimension `dim`: of one size (the last may be smaller), or of given sizes."""
 def split_copy(input: Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -41,7 +41,7 @@ def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any, return_ind
 def affine_grid(theta: Any, size: Any, align_corners: Any = None) -> Any:
     """Positions (n, *spatial, d) of an affine map theta (n, d, d+1) for `grid_sample`."""
 def alpha_dropout(input: Tensor, p: Any = ..., training: Any = False, inplace: Any = False) -> Any:
-    """alpha_dropout: elements dropped with probability `p`, the rest scaled to keep the mean."""
+    """Dropout that keeps mean 0 and variance 1 of the activations of self-normalizing networks."""
 def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: Any = False, count_include_pad: Any = True) -> Any:
     """Mean of every window over the last dimension."""
 def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: Any = False, count_include_pad: Any = True, divisor_override: Any = None) -> Tensor:
@@ -85,7 +85,7 @@ def cross_entropy(input: Tensor, target: Any, weight: Any = None, size_average: 
 def ctc_loss(log_probs: Any, targets: Any, input_lengths: Any, target_lengths: Any, blank: Any = 0, reduction: Any = 'mean', zero_infinity: Any = False) -> Any:
     """CTC loss of log_probs (t, n, c) and targets (n, s) or concatenated; mean divides by target length."""
 def dropout(input: Tensor, p: Any = ..., training: Any = True, inplace: Any = False) -> Tensor:
-    """dropout: elements dropped with probability `p`, the rest scaled to keep the mean."""
+    """Each element 0 with probability `p`, else ``input / (1 - p)``, while `training`."""
 def dropout1d(input: Tensor, p: Any = ..., training: Any = True, inplace: Any = False) -> Any:
     """Drop whole channels of (n, c, l) or (c, l)."""
 def dropout2d(input: Tensor, p: Any = ..., training: Any = True, inplace: Any = False) -> Any:
@@ -101,7 +101,7 @@ def embedding(input: Tensor, weight: Any, padding_idx: Any = None, max_norm: Any
 def embedding_bag(input: Tensor, weight: Any, offsets: Any = None, max_norm: Any = None, norm_type: Any = 2, scale_grad_by_freq: Any = False, mode: Any = 'mean', sparse: Any = False, per_sample_weights: Any = None, include_last_offset: Any = False, padding_idx: Any = None) -> Any:
     """Sum, mean or maximum of bags of rows; 2-D input has a bag a row, 1-D needs `offsets`."""
 def feature_alpha_dropout(input: Tensor, p: Any = ..., training: Any = False, inplace: Any = False) -> Any:
-    """Dropout of whole channels."""
+    """`alpha_dropout` of whole channels: one draw for each (n, c) of an input (n, c, ...)."""
 def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """Columns (n, c kh kw, l) added up to an image (n, c, h, w)."""
 def fractional_max_pool2d(input: Tensor, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: Any = False, _random_samples: Any = None) -> Any:
@@ -173,17 +173,17 @@ def lp_pool3d(input: Tensor, norm_type: Any, kernel_size: Any, stride: Any = Non
 def margin_ranking_loss(input1: Any, input2: Any, target: Any, margin: Any = 0, size_average: Any = None, reduce: Any = None, reduction: Any = 'mean') -> Any:
     """max(0, -t (x1 - x2) + margin), averaged."""
 def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
-    """Largest value of every window over the last 1 dimensions."""
+    """Largest value of every window over the last 1 dimension(s); NaN where one is in it."""
 def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
-    """As max_pool1d, with the position of each maximum in its plane."""
+    """(max_pool1d, positions): `max_pool1d` with ``return_indices=True``."""
 def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Tensor:
-    """Largest value of every window over the last 2 dimensions."""
+    """Largest value of every window over the last 2 dimension(s); NaN where one is in it."""
 def max_pool2d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
-    """As max_pool2d, with the position of each maximum in its plane."""
+    """(max_pool2d, positions): `max_pool2d` with ``return_indices=True``."""
 def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
-    """Largest value of every window over the last 3 dimensions."""
+    """Largest value of every window over the last 3 dimension(s); NaN where one is in it."""
 def max_pool3d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: Any = False, return_indices: Any = False) -> Any:
-    """As max_pool3d, with the position of each maximum in its plane."""
+    """(max_pool3d, positions): `max_pool3d` with ``return_indices=True``."""
 def max_unpool1d(input: Tensor, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Any:
     """Inverse of max_pool1d with indices: maxima at their places, zeros elsewhere."""
 def max_unpool2d(input: Tensor, indices: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Any:
