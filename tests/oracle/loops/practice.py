@@ -94,7 +94,7 @@ def parametrized_weights(torch):
 
 
 @loop(tolerance=1e-3, why="line searches magnify rounding from step to step",
-      eager="Python computes with a number that was read from a tensor")
+      eager="L-BFGS goes on by what losses and gradients are")
 def line_search(torch):
     """L-BFGS with strong Wolfe conditions evaluates the loss of a new batch as often as its numbers tell."""
     nn = torch.nn
