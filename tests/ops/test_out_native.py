@@ -4,17 +4,10 @@ import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight.ops.native import install
 
+pytestmark = pytest.mark.usefixtures("generated_functions")
 x = torch.arange(12.0).reshape(3, 4) * 0.37 - 2
 i = torch.tensor([2, 0])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def generated():
-    x + 1
-    if not install.ready():
-        pytest.skip("no generated functions here")
 
 
 CALLS = {

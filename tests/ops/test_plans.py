@@ -4,16 +4,10 @@ import numpy as np
 import pytest
 
 import rushlight as torch
-from rushlight.ops.native import install, observing, plans
+from rushlight.ops.native import observing, plans
 
 F = torch.nn.functional
-
-
-@pytest.fixture(scope="module", autouse=True)
-def generated():
-    torch.ones(2) + 1
-    if not install.ready():
-        pytest.skip("no generated functions here")
+pytestmark = pytest.mark.usefixtures("generated_functions")
 
 
 def planned(name):

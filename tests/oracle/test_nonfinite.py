@@ -10,7 +10,7 @@ torch = pytest.importorskip("torch")
 INF, NAN = float("inf"), float("nan")
 
 
-def same(work, rtol=1e-6):
+def assert_same(work, rtol=1e-6):
     """Both frameworks' arrays: equal where they aren't finite."""
     ours, theirs = ([np.asarray(t.detach().double() if not t.is_complex() else t.detach()) for t in work(F)]
                     for F in (rushlight, torch))
@@ -35,7 +35,7 @@ def test_antialiased_images(mode, last):
         for size in ((3, 3), (4, 9), (9, 9), (6, 3), (2, 6), (1, 20)):
             yield F.nn.functional.interpolate(x, size=size, mode=mode, antialias=True)
             yield F.nn.functional.interpolate(x.double(), size=size, mode=mode, antialias=True)
-    same(work, 1e-5)
+    assert_same(work, 1e-5)
 
 
 @pytest.mark.parametrize("padding", [None, 1])
@@ -48,7 +48,7 @@ def test_largest_of_bags(padding):
             y = F.nn.functional.embedding_bag(F.tensor(bags), v, F.tensor(starts), mode="max", padding_idx=padding)
             yield y
             yield F.autograd.grad(y, v, F.arange(1.0, y.numel() + 1).reshape(y.shape))[0]
-    same(work)
+    assert_same(work)
 
 
 FACTORS = [[1.0, NAN, 2.0, 3.0], [1.0, 0.0, NAN, 2.0], [0.0, NAN, 0.0, 2.0], [INF, 0.0, 1.0], [1.0, INF, 2.0],
@@ -60,14 +60,14 @@ FACTORS = [[1.0, NAN, 2.0, 3.0], [1.0, 0.0, NAN, 2.0], [0.0, NAN, 0.0, 2.0], [IN
 def test_gradients_of_products(values):
     n = len(values)
     for weights in (None, [float(k + 1) for k in range(n)], [INF] * n):
-        same(lambda F: [gradient(F, lambda x: x.cumprod(0), values, weights)])
-    same(lambda F: [gradient(F, lambda x: x.cumprod(1), [[2.0] * n, values]),
+        assert_same(lambda F: [gradient(F, lambda x: x.cumprod(0), values, weights)])
+    assert_same(lambda F: [gradient(F, lambda x: x.cumprod(1), [[2.0] * n, values]),
                     gradient(F, lambda x: x.prod(), values), gradient(F, lambda x: x.prod(1), [values, [3.0] * n])])
 
 
 def test_gradients_of_complex_products():
     values, weights = [1 + 1j, 2 - 1j, 0, 2 - 1j, 0, 3], [1j, 2, 3 + 1j, 4, 5, 6 - 1j]
-    same(lambda F: [gradient(F, lambda x: x.cumprod(0), values, weights)])
+    assert_same(lambda F: [gradient(F, lambda x: x.cumprod(0), values, weights)])
 
 
 @pytest.mark.parametrize("values", [
@@ -75,7 +75,7 @@ def test_gradients_of_complex_products():
     [1.0, 2.0, INF], [-INF, NAN], [-1e30, 1e30], [-INF, -1e30, 1.0], [0.5, 1.5, -2.0]])
 def test_gradients_of_logarithms_of_sums(values):
     weights = [(-1.0) ** k * (k + 1) for k in range(len(values))]
-    same(lambda F: [gradient(F, lambda x: F.logsumexp(x, 0), values),
+    assert_same(lambda F: [gradient(F, lambda x: F.logsumexp(x, 0), values),
                     gradient(F, lambda x: F.logsumexp(x, (0, 1)), [values, values]),
                     gradient(F, lambda x: F.logsumexp(x, 1), [values, [1.0] * len(values)]),
                     gradient(F, lambda x: F.logcumsumexp(x, 0), values),
@@ -98,7 +98,7 @@ def test_norms_of_single_numbers(value):
         if not isinstance(value, complex):
             yield F.nn.functional.pairwise_distance(x, F.zeros(2, 1))
             yield F.linalg.vector_norm(x.bfloat16(), 2, 1)
-    same(work)
+    assert_same(work)
 
 
 SHAPES = [((2, 3), (4, 5)), ((2, 3), (4,)), ((5, 2, 3), (4, 3)), ((7, 2, 3), (6, 5, 3)), ((2, 3, 4), (3, 3, 5)),

@@ -93,6 +93,7 @@ def where(name, codes):
 
 
 def all_names(code):
+    """The names of globals and attributes in code and in what is defined in it."""
     names = set(code.co_names)
     for c in code.co_consts:
         if isinstance(c, types.CodeType):

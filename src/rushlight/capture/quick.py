@@ -8,7 +8,6 @@
 
 import math
 from collections import OrderedDict
-from functools import lru_cache
 
 from numpy import ndarray
 
@@ -20,6 +19,7 @@ from . import tree
 from .numbers import is_seen, text
 from .places import MISSING, PLAIN, part, same
 from .sources import depends, drawn, states
+from .statements import code_of
 
 NO, BUSY = object(), object()
 
@@ -95,14 +95,8 @@ def _given(places):
 
 def _defined(lines, arguments, scope):
     body = "\n    ".join(lines)
-    exec(_code(f"def call({arguments}):\n    {body}"), scope)
+    exec(code_of(f"def call({arguments}):\n    {body}", f"{__file__}: call"), scope)
     return scope["call"]
-
-
-@lru_cache(256)
-def _code(text):
-    # (that of another size is the same but for what its names stand for)
-    return compile(text, f"{__file__}: call", "exec")
 
 
 class quick:

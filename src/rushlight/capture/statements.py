@@ -20,7 +20,15 @@ Statements, besides Python's text:
     time, after `TOGETHER`, ("return", values)
 """
 
+from functools import lru_cache
+
 TOGETHER = "with together:"
+
+
+@lru_cache(1024)
+def code_of(text, name):
+    """Python's code of a text in a file of that name; programs of other sizes have the same texts."""
+    return compile(text, name, "exec")
 
 
 def text(x):

@@ -227,8 +227,8 @@ class Pair:
             return None
         floats = [value if at is None else given[at] for value, at in self.last_floats]
         objects = [x if i is None else trace.reading.objects[i] for i, x in self.first.objects]
-        making = _Making((constant + moved // base).tolist(), floats, objects, trace, number)
-        making.sources, making.constants = self.first.steps.constants, constants
+        making = _Making((constant + moved // base).tolist(), floats, objects, self.first.steps.constants, trace,
+                         number, constants)
         try:
             return [making.value(form) for form in self.forms]
         except _OtherWays:
@@ -246,10 +246,11 @@ class _OtherWays(Exception):
 
 
 class _Making:
-    """Values of forms, with their numbers."""
+    """Values of forms, with their numbers; `sources` are forms of those of constants, see `Reading`."""
 
-    def __init__(self, numbers, floats, objects, trace, number):
-        self.numbers, self.floats, self.objects, self.number = numbers, floats, objects, number
+    def __init__(self, numbers, floats, objects, sources, trace, number, constants):
+        self.numbers, self.floats, self.objects, self.sources = numbers, floats, objects, sources
+        self.number, self.constants = number, constants
         self.steps, self.buffers = trace.steps, dict(enumerate(trace.reading.buffers))
 
     def value(self, form):

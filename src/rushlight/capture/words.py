@@ -10,7 +10,6 @@ variables in it. Python remains where its own functions are called, for ops that
 import ctypes
 import re
 import sys
-from functools import lru_cache
 from types import BuiltinFunctionType
 
 from ..compiler.pointwise import METH_FASTCALL, builtin, method
@@ -20,7 +19,7 @@ from ..runtime import native
 from ..runtime.allocator import empty
 from ..tensor.storage import make_storage
 from ..tensor.tensor import assemble
-from .statements import TOGETHER, text
+from .statements import TOGETHER, code_of, text
 
 _CODE = {name: k for k, name in enumerate(CODES)}
 _NAMES = re.compile(r"[A-Za-z_]\w*")
@@ -68,12 +67,6 @@ def fast(f):
         return None
     return (ctypes.c_void_p.from_address(definition + _FUNCTION).value,
             ctypes.c_void_p.from_address(id(f) + _SELF).value or 0)
-
-
-@lru_cache(1024)
-def _code(text):
-    """The code of a small function: programs of other sizes have it, too."""
-    return compile(text, f"{__file__}: part", "exec")
 
 
 class _Words:
@@ -245,7 +238,7 @@ class _Words:
         names = sorted(set(_NAMES.findall(body)) & {*self.variables, *self.arguments})
         scope = dict(self.scope)
         lines = "\n    ".join(body.split("\n"))
-        exec(_code(f"def part({', '.join(names)}):\n    {lines}"), scope)
+        exec(code_of(f"def part({', '.join(names)}):\n    {lines}", f"{__file__}: part"), scope)
         places = [self._named(n) for n in names]
         self.most = max(self.most, len(places))
         return self._into(to, "CALL", self.constant(scope["part"]), len(places), *places)

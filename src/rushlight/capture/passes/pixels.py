@@ -31,10 +31,6 @@ def _rows(w):
     return Window(w.buffer, w.dtype, (math.prod(w.shape) // w.shape[1], w.shape[1]), (w.shape[1], 1), w.offset, 0)
 
 
-def _behind(w):
-    return is_last(w) and not is_dense(w) or is_last(w) and w.shape[1] > 1
-
-
 def _points(kernel, stride, padding, groups):
     from ...ops.nn import conv_points
     return conv_points.serves(kernel, stride, padding, groups)

@@ -73,8 +73,7 @@ def _folded(steps, visible, constants):
             continue
         value = _value(step, out)
         if value is not None:
-            b = _buffer(value, len(constants))
-            b.source = constant, [step, out]
+            b = _buffer(step, out, value, len(constants))
             names[id(out.buffer)] = equal.setdefault(b.initial.tobytes(), b)
             if names[id(out.buffer)] is b:
                 constants.append(b)
@@ -118,16 +117,13 @@ def _value(step, out):
 def constant(step, out):
     """A constant buffer of what a step computes; see `_value`."""
     value = _value(step, out)
-    if value is None:
-        return None
-    b = _buffer(value, None)
-    b.source = constant, [step, out]
-    return b
+    return None if value is None else _buffer(step, out, value, None)
 
 
-def _buffer(value, key):
+def _buffer(step, out, value, key):
     b = Buffer.__new__(Buffer)
     b.origin, b.key, b.tensor, b.storage, b.written = CONSTANT, key, None, None, 0
+    b.source = constant, [step, out]
     b.initial = np.frombuffer(value.tobytes() or b"\0", np.uint8).copy()
     return b
 
